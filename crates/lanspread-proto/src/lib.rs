@@ -1,0 +1,23 @@
+//! What Lanspread peers say to each other, as plain data.
+//!
+//! Ids, safe relative paths, manifests and their hashes, every wire message, and the bounded codec
+//! that frames them. Nothing here does input or output: the crate takes bytes and values and
+//! returns bytes and values, so that all of it can be tested without a socket or a disk.
+//!
+//! What arrives through [`codec::decode_header`] is already checked: an id, a path or a manifest that breaks a rule
+//! is a decoding error and never a value.
+
+pub mod codec;
+pub mod hash;
+pub mod ids;
+pub mod manifest;
+pub mod message;
+pub mod path;
+
+pub use hash::ContentHash;
+pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
+pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
+pub use path::RelPath;
+
+/// The version of the wire protocol. Peers of another version are ignored: there are no shims.
+pub const PROTOCOL_VERSION: u32 = 1;

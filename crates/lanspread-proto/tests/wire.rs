@@ -1,0 +1,272 @@
+//! The wire format: golden bytes, round trips and hostile input.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
+
+use lanspread_proto::codec::{
+    CONTROL_HEADER_MAX_BYTES, CodecError, HeaderReader, decode_header, encode_header,
+};
+use lanspread_proto::ids::PeerName;
+use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
+use lanspread_proto::message::{
+    ChunkHeader, GameSummary, GetChunk, GetGame, Hello, KnownManifest, LibraryDelta,
+    LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+};
+use lanspread_proto::{
+    ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
+};
+use proptest::prelude::*;
+
+fn hash(n: u8) -> ContentHash {
+    ContentHash::from([n; 32])
+}
+
+fn summary() -> GameSummary {
+    GameSummary {
+        id: GameId::new("quake").unwrap(),
+        version: GameVersion::new("20240131").unwrap(),
+        size: 7,
+        manifest_hash: hash(1),
+        content_root: None,
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        peer_id: "7d3f2b1c-0000-8000-8000-000000000001".parse().unwrap(),
+        proto_ver: PROTOCOL_VERSION,
+        name: PeerName::new("alpha").unwrap(),
+        network: NetworkName::new("lanspread").unwrap(),
+        network_proof: None,
+        listen_port: 4433,
+        features: vec![],
+        library: LibrarySnapshot { rev: 3, games: vec![summary()] },
+    }
+}
+
+fn requests() -> Vec<(Request, String)> {
+    let (one, two) = ("01".repeat(32), "02".repeat(32));
+    let game = format!(r#"{{"id":"quake","version":"20240131","size":7,"manifest_hash":"{one}"}}"#);
+    vec![
+        (
+            Request::Hello(hello()),
+            format!(
+                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":1,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+            ),
+        ),
+        (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),
+        (
+            Request::LibraryDelta(LibraryDelta {
+                from_rev: 3,
+                to_rev: 4,
+                added: vec![summary()],
+                updated: vec![],
+                removed: vec![GameId::new("doom").unwrap()],
+            }),
+            format!(
+                r#"{{"type":"library_delta","from_rev":3,"to_rev":4,"added":[{game}],"updated":[],"removed":["doom"]}}"#
+            ),
+        ),
+        (
+            Request::GetGame(GetGame {
+                game_id: GameId::new("quake").unwrap(),
+                known_manifest: Some(KnownManifest {
+                    manifest_hash: hash(1),
+                    content_root: Some(hash(2)),
+                }),
+                await_hashes: true,
+            }),
+            format!(
+                r#"{{"type":"get_game","game_id":"quake","known_manifest":{{"manifest_hash":"{one}","content_root":"{two}"}},"await_hashes":true}}"#
+            ),
+        ),
+        (
+            Request::GetChunk(GetChunk {
+                game_id: GameId::new("quake").unwrap(),
+                version: GameVersion::new("20240131").unwrap(),
+                path: RelPath::new("data/pak0.eti").unwrap(),
+                index: 5,
+            }),
+            r#"{"type":"get_chunk","game_id":"quake","version":"20240131","path":"data/pak0.eti","index":5}"#
+                .to_owned(),
+        ),
+        (Request::Ping {}, r#"{"type":"ping"}"#.to_owned()),
+        (Request::Goodbye {}, r#"{"type":"goodbye"}"#.to_owned()),
+    ]
+}
+
+fn responses() -> Vec<(Response, String)> {
+    let one = "01".repeat(32);
+    let two = "02".repeat(32);
+    let manifest = Manifest::new(
+        GameVersion::new("20240131").unwrap(),
+        vec![
+            ManifestFile {
+                path: RelPath::new("pak0.eti").unwrap(),
+                size: 5,
+                hashes: Some(FileHashes::from_chunks(vec![hash(2)])),
+            },
+            ManifestFile { path: RelPath::new("version.ini").unwrap(), size: 9, hashes: None },
+        ],
+    )
+    .unwrap();
+    vec![
+        (
+            Response::Game { manifest },
+            format!(
+                r#"{{"type":"game","manifest":{{"version":"20240131","files":[{{"path":"pak0.eti","size":5,"hash":"{two}","chunks":"{two}"}},{{"path":"version.ini","size":9}}]}}}}"#
+            ),
+        ),
+        (Response::Unchanged {}, r#"{"type":"unchanged"}"#.to_owned()),
+        (
+            Response::Library(LibrarySnapshot { rev: 0, games: vec![] }),
+            r#"{"type":"library","rev":0,"games":[]}"#.to_owned(),
+        ),
+        (
+            Response::Chunk(ChunkHeader { len: 2, hash: hash(1) }),
+            format!(r#"{{"type":"chunk","len":2,"hash":"{one}"}}"#),
+        ),
+        (Response::Done {}, r#"{"type":"done"}"#.to_owned()),
+        (
+            Response::Refused(Refusal {
+                code: RefusalCode::NoSuchChunk,
+                message: "no chunk 9".to_owned(),
+            }),
+            r#"{"type":"refused","code":"no-such-chunk","message":"no chunk 9"}"#.to_owned(),
+        ),
+    ]
+}
+
+fn framed(json: &str) -> Vec<u8> {
+    let mut bytes = u32::try_from(json.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend_from_slice(json.as_bytes());
+    bytes
+}
+
+#[test]
+fn golden_bytes_of_every_request() {
+    for (request, json) in requests() {
+        let frame = encode_header(&request, CONTROL_HEADER_MAX_BYTES).unwrap();
+        assert_eq!(frame, framed(&json), "{request:?}");
+        assert_eq!(decode_header::<Request>(json.as_bytes()).unwrap(), request);
+    }
+}
+
+#[test]
+fn golden_bytes_of_every_response() {
+    let ack = (
+        Response::HelloAck(hello()),
+        requests()[0].1.replace(r#""type":"hello""#, r#""type":"hello_ack""#),
+    );
+    for (response, json) in responses().into_iter().chain([ack]) {
+        let frame = encode_header(&response, CONTROL_HEADER_MAX_BYTES).unwrap();
+        assert_eq!(frame, framed(&json), "{response:?}");
+        assert_eq!(decode_header::<Response>(json.as_bytes()).unwrap(), response);
+    }
+}
+
+#[test]
+fn refusal_codes_print_as_they_travel() {
+    for code in [
+        RefusalCode::ProtocolVersion,
+        RefusalCode::Network,
+        RefusalCode::NetworkKey,
+        RefusalCode::Identity,
+        RefusalCode::OutOfOrder,
+        RefusalCode::NotServed,
+        RefusalCode::NoSuchChunk,
+        RefusalCode::ReadFailed,
+        RefusalCode::Busy,
+    ] {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
+    }
+}
+
+#[test]
+fn unsafe_values_and_unknown_fields_do_not_decode() {
+    for json in [
+        r#"{"type":"get_chunk","game_id":"../x","version":"1","path":"a","index":0}"#,
+        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"../a","index":0}"#,
+        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"/a","index":0}"#,
+        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":-1}"#,
+        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":0,"more":1}"#,
+        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a"}"#,
+        r#"{"type":"ping","more":1}"#,
+        r#"{"type":"launch"}"#,
+        r#"{"game_id":"x"}"#,
+        "[]",
+        "",
+    ] {
+        assert!(decode_header::<Request>(json.as_bytes()).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn an_announced_length_over_the_bound_is_refused_at_once() {
+    let mut reader = HeaderReader::new(100);
+    let error = reader.push(&101_u32.to_be_bytes()).unwrap_err();
+    assert!(matches!(error, CodecError::TooLong { len: 101, max: 100 }));
+    let long = Refusal { code: RefusalCode::Busy, message: "x".repeat(200) };
+    assert!(matches!(encode_header(&long, 100), Err(CodecError::TooLong { max: 100, .. })));
+}
+
+fn any_path() -> impl Strategy<Value = RelPath> {
+    "[a-zé][a-z0-9é _-]{0,8}[a-z](/[a-z]{1,6}){0,4}"
+        .prop_filter_map("device names", |s| RelPath::new(s).ok())
+}
+
+proptest! {
+    #[test]
+    fn chunk_requests_round_trip_in_any_split(
+        path in any_path(),
+        index in any::<u32>(),
+        tail in proptest::collection::vec(any::<u8>(), 0..50),
+        piece_len in 1_usize..40,
+    ) {
+        let request = Request::GetChunk(GetChunk {
+            game_id: GameId::new("quake").unwrap(),
+            version: GameVersion::new("1").unwrap(),
+            path,
+            index,
+        });
+        let mut wire = encode_header(&request, CONTROL_HEADER_MAX_BYTES).unwrap().to_vec();
+        wire.extend_from_slice(&tail);
+        let mut reader = HeaderReader::new(CONTROL_HEADER_MAX_BYTES);
+        let mut pieces = wire.chunks(piece_len);
+        let complete = loop {
+            if let Some(complete) = reader.push(pieces.next().unwrap()).unwrap() {
+                break complete;
+            }
+        };
+        prop_assert_eq!(decode_header::<Request>(&complete.header).unwrap(), request);
+        let rest: Vec<u8> = complete.rest.iter().chain(pieces.flatten()).copied().collect();
+        prop_assert_eq!(rest, tail);
+    }
+
+    #[test]
+    fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut reader = HeaderReader::new(200);
+        if let Ok(Some(complete)) = reader.push(&bytes) {
+            prop_assert!(complete.header.len() <= 200);
+        }
+        let _ = decode_header::<Request>(&bytes);
+        let _ = decode_header::<Response>(&bytes);
+    }
+
+    #[test]
+    fn damaged_messages_never_panic_and_stay_safe(at in 0_usize..400, byte in any::<u8>()) {
+        for (request, json) in requests() {
+            let mut bytes = json.into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(Request::GetChunk(chunk)) = decode_header(&bytes) {
+                prop_assert!(RelPath::new(chunk.path.as_str()).is_ok());
+            }
+            drop(request);
+        }
+    }
+
+    #[test]
+    fn any_peer_id_round_trips(key in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let id = PeerId::from_public_key(&key);
+        prop_assert_eq!(id.to_string().parse::<PeerId>().unwrap(), id);
+    }
+}
