@@ -12,6 +12,8 @@ mod command;
 mod config;
 mod error;
 mod event;
+mod library;
+mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
