@@ -82,12 +82,14 @@ class ContainerPeer(PipedProcess):
 class DockerHost:
     """The containers of one lab."""
 
-    def __init__(self, lab_id: str, subnet: str, directory: Path) -> None:
+    def __init__(
+        self, lab_id: str, subnet: str, directory: Path, attached: list[ContainerPeer]
+    ) -> None:
         self._lab_id = lab_id
         self._subnet = subnet
         self._directory = directory
         self._addresses: dict[str, str] = {}
-        self.attached: list[ContainerPeer] = []
+        self._attached = attached
 
     def listen_address(self) -> str:
         """Any address of the container, any port."""
@@ -121,7 +123,7 @@ class DockerHost:
         ]
         process = await PipedProcess.spawn(command_line, stderr)
         started = ContainerPeer(process, command_line, container)
-        self.attached.append(started)
+        self._attached.append(started)
         return started
 
 
@@ -140,15 +142,15 @@ class DockerBackend:
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[DockerHost]:
         """A host with a bridge of its own; bridge and containers go when it closes."""
+        attached: list[ContainerPeer] = []
         try:
-            host = DockerHost(lab_id, await self._create_network(lab_id), directory)
-            try:
-                yield host
-            finally:
-                for peer in host.attached:
-                    peer.stdin.close()
+            subnet = await self._create_network(lab_id)
+            yield DockerHost(lab_id, subnet, directory, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
+            for peer in attached:
+                peer.stdin.close()
+                await peer.wait()
 
     async def sweep(self) -> None:
         """Remove containers and networks of this runner and of runners that died."""

@@ -41,9 +41,9 @@ class LocalPeer(PipedProcess):
 class ProcessHost:
     """The processes of one lab."""
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, started: list[LocalPeer]) -> None:
         self._binary = binary
-        self.peers: list[LocalPeer] = []
+        self._started = started
 
     def listen_address(self) -> str:
         """A free port of loopback."""
@@ -67,7 +67,7 @@ class ProcessHost:
         """Start a process."""
         command_line = [str(self._binary), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
-        self.peers.append(started)
+        self._started.append(started)
         return started
 
 
@@ -88,11 +88,11 @@ class ProcessBackend:
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[ProcessHost]:  # noqa: ARG002
         """A host whose processes are all gone when it closes."""
-        host = ProcessHost(self._binary)
+        started: list[LocalPeer] = []
         try:
-            yield host
+            yield ProcessHost(self._binary, started)
         finally:
-            for peer in host.peers:
+            for peer in started:
                 await peer.destroy()
 
     async def sweep(self) -> None:
