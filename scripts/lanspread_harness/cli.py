@@ -140,10 +140,12 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
         keep=options.keep,
         fail_fast=options.fail_fast,
         binary=binary,
+        repository=REPOSITORY,
         command=_command(backend, seed),
     )
     print(
-        f"{len(scenarios)} scenarios on {backend.name}, {options.jobs} at a time, seed {seed}",
+        f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} on {backend.name}, "
+        f"{options.jobs} at a time, seed {seed}",
         flush=True,
     )
     started = time.monotonic()

@@ -68,8 +68,9 @@ class RunSettings:
     keep: bool
     fail_fast: bool
     binary: Path
+    repository: Path
     command: tuple[str, ...]
-    """How the runner is started, up to the scenario's name."""
+    """How the runner is started in the repository, up to the scenario's name."""
 
 
 class Runner:
@@ -175,7 +176,8 @@ class Runner:
     def _write_repro(self, scenario: Scenario, directory: Path) -> str:
         command = shlex.join([*self._settings.command, scenario.id, "--keep"])
         script = directory / "repro.sh"
-        script.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
+        repository = shlex.quote(str(self._settings.repository))
+        script.write_text(f"#!/bin/sh\ncd {repository} && exec {command}\n", encoding="utf-8")
         script.chmod(0o755)
         return command
 

@@ -69,6 +69,7 @@ def run(
         keep=keep,
         fail_fast=fail_fast,
         binary=FAKE_PEER,
+        repository=tmp_path,
         command=("python3", "run.py", "--seed", "9"),
     )
     seen: list[Outcome] = []
