@@ -6,14 +6,17 @@ game, and a copy can be held against the plan.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from lanspread_harness.errors import ScenarioError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 MIB = 1024 * 1024
@@ -133,6 +136,28 @@ class Game:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.sentinel)
         return root
+
+
+async def make_rar(
+    binary: Path, directory: Path, name: str, entries: Mapping[str, int], seed: int
+) -> Path:
+    """Make a real RAR archive of entries with these sizes, and return its path."""
+    command = [
+        *(str(binary), "fixture", "--games-dir", str(directory), "--id", name, "--no-catalog"),
+        *("--seed", str(seed), "--archive", "rar"),
+        *(part for path, size in entries.items() for part in ("--entry", f"{path}={size}")),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    if process.returncode != 0:
+        reason = stderr.decode("utf-8", "replace").strip()
+        raise ScenarioError(f"the binary makes the archive {name}", [reason])
+    return directory / name / f"{name}.eti"
 
 
 def write_catalog(path: Path, games: Iterable[Game]) -> None:

@@ -8,18 +8,25 @@ cleanly when its input does; in any case all of them are gone afterwards.
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
 from lanspread_harness.client import Peer, PeerOptions
-from lanspread_harness.fixtures import MIB, Content, Game, Noise, write_catalog
+from lanspread_harness.fixtures import (
+    MIB,
+    Content,
+    CopyOf,
+    Game,
+    Noise,
+    make_rar,
+    write_catalog,
+)
 from lanspread_harness.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
@@ -52,8 +59,6 @@ class Lab:
         history: History,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self.random = random.Random(settings.seed)
-        self.binary = settings.binary
         self.peers: list[Peer] = []
         self._settings = settings
         self._host = host
@@ -94,6 +99,12 @@ class Lab:
         if catalog:
             self._games[game_id] = game
         return game
+
+    async def rar(self, name: str, entries: Mapping[str, int]) -> CopyOf:
+        """A real RAR archive, as a file of a game, with entries of these sizes."""
+        return CopyOf(
+            await make_rar(self._settings.binary, self.scratch, name, entries, self._settings.seed)
+        )
 
     async def peer(
         self,
