@@ -16,11 +16,11 @@ def line(**command: object) -> bytes:
 
 
 BAD_LINES: dict[str, tuple[bytes, str, object]] = {
-    "no JSON": (b'{"id": 1, "cmd": ', "bad-json", None),
+    "no JSON": (b"status, please", "bad-json", None),
     "no object": (b"[1, 2]", "bad-json", None),
     "no UTF-8": (b'{"cmd": "\xff\xfe"}', "bad-json", None),
     "over-long": (
-        line(id="long", cmd="status", padding="x" * LINE_LIMIT_BYTES),
+        line(padding="x" * LINE_LIMIT_BYTES, id="too late", cmd="status"),
         "line-too-long",
         None,
     ),

@@ -26,7 +26,7 @@ from lanspread_harness.fixtures import (
 from lanspread_harness.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
@@ -111,7 +111,7 @@ class Lab:
         name: str,
         *,
         games: Iterable[Game] = (),
-        catalog: Iterable[Game] | None = None,
+        catalog: Collection[Game] | None = None,
         start: bool = True,
         mdns: bool = False,
         auto_install: bool = False,
@@ -121,8 +121,9 @@ class Lab:
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
 
-        Its catalog is the lab's unless given; mDNS is off unless asked for. `state_of` gives it
-        the state directory of another peer.
+        Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
+        nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
+        state directory of another peer.
         """
         home = self.peers_dir / name
         options = PeerOptions(
@@ -136,7 +137,8 @@ class Lab:
             peer_timeout_s=peer_timeout_s,
         )
         options.games_dir.mkdir(parents=True)
-        write_catalog(options.catalog, self._games.values() if catalog is None else catalog)
+        listed = self._games.values() if catalog is None else catalog
+        write_catalog(options.catalog, listed or [Game("unused", {}, self._settings.seed)])
         for game in games:
             await asyncio.to_thread(game.write, options.games_dir)
         stderr = self._settings.directory / f"{name}.stderr"
