@@ -1,0 +1,210 @@
+//! What a peer can be told and asked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId, PeerName};
+use tokio::sync::oneshot;
+
+use crate::error::{CommandError, ConnectError};
+use crate::event::{ActiveOperation, Availability, Operation};
+
+/// Where the answer to a command goes. Dropping the receiver does not undo the command.
+pub type Reply<T, E = CommandError> = oneshot::Sender<Result<T, E>>;
+
+/// One command. Each gets exactly one answer; a dropped [`Reply`] means that the peer has stopped.
+///
+/// Where a command starts an operation, `wait: false` answers when the operation has begun and
+/// `wait: true` when it has ended, after its terminal event was sent: the event is in the event
+/// channel before the answer is.
+#[derive(Debug)]
+pub enum PeerCommand {
+    /// Asks how the peer is.
+    Status {
+        /// Where the answer goes.
+        reply: Reply<PeerStatus>,
+    },
+    /// Asks who is known.
+    ListPeers {
+        /// Where the answer goes; in peer id order.
+        reply: Reply<Vec<PeerInfo>>,
+    },
+    /// Asks which games are known.
+    ListGames {
+        /// Which of them.
+        scope: GameScope,
+        /// Where the answer goes; in game id order.
+        reply: Reply<Vec<GameInfo>>,
+    },
+    /// Asks for all that is known of one game.
+    GetGame {
+        /// Which game.
+        game_id: GameId,
+        /// Where the answer goes.
+        reply: Reply<GameDetails>,
+    },
+    /// Dials a peer; answers once both know each other's library.
+    Connect {
+        /// Where it listens.
+        addr: SocketAddr,
+        /// Where the answer goes.
+        reply: Reply<PeerId, ConnectError>,
+    },
+    /// Changes the games directory and announces what is there.
+    SetGameDir {
+        /// The new games directory.
+        path: PathBuf,
+        /// Where the answer goes: the canonical path.
+        reply: Reply<PathBuf>,
+    },
+    /// Fetches a game from its sources.
+    Download {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to install it afterwards; `None` takes [`crate::PeerConfig::auto_install`].
+        install: Option<bool>,
+        /// Whether to answer at the end (of the installation, if there is one).
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<DownloadSummary>,
+    },
+    /// Ends a download and discards what it brought; answers after `DownloadCancelled`.
+    CancelDownload {
+        /// Which game.
+        game_id: GameId,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// Unpacks a downloaded game into `local/`.
+    Install {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to answer at the end.
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// Removes `local/` alone.
+    Uninstall {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to answer at the end.
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+}
+
+/// Which games [`PeerCommand::ListGames`] names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GameScope {
+    /// Those on this disk and those of the peers.
+    #[default]
+    All,
+    /// Those on this disk.
+    Local,
+    /// Those that at least one peer announces.
+    Remote,
+}
+
+/// The answer to [`PeerCommand::Status`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Who the peer is.
+    pub peer_id: PeerId,
+    /// What it calls itself.
+    pub name: PeerName,
+    /// Where it listens, with the real port.
+    pub listen_addr: SocketAddr,
+    /// Where its games are.
+    pub games_dir: PathBuf,
+    /// Where its state is.
+    pub state_dir: PathBuf,
+    /// Revision of the announced library.
+    pub library_rev: u64,
+    /// How many peers are known.
+    pub peer_count: usize,
+    /// What is going on, in game id order.
+    pub active_operations: Vec<ActiveOperation>,
+    /// How many transfers to others are under way, by game.
+    pub outbound_transfers: Vec<(GameId, usize)>,
+}
+
+/// A known peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Who it is.
+    pub peer_id: PeerId,
+    /// What it calls itself.
+    pub name: PeerName,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Revision of its library.
+    pub library_rev: u64,
+    /// How many games it announces.
+    pub game_count: usize,
+    /// How long ago it gave a sign of life.
+    pub last_seen: Duration,
+}
+
+/// A known game.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GameInfo {
+    /// Which game.
+    pub id: GameId,
+    /// Its title in the catalog.
+    pub title: String,
+    /// The version on this disk, if it is downloaded.
+    pub version: Option<GameVersion>,
+    /// The version in the catalog.
+    pub expected_version: GameVersion,
+    /// Bytes: on this disk, else as announced by peers, else of the catalog, else 0.
+    pub size: u64,
+    /// Whether `version.ini` is there.
+    pub downloaded: bool,
+    /// Whether `local/` is there.
+    pub installed: bool,
+    /// What it can be used for; `None` when nothing of it is on this disk.
+    pub availability: Option<Availability>,
+    /// How many peers announce it at the catalog's version.
+    pub peer_count: usize,
+    /// What is being done with it.
+    pub operation: Option<Operation>,
+}
+
+/// The answer to [`PeerCommand::GetGame`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GameDetails {
+    /// The game.
+    pub game: GameInfo,
+    /// Who announces it at the catalog's version, in peer id order.
+    pub sources: Vec<SourceInfo>,
+    /// Its files, when it is downloaded here, or as a source tells them.
+    pub manifest: Option<Arc<Manifest>>,
+}
+
+/// A peer that announces a game.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Who it is.
+    pub peer_id: PeerId,
+    /// What it calls itself.
+    pub name: PeerName,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The content root it announces, once it has hashed the game.
+    pub content_root: Option<ContentHash>,
+}
+
+/// The answer to [`PeerCommand::Download`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadSummary {
+    /// How many files the game has.
+    pub files: usize,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// Who serves the game, in peer id order.
+    pub sources: Vec<PeerId>,
+}

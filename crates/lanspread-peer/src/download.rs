@@ -1,0 +1,5 @@
+//! Fetching a game from several sources at once.
+
+mod layout;
+mod scheduler;
+mod source;

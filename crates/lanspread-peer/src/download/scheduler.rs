@@ -1,0 +1,368 @@
+//! Which chunk is asked of which source, and when.
+//!
+//! Pure: takes what happened and `now` (time since the download began) and says what to do. The
+//! next chunk in file order goes to whoever has room in its window; a chunk that fails goes back
+//! and its source pauses. Once every chunk is asked for, one that is late may be asked of one
+//! second source, and the first answer counts.
+//!
+//! It promises that every chunk is asked for until it is stored, by at most two sources at a time,
+//! and that a source that can take a chunk gets one. It knows nothing of bytes, hashes or files.
+
+mod pace;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lanspread_proto::PeerId;
+
+use self::pace::Pace;
+use super::layout::ChunkIndex;
+
+/// Most chunks in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
+/// sources busy. A source that has nothing to do may still be asked for one, so that requests to
+/// dead sources cannot lock out the others.
+pub(crate) const CHUNKS_IN_MEMORY_MAX: usize = 32;
+
+/// The first pause of a source after a failure; doubles with each one that follows.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest pause, so that a source that recovers is soon of use.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The pause of a source whose chunk another had to deliver: longer than most stalls.
+const BACKOFF_LATE: Duration = Duration::from_secs(2);
+/// Failures in a row before a source is given up: about half a minute of pauses, which a busy
+/// source should outlive.
+const REFUSALS_MAX: u32 = 12;
+/// Lost connections in a row before a source is given up. More than one, because a connection that
+/// is replaced by another one loses its requests as well.
+const LOSSES_MAX: u32 = 3;
+/// Longest silence of a source that owes an answer; a chunk takes that long at 35 KiB/s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How much sooner than its source a second one must be able to deliver a chunk at the end.
+const SECOND_MARGIN: Duration = Duration::from_millis(50);
+
+/// One request to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// Of whom.
+    pub(crate) peer: PeerId,
+    /// For what.
+    pub(crate) chunk: ChunkIndex,
+}
+
+/// What to do with a chunk that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Verify and store it, then tell [`Scheduler::stored`] or [`Scheduler::refused`].
+    Wanted {
+        /// Who was asked for it as well and need not send it any more.
+        abandon: Option<PeerId>,
+    },
+    /// Nobody waits for it.
+    Unwanted,
+}
+
+/// How a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestFailure {
+    /// The connection was lost.
+    Lost,
+    /// The source answered, but not with the chunk.
+    Refused,
+}
+
+/// Whether a source is still of use after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It is asked again after a pause.
+    Kept,
+    /// It failed too often in a row; the caller should let it [`Scheduler::leave`].
+    Spent,
+}
+
+/// The chunks of one download and who is asked for them.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    /// Nobody is asked for these.
+    pending: BTreeSet<ChunkIndex>,
+    /// Somebody is asked for these.
+    asked: BTreeMap<ChunkIndex, Asked>,
+    /// These have arrived and are not stored yet.
+    storing: BTreeSet<ChunkIndex>,
+    sources: BTreeMap<PeerId, SourceState>,
+    /// Counts requests, so that sources take turns.
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    first: PeerId,
+    second: Option<PeerId>,
+}
+
+#[derive(Debug)]
+struct SourceState {
+    pace: Pace,
+    /// When each of its requests was made.
+    requests: BTreeMap<ChunkIndex, Duration>,
+    /// Chunks that it refused: it is asked for others first.
+    avoided: BTreeSet<ChunkIndex>,
+    /// Failures in a row. Requests that fail together count as one.
+    failures: u32,
+    failed_at: Duration,
+    retry_at: Duration,
+    /// The last sign of life, or when it was asked after having nothing to do.
+    heard_at: Duration,
+    turn: u64,
+}
+
+impl Scheduler {
+    /// A scheduler for `chunk_count` chunks, none of them stored, without sources.
+    pub(crate) fn new(chunk_count: u32) -> Self {
+        Self {
+            pending: (0..chunk_count).map(ChunkIndex).collect(),
+            asked: BTreeMap::new(),
+            storing: BTreeSet::new(),
+            sources: BTreeMap::new(),
+            turn: 0,
+        }
+    }
+
+    /// A source may be asked from now on. Joining twice changes nothing.
+    pub(crate) fn join(&mut self, peer: PeerId, now: Duration) {
+        self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
+    }
+
+    /// A source is not to be asked any more; what it was asked for is asked of others.
+    pub(crate) fn leave(&mut self, peer: PeerId) {
+        let Some(source) = self.sources.remove(&peer) else { return };
+        for chunk in source.requests.into_keys() {
+            self.take_back(peer, chunk);
+        }
+    }
+
+    /// The next request to make; to be called until it returns `None`.
+    pub(crate) fn ask(&mut self, now: Duration) -> Option<Ask> {
+        let mut free: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.is_free(now) && self.has_room_for(source))
+            .map(|(peer, source)| (source.requests.len(), source.turn, *peer))
+            .collect();
+        free.sort_unstable();
+        let (peer, chunk) =
+            free.into_iter().find_map(|(_, _, peer)| Some((peer, self.pick(peer, now)?)))?;
+
+        self.pending.remove(&chunk);
+        self.asked
+            .entry(chunk)
+            .and_modify(|asked| asked.second = Some(peer))
+            .or_insert(Asked { first: peer, second: None });
+        self.turn += 1;
+        let source = self.sources.get_mut(&peer)?;
+        source.turn = self.turn;
+        if source.requests.is_empty() {
+            source.heard_at = now;
+        }
+        source.requests.insert(chunk, now);
+        Some(Ask { peer, chunk })
+    }
+
+    /// All bytes of a chunk have arrived, not verified yet.
+    pub(crate) fn arrived(&mut self, peer: PeerId, chunk: ChunkIndex, now: Duration) -> Arrival {
+        let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
+        let Some(asked_at) = source.requests.remove(&chunk) else { return Arrival::Unwanted };
+        source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
+        source.failures = 0;
+        source.heard_at = now;
+        source.avoided.remove(&chunk);
+
+        let abandon = self.asked.remove(&chunk).and_then(|asked| asked.other_than(peer));
+        if let Some(other) = abandon.and_then(|other| self.sources.get_mut(&other)) {
+            other.lost_race(chunk, now);
+        }
+        self.storing.insert(chunk);
+        Arrival::Wanted { abandon }
+    }
+
+    /// A request failed.
+    pub(crate) fn failed(
+        &mut self,
+        peer: PeerId,
+        chunk: ChunkIndex,
+        failure: RequestFailure,
+        now: Duration,
+    ) -> Trust {
+        let Some(source) = self.sources.get_mut(&peer) else { return Trust::Kept };
+        let Some(asked_at) = source.requests.remove(&chunk) else { return Trust::Kept };
+        let trust = source.failed(chunk, failure, asked_at, now);
+        self.take_back(peer, chunk);
+        trust
+    }
+
+    /// A chunk that arrived is verified and on disk.
+    pub(crate) fn stored(&mut self, chunk: ChunkIndex) {
+        self.storing.remove(&chunk);
+    }
+
+    /// A chunk that arrived or was stored is not what it should be, and is fetched again.
+    pub(crate) fn refused(&mut self, chunk: ChunkIndex) {
+        self.storing.remove(&chunk);
+        if !self.asked.contains_key(&chunk) {
+            self.pending.insert(chunk);
+        }
+    }
+
+    /// The sources that owe an answer and have been silent for too long.
+    pub(crate) fn silent(&self, now: Duration) -> Vec<PeerId> {
+        let silent = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.silence_ends_at().is_some_and(|ends_at| ends_at <= now));
+        silent.map(|(peer, _)| *peer).collect()
+    }
+
+    /// When to call [`Self::ask`] and [`Self::silent`] again, should nothing happen before.
+    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+        let per_source = self.sources.values().flat_map(|source| {
+            let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
+            lateness.chain([source.retry_at]).chain(source.silence_ends_at())
+        });
+        per_source.filter(|at| *at > now).min()
+    }
+
+    /// Whether every chunk is stored.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.pending.is_empty() && self.asked.is_empty() && self.storing.is_empty()
+    }
+
+    /// Whether a chunk has arrived and is not stored yet.
+    pub(crate) fn is_storing(&self) -> bool {
+        !self.storing.is_empty()
+    }
+
+    /// How many sources a chunk is being asked of.
+    pub(crate) fn active_sources(&self) -> usize {
+        self.sources.values().filter(|source| !source.requests.is_empty()).count()
+    }
+
+    fn has_room_for(&self, source: &SourceState) -> bool {
+        let requests: usize = self.sources.values().map(|source| source.requests.len()).sum();
+        let waiting = self.storing.len();
+        requests + waiting < CHUNKS_IN_MEMORY_MAX
+            || (source.requests.is_empty() && waiting < CHUNKS_IN_MEMORY_MAX)
+    }
+
+    fn pick(&self, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
+        let source = self.sources.get(&peer)?;
+        let untried = self.pending.iter().find(|chunk| !source.avoided.contains(chunk));
+        if let Some(chunk) = untried.or_else(|| self.pending.first()) {
+            return Some(*chunk);
+        }
+        let late = self.asked.iter().find(|(chunk, asked)| {
+            asked.second.is_none()
+                && asked.first != peer
+                && self.is_worth_a_second(**chunk, asked.first, source, now)
+        });
+        late.map(|(chunk, _)| *chunk)
+    }
+
+    /// Whether `second` is likely to deliver a chunk well before the source that was asked first.
+    fn is_worth_a_second(
+        &self,
+        chunk: ChunkIndex,
+        first: PeerId,
+        second: &SourceState,
+        now: Duration,
+    ) -> bool {
+        let Some(first) = self.sources.get(&first) else { return false };
+        let Some(asked_at) = first.requests.get(&chunk) else { return false };
+        let waited = now.saturating_sub(*asked_at);
+        if waited >= first.pace.late_after() {
+            return true;
+        }
+        let (Some(usual), Some(second)) = (first.pace.latency(), second.pace.latency()) else {
+            return false;
+        };
+        usual.saturating_sub(waited) > second * 2 + SECOND_MARGIN
+    }
+
+    /// Puts a chunk back, unless another source is still asked for it.
+    fn take_back(&mut self, peer: PeerId, chunk: ChunkIndex) {
+        let Some(asked) = self.asked.remove(&chunk) else { return };
+        match asked.other_than(peer) {
+            Some(other) => drop(self.asked.insert(chunk, Asked { first: other, second: None })),
+            None => drop(self.pending.insert(chunk)),
+        }
+    }
+}
+
+impl Asked {
+    fn other_than(&self, peer: PeerId) -> Option<PeerId> {
+        [Some(self.first), self.second].into_iter().flatten().find(|other| *other != peer)
+    }
+}
+
+impl SourceState {
+    fn new(now: Duration) -> Self {
+        Self {
+            pace: Pace::new(),
+            requests: BTreeMap::new(),
+            avoided: BTreeSet::new(),
+            failures: 0,
+            failed_at: now,
+            retry_at: now,
+            heard_at: now,
+            turn: 0,
+        }
+    }
+
+    /// A source that failed is tried with one request, and one that is late with none.
+    fn is_free(&self, now: Duration) -> bool {
+        let window = if self.failures > 0 { 1 } else { self.pace.window() };
+        now >= self.retry_at
+            && self.requests.len() < window
+            && !self.requests.values().any(|asked_at| self.is_late(*asked_at, now))
+    }
+
+    fn is_late(&self, asked_at: Duration, now: Duration) -> bool {
+        now.saturating_sub(asked_at) >= self.pace.late_after()
+    }
+
+    fn silence_ends_at(&self) -> Option<Duration> {
+        (!self.requests.is_empty()).then(|| self.heard_at + SILENCE_MAX)
+    }
+
+    fn failed(
+        &mut self,
+        chunk: ChunkIndex,
+        failure: RequestFailure,
+        asked_at: Duration,
+        now: Duration,
+    ) -> Trust {
+        let limit = match failure {
+            RequestFailure::Lost => LOSSES_MAX,
+            RequestFailure::Refused => {
+                self.avoided.insert(chunk);
+                self.heard_at = now;
+                REFUSALS_MAX
+            }
+        };
+        if self.failures == 0 || asked_at > self.failed_at {
+            self.failures += 1;
+            self.failed_at = now;
+            let doublings = (self.failures - 1).min(16);
+            self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
+        }
+        if self.failures >= limit { Trust::Spent } else { Trust::Kept }
+    }
+
+    /// Another source delivered a chunk that this one was asked for as well.
+    fn lost_race(&mut self, chunk: ChunkIndex, now: Duration) {
+        let Some(asked_at) = self.requests.remove(&chunk) else { return };
+        if self.is_late(asked_at, now) {
+            self.retry_at = now + BACKOFF_LATE;
+        }
+    }
+}

@@ -1,0 +1,373 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn peer(n: u8) -> PeerId {
+    PeerId::from_public_key(&[n])
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn ask_all(scheduler: &mut Scheduler, now: Duration) -> Vec<Ask> {
+    std::iter::from_fn(|| scheduler.ask(now)).collect()
+}
+
+/// Lets a chunk arrive and be stored.
+fn deliver(scheduler: &mut Scheduler, ask: Ask, now: Duration) -> Arrival {
+    let arrival = scheduler.arrived(ask.peer, ask.chunk, now);
+    scheduler.stored(ask.chunk);
+    arrival
+}
+
+#[test]
+fn sources_get_different_chunks_in_file_order() {
+    let mut scheduler = Scheduler::new(10);
+    scheduler.join(peer(1), ms(0));
+    scheduler.join(peer(2), ms(0));
+    let asks = ask_all(&mut scheduler, ms(0));
+    let chunks: Vec<_> = asks.iter().map(|ask| ask.chunk.0).collect();
+    assert_eq!(chunks, [0, 1, 2, 3]);
+    for n in [1, 2] {
+        assert_eq!(asks.iter().filter(|ask| ask.peer == peer(n)).count(), pace::WINDOW_START);
+    }
+    assert_eq!(scheduler.active_sources(), 2);
+}
+
+#[test]
+fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
+    let mut scheduler = Scheduler::new(300);
+    let (fast, slow) = (peer(1), peer(2));
+    scheduler.join(fast, ms(0));
+    scheduler.join(slow, ms(0));
+    let mut due: BTreeSet<(Duration, PeerId, ChunkIndex)> = BTreeSet::new();
+    let mut line_free = BTreeMap::from([(fast, ms(0)), (slow, ms(0))]);
+    let mut served = BTreeMap::from([(fast, 0), (slow, 0)]);
+    let mut now = ms(0);
+    while !scheduler.is_complete() {
+        for ask in ask_all(&mut scheduler, now) {
+            let per_chunk = if ask.peer == fast { ms(10) } else { ms(1000) };
+            let begins = line_free[&ask.peer].max(now);
+            line_free.insert(ask.peer, begins + per_chunk);
+            due.insert((begins + per_chunk, ask.peer, ask.chunk));
+        }
+        let (at, from, chunk) = due.pop_first().unwrap();
+        now = at;
+        if deliver(&mut scheduler, Ask { peer: from, chunk }, now) != Arrival::Unwanted {
+            *served.get_mut(&from).unwrap() += 1;
+        }
+    }
+    assert!(served[&slow] >= 1, "every source of a big file gives a part");
+    assert!(now < ms(3_300), "took {now:?}");
+}
+
+#[test]
+fn a_failed_chunk_goes_to_another_source_and_its_source_pauses() {
+    let mut scheduler = Scheduler::new(3);
+    scheduler.join(peer(1), ms(0));
+    let first = ask_all(&mut scheduler, ms(0));
+    assert_eq!(first.len(), 2);
+    let trust = scheduler.failed(peer(1), first[0].chunk, RequestFailure::Refused, ms(1));
+    assert_eq!(trust, Trust::Kept);
+    assert_eq!(ask_all(&mut scheduler, ms(1)), []);
+    scheduler.join(peer(2), ms(1));
+    let second = ask_all(&mut scheduler, ms(1));
+    assert_eq!(second[0], Ask { peer: peer(2), chunk: first[0].chunk });
+}
+
+#[test]
+fn a_pausing_source_is_asked_again_when_the_pause_is_over() {
+    let mut scheduler = Scheduler::new(1);
+    scheduler.join(peer(1), ms(0));
+    let ask = scheduler.ask(ms(0)).unwrap();
+    scheduler.failed(peer(1), ask.chunk, RequestFailure::Refused, ms(5));
+    let wake_at = scheduler.wake_at(ms(5)).unwrap();
+    assert_eq!(wake_at, ms(105));
+    assert_eq!(scheduler.ask(wake_at), Some(ask));
+    scheduler.failed(peer(1), ask.chunk, RequestFailure::Refused, ms(105));
+    assert_eq!(scheduler.wake_at(ms(105)), Some(ms(305)), "the pause doubles");
+}
+
+#[test]
+fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() {
+    let mut scheduler = Scheduler::new(2);
+    scheduler.join(peer(1), ms(0));
+    let mut now = ms(0);
+    let mut rounds = 0;
+    'rounds: loop {
+        rounds += 1;
+        let asks = ask_all(&mut scheduler, now);
+        assert!(!asks.is_empty());
+        for ask in asks {
+            if scheduler.failed(ask.peer, ask.chunk, RequestFailure::Lost, now + ms(1))
+                == Trust::Spent
+            {
+                break 'rounds;
+            }
+        }
+        now = scheduler.wake_at(now + ms(1)).unwrap();
+    }
+    assert_eq!(rounds, LOSSES_MAX);
+}
+
+#[test]
+fn chunks_of_a_dead_source_are_asked_of_one_other_at_the_end() {
+    let mut scheduler = Scheduler::new(8);
+    let (dead, alive) = (peer(1), peer(2));
+    scheduler.join(dead, ms(0));
+    scheduler.join(alive, ms(0));
+    let mut now = ms(0);
+    let mut abandoned = 0;
+    while !scheduler.is_complete() {
+        let asks = ask_all(&mut scheduler, now);
+        let answered = asks.into_iter().filter(|ask| ask.peer == alive).collect::<Vec<_>>();
+        if answered.is_empty() {
+            now = scheduler.wake_at(now).unwrap();
+        }
+        for ask in answered {
+            now += ms(10);
+            if (Arrival::Wanted { abandon: Some(dead) }) == deliver(&mut scheduler, ask, now) {
+                abandoned += 1;
+            }
+        }
+    }
+    assert_eq!(abandoned, pace::WINDOW_START);
+    assert!(now < ms(4_000), "took {now:?}");
+}
+
+#[test]
+fn a_source_without_requests_has_room_even_if_others_hold_all() {
+    let mut scheduler = Scheduler::new(200);
+    for n in 0..20 {
+        scheduler.join(peer(n), ms(0));
+    }
+    let held = ask_all(&mut scheduler, ms(0)).len();
+    assert_eq!(held, CHUNKS_IN_MEMORY_MAX);
+    scheduler.join(peer(100), ms(1));
+    assert_eq!(ask_all(&mut scheduler, ms(1)).len(), 1);
+}
+
+#[test]
+fn nothing_is_asked_while_the_disk_does_not_keep_up() {
+    let mut scheduler = Scheduler::new(200);
+    scheduler.join(peer(1), ms(0));
+    let mut waiting = 0;
+    while let Some(ask) = scheduler.ask(ms(1)) {
+        assert_eq!(scheduler.arrived(peer(1), ask.chunk, ms(1)), Arrival::Wanted { abandon: None });
+        waiting += 1;
+    }
+    assert_eq!(waiting, CHUNKS_IN_MEMORY_MAX);
+}
+
+#[test]
+fn a_source_that_owes_an_answer_for_too_long_is_reported() {
+    let mut scheduler = Scheduler::new(1);
+    scheduler.join(peer(1), ms(0));
+    scheduler.ask(ms(10)).unwrap();
+    assert_eq!(scheduler.silent(ms(59_000)), []);
+    assert_eq!(scheduler.silent(ms(60_010)), [peer(1)]);
+    scheduler.leave(peer(1));
+    assert_eq!(scheduler.silent(ms(60_010)), []);
+    assert!(!scheduler.is_complete());
+}
+
+/// What can happen to a download. Numbers choose among what is there at that moment.
+#[derive(Debug, Clone)]
+enum Happening {
+    Deliver(usize),
+    Fail(usize, bool),
+    Store(usize),
+    Refuse(usize),
+    Reopen(usize),
+    Join(u8),
+    Leave(u8),
+    Wait(u64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => any::<usize>().prop_map(Happening::Deliver),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(n, lost)| Happening::Fail(n, lost)),
+        6 => any::<usize>().prop_map(Happening::Store),
+        1 => any::<usize>().prop_map(Happening::Refuse),
+        1 => any::<usize>().prop_map(Happening::Reopen),
+        2 => (0_u8..6).prop_map(Happening::Join),
+        1 => (0_u8..6).prop_map(Happening::Leave),
+        3 => (0_u64..5_000).prop_map(Happening::Wait),
+    ]
+}
+
+/// The outside of the scheduler: the network and the disk.
+struct World {
+    scheduler: Scheduler,
+    now: Duration,
+    asked: Vec<Ask>,
+    storing: Vec<ChunkIndex>,
+    stored: BTreeSet<ChunkIndex>,
+}
+
+impl World {
+    fn new(chunks: u32) -> Self {
+        let scheduler = Scheduler::new(chunks);
+        Self { scheduler, now: ms(0), asked: vec![], storing: vec![], stored: BTreeSet::new() }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Deliver(n) => {
+                if let Some(ask) = take(&mut self.asked, n) {
+                    self.deliver(ask);
+                }
+            }
+            Happening::Fail(n, lost) => {
+                if let Some(ask) = take(&mut self.asked, n) {
+                    let failure = if lost { RequestFailure::Lost } else { RequestFailure::Refused };
+                    let trust = self.scheduler.failed(ask.peer, ask.chunk, failure, self.now);
+                    if trust == Trust::Spent {
+                        self.leave(ask.peer);
+                    }
+                }
+            }
+            Happening::Store(n) => {
+                if let Some(chunk) = take(&mut self.storing, n) {
+                    self.scheduler.stored(chunk);
+                    assert!(self.stored.insert(chunk), "{chunk:?} is stored twice");
+                }
+            }
+            Happening::Refuse(n) => {
+                if let Some(chunk) = take(&mut self.storing, n) {
+                    self.scheduler.refused(chunk);
+                }
+            }
+            Happening::Reopen(n) => {
+                let mut stored: Vec<_> = self.stored.iter().copied().collect();
+                if let Some(chunk) = take(&mut stored, n) {
+                    self.stored.remove(&chunk);
+                    self.scheduler.refused(chunk);
+                }
+            }
+            Happening::Join(n) => self.scheduler.join(peer(n), self.now),
+            Happening::Leave(n) => self.leave(peer(n)),
+            Happening::Wait(millis) => self.now += ms(millis),
+        }
+        self.ask();
+        self.check();
+    }
+
+    fn deliver(&mut self, ask: Ask) {
+        match self.scheduler.arrived(ask.peer, ask.chunk, self.now) {
+            Arrival::Wanted { abandon } => {
+                let before = self.asked.len();
+                self.asked.retain(|other| other.chunk != ask.chunk || Some(other.peer) != abandon);
+                assert_eq!(before - self.asked.len(), usize::from(abandon.is_some()));
+                self.storing.push(ask.chunk);
+            }
+            Arrival::Unwanted => panic!("{ask:?} was asked for"),
+        }
+    }
+
+    fn leave(&mut self, peer: PeerId) {
+        self.scheduler.leave(peer);
+        self.asked.retain(|ask| ask.peer != peer);
+    }
+
+    fn ask(&mut self) {
+        while let Some(ask) = self.scheduler.ask(self.now) {
+            assert!(!self.asked.contains(&ask), "{ask:?} twice");
+            assert!(!self.stored.contains(&ask.chunk), "{ask:?} is stored");
+            assert!(!self.storing.contains(&ask.chunk), "{ask:?} has arrived");
+            self.asked.push(ask);
+        }
+    }
+
+    fn check(&self) {
+        let scheduler = &self.scheduler;
+        for ask in &self.asked {
+            let requesters = self.asked.iter().filter(|other| other.chunk == ask.chunk).count();
+            assert!(requesters <= 2, "{ask:?} is asked of {requesters}");
+        }
+        for (peer, source) in &scheduler.sources {
+            let asked = self.asked.iter().filter(|ask| ask.peer == *peer).count();
+            assert_eq!(asked, source.requests.len());
+            assert!(asked <= pace::WINDOW_MAX);
+            let starved = asked == 0
+                && source.retry_at <= self.now
+                && !scheduler.pending.is_empty()
+                && self.storing.len() < CHUNKS_IN_MEMORY_MAX;
+            assert!(!starved, "{peer} has nothing to do");
+        }
+        assert!(self.storing.len() <= 2 * CHUNKS_IN_MEMORY_MAX);
+        let asked: BTreeSet<_> = self.asked.iter().map(|ask| ask.chunk).collect();
+        let known = scheduler.pending.len() + asked.len() + self.storing.len() + self.stored.len();
+        assert_eq!(known, self.total(), "a chunk is lost or counted twice");
+        assert_eq!(scheduler.is_complete(), self.stored.len() == self.total());
+    }
+
+    fn total(&self) -> usize {
+        let scheduler = &self.scheduler;
+        scheduler.pending.len()
+            + scheduler.asked.len()
+            + scheduler.storing.len()
+            + self.stored.len()
+    }
+}
+
+fn take<T>(items: &mut Vec<T>, n: usize) -> Option<T> {
+    let at = n.checked_rem(items.len())?;
+    Some(items.remove(at))
+}
+
+proptest! {
+    #[test]
+    fn every_chunk_is_stored_once_whatever_happens(
+        chunks in 0_u32..60,
+        happenings in prop::collection::vec(happening(), 0..200),
+        dead in 0_u8..6,
+    ) {
+        let mut world = World::new(chunks);
+        for happening in happenings {
+            world.happen(happening);
+        }
+        prop_assert_eq!(world.total(), chunks as usize);
+
+        // From here on one new source answers, one is dead, and the others answer as well.
+        world.happen(Happening::Join(dead));
+        world.happen(Happening::Join(200));
+        let mut steps = 0;
+        while !world.scheduler.is_complete() {
+            steps += 1;
+            prop_assert!(steps < 2_000, "does not end: {:?}", world.scheduler);
+            let answering = world.asked.iter().position(|ask| ask.peer != peer(dead));
+            if let Some(at) = answering {
+                world.now += ms(10);
+                world.happen(Happening::Deliver(at));
+            } else if world.storing.is_empty() {
+                let wake_at = world.scheduler.wake_at(world.now).expect("something to wait for");
+                world.now = wake_at;
+                for peer in world.scheduler.silent(wake_at) {
+                    world.leave(peer);
+                }
+                world.happen(Happening::Wait(0));
+            }
+            while !world.storing.is_empty() {
+                world.happen(Happening::Store(0));
+            }
+        }
+        prop_assert_eq!(world.stored.len(), chunks as usize);
+    }
+
+    #[test]
+    fn the_same_happenings_give_the_same_requests(
+        happenings in prop::collection::vec(happening(), 0..60),
+    ) {
+        let run = || {
+            let mut world = World::new(40);
+            for happening in happenings.clone() {
+                world.happen(happening);
+            }
+            world.asked
+        };
+        prop_assert_eq!(run(), run());
+    }
+}

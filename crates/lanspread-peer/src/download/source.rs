@@ -1,0 +1,55 @@
+//! What a download needs of a peer, so that tests can stand in for the network.
+
+use futures_util::future::BoxFuture;
+use lanspread_proto::message::{GetChunk, GetGame, Refusal};
+use lanspread_proto::{ContentHash, Manifest, PeerId};
+
+/// A peer that serves a game.
+///
+/// Dropping a returned future cancels the request.
+pub(crate) trait Source: Send + Sync {
+    /// Who it is.
+    fn peer_id(&self) -> PeerId;
+
+    /// Asks for a manifest.
+    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>>;
+
+    /// Asks for a chunk, which must have exactly `len` bytes.
+    fn get_chunk(
+        &self,
+        request: GetChunk,
+        len: u32,
+    ) -> BoxFuture<'_, Result<ReceivedChunk, SourceError>>;
+}
+
+/// The answer to [`Source::get_game`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GameAnswer {
+    /// The manifest, with the hashes known so far.
+    Manifest(Manifest),
+    /// The manifest that the asker has still holds.
+    Unchanged,
+}
+
+/// The answer to [`Source::get_chunk`]; nothing in it is verified yet.
+#[derive(Debug)]
+pub(crate) struct ReceivedChunk {
+    /// The hash that the source gave.
+    pub(crate) hash: ContentHash,
+    /// The bytes; as many as asked for.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Why a source did not give what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The connection is lost, or the peer fell silent.
+    #[error("the connection is lost: {0}")]
+    Gone(String),
+    /// The peer refuses.
+    #[error("refused ({code}): {message}", code = .0.code, message = .0.message)]
+    Refused(Refusal),
+    /// The peer broke the protocol; nothing it sends is of use.
+    #[error("broke the protocol: {0}")]
+    Protocol(String),
+}

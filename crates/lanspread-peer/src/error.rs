@@ -1,0 +1,267 @@
+//! What can go wrong, one enum per operation.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lanspread_mdns::MdnsError;
+use lanspread_proto::{GameId, PeerId};
+
+use crate::event::{Operation, RejectReason};
+
+/// Why a peer did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The games directory is missing, no directory, or not readable.
+    #[error(transparent)]
+    GamesDir(#[from] GamesDirError),
+    /// The state directory cannot be made or written.
+    #[error("state directory {path} is not usable: {source}")]
+    StateDir {
+        /// The state directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state directory lies inside the games directory.
+    #[error("state directory {state_dir} lies inside the games directory {games_dir}")]
+    StateInsideGames {
+        /// The state directory.
+        state_dir: PathBuf,
+        /// The games directory.
+        games_dir: PathBuf,
+    },
+    /// Another peer runs on the state directory.
+    #[error("another peer is running on state directory {path}")]
+    StateDirLocked {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The key or certificate is broken. It is never replaced silently: that would be another peer.
+    #[error("identity file {path} is broken: {reason}")]
+    Identity {
+        /// The broken file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The listen address cannot be bound.
+    #[error("cannot listen on {addr}: {reason}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// Discovery cannot start.
+    #[error(transparent)]
+    Mdns(#[from] MdnsError),
+    /// Two settings do not go together.
+    #[error("peer timeout must be longer than the ping interval")]
+    Timeouts,
+}
+
+/// Why a directory cannot be the games directory.
+#[derive(Debug, thiserror::Error)]
+#[error("games directory {path} is not usable: {source}")]
+pub struct GamesDirError {
+    /// The directory.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The catalog has no such game.
+    #[error("game {0} is not in the catalog")]
+    UnknownGame(GameId),
+    /// Something else is being done with the game.
+    #[error("game {game_id} is busy {operation}")]
+    GameBusy {
+        /// Which game.
+        game_id: GameId,
+        /// What is being done.
+        operation: Operation,
+    },
+    /// No known peer announces the game at the catalog's version.
+    #[error("no known peer has game {0} at the catalog's version")]
+    NoSource(GameId),
+    /// The game is already there at the catalog's version.
+    #[error("game {0} is already downloaded at the catalog's version")]
+    AlreadyDownloaded(GameId),
+    /// The game is not there, so it cannot be installed.
+    #[error("game {0} is not downloaded")]
+    NotDownloaded(GameId),
+    /// The game is already installed.
+    #[error("game {0} is already installed")]
+    AlreadyInstalled(GameId),
+    /// The game is not installed.
+    #[error("game {0} is not installed")]
+    NotInstalled(GameId),
+    /// There is no download to cancel.
+    #[error("game {0} is not being downloaded")]
+    NotDownloading(GameId),
+    /// The directory cannot be the games directory.
+    #[error(transparent)]
+    GamesDir(#[from] GamesDirError),
+    /// The games directory cannot change while games are worked on.
+    #[error("games directory cannot change while {game_id} is {operation}")]
+    OperationsActive {
+        /// One of the games.
+        game_id: GameId,
+        /// What is being done with it.
+        operation: Operation,
+    },
+    /// The awaited download ended without the game.
+    #[error(transparent)]
+    Download(DownloadFailure),
+    /// The awaited download was cancelled.
+    #[error("the download of {0} was cancelled")]
+    Cancelled(GameId),
+    /// The awaited download lost all its sources.
+    #[error("all sources of {0} are gone")]
+    AllPeersGone(GameId),
+    /// The awaited installation or uninstallation failed.
+    #[error(transparent)]
+    Install(InstallFailure),
+    /// The peer is stopping.
+    #[error("the peer is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a peer could not be connected to.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answered, or not in time.
+    #[error("no peer answered at {addr}: {reason}")]
+    Unreachable {
+        /// Where.
+        addr: SocketAddr,
+        /// What the transport said.
+        reason: String,
+    },
+    /// One side did not let the other in.
+    #[error("peer at {addr} was rejected: {message}")]
+    Rejected {
+        /// Where.
+        addr: SocketAddr,
+        /// Who it claimed to be, if it came to that.
+        peer_id: Option<PeerId>,
+        /// Why.
+        reason: RejectReason,
+        /// In words.
+        message: String,
+    },
+    /// The address is this peer's own.
+    #[error("{0} is this peer itself")]
+    Myself(SocketAddr),
+    /// The peer is stopping.
+    #[error("the peer is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a download ended without the game. Cloneable, since event and answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DownloadFailure {
+    /// No source gave a usable manifest at the catalog's version.
+    #[error("no source gave a usable manifest of {game_id}: {reason}")]
+    NoManifest {
+        /// Which game.
+        game_id: GameId,
+        /// What the last source said.
+        reason: String,
+    },
+    /// Every source was dropped for what it sent.
+    #[error("every source of {game_id} was dropped: {reason}")]
+    BadSources {
+        /// Which game.
+        game_id: GameId,
+        /// Why the last one was dropped.
+        reason: String,
+    },
+    /// The bytes on disk are not the content that the catalog or most sources have.
+    #[error("the content of {game_id} is not what {authority} says")]
+    ContentMismatch {
+        /// Which game.
+        game_id: GameId,
+        /// `the catalog` or `the majority of its sources`.
+        authority: &'static str,
+    },
+    /// There is not enough room.
+    #[error("no space left for {path}")]
+    DiskFull {
+        /// The file that did not fit.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Why an installation or uninstallation failed. Cloneable, since event and answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstallFailure {
+    /// The root holds no archive.
+    #[error("game {0} has no archive to install")]
+    NoArchive(GameId),
+    /// The archive needs a password.
+    #[error("archive {path} is protected by a password")]
+    PasswordProtected {
+        /// Which archive.
+        path: PathBuf,
+    },
+    /// An entry would leave the install directory, or is no plain file or directory.
+    #[error("archive {path} is refused: {reason}")]
+    UnsafeArchive {
+        /// Which archive.
+        path: PathBuf,
+        /// Which entry, and why.
+        reason: String,
+    },
+    /// The archive is damaged, incomplete, or of an unknown format.
+    #[error("archive {path} cannot be unpacked: {reason}")]
+    BadArchive {
+        /// Which archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is not enough room.
+    #[error("no space left for {path}")]
+    DiskFull {
+        /// What did not fit.
+        path: PathBuf,
+    },
+    /// A step of the transaction failed.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The peer is stopping; what was begun is rolled back.
+    #[error("the installation was interrupted by shutdown")]
+    Interrupted,
+}
+
+/// A required service died and took the runtime with it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{service} died: {message}")]
+pub struct RuntimeFailure {
+    /// Which service.
+    pub service: &'static str,
+    /// Why.
+    pub message: String,
+}

@@ -1,0 +1,273 @@
+//! What a peer tells of itself.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lanspread_proto::{GameId, PeerId};
+
+use crate::command::PeerInfo;
+use crate::error::{DownloadFailure, InstallFailure};
+
+/// What is being done with a game. At most one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// It is being fetched.
+    Downloading,
+    /// It is being unpacked into `local/`.
+    Installing,
+    /// Its `local/` is being removed.
+    Uninstalling,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Downloading => "downloading",
+            Self::Installing => "installing",
+            Self::Uninstalling => "uninstalling",
+        })
+    }
+}
+
+/// What a game on this disk can be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// Downloaded at the catalog's version and idle: announced and served.
+    Ready,
+    /// On its way.
+    Downloading,
+    /// For this machine alone: not downloaded, not at the catalog's version, or busy.
+    LocalOnly,
+}
+
+/// A game and what is being done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveOperation {
+    /// Which game.
+    pub game_id: GameId,
+    /// What is being done.
+    pub operation: Operation,
+}
+
+/// How much one source gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceBytes {
+    /// Who.
+    pub peer_id: PeerId,
+    /// Verified bytes.
+    pub bytes: u64,
+}
+
+/// Why a peer is no longer known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostReason {
+    /// It said goodbye.
+    Goodbye,
+    /// It was silent for longer than [`crate::PeerConfig::peer_timeout`].
+    Timeout,
+}
+
+/// Why a peer was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// It speaks another protocol version.
+    ProtocolVersion,
+    /// It belongs to another network.
+    Network,
+    /// It did not prove the network key, or one side has none.
+    NetworkKey,
+    /// It showed another id than its certificate gives, or than was expected.
+    Identity,
+    /// It did not keep to the protocol.
+    Protocol,
+}
+
+/// Something that happened. Events come in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum PeerEvent {
+    /// A peer is now known, with its library.
+    PeerDiscovered(PeerInfo),
+    /// A known peer changed its name, address or library.
+    PeerUpdated(PeerInfo),
+    /// A peer is no longer known.
+    PeerLost {
+        /// Who it was.
+        peer_id: PeerId,
+        /// Why.
+        reason: LostReason,
+    },
+    /// The number of known peers changed.
+    PeerCountUpdated {
+        /// How many are known now.
+        peer_count: usize,
+    },
+    /// A peer was not let in, or did not let us in.
+    PeerRejected {
+        /// Who it claimed to be, if it came to that.
+        peer_id: Option<PeerId>,
+        /// Where it was.
+        addr: SocketAddr,
+        /// Why.
+        reason: RejectReason,
+        /// In words.
+        message: String,
+    },
+    /// What the peers announce changed.
+    GamesListUpdated {
+        /// How many games at least one peer announces.
+        game_count: usize,
+        /// Which games changed, in id order.
+        changed: Vec<GameId>,
+    },
+    /// The games on this disk, or what is being done with them, changed.
+    LocalGamesUpdated {
+        /// Revision of the announced library.
+        library_rev: u64,
+        /// How many games of the catalog are on this disk.
+        game_count: usize,
+        /// Which games changed, in id order.
+        changed: Vec<GameId>,
+        /// All that is going on, in game id order.
+        active_operations: Vec<ActiveOperation>,
+    },
+    /// The manifest of a game to download has arrived.
+    GotGameFiles {
+        /// Which game.
+        game_id: GameId,
+        /// How many files it has.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// Who serves it, in peer id order.
+        sources: Vec<PeerId>,
+    },
+    /// The first chunks of a game are being asked for.
+    DownloadBegin {
+        /// Which game.
+        game_id: GameId,
+        /// How many files it has.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// Who serves it, in peer id order.
+        sources: Vec<PeerId>,
+    },
+    /// How far a download is; at most ten a second, and a last one at the end.
+    DownloadProgress(DownloadProgress),
+    /// A game is downloaded, committed and announced.
+    DownloadFinished {
+        /// Which game.
+        game_id: GameId,
+        /// How many files it has.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// What each source gave, in peer id order.
+        sources: Vec<SourceBytes>,
+    },
+    /// A download ended without the game.
+    DownloadFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why.
+        failure: DownloadFailure,
+    },
+    /// A download was cancelled and what it brought is discarded.
+    DownloadCancelled {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// A download ended because nobody serves the game any more; sent in place of `DownloadFailed`.
+    DownloadAllPeersGone {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// A game is being installed.
+    InstallBegin {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// How far an installation is; at most ten a second.
+    InstallProgress {
+        /// Which game.
+        game_id: GameId,
+        /// Bytes unpacked so far.
+        bytes_done: u64,
+    },
+    /// A game is installed.
+    InstallFinished {
+        /// Which game.
+        game_id: GameId,
+        /// How many files were unpacked.
+        files: u64,
+        /// Their bytes together.
+        bytes: u64,
+    },
+    /// An installation ended and everything is as it was before.
+    InstallFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why.
+        failure: InstallFailure,
+    },
+    /// The `local/` of a game is being removed.
+    UninstallBegin {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The `local/` of a game is gone.
+    UninstallFinished {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The `local/` of a game could not be removed whole.
+    UninstallFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why.
+        failure: InstallFailure,
+    },
+    /// A source is no longer used for a game.
+    SourceDropped {
+        /// Which game.
+        game_id: GameId,
+        /// Which source.
+        peer_id: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The number of transfers of a game to others changed.
+    OutboundTransferCountChanged {
+        /// Which game.
+        game_id: GameId,
+        /// How many are under way now.
+        count: usize,
+    },
+    /// A required service died and the runtime stops.
+    RuntimeFailed {
+        /// Which service.
+        service: &'static str,
+        /// Why.
+        message: String,
+    },
+    /// The last event: the runtime has stopped.
+    Stopped,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadProgress {
+    /// Which game.
+    pub game_id: GameId,
+    /// Verified bytes on disk.
+    pub bytes_done: u64,
+    /// Bytes of the whole game.
+    pub bytes_total: u64,
+    /// Speed over the last second.
+    pub bytes_per_second: u64,
+    /// How many sources a chunk is being asked of.
+    pub active_peers: usize,
+    /// What each source gave so far, in peer id order.
+    pub sources: Arc<[SourceBytes]>,
+}
