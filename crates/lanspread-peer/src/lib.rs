@@ -12,6 +12,7 @@ mod command;
 mod config;
 mod error;
 mod event;
+mod install;
 mod library;
 mod state_file;
 
