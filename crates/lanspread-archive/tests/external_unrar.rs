@@ -234,13 +234,11 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn cancelling_kills_the_program() {
     let listing = [HEAD, &listed_file("a", "hello"), &listed_file("b", "world")].concat();
-    let fake = Fake::new(&listing, "printf hello; echo $$ > pid; exec sleep 600");
+    let fake = Fake::new(&listing, "echo $$ > pid; printf hello; exec sleep 600");
     let mut watch = Watch { cancel_above_bytes: Some(0), ..Watch::default() };
     let unpacker = ExternalUnrar::new(fake.program.clone());
     let result = unpacker.unpack(&fake.archive, &fake.target.path(), &mut watch);
     assert!(matches!(result, Err(UnpackError::Cancelled)), "{result:?}");
-    // The script may have been killed before it wrote its number.
-    if let Ok(pid) = fs::read_to_string(fake.target.beside("pid")) {
-        assert!(!Path::new("/proc").join(pid.trim()).exists());
-    }
+    let pid = fs::read_to_string(fake.target.beside("pid")).unwrap();
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");
 }
