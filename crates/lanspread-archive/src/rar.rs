@@ -79,7 +79,12 @@ pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
     let mut checked_volumes = 0;
     loop {
         pass.check_cancelled()?;
-        let header = open.next_header().map_err(|failure| failed(pass, failure))?;
+        let header = open.next_header().map_err(|failure| match failure {
+            Failure::Code(unrar_sys::ERAR_BAD_DATA) => {
+                UnpackError::damaged(archive, Damage::Malformed("a header is broken"))
+            }
+            failure => failed(pass, failure),
+        })?;
         if let Some(header) = &header {
             read_entry(pass, &mut open, header)?;
         }

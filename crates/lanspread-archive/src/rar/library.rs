@@ -246,7 +246,27 @@ unsafe fn wide_path(start: LPARAM) -> PathBuf {
         // SAFETY: the caller's promise; `take_while` ends at the zero.
         .map(|index| unsafe { start.add(index).read_unaligned() })
         .take_while(|character| *character != 0);
-    PathBuf::from(wide_text(characters))
+    PathBuf::from(decoded_name(wide_text(characters)))
+}
+
+/// With this character the library begins a name that it could not decode in the locale of the process,
+/// and puts each byte of it above 0x7f at [`BYTES_START`].
+const BYTES_MARK: char = '\u{fffe}';
+const BYTES_START: u32 = 0xe000;
+
+/// Undoes what the library does to UTF-8 names of RAR 3 where no UTF-8 locale is set.
+fn decoded_name(name: String) -> String {
+    if !name.contains(BYTES_MARK) {
+        return name;
+    }
+    let mut bytes = Vec::with_capacity(name.len());
+    for character in name.chars().filter(|character| *character != BYTES_MARK) {
+        match u32::from(character).checked_sub(BYTES_START) {
+            Some(byte @ 0x80..0x100) => bytes.push(byte as u8),
+            _ => bytes.extend(character.encode_utf8(&mut [0; 4]).bytes()),
+        }
+    }
+    String::from_utf8(bytes).unwrap_or(name)
 }
 
 /// Characters that are none become U+FFFD.
@@ -389,7 +409,7 @@ fn read_header(data: &HeaderData) -> Header {
     let modified = join(data.modified_low, data.modified_high);
     Header {
         is_name_cut: wide_name.iter().take(NAME_MAX_CHARS).all(|character| *character != 0),
-        name,
+        name: decoded_name(name),
         is_directory: flags & unrar_sys::RHDF_DIRECTORY != 0,
         is_encrypted: flags & unrar_sys::RHDF_ENCRYPTED != 0,
         is_continued: flags & unrar_sys::RHDF_SPLITBEFORE != 0,
