@@ -9,8 +9,7 @@ pub(crate) mod exchange;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod links;
-#[cfg(test)]
-pub(crate) mod memory;
+
 pub(crate) mod quic;
 pub(crate) mod serve;
 mod tls;

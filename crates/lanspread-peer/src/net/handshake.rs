@@ -25,7 +25,6 @@ use crate::config::NetworkKey;
 use crate::event::RejectReason;
 use crate::library::normalise;
 
-
 /// Longest time for the whole handshake after TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused peer has to read the refusal before the connection is closed.
@@ -84,8 +83,7 @@ pub(crate) async fn dial(
     expected: Option<PeerId>,
     me: &LocalPeer,
 ) -> Result<Admitted, HandshakeError> {
-    let opened =
-        dialer.dial(addr).await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
+    let opened = dialer.dial(addr).await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
     let connection = Arc::clone(&opened.connection);
     let shaken = within_time(greet(opened, expected, me)).await;
     if shaken.is_err() {
@@ -133,7 +131,8 @@ async fn greet(
     let mut incoming = ask(&*connection, &Request::Hello(hello), LIBRARY_HEADER_MAX_BYTES)
         .await
         .map_err(|e| failed(peer_id, &e))?;
-    let response = incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    let response =
+        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
     match response {
         Response::HelloAck(theirs) => {
             let theirs = check(theirs, me, &*connection, Side::Acceptor)
@@ -149,11 +148,11 @@ async fn greet(
 async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, HandshakeError> {
     let NewConnection { connection, mut streams } = opened;
     let peer_id = connection.peer_id();
-    let stream =
-        streams.accept().await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
+    let stream = streams.accept().await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
     let Stream { mut sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
-    let request = incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    let request =
+        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
     let checked = match request {
         Request::Hello(theirs) => check(theirs, me, &*connection, Side::Dialler),
         _ => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
@@ -229,16 +228,12 @@ fn check(
     side: Side,
 ) -> Result<Hello, Refusal> {
     if theirs.proto_ver != PROTOCOL_VERSION {
-        let message =
-            format!("protocol version {} is not {PROTOCOL_VERSION}", theirs.proto_ver);
+        let message = format!("protocol version {} is not {PROTOCOL_VERSION}", theirs.proto_ver);
         return Err(refusal(RefusalCode::ProtocolVersion, &message));
     }
     if theirs.peer_id != connection.peer_id() {
-        let message = format!(
-            "the certificate gives peer {}, not {}",
-            connection.peer_id(),
-            theirs.peer_id
-        );
+        let message =
+            format!("the certificate gives peer {}, not {}", connection.peer_id(), theirs.peer_id);
         return Err(refusal(RefusalCode::Identity, &message));
     }
     if theirs.peer_id == me.peer_id {
@@ -264,8 +259,8 @@ fn check(
     if theirs.listen_port == 0 || theirs.features.len() > FEATURES_MAX {
         return Err(refusal(RefusalCode::OutOfOrder, "hello is out of bounds"));
     }
-    let library = normalise(theirs.library)
-        .map_err(|e| refusal(RefusalCode::OutOfOrder, &e.to_string()))?;
+    let library =
+        normalise(theirs.library).map_err(|e| refusal(RefusalCode::OutOfOrder, &e.to_string()))?;
     Ok(Hello { library, ..theirs })
 }
 

@@ -56,8 +56,10 @@ pub(crate) fn bind(
     identity: &Identity,
     listen: SocketAddr,
 ) -> Result<(Arc<dyn Dialer>, Box<dyn Listener>), StartError> {
-    let failed =
-        |reason: &dyn std::fmt::Display| StartError::Listen { addr: listen, reason: reason.to_string() };
+    let failed = |reason: &dyn std::fmt::Display| StartError::Listen {
+        addr: listen,
+        reason: reason.to_string(),
+    };
     let server_tls = tls::server_config(identity).map_err(|e| failed(&e))?;
     let client_tls = tls::client_config(identity).map_err(|e| failed(&e))?;
     let server = s2n_quic::Server::builder()
@@ -90,10 +92,7 @@ pub(crate) fn bind(
 }
 
 fn udp(addr: SocketAddr) -> std::io::Result<io::tokio::Provider> {
-    io::tokio::Provider::builder()
-        .with_receive_address(addr)?
-        .with_max_mtu(MTU_MAX_BYTES)?
-        .build()
+    io::tokio::Provider::builder().with_receive_address(addr)?.with_max_mtu(MTU_MAX_BYTES)?.build()
 }
 
 fn limits() -> Result<Limits, Box<dyn std::error::Error>> {

@@ -1,6 +1,5 @@
 //! Answers the requests of one peer.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
 use super::view::{ServedGame, View};
+use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
 /// Longest time one answer may take to be taken over by the asker. Beyond it the asker is gone or
@@ -161,10 +161,7 @@ fn not_served(game_id: &GameId) -> Response {
 }
 
 /// Reads a chunk, and hashes it where the manifest does not know its hash yet.
-async fn read_chunk(
-    game: ServedGame,
-    wanted: &GetChunk,
-) -> Result<(ChunkHeader, Bytes), Response> {
+async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Response> {
     if *game.manifest.version() != wanted.version {
         return Err(not_served(&wanted.game_id));
     }
@@ -190,10 +187,9 @@ fn read_chunk_blocking(
     if len == 0 {
         return Err(no_such_chunk());
     }
-    let failed = |e: std::io::Error| {
-        refused(RefusalCode::ReadFailed, &format!("cannot read {path}: {e}"))
-    };
-    let handle = open_regular(&path.under(root)).map_err(failed)?;
+    let failed =
+        |e: std::io::Error| refused(RefusalCode::ReadFailed, &format!("cannot read {path}: {e}"));
+    let handle = open_game_file(root, path).map_err(failed)?;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     let offset = u64::from(index) * CHUNK_SIZE_BYTES;
     handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
@@ -204,11 +200,4 @@ fn read_chunk_blocking(
 fn known_hash(file: &lanspread_proto::ManifestFile, index: u32) -> Option<ContentHash> {
     let index = usize::try_from(index).ok()?;
     file.hashes.as_ref()?.chunks().get(index).copied()
-}
-
-/// Opens a file that the manifest lists, unless it has become a link since then.
-fn open_regular(path: &Path) -> std::io::Result<File> {
-    use rustix::fs::{Mode, OFlags, open};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    Ok(File::from(open(path, flags, Mode::empty())?))
 }

@@ -14,7 +14,11 @@ pub(crate) struct OperationTable {
 
 impl OperationTable {
     /// Marks a game, unless something is being done with it: then says what.
-    pub(crate) fn begin(&mut self, game_id: &GameId, operation: Operation) -> Result<(), Operation> {
+    pub(crate) fn begin(
+        &mut self,
+        game_id: &GameId,
+        operation: Operation,
+    ) -> Result<(), Operation> {
         match self.active.get(game_id) {
             Some(active) => Err(*active),
             None => {

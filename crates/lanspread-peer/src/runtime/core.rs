@@ -163,6 +163,7 @@ impl Core {
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }
+            CoreMessage::Rescanned { game_id, local } => self.rescanned(game_id, local).await,
             CoreMessage::DownloadTold { game_id, notice } => {
                 self.download_told(game_id, notice).await;
             }

@@ -96,9 +96,9 @@ impl Core {
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
         }
-        self.operations.begin(game_id, Operation::Downloading).map_err(|operation| {
-            CommandError::GameBusy { game_id: game_id.clone(), operation }
-        })?;
+        self.operations
+            .begin(game_id, Operation::Downloading)
+            .map_err(|operation| CommandError::GameBusy { game_id: game_id.clone(), operation })?;
         Ok((game, sources))
     }
 
@@ -167,7 +167,8 @@ impl Core {
             }
             DownloadNotice::Began { files, bytes, sources } => {
                 let summary = DownloadSummary { files, bytes, sources: sources.clone() };
-                let begin = PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
+                let begin =
+                    PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
                 self.emit(begin).await;
                 let Some(active) = self.downloads.get_mut(&game_id) else { return };
                 active.summary = Some(summary.clone());

@@ -80,25 +80,30 @@ impl Core {
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
         let (progress, progress_receiver) = watch::channel(0);
-        let job = InstallJob {
-            root: self.root_of(&game_id),
-            state_dir: self.state_dir.clone(),
-            game_id: game_id.clone(),
-            unpacker: Arc::clone(&self.unpacker),
-        };
+        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let unpacker = Arc::clone(&self.unpacker);
         let cancel = self.cancel.clone();
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
         self.tasks.spawn(async move {
+            let id = game_id.clone();
             let work = move || {
-                install::install(&job, &|| cancel.is_cancelled(), &mut |bytes_done| {
-                    progress.send_replace(bytes_done);
+                install::install(&mut InstallJob {
+                    root: &root,
+                    state_dir: &state_dir,
+                    game_id: &id,
+                    unpacker: &*unpacker,
+                    cancel: &|| cancel.is_cancelled(),
+                    progress: &mut |bytes_done| drop(progress.send_replace(bytes_done)),
                 })
             };
-            let run = tokio::task::spawn_blocking(work);
+            let mut run = tokio::task::spawn_blocking(work);
             let tell = tell_progress(progress_receiver, game_id.clone(), core.clone());
-            let (outcome, ()) = tokio::join!(run, tell);
+            let outcome = tokio::select! {
+                outcome = &mut run => outcome,
+                () = tell => run.await,
+            };
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
             let _ = core.send(CoreMessage::InstallEnded { game_id, outcome, local }).await;

@@ -150,12 +150,36 @@ impl Core {
                 }
             }
             Err(HashError::Cancelled) => {}
+            Err(error @ HashError::Changed { .. }) => {
+                tracing::warn!(%game_id, %error, "a game changed while it was hashed");
+                self.index.forget(&self.games_dir, &game_id);
+                self.unhashable.insert(game_id.clone());
+                self.look_again(game_id);
+            }
             Err(error) => {
                 tracing::warn!(%game_id, %error, "a game could not be hashed");
                 self.unhashable.insert(game_id);
             }
         }
         self.hash_next();
+    }
+
+    /// Looks at the root of a game that has changed, unless an operation is going to do so.
+    fn look_again(&self, game_id: GameId) {
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        self.spawn(async move {
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            let _ = core.send(CoreMessage::Rescanned { game_id, local }).await;
+        });
+    }
+
+    pub(super) async fn rescanned(&mut self, game_id: GameId, local: Option<LocalGame>) {
+        if self.operations.get(&game_id).is_none() {
+            self.unhashable.remove(&game_id);
+            self.replace_local(&game_id, local);
+            self.publish(vec![game_id]).await;
+        }
     }
 
     fn warn_of_other_content(&self, game_id: &GameId, manifest: &Manifest) -> bool {
@@ -232,7 +256,11 @@ pub(super) fn log_warnings(scan: &Scan) {
 }
 
 /// Looks at one root, off the async workers.
-pub(super) async fn look_at(games_dir: PathBuf, game_id: GameId, index: Index) -> Option<LocalGame> {
+pub(super) async fn look_at(
+    games_dir: PathBuf,
+    game_id: GameId,
+    index: Index,
+) -> Option<LocalGame> {
     let work = move || {
         let scan = scan_game(&games_dir, &game_id, &index);
         for warning in scan.warnings {

@@ -104,7 +104,8 @@ impl Core {
         message: String,
     ) -> Result<PeerId, ConnectError> {
         let peer_id = Some(peer_id);
-        self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() }).await;
+        self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
+            .await;
         Err(ConnectError::Rejected { addr, peer_id, reason, message })
     }
 

@@ -44,6 +44,8 @@ pub(crate) enum CoreMessage {
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
     /// The files of a game were hashed.
     Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Manifest, HashError> },
+    /// A root that had changed was looked at again.
+    Rescanned { game_id: GameId, local: Option<LocalGame> },
     /// A download has something to tell.
     DownloadTold { game_id: GameId, notice: DownloadNotice },
     /// A download ended, and the root was looked at.

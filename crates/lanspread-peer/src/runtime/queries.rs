@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use crate::command::{GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
+use crate::download::{GameAnswer, Source};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
 use crate::net::links::LinkedSource;
-use crate::download::{GameAnswer, Source};
 use crate::peers::db::RemoteGame;
 use lanspread_proto::message::GetGame;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl Core {
             return;
         };
         let sources = self.peers.sources(&self.catalog, &game_id);
-        let info = self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
+        let info =
+            self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
         let local = self.local.get(&game_id).and_then(|local| local.manifest.clone());
         let links = self.links.clone();
         self.spawn(async move {

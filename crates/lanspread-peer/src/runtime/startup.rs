@@ -108,10 +108,7 @@ pub(super) async fn prepare(
         liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
         asking: BTreeSet::new(),
         local: disk.scan.games,
-        announced: Arc::new(LibrarySnapshot {
-            rev: disk.index.library_rev(),
-            games: Vec::new(),
-        }),
+        announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
         index_saves,
         view: view_sender,
@@ -132,9 +129,9 @@ pub(super) async fn prepare(
     };
     core.refresh_view();
     start_services(&core, listener, config.mdns)?;
-    let (tasks, sender) = (core.tasks.clone(), core.core.clone());
-    tasks.spawn(pass_on_counts(count_receiver, sender));
-    tasks.spawn(save_index(saves));
+    core.spawn(pass_on_counts(count_receiver, core.core.clone()));
+    // Not cut off at shutdown: what was learned last is still saved.
+    core.tasks.spawn(save_index(saves, core.cancel.clone()));
     Ok(core)
 }
 
@@ -143,16 +140,17 @@ fn start_services(
     listener: Box<dyn Listener>,
     mdns: MdnsInterface,
 ) -> Result<(), StartError> {
-    let supervisor =
-        Supervisor { tasks: core.tasks.clone(), cancel: core.cancel.clone(), core: core.core.clone() };
+    let supervisor = Supervisor {
+        tasks: core.tasks.clone(),
+        cancel: core.cancel.clone(),
+        core: core.core.clone(),
+    };
     let (me, sender, cancel) = (core.me.clone(), core.core.clone(), core.cancel.clone());
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
     let (pause, sender, cancel) =
         (core.liveness.interval(), core.core.clone(), core.cancel.clone());
-    supervisor.restarting("liveness", move || {
-        liveness::run(pause, sender.clone(), cancel.clone())
-    });
+    supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if mdns == MdnsInterface::Off {
         return Ok(());
@@ -170,8 +168,7 @@ fn start_services(
         },
     };
     config.check()?;
-    let (view, sender, cancel) =
-        (core.server.view.clone(), core.core.clone(), core.cancel.clone());
+    let (view, sender, cancel) = (core.server.view.clone(), core.core.clone(), core.cancel.clone());
     supervisor.restarting("discovery", move || {
         discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
     });
@@ -188,7 +185,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     }
     let lock = lock_state(&state_dir)?;
     let identity = Identity::load_or_create(&state_dir)?;
-    recover_all(&games_dir, &state_dir);
+    recover(&games_dir, &state_dir);
     let (mut index, warning) =
         Index::load(&state_dir).map_err(|e| unusable(io::Error::other(e)))?;
     if let Some(warning) = warning {
@@ -199,6 +196,21 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     index.absorb(&games_dir, &scan);
     index.save().map_err(unusable)?;
     Ok(Disk { games_dir, state_dir, lock, identity, index, scan })
+}
+
+/// Settles what a crash left behind. A game that cannot be settled is left as it is.
+fn recover(games_dir: &Path, state_dir: &Path) {
+    match recover_all(games_dir, state_dir) {
+        Ok(report) => {
+            for game_id in report.recovered {
+                tracing::info!(%game_id, "settled what an interrupted operation left");
+            }
+            for error in report.failed {
+                tracing::warn!(%error, "an interrupted operation could not be settled");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "interrupted operations could not be settled"),
+    }
 }
 
 /// Checks that a games directory can be read and is none of the state directory's.
@@ -216,12 +228,8 @@ pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, 
 fn lock_state(state_dir: &Path) -> Result<StateLock, StartError> {
     let path = state_dir.join("lock");
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(unusable)?;
+    let file =
+        File::options().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(StateLock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -234,9 +242,8 @@ fn lock_state(state_dir: &Path) -> Result<StateLock, StartError> {
 /// Draws what tells this start of the peer from every other: the one random number of the runtime.
 fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
     let mut bytes = [0; 8];
-    aws_lc_rs::default_provider().secure_random.fill(&mut bytes).map_err(|_| StartError::Listen {
-        addr: listen,
-        reason: "the system gives no random numbers".to_owned(),
+    aws_lc_rs::default_provider().secure_random.fill(&mut bytes).map_err(|_| {
+        StartError::Listen { addr: listen, reason: "the system gives no random numbers".to_owned() }
     })?;
     Ok(u64::from_le_bytes(bytes))
 }
@@ -249,14 +256,20 @@ async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core
     }
 }
 
-/// Saves the newest index whenever there is a newer one, until the command loop has ended.
-async fn save_index(mut saves: watch::Receiver<Index>) {
-    while saves.changed().await.is_ok() {
-        let index = saves.borrow_and_update().clone();
-        match tokio::task::spawn_blocking(move || index.save()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
-            Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
+/// Saves the newest index whenever there is a newer one.
+async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken) {
+    loop {
+        let is_over = cancel.run_until_cancelled(saves.changed()).await.is_none_or(|c| c.is_err());
+        if saves.has_changed().unwrap_or(false) || !is_over {
+            let index = saves.borrow_and_update().clone();
+            match tokio::task::spawn_blocking(move || index.save()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
+                Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
+            }
+        }
+        if is_over {
+            return;
         }
     }
 }

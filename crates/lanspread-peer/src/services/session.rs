@@ -29,10 +29,10 @@ pub(crate) async fn run(
     core: CoreSender,
 ) {
     let error = tokio::select! {
-        error = answer_all(&link, streams, &server, &core) => error,
-        error = tell_changes(&link, &server) => error,
+        error = answer_all(&link, streams, &server, &core) => error.to_string(),
+        error = tell_changes(&link, &server) => error.to_string(),
     };
-    tracing::debug!(peer_id = %link.peer_id(), %error, "connection ended");
+    tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
     let message = CoreMessage::LinkDown { peer_id: link.peer_id(), link_id: link.id };
     // The loop is gone only when the whole runtime is.
     let _ = core.send(message).await;
