@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def main() -> int:
 
 def start_peer(binary: Path, name: str, further: list[str], *, docker: bool) -> int:
     """Become the peer; returns only what keeps it from starting."""
-    prepare(name)
+    prepare(binary, name)
     arguments = [
         *("run", "--name", name, "--network", NETWORK),
         *("--games-dir", str(PEERS / name / "games"), "--state-dir", str(PEERS / name / "state")),
@@ -74,16 +75,21 @@ def start_peer(binary: Path, name: str, further: list[str], *, docker: bool) -> 
     os.execvp(command[0], command)
 
 
-def prepare(name: str) -> None:
-    """Make the directories, the catalog and the demo game."""
-    from lanspread_harness.fixtures import MIB, Game, Noise, write_catalog
-
-    game = Game("demo", {"demo.eti": Noise(8 * MIB)}, seed=1, title="Demo")
-    games_dir = PEERS / name / "games"
-    games_dir.mkdir(parents=True, exist_ok=True)
-    write_catalog(PEERS / "catalog.json", [game])
-    if name == DEMO_HOLDER and not (games_dir / game.id).exists():
-        game.write(games_dir)
+def prepare(binary: Path, name: str) -> None:
+    """Make the directories, the catalog and the demo game, where they are not there yet."""
+    (PEERS / name / "games").mkdir(parents=True, exist_ok=True)
+    catalog = PEERS / "catalog.json"
+    if catalog.exists():
+        return
+    subprocess.run(
+        [
+            *(str(binary), "fixture", "--games-dir", str(PEERS / DEMO_HOLDER / "games")),
+            *("--catalog", str(catalog), "--id", "demo", "--title", "Demo", "--force"),
+            *("--archive", "rar", "--entry", "demo.exe=8MiB", "--entry", "data/map.bsp=1MiB"),
+        ],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def ensure_network() -> None:

@@ -18,6 +18,7 @@ from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import build_binary, require_image
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
 from lanspread_harness.reports import counts, finished_lines, table, write_junit
+from lanspread_harness.run_directory import run_directory
 from lanspread_harness.runner import Outcome, Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
 from lanspread_harness.schema import load_schema
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.schema import Schema
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1
@@ -127,25 +129,29 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
     if options.backend == "netns":
         raise EnvironmentLackingError("backend netns does not exist yet; use process or docker")
     binary = await asyncio.to_thread(build_binary, REPOSITORY)
-    schema = load_schema(binary)
     backend = await _backend(options, binary, seed)
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
-    directory = (options.out / run_id).resolve()
-    directory.mkdir(parents=True)
-    settings = RunSettings(
-        run_id=run_id,
-        directory=directory,
-        seed=seed,
-        jobs=options.jobs,
-        keep=options.keep,
-        fail_fast=options.fail_fast,
-        binary=binary,
-        repository=REPOSITORY,
-        command=_command(backend, seed),
-    )
+    with run_directory(options.out.resolve(), run_id) as directory:
+        settings = RunSettings(
+            run_id=run_id,
+            directory=directory,
+            seed=seed,
+            jobs=options.jobs,
+            keep=options.keep,
+            fail_fast=options.fail_fast,
+            binary=binary,
+            repository=REPOSITORY,
+            command=_command(backend, seed),
+        )
+        return await _run_scenarios(scenarios, settings, backend, load_schema(binary))
+
+
+async def _run_scenarios(
+    scenarios: Sequence[Scenario], settings: RunSettings, backend: Backend, schema: Schema
+) -> int:
     print(
         f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} on {backend.name}, "
-        f"{options.jobs} at a time, seed {seed}",
+        f"{settings.jobs} at a time, seed {settings.seed}",
         flush=True,
     )
     started = time.monotonic()
@@ -154,7 +160,7 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
         outcomes = await Runner(settings, backend, schema, _show).run(scenarios)
     finally:
         await backend.sweep()
-    junit = directory / "junit.xml"
+    junit = settings.directory / "junit.xml"
     write_junit(junit, outcomes)
     print("", *table(outcomes), "", sep="\n")
     print(f"junit  {_shown(junit)}")

@@ -24,6 +24,7 @@ from lanspread_harness.fixtures import (
     write_catalog,
 )
 from lanspread_harness.history import History
+from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -70,7 +71,7 @@ class Lab:
     @property
     def peers_dir(self) -> Path:
         """Everything the peers have on disk."""
-        return self._settings.directory / "peers"
+        return self._settings.directory / PEERS
 
     @property
     def scratch(self) -> Path:
@@ -167,7 +168,7 @@ class Lab:
 @asynccontextmanager
 async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> AsyncIterator[Lab]:
     """A lab on a backend. Failures of its peers arrive as an exception group."""
-    peers_dir = settings.directory / "peers"
+    peers_dir = settings.directory / PEERS
     peers_dir.mkdir(parents=True)
     with History(settings.directory / "history.jsonl") as history:
         async with backend.open(settings.lab_id, peers_dir) as host, asyncio.TaskGroup() as tasks:

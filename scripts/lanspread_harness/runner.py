@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import HarnessError, ProtocolError, ScenarioError
 from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,7 +139,7 @@ class Runner:
                 failure = self._record_failure(scenario, directory, error)
         finally:
             if not self._settings.keep:
-                shutil.rmtree(directory / "peers", ignore_errors=True)
+                shutil.rmtree(directory / PEERS, ignore_errors=True)
         if self._settings.keep:
             self._write_repro(scenario, directory)
         elif failure is None:
@@ -209,7 +210,7 @@ def _as_scenario_error(error: BaseException) -> ScenarioError:
 
 def _write_disk_listing(directory: Path) -> None:
     lines: list[str] = []
-    for path in sorted((directory / "peers").rglob("*")):
+    for path in sorted((directory / PEERS).rglob("*")):
         name = path.relative_to(directory)
         lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
     if len(lines) > MAX_LISTED_FILES:

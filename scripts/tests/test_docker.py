@@ -13,9 +13,9 @@ from lanspread_harness.backends.docker import (
     DockerBackend,
     check_engine,
     docker,
-    runner_identity,
 )
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
+from lanspread_harness.identity import runner_identity
 
 if TYPE_CHECKING:
     from pathlib import Path

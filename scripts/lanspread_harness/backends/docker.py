@@ -13,15 +13,16 @@ import json
 import os
 import random
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
+from lanspread_harness.identity import is_alive, runner_identity
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
@@ -155,7 +156,7 @@ class DockerBackend:
     async def sweep(self) -> None:
         """Remove containers and networks of this runner and of runners that died."""
         for owner in await _owners():
-            if owner == runner_identity() or not _lives(owner):
+            if owner == runner_identity() or not is_alive(owner):
                 await _remove(f"{RUNNER_LABEL}={owner}")
 
     async def _create_network(self, lab_id: str) -> str:
@@ -196,12 +197,6 @@ async def image_binary_digest() -> str | None:
     return digest if isinstance(digest, str) else ""
 
 
-def runner_identity() -> str:
-    """The running process, told apart from every other one that had its pid."""
-    pid = os.getpid()
-    return f"{_boot_id()}.{pid}.{_start_time(pid)}"
-
-
 def _labels(lab_id: str) -> list[str]:
     return ["--label", f"{LAB_LABEL}={lab_id}", "--label", f"{RUNNER_LABEL}={runner_identity()}"]
 
@@ -224,23 +219,3 @@ async def _remove(label: str) -> None:
     networks = (await docker("network", "ls", "--quiet", "--filter", f"label={label}")).split()
     if networks:
         await docker("network", "rm", *networks)
-
-
-def _lives(owner: str) -> bool:
-    boot, pid, started = owner.split(".")
-    return boot == _boot_id() and started == _start_time(int(pid))
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else "unknown"
-
-
-def _start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of a process; empty when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    # The second field is the program's name in parentheses, which may hold spaces itself.
-    return stat.rpartition(")")[2].split()[19]
