@@ -9,6 +9,8 @@ pub(crate) mod exchange;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod links;
+#[cfg(test)]
+pub(crate) mod memory;
 
 pub(crate) mod quic;
 pub(crate) mod serve;

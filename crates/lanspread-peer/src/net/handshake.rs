@@ -300,3 +300,119 @@ fn protocol_broken(peer_id: PeerId, message: &str) -> HandshakeError {
     let message = message.to_owned();
     HandshakeError::Rejected { peer_id, reason: RejectReason::Protocol, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::exchange::send_bytes;
+    use super::super::memory::{OneDial, pair};
+    use super::*;
+    use bytes::Bytes;
+
+    fn peer(name: &str) -> LocalPeer {
+        LocalPeer {
+            peer_id: PeerId::from_public_key(name.as_bytes()),
+            name: PeerName::new(name).unwrap(),
+            network: NetworkName::new("test").unwrap(),
+            network_key: None,
+            session: 1,
+            listen_port: 9,
+            view: watch::channel(Arc::default()).1,
+        }
+    }
+
+    fn addr() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
+
+    /// Lets `one` dial `two`; the certificates give `proved_one` and `proved_two`.
+    async fn shake(
+        one: &LocalPeer,
+        two: &LocalPeer,
+        proved_one: PeerId,
+        proved_two: PeerId,
+    ) -> [Result<PeerId, HandshakeError>; 2] {
+        let (near, far) = pair(proved_one, proved_two);
+        let dialer = OneDial::new(near);
+        let (dialled, accepted) = tokio::join!(dial(&dialer, addr(), None, one), accept(far, two));
+        [dialled, accepted].map(|outcome| outcome.map(|admitted| admitted.link.peer_id()))
+    }
+
+    fn reason(outcome: &Result<PeerId, HandshakeError>) -> Option<RejectReason> {
+        match outcome {
+            Err(HandshakeError::Rejected { reason, .. }) => Some(*reason),
+            _ => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn honest_peers_admit_each_other() {
+        let (one, two) = (peer("one"), peer("two"));
+        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
+        assert_eq!((dialled.unwrap(), accepted.unwrap()), (two.peer_id, one.peer_id));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_id_that_the_certificate_does_not_give_is_refused() {
+        let (one, two, three) = (peer("one"), peer("two"), peer("three"));
+        let [dialled, accepted] = shake(&one, &two, three.peer_id, two.peer_id).await;
+        assert_eq!(reason(&dialled), Some(RejectReason::Identity));
+        assert_eq!(reason(&accepted), Some(RejectReason::Identity));
+        let [dialled, _] = shake(&one, &two, one.peer_id, three.peer_id).await;
+        assert_eq!(reason(&dialled), Some(RejectReason::Identity));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_peer_than_the_expected_one_is_refused_before_anything_is_said() {
+        let (one, two, three) = (peer("one"), peer("two"), peer("three"));
+        let (near, mut far) = pair(one.peer_id, two.peer_id);
+        let outcome = dial(&OneDial::new(near), addr(), Some(three.peer_id), &one).await;
+        let outcome = outcome.map(|admitted| admitted.link.peer_id());
+        assert_eq!(reason(&outcome), Some(RejectReason::Identity));
+        assert!(far.streams.accept().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proof_cannot_be_reflected() {
+        let key = NetworkKey::from_secret(b"long secret").unwrap();
+        let exporter = [7; 32];
+        assert_ne!(proof(&key, &exporter, Side::Dialler), proof(&key, &exporter, Side::Acceptor));
+        let mut one = peer("one");
+        let mut two = peer("two");
+        one.network_key = Some(key.clone());
+        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
+        assert_eq!(reason(&dialled), Some(RejectReason::NetworkKey));
+        assert_eq!(reason(&accepted), Some(RejectReason::NetworkKey));
+        two.network_key = Some(key);
+        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
+        assert!(dialled.is_ok() && accepted.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dialling_oneself_is_noticed_on_both_ends() {
+        let one = peer("one");
+        let (near, far) = pair(one.peer_id, one.peer_id);
+        let outcome = dial(&OneDial::new(near), addr(), None, &one).await;
+        assert!(matches!(outcome, Err(HandshakeError::Myself)));
+        drop(far);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_garbage_and_wrong_first_requests_end_in_time() {
+        let (one, two) = (peer("one"), peer("two"));
+        let openings: [&[u8]; 4] = [
+            b"",
+            b"\xff\xff\xff\xff",
+            b"\x00\x00\x00\x02{]",
+            b"\x00\x00\x00\x0f{\"type\":\"ping\"}",
+        ];
+        for bytes in openings {
+            let (near, far) = pair(one.peer_id, two.peer_id);
+            let mut stream = near.connection.open().await.unwrap();
+            send_bytes(&mut *stream.sender, Bytes::from_static(bytes)).await.unwrap();
+            let outcome = accept(far, &two).await;
+            assert!(outcome.is_err(), "{bytes:?}");
+            let mut streams = near.streams;
+            assert!(streams.accept().await.is_err(), "the connection stays open");
+        }
+    }
+}
