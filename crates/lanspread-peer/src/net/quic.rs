@@ -48,14 +48,17 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-lanspread-network-key";
 /// Sent as the server name; nobody looks at it.
 const SERVER_NAME: &str = "lanspread";
 
+/// The two endpoints of a peer.
+pub(crate) struct Endpoints {
+    pub(crate) dialer: Arc<dyn Dialer>,
+    pub(crate) listener: Box<dyn Listener>,
+}
+
 /// Binds both endpoints of a peer.
 ///
 /// # Errors
 /// [`StartError::Listen`] when `listen` cannot be bound.
-pub(crate) fn bind(
-    identity: &Identity,
-    listen: SocketAddr,
-) -> Result<(Arc<dyn Dialer>, Box<dyn Listener>), StartError> {
+pub(crate) fn bind(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, StartError> {
     let failed = |reason: &dyn std::fmt::Display| StartError::Listen {
         addr: listen,
         reason: reason.to_string(),
@@ -88,7 +91,10 @@ pub(crate) fn bind(
         .start()
         .map_err(|e| failed(&e))?;
     let addr = server.local_addr().map_err(|e| failed(&e))?;
-    Ok((Arc::new(QuicDialer { client }), Box::new(QuicListener { server, addr })))
+    Ok(Endpoints {
+        dialer: Arc::new(QuicDialer { client }),
+        listener: Box::new(QuicListener { server, addr }),
+    })
 }
 
 fn udp(addr: SocketAddr) -> std::io::Result<io::tokio::Provider> {

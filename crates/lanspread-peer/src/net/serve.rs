@@ -79,8 +79,8 @@ impl Server {
                 reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await?;
             }
             Request::Hello(_) => {
-                let response = refused(RefusalCode::OutOfOrder, "hello was already said");
-                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await?;
+                let refusal = refused(RefusalCode::OutOfOrder, "hello was already said");
+                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await?;
             }
         }
         Ok(told)
@@ -96,7 +96,9 @@ impl Server {
             Ok(view) => view.game(&wanted.game_id).map(|game| Arc::clone(&game.manifest)),
             Err(_) => None,
         };
-        let Some(manifest) = manifest else { return not_served(&wanted.game_id) };
+        let Some(manifest) = manifest else {
+            return Response::Refused(not_served(&wanted.game_id));
+        };
         let known = KnownManifest {
             manifest_hash: manifest.manifest_hash(),
             content_root: manifest.content_root(),
@@ -121,7 +123,10 @@ impl Server {
         };
         let (header, bytes) = match chunk {
             Ok(chunk) => chunk,
-            Err(response) => return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await,
+            Err(refusal) => {
+                let response = Response::Refused(refusal);
+                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+            }
         };
         let send = async {
             send_header(sender, &Response::Chunk(header), CONTROL_HEADER_MAX_BYTES).await?;
@@ -152,16 +157,16 @@ async fn reply(
     Ok(sender.finish()?)
 }
 
-fn refused(code: RefusalCode, message: &str) -> Response {
-    Response::Refused(Refusal { code, message: message.to_owned() })
+fn refused(code: RefusalCode, message: &str) -> Refusal {
+    Refusal { code, message: message.to_owned() }
 }
 
-fn not_served(game_id: &GameId) -> Response {
+fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }
 
 /// Reads a chunk, and hashes it where the manifest does not know its hash yet.
-async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Response> {
+async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {
     if *game.manifest.version() != wanted.version {
         return Err(not_served(&wanted.game_id));
     }
@@ -178,7 +183,7 @@ fn read_chunk_blocking(
     manifest: &Manifest,
     path: &RelPath,
     index: u32,
-) -> Result<(ChunkHeader, Bytes), Response> {
+) -> Result<(ChunkHeader, Bytes), Refusal> {
     let no_such_chunk = || {
         refused(RefusalCode::NoSuchChunk, &format!("{path} has no chunk {index} in the manifest"))
     };

@@ -205,7 +205,7 @@ impl Core {
         self.commands.close();
         let links = self.links.all();
         let mut goodbyes = JoinSet::new();
-        for link in links.iter().cloned() {
+        for link in links.clone() {
             goodbyes.spawn(async move { link.goodbye().await.is_ok() });
         }
         if timeout(GOODBYE_TIMEOUT, goodbyes.join_all()).await.is_err() {

@@ -95,7 +95,9 @@ impl Core {
                     game_id: &id,
                     unpacker: &*unpacker,
                     cancel: &|| cancel.is_cancelled(),
-                    progress: &mut |bytes_done| drop(progress.send_replace(bytes_done)),
+                    progress: &mut |bytes_done| {
+                        progress.send_replace(bytes_done);
+                    },
                 })
             };
             let mut run = tokio::task::spawn_blocking(work);

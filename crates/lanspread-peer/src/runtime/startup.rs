@@ -30,7 +30,7 @@ use crate::install::recover_all;
 use crate::library::{Index, Scan, scan_games_dir};
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
-use crate::net::quic;
+use crate::net::quic::{self, Endpoints};
 use crate::net::serve::Server;
 use crate::net::transport::Listener;
 use crate::net::view::View;
@@ -78,7 +78,7 @@ pub(super) async fn prepare(
             Err(StartError::StateDir { path, source })
         })?
     };
-    let (dialer, listener) = quic::bind(&disk.identity, config.listen)?;
+    let Endpoints { dialer, listener } = quic::bind(&disk.identity, config.listen)?;
     let listen_addr = listener.local_addr();
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let me = LocalPeer {

@@ -1,6 +1,7 @@
 //! Peers on loopback for tests.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![expect(clippy::expect_used, reason = "a test that meets the unexpected should panic")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,37 +21,37 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Longest wait for anything; a test that gets there has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-pub const VERSION: &str = "20240131";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const VERSION: &str = "20240131";
 
 /// A running peer with directories of its own.
-pub struct TestPeer {
-    pub handle: PeerRuntimeHandle,
-    pub events: mpsc::Receiver<PeerEvent>,
-    pub games_dir: PathBuf,
-    pub state_dir: PathBuf,
+pub(crate) struct TestPeer {
+    pub(crate) handle: PeerRuntimeHandle,
+    pub(crate) events: mpsc::Receiver<PeerEvent>,
+    pub(crate) games_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     _dir: Arc<TempDir>,
 }
 
-pub struct Setup {
-    pub name: &'static str,
-    pub config: PeerConfig,
+pub(crate) struct Setup {
+    pub(crate) name: &'static str,
+    pub(crate) config: PeerConfig,
     dir: Arc<TempDir>,
 }
 
-pub fn game_id(id: &str) -> GameId {
+pub(crate) fn game_id(id: &str) -> GameId {
     GameId::new(id).unwrap()
 }
 
 /// A catalog of these games, all at [`VERSION`].
-pub fn catalog(ids: &[&str]) -> Catalog {
+pub(crate) fn catalog(ids: &[&str]) -> Catalog {
     let version = GameVersion::new(VERSION).unwrap();
     let games = ids.iter().map(|id| CatalogGame::new(game_id(id), *id, version.clone()));
     Catalog::from_games(games).unwrap()
 }
 
 /// Writes a downloaded game: its archive bytes, and the sentinel.
-pub fn write_game(games_dir: &Path, id: &str, bytes: &[u8]) {
+pub(crate) fn write_game(games_dir: &Path, id: &str, bytes: &[u8]) {
     let root = games_dir.join(id);
     std::fs::create_dir_all(&root).unwrap();
     std::fs::write(root.join(format!("{id}.eti")), bytes).unwrap();
@@ -59,7 +60,7 @@ pub fn write_game(games_dir: &Path, id: &str, bytes: &[u8]) {
 
 impl Setup {
     /// A peer with an empty games directory and a catalog of `ids`.
-    pub fn new(name: &'static str, ids: &[&str]) -> Self {
+    pub(crate) fn new(name: &'static str, ids: &[&str]) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let games_dir = dir.path().join("games");
         std::fs::create_dir(&games_dir).unwrap();
@@ -80,17 +81,17 @@ impl Setup {
         Self { name, config, dir }
     }
 
-    pub fn with(mut self, change: impl FnOnce(&mut PeerConfig)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut PeerConfig)) -> Self {
         change(&mut self.config);
         self
     }
 
-    pub fn with_game(self, id: &str, bytes: &[u8]) -> Self {
+    pub(crate) fn with_game(self, id: &str, bytes: &[u8]) -> Self {
         write_game(&self.config.games_dir, id, bytes);
         self
     }
 
-    pub async fn start(&self) -> TestPeer {
+    pub(crate) async fn start(&self) -> TestPeer {
         let (sender, events) = mpsc::channel(10_000);
         let handle = start_peer(self.config.clone(), sender).await.unwrap();
         TestPeer {
@@ -104,16 +105,16 @@ impl Setup {
 }
 
 impl TestPeer {
-    pub fn id(&self) -> PeerId {
+    pub(crate) fn id(&self) -> PeerId {
         self.handle.peer_id()
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.handle.listen_addr()
     }
 
     /// Sends a command and waits for its answer.
-    pub async fn ask<T, E>(
+    pub(crate) async fn ask<T, E>(
         &self,
         command: impl FnOnce(Reply<T, E>) -> PeerCommand,
     ) -> Result<T, E> {
@@ -122,21 +123,21 @@ impl TestPeer {
         timeout(PATIENCE, answer).await.expect("no answer in time").expect("the peer has stopped")
     }
 
-    pub async fn connect(&self, other: &Self) -> Result<PeerId, ConnectError> {
+    pub(crate) async fn connect(&self, other: &Self) -> Result<PeerId, ConnectError> {
         let addr = other.addr();
         self.ask(|reply| PeerCommand::Connect { addr, reply }).await
     }
 
-    pub async fn peers(&self) -> Vec<PeerInfo> {
+    pub(crate) async fn peers(&self) -> Vec<PeerInfo> {
         self.ask(|reply| PeerCommand::ListPeers { reply }).await.unwrap()
     }
 
-    pub async fn games(&self, scope: GameScope) -> Vec<GameInfo> {
+    pub(crate) async fn games(&self, scope: GameScope) -> Vec<GameInfo> {
         self.ask(|reply| PeerCommand::ListGames { scope, reply }).await.unwrap()
     }
 
     /// Waits for the first event for which `pick` gives something.
-    pub async fn event<T>(&mut self, mut pick: impl FnMut(&PeerEvent) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, mut pick: impl FnMut(&PeerEvent) -> Option<T>) -> T {
         let mut seen = Vec::new();
         let search = async {
             while let Some(event) = self.events.recv().await {
@@ -153,7 +154,7 @@ impl TestPeer {
         }
     }
 
-    pub async fn stop(mut self) -> Vec<PeerEvent> {
+    pub(crate) async fn stop(mut self) -> Vec<PeerEvent> {
         self.handle.shutdown();
         timeout(PATIENCE, self.handle.wait_stopped()).await.expect("did not stop").unwrap();
         let mut events = Vec::new();
