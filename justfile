@@ -48,6 +48,6 @@ clippy:
 python:
     python3 scripts/test.py ruff-format ruff mypy pytest
 
-# Licences, bans, sources and advisories of the dependencies (needs cargo-deny).
+# Licences, bans, sources and advisories of all dependencies (needs cargo-deny).
 deny:
-    python3 scripts/test.py deny
+    cargo deny check

@@ -80,6 +80,8 @@ def all_steps() -> list[Step]:
     if shutil.which("cargo-nextest") is not None:
         cargo_test = ("cargo", "nextest", "run", "--color", "never", "--no-fail-fast")
         cargo_test = (*cargo_test, "--no-tests", "pass")
+    # Advisories change by themselves and need the network: `cargo deny check` looks at them too.
+    deny = ("cargo", "deny", "check", "bans", "licenses", "sources")
     no_deny = None if shutil.which("cargo-deny") else "cargo-deny is not installed"
     clippy = ("cargo", "clippy", "--workspace", "--all-targets", "--locked")
     return [
@@ -88,7 +90,7 @@ def all_steps() -> list[Step]:
         Step("ruff", (ruff, "check", "."), (ruff, "check", "--fix", ".")),
         Step("mypy", (mypy,)),
         Step("pytest", (pytest,), counts=True),
-        Step("deny", ("cargo", "deny", "check"), skip=no_deny),
+        Step("deny", deny, skip=no_deny),
         Step("clippy", (*clippy, "--", "-D", "warnings")),
         Step("tests", (*cargo_test, "--workspace", "--locked"), counts=True),
         Step("doctests", ("cargo", "test", "--doc", "--workspace", "--locked"), counts=True),
