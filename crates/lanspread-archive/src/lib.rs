@@ -1,1 +1,34 @@
-//! Skeleton.
+//! Unpacks the archives of a game.
+//!
+//! An [`Unpacker`] reads an archive once from front to back and writes its entries below a folder:
+//! [`RarUnpacker`] in this process, [`ExternalUnrar`] through a program that the user names,
+//! [`FixtureUnpacker`] for the format of tests, and [`AutoUnpacker`] whichever fits. They all share one
+//! pass over the entries and one set of rules, so that an archive refused by one is refused by all:
+//! entries that would leave the folder, links of every kind, names that exist twice or not on every
+//! platform, passwords, and contents that are not what was announced.
+//!
+//! Everything here blocks. Archives come from other machines and are taken for hostile; the folders
+//! below which they are unpacked belong to the caller alone while it lasts.
+
+mod content;
+mod control;
+mod error;
+mod external;
+mod fixture;
+mod names;
+mod pass;
+mod rar;
+mod roots;
+mod sink;
+mod unpacker;
+
+pub use content::WriteError;
+pub use control::UnpackControl;
+pub use error::{Damage, UnpackError, UnsafeReason};
+pub use external::ExternalUnrar;
+pub use fixture::{FixtureUnpacker, FixtureWriter};
+pub use names::NAMES_MAX;
+pub use pass::{BLOCK_BYTES, UnpackSummary};
+pub use rar::{DICTIONARY_MAX_BYTES, RarUnpacker, RarWriter};
+pub use roots::root_archives;
+pub use unpacker::{ArchiveFormat, AutoUnpacker, Unpacker};

@@ -1,1 +1,69 @@
-fn main() {}
+//! JSON lines around the Lanspread peer runtime, for programs that drive peers.
+//!
+//! `run` is the peer: `input` and `commands` read lines, `session` carries them out, `output`
+//! prints records. `protocol` and `errors` are the tables from which parameter checks, `schema` and
+//! the documentation are made. `fixture` makes games for tests.
+
+mod args;
+mod commands;
+mod convert;
+mod dispatch;
+mod envelope;
+mod errors;
+mod fixture;
+mod input;
+mod markdown;
+mod output;
+mod protocol;
+mod records;
+mod run;
+mod schema;
+mod session;
+mod shape;
+mod signals;
+mod waits;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Action, Cli, RunArgs};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    match Cli::parse().action {
+        Action::Run(args) => run_peer(*args, started),
+        Action::Schema(args) if args.markdown => print(&markdown::tables()),
+        Action::Schema(_) => print(&format!("{:#}\n", schema::document())),
+        Action::Fixture(args) => print(&format!("{}\n", fixture::make(&args)?)),
+    }
+}
+
+fn run_peer(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&args.log)?)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let well = runtime.block_on(run::run(args, started));
+    // Everything is printed; nothing that still blocks may keep the process.
+    runtime.shutdown_background();
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever reads has seen enough, such as `head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => written.map(|()| ExitCode::SUCCESS).context("cannot write standard output"),
+    }
+}

@@ -33,7 +33,8 @@ impl Game {
     /// A game with files of these sizes and a sentinel.
     pub(super) fn new(sizes: &[(&str, usize)]) -> Self {
         let pattern = |seed: usize, size: usize| -> Vec<u8> {
-            let block: Vec<u8> = (0..65_521).map(|i| ((i * 31 + seed) % 251) as u8).collect();
+            let block: Vec<u8> =
+                (0..size.min(65_521)).map(|i| ((i * 31 + seed) % 251) as u8).collect();
             block.into_iter().cycle().take(size).collect()
         };
         let files = sizes.iter().enumerate();
@@ -258,7 +259,7 @@ impl Source for FakeSource {
 /// A download under way.
 pub(super) struct Lab {
     dir: TempDir,
-    changes: Option<mpsc::Sender<SourceChange>>,
+    changes: Option<mpsc::UnboundedSender<SourceChange>>,
     notices: Option<mpsc::Receiver<DownloadNotice>>,
     seen: Mutex<Vec<DownloadNotice>>,
     cancel: CancellationToken,
@@ -305,9 +306,9 @@ impl Lab {
             version: GameVersion::new(VERSION).unwrap(),
             root: self.root(),
             catalog_content_root,
-            initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+            initial_sources: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
-        let (changes, changes_rx) = mpsc::channel(16);
+        let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
         self.notices = Some(notices);
@@ -326,13 +327,13 @@ impl Lab {
         fs::write(path, bytes).unwrap();
     }
 
-    pub(super) async fn join(&self, source: FakeSource) {
+    pub(super) fn join(&self, source: FakeSource) {
         let change = SourceChange::Joined(Arc::new(source));
-        self.changes.as_ref().unwrap().send(change).await.ok().unwrap();
+        self.changes.as_ref().unwrap().send(change).ok().unwrap();
     }
 
-    pub(super) async fn leave(&self, n: u8) {
-        self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).await.ok().unwrap();
+    pub(super) fn leave(&self, n: u8) {
+        self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).ok().unwrap();
     }
 
     pub(super) fn cancel(&self) {

@@ -1,0 +1,208 @@
+//! RAR archives, unpacked by an `unrar` program that the user names.
+//!
+//! The program runs twice for an archive, whatever the number of its files: once to list it, so that
+//! what must be refused is refused before anything is unpacked, and once to print the contents of all
+//! files one after another. The files are written here, so the program has no say in where they go.
+
+mod listing;
+mod process;
+
+use std::ffi::OsStr;
+use std::path::{self, Path, PathBuf};
+
+use crate::control::UnpackControl;
+use crate::error::{Damage, UnpackError};
+use crate::pass::{EntryPass, RawKind, UnpackSummary};
+use crate::rar::require_first_volume;
+use crate::sink::unpack_below;
+use crate::unpacker::Unpacker;
+use listing::{ListedEntry, Listing, ListingError};
+use process::{Ended, Process};
+
+/// Exit codes of `unrar`, as its manual numbers them.
+const EXIT_WARNING: i32 = 1;
+const EXIT_BAD_CRC: i32 = 3;
+const EXIT_BAD_PASSWORD: i32 = 11;
+
+/// Switches for both runs: no configuration file, no comments, no question about a password, every
+/// version of a file, and no switches behind them.
+const SWITCHES: [&str; 5] = ["-cfg-", "-c-", "-p-", "-ver", "--"];
+
+/// Unpacks RAR archives with the freeware `unrar` program, version 5 or later, or one that takes its
+/// commands `lt` and `p` and answers like it.
+///
+/// Free programs of similar names (`unrar-free`, `unar`) have other commands and do not fit. Times of
+/// files are not kept, as the program tells them without a time zone.
+#[derive(Debug, Clone)]
+pub struct ExternalUnrar {
+    program: PathBuf,
+}
+
+impl ExternalUnrar {
+    /// `program` is a path, or a name that is looked up in `PATH`.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program }
+    }
+
+    fn read(&self, pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+        let archive = pass.archive();
+        require_first_volume(archive)?;
+        // A relative path could begin with a character that has a meaning for the program.
+        let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
+        let entries = self.list(pass, &absolute)?;
+        self.print(pass, &absolute, entries)
+    }
+
+    fn start(&self, commands: &[&str], archive: &Path) -> Result<Process, UnpackError> {
+        let arguments = commands.iter().chain(&SWITCHES).map(OsStr::new);
+        Process::start(&self.program, arguments.chain([archive.as_os_str()]))
+            .map_err(UnpackError::io("run", &self.program))
+    }
+
+    fn list(
+        &self,
+        pass: &mut EntryPass<'_>,
+        archive: &Path,
+    ) -> Result<Vec<ListedEntry>, UnpackError> {
+        let mut process = self.start(&["lt", "-v"], archive)?;
+        let mut listing = Listing::default();
+        let refused = |error| self.listing_refused(archive, error);
+        while let Some(block) = process.next_block(|| pass.check_cancelled())? {
+            listing.feed(&block).map_err(refused)?;
+        }
+        self.require_success(pass, archive, process)?;
+        listing.finish().map_err(refused)
+    }
+
+    fn print(
+        &self,
+        pass: &mut EntryPass<'_>,
+        archive: &Path,
+        entries: Vec<ListedEntry>,
+    ) -> Result<(), UnpackError> {
+        let process = self.start(&["p", "-inul"], archive)?;
+        let mut printed = Printed { process, unread: Vec::new() };
+        for entry in entries {
+            let Some(size_bytes) = entry.size_bytes else {
+                pass.begin(&entry.name, RawKind::Directory)?;
+                continue;
+            };
+            pass.begin(&entry.name, RawKind::File { size_bytes, modified: None })?;
+            let mut hasher = crc32fast::Hasher::new();
+            let mut left = size_bytes;
+            while left > 0 {
+                let Some(block) = printed.take(pass, left)? else {
+                    // What the program says tells more than that bytes are missing.
+                    self.require_success(pass, archive, printed.process)?;
+                    return pass.end_file();
+                };
+                hasher.update(&block);
+                pass.data(&block)?;
+                left -= block.len() as u64;
+            }
+            if entry.crc32.is_some_and(|crc32| crc32 != hasher.finalize()) {
+                return Err(pass.damaged_entry(Damage::BadCrc));
+            }
+            pass.end_file()?;
+        }
+        if printed.take(pass, 1)?.is_some() {
+            let damage = Damage::Malformed("it holds more than it lists");
+            return Err(UnpackError::damaged(archive, damage));
+        }
+        self.require_success(pass, archive, printed.process)
+    }
+
+    fn require_success(
+        &self,
+        pass: &mut EntryPass<'_>,
+        archive: &Path,
+        process: Process,
+    ) -> Result<(), UnpackError> {
+        let ended = process.end(|| pass.check_cancelled())?;
+        if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
+    }
+
+    fn failed(&self, archive: &Path, ended: &Ended) -> UnpackError {
+        let archive = archive.to_path_buf();
+        if let Some(volume) = missing_volume(&ended.stderr) {
+            return UnpackError::MissingVolume { archive, volume };
+        }
+        match ended.status.code() {
+            Some(EXIT_BAD_PASSWORD) => UnpackError::PasswordProtected { archive },
+            Some(EXIT_WARNING | EXIT_BAD_CRC) => {
+                let damage = if ended.stderr.is_empty() {
+                    Damage::BadCrc
+                } else {
+                    Damage::Reported(ended.stderr.clone())
+                };
+                UnpackError::damaged(&archive, damage)
+            }
+            _ => self.external(ended.status.to_string(), ended.stderr.clone()),
+        }
+    }
+
+    fn listing_refused(&self, archive: &Path, error: ListingError) -> UnpackError {
+        let archive = archive.to_path_buf();
+        match error {
+            ListingError::Encrypted => UnpackError::PasswordProtected { archive },
+            ListingError::NotFirstVolume => UnpackError::NotFirstVolume { archive },
+            ListingError::Unsafe { entry, reason } => UnpackError::UnsafeEntry { entry, reason },
+            ListingError::TooMany { limit } => UnpackError::TooManyEntries { archive, limit },
+            ListingError::UnknownSize => {
+                UnpackError::Unsupported { archive, reason: "does not tell the sizes of its files" }
+            }
+            ListingError::NotUnderstood(line) => self.external(
+                "a listing that is not understood".to_owned(),
+                format!("unexpected line {line:?}"),
+            ),
+        }
+    }
+
+    fn external(&self, status: String, stderr: String) -> UnpackError {
+        UnpackError::External { program: self.program.clone(), status, stderr }
+    }
+}
+
+impl Unpacker for ExternalUnrar {
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Path,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        unpack_below(archive, target, control, |pass| self.read(pass))
+    }
+}
+
+/// The contents of all files, one after another.
+struct Printed {
+    process: Process,
+    unread: Vec<u8>,
+}
+
+impl Printed {
+    /// The next bytes, at least one and at most `most_bytes`, or `None` at the end.
+    fn take(
+        &mut self,
+        pass: &mut EntryPass<'_>,
+        most_bytes: u64,
+    ) -> Result<Option<Vec<u8>>, UnpackError> {
+        if self.unread.is_empty() {
+            match self.process.next_block(|| pass.check_cancelled())? {
+                Some(block) => self.unread = block,
+                None => return Ok(None),
+            }
+        }
+        let count = usize::try_from(most_bytes).unwrap_or(usize::MAX).min(self.unread.len());
+        let rest = self.unread.split_off(count);
+        Ok(Some(std::mem::replace(&mut self.unread, rest)))
+    }
+}
+
+/// The volume that the program says it cannot find.
+fn missing_volume(stderr: &str) -> Option<PathBuf> {
+    let mut lines = stderr.lines();
+    let named = lines.find_map(|line| line.strip_prefix("Cannot find volume "))?;
+    Some(PathBuf::from(named.trim_end()))
+}

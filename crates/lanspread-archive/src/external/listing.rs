@@ -1,0 +1,202 @@
+//! Reads the technical listing (`unrar lt -v`).
+//!
+//! An entry is a block of `Key: value` lines that begins with its name and ends with an empty line; a
+//! file that goes on in the next volume is listed again there. Names are printed as they are, so a
+//! name with a line break could look like other lines: whatever is not exactly as expected is refused.
+
+use crate::error::UnsafeReason;
+use crate::names::NAMES_MAX;
+use crate::pass::safe_path;
+
+/// Longest line that can matter: the longest path, and its key.
+const LINE_MAX_BYTES: usize = 1024 + 64;
+
+/// Keys of an entry whose values do not matter here.
+const OTHER_KEYS: [&str; 18] = [
+    "Target",
+    "Packed size",
+    "mtime",
+    "ctime",
+    "atime",
+    "Modified",
+    "Created",
+    "Accessed",
+    "Attributes",
+    "Pack-CRC32",
+    "BLAKE2",
+    "Pack-BLAKE2",
+    "CRC32 MAC",
+    "BLAKE2 MAC",
+    "Host OS",
+    "Compression",
+    "File version",
+    "Unix owner",
+];
+
+/// One file or directory of an archive.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ListedEntry {
+    pub(super) name: String,
+    /// `None` for a directory.
+    pub(super) size_bytes: Option<u64>,
+    pub(super) crc32: Option<u32>,
+}
+
+/// Why a listing is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ListingError {
+    Encrypted,
+    NotFirstVolume,
+    Unsafe { entry: String, reason: UnsafeReason },
+    TooMany { limit: usize },
+    UnknownSize,
+    NotUnderstood(String),
+}
+
+/// An entry while its lines arrive.
+#[derive(Debug)]
+struct Block {
+    name: String,
+    kind: Option<String>,
+    size_bytes: Option<u64>,
+    crc32: Option<u32>,
+    is_continued: bool,
+}
+
+/// A listing while it arrives.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    entries: Vec<ListedEntry>,
+    block: Option<Block>,
+    line: Vec<u8>,
+}
+
+impl Listing {
+    /// Takes the next piece of the program's output.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), ListingError> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend(piece);
+            if self.line.len() > LINE_MAX_BYTES {
+                return Err(not_understood(&self.line));
+            }
+            if self.line.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                self.take_line(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries in archive order, once all output has been fed.
+    pub(super) fn finish(mut self) -> Result<Vec<ListedEntry>, ListingError> {
+        let line = std::mem::take(&mut self.line);
+        self.take_line(&line)?;
+        self.end_block()?;
+        Ok(self.entries)
+    }
+
+    fn take_line(&mut self, bytes: &[u8]) -> Result<(), ListingError> {
+        let line = str::from_utf8(bytes).map_err(|_| not_understood(bytes))?;
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.trim().is_empty() {
+            return self.end_block();
+        }
+        let understood = match (line.trim_start().split_once(": "), &mut self.block) {
+            (Some(("Name", name)), None) => {
+                self.block = Some(Block {
+                    name: name.to_owned(),
+                    kind: None,
+                    size_bytes: None,
+                    crc32: None,
+                    is_continued: false,
+                });
+                true
+            }
+            (Some((key, value)), Some(block)) => block.take(key, value)?,
+            (Some(("Details", value)), None) if value.contains("encrypted headers") => {
+                return Err(ListingError::Encrypted);
+            }
+            // Before the first entry the program tells its own name and that of each volume.
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if understood { Ok(()) } else { Err(not_understood(bytes)) }
+    }
+
+    fn end_block(&mut self) -> Result<(), ListingError> {
+        let Some(block) = self.block.take() else { return Ok(()) };
+        if block.is_continued {
+            // The last part of a file is the one that knows the checksum of the whole.
+            return match self.entries.last_mut() {
+                Some(entry) if entry.name == block.name => {
+                    entry.crc32 = block.crc32;
+                    Ok(())
+                }
+                Some(_) => Err(not_understood(block.name.as_bytes())),
+                None => Err(ListingError::NotFirstVolume),
+            };
+        }
+        if self.entries.len() >= NAMES_MAX {
+            return Err(ListingError::TooMany { limit: NAMES_MAX });
+        }
+        self.entries.push(block.into_entry()?);
+        Ok(())
+    }
+}
+
+impl Block {
+    /// Takes a line of the entry; `false` for one that should not be there.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool, ListingError> {
+        match key {
+            "Type" if self.kind.is_none() => self.kind = Some(value.to_owned()),
+            "Size" if value == "?" => return Err(ListingError::UnknownSize),
+            "Size" if self.size_bytes.is_none() => {
+                self.size_bytes = value.parse().ok();
+                return Ok(self.size_bytes.is_some());
+            }
+            "CRC32" if self.crc32.is_none() => {
+                self.crc32 = u32::from_str_radix(value.trim(), 16).ok();
+                return Ok(self.crc32.is_some());
+            }
+            "Ratio" => self.is_continued = value == "<--" || value == "<->",
+            "Flags" if value.split(' ').any(|flag| flag == "encrypted") => {
+                return Err(ListingError::Encrypted);
+            }
+            "Flags" => {}
+            key => return Ok(OTHER_KEYS.contains(&key)),
+        }
+        Ok(true)
+    }
+
+    fn into_entry(self) -> Result<ListedEntry, ListingError> {
+        let Self { name, kind, size_bytes, crc32, .. } = self;
+        let redirection = match (kind.as_deref(), size_bytes) {
+            (Some("Directory"), None) => {
+                return listed(ListedEntry { name, size_bytes: None, crc32: None }, false);
+            }
+            (Some("File"), Some(_)) => {
+                return listed(ListedEntry { name, size_bytes, crc32 }, true);
+            }
+            (Some("Unix symbolic link"), _) => "symbolic link",
+            (Some("Windows symbolic link"), _) => "Windows symbolic link",
+            (Some("NTFS junction point"), _) => "junction",
+            (Some("Hard link"), _) => "hard link",
+            (Some("File reference"), _) => "reference to another file",
+            _ => return Err(not_understood(name.as_bytes())),
+        };
+        Err(ListingError::Unsafe { entry: name, reason: UnsafeReason::Redirection(redirection) })
+    }
+}
+
+fn listed(entry: ListedEntry, is_file: bool) -> Result<ListedEntry, ListingError> {
+    match safe_path(&entry.name, is_file) {
+        Ok(_) => Ok(entry),
+        Err(reason) => Err(ListingError::Unsafe { entry: entry.name, reason }),
+    }
+}
+
+fn not_understood(line: &[u8]) -> ListingError {
+    let shown = line.get(..LINE_MAX_BYTES).unwrap_or(line);
+    ListingError::NotUnderstood(String::from_utf8_lossy(shown).trim_end().to_owned())
+}

@@ -1,0 +1,100 @@
+//! The names that one archive has used so far.
+
+use std::collections::HashMap;
+
+use lanspread_proto::RelPath;
+
+use crate::error::UnsafeReason;
+
+/// Most files and directories, implied ones included, that one archive may name.
+///
+/// More than twice what a manifest may list, and small enough that a hostile archive of the longest
+/// names takes less than 100 MiB here.
+pub const NAMES_MAX: usize = 250_000;
+
+/// Why a name cannot be added.
+pub(crate) enum NameConflict {
+    Refused(UnsafeReason),
+    Full,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    id: u32,
+    is_file: bool,
+}
+
+/// A tree of names, kept by component so that deep paths do not repeat their parents.
+#[derive(Default)]
+pub(crate) struct NameTree {
+    nodes: HashMap<(u32, Box<str>), Node>,
+}
+
+impl NameTree {
+    const ROOT_ID: u32 = 0;
+
+    /// Adds a file, which must be new, or a directory, which may be known already as a directory.
+    pub(crate) fn add(&mut self, path: &RelPath, is_file: bool) -> Result<(), NameConflict> {
+        let mut parent = Self::ROOT_ID;
+        let mut components = path.components().peekable();
+        while let Some(component) = components.next() {
+            let is_last = components.peek().is_none();
+            let key = (parent, Box::from(component));
+            let Some(known) = self.nodes.get(&key) else {
+                parent = self.insert(key, is_last && is_file)?;
+                continue;
+            };
+            if known.is_file && !is_last {
+                return Err(NameConflict::Refused(UnsafeReason::BelowFile));
+            }
+            if is_last && (known.is_file || is_file) {
+                return Err(NameConflict::Refused(UnsafeReason::Duplicate));
+            }
+            parent = known.id;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: (u32, Box<str>), is_file: bool) -> Result<u32, NameConflict> {
+        if self.nodes.len() >= NAMES_MAX {
+            return Err(NameConflict::Full);
+        }
+        let id = u32::try_from(self.nodes.len() + 1).map_err(|_| NameConflict::Full)?;
+        self.nodes.insert(key, Node { id, is_file });
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(tree: &mut NameTree, path: &str, is_file: bool) -> Result<(), Option<UnsafeReason>> {
+        tree.add(&RelPath::new(path).unwrap(), is_file).map_err(|conflict| match conflict {
+            NameConflict::Refused(reason) => Some(reason),
+            NameConflict::Full => None,
+        })
+    }
+
+    #[test]
+    fn directories_may_repeat_and_files_may_not() {
+        let mut tree = NameTree::default();
+        assert_eq!(add(&mut tree, "a/b/c.txt", true), Ok(()));
+        assert_eq!(add(&mut tree, "a/b", false), Ok(()));
+        assert_eq!(add(&mut tree, "a/b", false), Ok(()));
+        assert_eq!(add(&mut tree, "c.txt", true), Ok(()));
+        assert_eq!(add(&mut tree, "a/b/c.txt", true), Err(Some(UnsafeReason::Duplicate)));
+        assert_eq!(add(&mut tree, "a/b/c.txt", false), Err(Some(UnsafeReason::Duplicate)));
+        assert_eq!(add(&mut tree, "a/b", true), Err(Some(UnsafeReason::Duplicate)));
+        assert_eq!(add(&mut tree, "a/b/c.txt/d", true), Err(Some(UnsafeReason::BelowFile)));
+    }
+
+    #[test]
+    fn the_number_of_names_is_bounded() {
+        let mut tree = NameTree::default();
+        for index in 0..NAMES_MAX {
+            assert_eq!(add(&mut tree, &format!("f{index}"), true), Ok(()));
+        }
+        assert_eq!(add(&mut tree, "one-more", true), Err(None));
+    }
+}

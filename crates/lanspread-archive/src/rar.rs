@@ -1,0 +1,205 @@
+//! RAR archives, unpacked in this process.
+
+mod format;
+mod layout;
+#[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
+mod library;
+mod text;
+mod writer;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::control::UnpackControl;
+use crate::error::{Damage, UnpackError, UnsafeReason};
+use crate::pass::{EntryPass, RawKind, UnpackSummary};
+use crate::sink::unpack_below;
+use crate::unpacker::Unpacker;
+use format::ChainError;
+use layout::ERAR_LARGE_DICT;
+use library::{Failure, Header, OpenArchive};
+
+pub(crate) use format::{RarStart, SIGNATURE, inspect};
+pub use writer::RarWriter;
+
+/// Largest dictionary that an archive may ask for: the largest that RAR 5 itself can make.
+///
+/// It is memory that an unpacking takes at once; RAR 7 would go up to 64 GiB.
+pub const DICTIONARY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What the library gives as the size where the archive announces none.
+const SIZE_UNKNOWN: u64 = 0x7fff_ffff_7fff_ffff;
+
+const UNIX_TYPE_MASK: u32 = 0o170_000;
+const UNIX_DIRECTORY: u32 = 0o040_000;
+const UNIX_FILE: u32 = 0o100_000;
+
+/// Unpacks RAR 1.5 to 7 archives with the `UnRAR` library, in this process.
+///
+/// Solid archives and sets of volumes are read in one pass; of a set the first volume is given, and
+/// the others stand beside it. Passwords are not supported. The library itself never writes a file.
+///
+/// Several archives may be unpacked at a time, but the decompression of one waits for that of another.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RarUnpacker;
+
+impl Unpacker for RarUnpacker {
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Path,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        unpack_below(archive, target, control, read)
+    }
+}
+
+/// Refuses what can be refused from the start of the archive; tells whether it is RAR 5.
+pub(crate) fn require_first_volume(archive: &Path) -> Result<bool, UnpackError> {
+    let archive_path = archive.to_path_buf();
+    match inspect(archive).map_err(UnpackError::io("open", archive))? {
+        RarStart::First { is_rar5 } => Ok(is_rar5),
+        RarStart::Continuation => Err(UnpackError::NotFirstVolume { archive: archive_path }),
+        RarStart::EncryptedHeaders => Err(UnpackError::PasswordProtected { archive: archive_path }),
+        RarStart::NotRar => Err(UnpackError::UnknownFormat { archive: archive_path }),
+        RarStart::Broken => {
+            let damage = Damage::Malformed("its first header is broken");
+            Err(UnpackError::damaged(archive, damage))
+        }
+    }
+}
+
+/// Delivers every entry of a RAR archive to `pass`.
+pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    let archive = pass.archive();
+    let is_rar5 = require_first_volume(archive)?;
+    if is_rar5 {
+        check_chain(archive, archive)?;
+    }
+    let mut open = OpenArchive::open(archive).map_err(|failure| failed(pass, failure))?;
+    let mut checked_volumes = 0;
+    loop {
+        pass.check_cancelled()?;
+        let header = open.next_header().map_err(|failure| match failure {
+            Failure::Code(unrar_sys::ERAR_BAD_DATA) => {
+                UnpackError::damaged(archive, Damage::Malformed("a header is broken"))
+            }
+            failure => failed(pass, failure),
+        })?;
+        if let Some(header) = &header {
+            read_entry(pass, &mut open, header)?;
+        }
+        for volume in open.entered_volumes().iter().skip(checked_volumes).filter(|_| is_rar5) {
+            check_chain(archive, volume)?;
+        }
+        checked_volumes = open.entered_volumes().len();
+        if header.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn check_chain(archive: &Path, volume: &Path) -> Result<(), UnpackError> {
+    let chain = format::check_rar5_chain(volume).map_err(UnpackError::io("read", volume))?;
+    let damage = match chain {
+        Ok(()) => return Ok(()),
+        Err(ChainError::Truncated) => Damage::Truncated,
+        Err(ChainError::BrokenHeader) => Damage::Malformed("a header is broken"),
+    };
+    let is_following = archive != volume;
+    let entry = is_following.then(|| volume.display().to_string());
+    Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
+}
+
+fn read_entry(
+    pass: &mut EntryPass<'_>,
+    open: &mut OpenArchive,
+    header: &Header,
+) -> Result<(), UnpackError> {
+    let archive = pass.archive().to_path_buf();
+    if header.is_encrypted {
+        return Err(UnpackError::PasswordProtected { archive });
+    }
+    if header.is_continued {
+        return Err(UnpackError::NotFirstVolume { archive });
+    }
+    if header.dictionary_bytes > DICTIONARY_MAX_BYTES {
+        let reason = "needs a dictionary of more than 1 GiB";
+        return Err(UnpackError::Unsupported { archive, reason });
+    }
+    let kind = raw_kind(header);
+    if matches!(kind, RawKind::File { size_bytes: SIZE_UNKNOWN, .. }) {
+        let reason = "does not tell the sizes of its files";
+        return Err(UnpackError::Unsupported { archive, reason });
+    }
+    pass.begin(&header.name, kind)?;
+    let mut refused = None;
+    let mut on_block = |block: &[u8]| match pass.data(block) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            refused = Some(error);
+            ControlFlow::Break(())
+        }
+    };
+    let unpacked = open.unpack(&mut on_block);
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    unpacked.map_err(|failure| failed(pass, failure))?;
+    if header.is_directory { Ok(()) } else { pass.end_file() }
+}
+
+fn raw_kind(header: &Header) -> RawKind {
+    let unix_type = header.attributes & UNIX_TYPE_MASK;
+    let is_special = header.is_from_unix && ![0, UNIX_DIRECTORY, UNIX_FILE].contains(&unix_type);
+    if header.is_name_cut {
+        RawKind::Refused(UnsafeReason::NameTooLong)
+    } else if let Some(kind) = redirection(header.redirection_type) {
+        RawKind::Refused(UnsafeReason::Redirection(kind))
+    } else if is_special {
+        RawKind::Refused(UnsafeReason::SpecialFile)
+    } else if header.is_directory {
+        RawKind::Directory
+    } else {
+        RawKind::File { size_bytes: header.size_bytes, modified: header.modified }
+    }
+}
+
+fn redirection(number: u32) -> Option<&'static str> {
+    match number {
+        0 => None,
+        1 => Some("symbolic link"),
+        2 => Some("Windows symbolic link"),
+        3 => Some("junction"),
+        4 => Some("hard link"),
+        5 => Some("reference to another file"),
+        _ => Some("link of an unknown kind"),
+    }
+}
+
+fn failed(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
+    let archive = pass.archive().to_path_buf();
+    let code = match failure {
+        Failure::MissingVolume(volume) => return UnpackError::MissingVolume { archive, volume },
+        Failure::PasswordWanted => return UnpackError::PasswordProtected { archive },
+        Failure::Stopped => return UnpackError::Cancelled,
+        Failure::Code(code) => code,
+    };
+    let malformed = |what| pass.damaged_entry(Damage::Malformed(what));
+    match code {
+        unrar_sys::ERAR_MISSING_PASSWORD | unrar_sys::ERAR_BAD_PASSWORD => {
+            UnpackError::PasswordProtected { archive }
+        }
+        unrar_sys::ERAR_BAD_DATA => pass.damaged_entry(Damage::BadCrc),
+        unrar_sys::ERAR_BAD_ARCHIVE => malformed("a header is broken"),
+        unrar_sys::ERAR_EREAD => malformed("it cannot be read to its end"),
+        unrar_sys::ERAR_UNKNOWN_FORMAT => {
+            UnpackError::Unsupported { archive, reason: "uses an unknown compression" }
+        }
+        unrar_sys::ERAR_NO_MEMORY | ERAR_LARGE_DICT => {
+            UnpackError::Unsupported { archive, reason: "needs more memory than there is" }
+        }
+        unrar_sys::ERAR_EOPEN => malformed("it or a volume of it cannot be opened"),
+        _ => malformed("the data make no sense"),
+    }
+}

@@ -1,0 +1,30 @@
+//! Which archives of a game root are unpacked, and in which order.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::rar::{RarStart, inspect};
+
+const EXTENSION: &str = "eti";
+
+/// The archives directly in `directory` that an installation unpacks, by name.
+///
+/// These are the regular files named `*.eti`, in any case. Later volumes of a set are left out: they
+/// are read with the first one. A file that is no RAR archive is listed, so that unpacking it says
+/// what it is.
+///
+/// # Errors
+/// Whatever reading the directory or the start of such a file reports.
+pub fn root_archives(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_named = path.extension().is_some_and(|name| name.eq_ignore_ascii_case(EXTENSION));
+        if is_named && entry.file_type()?.is_file() && inspect(&path)? != RarStart::Continuation {
+            archives.push(path);
+        }
+    }
+    archives.sort();
+    Ok(archives)
+}

@@ -1,0 +1,90 @@
+//! The one thing that the rest of Lanspread asks of an archive, and the choice of who does it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::control::UnpackControl;
+use crate::error::UnpackError;
+use crate::external::ExternalUnrar;
+use crate::fixture::{self, FixtureUnpacker};
+use crate::pass::UnpackSummary;
+use crate::rar::{self, RarUnpacker};
+
+/// Unpacks archives into folders. It blocks the thread.
+pub trait Unpacker: Send + Sync {
+    /// Unpacks every entry of `archive` below `target`, which is an existing directory.
+    ///
+    /// No file is overwritten and no link is followed. After a failure `target` holds what was written
+    /// until then. Nothing is synced to disk.
+    ///
+    /// # Errors
+    /// [`UnpackError`] for an archive that is damaged, protected, unsafe or unknown, for a file that
+    /// is already there, and when `control` cancels or the disk fails.
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Path,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError>;
+}
+
+/// What an archive is by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// RAR, any version since 1.5.
+    Rar,
+    /// The archive format of tests and fixtures.
+    Fixture,
+}
+
+impl ArchiveFormat {
+    /// Looks at the first bytes of `path`; its name does not matter.
+    ///
+    /// # Errors
+    /// Whatever opening or reading the file reports.
+    pub fn detect(path: &Path) -> io::Result<Option<Self>> {
+        let longest = rar::SIGNATURE.len().max(fixture::MAGIC.len()) as u64;
+        let mut start = Vec::new();
+        File::open(path)?.take(longest).read_to_end(&mut start)?;
+        Ok(if start.starts_with(rar::SIGNATURE) {
+            Some(Self::Rar)
+        } else if start.starts_with(fixture::MAGIC) {
+            Some(Self::Fixture)
+        } else {
+            None
+        })
+    }
+}
+
+/// Unpacks every known format, chosen by the first bytes of the archive.
+#[derive(Debug, Clone, Default)]
+pub struct AutoUnpacker {
+    external: Option<ExternalUnrar>,
+}
+
+impl AutoUnpacker {
+    /// RAR goes through the `external` program where one is named, and is unpacked in this process
+    /// otherwise.
+    #[must_use]
+    pub fn new(external: Option<PathBuf>) -> Self {
+        Self { external: external.map(ExternalUnrar::new) }
+    }
+}
+
+impl Unpacker for AutoUnpacker {
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Path,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        let format = ArchiveFormat::detect(archive).map_err(UnpackError::io("open", archive))?;
+        match (format, &self.external) {
+            (Some(ArchiveFormat::Rar), Some(external)) => external.unpack(archive, target, control),
+            (Some(ArchiveFormat::Rar), None) => RarUnpacker.unpack(archive, target, control),
+            (Some(ArchiveFormat::Fixture), _) => FixtureUnpacker.unpack(archive, target, control),
+            (None, _) => Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() }),
+        }
+    }
+}

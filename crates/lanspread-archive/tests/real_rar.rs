@@ -1,0 +1,187 @@
+//! Archives that RAR itself made, unpacked in this process.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use lanspread_archive::{Damage, RarUnpacker, UnpackError, UnpackSummary, UnsafeReason};
+use support::{Target, data};
+
+#[test]
+fn solid_archives_of_both_generations_come_out_whole() {
+    for name in ["rar3-solid.rar", "rar5-solid.rar"] {
+        let target = Target::new();
+        let summary = target.unpack(&RarUnpacker, &data(name)).unwrap();
+        assert_eq!(summary, UnpackSummary { files: 2, bytes: 4096 }, "{name}");
+        let tree = target.tree();
+        assert_eq!(crc32fast::hash(&tree["stest1.txt"]), 0xc5b7_e6a2, "{name}");
+        assert_eq!(tree["stest1.txt"], tree["stest2.txt"], "{name}");
+    }
+}
+
+#[test]
+fn directories_spaces_and_other_alphabets_are_kept() {
+    for name in ["rar3-subdirs.rar", "rar5-subdirs.rar"] {
+        let target = Target::new();
+        target.unpack(&RarUnpacker, &data(name)).unwrap();
+        let expected = [
+            "sub/",
+            "sub/dir1/",
+            "sub/dir1/file1.txt",
+            "sub/dir2/",
+            "sub/dir2/file2.txt",
+            "sub/empty/",
+            "sub/with space/",
+            "sub/with space/long fn.txt",
+            "sub/üȵĩöḋè/",
+            "sub/üȵĩöḋè/file.txt",
+        ];
+        assert_eq!(target.names(), expected, "{name}");
+    }
+    let target = Target::new();
+    target.unpack(&RarUnpacker, &data("unicode.rar")).unwrap();
+    assert_eq!(target.names(), ["уииоотивл.txt", "𝐀𝐁𝐁𝐂.txt"]);
+}
+
+#[test]
+fn old_archives_and_both_checksums_are_read() {
+    for (name, files) in [("rar2-unix-owner.rar", 1), ("rar5-crc.rar", 2), ("rar5-blake.rar", 2)] {
+        let target = Target::new();
+        assert_eq!(target.unpack(&RarUnpacker, &data(name)).unwrap().files, files, "{name}");
+    }
+}
+
+#[test]
+fn times_of_files_are_kept() {
+    let target = Target::new();
+    target.unpack(&RarUnpacker, &data("rar5-times.rar")).unwrap();
+    let modified = fs::metadata(target.path().join("stest1.txt")).unwrap().modified().unwrap();
+    assert_eq!(modified, SystemTime::UNIX_EPOCH + Duration::from_secs(1_307_872_413));
+}
+
+#[test]
+fn volumes_are_followed_whatever_their_extension_and_folder() {
+    let target = Target::new();
+    let folder = target.beside("Spiel für 日本");
+    fs::create_dir(&folder).unwrap();
+    for part in 1..=3 {
+        let from = data(&format!("rar5-vols.part{part}.rar"));
+        fs::copy(from, folder.join(format!("game.part{part}.eti"))).unwrap();
+    }
+    let first = folder.join("game.part1.eti");
+    let summary = target.unpack(&RarUnpacker, &first).unwrap();
+    assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 });
+    assert_eq!(crc32fast::hash(&target.tree()["vols/bigfile.txt"]), 0x509a_d74c);
+}
+
+#[test]
+fn a_missing_volume_is_named() {
+    let target = Target::new();
+    let folder = target.beside("für 日本");
+    fs::create_dir(&folder).unwrap();
+    let first = folder.join("game.part1.eti");
+    fs::copy(data("rar5-vols.part1.rar"), &first).unwrap();
+    match target.unpack(&RarUnpacker, &first) {
+        Err(UnpackError::MissingVolume { archive, volume }) => {
+            assert_eq!(archive, first);
+            assert_eq!(volume, folder.join("game.part2.eti"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_later_volume_is_refused() {
+    let target = Target::new();
+    let result = target.unpack(&RarUnpacker, &data("rar5-vols.part2.rar"));
+    assert!(matches!(result, Err(UnpackError::NotFirstVolume { .. })), "{result:?}");
+    assert!(target.names().is_empty());
+}
+
+#[test]
+fn a_later_volume_that_was_cut_is_damage() {
+    let target = Target::new();
+    for part in 1..=3 {
+        let from = data(&format!("rar5-vols.part{part}.rar"));
+        fs::copy(from, target.beside(&format!("game.part{part}.eti"))).unwrap();
+    }
+    let second = target.beside("game.part3.eti");
+    let bytes = fs::read(&second).unwrap();
+    fs::write(&second, &bytes[..bytes.len() - 4]).unwrap();
+    let result = target.unpack(&RarUnpacker, &target.beside("game.part1.eti"));
+    assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+}
+
+#[test]
+fn passwords_on_contents_and_headers_are_refused() {
+    for name in ["rar3-comment-psw.rar", "rar3-comment-hpsw.rar", "rar5-psw.rar", "rar5-hpsw.rar"] {
+        let target = Target::new();
+        let result = target.unpack(&RarUnpacker, &data(name));
+        assert!(matches!(result, Err(UnpackError::PasswordProtected { .. })), "{name}: {result:?}");
+        assert!(target.names().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn links_of_every_kind_are_refused() {
+    for (name, entry, kind) in [
+        ("rar3-symlink-unix.rar", "data_link", "symbolic link"),
+        ("rar5-symlink-unix.rar", "data_link", "symbolic link"),
+        ("rar5-symlink-win.rar", "links/bad_link", "Windows symbolic link"),
+        ("rar5-hlink.rar", "stest2.txt", "hard link"),
+        ("rar5-dups.rar", "stest2.txt", "reference to another file"),
+        ("rar5-evil-symlink-traversal.rar", "", "symbolic link"),
+    ] {
+        let target = Target::new();
+        match target.unpack(&RarUnpacker, &data(name)) {
+            Err(UnpackError::UnsafeEntry { entry: found, reason }) => {
+                assert!(entry.is_empty() || found == entry, "{name}: {found}");
+                assert_eq!(reason, UnsafeReason::Redirection(kind), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        // Whatever stands there is a regular file or directory: `tree` asserts that.
+        target.tree();
+        assert!(target.names_beside().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_changed_byte_is_a_wrong_checksum() {
+    let mut bytes = fs::read(data("rar5-crc.rar")).unwrap();
+    let stored = bytes.len() - 100;
+    bytes[stored] ^= 1;
+    let target = Target::new();
+    match target.unpack_bytes(&RarUnpacker, &bytes) {
+        Err(UnpackError::Damaged { entry, damage, .. }) => {
+            assert_eq!(entry.as_deref(), Some("stest2.txt"));
+            assert_eq!(damage, Damage::BadCrc);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_archive_cut_anywhere_is_never_taken_for_a_whole_one() {
+    let bytes = fs::read(data("rar5-subdirs.rar")).unwrap();
+    for length in (0..bytes.len()).step_by(7) {
+        let target = Target::new();
+        let result = target.unpack_bytes(&RarUnpacker, &bytes[..length]);
+        assert!(result.is_err(), "{length} bytes: {result:?}");
+    }
+}
+
+#[test]
+fn archives_are_unpacked_by_many_threads_at_once() {
+    std::thread::scope(|scope| {
+        for name in ["rar3-solid.rar", "rar5-solid.rar", "rar3-solid.rar", "rar5-crc.rar"] {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let target = Target::new();
+                    assert_eq!(target.unpack(&RarUnpacker, &data(name)).unwrap().bytes, 4096);
+                }
+            });
+        }
+    });
+}

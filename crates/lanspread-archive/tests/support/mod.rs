@@ -1,0 +1,181 @@
+//! What the tests of this crate share.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lanspread_archive::{UnpackControl, UnpackError, UnpackSummary, Unpacker};
+use tempfile::TempDir;
+
+/// A real archive of `tests/data`.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// A folder to unpack into, alone in a folder of its own, so that an escape would be seen.
+pub struct Target {
+    outer: TempDir,
+}
+
+impl Target {
+    pub fn new() -> Self {
+        let outer = TempDir::new().unwrap();
+        fs::create_dir(outer.path().join("target")).unwrap();
+        Self { outer }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.outer.path().join("target")
+    }
+
+    /// A place beside the target, for an archive.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.outer.path().join(name)
+    }
+
+    pub fn unpack(
+        &self,
+        unpacker: &dyn Unpacker,
+        archive: &Path,
+    ) -> Result<UnpackSummary, UnpackError> {
+        unpacker.unpack(archive, &self.path(), &mut ())
+    }
+
+    /// Writes `bytes` as an archive and unpacks it.
+    pub fn unpack_bytes(
+        &self,
+        unpacker: &dyn Unpacker,
+        bytes: &[u8],
+    ) -> Result<UnpackSummary, UnpackError> {
+        let archive = self.beside("archive.eti");
+        fs::write(&archive, bytes).unwrap();
+        self.unpack(unpacker, &archive)
+    }
+
+    /// Every file and directory (with `/` at the end, and no content) below the target.
+    pub fn tree(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut tree = BTreeMap::new();
+        collect(&self.path(), "", &mut tree);
+        tree
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.tree().into_keys().collect()
+    }
+
+    /// What stands beside the target, without it.
+    pub fn names_beside(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.outer.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "target")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn collect(directory: &Path, prefix: &str, tree: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            let below = format!("{name}/");
+            collect(&entry.path(), &below, tree);
+            tree.insert(below, Vec::new());
+        } else {
+            assert!(kind.is_file(), "{name} is neither file nor directory");
+            tree.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Cancels when more than a number of bytes has been delivered, and notes every report.
+#[derive(Default)]
+pub struct Watch {
+    pub cancel_above_bytes: Option<u64>,
+    pub reports: Vec<u64>,
+}
+
+impl UnpackControl for Watch {
+    fn is_cancelled(&mut self) -> bool {
+        let delivered = self.reports.last().copied().unwrap_or_default();
+        self.cancel_above_bytes.is_some_and(|limit| delivered > limit)
+    }
+
+    fn on_progress(&mut self, unpacked_bytes: u64) {
+        self.reports.push(unpacked_bytes);
+    }
+}
+
+/// An entry of [`rar5`]: its name as it is to stand in the archive, and its content.
+pub struct RawEntry<'a> {
+    pub name: &'a str,
+    pub is_directory: bool,
+    pub content: &'a [u8],
+}
+
+pub fn raw_file<'a>(name: &'a str, content: &'a [u8]) -> RawEntry<'a> {
+    RawEntry { name, is_directory: false, content }
+}
+
+pub fn raw_directory(name: &str) -> RawEntry<'_> {
+    RawEntry { name, is_directory: true, content: b"" }
+}
+
+/// A RAR 5 archive with any names, restating the format on its own: numbers below 2^14 only.
+pub fn rar5(entries: &[RawEntry<'_>]) -> Vec<u8> {
+    fn number(value: usize) -> Vec<u8> {
+        match value {
+            0..0x80 => vec![value as u8],
+            _ => vec![(value & 0x7f) as u8 | 0x80, (value >> 7) as u8],
+        }
+    }
+    fn block(fields: &[Vec<u8>]) -> Vec<u8> {
+        let body = fields.concat();
+        let checked = [number(body.len()), body].concat();
+        [crc32fast::hash(&checked).to_le_bytes().to_vec(), checked].concat()
+    }
+    let mut archive = b"Rar!\x1a\x07\x01\x00".to_vec();
+    archive.extend(block(&[number(1), number(0), number(0)]));
+    for entry in entries {
+        let size = entry.content.len();
+        let kind = if entry.is_directory { [number(0), number(1)] } else { [number(2), number(4)] };
+        let [block_flags, file_flags] = kind;
+        let mut fields = vec![number(2), block_flags];
+        if !entry.is_directory {
+            fields.push(number(size));
+        }
+        fields.extend([file_flags, number(size), number(0)]);
+        if !entry.is_directory {
+            fields.push(crc32fast::hash(entry.content).to_le_bytes().to_vec());
+        }
+        fields.extend([number(0), number(1), number(entry.name.len())]);
+        fields.push(entry.name.as_bytes().to_vec());
+        archive.extend(block(&fields));
+        archive.extend(entry.content);
+    }
+    archive.extend(block(&[number(5), number(0), number(0)]));
+    archive
+}
+
+/// A fixture archive with any names, restating the format on its own.
+pub fn fixture(entries: &[RawEntry<'_>]) -> Vec<u8> {
+    let mut archive = b"LSPFIX1\n".to_vec();
+    for entry in entries {
+        archive.push(if entry.is_directory { 1 } else { 2 });
+        archive.extend((entry.name.len() as u16).to_le_bytes());
+        archive.extend(entry.name.as_bytes());
+        if !entry.is_directory {
+            archive.extend((entry.content.len() as u64).to_le_bytes());
+            archive.extend(entry.content);
+            archive.extend(crc32fast::hash(entry.content).to_le_bytes());
+        }
+    }
+    archive.push(0);
+    archive.extend((entries.len() as u64).to_le_bytes());
+    archive
+}

@@ -1,0 +1,240 @@
+//! The JSON form: `{"games":[{"id":…,"title":…,"version":…}]}`.
+//!
+//! Unknown fields are refused: a misspelt `content_root` would otherwise pin nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use lanspread_proto::{ContentHash, GameId, GameVersion};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, CatalogGame, directory_key, text_fault};
+use crate::error::{CatalogError, DuplicateId};
+
+/// Longest JSON catalog in bytes: 600 bytes for each of the most games a catalog may have.
+pub const JSON_CATALOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The mark that some editors put before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogFile {
+    games: Vec<GameEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GameEntry {
+    id: GameId,
+    title: Text,
+    version: GameVersion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_root: Option<ContentHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_players: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publisher: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    genre_id: Option<Text>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[derive(Clone)]
+struct Text(String);
+
+impl TryFrom<String> for Text {
+    type Error = String;
+
+    fn try_from(value: String) -> Result<Self, String> {
+        match text_fault(&value) {
+            Some(fault) => Err(format!("text {fault}")),
+            None => Ok(Self(value)),
+        }
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+impl From<GameEntry> for CatalogGame {
+    fn from(entry: GameEntry) -> Self {
+        Self {
+            id: entry.id,
+            title: entry.title.0,
+            version: entry.version,
+            content_root: entry.content_root,
+            size: entry.size,
+            max_players: entry.max_players,
+            publisher: entry.publisher.map(String::from),
+            release: entry.release.map(String::from),
+            genre_id: entry.genre_id.map(String::from),
+        }
+    }
+}
+
+impl From<&CatalogGame> for GameEntry {
+    fn from(game: &CatalogGame) -> Self {
+        Self {
+            id: game.id.clone(),
+            title: Text(game.title.clone()),
+            version: game.version.clone(),
+            content_root: game.content_root,
+            size: game.size,
+            max_players: game.max_players,
+            publisher: game.publisher.clone().map(Text),
+            release: game.release.clone().map(Text),
+            genre_id: game.genre_id.clone().map(Text),
+        }
+    }
+}
+
+/// Adds `game` to the JSON catalog at `path`, in place of the game of the same id if there is one.
+///
+/// A missing file is created. The file is replaced by a rename, so that a reader sees the old or
+/// the new catalog and a crash leaves one of them; of two writers at once, one may be lost.
+///
+/// # Errors
+/// [`CatalogError`], when the file at `path` is no JSON catalog, holds an id that differs from this
+/// one in letter case alone, or cannot be written.
+pub fn add_to_json_catalog(path: &Path, game: CatalogGame) -> Result<(), CatalogError> {
+    let mut games = match File::open(path) {
+        Ok(file) => read_games(path, Vec::new(), file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(CatalogError::Read { path: path.to_owned(), source }),
+    };
+    let directory = directory_key(&game.id);
+    games.retain(|other| other.id != game.id);
+    let duplicate = |source| CatalogError::Duplicate { path: path.to_owned(), source };
+    if let Some(other) = games.iter().find(|other| directory_key(&other.id) == directory) {
+        return Err(duplicate(DuplicateId { first: other.id.clone(), second: game.id }));
+    }
+    games.push(game);
+    let catalog = Catalog::from_games(games).map_err(duplicate)?;
+    replace_file(path, catalog.to_json().as_bytes())
+        .map_err(|source| CatalogError::Write { path: path.to_owned(), source })
+}
+
+/// Reads the games of the JSON file at `path`: `head` is what was read of it already.
+pub(crate) fn read_games(
+    path: &Path,
+    head: Vec<u8>,
+    rest: impl Read,
+) -> Result<Vec<CatalogGame>, CatalogError> {
+    let mut text = head;
+    rest.take(JSON_CATALOG_MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|source| CatalogError::Read { path: path.to_owned(), source })?;
+    if text.len() as u64 > JSON_CATALOG_MAX_BYTES {
+        return Err(CatalogError::TooLong { path: path.to_owned(), max: JSON_CATALOG_MAX_BYTES });
+    }
+    parse_games(path, &text)
+}
+
+fn parse_games(path: &Path, text: &[u8]) -> Result<Vec<CatalogGame>, CatalogError> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    match text.trim_ascii_start().first() {
+        None => return Err(CatalogError::EmptyFile { path: path.to_owned() }),
+        Some(b'{' | b'[') => {}
+        Some(_) => return Err(CatalogError::UnknownFormat { path: path.to_owned() }),
+    }
+    let file: CatalogFile = serde_json::from_slice(text)
+        .map_err(|source| CatalogError::Json { path: path.to_owned(), source })?;
+    Ok(file.games.into_iter().map(CatalogGame::from).collect())
+}
+
+pub(crate) fn format_games<'a>(games: impl Iterator<Item = &'a CatalogGame>) -> String {
+    let file = CatalogFile { games: games.map(GameEntry::from).collect() };
+    #[expect(clippy::expect_used, reason = "text and numbers under fixed keys always serialize")]
+    let mut json = serde_json::to_string_pretty(&file).expect("plain data");
+    json.push('\n');
+    json
+}
+
+fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut temporary_name = std::ffi::OsString::from(".");
+    temporary_name.push(name);
+    temporary_name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = directory.join(temporary_name);
+    let result = write_and_rename(&temporary, path, bytes);
+    if result.is_err() {
+        // The write error is what matters; a leftover is overwritten by the next attempt.
+        let _ = fs::remove_file(&temporary);
+        return result;
+    }
+    sync_directory(directory)
+}
+
+fn write_and_rename(temporary: &PathBuf, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Windows cannot open a directory as a file, and makes renames durable on its own.
+#[cfg(not(unix))]
+fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<CatalogGame>, CatalogError> {
+        parse_games(Path::new("games.json"), text.as_bytes())
+    }
+
+    #[test]
+    fn every_field_survives_a_round_trip() {
+        let full = CatalogGame {
+            content_root: Some(ContentHash::of(b"x")),
+            size: Some(u64::MAX),
+            max_players: Some(8),
+            publisher: Some("A publisher".to_owned()),
+            release: Some("1996".to_owned()),
+            genre_id: Some("3".to_owned()),
+            ..CatalogGame::new("quake".parse().unwrap(), "Quäke \"1\"", "2".parse().unwrap())
+        };
+        let bare = CatalogGame::new("a".parse().unwrap(), "A", "1".parse().unwrap());
+        let catalog = Catalog::from_games([full, bare]).unwrap();
+        let again = Catalog::from_games(parse(&catalog.to_json()).unwrap()).unwrap();
+        assert_eq!(again, catalog);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_fault() {
+        let games = parse("\u{feff} {\"games\":[]}").unwrap();
+        assert!(games.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_its_position() {
+        let text =
+            "{\"games\":[\n{\"id\":\"a\",\"title\":\"A\",\"version\":\"1\",\"contentroot\":1}]}";
+        let message = parse(text).unwrap_err().to_string();
+        for part in ["games.json", "unknown field `contentroot`", "line 2 column 49"] {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `version.ini`, the sentinel of a downloaded game: its first line, trimmed, is the version.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use lanspread_proto::GameVersion;
+
+use crate::error::{BadVersion, VersionError};
+
+/// The name of the sentinel, directly in the game root.
+pub const VERSION_INI_NAME: &str = "version.ini";
+/// How many bytes of a `version.ini` are looked at. A version is far shorter.
+pub const VERSION_INI_MAX_BYTES: u64 = 4096;
+
+/// Reads the version of the game in `root`; `None` where the game is not downloaded.
+///
+/// Only a regular file directly in `root` counts: a link, a directory or a pipe of that name is as
+/// good as nothing.
+///
+/// # Errors
+/// [`VersionError`], when the file cannot be read or its first line is no version.
+pub fn read_version(root: &Path) -> Result<Option<GameVersion>, VersionError> {
+    let path = root.join(VERSION_INI_NAME);
+    let bytes = match read_head(&path) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(VersionError::Read { path, source }),
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
+    parse_version_ini(&bytes).map(Some).map_err(|source| VersionError::Bad { path, source })
+}
+
+/// The version that `bytes`, the content of a `version.ini`, tell.
+///
+/// # Errors
+/// [`BadVersion`] says what is wrong with the first line.
+pub fn parse_version_ini(bytes: &[u8]) -> Result<GameVersion, BadVersion> {
+    let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
+    let text = std::str::from_utf8(first_line).map_err(|_| BadVersion::NotUtf8)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(GameVersion::new(text.trim())?)
+}
+
+/// The content of a `version.ini` that tells `version`.
+#[must_use]
+pub fn format_version_ini(version: &GameVersion) -> Vec<u8> {
+    format!("{version}\n").into_bytes()
+}
+
+/// The first bytes of the regular file at `path`; `None` for anything else.
+fn read_head(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    // Asked before opening, because opening a pipe that nobody writes to waits for ever.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(VERSION_INI_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,240 @@
+//! The running service: the daemon, and the thread that reads its events.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lanspread_proto::PeerId;
+use mdns_sd::{IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceEvent};
+
+use crate::interface::{InterfaceError, MdnsInterface, Scope};
+use crate::record::{Advertisement, PeerRecord, SERVICE_TYPE, peer_of_instance};
+use crate::tracker::{BrowseEvent, Tracker};
+
+/// Longest time that a shutdown waits for the two threads, which usually end within a few
+/// milliseconds. One that takes longer is stuck, and is left behind.
+pub const SHUTDOWN_LIMIT: Duration = Duration::from_millis(250);
+
+/// What to advertise, and where.
+#[derive(Debug, Clone)]
+pub struct MdnsConfig {
+    /// The chosen interfaces.
+    pub interface: MdnsInterface,
+    /// The address on which the peer listens; it decides which addresses are advertised and which
+    /// ones of others can be reached.
+    pub listen: IpAddr,
+    /// What this peer says of itself.
+    pub advertisement: Advertisement,
+}
+
+impl MdnsConfig {
+    /// Checks that the choice of interface can work here, without starting anything.
+    ///
+    /// # Errors
+    /// [`MdnsError::Interface`] says what is wrong with it.
+    pub fn check(&self) -> Result<(), MdnsError> {
+        Scope::of_this_host(&self.interface, self.listen)?;
+        Ok(())
+    }
+}
+
+/// Why the service cannot start or change what it says.
+#[derive(Debug, thiserror::Error)]
+pub enum MdnsError {
+    /// The interface cannot be used.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The daemon refused a command.
+    #[error("mDNS daemon could not {action}: {reason}")]
+    Daemon {
+        /// What it was to do.
+        action: &'static str,
+        /// What it says.
+        reason: String,
+    },
+    /// The browse thread could not be made.
+    #[error("cannot start the mDNS browse thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Advertises this peer and browses for others until it is shut down or dropped.
+#[derive(Debug)]
+pub struct MdnsService {
+    running: Running,
+    scope: Scope,
+    advertisement: Advertisement,
+}
+
+impl MdnsService {
+    /// Starts advertising and browsing; `None` where the interface is [`MdnsInterface::Off`].
+    ///
+    /// `on_event` runs on the browse thread, one call after the other. While it blocks, events pile
+    /// up, and at a thousand of them the daemon ends the search. `on_event` is dropped when the
+    /// search ends, which is how a caller learns of an end that nobody asked for: the remedy is to
+    /// drop this service and to start another one, which reports every peer as appeared again.
+    ///
+    /// # Errors
+    /// [`MdnsError::Interface`] when the choice of interface cannot work here; the other ones when
+    /// the system refuses a thread.
+    pub fn start(
+        config: MdnsConfig,
+        on_event: impl FnMut(BrowseEvent) + Send + 'static,
+    ) -> Result<Option<Self>, MdnsError> {
+        let MdnsConfig { interface, listen, advertisement } = config;
+        let Some(scope) = Scope::of_this_host(&interface, listen)? else { return Ok(None) };
+        if cfg!(target_os = "linux")
+            && scope.is_loopback()
+            && listen.is_ipv6()
+            && !listen.is_unspecified()
+        {
+            tracing::warn!(
+                "Linux has no IPv6 multicast on loopback; listen on 127.0.0.1 to be found"
+            );
+        }
+        let daemon = ServiceDaemon::new().map_err(|error| daemon_error("start", &error))?;
+        let running = Running { daemon, browser_ended: None };
+        let mut service = Self { running, scope, advertisement };
+        service.leave_other_interfaces()?;
+        service.announce()?;
+        service.browse(on_event)?;
+        Ok(Some(service))
+    }
+
+    /// Tells the link that the library of this peer has another revision.
+    ///
+    /// # Errors
+    /// [`MdnsError::Daemon`] when the daemon has ended; the service is then to be started anew.
+    pub fn set_library_rev(&mut self, library_rev: u64) -> Result<(), MdnsError> {
+        if self.advertisement.library_rev == library_rev {
+            return Ok(());
+        }
+        self.advertisement.library_rev = library_rev;
+        self.announce()
+    }
+
+    /// Says goodbye to the link and ends both threads; dropping the service does the same.
+    ///
+    /// Blocks for at most [`SHUTDOWN_LIMIT`]. Afterwards `on_event` is not called again, unless a
+    /// call blocks for longer than that.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+
+    /// Must be the first command: the daemon begins by joining the mDNS group on every interface,
+    /// which only the system's own membership reports show, and sends nothing of its own until it
+    /// has something to announce or to ask.
+    fn leave_other_interfaces(&self) -> Result<(), MdnsError> {
+        let daemon = &self.running.daemon;
+        let scope = self.scope.clone();
+        let others = IfPredicate::new(move |interface| !scope.selects(interface));
+        daemon
+            .disable_interface(IfKind::Predicate(others))
+            .map_err(|error| daemon_error("select interfaces", &error))?;
+        if self.scope.is_loopback() {
+            // Loopback addresses do not come and go, so nothing need wake up to look at them.
+            daemon
+                .set_ip_check_interval(0)
+                .map_err(|error| daemon_error("stop watching addresses", &error))?;
+        }
+        Ok(())
+    }
+
+    fn announce(&self) -> Result<(), MdnsError> {
+        let service = self.advertisement.to_service(&self.scope);
+        service
+            .and_then(|service| self.running.daemon.register(service))
+            .map_err(|error| daemon_error("announce this peer", &error))
+    }
+
+    fn browse(
+        &mut self,
+        on_event: impl FnMut(BrowseEvent) + Send + 'static,
+    ) -> Result<(), MdnsError> {
+        let events = self.running.daemon.browse(SERVICE_TYPE);
+        let events = events.map_err(|error| daemon_error("browse", &error))?;
+        let own_id = self.advertisement.peer_id;
+        let scope = self.scope.clone();
+        let (alive, ended) = mpsc::channel();
+        thread::Builder::new()
+            .name("mdns-browse".to_owned())
+            .spawn(move || {
+                run_browser(&events, own_id, &scope, on_event);
+                drop(alive);
+            })
+            .map_err(MdnsError::Thread)?;
+        self.running.browser_ended = Some(ended);
+        Ok(())
+    }
+}
+
+fn daemon_error(action: &'static str, error: &mdns_sd::Error) -> MdnsError {
+    MdnsError::Daemon { action, reason: error.to_string() }
+}
+
+/// The two threads, ended by its drop.
+struct Running {
+    daemon: ServiceDaemon,
+    /// Disconnects when the browse thread ends, in whatever way.
+    browser_ended: Option<mpsc::Receiver<Infallible>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + SHUTDOWN_LIMIT;
+        // The daemon says goodbye, ends the search and answers. One that has ended already has
+        // dropped its side of the event channel, which ends the browse thread too.
+        let daemon_has_ended = match self.daemon.shutdown() {
+            Ok(answer) => answer.recv_deadline(deadline).is_ok(),
+            Err(mdns_sd::Error::DaemonShutdown) => true,
+            Err(_) => false,
+        };
+        let browser_has_ended = self.browser_ended.as_ref().is_none_or(|ended| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            ended.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
+        });
+        if !daemon_has_ended || !browser_has_ended {
+            tracing::warn!(daemon_has_ended, browser_has_ended, "mDNS thread is left behind");
+        }
+    }
+}
+
+fn run_browser(
+    events: &Receiver<ServiceEvent>,
+    own_id: PeerId,
+    scope: &Scope,
+    mut on_event: impl FnMut(BrowseEvent),
+) {
+    let mut tracker = Tracker::new(own_id);
+    while let Ok(event) = events.recv() {
+        let change = match event {
+            ServiceEvent::ServiceResolved(service) => match PeerRecord::read(&service, scope) {
+                Ok(record) => tracker.seen(record),
+                Err(error) => {
+                    tracing::debug!(instance = service.get_fullname(), %error, "mDNS record left out");
+                    None
+                }
+            },
+            ServiceEvent::ServiceRemoved(_, fullname) => {
+                peer_of_instance(&fullname).ok().and_then(|peer_id| tracker.removed(peer_id))
+            }
+            ServiceEvent::SearchStarted(search) => {
+                tracing::debug!(%search, "mDNS query");
+                None
+            }
+            ServiceEvent::SearchStopped(_) => break,
+            _ => None,
+        };
+        if let Some(change) = change {
+            on_event(change);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Which peers are there, so that each change is told once.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use lanspread_proto::PeerId;
+
+use crate::record::PeerRecord;
+
+/// Most peers tracked at once: many times the largest party, and what a flood of invented peers
+/// can cost is some hundred kilobytes.
+pub const MAX_TRACKED_PEERS: usize = 1024;
+
+/// A change on the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrowseEvent {
+    /// A peer that was not there is there.
+    Appeared(PeerRecord),
+    /// A peer that is there says something else than before, or is at other addresses.
+    Updated(PeerRecord),
+    /// A peer said goodbye, or its records expired.
+    Gone(PeerId),
+}
+
+/// The peers of the link but this one.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    own_id: PeerId,
+    peers: BTreeMap<PeerId, PeerRecord>,
+}
+
+impl Tracker {
+    pub(crate) fn new(own_id: PeerId) -> Self {
+        Self { own_id, peers: BTreeMap::new() }
+    }
+
+    /// Takes in what a peer says now; returns what that changes.
+    pub(crate) fn seen(&mut self, record: PeerRecord) -> Option<BrowseEvent> {
+        if record.peer_id == self.own_id {
+            return None;
+        }
+        let is_full = self.peers.len() >= MAX_TRACKED_PEERS;
+        match self.peers.entry(record.peer_id) {
+            Entry::Occupied(known) if *known.get() == record => None,
+            Entry::Occupied(mut known) => {
+                known.insert(record.clone());
+                Some(BrowseEvent::Updated(record))
+            }
+            Entry::Vacant(_) if is_full => {
+                tracing::debug!(peer_id = %record.peer_id, "too many peers on the link, left out");
+                None
+            }
+            Entry::Vacant(free) => {
+                free.insert(record.clone());
+                Some(BrowseEvent::Appeared(record))
+            }
+        }
+    }
+
+    /// Takes in that a peer is no longer there; returns what that changes.
+    pub(crate) fn removed(&mut self, peer_id: PeerId) -> Option<BrowseEvent> {
+        self.peers.remove(&peer_id).map(|_| BrowseEvent::Gone(peer_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(n: usize, library_rev: u64) -> PeerRecord {
+        PeerRecord {
+            peer_id: PeerId::from_public_key(&n.to_be_bytes()),
+            proto_ver: 1,
+            library_rev,
+            network: "lan".parse().unwrap(),
+            hostname: "alpha".parse().unwrap(),
+            addrs: vec!["10.0.0.3:4433".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        let id = record(1, 0).peer_id;
+        assert_eq!(tracker.removed(id), None);
+        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.seen(record(1, 1)), None);
+        assert_eq!(tracker.seen(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        let mut elsewhere = record(1, 2);
+        elsewhere.addrs[0].set_port(5);
+        assert_eq!(tracker.seen(elsewhere.clone()), Some(BrowseEvent::Updated(elsewhere)));
+        assert_eq!(tracker.removed(id), Some(BrowseEvent::Gone(id)));
+        assert_eq!(tracker.removed(id), None);
+        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+    }
+
+    #[test]
+    fn a_peer_does_not_see_itself() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        assert_eq!(tracker.seen(record(0, 1)), None);
+        assert_eq!(tracker.removed(record(0, 1).peer_id), None);
+    }
+
+    #[test]
+    fn a_flood_of_peers_is_bounded_and_known_ones_stay_current() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        let appeared = (1..=2 * MAX_TRACKED_PEERS).filter_map(|n| tracker.seen(record(n, 1)));
+        assert_eq!(appeared.count(), MAX_TRACKED_PEERS);
+        assert_eq!(tracker.seen(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        assert!(tracker.removed(record(1, 2).peer_id).is_some());
+        assert!(tracker.seen(record(2 * MAX_TRACKED_PEERS, 1)).is_some());
+    }
+}

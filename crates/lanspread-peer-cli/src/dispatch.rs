@@ -1,0 +1,88 @@
+//! From a command to the runtime's command, and from its answer to an outcome.
+
+use std::future::Future;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use lanspread_peer::{CommandError, ConnectError, PeerCommand};
+use tokio::sync::oneshot;
+
+use crate::commands::PeerRequest;
+use crate::convert::{
+    command_error, connect_error, details_data, download_data, games_data, path_text, peers_data,
+    status_data,
+};
+use crate::errors::ErrorBody;
+use crate::records::ResultData;
+use crate::waits::Outcome;
+
+/// A command for the runtime, and its outcome to come.
+pub(crate) struct Dispatched {
+    pub(crate) command: PeerCommand,
+    pub(crate) answer: BoxFuture<'static, Outcome>,
+}
+
+/// Makes the command and what becomes of its answer.
+pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
+    match request {
+        PeerRequest::Status => ask(|reply| PeerCommand::Status { reply }, status_data),
+        PeerRequest::ListPeers => ask(|reply| PeerCommand::ListPeers { reply }, peers_data),
+        PeerRequest::ListGames { scope } => {
+            ask(|reply| PeerCommand::ListGames { scope, reply }, games_data)
+        }
+        PeerRequest::GetGame { game_id } => {
+            ask(|reply| PeerCommand::GetGame { game_id, reply }, details_data)
+        }
+        PeerRequest::Connect { addr } => {
+            let (reply, answer) = oneshot::channel();
+            let connected = |peer_id| ResultData::Connected { peer_id };
+            let stopped = || connect_error(&ConnectError::ShuttingDown);
+            let answer = outcome(answer, connected, |error| connect_error(&error), stopped);
+            Dispatched { command: PeerCommand::Connect { addr, reply }, answer: answer.boxed() }
+        }
+        PeerRequest::SetGameDir { path } => ask(
+            |reply| PeerCommand::SetGameDir { path, reply },
+            |path| ResultData::GamesDir { games_dir: path_text(&path) },
+        ),
+        PeerRequest::Download { game_id, install, wait } => {
+            ask(|reply| PeerCommand::Download { game_id, install, wait, reply }, download_data)
+        }
+        PeerRequest::CancelDownload { game_id } => {
+            ask(|reply| PeerCommand::CancelDownload { game_id, reply }, done)
+        }
+        PeerRequest::Install { game_id, wait } => {
+            ask(|reply| PeerCommand::Install { game_id, wait, reply }, done)
+        }
+        PeerRequest::Uninstall { game_id, wait } => {
+            ask(|reply| PeerCommand::Uninstall { game_id, wait, reply }, done)
+        }
+    }
+}
+
+fn done((): ()) -> ResultData {
+    ResultData::Done {}
+}
+
+fn ask<T: Send + 'static>(
+    command: impl FnOnce(lanspread_peer::Reply<T>) -> PeerCommand,
+    data: impl FnOnce(T) -> ResultData + Send + 'static,
+) -> Dispatched {
+    let (reply, answer) = oneshot::channel();
+    let stopped = || command_error(&CommandError::ShuttingDown);
+    let answer = outcome(answer, data, |error| command_error(&error), stopped);
+    Dispatched { command: command(reply), answer: answer.boxed() }
+}
+
+/// A dropped reply means that the runtime has stopped.
+fn outcome<T: Send, E: Send>(
+    answer: oneshot::Receiver<Result<T, E>>,
+    data: impl FnOnce(T) -> ResultData + Send,
+    error: impl FnOnce(E) -> ErrorBody + Send,
+    stopped: impl FnOnce() -> ErrorBody + Send,
+) -> impl Future<Output = Outcome> + Send {
+    answer.map(|answer| match answer {
+        Ok(Ok(value)) => Ok(data(value)),
+        Ok(Err(fault)) => Err(error(fault)),
+        Err(_) => Err(stopped()),
+    })
+}

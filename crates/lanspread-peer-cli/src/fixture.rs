@@ -1,0 +1,199 @@
+//! Game roots for tests: the same arguments give the same bytes on every machine, so that several
+//! peers can hold the same game without copying it.
+
+mod archive;
+mod args;
+mod content;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use lanspread_catalog::{CatalogGame, add_to_json_catalog, format_version_ini};
+use lanspread_proto::RelPath;
+use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, MANIFEST_MAX_FILES, VERSION_FILE};
+use serde::Serialize;
+
+pub(crate) use args::FixtureArgs;
+use args::{ArchiveFormat, Size, SizedFile};
+use content::Content;
+
+/// How much of every chunk of a sparse file is data: one page, so that all chunks differ and the
+/// file still takes little of the disk.
+const ISLAND_BYTES: u64 = 4096;
+/// Files in one directory, so that every file system stays fast.
+const FILES_PER_DIR: u64 = 1000;
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Made<'a> {
+    id: &'a str,
+    version: &'a str,
+    root: &'a Path,
+    /// With the sentinel.
+    files: u64,
+    bytes: u64,
+    catalog: Option<&'a Path>,
+}
+
+/// Makes the game root that `args` describe, and returns what was made as JSON.
+pub(crate) fn make(args: &FixtureArgs) -> anyhow::Result<String> {
+    let parts = parts(args)?;
+    let root = args.games_dir.join(args.id.as_str());
+    clear(&root, args.force)?;
+    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let (mut files, mut bytes) = (parts.len() as u64, 0);
+    let contents = Contents { args, prefix: "" };
+    for Part { path, kind } in &parts {
+        let place = path.under(&root);
+        let written = kind.write(&place, path, &contents);
+        bytes += written.with_context(|| format!("cannot write {}", place.display()))?;
+    }
+    if !args.no_sentinel {
+        let place = root.join(VERSION_FILE);
+        let line = format_version_ini(&args.version);
+        fs::write(&place, &line).with_context(|| format!("cannot write {}", place.display()))?;
+        bytes += line.len() as u64;
+        files += 1;
+    }
+    let catalog = add_to_catalog(args, bytes)?;
+    let made = Made {
+        id: args.id.as_str(),
+        version: args.version.as_str(),
+        root: &root,
+        files,
+        bytes,
+        catalog: catalog.as_deref(),
+    };
+    serde_json::to_string(&made).context("cannot describe the game")
+}
+
+/// Where the content of every file comes from.
+struct Contents<'a> {
+    args: &'a FixtureArgs,
+    /// The archive whose entries are written; empty for files of the root.
+    prefix: &'a str,
+}
+
+impl Contents<'_> {
+    fn of(&self, path: &RelPath) -> Content {
+        let (id, version) = (self.args.id.as_str(), self.args.version.as_str());
+        Content::new(self.args.seed, &[id, version, self.prefix, path.as_str()])
+    }
+}
+
+/// One file of the root.
+struct Part {
+    path: RelPath,
+    kind: Kind,
+}
+
+enum Kind {
+    Plain(Size),
+    Sparse(Size),
+    Archive(ArchiveFormat, Vec<SizedFile>),
+}
+
+impl Kind {
+    /// Returns the bytes of the file.
+    fn write(&self, place: &Path, path: &RelPath, contents: &Contents<'_>) -> io::Result<u64> {
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let file = File::create_new(place)?;
+        match self {
+            Self::Plain(size) => {
+                let mut file = BufWriter::new(file);
+                io::copy(&mut contents.of(path).reader(0, size.0), &mut file)?;
+                file.flush()?;
+                Ok(size.0)
+            }
+            Self::Sparse(size) => write_sparse(&file, &contents.of(path), size.0),
+            Self::Archive(format, entries) => {
+                let contents = Contents { args: contents.args, prefix: path.as_str() };
+                archive::write(file, *format, entries, &contents)
+            }
+        }
+    }
+}
+
+fn write_sparse(mut file: &File, content: &Content, size: u64) -> io::Result<u64> {
+    file.set_len(size)?;
+    let mut start = 0;
+    while start < size {
+        file.seek(SeekFrom::Start(start))?;
+        io::copy(&mut content.reader(start, ISLAND_BYTES.min(size - start)), &mut file)?;
+        start = start.saturating_add(CHUNK_SIZE_BYTES);
+    }
+    Ok(size)
+}
+
+fn parts(args: &FixtureArgs) -> anyhow::Result<Vec<Part>> {
+    let archive = RelPath::new(format!("{}.eti", args.id))?;
+    let mut parts = Vec::new();
+    if let Some(size) = args.sized {
+        parts.push(Part { path: RelPath::new("data.bin")?, kind: Kind::Plain(size) });
+    }
+    if let Some(size) = args.sparse {
+        parts.push(Part { path: archive.clone(), kind: Kind::Sparse(size) });
+    }
+    if let Some(format) = args.archive {
+        let mut entries = args.entry.clone();
+        entries.extend(numbered("game", args.entries.unwrap_or(0), args.entry_size)?);
+        ensure_distinct(entries.iter().map(|entry| &entry.path))?;
+        parts.push(Part { path: archive, kind: Kind::Archive(format, entries) });
+    }
+    let numbered = numbered("files", args.files.unwrap_or(0), args.file_size)?;
+    for SizedFile { path, size } in args.file.iter().cloned().chain(numbered) {
+        parts.push(Part { path, kind: Kind::Plain(size) });
+    }
+    ensure_distinct(parts.iter().map(|part| &part.path))?;
+    if parts.iter().any(|part| part.path.as_str() == VERSION_FILE) {
+        bail!("{VERSION_FILE} is the sentinel; its content is --version");
+    }
+    Ok(parts)
+}
+
+fn numbered(dir: &str, count: u64, size: Size) -> anyhow::Result<Vec<SizedFile>> {
+    ensure!(count < MANIFEST_MAX_FILES as u64, "a game has less than {MANIFEST_MAX_FILES} files");
+    let file = |n| {
+        let path = RelPath::new(format!("{dir}/{:02}/{n:05}.bin", n / FILES_PER_DIR))?;
+        Ok(SizedFile { path, size })
+    };
+    (0..count).map(file).collect()
+}
+
+fn ensure_distinct<'a>(paths: impl Iterator<Item = &'a RelPath>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        ensure!(seen.insert(path), "two files would be {path}");
+    }
+    Ok(())
+}
+
+/// Makes room for a new root. Only a real directory is ever removed.
+fn clear(root: &Path, force: bool) -> anyhow::Result<()> {
+    let found = match fs::symlink_metadata(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.with_context(|| format!("cannot look at {}", root.display()))?,
+    };
+    ensure!(found.is_dir(), "{} is there and is no directory", root.display());
+    ensure!(force, "{} is there already; --force replaces it", root.display());
+    fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
+}
+
+/// Returns the catalog, if there is to be one.
+fn add_to_catalog(args: &FixtureArgs, bytes: u64) -> anyhow::Result<Option<PathBuf>> {
+    if args.no_catalog {
+        return Ok(None);
+    }
+    let title = args.title.as_deref().unwrap_or(args.id.as_str());
+    let mut game = CatalogGame::new(args.id.clone(), title, args.version.clone());
+    game.size = Some(bytes);
+    let usual = || args.games_dir.join("catalog.json");
+    let catalog = args.catalog.clone().unwrap_or_else(usual);
+    add_to_json_catalog(&catalog, game)?;
+    Ok(Some(catalog))
+}

@@ -1,0 +1,90 @@
+//! Lines from standard input, of bounded length.
+//!
+//! A thread of its own reads them: a blocked read must never keep the process from ending, and a
+//! thread that nobody waits for does not.
+
+use std::io::{self, BufRead, Read};
+use std::thread;
+
+use tokio::sync::mpsc;
+
+/// Longest line in bytes, without its line feed: far beyond every command, and little memory.
+pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
+/// Lines that wait to be handled. More stay in the pipe, where they cost nothing; together with
+/// [`LINE_MAX_BYTES`] it bounds what unread input can take.
+const LINES_WAITING: usize = 16;
+
+/// One line of input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// The bytes of a line, without its line feed. May be empty, or no UTF-8.
+    Whole(Vec<u8>),
+    /// The first bytes of a line longer than [`LINE_MAX_BYTES`]; the rest was skipped.
+    TooLong(Vec<u8>),
+}
+
+/// Begins to read standard input. The receiver ends where the input ends, or cannot be read.
+pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Line>> {
+    let (lines, receiver) = mpsc::channel(LINES_WAITING);
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            match next_line(&mut input, LINE_MAX_BYTES) {
+                Ok(Some(line)) => {
+                    if lines.blocking_send(line).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "standard input cannot be read, taken as its end");
+                    return;
+                }
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// The next line of `input`; `None` at its end. A last line without a line feed counts.
+fn next_line(input: &mut impl BufRead, max_bytes: usize) -> io::Result<Option<Line>> {
+    let limit = max_bytes as u64 + 1;
+    let mut line = Vec::new();
+    input.by_ref().take(limit).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(Some(Line::Whole(line)));
+    }
+    if line.len() > max_bytes {
+        input.skip_until(b'\n')?;
+        return Ok(Some(Line::TooLong(line)));
+    }
+    Ok((!line.is_empty()).then_some(Line::Whole(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(mut input: &[u8], max_bytes: usize) -> Vec<Line> {
+        std::iter::from_fn(|| next_line(&mut input, max_bytes).unwrap()).collect()
+    }
+
+    fn whole(bytes: &[u8]) -> Line {
+        Line::Whole(bytes.to_vec())
+    }
+
+    #[test]
+    fn lines_end_at_line_feeds_and_at_the_end() {
+        assert_eq!(lines(b"", 9), []);
+        assert_eq!(lines(b"a\n\nb", 9), [whole(b"a"), whole(b""), whole(b"b")]);
+        assert_eq!(lines(b"\xff\n", 9), [whole(b"\xff")]);
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
+        assert_eq!(lines(b"1234\n5", 4), [whole(b"1234"), whole(b"5")]);
+        assert_eq!(lines(b"12345678\nx", 4), [Line::TooLong(b"12345".to_vec()), whole(b"x")]);
+        assert_eq!(lines(b"12345", 4), [Line::TooLong(b"12345".to_vec())]);
+    }
+}

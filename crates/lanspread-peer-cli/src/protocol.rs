@@ -1,0 +1,84 @@
+//! The table of the JSONL protocol: every command, record and event, once.
+//!
+//! Parameter checks, `schema` and the generated part of `docs/jsonl.md` are made from it. The typed
+//! records are kept in step by a test that holds every one of them against its schema.
+
+mod commands;
+mod events;
+
+pub(crate) use commands::COMMANDS;
+pub(crate) use events::EVENTS;
+
+use crate::shape::{COUNT, Field, Shape, field};
+
+/// The version of the JSONL protocol. It changes when a record or command changes its meaning.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct CommandSpec {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) params: &'static [Field],
+    pub(crate) result: &'static [Field],
+    /// A line that works as it stands, for the documentation.
+    pub(crate) example: &'static str,
+}
+
+/// One event.
+#[derive(Debug)]
+pub(crate) struct EventSpec {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) data: &'static [Field],
+}
+
+/// What `ready` carries.
+pub(crate) const READY: &[Field] = &[
+    field("peer_id", Shape::PeerId, "who the peer is; stable across restarts"),
+    field("name", Shape::Text, "what it calls itself"),
+    field("listen_addr", Shape::Text, "where it listens, with the real port"),
+    field("network", Shape::Text, "which party it belongs to"),
+    field("games_dir", Shape::Text, "where its games are"),
+    field("pid", COUNT, "its process id"),
+];
+
+/// What is being done with a game.
+pub(crate) const OPERATIONS: &[&str] = &["downloading", "installing", "uninstalling"];
+
+const ACTIVE_OPERATIONS: Field = field(
+    "active_operations",
+    Shape::List(&Shape::Object(&[
+        GAME_ID,
+        field("operation", Shape::OneOf(OPERATIONS), "what is being done with it"),
+    ])),
+    "all that is going on, in game id order",
+);
+
+const GAME_ID: Field = field("game_id", Shape::Text, "which game");
+const PEER_ID: Field = field("peer_id", Shape::PeerId, "who it is");
+const FILES: Field = field("files", COUNT, "how many files the game has");
+const BYTES: Field = field("bytes", COUNT, "their bytes together");
+const SOURCE_IDS: Field =
+    field("sources", Shape::List(&Shape::PeerId), "who serves it, in peer id order");
+const LIBRARY_REV: Field = field("library_rev", COUNT, "revision of the announced library");
+
+/// A known peer, in `list-peers` and in the events about peers.
+const PEER: &[Field] = &[
+    PEER_ID,
+    field("name", Shape::Text, "what it calls itself; neither unique nor proven"),
+    field("addr", Shape::Text, "where it listens"),
+    LIBRARY_REV,
+    field("game_count", COUNT, "how many games it announces"),
+    field("last_seen_ms", COUNT, "milliseconds since its last sign of life"),
+];
+
+/// The command called `name`.
+pub(crate) fn command(name: &str) -> Option<&'static CommandSpec> {
+    COMMANDS.iter().find(|spec| spec.name == name)
+}
+
+/// The event called `name`.
+pub(crate) fn event(name: &str) -> Option<&'static EventSpec> {
+    EVENTS.iter().find(|spec| spec.name == name)
+}

@@ -1,0 +1,219 @@
+//! The table of commands.
+
+use super::{
+    ACTIVE_OPERATIONS, BYTES, CommandSpec, FILES, GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID,
+    SOURCE_IDS,
+};
+use crate::commands::TIMEOUT_MAX_MS;
+use crate::shape::{COUNT, Field, Shape, field, optional};
+
+const TIMEOUT: Shape = Shape::Integer(0, TIMEOUT_MAX_MS);
+const AVAILABILITY: Shape = Shape::OneOf(&["ready", "downloading", "local_only"]);
+
+const GAME: &[Field] = &[
+    field("id", Shape::Text, "which game"),
+    field("title", Shape::Text, "its title in the catalog"),
+    field("version", Shape::Nullable(&Shape::Text), "the version on this disk, if downloaded"),
+    field("expected_version", Shape::Text, "the version in the catalog"),
+    field("size", COUNT, "bytes: on this disk, else as announced, else of the catalog, else 0"),
+    field("downloaded", Shape::Flag, "whether `version.ini` is there"),
+    field("installed", Shape::Flag, "whether `local/` is there"),
+    field(
+        "availability",
+        Shape::Nullable(&AVAILABILITY),
+        "what it can be used for; null when nothing of it is on this disk",
+    ),
+    field("peer_count", COUNT, "how many peers announce it at the catalog's version"),
+    field(
+        "operation",
+        Shape::Nullable(&Shape::OneOf(OPERATIONS)),
+        "what is being done with it; null when it is idle",
+    ),
+];
+
+const SOURCE: &[Field] = &[
+    PEER_ID,
+    field("name", Shape::Text, "what it calls itself"),
+    field("addr", Shape::Text, "where it listens"),
+    field("content_root", Shape::Nullable(&Shape::Hash), "its content, once it is hashed"),
+];
+
+const MANIFEST: &[Field] = &[
+    field("version", Shape::Text, "the version of the game"),
+    field("manifest_hash", Shape::Hash, "hash of version, paths and sizes"),
+    field("content_root", Shape::Nullable(&Shape::Hash), "hash of the content, once hashed"),
+    field("total_size", COUNT, "bytes of all files together"),
+    field(
+        "files",
+        Shape::List(&Shape::Object(&[
+            field("path", Shape::Text, "where it lies in the game root, with `/`"),
+            field("size", COUNT, "its bytes"),
+            field("hash", Shape::Nullable(&Shape::Hash), "its BLAKE3 hash, once hashed"),
+            field("chunks", COUNT, "how many chunks it has"),
+        ])),
+        "every transferable file, in path order",
+    ),
+];
+
+const WAIT: Field = optional(
+    "wait",
+    Shape::Flag,
+    "answer at the end, after the terminal event, instead of at the start; default false",
+);
+
+/// Every command, in the order of the documentation.
+pub(crate) const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "status",
+        doc: "How the peer is.",
+        params: &[],
+        result: &[
+            PEER_ID,
+            field("name", Shape::Text, "what it calls itself"),
+            field("listen_addr", Shape::Text, "where it listens, with the real port"),
+            field("games_dir", Shape::Text, "where its games are"),
+            field("state_dir", Shape::Text, "where its state is"),
+            LIBRARY_REV,
+            field("peer_count", COUNT, "how many peers are known"),
+            ACTIVE_OPERATIONS,
+            field(
+                "outbound_transfers",
+                Shape::List(&Shape::Object(&[
+                    GAME_ID,
+                    field("count", COUNT, "how many transfers are under way"),
+                ])),
+                "transfers to other peers, in game id order",
+            ),
+        ],
+        example: r#"{"id":1,"cmd":"status"}"#,
+    },
+    CommandSpec {
+        name: "list-peers",
+        doc: "Who is known.",
+        params: &[],
+        result: &[field("peers", Shape::List(&Shape::Object(PEER)), "in peer id order")],
+        example: r#"{"id":2,"cmd":"list-peers"}"#,
+    },
+    CommandSpec {
+        name: "list-games",
+        doc: "Which games of the catalog are on this disk (`local`), announced by peers (`remote`), or either (`all`).",
+        params: &[optional(
+            "scope",
+            Shape::OneOf(&["all", "local", "remote"]),
+            "which games; default all",
+        )],
+        result: &[field("games", Shape::List(&Shape::Object(GAME)), "in game id order")],
+        example: r#"{"id":3,"cmd":"list-games","scope":"remote"}"#,
+    },
+    CommandSpec {
+        name: "get-game",
+        doc: "All that is known of one game: its state here, its sources and its files.",
+        params: &[GAME_ID],
+        result: &[
+            field("game", Shape::Object(GAME), "the game, as in `list-games`"),
+            field("sources", Shape::List(&Shape::Object(SOURCE)), "who serves it"),
+            field(
+                "manifest",
+                Shape::Nullable(&Shape::Object(MANIFEST)),
+                "its files; null when neither this peer nor a source can tell them",
+            ),
+        ],
+        example: r#"{"id":4,"cmd":"get-game","game_id":"doom"}"#,
+    },
+    CommandSpec {
+        name: "connect",
+        doc: "Dials a peer, for networks without mDNS. Answers once both know each other's library.",
+        params: &[field("addr", Shape::Text, "its address, `IP:PORT`")],
+        result: &[PEER_ID],
+        example: r#"{"id":5,"cmd":"connect","addr":"192.168.1.20:40000"}"#,
+    },
+    CommandSpec {
+        name: "wait-peers",
+        doc: "Waits until at least `count` peers are known.",
+        params: &[
+            field("count", COUNT, "how many"),
+            optional("timeout_ms", TIMEOUT, "how long to wait; default 30000"),
+        ],
+        result: &[field("peer_count", COUNT, "how many are known now")],
+        example: r#"{"id":6,"cmd":"wait-peers","count":1,"timeout_ms":10000}"#,
+    },
+    CommandSpec {
+        name: "wait-for",
+        doc: "Waits for the first event that has this name and these field values.",
+        params: &[
+            optional("event", Shape::Text, "its name; default any"),
+            optional(
+                "where",
+                Shape::AnyObject,
+                "fields of its data that must be there with an equal value; default none",
+            ),
+            field("timeout_ms", TIMEOUT, "how long to wait"),
+            optional(
+                "since_seq",
+                COUNT,
+                "also look at past events with a greater `seq`; default: events from now on",
+            ),
+        ],
+        result: &[
+            field("event", Shape::Text, "the name of the event"),
+            field("seq", COUNT, "the `seq` of its record"),
+            field("t_us", COUNT, "the `t_us` of its record"),
+            field("data", Shape::AnyObject, "its data"),
+        ],
+        example: r#"{"id":7,"cmd":"wait-for","event":"download-finished","where":{"game_id":"doom"},"timeout_ms":60000,"since_seq":0}"#,
+    },
+    CommandSpec {
+        name: "set-game-dir",
+        doc: "Changes the games directory and announces what is there. Refused while a game is worked on.",
+        params: &[field("path", Shape::Text, "an existing directory")],
+        result: &[field("games_dir", Shape::Text, "its canonical path")],
+        example: r#"{"id":8,"cmd":"set-game-dir","path":"/srv/games"}"#,
+    },
+    CommandSpec {
+        name: "download",
+        doc: "Fetches a game from all its sources at once. Resumes what an earlier, failed download left.",
+        params: &[
+            GAME_ID,
+            optional(
+                "install",
+                Shape::Flag,
+                "whether to install it afterwards; default as `--auto-install`",
+            ),
+            optional(
+                "wait",
+                Shape::Flag,
+                "answer at the end (of the installation, if there is one), after the terminal event, instead of at the start; default false",
+            ),
+        ],
+        result: &[FILES, BYTES, SOURCE_IDS],
+        example: r#"{"id":9,"cmd":"download","game_id":"doom","install":true,"wait":true}"#,
+    },
+    CommandSpec {
+        name: "cancel-download",
+        doc: "Ends a download and discards what it brought. Answers after `download-cancelled`.",
+        params: &[GAME_ID],
+        result: &[],
+        example: r#"{"id":10,"cmd":"cancel-download","game_id":"doom"}"#,
+    },
+    CommandSpec {
+        name: "install",
+        doc: "Unpacks the archives of a downloaded game into `local/`.",
+        params: &[GAME_ID, WAIT],
+        result: &[],
+        example: r#"{"id":11,"cmd":"install","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
+        name: "uninstall",
+        doc: "Removes `local/`, and nothing else.",
+        params: &[GAME_ID, WAIT],
+        result: &[],
+        example: r#"{"id":12,"cmd":"uninstall","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
+        name: "shutdown",
+        doc: "Answers, says goodbye to every peer, and ends the process with status 0.",
+        params: &[],
+        result: &[],
+        example: r#"{"id":13,"cmd":"shutdown"}"#,
+    },
+];

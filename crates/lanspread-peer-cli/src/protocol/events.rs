@@ -1,0 +1,183 @@
+//! The table of events.
+
+use super::{
+    ACTIVE_OPERATIONS, BYTES, EventSpec, FILES, GAME_ID, LIBRARY_REV, PEER, PEER_ID, SOURCE_IDS,
+};
+use crate::errors::ERROR;
+use crate::shape::{COUNT, Field, Shape, field};
+
+const GAME_ONLY: &[Field] = &[GAME_ID];
+const FAILED: &[Field] = &[GAME_ID, field("error", Shape::Object(ERROR), "why")];
+const BEGUN: &[Field] = &[GAME_ID, FILES, BYTES, SOURCE_IDS];
+const CHANGED: Field =
+    field("changed", Shape::List(&Shape::Text), "the ids of the games that changed, in order");
+const SOURCE_BYTES: Field = field(
+    "sources",
+    Shape::List(&Shape::Object(&[
+        field("peer_id", Shape::PeerId, "which source"),
+        field("bytes", COUNT, "verified bytes that it gave"),
+    ])),
+    "what each source gave, in peer id order",
+);
+
+/// Every event, in the order of the documentation.
+pub(crate) const EVENTS: &[EventSpec] = &[
+    EventSpec {
+        name: "peer-discovered",
+        doc: "A peer is now known, with its library.",
+        data: PEER,
+    },
+    EventSpec {
+        name: "peer-updated",
+        doc: "A known peer changed its name, address or library.",
+        data: PEER,
+    },
+    EventSpec {
+        name: "peer-lost",
+        doc: "A peer is no longer known.",
+        data: &[
+            PEER_ID,
+            field("reason", Shape::OneOf(&["goodbye", "timeout"]), "it said so, or was silent"),
+        ],
+    },
+    EventSpec {
+        name: "peer-count-updated",
+        doc: "The number of known peers changed.",
+        data: &[field("peer_count", COUNT, "how many are known now")],
+    },
+    EventSpec {
+        name: "peer-rejected",
+        doc: "A peer was not let in, or did not let this one in.",
+        data: &[
+            field(
+                "peer_id",
+                Shape::Nullable(&Shape::PeerId),
+                "who it claimed to be, if it came to that",
+            ),
+            field("addr", Shape::Text, "where it was"),
+            field(
+                "reason",
+                Shape::OneOf(&[
+                    "protocol_version",
+                    "network",
+                    "network_key",
+                    "identity",
+                    "protocol",
+                ]),
+                "what did not fit",
+            ),
+            field("message", Shape::Text, "the reason in words"),
+        ],
+    },
+    EventSpec {
+        name: "games-list-updated",
+        doc: "What the peers announce changed.",
+        data: &[field("game_count", COUNT, "how many games at least one peer announces"), CHANGED],
+    },
+    EventSpec {
+        name: "local-games-updated",
+        doc: "The games on this disk, or what is being done with them, changed.",
+        data: &[
+            LIBRARY_REV,
+            field("game_count", COUNT, "how many games of the catalog are on this disk"),
+            CHANGED,
+            ACTIVE_OPERATIONS,
+        ],
+    },
+    EventSpec {
+        name: "got-game-files",
+        doc: "The manifest of a game to download has arrived.",
+        data: BEGUN,
+    },
+    EventSpec {
+        name: "download-begin",
+        doc: "The first chunks of a game are being asked for.",
+        data: BEGUN,
+    },
+    EventSpec {
+        name: "download-progress",
+        doc: "How far a download is: at most ten a second, and a last one at the end.",
+        data: &[
+            GAME_ID,
+            field("bytes_done", COUNT, "verified bytes on disk"),
+            field("bytes_total", COUNT, "bytes of the whole game"),
+            field("bytes_per_second", COUNT, "speed over the last second"),
+            field("active_peers", COUNT, "how many sources a chunk is being asked of"),
+            SOURCE_BYTES,
+        ],
+    },
+    EventSpec {
+        name: "download-finished",
+        doc: "A game is downloaded, committed and announced.",
+        data: &[GAME_ID, FILES, BYTES, SOURCE_BYTES],
+    },
+    EventSpec {
+        name: "download-failed",
+        doc: "A download ended without the game. Verified chunks are kept for the next one.",
+        data: FAILED,
+    },
+    EventSpec {
+        name: "download-cancelled",
+        doc: "A download was cancelled and what it brought is discarded.",
+        data: GAME_ONLY,
+    },
+    EventSpec {
+        name: "download-all-peers-gone",
+        doc: "A download ended because nobody serves the game any more; in place of `download-failed`.",
+        data: GAME_ONLY,
+    },
+    EventSpec { name: "install-begin", doc: "A game is being installed.", data: GAME_ONLY },
+    EventSpec {
+        name: "install-progress",
+        doc: "How far an installation is: at most ten a second.",
+        data: &[GAME_ID, field("bytes_done", COUNT, "bytes unpacked so far")],
+    },
+    EventSpec {
+        name: "install-finished",
+        doc: "A game is installed.",
+        data: &[GAME_ID, field("files", COUNT, "how many files were unpacked"), BYTES],
+    },
+    EventSpec {
+        name: "install-failed",
+        doc: "An installation ended, and everything is as it was before.",
+        data: FAILED,
+    },
+    EventSpec {
+        name: "uninstall-begin",
+        doc: "The `local/` of a game is being removed.",
+        data: GAME_ONLY,
+    },
+    EventSpec {
+        name: "uninstall-finished",
+        doc: "The `local/` of a game is gone.",
+        data: GAME_ONLY,
+    },
+    EventSpec {
+        name: "uninstall-failed",
+        doc: "The `local/` of a game could not be removed whole.",
+        data: FAILED,
+    },
+    EventSpec {
+        name: "source-dropped",
+        doc: "A source is no longer used for a game.",
+        data: &[
+            GAME_ID,
+            field("peer_id", Shape::PeerId, "which source"),
+            field("reason", Shape::Text, "why, in words"),
+        ],
+    },
+    EventSpec {
+        name: "outbound-transfer-count-changed",
+        doc: "The number of transfers of a game to other peers changed.",
+        data: &[GAME_ID, field("count", COUNT, "how many are under way now")],
+    },
+    EventSpec {
+        name: "runtime-failed",
+        doc: "A required service died. The peer stops, with exit status 1.",
+        data: &[
+            field("service", Shape::Text, "which service"),
+            field("message", Shape::Text, "why"),
+        ],
+    },
+    EventSpec { name: "stopped", doc: "The last record: the peer has stopped.", data: &[] },
+];

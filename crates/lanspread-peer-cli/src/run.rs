@@ -1,0 +1,155 @@
+//! Starting a peer.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lanspread_archive::AutoUnpacker;
+use lanspread_catalog::Catalog;
+use lanspread_peer::{NetworkKey, PeerConfig, start_peer};
+use lanspread_proto::PeerName;
+use lanspread_proto::ids::PEER_NAME_MAX_BYTES;
+use tokio::sync::mpsc;
+
+use crate::args::RunArgs;
+use crate::convert::{path_text, start_error};
+use crate::errors::{ErrorBody, ErrorCode};
+use crate::input::read_stdin;
+use crate::output::{Output, Reader};
+use crate::records::ReadyData;
+use crate::session::{Ends, Session};
+use crate::signals;
+
+/// Events on their way to the output. When whoever reads it is slow, the runtime is slowed down
+/// rather than memory filled; it is also more than a start emits before anybody takes events.
+const EVENTS_WAITING: usize = 1024;
+/// Longest network key file in bytes: a secret is a line of text.
+const KEY_FILE_MAX_BYTES: u64 = 64 * 1024;
+/// What a peer is called when the machine has no usable name.
+const NAME_DEFAULT: &str = "peer";
+
+/// Runs a peer to its end. Returns whether all went well.
+pub(crate) async fn run(args: RunArgs, started: Instant) -> bool {
+    let mut output = Output::new(started);
+    match start(args, &mut output).await {
+        Ok(Some(ends)) => Session::new(ends, output).run().await,
+        Ok(None) => output.flush().await != Reader::Failed,
+        Err(error) => {
+            output.error(None, None, &error);
+            output.flush().await;
+            false
+        }
+    }
+}
+
+/// Starts the peer and says `ready`. `None` when a signal came first.
+async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, ErrorBody> {
+    let mut signal = signals::listen().map_err(internal)?;
+    let lines = read_stdin().map_err(internal)?;
+    let (sender, events) = mpsc::channel(EVENTS_WAITING);
+    let network = args.network.clone();
+    let starting = async {
+        let config =
+            tokio::task::spawn_blocking(move || config(args)).await.map_err(internal)??;
+        let (name, games_dir) = (config.name.clone(), config.games_dir.clone());
+        let peer = start_peer(config, sender).await.map_err(|error| start_error(&error))?;
+        Ok::<_, ErrorBody>((peer, name, games_dir))
+    };
+    let (peer, name, games_dir) = tokio::select! {
+        biased;
+        _ = &mut signal => return Ok(None),
+        outcome = starting => outcome?,
+    };
+    output.ready(&ReadyData {
+        peer_id: peer.peer_id(),
+        name,
+        listen_addr: peer.listen_addr(),
+        network,
+        games_dir: path_text(&games_dir),
+        pid: std::process::id(),
+    });
+    Ok(Some(Ends { peer, events, lines, signal }))
+}
+
+fn internal(error: impl ToString) -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, error)
+}
+
+/// Reads the files that the arguments name. Blocks.
+fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
+    let games_dir = args.games_dir.canonicalize().unwrap_or(args.games_dir);
+    let network_key = args.network_key_file.as_deref().map(network_key).transpose()?;
+    Ok(PeerConfig {
+        name: args.name.unwrap_or_else(machine_name),
+        catalog: catalog(args.catalog.as_deref(), &games_dir)?,
+        games_dir,
+        state_dir: args.state_dir,
+        listen: args.listen,
+        network: args.network,
+        network_key,
+        mdns: args.mdns_interface,
+        unpacker: Arc::new(AutoUnpacker::new(args.unrar)),
+        auto_install: args.auto_install,
+        ping_after: args.ping_after,
+        peer_timeout: args.peer_timeout,
+    })
+}
+
+fn catalog(named: Option<&Path>, games_dir: &Path) -> Result<Catalog, ErrorBody> {
+    let usual = ["game.db", "catalog.json"].map(|name| games_dir.join(name));
+    let Some(path) = named.or_else(|| usual.iter().map(|path| &**path).find(|path| path.exists()))
+    else {
+        tracing::warn!(
+            "no catalog: neither --catalog, nor game.db or catalog.json in {}; \
+             no game is announced, served or fetched",
+            games_dir.display()
+        );
+        return Ok(Catalog::empty());
+    };
+    Catalog::load(path).map_err(|error| ErrorBody::new(ErrorCode::CatalogUnusable, error))
+}
+
+fn network_key(path: &Path) -> Result<NetworkKey, ErrorBody> {
+    let unusable = |reason: &dyn ToString| {
+        let message = format!("network key file {}: {}", path.display(), reason.to_string());
+        ErrorBody::new(ErrorCode::NetworkKeyUnusable, message)
+    };
+    let secret = read_key_file(path).map_err(|error| unusable(&error))?;
+    NetworkKey::from_secret(&secret).ok_or_else(|| {
+        unusable(&format!("the secret has less than {} bytes", NetworkKey::SECRET_MIN_BYTES))
+    })
+}
+
+fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut secret = Vec::new();
+    File::open(path)?.take(KEY_FILE_MAX_BYTES + 1).read_to_end(&mut secret)?;
+    if secret.len() as u64 > KEY_FILE_MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large for a key"));
+    }
+    Ok(secret)
+}
+
+/// The name of this machine without its domain, or [`NAME_DEFAULT`].
+#[expect(clippy::expect_used, reason = "the constant obeys the rules for names; a test shows it")]
+fn machine_name() -> PeerName {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_str().unwrap_or_default();
+    let host = host.split('.').next().unwrap_or_default();
+    let short = host.get(..PEER_NAME_MAX_BYTES).unwrap_or(host);
+    PeerName::new(short)
+        .or_else(|_| PeerName::new(NAME_DEFAULT))
+        .expect("the default name is a name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_always_a_name() {
+        assert!(PeerName::new(NAME_DEFAULT).is_ok());
+        assert!(!machine_name().as_str().is_empty());
+    }
+}

@@ -1,0 +1,330 @@
+//! One running peer and whoever drives it: lines in, records out.
+//!
+//! One task owns the commands in flight, the waits and the output. It promises that every command
+//! gets exactly one terminal record, that an event which the runtime sent before an answer is
+//! printed before it, and that `stopped` is the last record.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use lanspread_peer::{PeerCommand, PeerEvent, PeerRuntimeHandle};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::commands::{BadLine, Command, Request, parse};
+use crate::convert::event_data;
+use crate::dispatch::{Dispatched, dispatch};
+use crate::errors::{ErrorBody, ErrorCode};
+use crate::input::Line;
+use crate::output::{Output, Reader};
+use crate::records::{CommandId, ResultData};
+use crate::waits::{Outcome, PastEvent, Waits};
+
+/// Commands without their terminal record. Beyond that no line is read: far more than an agent
+/// needs at once, and their memory is small.
+const IN_FLIGHT_MAX: usize = 1024;
+/// How long the end of input waits for questions that were asked before it, so that a script can
+/// be piped in. Questions are answered from memory; `get-game` may ask a source.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
+/// How long a clean end may take: goodbyes and rollbacks take a fraction of it.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A command in flight, in the order of their lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// What the session is connected to.
+pub(crate) struct Ends {
+    pub(crate) peer: PeerRuntimeHandle,
+    pub(crate) events: mpsc::Receiver<PeerEvent>,
+    pub(crate) lines: mpsc::Receiver<Line>,
+    pub(crate) signal: oneshot::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: CommandId,
+    cmd: &'static str,
+    /// It only asks, so that the answer comes soon.
+    question: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The end is wanted; questions are still being answered.
+    LastAnswers {
+        until: Instant,
+    },
+    /// The peer has been told to stop.
+    Stopping,
+}
+
+/// What wakes the session.
+enum Wake {
+    Signal,
+    Event(Option<PeerEvent>),
+    Answer(Ticket, Outcome),
+    /// The runtime takes commands again.
+    Room,
+    Deadline,
+    Line(Option<Line>),
+    /// Nothing is ready and records wait to be written.
+    Idle,
+}
+
+/// See the module.
+pub(crate) struct Session {
+    ends: Ends,
+    commands: mpsc::Sender<PeerCommand>,
+    output: Output,
+    phase: Phase,
+    signalled: bool,
+    input_ended: bool,
+    peer_stopped: bool,
+    next_ticket: u64,
+    in_flight: BTreeMap<Ticket, InFlight>,
+    answers: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
+    waits: Waits,
+    /// A command for which the runtime had no room. Until it has, no line is read.
+    parked: Option<PeerCommand>,
+}
+
+impl Session {
+    pub(crate) fn new(ends: Ends, output: Output) -> Self {
+        Self {
+            commands: ends.peer.sender(),
+            ends,
+            output,
+            phase: Phase::Running,
+            signalled: false,
+            input_ended: false,
+            peer_stopped: false,
+            next_ticket: 0,
+            in_flight: BTreeMap::new(),
+            answers: FuturesUnordered::new(),
+            waits: Waits::default(),
+            parked: None,
+        }
+    }
+
+    /// Runs until the peer has stopped and everything is printed. Returns whether all went well.
+    pub(crate) async fn run(mut self) -> bool {
+        while !self.peer_stopped {
+            match self.wake().await {
+                Wake::Signal => {
+                    self.signalled = true;
+                    self.stop();
+                }
+                Wake::Event(Some(event)) => self.on_event(event),
+                Wake::Event(None) => self.peer_stopped = true,
+                Wake::Answer(ticket, outcome) => self.on_answer(ticket, outcome),
+                Wake::Room => {
+                    if let Some(command) = self.parked.take() {
+                        self.submit(command);
+                    }
+                }
+                Wake::Deadline => self.on_deadline(),
+                Wake::Line(Some(line)) => self.on_line(&line),
+                Wake::Line(None) => {
+                    self.input_ended = true;
+                    self.stop_after_answers();
+                }
+                Wake::Idle => self.flush().await,
+            }
+            if self.output.batch_is_full() {
+                self.flush().await;
+            }
+            self.advance();
+        }
+        self.finish().await
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let reads_lines =
+            !self.input_ended && self.parked.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
+        let deadline = self.next_deadline();
+        tokio::select! {
+            biased;
+            _ = &mut self.ends.signal, if !self.signalled => Wake::Signal,
+            event = self.ends.events.recv() => Wake::Event(event),
+            Some((ticket, outcome)) = self.answers.next() => Wake::Answer(ticket, outcome),
+            _ = self.commands.reserve(), if self.parked.is_some() => Wake::Room,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                Wake::Deadline
+            }
+            line = self.ends.lines.recv(), if reads_lines => Wake::Line(line),
+            () = std::future::ready(()), if self.output.has_batch() => Wake::Idle,
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let waits = self.waits.next_deadline();
+        match self.phase {
+            Phase::LastAnswers { until } => Some(waits.map_or(until, |at| at.min(until))),
+            Phase::Running | Phase::Stopping => waits,
+        }
+    }
+
+    fn on_event(&mut self, event: PeerEvent) {
+        let peer_count = match event {
+            // Printed by `finish`, after the last terminal records.
+            PeerEvent::Stopped => {
+                self.peer_stopped = true;
+                return;
+            }
+            PeerEvent::PeerCountUpdated { peer_count } => Some(peer_count),
+            _ => None,
+        };
+        let past = self.print_event(event);
+        let mut ended = self.waits.on_event(past);
+        ended.extend(peer_count.into_iter().flat_map(|count| self.waits.on_peer_count(count)));
+        for (ticket, outcome) in ended {
+            self.complete(ticket, outcome);
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "plain data always becomes JSON")]
+    fn print_event(&mut self, event: PeerEvent) -> PastEvent {
+        let (name, data) = event_data(event);
+        let data = serde_json::value::to_raw_value(&data).expect("events serialise");
+        let (seq, t_us) = self.output.event(name, &data);
+        PastEvent { seq, t_us, name, data }
+    }
+
+    fn on_answer(&mut self, ticket: Ticket, outcome: Outcome) {
+        // The runtime sends an event before the answer that follows from it; keep that order.
+        while let Ok(event) = self.ends.events.try_recv() {
+            self.on_event(event);
+        }
+        self.complete(ticket, outcome);
+    }
+
+    fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Some(InFlight { id, cmd, .. }) = self.in_flight.remove(&ticket) else { return };
+        match outcome {
+            Ok(data) => self.output.result(&id, cmd, &data),
+            Err(error) => self.output.error(Some(&id), Some(cmd), &error),
+        }
+    }
+
+    fn on_deadline(&mut self) {
+        for (ticket, outcome) in self.waits.on_time(Instant::now()) {
+            self.complete(ticket, outcome);
+        }
+    }
+
+    fn on_line(&mut self, line: &Line) {
+        match parse(line) {
+            Ok(None) => {}
+            Ok(Some(request)) if self.phase == Phase::Running => self.begin(request),
+            Ok(Some(Request { id, cmd, .. })) => {
+                self.output.error(Some(&id), Some(cmd), &shutting_down());
+            }
+            Err(BadLine { id, cmd, error }) => {
+                self.output.error(id.as_ref(), cmd.as_deref(), &error);
+            }
+        }
+    }
+
+    fn begin(&mut self, Request { id, cmd, command }: Request) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let question = command.is_question();
+        self.in_flight.insert(ticket, InFlight { id, cmd, question });
+        let now = Instant::now();
+        let at_once = match command {
+            Command::WaitPeers { count, timeout } => {
+                self.waits.for_peers(ticket, count, timeout, now)
+            }
+            Command::WaitFor { pattern, timeout, since_seq } => {
+                self.waits.for_event(ticket, pattern, since_seq, timeout, now)
+            }
+            Command::Shutdown => {
+                self.stop_after_answers();
+                Some(Ok(ResultData::Done {}))
+            }
+            Command::Peer(command) => {
+                let Dispatched { command, answer } = dispatch(command);
+                self.answers.push(answer.map(move |outcome| (ticket, outcome)).boxed());
+                self.submit(command);
+                None
+            }
+        };
+        if let Some(outcome) = at_once {
+            self.complete(ticket, outcome);
+        }
+    }
+
+    fn submit(&mut self, command: PeerCommand) {
+        match self.commands.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Full(command)) => self.parked = Some(command),
+            // The answer's sender is dropped with the command: that answers "shutting down".
+            Err(TrySendError::Closed(_)) => {}
+        }
+    }
+
+    fn stop_after_answers(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::LastAnswers { until: Instant::now() + LAST_ANSWERS_MAX };
+        }
+    }
+
+    /// Goes on from the last answers when there are no more.
+    fn advance(&mut self) {
+        if let Phase::LastAnswers { until } = self.phase {
+            let asked = self.in_flight.values().any(|command| command.question);
+            if !asked || until <= Instant::now() {
+                self.stop();
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        self.ends.peer.shutdown();
+        tokio::spawn(async {
+            tokio::time::sleep(STOP_MAX).await;
+            tracing::error!("the peer did not stop in time, ending without it");
+            std::process::exit(1);
+        });
+    }
+
+    async fn flush(&mut self) {
+        if self.output.flush().await != Reader::There {
+            self.stop();
+        }
+    }
+
+    async fn finish(mut self) -> bool {
+        while let Some(Some((ticket, outcome))) = self.answers.next().now_or_never() {
+            self.complete(ticket, outcome);
+        }
+        self.phase = Phase::Stopping;
+        while let Ok(line) = self.ends.lines.try_recv() {
+            self.on_line(&line);
+        }
+        for (_, InFlight { id, cmd, .. }) in std::mem::take(&mut self.in_flight) {
+            self.output.error(Some(&id), Some(cmd), &shutting_down());
+        }
+        self.print_event(PeerEvent::Stopped);
+        let written = self.output.flush().await != Reader::Failed;
+        let stopped = self.ends.peer.wait_stopped().await;
+        if let Err(error) = &stopped {
+            tracing::error!(%error, "the peer failed");
+        }
+        written && stopped.is_ok()
+    }
+}
+
+fn shutting_down() -> ErrorBody {
+    ErrorBody::new(ErrorCode::ShuttingDown, "the peer is shutting down")
+}

@@ -1,0 +1,316 @@
+//! Commands that wait for something to happen, and the past events they may look at.
+//!
+//! Pure: told of events and of the time, it says which waits end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::errors::{ErrorBody, ErrorCode};
+use crate::records::ResultData;
+use crate::session::Ticket;
+
+/// Past events that `since_seq` can reach: several minutes of a busy peer.
+const HISTORY_MAX_EVENTS: usize = 4096;
+/// Their data in bytes: one event of a library of thousands of games is large.
+const HISTORY_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Which events `wait-for` takes.
+#[derive(Debug, Clone)]
+pub(crate) struct EventPattern {
+    /// The name; `None` for any.
+    pub(crate) event: Option<&'static str>,
+    /// Fields of the data that must be there with an equal value.
+    pub(crate) fields: Map<String, Value>,
+}
+
+impl EventPattern {
+    fn matches(&self, event: &PastEvent) -> bool {
+        if self.event.is_some_and(|name| name != event.name) {
+            return false;
+        }
+        if self.fields.is_empty() {
+            return true;
+        }
+        let Ok(data) = serde_json::from_str::<Map<String, Value>>(event.data.get()) else {
+            return false;
+        };
+        self.fields.iter().all(|(name, value)| data.get(name) == Some(value))
+    }
+
+    fn words(&self) -> String {
+        let name = self.event.map_or_else(|| "event".to_owned(), |name| format!("event {name}"));
+        if self.fields.is_empty() {
+            return name;
+        }
+        let fields = Value::Object(self.fields.clone());
+        format!("{name} with {fields}")
+    }
+}
+
+/// An event that was printed.
+#[derive(Debug, Clone)]
+pub(crate) struct PastEvent {
+    pub(crate) seq: u64,
+    pub(crate) t_us: u64,
+    pub(crate) name: &'static str,
+    pub(crate) data: Box<RawValue>,
+}
+
+impl PastEvent {
+    fn awaited(&self) -> ResultData {
+        ResultData::Awaited {
+            event: self.name,
+            seq: self.seq,
+            t_us: self.t_us,
+            data: self.data.clone(),
+        }
+    }
+}
+
+/// How a wait ended.
+pub(crate) type Outcome = Result<ResultData, ErrorBody>;
+
+#[derive(Debug)]
+enum Condition {
+    PeerCount(usize),
+    Event { pattern: EventPattern, since_seq: Option<u64> },
+}
+
+#[derive(Debug)]
+struct Wait {
+    condition: Condition,
+    timeout: Duration,
+    /// `None` when it lies beyond what the clock can tell.
+    deadline: Option<Instant>,
+}
+
+/// Everything that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    waiting: BTreeMap<Ticket, Wait>,
+    peer_count: usize,
+    history: VecDeque<PastEvent>,
+    history_bytes: usize,
+    /// The newest event that no longer is in the history; 0 while all of them are.
+    forgotten_seq: u64,
+}
+
+impl Waits {
+    /// Waits until `count` peers are known. An outcome comes at once if they are.
+    pub(crate) fn for_peers(
+        &mut self,
+        ticket: Ticket,
+        count: usize,
+        timeout: Duration,
+        now: Instant,
+    ) -> Option<Outcome> {
+        if self.peer_count >= count {
+            return Some(Ok(ResultData::PeerCount { peer_count: self.peer_count }));
+        }
+        self.add(ticket, Condition::PeerCount(count), timeout, now);
+        None
+    }
+
+    /// Waits for an event like `pattern`. An outcome comes at once if a past one after `since_seq`
+    /// is like that.
+    pub(crate) fn for_event(
+        &mut self,
+        ticket: Ticket,
+        pattern: EventPattern,
+        since_seq: Option<u64>,
+        timeout: Duration,
+        now: Instant,
+    ) -> Option<Outcome> {
+        if let Some(since) = since_seq {
+            let mut past = self.history.iter().filter(|event| event.seq > since);
+            if let Some(event) = past.find(|event| pattern.matches(event)) {
+                return Some(Ok(event.awaited()));
+            }
+        }
+        self.add(ticket, Condition::Event { pattern, since_seq }, timeout, now);
+        None
+    }
+
+    fn add(&mut self, ticket: Ticket, condition: Condition, timeout: Duration, now: Instant) {
+        let deadline = now.checked_add(timeout);
+        self.waiting.insert(ticket, Wait { condition, timeout, deadline });
+    }
+
+    /// Takes note of how many peers are known, and returns the waits that this ends.
+    pub(crate) fn on_peer_count(&mut self, peer_count: usize) -> Vec<(Ticket, Outcome)> {
+        self.peer_count = peer_count;
+        self.end(|wait| match wait.condition {
+            Condition::PeerCount(count) if count <= peer_count => {
+                Some(Ok(ResultData::PeerCount { peer_count }))
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes note of a printed event, and returns the waits that it ends.
+    pub(crate) fn on_event(&mut self, event: PastEvent) -> Vec<(Ticket, Outcome)> {
+        let ended = self.end(|wait| match &wait.condition {
+            Condition::Event { pattern, .. } if pattern.matches(&event) => {
+                Some(Ok(event.awaited()))
+            }
+            _ => None,
+        });
+        self.history_bytes += event.data.get().len();
+        self.history.push_back(event);
+        while self.history.len() > HISTORY_MAX_EVENTS || self.history_bytes > HISTORY_MAX_BYTES {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.data.get().len();
+            self.forgotten_seq = oldest.seq;
+        }
+        ended
+    }
+
+    /// Returns the waits whose time is over at `now`.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Vec<(Ticket, Outcome)> {
+        let (peer_count, forgotten) = (self.peer_count, self.forgotten_seq);
+        self.end(|wait| {
+            let over = wait.deadline.is_some_and(|deadline| deadline <= now);
+            over.then(|| Err(timed_out(wait, peer_count, forgotten)))
+        })
+    }
+
+    /// When the next wait is over.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.waiting.values().filter_map(|wait| wait.deadline).min()
+    }
+
+    fn end(&mut self, outcome: impl Fn(&Wait) -> Option<Outcome>) -> Vec<(Ticket, Outcome)> {
+        let ended: Vec<_> = self
+            .waiting
+            .iter()
+            .filter_map(|(ticket, wait)| outcome(wait).map(|outcome| (*ticket, outcome)))
+            .collect();
+        for (ticket, _) in &ended {
+            self.waiting.remove(ticket);
+        }
+        ended
+    }
+}
+
+fn timed_out(wait: &Wait, peer_count: usize, forgotten_seq: u64) -> ErrorBody {
+    let ms = wait.timeout.as_millis();
+    match &wait.condition {
+        Condition::PeerCount(count) => ErrorBody::new(
+            ErrorCode::Timeout,
+            format!("{peer_count} of {count} peers known after {ms} ms"),
+        ),
+        Condition::Event { pattern, since_seq } => {
+            let message = format!("no {} within {ms} ms", pattern.words());
+            let error = ErrorBody::new(ErrorCode::Timeout, message);
+            match since_seq {
+                None => error.with_hint("`since_seq` also looks at past events"),
+                Some(since) if *since < forgotten_seq => error.with_hint(&format!(
+                    "events up to seq {forgotten_seq} are no longer kept and were not looked at"
+                )),
+                Some(_) => error,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn event(seq: u64, name: &'static str, data: Value) -> PastEvent {
+        PastEvent { seq, t_us: seq, name, data: serde_json::value::to_raw_value(&data).unwrap() }
+    }
+
+    fn pattern(event: Option<&'static str>, fields: Value) -> EventPattern {
+        EventPattern { event, fields: fields.as_object().unwrap().clone() }
+    }
+
+    fn seq_of(outcome: Outcome) -> u64 {
+        match outcome.unwrap() {
+            ResultData::Awaited { seq, .. } => seq,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_ends_the_waits_it_matches_and_no_other() {
+        let (mut waits, now) = (Waits::default(), Instant::now());
+        let wanted = [
+            pattern(Some("install-finished"), json!({"game_id": "a"})),
+            pattern(None, json!({"game_id": "a"})),
+            pattern(None, json!({})),
+            pattern(Some("install-finished"), json!({"game_id": "b"})),
+            pattern(Some("install-begin"), json!({})),
+        ];
+        for (n, pattern) in wanted.into_iter().enumerate() {
+            assert!(waits.for_event(Ticket(n as u64), pattern, None, SECOND, now).is_none());
+        }
+        let ended = waits.on_event(event(5, "install-finished", json!({"game_id": "a", "x": 1})));
+        assert_eq!(ended.iter().map(|(ticket, _)| ticket.0).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(ended.into_iter().all(|(_, outcome)| seq_of(outcome) == 5));
+        let late = waits.on_time(now + SECOND);
+        assert_eq!(late.iter().map(|(ticket, _)| ticket.0).collect::<Vec<_>>(), [3, 4]);
+        assert!(waits.next_deadline().is_none());
+    }
+
+    #[test]
+    fn since_seq_finds_the_first_later_event() {
+        let (mut waits, now) = (Waits::default(), Instant::now());
+        for seq in 1..=3 {
+            waits.on_event(event(seq, "stopped", json!({})));
+        }
+        let mut look = |since| {
+            waits.for_event(Ticket(since), pattern(None, json!({})), Some(since), SECOND, now)
+        };
+        assert_eq!(seq_of(look(0).unwrap()), 1);
+        assert_eq!(seq_of(look(2).unwrap()), 3);
+        assert!(look(3).is_none());
+    }
+
+    #[test]
+    fn a_timeout_says_when_the_history_did_not_reach_back() {
+        let (mut waits, now) = (Waits::default(), Instant::now());
+        for seq in 1..=HISTORY_MAX_EVENTS as u64 + 2 {
+            waits.on_event(event(seq, "stopped", json!({})));
+        }
+        let absent = || pattern(Some("install-begin"), json!({}));
+        waits.for_event(Ticket(1), absent(), Some(1), SECOND, now);
+        waits.for_event(Ticket(2), absent(), Some(2), SECOND, now);
+        let hints: Vec<_> = waits
+            .on_time(now + SECOND)
+            .into_iter()
+            .map(|(_, outcome)| format!("{:?}", outcome.unwrap_err()).contains("up to seq 2"))
+            .collect();
+        assert_eq!(hints, [true, false]);
+    }
+
+    #[test]
+    fn the_history_is_bounded_in_bytes() {
+        let mut waits = Waits::default();
+        let large = json!({"changed": "x".repeat(HISTORY_MAX_BYTES / 4)});
+        for seq in 1..=8 {
+            waits.on_event(event(seq, "games-list-updated", large.clone()));
+        }
+        assert!(waits.history_bytes <= HISTORY_MAX_BYTES);
+        assert_eq!(waits.history.len(), 3);
+        assert_eq!(waits.forgotten_seq, 5);
+    }
+
+    #[test]
+    fn enough_peers_end_the_wait_at_once_or_later() {
+        let (mut waits, now) = (Waits::default(), Instant::now());
+        assert!(waits.for_peers(Ticket(1), 0, SECOND, now).is_some());
+        assert!(waits.for_peers(Ticket(2), 2, SECOND, now).is_none());
+        assert!(waits.on_peer_count(1).is_empty());
+        assert_eq!(waits.on_peer_count(2).len(), 1);
+        assert!(waits.for_peers(Ticket(3), 2, SECOND, now).is_some());
+    }
+}

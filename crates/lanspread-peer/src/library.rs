@@ -1,0 +1,28 @@
+//! The games on this disk: what is there, what it consists of, and what changed.
+//!
+//! A scan looks at the game roots and takes from the [`Index`] whatever did not change since the
+//! index was written; hashing fills in what the scan could not know without reading; a delta tells
+//! others the difference. All of it blocks and runs wherever the caller puts it: nothing here is a
+//! task, keeps a clock or talks to a peer.
+
+mod delta;
+mod fingerprint;
+mod game_file;
+mod hashing;
+mod index;
+mod reserved;
+mod scan;
+mod walk;
+mod warning;
+
+pub(crate) use delta::{DeltaOutcome, LIBRARY_MAX_GAMES, SnapshotError, apply, diff, normalise};
+pub(crate) use fingerprint::Fingerprint;
+pub(crate) use game_file::open_game_file;
+pub(crate) use hashing::{HashError, hash_manifest};
+pub(crate) use index::{Index, IndexError, IndexWarning};
+pub(crate) use reserved::{
+    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
+    SOFTLAN_MARKER, SYNC_DIR, is_reserved_root_name,
+};
+pub(crate) use scan::{GameScan, LocalGame, Scan, ScanError, scan_game, scan_games_dir};
+pub(crate) use warning::{ScanProblem, ScanWarning};

@@ -1,0 +1,59 @@
+//! The names in a game root that are never transferred.
+
+/// What the game was installed into. Its contents belong to the user.
+pub(crate) const LOCAL_DIR: &str = "local";
+/// An installation on its way to [`LOCAL_DIR`].
+pub(crate) const INSTALLING_DIR: &str = ".local.installing";
+/// A [`LOCAL_DIR`] that was put aside.
+pub(crate) const BACKUP_DIR: &str = ".local.backup";
+/// The file that marks [`INSTALLING_DIR`] and [`BACKUP_DIR`], from within, as made by a peer.
+pub(crate) const OWNER_MARKER: &str = ".lanspread_owned";
+/// The sentinel while it is written.
+pub(crate) const SENTINEL_TMP: &str = ".version.ini.tmp";
+/// The sentinel of the version that a download replaces.
+pub(crate) const SENTINEL_DISCARDED: &str = ".version.ini.discarded";
+/// Belongs to the synchronisation program that many parties fill their disks with.
+pub(crate) const SYNC_DIR: &str = ".sync";
+/// Belongs to the softlan launcher: it has installed the game.
+pub(crate) const SOFTLAN_MARKER: &str = ".softlan_game_installed";
+
+/// Names with a meaning on this machine alone.
+const RESERVED: [&str; 10] = [
+    LOCAL_DIR,
+    INSTALLING_DIR,
+    BACKUP_DIR,
+    OWNER_MARKER,
+    SENTINEL_TMP,
+    SENTINEL_DISCARDED,
+    SYNC_DIR,
+    SOFTLAN_MARKER,
+    // Kept by versions before the state directory existed: per-game metadata and the index.
+    ".lanspread.json",
+    ".lanspread",
+];
+
+/// Files by which launchers remember what they did with a game on this machine.
+const LAUNCHER_FILES: [&str; 1] = [".softlan_first_start_done"];
+
+/// Whether `name`, directly in a game root, is never listed, transferred or accepted.
+///
+/// Letter case is ignored, because a file system of a receiver may ignore it as well.
+pub(crate) fn is_reserved_root_name(name: &str) -> bool {
+    let mut names = RESERVED.iter().chain(&LAUNCHER_FILES);
+    names.any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_names_are_known_in_any_case() {
+        for name in ["local", "LOCAL", ".Local.Installing", ".sync", ".softlan_first_start_done"] {
+            assert!(is_reserved_root_name(name), "{name}");
+        }
+        for name in ["version.ini", "locals", "local.eti", "game.eti", ""] {
+            assert!(!is_reserved_root_name(name), "{name}");
+        }
+    }
+}

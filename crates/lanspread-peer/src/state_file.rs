@@ -1,0 +1,200 @@
+//! Files of the state directory that a crash leaves whole: the old content or the new one.
+//!
+//! Every call blocks. One writer at a time per path: two would share one temporary file.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use lanspread_proto::GameId;
+
+/// Mode of a file that anybody may read, before the umask.
+const PUBLIC_MODE: u32 = 0o666;
+/// Mode of a file that holds a secret.
+const PRIVATE_MODE: u32 = 0o600;
+/// How many broken files of one name are kept: enough to look into, and an end to the search.
+const CORRUPT_COPIES_MAX: u32 = 1000;
+
+/// Where the state of one game is kept: its intent, its journal, its setup marker.
+pub(crate) fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
+    state_dir.join("games").join(game_id.as_str())
+}
+
+/// Replaces the file at `path` by one with `bytes`. On return it is durable.
+///
+/// A crash, like an error, leaves the old file or the new one. The directory must exist.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, PUBLIC_MODE)
+}
+
+/// Like [`write_atomic`], for a file that nobody but its owner may read.
+pub(crate) fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, PRIVATE_MODE)
+}
+
+/// Makes what was created, renamed or removed in the directory `path` durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes the directory `path` and whatever is missing above it, durably.
+pub(crate) fn ensure_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(path);
+    ensure_dir(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_dir(parent)
+}
+
+/// Removes the file at `path`, durably. Not an error if it is not there.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_dir(parent_of(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Renames a broken file to the first free `<name>.corrupt-N` and returns its new path.
+///
+/// An earlier broken file is never overwritten.
+pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    for copy in 1..=CORRUPT_COPIES_MAX {
+        let target = with_suffix(path, &format!(".corrupt-{copy}"));
+        // The name is claimed before the rename, because a rename replaces what it finds.
+        match OpenOptions::new().write(true).create_new(true).open(&target) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = fs::rename(path, &target) {
+            // What is lost is an empty file; the failed rename is what the caller must hear of.
+            let _ = fs::remove_file(&target);
+            return Err(error);
+        }
+        sync_dir(parent_of(path))?;
+        return Ok(target);
+    }
+    let message = format!("{CORRUPT_COPIES_MAX} broken copies of {} are kept", path.display());
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = with_suffix(path, ".tmp");
+    // One that a crash left may be a link or have another mode, so it is never written through.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // Its name is fixed, so that the next write sweeps it if this does not.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_dir(parent_of(path))
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_write_replaces_the_whole_file_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_atomic(&path, b"a long first content").unwrap();
+        write_atomic(&path, b"short").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"short");
+        assert_eq!(names(dir.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        fs::create_dir_all(path.join("not empty")).unwrap();
+        assert!(write_atomic(&path, b"x").is_err());
+        assert_eq!(names(dir.path()), ["a.json"]);
+        assert!(write_atomic(&dir.path().join("missing/a.json"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_left_over_temporary_file_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, b"theirs").unwrap();
+        symlink(&elsewhere, dir.path().join("key.pem.tmp")).unwrap();
+        write_atomic_private(&path, b"secret").unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"theirs");
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn every_broken_file_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.json");
+        for content in ["one", "two"] {
+            fs::write(&path, content).unwrap();
+            let moved = move_aside(&path).unwrap();
+            assert_eq!(fs::read_to_string(moved).unwrap(), content);
+        }
+        assert_eq!(names(dir.path()), ["index.json.corrupt-1", "index.json.corrupt-2"]);
+        assert!(move_aside(&path).is_err());
+        assert_eq!(names(dir.path()), ["index.json.corrupt-1", "index.json.corrupt-2"]);
+    }
+
+    #[test]
+    fn directories_are_made_once_and_removing_nothing_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = game_state_dir(dir.path(), &"quake".parse().unwrap());
+        ensure_dir(&deep).unwrap();
+        ensure_dir(&deep).unwrap();
+        let file = deep.join("x");
+        fs::write(&file, b"").unwrap();
+        remove_file(&file).unwrap();
+        remove_file(&file).unwrap();
+        assert!(names(&deep).is_empty());
+        fs::write(&file, b"").unwrap();
+        assert!(ensure_dir(&file.join("below")).is_err());
+    }
+}
