@@ -41,7 +41,7 @@ pub(crate) struct DownloadJob {
     pub(crate) catalog_content_root: Option<ContentHash>,
     /// The sources known at the start: the choice among manifests waits for them. Those that come
     /// later are told as [`SourceChange::Joined`] and have to fit.
-    pub(crate) initial_sources: Vec<Arc<dyn Source>>,
+    pub(crate) initial: Vec<Arc<dyn Source>>,
 }
 
 /// A change of the sources while a download runs.

@@ -112,7 +112,7 @@ pub(crate) async fn run(
 
 impl Engine {
     fn new(mut job: DownloadJob, notices: mpsc::Sender<DownloadNotice>) -> Self {
-        let initial_sources = std::mem::take(&mut job.initial_sources);
+        let initial = std::mem::take(&mut job.initial);
         let gathering = Gathering::new(job.version.clone(), job.catalog_content_root);
         let mut engine = Self {
             job,
@@ -125,7 +125,7 @@ impl Engine {
             progress: ProgressMeter::new(Duration::ZERO),
             stage: Stage::Gathering(Box::new(gathering)),
         };
-        for source in initial_sources {
+        for source in initial {
             engine.join(source);
         }
         engine

@@ -306,7 +306,7 @@ impl Lab {
             version: GameVersion::new(VERSION).unwrap(),
             root: self.root(),
             catalog_content_root,
-            initial_sources: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+            initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
