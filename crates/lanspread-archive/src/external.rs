@@ -71,10 +71,7 @@ impl ExternalUnrar {
         while let Some(block) = process.next_block(|| pass.check_cancelled())? {
             listing.feed(&block).map_err(refused)?;
         }
-        let ended = process.end(|| pass.check_cancelled())?;
-        if !ended.status.success() {
-            return Err(self.failed(archive, &ended));
-        }
+        self.require_success(pass, archive, process)?;
         listing.finish().map_err(refused)
     }
 
@@ -84,8 +81,8 @@ impl ExternalUnrar {
         archive: &Path,
         entries: Vec<ListedEntry>,
     ) -> Result<(), UnpackError> {
-        let mut process = self.start(&["p", "-inul"], archive)?;
-        let mut unread = Vec::new();
+        let process = self.start(&["p", "-inul"], archive)?;
+        let mut printed = Printed { process, unread: Vec::new() };
         for entry in entries {
             let Some(size_bytes) = entry.size_bytes else {
                 pass.begin(&entry.name, RawKind::Directory)?;
@@ -95,56 +92,35 @@ impl ExternalUnrar {
             let mut hasher = crc32fast::Hasher::new();
             let mut left = size_bytes;
             while left > 0 {
-                if unread.is_empty() {
-                    match process.next_block(|| pass.check_cancelled())? {
-                        Some(block) => unread = block,
-                        None => {
-                            return Err(self.ended_early(
-                                pass,
-                                archive,
-                                process,
-                                size_bytes - left,
-                            )?);
-                        }
-                    }
-                }
-                let count = usize::try_from(left).unwrap_or(usize::MAX).min(unread.len());
-                let rest = unread.split_off(count);
-                hasher.update(&unread);
-                pass.data(&unread)?;
-                left -= count as u64;
-                unread = rest;
+                let Some(block) = printed.take(pass, left)? else {
+                    // What the program says tells more than that bytes are missing.
+                    self.require_success(pass, archive, printed.process)?;
+                    return pass.end_file();
+                };
+                hasher.update(&block);
+                pass.data(&block)?;
+                left -= block.len() as u64;
             }
             if entry.crc32.is_some_and(|crc32| crc32 != hasher.finalize()) {
                 return Err(pass.damaged_entry(Damage::BadCrc));
             }
             pass.end_file()?;
         }
-        if !unread.is_empty() || process.next_block(|| pass.check_cancelled())?.is_some() {
+        if printed.take(pass, 1)?.is_some() {
             let damage = Damage::Malformed("it holds more than it lists");
             return Err(UnpackError::damaged(archive, damage));
         }
-        let ended = process.end(|| pass.check_cancelled())?;
-        if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
+        self.require_success(pass, archive, printed.process)
     }
 
-    /// The error for a program that stopped within a file: its own one, if it tells any.
-    fn ended_early(
+    fn require_success(
         &self,
         pass: &mut EntryPass<'_>,
         archive: &Path,
         process: Process,
-        found: u64,
-    ) -> Result<UnpackError, UnpackError> {
+    ) -> Result<(), UnpackError> {
         let ended = process.end(|| pass.check_cancelled())?;
-        if ended.status.success() {
-            return Ok(pass.damaged_entry(Damage::Malformed(if found == 0 {
-                "nothing of it was unpacked"
-            } else {
-                "only a part of it was unpacked"
-            })));
-        }
-        Ok(self.failed(archive, &ended))
+        if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
     }
 
     fn failed(&self, archive: &Path, ended: &Ended) -> UnpackError {
@@ -170,6 +146,7 @@ impl ExternalUnrar {
         let archive = archive.to_path_buf();
         match error {
             ListingError::Encrypted => UnpackError::PasswordProtected { archive },
+            ListingError::NotFirstVolume => UnpackError::NotFirstVolume { archive },
             ListingError::Unsafe { entry, reason } => UnpackError::UnsafeEntry { entry, reason },
             ListingError::TooMany { limit } => UnpackError::TooManyEntries { archive, limit },
             ListingError::UnknownSize => {
@@ -195,6 +172,31 @@ impl Unpacker for ExternalUnrar {
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, |pass| self.read(pass))
+    }
+}
+
+/// The contents of all files, one after another.
+struct Printed {
+    process: Process,
+    unread: Vec<u8>,
+}
+
+impl Printed {
+    /// The next bytes, at least one and at most `most_bytes`, or `None` at the end.
+    fn take(
+        &mut self,
+        pass: &mut EntryPass<'_>,
+        most_bytes: u64,
+    ) -> Result<Option<Vec<u8>>, UnpackError> {
+        if self.unread.is_empty() {
+            match self.process.next_block(|| pass.check_cancelled())? {
+                Some(block) => self.unread = block,
+                None => return Ok(None),
+            }
+        }
+        let count = usize::try_from(most_bytes).unwrap_or(usize::MAX).min(self.unread.len());
+        let rest = self.unread.split_off(count);
+        Ok(Some(std::mem::replace(&mut self.unread, rest)))
     }
 }
 

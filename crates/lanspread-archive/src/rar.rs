@@ -1,8 +1,10 @@
 //! RAR archives, unpacked in this process.
 
 mod format;
+mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;
+mod text;
 mod writer;
 
 use std::ops::ControlFlow;
@@ -14,6 +16,7 @@ use crate::pass::{EntryPass, RawKind, UnpackSummary};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use format::ChainError;
+use layout::ERAR_LARGE_DICT;
 use library::{Failure, Header, OpenArchive};
 
 pub(crate) use format::{RarStart, SIGNATURE, inspect};
@@ -26,8 +29,6 @@ pub const DICTIONARY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What the library gives as the size where the archive announces none.
 const SIZE_UNKNOWN: u64 = 0x7fff_ffff_7fff_ffff;
-/// `ERAR_LARGE_DICT`, which `unrar_sys` does not name.
-const ERAR_LARGE_DICT: i32 = 25;
 
 const UNIX_TYPE_MASK: u32 = 0o170_000;
 const UNIX_DIRECTORY: u32 = 0o040_000;
@@ -79,7 +80,12 @@ pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
     let mut checked_volumes = 0;
     loop {
         pass.check_cancelled()?;
-        let header = open.next_header().map_err(|failure| failed(pass, failure))?;
+        let header = open.next_header().map_err(|failure| match failure {
+            Failure::Code(unrar_sys::ERAR_BAD_DATA) => {
+                UnpackError::damaged(archive, Damage::Malformed("a header is broken"))
+            }
+            failure => failed(pass, failure),
+        })?;
         if let Some(header) = &header {
             read_entry(pass, &mut open, header)?;
         }

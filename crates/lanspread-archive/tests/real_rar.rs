@@ -1,5 +1,4 @@
 //! Archives that RAR itself made, unpacked in this process.
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
 
 mod support;
 
@@ -47,12 +46,7 @@ fn directories_spaces_and_other_alphabets_are_kept() {
 
 #[test]
 fn old_archives_and_both_checksums_are_read() {
-    for (name, files) in [
-        ("rar15-comment.rar", 2),
-        ("rar202-comment-nopsw.rar", 2),
-        ("rar5-crc.rar", 2),
-        ("rar5-blake.rar", 2),
-    ] {
+    for (name, files) in [("rar2-unix-owner.rar", 1), ("rar5-crc.rar", 2), ("rar5-blake.rar", 2)] {
         let target = Target::new();
         assert_eq!(target.unpack(&RarUnpacker, &data(name)).unwrap().files, files, "{name}");
     }
@@ -84,12 +78,14 @@ fn volumes_are_followed_whatever_their_extension_and_folder() {
 #[test]
 fn a_missing_volume_is_named() {
     let target = Target::new();
-    let first = target.beside("game.part1.eti");
+    let folder = target.beside("für 日本");
+    fs::create_dir(&folder).unwrap();
+    let first = folder.join("game.part1.eti");
     fs::copy(data("rar5-vols.part1.rar"), &first).unwrap();
     match target.unpack(&RarUnpacker, &first) {
         Err(UnpackError::MissingVolume { archive, volume }) => {
             assert_eq!(archive, first);
-            assert_eq!(volume, target.beside("game.part2.eti"));
+            assert_eq!(volume, folder.join("game.part2.eti"));
         }
         other => panic!("{other:?}"),
     }

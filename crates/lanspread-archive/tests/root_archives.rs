@@ -1,5 +1,4 @@
 //! Which archives of a game root are unpacked.
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
 
 mod support;
 

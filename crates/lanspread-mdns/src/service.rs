@@ -30,6 +30,17 @@ pub struct MdnsConfig {
     pub advertisement: Advertisement,
 }
 
+impl MdnsConfig {
+    /// Checks that the choice of interface can work here, without starting anything.
+    ///
+    /// # Errors
+    /// [`MdnsError::Interface`] says what is wrong with it.
+    pub fn check(&self) -> Result<(), MdnsError> {
+        Scope::of_this_host(&self.interface, self.listen)?;
+        Ok(())
+    }
+}
+
 /// Why the service cannot start or change what it says.
 #[derive(Debug, thiserror::Error)]
 pub enum MdnsError {

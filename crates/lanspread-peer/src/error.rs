@@ -255,3 +255,13 @@ pub enum InstallFailure {
     #[error("the installation was interrupted by shutdown")]
     Interrupted,
 }
+
+/// A required service died and took the runtime with it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{service} died: {message}")]
+pub struct RuntimeFailure {
+    /// Which service.
+    pub service: &'static str,
+    /// Why.
+    pub message: String,
+}

@@ -4,7 +4,7 @@
 //! holds, fetches games from all of them at once and installs them. It is driven through
 //! [`PeerCommand`]s and observed through [`PeerEvent`]s; it prints nothing and owns no format.
 //!
-//! Take-part: the command loop (`runtime`) owns all state; services and operations are tasks that
+//! The command loop (`runtime`) owns all state; services and operations are tasks that
 //! send it messages. Decisions (`peers`, the chunk scheduler, library deltas, install recovery) are
 //! pure and know neither sockets nor disks nor clocks.
 
@@ -13,7 +13,14 @@ mod config;
 mod download;
 mod error;
 mod event;
+mod identity;
+mod install;
 mod library;
+mod net;
+mod operations;
+mod peers;
+mod runtime;
+mod services;
 mod state_file;
 
 pub use command::{
@@ -22,9 +29,11 @@ pub use command::{
 };
 pub use config::{NetworkKey, PeerConfig};
 pub use error::{
-    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, StartError,
+    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RuntimeFailure,
+    StartError,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes,
 };
+pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -65,6 +65,8 @@ pub struct Hello {
     pub peer_id: PeerId,
     /// Must be [`crate::PROTOCOL_VERSION`].
     pub proto_ver: u32,
+    /// Drawn anew by each start of the sender, so that a restart is told from a second connection.
+    pub session: u64,
     /// What the sender calls itself.
     pub name: PeerName,
     /// The party the sender belongs to.

@@ -46,6 +46,7 @@ pub(super) struct ListedEntry {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ListingError {
     Encrypted,
+    NotFirstVolume,
     Unsafe { entry: String, reason: UnsafeReason },
     TooMany { limit: usize },
     UnknownSize,
@@ -132,7 +133,8 @@ impl Listing {
                     entry.crc32 = block.crc32;
                     Ok(())
                 }
-                _ => Err(not_understood(block.name.as_bytes())),
+                Some(_) => Err(not_understood(block.name.as_bytes())),
+                None => Err(ListingError::NotFirstVolume),
             };
         }
         if self.entries.len() >= NAMES_MAX {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -19,11 +19,14 @@ const BLOCKS_WAITING: usize = 4;
 const STDERR_MAX_BYTES: usize = 4 * 1024;
 /// How long a silent program may go on after a cancellation.
 const CANCEL_POLL: Duration = Duration::from_millis(50);
+/// Between two looks at a program that has closed its output, and so is about to end.
+const END_POLL: Duration = Duration::from_millis(1);
 /// How long a process that the program left behind may keep its standard error open.
 const STDERR_GRACE: Duration = Duration::from_secs(1);
 
 /// A running program. Dropping it kills it.
 pub(super) struct Process {
+    program: PathBuf,
     child: Child,
     blocks: Receiver<io::Result<Vec<u8>>>,
     stderr: Receiver<String>,
@@ -57,7 +60,7 @@ impl Process {
         if let Some(output) = child.stderr.take() {
             thread::spawn(move || stderr_sender.send(read_tail(output)));
         }
-        Ok(Self { child, blocks, stderr })
+        Ok(Self { program: program.to_path_buf(), child, blocks, stderr })
     }
 
     /// The next piece of its output, or `None` at the end of it.
@@ -72,7 +75,7 @@ impl Process {
             match self.blocks.recv_timeout(CANCEL_POLL) {
                 Ok(Ok(block)) => return Ok(Some(block)),
                 Ok(Err(error)) => {
-                    return Err(UnpackError::io("read from", Path::new("the program"))(error));
+                    return Err(UnpackError::io("read from", &self.program)(error));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
@@ -87,9 +90,9 @@ impl Process {
     ) -> Result<Ended, UnpackError> {
         let status = loop {
             let waited = self.child.try_wait();
-            match waited.map_err(UnpackError::io("wait for", Path::new("the program")))? {
+            match waited.map_err(UnpackError::io("wait for", &self.program))? {
                 Some(status) => break status,
-                None => thread::sleep(Duration::from_millis(1)),
+                None => thread::sleep(END_POLL),
             }
             check()?;
         };

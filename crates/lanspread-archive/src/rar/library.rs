@@ -10,8 +10,7 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int, c_uint};
-use std::marker::PhantomData;
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -21,11 +20,12 @@ use std::time::{Duration, SystemTime};
 
 use unrar_sys::{LPARAM, UINT, WCHAR};
 
-/// Most characters that a name can have: the library's buffer, less its end mark.
-const NAME_MAX_CHARS: usize = 1023;
+use super::layout::{HOST_UNIX, HeaderData, NAME_BUFFER_CHARS, OpenData};
+use super::text::{ArchiveName, decoded_name, wide_text};
+
 /// Longest path that the library hands out, `MAXPATHSIZE` of its sources.
 const PATH_MAX_CHARS: usize = 0x10000;
-/// `false` for a callback: the library stops.
+/// Answers to the library's calls back.
 const STOP: c_int = -1;
 const GO_ON: c_int = 0;
 /// Steps of 100 ns from 1601, where Windows begins to count, to 1970.
@@ -36,70 +36,6 @@ static LIBRARY: Mutex<()> = Mutex::new(());
 fn enter_library() -> MutexGuard<'static, ()> {
     LIBRARY.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// `RAROpenArchiveDataEx` of the library's `dll.hpp`.
-///
-/// The library packs its structs to single bytes and `unrar_sys` does not, so with its declarations
-/// every field after the first pointer of a header would be read from the wrong place.
-#[repr(C, packed)]
-struct OpenData {
-    archive_name: *const c_char,
-    archive_name_wide: *const WCHAR,
-    open_mode: c_uint,
-    open_result: c_uint,
-    comment: *mut c_char,
-    comment_sizes_and_state: [c_uint; 3],
-    flags: c_uint,
-    callback: Option<unrar_sys::Callback>,
-    user_data: LPARAM,
-    operation_flags: c_uint,
-    comment_wide: *mut WCHAR,
-    reserved: [c_uint; 25],
-}
-
-/// `RARHeaderDataEx` of the library's `dll.hpp`; see [`OpenData`] for why it stands here.
-#[repr(C, packed)]
-struct HeaderData {
-    archive_name: [c_char; 1024],
-    archive_name_wide: [WCHAR; 1024],
-    file_name: [c_char; 1024],
-    file_name_wide: [WCHAR; NAME_MAX_CHARS + 1],
-    flags: c_uint,
-    packed_size: [c_uint; 2],
-    unpacked_size_low: c_uint,
-    unpacked_size_high: c_uint,
-    host_os: c_uint,
-    crc32: c_uint,
-    dos_time: c_uint,
-    unpack_version: c_uint,
-    method: c_uint,
-    attributes: c_uint,
-    comment: *mut c_char,
-    comment_sizes_and_state: [c_uint; 3],
-    dictionary_kib: c_uint,
-    hash_type: c_uint,
-    hash: [c_char; 32],
-    redirection_type: c_uint,
-    redirection_name: *mut WCHAR,
-    redirection_name_size: c_uint,
-    redirection_to_directory: c_uint,
-    modified_low: c_uint,
-    modified_high: c_uint,
-    created: [c_uint; 2],
-    accessed: [c_uint; 2],
-    archive_name_long: *mut WCHAR,
-    archive_name_long_size: c_uint,
-    file_name_long: *mut WCHAR,
-    file_name_long_size: c_uint,
-    reserved: [c_uint; 982],
-}
-
-#[cfg(all(target_pointer_width = "64", not(windows)))]
-const _: () = {
-    assert!(offset_of!(OpenData, callback) == 48 && size_of::<OpenData>() == 176);
-    assert!(offset_of!(HeaderData, redirection_type) == 10_344);
-    assert!(size_of::<HeaderData>() == 14_340);
-};
 
 /// Why the library stopped.
 #[derive(Debug)]
@@ -246,19 +182,7 @@ unsafe fn wide_path(start: LPARAM) -> PathBuf {
         // SAFETY: the caller's promise; `take_while` ends at the zero.
         .map(|index| unsafe { start.add(index).read_unaligned() })
         .take_while(|character| *character != 0);
-    PathBuf::from(wide_text(characters))
-}
-
-/// Characters that are none become U+FFFD.
-fn wide_text(characters: impl Iterator<Item = WCHAR>) -> String {
-    #[cfg(windows)]
-    return char::decode_utf16(characters)
-        .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
-    #[cfg(not(windows))]
-    characters
-        .map(|character| char::from_u32(character as u32).unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
+    PathBuf::from(decoded_name(wide_text(characters)))
 }
 
 /// An archive that the library has open for one pass from front to back.
@@ -266,8 +190,6 @@ pub(super) struct OpenArchive {
     handle: NonNull<unrar_sys::Handle>,
     header: Box<HeaderData>,
     entered_volumes: Vec<PathBuf>,
-    /// The library's objects belong to the thread that made them.
-    not_send: PhantomData<*mut ()>,
 }
 
 impl OpenArchive {
@@ -294,13 +216,16 @@ impl OpenArchive {
         // SAFETY: `data` has the layout that the library's header declares, its names end with zero
         // and outlive the call, and `user_data` is what `on_event` expects.
         let handle = unsafe { unrar_sys::RAROpenArchiveEx((&raw mut data).cast()) };
-        let (failure, _) = events.leave();
         let opened = NonNull::new(handle.cast_mut()).map(|handle| Self {
             handle,
             header: zeroed_header(),
             entered_volumes: Vec::new(),
-            not_send: PhantomData,
         });
+        if opened.is_some() {
+            // SAFETY: the handle is open. After a failure it is open as well, to be closed.
+            unsafe { unrar_sys::RARSetCallback(handle, None, 0) };
+        }
+        let (failure, _) = events.leave();
         let result = data.open_result as c_int;
         match (failure, opened) {
             (Some(failure), _) => Err(failure),
@@ -388,8 +313,8 @@ fn read_header(data: &HeaderData) -> Header {
     let name = wide_text(wide_name.into_iter().take_while(|character| *character != 0));
     let modified = join(data.modified_low, data.modified_high);
     Header {
-        is_name_cut: wide_name.iter().take(NAME_MAX_CHARS).all(|character| *character != 0),
-        name,
+        is_name_cut: wide_name.iter().take(NAME_BUFFER_CHARS - 1).all(|character| *character != 0),
+        name: decoded_name(name),
         is_directory: flags & unrar_sys::RHDF_DIRECTORY != 0,
         is_encrypted: flags & unrar_sys::RHDF_ENCRYPTED != 0,
         is_continued: flags & unrar_sys::RHDF_SPLITBEFORE != 0,
@@ -404,52 +329,10 @@ fn read_header(data: &HeaderData) -> Header {
     }
 }
 
-/// `HOST_UNIX` of the library: Unix, or unknown.
-const HOST_UNIX: c_uint = 3;
-
 fn windows_duration(steps: u64) -> Duration {
     Duration::from_secs(steps / 10_000_000) + Duration::from_nanos(steps % 10_000_000 * 100)
 }
 
 fn join(low: c_uint, high: c_uint) -> u64 {
     u64::from(high) << 32 | u64::from(low)
-}
-
-/// A path in the form that the library opens without changing it: bytes on Unix, UTF-16 on Windows.
-struct ArchiveName {
-    #[cfg(not(windows))]
-    name: std::ffi::CString,
-    #[cfg(windows)]
-    name: Vec<u16>,
-}
-
-impl ArchiveName {
-    #[cfg(not(windows))]
-    fn new(path: &Path) -> Option<Self> {
-        let bytes = path.as_os_str().as_encoded_bytes();
-        std::ffi::CString::new(bytes).ok().map(|name| Self { name })
-    }
-
-    #[cfg(windows)]
-    fn new(path: &Path) -> Option<Self> {
-        use std::os::windows::ffi::OsStrExt;
-        let mut name: Vec<u16> = path.as_os_str().encode_wide().collect();
-        let is_clean = !name.contains(&0);
-        name.push(0);
-        is_clean.then_some(Self { name })
-    }
-
-    fn narrow(&self) -> *const c_char {
-        #[cfg(not(windows))]
-        return self.name.as_ptr();
-        #[cfg(windows)]
-        ptr::null()
-    }
-
-    fn wide(&self) -> *const WCHAR {
-        #[cfg(not(windows))]
-        return ptr::null();
-        #[cfg(windows)]
-        self.name.as_ptr()
-    }
 }

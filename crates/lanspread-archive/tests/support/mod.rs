@@ -1,5 +1,6 @@
 //! What the tests of this crate share.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
 
 use std::collections::BTreeMap;
 use std::fs;

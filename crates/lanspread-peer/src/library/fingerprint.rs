@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,5 @@ impl Fingerprint {
 
 /// Whether `name` is that of an archive, by its extension.
 pub(super) fn is_archive_name(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("eti"))
+    Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eti"))
 }

@@ -1,0 +1,244 @@
+//! The external program, played by a script that answers like `unrar` 7.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lanspread_archive::{
+    AutoUnpacker, Damage, ExternalUnrar, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
+};
+use support::{Target, Watch, data, rar5};
+
+/// While one test writes a script another must not fork: the child would hold the script open for
+/// writing, and the system refuses to run it.
+static SCRIPTS: Mutex<()> = Mutex::new(());
+
+struct Fake {
+    target: Target,
+    archive: PathBuf,
+    program: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Fake {
+    /// A program that answers `lt` with `listing` and runs the shell line `print` for `p`.
+    fn new(listing: &str, print: &str) -> Self {
+        let turn = SCRIPTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = Target::new();
+        let archive = target.beside("game.eti");
+        fs::write(&archive, rar5(&[])).unwrap();
+        fs::write(target.beside("listing"), listing).unwrap();
+        let program = target.beside("unrar");
+        let script = format!(
+            "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho \"$*\" >> calls\n\
+             case $1 in\nlt) cat listing ;;\np) {print} ;;\nesac\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { target, archive, program, _turn: turn }
+    }
+
+    fn unpack(&self) -> Result<UnpackSummary, UnpackError> {
+        let unpacker = AutoUnpacker::new(Some(self.program.clone()));
+        self.target.unpack(&unpacker, &self.archive)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.target.beside("calls")).unwrap_or_default();
+        calls.lines().map(str::to_owned).collect()
+    }
+}
+
+const HEAD: &str = "\nUNRAR 7.01 freeware      Copyright (c) 1993-2024 Alexander Roshal\n\n\
+                    Archive: game.eti\nDetails: RAR 5\n";
+
+fn listed(name: &str, kind: &str, more: &str) -> String {
+    format!(
+        "\n        Name: {name}\n        Type: {kind}\n{more}       mtime: 2020-07-20 21:01:44,3\n  \
+         Attributes: -rw-r--r--\n     Host OS: Unix\n Compression: RAR 5.0(v50) -m3 -md=128k\n"
+    )
+}
+
+fn listed_file(name: &str, content: &str) -> String {
+    let crc32 = crc32fast::hash(content.as_bytes());
+    let size = content.len();
+    listed(
+        name,
+        "File",
+        &format!("        Size: {size}\n       Ratio: 10%\n       CRC32: {crc32:08X}\n"),
+    )
+}
+
+#[test]
+fn two_runs_bring_the_whole_tree() {
+    let listing = [
+        HEAD,
+        &listed_file("sub dir/ü.txt", "hello"),
+        &listed_file("empty", ""),
+        &listed("dir", "Directory", ""),
+        &listed_file("b", "world!"),
+    ]
+    .concat();
+    let fake = Fake::new(&listing, "printf hello; printf world!");
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 3, bytes: 11 });
+    let tree = fake.target.tree();
+    let names: Vec<_> = tree.keys().map(String::as_str).collect();
+    assert_eq!(names, ["b", "dir/", "empty", "sub dir/", "sub dir/ü.txt"]);
+    assert_eq!((&*tree["sub dir/ü.txt"], &*tree["b"]), (&b"hello"[..], &b"world!"[..]));
+    let archive = fake.archive.display();
+    assert_eq!(
+        fake.calls(),
+        [
+            format!("lt -v -cfg- -c- -p- -ver -- {archive}"),
+            format!("p -inul -cfg- -c- -p- -ver -- {archive}"),
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_spans_volumes_is_one_file() {
+    let part = |ratio, crc| {
+        let more = format!("        Size: 5\n       Ratio: {ratio}\n  {crc}\n");
+        listed("big", "File", &more)
+    };
+    let crc = format!("CRC32: {:08X}", crc32fast::hash(b"hello"));
+    let listing = [
+        HEAD,
+        &part("-->", "Pack-CRC32: 00000001"),
+        HEAD,
+        &part("<->", "Pack-CRC32: 00000002"),
+        HEAD,
+        &part("<--", &crc),
+    ]
+    .concat();
+    let fake = Fake::new(&listing, "printf hello");
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 1, bytes: 5 });
+}
+
+#[test]
+fn unsafe_entries_are_refused_before_anything_is_unpacked() {
+    let redirection = |kind| UnsafeReason::Redirection(kind);
+    for (entry, expected) in [
+        (listed("x", "Unix symbolic link", "      Target: /etc\n"), redirection("symbolic link")),
+        (listed("x", "Hard link", "      Target: a\n"), redirection("hard link")),
+        (listed("x", "NTFS junction point", "      Target: C:\n"), redirection("junction")),
+    ] {
+        let fake = Fake::new(&[HEAD, &listed_file("a", "1"), &entry].concat(), "printf 1");
+        match fake.unpack() {
+            Err(UnpackError::UnsafeEntry { entry, reason }) => {
+                assert_eq!((entry.as_str(), reason), ("x", expected));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(fake.target.names().is_empty());
+        assert_eq!(fake.calls().len(), 1);
+    }
+    for name in ["../x", "/x", "C:/x", "a/../../x", "con"] {
+        let fake = Fake::new(&[HEAD, &listed_file(name, "1")].concat(), "printf 1");
+        let result = fake.unpack();
+        assert!(
+            matches!(result, Err(UnpackError::UnsafeEntry { reason: UnsafeReason::Path(_), .. })),
+            "{name}: {result:?}"
+        );
+        assert_eq!(fake.calls().len(), 1);
+    }
+}
+
+#[test]
+fn passwords_are_refused_before_anything_is_unpacked() {
+    let encrypted = listed("a", "File", "        Size: 1\n       Flags: solid encrypted \n");
+    for listing in [
+        [HEAD, &encrypted].concat(),
+        "\nArchive: game.eti\nDetails: RAR 5, encrypted headers\n".to_owned(),
+    ] {
+        let fake = Fake::new(&listing, "printf 1");
+        let result = fake.unpack();
+        assert!(matches!(result, Err(UnpackError::PasswordProtected { .. })), "{result:?}");
+        assert_eq!(fake.calls().len(), 1);
+    }
+}
+
+#[test]
+fn a_listing_that_is_not_understood_is_refused() {
+    for entry in [
+        "\n        Name: a\nb\n        Type: File\n        Size: 1\n".to_owned(),
+        "\n        Name: a\n        Type: File\n        Type: File\n        Size: 1\n".to_owned(),
+        "\n        Name: a\n        Name: b\n        Type: File\n        Size: 1\n".to_owned(),
+        "\n        Name: a\n        Type: File\n".to_owned(),
+        "\n        Name: a\n        Type: File\n        Size: -1\n".to_owned(),
+        "\n        Name: a\n        Type: Door\n        Size: 1\n".to_owned(),
+        format!("\n        Name: {}\n", "a".repeat(100_000)),
+    ] {
+        let fake = Fake::new(&[HEAD, &entry].concat(), "printf 1");
+        let result = fake.unpack();
+        assert!(matches!(result, Err(UnpackError::External { .. })), "{entry:?}: {result:?}");
+        assert!(fake.target.names().is_empty());
+    }
+}
+
+#[test]
+fn content_that_is_not_as_listed_is_damage() {
+    let listing = [HEAD, &listed_file("a", "hello")].concat();
+    for (print, expected) in [
+        ("printf hellO", Damage::BadCrc),
+        ("printf hello!", Damage::Malformed("it holds more than it lists")),
+        ("printf hel", Damage::TooShort { announced: 5, found: 3 }),
+        ("printf hel; exit 3", Damage::BadCrc),
+        (
+            "printf hello; echo 'a - checksum error' >&2; exit 3",
+            Damage::Reported("a - checksum error".to_owned()),
+        ),
+    ] {
+        let fake = Fake::new(&listing, print);
+        match fake.unpack() {
+            Err(UnpackError::Damaged { damage, .. }) => assert_eq!(damage, expected, "{print}"),
+            other => panic!("{print}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn failures_tell_status_and_the_end_of_stderr() {
+    let listing = [HEAD, &listed_file("a", "hello")].concat();
+    let print = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo ' no luck' >&2; exit 2";
+    match Fake::new(&listing, print).unpack() {
+        Err(UnpackError::External { status, stderr, .. }) => {
+            assert!(status.contains('2'), "{status}");
+            assert!(stderr.ends_with(" no luck") && stderr.len() <= 4096, "{}", stderr.len());
+        }
+        other => panic!("{other:?}"),
+    }
+    let print = "echo 'Cannot find volume /games/a.part2.rar  ' >&2; exit 1";
+    match Fake::new(&listing, print).unpack() {
+        Err(UnpackError::MissingVolume { volume, .. }) => {
+            assert_eq!(volume, Path::new("/games/a.part2.rar"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let target = Target::new();
+    let unpacker = ExternalUnrar::new(target.beside("none"));
+    let error = target.unpack(&unpacker, &data("rar5-solid.rar")).unwrap_err();
+    assert_eq!(error.io_kind(), Some(std::io::ErrorKind::NotFound));
+    assert!(error.to_string().contains("none"), "{error}");
+}
+
+#[test]
+fn cancelling_kills_the_program() {
+    let listing = [HEAD, &listed_file("a", "hello"), &listed_file("b", "world")].concat();
+    let fake = Fake::new(&listing, "echo $$ > pid; printf hello; exec sleep 600");
+    let mut watch = Watch { cancel_above_bytes: Some(0), ..Watch::default() };
+    let unpacker = ExternalUnrar::new(fake.program.clone());
+    let result = unpacker.unpack(&fake.archive, &fake.target.path(), &mut watch);
+    assert!(matches!(result, Err(UnpackError::Cancelled)), "{result:?}");
+    let pid = fs::read_to_string(fake.target.beside("pid")).unwrap();
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");
+}

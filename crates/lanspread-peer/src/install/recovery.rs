@@ -1,0 +1,207 @@
+//! Settles what a transaction left, at its end and at the next start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lanspread_proto::GameId;
+
+use crate::install::decision::{Action, plan};
+use crate::install::intent::{self, intent_path};
+use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
+use crate::install::transaction::{Hook, Step};
+use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::state_file::{self, sync_dir};
+
+/// Why something was not settled. The intent stays, so that the next start tries again.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub(crate) struct RecoveryError {
+    /// What was tried, as a verb.
+    pub(crate) action: &'static str,
+    /// On what.
+    pub(crate) path: PathBuf,
+    /// What the system said.
+    pub(crate) source: io::Error,
+}
+
+/// What a recovery of all games did.
+#[derive(Debug, Default)]
+pub(crate) struct RecoveryReport {
+    /// The games of which something was put right, in id order.
+    pub(crate) recovered: Vec<GameId>,
+    /// What could not be put right; the other games were.
+    pub(crate) failed: Vec<RecoveryError>,
+}
+
+/// Settles the installation of one game, and returns whether there was anything to settle.
+///
+/// Afterwards `local/` is what it was before the last transaction or what that was to make of it,
+/// and nothing that a peer put beside it is left. What carries no mark of a peer stays.
+///
+/// # Errors
+/// [`RecoveryError`] names the step that failed; those after it were not tried.
+pub(crate) fn recover(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+) -> Result<bool, RecoveryError> {
+    settle(&Place::of(root), state_dir, game_id, &mut |_| Ok(()))
+}
+
+/// Settles every game in `games_dir` at the start, before anything else looks at it.
+///
+/// Of a download that was interrupted, the unfinished sentinel goes, and so does the one of the
+/// version before: the files may hold bytes of both versions. What the download brought stays.
+///
+/// # Errors
+/// [`RecoveryError`] when `games_dir` cannot be read. What fails for one game is in the report.
+pub(crate) fn recover_all(
+    games_dir: &Path,
+    state_dir: &Path,
+) -> Result<RecoveryReport, RecoveryError> {
+    let mut game_ids = Vec::new();
+    for entry in fs::read_dir(games_dir).map_err(failed("read", games_dir))? {
+        let entry = entry.map_err(failed("read", games_dir))?;
+        let is_root = entry.file_type().map_err(failed("look at", &entry.path()))?.is_dir();
+        let game_id = entry.file_name().to_str().and_then(|name| GameId::new(name).ok());
+        game_ids.extend(game_id.filter(|_| is_root));
+    }
+    game_ids.sort();
+    let mut report = RecoveryReport::default();
+    for game_id in game_ids {
+        let root = games_dir.join(game_id.as_str());
+        let settled = recover(&root, state_dir, &game_id);
+        let swept = sweep_sentinels(&root);
+        if [&settled, &swept].iter().any(|result| matches!(result, Ok(true))) {
+            report.recovered.push(game_id);
+        }
+        report.failed.extend([settled, swept].into_iter().filter_map(Result::err));
+    }
+    Ok(report)
+}
+
+/// Like [`recover`], with a hook before every step.
+pub(super) fn settle(
+    place: &Place,
+    state_dir: &Path,
+    game_id: &GameId,
+    hook: &mut Hook<'_>,
+) -> Result<bool, RecoveryError> {
+    let intent_path = intent_path(state_dir, game_id);
+    let intent = intent::read(state_dir, game_id).map_err(failed("read", &intent_path))?;
+    let found = place.look().map_err(failed("look at", &place.root))?;
+    let actions = plan(intent, found);
+    for action in &actions {
+        let (verb, path) = describe(*action, place, &intent_path);
+        hook(Step::Settle)
+            .and_then(|()| execute(*action, place, state_dir, game_id))
+            .map_err(failed(verb, path))?;
+    }
+    Ok(!actions.is_empty())
+}
+
+fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) -> io::Result<()> {
+    match action {
+        Action::RestoreBackup => {
+            fs::rename(&place.backup, &place.local)?;
+            sync_dir(&place.root)
+        }
+        Action::UnmarkLocal => {
+            // A mark may only go once the name it stands under is durable.
+            sync_dir(&place.root)?;
+            unmark(&place.local)
+        }
+        Action::RemoveInstalling => {
+            remove_owned(&place.installing)?;
+            sync_dir(&place.root)
+        }
+        Action::RemoveBackup => {
+            // The backup may only go once what made it needless is durable.
+            sync_dir(&place.root)?;
+            remove_owned(&place.backup)?;
+            sync_dir(&place.root)
+        }
+        Action::RemoveEmptyInstalling => remove_if_empty(&place.installing),
+        Action::RemoveEmptyBackup => remove_if_empty(&place.backup),
+        Action::ClearIntent => intent::clear(state_dir, game_id),
+    }
+}
+
+fn describe<'a>(action: Action, place: &'a Place, intent: &'a Path) -> (&'static str, &'a Path) {
+    match action {
+        Action::RestoreBackup => ("restore", &place.local),
+        Action::UnmarkLocal => ("take the mark out of", &place.local),
+        Action::RemoveInstalling | Action::RemoveEmptyInstalling => ("remove", &place.installing),
+        Action::RemoveBackup | Action::RemoveEmptyBackup => ("remove", &place.backup),
+        Action::ClearIntent => ("remove", intent),
+    }
+}
+
+fn sweep_sentinels(root: &Path) -> Result<bool, RecoveryError> {
+    let mut swept = false;
+    for name in [SENTINEL_TMP, SENTINEL_DISCARDED] {
+        let path = root.join(name);
+        if fs::symlink_metadata(&path).is_ok() {
+            state_file::remove_file(&path).map_err(failed("remove", &path))?;
+            swept = true;
+        }
+    }
+    Ok(swept)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecoveryError {
+    let path = path.to_path_buf();
+    move |source| RecoveryError { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, path: &str, content: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn the_start_sweeps_what_is_ours_in_every_root_and_nothing_else() {
+        let games = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let quake = games.path().join("quake");
+        write(&quake, ".version.ini.tmp", "1");
+        write(&quake, ".version.ini.discarded", "1");
+        write(&quake, "quake.eti", "half of it");
+        write(&quake, ".local.installing/.lanspread_owned", "");
+        write(&quake, ".local.installing/half", "");
+        let doom = games.path().join("doom");
+        write(&doom, ".local.installing/theirs", "kept");
+        write(&doom, ".local.backup/theirs", "kept");
+        write(games.path(), "a file", "");
+        write(games.path(), ".hidden/.version.ini.tmp", "");
+
+        let report = recover_all(games.path(), state.path()).unwrap();
+        assert_eq!(report.recovered, ["quake".parse().unwrap()]);
+        assert!(report.failed.is_empty());
+        let names = |root: &Path| fs::read_dir(root).unwrap().count();
+        assert_eq!((names(&quake), names(&doom)), (1, 2));
+        assert!(games.path().join(".hidden/.version.ini.tmp").exists());
+        assert!(recover_all(games.path(), state.path()).unwrap().recovered.is_empty());
+    }
+
+    #[test]
+    fn what_fails_for_one_game_does_not_keep_the_others_waiting() {
+        let games = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        write(games.path(), "doom/.version.ini.tmp/not a file", "");
+        write(games.path(), "quake/.local.backup/.lanspread_owned", "replaced");
+        write(games.path(), "quake/.local.backup/save.dat", "precious");
+        let report = recover_all(games.path(), state.path()).unwrap();
+        assert_eq!(report.recovered, ["quake".parse().unwrap()]);
+        assert_eq!(report.failed.len(), 1);
+        let local = games.path().join("quake/local");
+        assert_eq!(fs::read_to_string(local.join("save.dat")).unwrap(), "precious");
+        assert_eq!(fs::read_dir(local).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,296 @@
+//! Installation and uninstallation, step by step.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
+use lanspread_proto::GameId;
+
+use crate::error::InstallFailure;
+use crate::install::decision::{Backup, Found, Installing, Local};
+use crate::install::intent::{self, Intent, intent_path};
+use crate::install::place::{Mark, Place, mark};
+use crate::install::recovery::{RecoveryError, settle};
+use crate::state_file::sync_dir;
+
+/// Why a directory stays that carries no mark.
+const NOT_OURS: &str = "it was not made by a peer";
+
+/// What an installation needs to know.
+pub(crate) struct InstallJob<'a> {
+    /// The game root, which holds the archives.
+    pub(crate) root: &'a Path,
+    /// Where the intent is kept.
+    pub(crate) state_dir: &'a Path,
+    /// Which game.
+    pub(crate) game_id: &'a GameId,
+    /// What unpacks the archives.
+    pub(crate) unpacker: &'a dyn Unpacker,
+    /// Asked between blocks whether to give up.
+    pub(crate) cancel: &'a dyn Fn() -> bool,
+    /// Told between blocks how many bytes are unpacked; the number never falls.
+    pub(crate) progress: &'a mut dyn FnMut(u64),
+}
+
+/// What an installation brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct InstallSummary {
+    /// Files unpacked.
+    pub(crate) files: u64,
+    /// Their bytes together.
+    pub(crate) bytes: u64,
+}
+
+/// The steps before which a transaction can be interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    WriteIntent,
+    CreateInstalling,
+    MarkInstalling,
+    Unpack,
+    Sync,
+    MarkLocal,
+    PutLocalAside,
+    SyncAside,
+    Promote,
+    /// One action of the recovery that ends every transaction.
+    Settle,
+}
+
+/// Called before every step; what it returns is what the step ends with. Tests crash in here.
+pub(super) type Hook<'a> = dyn FnMut(Step) -> io::Result<()> + 'a;
+
+/// Unpacks every archive of the root into a new `local/`, which replaces an old one.
+///
+/// # Errors
+/// [`InstallFailure`]; then everything is as it was before, unless the disk keeps even that from
+/// being done, in which case the next start does it.
+pub(crate) fn install(job: &mut InstallJob<'_>) -> Result<InstallSummary, InstallFailure> {
+    install_with(job, &mut |_| Ok(()))
+}
+
+/// Removes `local/`, and nothing else.
+///
+/// # Errors
+/// [`InstallFailure`]. A `local/` that is still there is whole. If it is not, the rest of it lies in
+/// `.local.backup/` and goes at the next start.
+pub(crate) fn uninstall(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+) -> Result<(), InstallFailure> {
+    uninstall_with(root, state_dir, game_id, &mut |_| Ok(()))
+}
+
+fn install_with(
+    job: &mut InstallJob<'_>,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, InstallFailure> {
+    let place = Place::of(job.root);
+    let (state_dir, game_id) = (job.state_dir, job.game_id);
+    let found = prepare(&place, state_dir, game_id, "replace")?;
+    if found.installing != Installing::Absent {
+        return Err(obstacle("replace", &place.installing, NOT_OURS));
+    }
+    let archives = root_archives(&place.root).map_err(failed("read", &place.root))?;
+    if archives.is_empty() {
+        return Err(InstallFailure::NoArchive(game_id.clone()));
+    }
+    let replaces_old = found.local == Local::Plain;
+    let result = unpack_and_promote(&place, job, &archives, replaces_old, hook);
+    // After a failure this is the rollback; after a success it puts away the old `local/`.
+    match settle(&place, state_dir, game_id, hook) {
+        Ok(_) => {}
+        // The game is installed, or the failure is known: the next transaction or start goes on.
+        Err(error) => tracing::warn!(%game_id, %error, "installation left something behind"),
+    }
+    result
+}
+
+fn unpack_and_promote(
+    place: &Place,
+    job: &mut InstallJob<'_>,
+    archives: &[PathBuf],
+    replaces_old: bool,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, InstallFailure> {
+    begin(Intent::Install, job.state_dir, job.game_id, hook)?;
+    let installing = &place.installing;
+    hook(Step::CreateInstalling)
+        .and_then(|()| fs::create_dir(installing))
+        .map_err(failed("create", installing))?;
+    hook(Step::MarkInstalling)
+        .and_then(|()| mark(installing, Mark::Installing))
+        .map_err(failed("mark", installing))?;
+    hook(Step::Unpack).map_err(failed("unpack into", installing))?;
+    let summary = unpack_all(archives, installing, job)?;
+    hook(Step::Sync)
+        .and_then(|()| sync_file_system(installing))
+        .map_err(failed("write", installing))?;
+    if (job.cancel)() {
+        return Err(InstallFailure::Interrupted);
+    }
+    if replaces_old {
+        put_local_aside(place, Mark::Replaced, hook)?;
+    }
+    hook(Step::Promote)
+        .and_then(|()| fs::rename(installing, &place.local))
+        .map_err(failed("create", &place.local))?;
+    Ok(summary)
+}
+
+fn unpack_all(
+    archives: &[PathBuf],
+    target: &Path,
+    job: &mut InstallJob<'_>,
+) -> Result<InstallSummary, InstallFailure> {
+    let mut summary = InstallSummary::default();
+    for archive in archives {
+        let mut watch =
+            Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
+        let unpacked = job
+            .unpacker
+            .unpack(archive, target, &mut watch)
+            .map_err(|error| unpack_failure(archive, error))?;
+        summary.files += unpacked.files;
+        summary.bytes += unpacked.bytes;
+    }
+    Ok(summary)
+}
+
+fn uninstall_with(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    let place = Place::of(root);
+    let found = prepare(&place, state_dir, game_id, "remove")?;
+    if found.local == Local::Absent {
+        return Err(obstacle("remove", &place.local, "it is not there"));
+    }
+    let result = begin(Intent::Uninstall, state_dir, game_id, hook)
+        .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
+    let settled = settle(&place, state_dir, game_id, hook);
+    result?;
+    settled?;
+    Ok(())
+}
+
+/// Settles what an earlier transaction left, and refuses what this one must not touch.
+fn prepare(
+    place: &Place,
+    state_dir: &Path,
+    game_id: &GameId,
+    action: &'static str,
+) -> Result<Found, InstallFailure> {
+    settle(place, state_dir, game_id, &mut |_| Ok(()))?;
+    let found = place.look().map_err(failed("look at", &place.root))?;
+    match (found.local, found.backup) {
+        (Local::Foreign, _) => Err(obstacle(action, &place.local, "it is not a directory")),
+        (Local::Absent, _) | (_, Backup::Absent) => Ok(found),
+        _ => Err(obstacle("replace", &place.backup, NOT_OURS)),
+    }
+}
+
+fn obstacle(action: &'static str, path: &Path, reason: &str) -> InstallFailure {
+    InstallFailure::Io { action, path: path.to_path_buf(), reason: reason.to_owned() }
+}
+
+fn begin(
+    intent: Intent,
+    state_dir: &Path,
+    game_id: &GameId,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    hook(Step::WriteIntent)
+        .and_then(|()| intent::write(state_dir, game_id, intent))
+        .map_err(failed("write", &intent_path(state_dir, game_id)))
+}
+
+/// Moves `local/` to `.local.backup/`, marked before and durable after.
+fn put_local_aside(
+    place: &Place,
+    as_what: Mark,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    let local = &place.local;
+    hook(Step::MarkLocal).and_then(|()| mark(local, as_what)).map_err(failed("mark", local))?;
+    hook(Step::PutLocalAside)
+        .and_then(|()| fs::rename(local, &place.backup))
+        .map_err(failed("put aside", local))?;
+    hook(Step::SyncAside).and_then(|()| sync_dir(&place.root)).map_err(failed("put aside", local))
+}
+
+/// Makes everything written to the file system of `directory` durable.
+///
+/// One call for all files: a game may have many thousands, and each would wait for the disk.
+fn sync_file_system(directory: &Path) -> io::Result<()> {
+    let directory = File::open(directory)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&directory)?;
+    #[cfg(not(target_os = "linux"))]
+    rustix::fs::sync();
+    directory.sync_all()
+}
+
+/// Passes cancellation in and progress over all archives out.
+struct Watch<'a> {
+    cancel: &'a dyn Fn() -> bool,
+    progress: &'a mut dyn FnMut(u64),
+    /// Bytes of the archives before this one.
+    before: u64,
+}
+
+impl UnpackControl for Watch<'_> {
+    fn is_cancelled(&mut self) -> bool {
+        (self.cancel)()
+    }
+
+    fn on_progress(&mut self, unpacked_bytes: u64) {
+        (self.progress)(self.before.saturating_add(unpacked_bytes));
+    }
+}
+
+fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
+    let path = archive.to_path_buf();
+    match error {
+        UnpackError::Cancelled => InstallFailure::Interrupted,
+        UnpackError::PasswordProtected { archive } => {
+            InstallFailure::PasswordProtected { path: archive }
+        }
+        UnpackError::UnsafeEntry { .. } => {
+            InstallFailure::UnsafeArchive { path, reason: error.to_string() }
+        }
+        UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
+        UnpackError::TooManyEntries { .. }
+        | UnpackError::Damaged { .. }
+        | UnpackError::MissingVolume { .. }
+        | UnpackError::NotFirstVolume { .. }
+        | UnpackError::UnknownFormat { .. }
+        | UnpackError::Unsupported { .. }
+        | UnpackError::External { .. } => {
+            InstallFailure::BadArchive { path, reason: error.to_string() }
+        }
+    }
+}
+
+impl From<RecoveryError> for InstallFailure {
+    fn from(error: RecoveryError) -> Self {
+        failed(error.action, &error.path)(error.source)
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InstallFailure {
+    let path = path.to_path_buf();
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            InstallFailure::DiskFull { path }
+        }
+        _ => InstallFailure::Io { action, path, reason: source.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! One request and its answer on one stream.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanspread_proto::codec::{CodecError, HeaderReader, decode_header, encode_header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::transport::{
+    Connection, RECEIVE_BATCH, Stream, StreamReceiver, StreamSender, TransportError,
+};
+
+/// Longest wait for the next byte of an answer. Far above any LAN hiccup; below the silence after
+/// which a peer is lost.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a request got no usable answer, or no usable request came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The bytes are not a message.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The stream ended too early.
+    #[error("the stream ended before the message did")]
+    EndedEarly,
+    /// More bytes came than were announced.
+    #[error("the stream went on after the message")]
+    TooLong,
+    /// Nothing came for [`RECEIVE_TIMEOUT`].
+    #[error("nothing arrived for {} s", RECEIVE_TIMEOUT.as_secs())]
+    Silent,
+}
+
+/// Sends a header of at most `max` bytes.
+pub(crate) async fn send_header<T: Serialize>(
+    sender: &mut dyn StreamSender,
+    message: &T,
+    max: usize,
+) -> Result<(), ExchangeError> {
+    Ok(send_bytes(sender, encode_header(message, max)?).await?)
+}
+
+/// Sends raw bytes.
+pub(crate) async fn send_bytes(
+    sender: &mut dyn StreamSender,
+    mut bytes: Bytes,
+) -> Result<(), TransportError> {
+    poll_fn(|cx| sender.poll_send(&mut bytes, cx)).await
+}
+
+/// Opens a stream, sends `request` on it and nothing more, and returns what comes back.
+pub(crate) async fn ask<T: Serialize>(
+    connection: &dyn Connection,
+    request: &T,
+    max: usize,
+) -> Result<Incoming, ExchangeError> {
+    let Stream { mut sender, receiver } = connection.open().await?;
+    send_header(&mut *sender, request, max).await?;
+    sender.finish()?;
+    Ok(Incoming::new(receiver))
+}
+
+/// What arrives on a stream: a header, then raw bytes.
+pub(crate) struct Incoming {
+    receiver: Box<dyn StreamReceiver>,
+    rest: Bytes,
+    has_ended: bool,
+    patience: Duration,
+}
+
+impl Incoming {
+    pub(crate) fn new(receiver: Box<dyn StreamReceiver>) -> Self {
+        Self { receiver, rest: Bytes::new(), has_ended: false, patience: RECEIVE_TIMEOUT }
+    }
+
+    /// Waits for the next byte as long as the connection lives.
+    pub(crate) fn patient(self) -> Self {
+        Self { patience: Duration::MAX, ..self }
+    }
+
+    /// Receives a header of at most `max` bytes.
+    pub(crate) async fn header<T: DeserializeOwned>(
+        &mut self,
+        max: usize,
+    ) -> Result<T, ExchangeError> {
+        let mut reader = HeaderReader::new(max);
+        let mut pieces = no_pieces();
+        loop {
+            let count = self.receive(&mut pieces).await?;
+            let mut received = pieces.iter_mut().take(count).map(std::mem::take);
+            while let Some(piece) = received.next() {
+                if let Some(complete) = reader.push(&piece)? {
+                    self.rest = complete.rest;
+                    let tail: Vec<Bytes> = received.collect();
+                    if !tail.is_empty() {
+                        self.rest = [self.rest.as_ref(), &tail.concat()].concat().into();
+                    }
+                    return Ok(decode_header(&complete.header)?);
+                }
+            }
+        }
+    }
+
+    /// Receives exactly `len` raw bytes and the end of the stream; `on_bytes` hears of progress.
+    pub(crate) async fn body(
+        &mut self,
+        len: usize,
+        mut on_bytes: impl FnMut(),
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let mut body = Vec::with_capacity(len);
+        let rest = std::mem::take(&mut self.rest);
+        append(&mut body, &rest, len)?;
+        let mut pieces = no_pieces();
+        while !self.has_ended {
+            let count = match self.receive(&mut pieces).await {
+                Err(ExchangeError::EndedEarly) => break,
+                other => other?,
+            };
+            for piece in pieces.iter_mut().take(count).map(std::mem::take) {
+                append(&mut body, &piece, len)?;
+            }
+            on_bytes();
+        }
+        if body.len() < len { Err(ExchangeError::EndedEarly) } else { Ok(body) }
+    }
+
+    async fn receive(&mut self, pieces: &mut [Bytes]) -> Result<usize, ExchangeError> {
+        if self.has_ended {
+            return Err(ExchangeError::EndedEarly);
+        }
+        let receive = poll_fn(|cx| self.receiver.poll_receive(pieces, cx));
+        let (count, has_ended) =
+            timeout(self.patience, receive).await.map_err(|_| ExchangeError::Silent)??;
+        self.has_ended = has_ended;
+        if count == 0 && has_ended { Err(ExchangeError::EndedEarly) } else { Ok(count) }
+    }
+}
+
+fn append(body: &mut Vec<u8>, piece: &[u8], len: usize) -> Result<(), ExchangeError> {
+    if piece.len() > len - body.len() {
+        return Err(ExchangeError::TooLong);
+    }
+    body.extend_from_slice(piece);
+    Ok(())
+}
+
+fn no_pieces() -> [Bytes; RECEIVE_BATCH] {
+    std::array::from_fn(|_| Bytes::new())
+}

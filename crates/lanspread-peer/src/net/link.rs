@@ -1,0 +1,214 @@
+//! One connection to one peer, after the handshake: what can be asked on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lanspread_proto::CHUNK_SIZE_BYTES;
+use lanspread_proto::PeerId;
+use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
+use lanspread_proto::message::{
+    GetChunk, GetGame, Hello, LibraryDelta, LibrarySnapshot, Request, Response,
+};
+use tokio::time::{Instant, timeout};
+
+use super::exchange::{ExchangeError, Incoming, ask};
+use super::transport::{CloseCode, Connection};
+use crate::download::{GameAnswer, ReceivedChunk, SourceError};
+
+/// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a whole library or manifest: 16 MiB at a tenth of a 100 Mbit/s link.
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Tells the connections of this process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LinkId(u64);
+
+impl LinkId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A connection whose other side is known and let in.
+pub(crate) struct PeerLink {
+    pub(crate) id: LinkId,
+    /// What the other side said of itself.
+    pub(crate) hello: Hello,
+    /// Where the other side listens.
+    pub(crate) addr: SocketAddr,
+    /// Whether this side dialled.
+    pub(crate) is_dialled: bool,
+    /// The library that the other side was told in the handshake.
+    pub(crate) told: Arc<LibrarySnapshot>,
+    pub(crate) established: Instant,
+    connection: Arc<dyn Connection>,
+    last_heard_ms: AtomicU64,
+}
+
+impl PeerLink {
+    pub(super) fn new(
+        connection: Arc<dyn Connection>,
+        hello: Hello,
+        told: Arc<LibrarySnapshot>,
+        is_dialled: bool,
+    ) -> Self {
+        let addr = SocketAddr::new(connection.remote_addr().ip(), hello.listen_port);
+        let established = Instant::now();
+        let last_heard_ms = AtomicU64::new(0);
+        Self {
+            id: LinkId::next(),
+            hello,
+            addr,
+            is_dialled,
+            told,
+            established,
+            connection,
+            last_heard_ms,
+        }
+    }
+
+    /// Who is on the other side.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.connection.peer_id()
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn heard(&self) {
+        let elapsed_ms = self.established.elapsed().as_millis();
+        let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
+        self.last_heard_ms.fetch_max(elapsed_ms, Ordering::Relaxed);
+    }
+
+    /// When the other side last gave a sign of life.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.established + Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&self, code: CloseCode) {
+        self.connection.close(code);
+    }
+
+    /// Asks for a sign of life.
+    pub(crate) async fn ping(&self) -> Result<(), SourceError> {
+        self.expect_done(&Request::Ping {}).await
+    }
+
+    /// Says that this peer is leaving.
+    pub(crate) async fn goodbye(&self) -> Result<(), SourceError> {
+        self.expect_done(&Request::Goodbye {}).await
+    }
+
+    /// Tells what changed in this peer's library.
+    pub(crate) async fn push_delta(&self, delta: LibraryDelta) -> Result<(), SourceError> {
+        self.expect_done(&Request::LibraryDelta(delta)).await
+    }
+
+    /// Asks for the whole library.
+    pub(crate) async fn get_library(&self) -> Result<LibrarySnapshot, SourceError> {
+        let request = Request::GetLibrary {};
+        match self.control(&request, LIBRARY_HEADER_MAX_BYTES, LIBRARY_TIMEOUT).await? {
+            Response::Library(snapshot) => Ok(snapshot),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks for a manifest. Waits as long as the connection lives where hashes are awaited.
+    pub(crate) async fn get_game(&self, request: GetGame) -> Result<GameAnswer, SourceError> {
+        let patience = if request.await_hashes { Duration::MAX } else { LIBRARY_TIMEOUT };
+        let request = Request::GetGame(request);
+        match self.control(&request, LIBRARY_HEADER_MAX_BYTES, patience).await? {
+            Response::Game { manifest } => Ok(GameAnswer::Manifest(manifest)),
+            Response::Unchanged {} => Ok(GameAnswer::Unchanged),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks for a chunk of exactly `len` bytes.
+    pub(crate) async fn get_chunk(
+        &self,
+        request: GetChunk,
+        len: u32,
+    ) -> Result<ReceivedChunk, SourceError> {
+        debug_assert!(u64::from(len) <= CHUNK_SIZE_BYTES);
+        let mut incoming = self.ask(&Request::GetChunk(request)).await?;
+        let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+        self.heard();
+        match response {
+            Response::Chunk(header) if header.len == len => {
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                let bytes = incoming.body(len, || self.heard()).await.map_err(broken)?;
+                Ok(ReceivedChunk { hash: header.hash, bytes })
+            }
+            Response::Chunk(header) => Err(SourceError::Protocol(format!(
+                "sent a chunk of {} bytes in place of {len}",
+                header.len
+            ))),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn expect_done(&self, request: &Request) -> Result<(), SourceError> {
+        match self.control(request, CONTROL_HEADER_MAX_BYTES, CONTROL_TIMEOUT).await? {
+            Response::Done {} => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn control(
+        &self,
+        request: &Request,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Response, SourceError> {
+        let exchange = async {
+            let incoming = self.ask(request).await?;
+            let mut incoming =
+                if patience == Duration::MAX { incoming.patient() } else { incoming };
+            incoming.header(max).await.map_err(broken)
+        };
+        let response = timeout(patience, exchange)
+            .await
+            .map_err(|_| SourceError::Gone("no answer in time".to_owned()))??;
+        self.heard();
+        Ok(response)
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Incoming, SourceError> {
+        ask(&*self.connection, request, CONTROL_HEADER_MAX_BYTES).await.map_err(broken)
+    }
+}
+
+fn broken(error: ExchangeError) -> SourceError {
+    match error {
+        ExchangeError::Transport(_) | ExchangeError::EndedEarly | ExchangeError::Silent => {
+            SourceError::Gone(error.to_string())
+        }
+        ExchangeError::Codec(_) | ExchangeError::TooLong => {
+            SourceError::Protocol(error.to_string())
+        }
+    }
+}
+
+fn unexpected(response: Response) -> SourceError {
+    match response {
+        Response::Refused(refusal) => SourceError::Refused(refusal),
+        other => SourceError::Protocol(format!("answered with another message: {}", kind(&other))),
+    }
+}
+
+fn kind(response: &Response) -> &'static str {
+    match response {
+        Response::HelloAck(_) => "hello_ack",
+        Response::Library(_) => "library",
+        Response::Game { .. } => "game",
+        Response::Unchanged {} => "unchanged",
+        Response::Chunk(_) => "chunk",
+        Response::Done {} => "done",
+        Response::Refused(_) => "refused",
+    }
+}

@@ -1,0 +1,164 @@
+//! The transport seam: what the rest of the peer knows of a network.
+//!
+//! A transport dials and accepts connections to peers whose id their certificate proves, and opens
+//! and accepts streams of bytes on them. Implementations are [`super::quic`] and, in tests, a
+//! network in memory.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use lanspread_proto::PeerId;
+
+/// Most pieces that one receive call hands out: enough for a burst of packets, small enough to
+/// stay on the stack.
+pub(crate) const RECEIVE_BATCH: usize = 64;
+
+/// Why the transport could not do something.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum TransportError {
+    /// The other side closed the connection and said why.
+    #[error("closed by the peer ({0})")]
+    ClosedByPeer(CloseCode),
+    /// The connection is gone for another reason.
+    #[error("{0}")]
+    Lost(String),
+    /// The stream was reset by the other side.
+    #[error("the stream was reset by the peer")]
+    Reset,
+}
+
+/// What one side tells the other when it closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloseCode {
+    /// The peer is leaving the party.
+    Goodbye,
+    /// Two dials crossed and the other connection is kept, or a newer one took over.
+    Duplicate,
+    /// The handshake ended in a refusal.
+    Refused,
+    /// The other side did not keep to the protocol.
+    Protocol,
+    /// A code that this version does not know.
+    Unknown(u64),
+}
+
+impl CloseCode {
+    /// The number that travels.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Goodbye => 1,
+            Self::Duplicate => 2,
+            Self::Refused => 3,
+            Self::Protocol => 4,
+            Self::Unknown(number) => number,
+        }
+    }
+
+    /// The code that travels as `number`.
+    pub(crate) fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Goodbye,
+            2 => Self::Duplicate,
+            3 => Self::Refused,
+            4 => Self::Protocol,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Goodbye => f.write_str("goodbye"),
+            Self::Duplicate => f.write_str("duplicate connection"),
+            Self::Refused => f.write_str("refused"),
+            Self::Protocol => f.write_str("protocol broken"),
+            Self::Unknown(number) => write!(f, "code {number}"),
+        }
+    }
+}
+
+/// Dials peers.
+pub(crate) trait Dialer: Send + Sync {
+    /// Opens a connection; resolves once both certificates are verified.
+    fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, Result<NewConnection, TransportError>>;
+}
+
+/// Accepts peers that dial.
+pub(crate) trait Listener: Send {
+    /// Where the listener is bound, with the real port.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// The next connection, with both certificates verified; `None` once the listener is dead.
+    fn accept(&mut self) -> BoxFuture<'_, Option<NewConnection>>;
+}
+
+/// A fresh connection: the shared half, and the half that accepts streams.
+pub(crate) struct NewConnection {
+    pub(crate) connection: Arc<dyn Connection>,
+    pub(crate) streams: Box<dyn StreamAcceptor>,
+}
+
+/// The shared half of a connection.
+pub(crate) trait Connection: Send + Sync {
+    /// The id that the other side's certificate gives.
+    fn peer_id(&self) -> PeerId;
+
+    /// Where the other side is.
+    fn remote_addr(&self) -> SocketAddr;
+
+    /// Keying material that only the two ends of this connection know.
+    fn exporter(&self) -> &[u8; 32];
+
+    /// Opens a stream; waits while the other side allows no more.
+    fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>>;
+
+    /// Closes the connection and everything on it.
+    fn close(&self, code: CloseCode);
+}
+
+/// The half of a connection that accepts streams.
+pub(crate) trait StreamAcceptor: Send {
+    /// The next stream of the other side; an error once the connection is gone.
+    fn accept(&mut self) -> BoxFuture<'_, Result<Stream, TransportError>>;
+}
+
+/// A bidirectional stream of bytes.
+///
+/// Dropping the sender finishes it; dropping the receiver asks the other side to stop.
+pub(crate) struct Stream {
+    pub(crate) sender: Box<dyn StreamSender>,
+    pub(crate) receiver: Box<dyn StreamReceiver>,
+}
+
+/// The sending half of a stream.
+pub(crate) trait StreamSender: Send {
+    /// Hands over `bytes`, waiting while the window is full.
+    ///
+    /// Ready once all of `bytes` is taken, which is then empty.
+    fn poll_send(
+        &mut self,
+        bytes: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransportError>>;
+
+    /// Says that nothing more will be sent.
+    fn finish(&mut self) -> Result<(), TransportError>;
+
+    /// Gives up: the other side sees a reset.
+    fn reset(&mut self);
+}
+
+/// The receiving half of a stream.
+pub(crate) trait StreamReceiver: Send {
+    /// Fills the front of `pieces`; returns how many, and whether the stream has ended.
+    fn poll_receive(
+        &mut self,
+        pieces: &mut [Bytes],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(usize, bool), TransportError>>;
+}

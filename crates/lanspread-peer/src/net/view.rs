@@ -1,0 +1,43 @@
+//! What the network may see of this peer at one moment.
+//!
+//! The command loop publishes a new view after every change; serving tasks read the newest and
+//! never ask the loop.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lanspread_proto::message::LibrarySnapshot;
+use lanspread_proto::{GameId, Manifest};
+
+/// The announced library, and all it takes to serve the games in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    snapshot: Arc<LibrarySnapshot>,
+    games: BTreeMap<GameId, ServedGame>,
+}
+
+/// A game that is ready: downloaded at the catalog's version, with nothing being done with it.
+#[derive(Debug, Clone)]
+pub(crate) struct ServedGame {
+    /// Its root directory.
+    pub(crate) root: PathBuf,
+    /// Its files, with the hashes known so far.
+    pub(crate) manifest: Arc<Manifest>,
+}
+
+impl View {
+    pub(crate) fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
+        Self { snapshot, games }
+    }
+
+    /// What is announced.
+    pub(crate) fn snapshot(&self) -> Arc<LibrarySnapshot> {
+        Arc::clone(&self.snapshot)
+    }
+
+    /// A game that may be served.
+    pub(crate) fn game(&self, game_id: &GameId) -> Option<&ServedGame> {
+        self.games.get(game_id)
+    }
+}

@@ -1,0 +1,4 @@
+//! What is being done with games: by this peer, and for others.
+
+pub(crate) mod outbound;
+pub(crate) mod table;

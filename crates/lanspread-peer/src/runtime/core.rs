@@ -1,0 +1,229 @@
+//! The command loop: the one owner of the peer's state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_archive::Unpacker;
+use lanspread_catalog::Catalog;
+use lanspread_proto::message::LibrarySnapshot;
+use lanspread_proto::{GameId, PeerId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::downloads::ActiveDownload;
+use super::installs::ActiveInstall;
+use super::messages::{CoreMessage, CoreSender};
+use super::startup::StateLock;
+use crate::command::PeerCommand;
+use crate::error::RuntimeFailure;
+use crate::event::PeerEvent;
+use crate::library::{Index, LocalGame};
+use crate::net::handshake::LocalPeer;
+use crate::net::links::LinkTable;
+use crate::net::serve::Server;
+use crate::net::transport::{CloseCode, Dialer};
+use crate::net::view::View;
+use crate::operations::table::OperationTable;
+use crate::peers::db::PeerGameDb;
+use crate::peers::dialling::DialTable;
+use crate::peers::liveness::Limits;
+
+/// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long tasks may take to end after that.
+const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
+
+/// All state of a peer that is not a file.
+pub(crate) struct Core {
+    pub(super) me: LocalPeer,
+    pub(super) listen_addr: SocketAddr,
+    pub(super) games_dir: PathBuf,
+    pub(super) state_dir: PathBuf,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) unpacker: Arc<dyn Unpacker>,
+    pub(super) auto_install: bool,
+
+    pub(super) dialer: Arc<dyn Dialer>,
+    pub(super) links: LinkTable,
+    pub(super) peers: PeerGameDb,
+    pub(super) dials: DialTable,
+    pub(super) liveness: Limits,
+    /// Peers that are being asked for a sign of life.
+    pub(super) asking: BTreeSet<PeerId>,
+
+    pub(super) local: BTreeMap<GameId, LocalGame>,
+    pub(super) index: Index,
+    pub(super) index_saves: watch::Sender<Index>,
+    pub(super) announced: Arc<LibrarySnapshot>,
+    pub(super) view: watch::Sender<Arc<View>>,
+    pub(super) server: Server,
+    /// The game that is being hashed.
+    pub(super) hashing: Option<GameId>,
+    /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
+    pub(super) unhashable: BTreeSet<GameId>,
+
+    pub(super) operations: OperationTable,
+    pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
+    pub(super) installs: BTreeMap<GameId, ActiveInstall>,
+
+    pub(super) core: CoreSender,
+    pub(super) inbox: mpsc::Receiver<CoreMessage>,
+    pub(super) commands: mpsc::Receiver<PeerCommand>,
+    pub(super) events: mpsc::Sender<PeerEvent>,
+    pub(super) tasks: TaskTracker,
+    pub(super) cancel: CancellationToken,
+    /// Held as long as the peer runs.
+    pub(super) _lock: StateLock,
+}
+
+impl Core {
+    pub(super) fn peer_id(&self) -> PeerId {
+        self.me.peer_id
+    }
+
+    pub(super) fn listen_addr(&self) -> SocketAddr {
+        self.listen_addr
+    }
+
+    /// Runs until shutdown, or until a required service dies.
+    pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
+        self.hash_next();
+        let cancel = self.cancel.clone();
+        let outcome = loop {
+            let dial_at = self.dials.next_due();
+            tokio::select! {
+                () = cancel.cancelled() => break Ok(()),
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(message) = self.inbox.recv() => {
+                    if let CoreMessage::ServiceDied(failure) = message {
+                        let RuntimeFailure { service, message } = failure.clone();
+                        self.emit(PeerEvent::RuntimeFailed { service, message }).await;
+                        break Err(failure);
+                    }
+                    self.take_in(message).await;
+                }
+                () = sleep_until(dial_at.unwrap_or_else(Instant::now)), if dial_at.is_some() => {
+                    self.dial_due();
+                }
+            }
+        };
+        self.stop().await;
+        outcome
+    }
+
+    async fn obey(&mut self, command: PeerCommand) {
+        // An answer nobody waits for any more is dropped; the command is carried out all the same.
+        match command {
+            PeerCommand::Status { reply } => drop(reply.send(Ok(self.status()))),
+            PeerCommand::ListPeers { reply } => drop(reply.send(Ok(self.list_peers()))),
+            PeerCommand::ListGames { scope, reply } => {
+                drop(reply.send(Ok(self.list_games(scope))));
+            }
+            PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
+            PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
+            PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
+            PeerCommand::Download { game_id, install, wait, reply } => {
+                self.download(game_id, install, wait, reply).await;
+            }
+            PeerCommand::CancelDownload { game_id, reply } => self.cancel_download(game_id, reply),
+            PeerCommand::Install { game_id, wait, reply } => {
+                self.install(game_id, wait, reply).await;
+            }
+            PeerCommand::Uninstall { game_id, wait, reply } => {
+                self.uninstall(game_id, wait, reply).await;
+            }
+        }
+    }
+
+    async fn take_in(&mut self, message: CoreMessage) {
+        match message {
+            CoreMessage::Met(encounter) => self.met(encounter).await,
+            CoreMessage::LinkDown { peer_id, link_id } => self.link_down(peer_id, link_id),
+            CoreMessage::Delta { peer_id, link_id, delta } => {
+                self.delta(peer_id, link_id, delta).await;
+            }
+            CoreMessage::Library { peer_id, snapshot } => self.library(peer_id, snapshot).await,
+            CoreMessage::Goodbye { peer_id, link_id } => self.goodbye(peer_id, link_id).await,
+            CoreMessage::Pinged { peer_id } => drop(self.asking.remove(&peer_id)),
+            CoreMessage::JudgeSilence => self.judge_silence().await,
+            CoreMessage::Discovered(event) => self.discovered(event),
+            CoreMessage::Outbound(count) => {
+                let (game_id, count) = (count.game_id, count.count);
+                self.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
+            }
+            CoreMessage::GamesDirScanned { outcome, reply } => {
+                self.games_dir_scanned(outcome, reply).await;
+            }
+            CoreMessage::Hashed { game_id, scanned, outcome } => {
+                self.hashed(game_id, &scanned, outcome).await;
+            }
+            CoreMessage::Rescanned { game_id, local } => self.rescanned(game_id, local).await,
+            CoreMessage::DownloadTold { game_id, notice } => {
+                self.download_told(game_id, notice).await;
+            }
+            CoreMessage::DownloadEnded { game_id, outcome, local } => {
+                self.download_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::InstallProgress { game_id, bytes_done } => {
+                self.emit(PeerEvent::InstallProgress { game_id, bytes_done }).await;
+            }
+            CoreMessage::InstallEnded { game_id, outcome, local } => {
+                self.install_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::UninstallEnded { game_id, outcome, local } => {
+                self.uninstall_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::ServiceDied(failure) => {
+                tracing::error!(%failure, "a service died while the peer was stopping");
+            }
+        }
+    }
+
+    /// Reports to whoever started the peer. Waits while the channel is full.
+    pub(super) async fn emit(&self, event: PeerEvent) {
+        // A consumer that is gone has nothing to learn.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Runs a task that ends with the peer at the latest.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let _ = cancel.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Says goodbye, ends all tasks and reports the end. Commands that have no answer yet get none:
+    /// their reply is dropped.
+    async fn stop(mut self) {
+        self.commands.close();
+        let links = self.links.all();
+        let mut goodbyes = JoinSet::new();
+        for link in links.iter().cloned() {
+            goodbyes.spawn(async move { link.goodbye().await.is_ok() });
+        }
+        if timeout(GOODBYE_TIMEOUT, goodbyes.join_all()).await.is_err() {
+            tracing::debug!("not every peer acknowledged the goodbye");
+        }
+        self.cancel.cancel();
+        for link in links {
+            link.close(CloseCode::Goodbye);
+        }
+        self.tasks.close();
+        // Tasks that report while they end must not wait for a loop that no longer listens.
+        self.inbox.close();
+        let mut inbox = self.inbox;
+        let drain = async { while inbox.recv().await.is_some() {} };
+        let end = async { tokio::join!(self.tasks.wait(), drain) };
+        if timeout(TASKS_TIMEOUT, end).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        let _ = self.events.send(PeerEvent::Stopped).await;
+    }
+}

@@ -1,0 +1,314 @@
+//! The command loop's part about downloads: who may begin one, what it is fed, how it ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lanspread_catalog::CatalogGame;
+use lanspread_proto::{GameId, PeerId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::core::Core;
+use super::installs::InstallReply;
+use super::local_games::look_at;
+use super::messages::CoreMessage;
+use crate::command::{DownloadSummary, Reply};
+use crate::download::{
+    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Source, SourceChange,
+};
+use crate::error::{CommandError, DownloadFailure};
+use crate::event::{Operation, PeerEvent};
+use crate::library::LocalGame;
+use crate::net::links::LinkedSource;
+
+/// Most notices of a download that wait for the loop; the download waits beyond that.
+const NOTICES_MAX: usize = 64;
+
+/// A download that is under way.
+pub(crate) struct ActiveDownload {
+    cancel: CancellationToken,
+    changes: mpsc::UnboundedSender<SourceChange>,
+    sources: BTreeSet<PeerId>,
+    install: bool,
+    summary: Option<DownloadSummary>,
+    /// Answered when the download has begun.
+    on_begin: Option<Reply<DownloadSummary>>,
+    /// Answered when it has ended, or the installation after it.
+    on_end: Option<Reply<DownloadSummary>>,
+    on_cancel: Vec<Reply<()>>,
+}
+
+impl Core {
+    pub(super) async fn download(
+        &mut self,
+        game_id: GameId,
+        install: Option<bool>,
+        wait: bool,
+        reply: Reply<DownloadSummary>,
+    ) {
+        let (game, sources) = match self.may_download(&game_id) {
+            Ok(allowed) => allowed,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let job = DownloadJob {
+            game_id: game_id.clone(),
+            version: game.version,
+            root: self.root_of(&game_id),
+            catalog_content_root: game.content_root,
+            initial_sources: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
+        };
+        let (changes, change_receiver) = mpsc::unbounded_channel();
+        let cancel = CancellationToken::new();
+        let (on_begin, on_end) = if wait { (None, Some(reply)) } else { (Some(reply), None) };
+        let active = ActiveDownload {
+            cancel: cancel.clone(),
+            changes,
+            sources,
+            install: install.unwrap_or(self.auto_install),
+            summary: None,
+            on_begin,
+            on_end,
+            on_cancel: Vec::new(),
+        };
+        self.downloads.insert(game_id.clone(), active);
+        self.publish(vec![game_id.clone()]).await;
+        self.server.outbound.drain(&game_id).await;
+        self.run_download(job, change_receiver, cancel);
+    }
+
+    /// Marks the game, unless it must not be downloaded.
+    fn may_download(
+        &mut self,
+        game_id: &GameId,
+    ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
+        let unknown = || CommandError::UnknownGame(game_id.clone());
+        let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        if let Some(operation) = self.operations.get(game_id) {
+            return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
+        }
+        if self.is_downloaded(game_id) {
+            return Err(CommandError::AlreadyDownloaded(game_id.clone()));
+        }
+        let sources = self.source_ids(game_id);
+        if sources.is_empty() {
+            return Err(CommandError::NoSource(game_id.clone()));
+        }
+        self.operations
+            .begin(game_id, Operation::Downloading)
+            .map_err(|operation| CommandError::GameBusy { game_id: game_id.clone(), operation })?;
+        Ok((game, sources))
+    }
+
+    fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
+        let sources = self.peers.sources(&self.catalog, game_id);
+        sources.into_iter().map(|source| source.peer_id).collect()
+    }
+
+    fn source(&self, peer_id: PeerId) -> Arc<dyn Source> {
+        Arc::new(LinkedSource::new(peer_id, self.links.clone()))
+    }
+
+    fn run_download(
+        &self,
+        job: DownloadJob,
+        changes: mpsc::UnboundedReceiver<SourceChange>,
+        cancel: CancellationToken,
+    ) {
+        let game_id = job.game_id.clone();
+        let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        self.spawn(async move {
+            let tell = async {
+                while let Some(notice) = notice_receiver.recv().await {
+                    let game_id = game_id.clone();
+                    let _ = core.send(CoreMessage::DownloadTold { game_id, notice }).await;
+                }
+            };
+            let run = download::run(job, changes, notices, cancel);
+            let (outcome, ()) = tokio::join!(run, tell);
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            let local = with_hashes(local, &outcome);
+            let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
+        });
+    }
+
+    /// Tells running downloads of these games who serves them now.
+    pub(super) fn refresh_sources(&mut self, games: &BTreeSet<GameId>) {
+        let current: BTreeMap<GameId, BTreeSet<PeerId>> = games
+            .iter()
+            .filter(|game_id| self.downloads.contains_key(*game_id))
+            .map(|game_id| (game_id.clone(), self.source_ids(game_id)))
+            .collect();
+        for (game_id, sources) in current {
+            let joined: Vec<Arc<dyn Source>> =
+                sources.iter().map(|peer_id| self.source(*peer_id)).collect();
+            let Some(active) = self.downloads.get_mut(&game_id) else { continue };
+            let changes = joined
+                .into_iter()
+                .filter(|source| !active.sources.contains(&source.peer_id()))
+                .map(SourceChange::Joined)
+                .chain(active.sources.difference(&sources).map(|id| SourceChange::Left(*id)));
+            for change in changes {
+                // A download that has just ended needs no sources.
+                let _ = active.changes.send(change);
+            }
+            active.sources = sources;
+        }
+    }
+
+    pub(super) async fn download_told(&mut self, game_id: GameId, notice: DownloadNotice) {
+        match notice {
+            DownloadNotice::GotManifest { files, bytes, sources } => {
+                self.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
+            }
+            DownloadNotice::Began { files, bytes, sources } => {
+                let summary = DownloadSummary { files, bytes, sources: sources.clone() };
+                let begin =
+                    PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
+                self.emit(begin).await;
+                let Some(active) = self.downloads.get_mut(&game_id) else { return };
+                active.summary = Some(summary.clone());
+                if let Some(reply) = active.on_begin.take() {
+                    let _ = reply.send(Ok(summary));
+                }
+            }
+            DownloadNotice::Progress(progress) => {
+                self.emit(PeerEvent::DownloadProgress(progress)).await;
+            }
+            DownloadNotice::SourceDropped { peer_id, reason } => {
+                self.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+            }
+        }
+    }
+
+    pub(super) async fn download_ended(
+        &mut self,
+        game_id: GameId,
+        outcome: Result<DownloadOutcome, DownloadEnd>,
+        local: Option<LocalGame>,
+    ) {
+        let Some(active) = self.downloads.remove(&game_id) else { return };
+        self.replace_local(&game_id, local);
+        self.unhashable.remove(&game_id);
+        self.operations.end(&game_id);
+        self.publish(vec![game_id.clone()]).await;
+        let failure = match outcome {
+            Ok(outcome) => {
+                self.download_succeeded(game_id, outcome, active).await;
+                return;
+            }
+            Err(DownloadEnd::Cancelled) => Ended::Cancelled,
+            Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
+            Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),
+        };
+        self.emit(failure.event(&game_id)).await;
+        for reply in active.on_begin.into_iter().chain(active.on_end) {
+            let _ = reply.send(Err(failure.error(&game_id)));
+        }
+        for reply in active.on_cancel {
+            let answer = match &failure {
+                Ended::Cancelled => Ok(()),
+                Ended::AllPeersGone | Ended::Failed(_) => {
+                    Err(CommandError::NotDownloading(game_id.clone()))
+                }
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    async fn download_succeeded(
+        &mut self,
+        game_id: GameId,
+        outcome: DownloadOutcome,
+        active: ActiveDownload,
+    ) {
+        let files = outcome.manifest.files().len();
+        let bytes = outcome.manifest.total_size();
+        let finished = PeerEvent::DownloadFinished {
+            game_id: game_id.clone(),
+            files,
+            bytes,
+            sources: outcome.sources.clone(),
+        };
+        self.emit(finished).await;
+        // The game was whole before the cancellation came through.
+        for reply in active.on_cancel {
+            let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
+        }
+        let summary = active.summary.unwrap_or_else(|| DownloadSummary {
+            files,
+            bytes,
+            sources: outcome.sources.iter().map(|source| source.peer_id).collect(),
+        });
+        if let Some(reply) = active.on_begin {
+            let _ = reply.send(Ok(summary.clone()));
+        }
+        let on_end = active.on_end.map(|reply| (reply, summary));
+        let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+        if active.install && !is_installed {
+            self.start_install(game_id, InstallReply::Download(on_end)).await;
+        } else if let Some((reply, summary)) = on_end {
+            let _ = reply.send(Ok(summary));
+        }
+    }
+
+    pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>) {
+        match self.downloads.get_mut(&game_id) {
+            Some(active) => {
+                active.on_cancel.push(reply);
+                active.cancel.cancel();
+            }
+            None if self.catalog.get(&game_id).is_none() => {
+                let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
+            }
+            None => drop(reply.send(Err(CommandError::NotDownloading(game_id)))),
+        }
+    }
+}
+
+/// How a download ended without the game.
+enum Ended {
+    Cancelled,
+    AllPeersGone,
+    Failed(DownloadFailure),
+}
+
+impl Ended {
+    fn event(&self, game_id: &GameId) -> PeerEvent {
+        let game_id = game_id.clone();
+        match self {
+            Self::Cancelled => PeerEvent::DownloadCancelled { game_id },
+            Self::AllPeersGone => PeerEvent::DownloadAllPeersGone { game_id },
+            Self::Failed(failure) => {
+                PeerEvent::DownloadFailed { game_id, failure: failure.clone() }
+            }
+        }
+    }
+
+    fn error(&self, game_id: &GameId) -> CommandError {
+        match self {
+            Self::Cancelled => CommandError::Cancelled(game_id.clone()),
+            Self::AllPeersGone => CommandError::AllPeersGone(game_id.clone()),
+            Self::Failed(failure) => CommandError::Download(failure.clone()),
+        }
+    }
+}
+
+/// The game as found on disk, with the hashes that the download computed: what is on disk is what
+/// was verified, so it is not read again.
+fn with_hashes(
+    local: Option<LocalGame>,
+    outcome: &Result<DownloadOutcome, DownloadEnd>,
+) -> Option<LocalGame> {
+    let mut local = local?;
+    if let (Ok(outcome), Some(found)) = (outcome, &local.manifest)
+        && found.manifest_hash() == outcome.manifest.manifest_hash()
+    {
+        local.manifest = Some(Arc::clone(&outcome.manifest));
+    }
+    Some(local)
+}

@@ -1,0 +1,221 @@
+//! The command loop's part about installing and uninstalling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::GameId;
+use tokio::sync::watch;
+
+use super::core::Core;
+use super::local_games::look_at;
+use super::messages::{CoreMessage, CoreSender};
+use crate::command::{DownloadSummary, Reply};
+use crate::error::{CommandError, InstallFailure};
+use crate::event::{Operation, PeerEvent};
+use crate::install::{self, InstallJob, InstallSummary};
+use crate::library::LocalGame;
+
+/// Pause between two progress reports: at most ten a second.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+
+/// An installation or uninstallation that is under way.
+pub(crate) struct ActiveInstall {
+    on_end: InstallReply,
+}
+
+/// Who waits for the end of an installation.
+pub(crate) enum InstallReply {
+    /// Nobody.
+    None,
+    /// An `install` or `uninstall` command.
+    Install(Reply<()>),
+    /// A `download` command, if it waits, with its answer.
+    Download(Option<(Reply<DownloadSummary>, DownloadSummary)>),
+}
+
+impl InstallReply {
+    fn send(self, outcome: Result<(), CommandError>) {
+        match self {
+            Self::None | Self::Download(None) => {}
+            Self::Install(reply) => drop(reply.send(outcome)),
+            Self::Download(Some((reply, summary))) => {
+                drop(reply.send(outcome.map(|()| summary)));
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) async fn install(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
+        let allowed = self.check_idle(&game_id).and_then(|()| {
+            let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+            if is_installed {
+                Err(CommandError::AlreadyInstalled(game_id.clone()))
+            } else if self.is_downloaded(&game_id) {
+                Ok(())
+            } else {
+                Err(CommandError::NotDownloaded(game_id.clone()))
+            }
+        });
+        if let Err(error) = allowed {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let on_end = if wait {
+            InstallReply::Install(reply)
+        } else {
+            let _ = reply.send(Ok(()));
+            InstallReply::None
+        };
+        self.start_install(game_id, on_end).await;
+    }
+
+    /// Starts an installation of an idle game that is downloaded and not installed.
+    pub(super) async fn start_install(&mut self, game_id: GameId, on_end: InstallReply) {
+        if let Err(operation) = self.operations.begin(&game_id, Operation::Installing) {
+            on_end.send(Err(CommandError::GameBusy { game_id, operation }));
+            return;
+        }
+        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        self.publish(vec![game_id.clone()]).await;
+        self.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
+        let (progress, progress_receiver) = watch::channel(0);
+        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let unpacker = Arc::clone(&self.unpacker);
+        let cancel = self.cancel.clone();
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
+        self.tasks.spawn(async move {
+            let id = game_id.clone();
+            let work = move || {
+                install::install(&mut InstallJob {
+                    root: &root,
+                    state_dir: &state_dir,
+                    game_id: &id,
+                    unpacker: &*unpacker,
+                    cancel: &|| cancel.is_cancelled(),
+                    progress: &mut |bytes_done| drop(progress.send_replace(bytes_done)),
+                })
+            };
+            let mut run = tokio::task::spawn_blocking(work);
+            let tell = tell_progress(progress_receiver, game_id.clone(), core.clone());
+            let outcome = tokio::select! {
+                outcome = &mut run => outcome,
+                () = tell => run.await,
+            };
+            let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            let _ = core.send(CoreMessage::InstallEnded { game_id, outcome, local }).await;
+        });
+    }
+
+    pub(super) async fn install_ended(
+        &mut self,
+        game_id: GameId,
+        outcome: Result<InstallSummary, InstallFailure>,
+        local: Option<LocalGame>,
+    ) {
+        let on_end = self.end_install(&game_id, local).await;
+        match outcome {
+            Ok(InstallSummary { files, bytes }) => {
+                self.emit(PeerEvent::InstallFinished { game_id, files, bytes }).await;
+                on_end.send(Ok(()));
+            }
+            Err(failure) => {
+                let event = PeerEvent::InstallFailed { game_id, failure: failure.clone() };
+                self.emit(event).await;
+                on_end.send(Err(CommandError::Install(failure)));
+            }
+        }
+    }
+
+    pub(super) async fn uninstall(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
+        let allowed = self.check_idle(&game_id).and_then(|()| {
+            let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+            let begun = self.operations.begin(&game_id, Operation::Uninstalling);
+            match (is_installed, begun) {
+                (true, Ok(())) => Ok(()),
+                (true, Err(operation)) => {
+                    Err(CommandError::GameBusy { game_id: game_id.clone(), operation })
+                }
+                (false, _) => Err(CommandError::NotInstalled(game_id.clone())),
+            }
+        });
+        if let Err(error) = allowed {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let on_end = if wait {
+            InstallReply::Install(reply)
+        } else {
+            let _ = reply.send(Ok(()));
+            InstallReply::None
+        };
+        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        self.publish(vec![game_id.clone()]).await;
+        self.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
+        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let outbound = self.server.outbound.clone();
+        self.tasks.spawn(async move {
+            outbound.drain(&game_id).await;
+            let id = game_id.clone();
+            let work = move || install::uninstall(&root, &state_dir, &id);
+            let outcome = tokio::task::spawn_blocking(work).await;
+            let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            let _ = core.send(CoreMessage::UninstallEnded { game_id, outcome, local }).await;
+        });
+    }
+
+    pub(super) async fn uninstall_ended(
+        &mut self,
+        game_id: GameId,
+        outcome: Result<(), InstallFailure>,
+        local: Option<LocalGame>,
+    ) {
+        let on_end = self.end_install(&game_id, local).await;
+        match outcome {
+            Ok(()) => {
+                self.emit(PeerEvent::UninstallFinished { game_id }).await;
+                on_end.send(Ok(()));
+            }
+            Err(failure) => {
+                let event = PeerEvent::UninstallFailed { game_id, failure: failure.clone() };
+                self.emit(event).await;
+                on_end.send(Err(CommandError::Install(failure)));
+            }
+        }
+    }
+
+    async fn end_install(&mut self, game_id: &GameId, local: Option<LocalGame>) -> InstallReply {
+        self.replace_local(game_id, local);
+        self.operations.end(game_id);
+        self.publish(vec![game_id.clone()]).await;
+        self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
+    }
+
+    fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
+        if self.catalog.get(game_id).is_none() {
+            return Err(CommandError::UnknownGame(game_id.clone()));
+        }
+        match self.operations.get(game_id) {
+            Some(operation) => Err(CommandError::GameBusy { game_id: game_id.clone(), operation }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Passes on how far an installation is, until it ends.
+async fn tell_progress(mut progress: watch::Receiver<u64>, game_id: GameId, core: CoreSender) {
+    while progress.changed().await.is_ok() {
+        let bytes_done = *progress.borrow_and_update();
+        let message = CoreMessage::InstallProgress { game_id: game_id.clone(), bytes_done };
+        if core.send(message).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(PROGRESS_PAUSE).await;
+    }
+}

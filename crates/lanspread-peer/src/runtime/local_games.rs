@@ -1,0 +1,283 @@
+//! The command loop's part about the games on this disk: what is there, hashed and announced.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lanspread_proto::message::{GameSummary, LibrarySnapshot};
+use lanspread_proto::{GameId, Manifest};
+
+use super::core::Core;
+use super::messages::CoreMessage;
+use super::startup::check_games_dir;
+use crate::command::Reply;
+use crate::error::{CommandError, GamesDirError};
+use crate::event::PeerEvent;
+use crate::library::{
+    HashError, Index, LocalGame, Scan, ScanError, hash_manifest, scan_game, scan_games_dir,
+};
+use crate::net::view::{ServedGame, View};
+
+impl Core {
+    pub(super) fn library_rev(&self) -> u64 {
+        self.announced.rev
+    }
+
+    /// Takes over what a look at one root found.
+    pub(super) fn replace_local(&mut self, game_id: &GameId, local: Option<LocalGame>) {
+        let Some(local) = local else {
+            self.local.remove(game_id);
+            self.index.forget(&self.games_dir, game_id);
+            return;
+        };
+        if let Some(manifest) = &local.manifest {
+            let (fingerprint, manifest) = (local.fingerprint.clone(), Arc::clone(manifest));
+            self.index.record(&self.games_dir, game_id.clone(), fingerprint, manifest);
+        }
+        self.local.insert(game_id.clone(), local);
+    }
+
+    /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
+    pub(super) async fn publish(&mut self, changed: Vec<GameId>) {
+        self.refresh_view();
+        self.index_saves.send_replace(self.index.clone());
+        self.hash_next();
+        self.emit(PeerEvent::LocalGamesUpdated {
+            library_rev: self.library_rev(),
+            game_count: self.local.len(),
+            changed,
+            active_operations: self.operations.all(),
+        })
+        .await;
+    }
+
+    /// Lets the network see what is ready now.
+    pub(super) fn refresh_view(&mut self) {
+        let games = self.ready_games();
+        let summaries: Vec<GameSummary> =
+            games.iter().map(|(game_id, game)| summary(game_id, &game.manifest)).collect();
+        if summaries != self.announced.games {
+            let rev = self.index.next_rev();
+            self.announced = Arc::new(LibrarySnapshot { rev, games: summaries });
+        }
+        let view = View::new(Arc::clone(&self.announced), games);
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// The games that may be announced and served: downloaded at the catalog's version, of the
+    /// catalog's content where it knows it, and with nothing being done with them.
+    fn ready_games(&self) -> BTreeMap<GameId, ServedGame> {
+        let mut ready = BTreeMap::new();
+        for (game_id, local) in &self.local {
+            let Some(manifest) = &local.manifest else { continue };
+            let Some(expected) = self.catalog.get(game_id) else { continue };
+            let is_other_content = match (expected.content_root, manifest.content_root()) {
+                (Some(expected), Some(found)) => expected != found,
+                _ => false,
+            };
+            if local.version.as_ref() == Some(&expected.version)
+                && !is_other_content
+                && self.operations.get(game_id).is_none()
+            {
+                let root = self.root_of(game_id);
+                let manifest = Arc::clone(manifest);
+                ready.insert(game_id.clone(), ServedGame { root, manifest });
+            }
+        }
+        ready
+    }
+
+    pub(super) fn root_of(&self, game_id: &GameId) -> PathBuf {
+        self.games_dir.join(game_id.as_str())
+    }
+
+    /// Whether the game is here at the catalog's version.
+    pub(super) fn is_downloaded(&self, game_id: &GameId) -> bool {
+        let expected = self.catalog.get(game_id).map(|game| &game.version);
+        let found = self.local.get(game_id).and_then(|local| local.version.as_ref());
+        expected.is_some() && expected == found
+    }
+
+    /// Starts hashing a game that is served without hashes, one at a time.
+    pub(super) fn hash_next(&mut self) {
+        if self.hashing.is_some() {
+            return;
+        }
+        let is_unhashed = |local: &LocalGame| {
+            local.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
+        };
+        let next = self.local.iter().find(|(game_id, local)| {
+            is_unhashed(local)
+                && self.operations.get(game_id).is_none()
+                && !self.unhashable.contains(*game_id)
+        });
+        let Some((game_id, local)) = next.map(|(id, local)| (id.clone(), local.clone())) else {
+            return;
+        };
+        let Some(manifest) = local.manifest.clone() else { return };
+        self.hashing = Some(game_id.clone());
+        let root = self.root_of(&game_id);
+        let (core, cancel) = (self.core.clone(), self.cancel.clone());
+        self.spawn(async move {
+            let is_cancelled = move || cancel.is_cancelled();
+            let work = move || hash_manifest(&root, &manifest, &is_cancelled);
+            let outcome =
+                tokio::task::spawn_blocking(work).await.unwrap_or(Err(HashError::Cancelled));
+            let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
+        });
+    }
+
+    pub(super) async fn hashed(
+        &mut self,
+        game_id: GameId,
+        scanned: &LocalGame,
+        outcome: Result<Manifest, HashError>,
+    ) {
+        self.hashing = None;
+        match outcome {
+            Ok(manifest) => {
+                if self.warn_of_other_content(&game_id, &manifest) {
+                    self.unhashable.insert(game_id.clone());
+                }
+                let is_unchanged = |local: &&mut LocalGame| {
+                    local.fingerprint == scanned.fingerprint && local.manifest == scanned.manifest
+                };
+                if let Some(local) = self.local.get_mut(&game_id).filter(is_unchanged) {
+                    local.manifest = Some(Arc::new(manifest));
+                    let local = local.clone();
+                    self.replace_local(&game_id, Some(local));
+                    self.publish(vec![game_id]).await;
+                }
+            }
+            Err(HashError::Cancelled) => {}
+            Err(error @ HashError::Changed { .. }) => {
+                tracing::warn!(%game_id, %error, "a game changed while it was hashed");
+                self.index.forget(&self.games_dir, &game_id);
+                self.unhashable.insert(game_id.clone());
+                self.look_again(game_id);
+            }
+            Err(error) => {
+                tracing::warn!(%game_id, %error, "a game could not be hashed");
+                self.unhashable.insert(game_id);
+            }
+        }
+        self.hash_next();
+    }
+
+    /// Looks at the root of a game that has changed, unless an operation is going to do so.
+    fn look_again(&self, game_id: GameId) {
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        self.spawn(async move {
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            let _ = core.send(CoreMessage::Rescanned { game_id, local }).await;
+        });
+    }
+
+    pub(super) async fn rescanned(&mut self, game_id: GameId, local: Option<LocalGame>) {
+        if self.operations.get(&game_id).is_none() {
+            self.unhashable.remove(&game_id);
+            self.replace_local(&game_id, local);
+            self.publish(vec![game_id]).await;
+        }
+    }
+
+    fn warn_of_other_content(&self, game_id: &GameId, manifest: &Manifest) -> bool {
+        let expected = self.catalog.get(game_id).and_then(|game| game.content_root);
+        let is_other = expected.is_some() && expected != manifest.content_root();
+        if is_other {
+            tracing::warn!(%game_id, "the content on disk is not the catalog's; it is not announced");
+        }
+        is_other
+    }
+
+    pub(super) fn set_game_dir(&self, path: PathBuf, reply: Reply<PathBuf>) {
+        let (catalog, index) = (Arc::clone(&self.catalog), self.index.clone());
+        let (core, state_dir) = (self.core.clone(), self.state_dir.clone());
+        self.spawn(async move {
+            let asked = path.clone();
+            let work = move || {
+                let games_dir = check_games_dir(&path, &state_dir)?;
+                let scan = scan_games_dir(&games_dir, &catalog, &index)?;
+                Ok((games_dir, scan))
+            };
+            let outcome = tokio::task::spawn_blocking(work).await;
+            let outcome = outcome.unwrap_or_else(|e| {
+                let source = std::io::Error::other(e);
+                Err(GamesDirError { path: asked, source })
+            });
+            let _ = core.send(CoreMessage::GamesDirScanned { outcome, reply }).await;
+        });
+    }
+
+    pub(super) async fn games_dir_scanned(
+        &mut self,
+        outcome: Result<(PathBuf, Scan), GamesDirError>,
+        reply: Reply<PathBuf>,
+    ) {
+        let (games_dir, scan) = match outcome {
+            Ok(scanned) => scanned,
+            Err(error) => {
+                let _ = reply.send(Err(error.into()));
+                return;
+            }
+        };
+        // Asked only now: an operation may have begun while the directory was scanned.
+        if let Some(active) = self.operations.all().into_iter().next() {
+            let (game_id, operation) = (active.game_id, active.operation);
+            let _ = reply.send(Err(CommandError::OperationsActive { game_id, operation }));
+            return;
+        }
+        let mut changed: Vec<GameId> =
+            self.local.keys().chain(scan.games.keys()).cloned().collect();
+        changed.sort();
+        changed.dedup();
+        log_warnings(&scan);
+        self.index.absorb(&games_dir, &scan);
+        self.games_dir = games_dir.clone();
+        self.local = scan.games;
+        self.unhashable.clear();
+        self.publish(changed).await;
+        let _ = reply.send(Ok(games_dir));
+    }
+}
+
+impl From<ScanError> for GamesDirError {
+    fn from(error: ScanError) -> Self {
+        Self { path: error.path, source: error.source }
+    }
+}
+
+/// Tells what a user should hear of.
+pub(super) fn log_warnings(scan: &Scan) {
+    for warning in &scan.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Looks at one root, off the async workers.
+pub(super) async fn look_at(
+    games_dir: PathBuf,
+    game_id: GameId,
+    index: Index,
+) -> Option<LocalGame> {
+    let work = move || {
+        let scan = scan_game(&games_dir, &game_id, &index);
+        for warning in scan.warnings {
+            tracing::warn!("{warning}");
+        }
+        scan.game
+    };
+    // A look that panicked found nothing, and the next scan looks again.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}
+
+fn summary(game_id: &GameId, manifest: &Manifest) -> GameSummary {
+    GameSummary {
+        id: game_id.clone(),
+        version: manifest.version().clone(),
+        size: manifest.total_size(),
+        manifest_hash: manifest.manifest_hash(),
+        content_root: manifest.content_root(),
+    }
+}

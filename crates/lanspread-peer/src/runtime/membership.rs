@@ -1,0 +1,292 @@
+//! The command loop's part about peers: who comes, goes, falls silent and changes.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lanspread_mdns::{BrowseEvent, PeerRecord};
+use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
+use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::messages::{CoreMessage, DialFor, Encounter};
+use crate::command::Reply;
+use crate::error::ConnectError;
+use crate::event::{LostReason, PeerEvent, RejectReason};
+use crate::library::{DeltaOutcome, normalise};
+use crate::net::handshake::{self, Admitted, HandshakeError};
+use crate::net::link::{LinkId, PeerLink};
+use crate::net::transport::CloseCode;
+use crate::peers::crossing::{LinkFacts, takes_over};
+use crate::peers::db::{PEERS_MAX, Upserted};
+use crate::peers::liveness::Verdict;
+use crate::services::session;
+
+impl Core {
+    pub(super) fn discovered(&mut self, event: BrowseEvent) {
+        match event {
+            BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
+            BrowseEvent::Gone(peer_id) => self.dials.vanished(peer_id),
+        }
+    }
+
+    fn seen(&mut self, record: PeerRecord) {
+        let is_ours = record.network == self.me.network && record.proto_ver == PROTOCOL_VERSION;
+        if !is_ours || record.peer_id == self.me.peer_id {
+            return;
+        }
+        let linked_at = self.links.get(record.peer_id).map(|link| link.addr);
+        let is_linked = linked_at.is_some_and(|addr| record.addrs.contains(&addr));
+        self.dials.found(record.peer_id, record.addrs, is_linked, Instant::now());
+        self.dial_due();
+    }
+
+    /// Makes the dials whose time has come.
+    pub(super) fn dial_due(&mut self) {
+        for dial in self.dials.take_due(Instant::now()) {
+            self.dial(dial.addr, DialFor::Peer(dial.peer_id));
+        }
+    }
+
+    pub(super) fn connect(&mut self, addr: SocketAddr, reply: Reply<PeerId, ConnectError>) {
+        self.dial(addr, DialFor::Command(reply));
+    }
+
+    fn dial(&self, addr: SocketAddr, purpose: DialFor) {
+        let (dialer, me, core) = (Arc::clone(&self.dialer), self.me.clone(), self.core.clone());
+        self.spawn(async move {
+            let expected = match &purpose {
+                DialFor::Peer(peer_id) => Some(*peer_id),
+                DialFor::Command(_) => None,
+            };
+            let outcome = handshake::dial(&*dialer, addr, expected, &me).await;
+            let encounter = Encounter { addr, dial: Some(purpose), outcome };
+            let _ = core.send(CoreMessage::Met(encounter)).await;
+        });
+    }
+
+    pub(super) async fn met(&mut self, encounter: Encounter) {
+        let Encounter { addr, dial, outcome } = encounter;
+        let now = Instant::now();
+        let answer = match outcome {
+            Ok(admitted) => {
+                let peer_id = admitted.link.peer_id();
+                self.dials.settled(peer_id);
+                self.admit(addr, admitted).await
+            }
+            Err(HandshakeError::Myself) => Err(ConnectError::Myself(addr)),
+            Err(HandshakeError::Unreachable(reason)) => {
+                if let Some(DialFor::Peer(peer_id)) = &dial {
+                    tracing::debug!(%peer_id, %addr, reason, "a dial failed");
+                    self.dials.failed(*peer_id, now);
+                }
+                Err(ConnectError::Unreachable { addr, reason })
+            }
+            Err(HandshakeError::Rejected { peer_id, reason, message }) => {
+                if let Some(DialFor::Peer(expected)) = &dial {
+                    self.dials.settled(*expected);
+                }
+                self.reject(peer_id, addr, reason, message).await
+            }
+        };
+        if let Some(DialFor::Command(reply)) = dial {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(answer);
+        }
+    }
+
+    async fn reject(
+        &mut self,
+        peer_id: PeerId,
+        addr: SocketAddr,
+        reason: RejectReason,
+        message: String,
+    ) -> Result<PeerId, ConnectError> {
+        let peer_id = Some(peer_id);
+        self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
+            .await;
+        Err(ConnectError::Rejected { addr, peer_id, reason, message })
+    }
+
+    async fn admit(
+        &mut self,
+        addr: SocketAddr,
+        admitted: Admitted,
+    ) -> Result<PeerId, ConnectError> {
+        let Admitted { link, streams } = admitted;
+        let peer_id = link.peer_id();
+        if let Some(old) = self.links.get(peer_id)
+            && !takes_over(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
+        {
+            link.close(CloseCode::Duplicate);
+            return Ok(peer_id);
+        }
+        let (upserted, changed) = self.peers.upsert(&link.hello, link.addr, Instant::now());
+        if upserted == Upserted::Full {
+            link.close(CloseCode::Refused);
+            let message = format!("{PEERS_MAX} peers are already known");
+            return self.reject(peer_id, addr, RejectReason::Protocol, message).await;
+        }
+        if let Some(old) = self.links.insert(Arc::clone(&link)) {
+            old.close(CloseCode::Duplicate);
+        }
+        self.spawn(session::run(link, streams, self.server.clone(), self.core.clone()));
+        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
+            match upserted {
+                Upserted::New => {
+                    self.emit(PeerEvent::PeerDiscovered(info)).await;
+                    self.emit_peer_count().await;
+                }
+                Upserted::Changed => self.emit(PeerEvent::PeerUpdated(info)).await,
+                Upserted::Same | Upserted::Full => {}
+            }
+        }
+        self.remote_games_changed(changed).await;
+        Ok(peer_id)
+    }
+
+    pub(super) fn link_down(&mut self, peer_id: PeerId, link_id: LinkId) {
+        if self.is_current(peer_id, link_id) {
+            self.note_heard(peer_id);
+            self.links.remove(peer_id);
+            self.dials.unlinked(peer_id, Instant::now());
+        }
+    }
+
+    pub(super) async fn goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
+        if self.is_current(peer_id, link_id) {
+            self.dials.vanished(peer_id);
+            self.lose(peer_id, LostReason::Goodbye).await;
+        }
+    }
+
+    pub(super) async fn judge_silence(&mut self) {
+        let now = Instant::now();
+        let peer_ids: Vec<PeerId> = self.peers.iter().map(|(peer_id, _)| peer_id).collect();
+        for peer_id in peer_ids {
+            self.note_heard(peer_id);
+            let Some(entry) = self.peers.get(peer_id) else { continue };
+            match self.liveness.judge(entry.last_heard, now) {
+                Verdict::Fine => {}
+                Verdict::Ask => {
+                    let addr = entry.addr;
+                    self.ask_for_life(peer_id, addr);
+                }
+                Verdict::Lost => {
+                    self.lose(peer_id, LostReason::Timeout).await;
+                    self.dials.unlinked(peer_id, now);
+                }
+            }
+        }
+    }
+
+    /// Pings over the connection, or makes a new one where there is none.
+    fn ask_for_life(&mut self, peer_id: PeerId, addr: SocketAddr) {
+        if !self.asking.insert(peer_id) {
+            return;
+        }
+        let core = self.core.clone();
+        let link = self.links.get(peer_id);
+        let (dialer, me) = (Arc::clone(&self.dialer), self.me.clone());
+        self.spawn(async move {
+            if let Some(link) = link {
+                if let Err(error) = link.ping().await {
+                    tracing::debug!(%peer_id, %error, "a ping was not answered");
+                }
+            } else {
+                let outcome = handshake::dial(&*dialer, addr, Some(peer_id), &me).await;
+                let dial = Some(DialFor::Peer(peer_id));
+                let _ = core.send(CoreMessage::Met(Encounter { addr, dial, outcome })).await;
+            }
+            let _ = core.send(CoreMessage::Pinged { peer_id }).await;
+        });
+    }
+
+    async fn lose(&mut self, peer_id: PeerId, reason: LostReason) {
+        let Some(games) = self.peers.remove(peer_id) else { return };
+        if let Some(link) = self.links.remove(peer_id) {
+            link.close(CloseCode::Goodbye);
+        }
+        self.emit(PeerEvent::PeerLost { peer_id, reason }).await;
+        self.emit_peer_count().await;
+        self.remote_games_changed(games).await;
+    }
+
+    pub(super) async fn delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: LibraryDelta) {
+        if !self.is_current(peer_id, link_id) {
+            return;
+        }
+        match self.peers.apply_delta(peer_id, delta) {
+            None | Some(DeltaOutcome::Ignored) => {}
+            Some(DeltaOutcome::Applied { changed }) => self.peer_changed(peer_id, changed).await,
+            Some(DeltaOutcome::Gap) => self.ask_for_library(peer_id),
+        }
+    }
+
+    fn ask_for_library(&self, peer_id: PeerId) {
+        let Some(link) = self.links.get(peer_id) else { return };
+        let core = self.core.clone();
+        self.spawn(async move {
+            let snapshot = match link.get_library().await {
+                Ok(snapshot) => normalise(snapshot).ok(),
+                Err(error) => {
+                    tracing::debug!(%peer_id, %error, "a peer did not tell its library");
+                    None
+                }
+            };
+            if snapshot.is_none() {
+                // Its library is unknown from here on; a new connection tells it anew.
+                link.close(CloseCode::Protocol);
+            }
+            let _ = core.send(CoreMessage::Library { peer_id, snapshot }).await;
+        });
+    }
+
+    pub(super) async fn library(&mut self, peer_id: PeerId, snapshot: Option<LibrarySnapshot>) {
+        let Some(snapshot) = snapshot else { return };
+        if let Some(changed) = self.peers.replace_library(peer_id, snapshot) {
+            self.peer_changed(peer_id, changed).await;
+        }
+    }
+
+    async fn peer_changed(&mut self, peer_id: PeerId, changed: BTreeSet<GameId>) {
+        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
+            self.emit(PeerEvent::PeerUpdated(info)).await;
+        }
+        self.remote_games_changed(changed).await;
+    }
+
+    async fn remote_games_changed(&mut self, changed: BTreeSet<GameId>) {
+        if changed.is_empty() {
+            return;
+        }
+        self.refresh_sources(&changed);
+        let game_count = self.peers.remote_games(&self.catalog).len();
+        let changed = changed.into_iter().collect();
+        self.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
+    }
+
+    async fn emit_peer_count(&mut self) {
+        let peer_count = self.peers.len();
+        self.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
+    }
+
+    fn is_current(&self, peer_id: PeerId, link_id: LinkId) -> bool {
+        self.links.get(peer_id).is_some_and(|link| link.id == link_id)
+    }
+
+    pub(super) fn note_heard(&mut self, peer_id: PeerId) {
+        if let Some(link) = self.links.get(peer_id) {
+            self.peers.heard(peer_id, link.last_heard());
+        }
+    }
+}
+
+fn facts(link: &PeerLink) -> LinkFacts {
+    LinkFacts {
+        session: link.hello.session,
+        is_dialled: link.is_dialled,
+        established: link.established,
+    }
+}

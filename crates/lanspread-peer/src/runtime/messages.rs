@@ -1,0 +1,92 @@
+//! What the command loop is told by the tasks around it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lanspread_mdns::BrowseEvent;
+use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
+use lanspread_proto::{GameId, Manifest, PeerId};
+use tokio::sync::mpsc;
+
+use crate::command::Reply;
+use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
+use crate::error::{ConnectError, GamesDirError, InstallFailure, RuntimeFailure};
+use crate::install::InstallSummary;
+use crate::library::{HashError, LocalGame, Scan};
+use crate::net::handshake::{Admitted, HandshakeError};
+use crate::net::link::LinkId;
+use crate::operations::outbound::OutboundCount;
+
+/// Where tasks send what they have to tell.
+pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
+
+/// Everything that can happen to the command loop besides commands and shutdown.
+pub(crate) enum CoreMessage {
+    /// A handshake ended.
+    Met(Encounter),
+    /// A connection is gone.
+    LinkDown { peer_id: PeerId, link_id: LinkId },
+    /// A peer told what changed in its library.
+    Delta { peer_id: PeerId, link_id: LinkId, delta: LibraryDelta },
+    /// A peer answered what its whole library is; `None` when it did not.
+    Library { peer_id: PeerId, snapshot: Option<LibrarySnapshot> },
+    /// A peer is leaving.
+    Goodbye { peer_id: PeerId, link_id: LinkId },
+    /// A ping was answered, or not.
+    Pinged { peer_id: PeerId },
+    /// It is time to judge who has fallen silent.
+    JudgeSilence,
+    /// Discovery saw something.
+    Discovered(BrowseEvent),
+    /// The number of peers that fetch a game changed.
+    Outbound(OutboundCount),
+    /// A whole games directory was scanned on the way to becoming the one in use.
+    GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
+    /// The files of a game were hashed.
+    Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Manifest, HashError> },
+    /// A root that had changed was looked at again.
+    Rescanned { game_id: GameId, local: Option<LocalGame> },
+    /// A download has something to tell.
+    DownloadTold { game_id: GameId, notice: DownloadNotice },
+    /// A download ended, and the root was looked at.
+    DownloadEnded {
+        game_id: GameId,
+        outcome: Result<DownloadOutcome, DownloadEnd>,
+        local: Option<LocalGame>,
+    },
+    /// An installation is that far.
+    InstallProgress { game_id: GameId, bytes_done: u64 },
+    /// An installation ended, and the root was looked at.
+    InstallEnded {
+        game_id: GameId,
+        outcome: Result<InstallSummary, InstallFailure>,
+        local: Option<LocalGame>,
+    },
+    /// An uninstallation ended, and the root was looked at.
+    UninstallEnded {
+        game_id: GameId,
+        outcome: Result<(), InstallFailure>,
+        local: Option<LocalGame>,
+    },
+    /// A required service died.
+    ServiceDied(RuntimeFailure),
+}
+
+/// A handshake that ended one way or the other.
+pub(crate) struct Encounter {
+    /// Where the other side is.
+    pub(crate) addr: SocketAddr,
+    /// Why this side dialled; `None` where the other side did.
+    pub(crate) dial: Option<DialFor>,
+    /// What came of it.
+    pub(crate) outcome: Result<Admitted, HandshakeError>,
+}
+
+/// Why a peer was dialled.
+#[derive(Debug)]
+pub(crate) enum DialFor {
+    /// Discovery found it, or it is known and has lost its connection.
+    Peer(PeerId),
+    /// A command asks for it.
+    Command(Reply<PeerId, ConnectError>),
+}

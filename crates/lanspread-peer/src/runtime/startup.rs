@@ -1,0 +1,275 @@
+//! Everything that can fail before a peer runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lanspread_catalog::Catalog;
+use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
+use lanspread_proto::PROTOCOL_VERSION;
+use lanspread_proto::message::LibrarySnapshot;
+use rustix::fs::{FlockOperation, flock};
+use rustls::crypto::aws_lc_rs;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::core::Core;
+use super::local_games::log_warnings;
+use super::messages::{CoreMessage, CoreSender};
+use super::supervisor::Supervisor;
+use crate::command::PeerCommand;
+use crate::config::PeerConfig;
+use crate::error::{GamesDirError, StartError};
+use crate::event::PeerEvent;
+use crate::identity::Identity;
+use crate::install::recover_all;
+use crate::library::{Index, Scan, scan_games_dir};
+use crate::net::handshake::LocalPeer;
+use crate::net::links::LinkTable;
+use crate::net::quic;
+use crate::net::serve::Server;
+use crate::net::transport::Listener;
+use crate::net::view::View;
+use crate::operations::outbound::{OutboundCount, OutboundTransfers};
+use crate::operations::table::OperationTable;
+use crate::peers::db::PeerGameDb;
+use crate::peers::dialling::DialTable;
+use crate::peers::liveness::Limits;
+use crate::services::{discovery, liveness, server};
+
+/// Most messages that wait for the command loop; their senders wait beyond that.
+const INBOX_MAX: usize = 1024;
+
+/// Keeps other peers off the state directory until it is dropped.
+#[derive(Debug)]
+pub(super) struct StateLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+/// What is read from the disk before a peer runs.
+struct Disk {
+    games_dir: PathBuf,
+    state_dir: PathBuf,
+    lock: StateLock,
+    identity: Identity,
+    index: Index,
+    scan: Scan,
+}
+
+/// Prepares a peer and starts its services.
+pub(super) async fn prepare(
+    config: PeerConfig,
+    events: mpsc::Sender<PeerEvent>,
+    commands: mpsc::Receiver<PeerCommand>,
+    cancel: CancellationToken,
+) -> Result<Core, StartError> {
+    if config.peer_timeout <= config.ping_after {
+        return Err(StartError::Timeouts);
+    }
+    let catalog = Arc::new(config.catalog);
+    let disk = {
+        let (games_dir, state_dir) = (config.games_dir.clone(), config.state_dir.clone());
+        let catalog = Arc::clone(&catalog);
+        let read = tokio::task::spawn_blocking(move || read_disk(&games_dir, &state_dir, &catalog));
+        read.await.unwrap_or_else(|e| {
+            let (path, source) = (config.state_dir.clone(), io::Error::other(e));
+            Err(StartError::StateDir { path, source })
+        })?
+    };
+    let (dialer, listener) = quic::bind(&disk.identity, config.listen)?;
+    let listen_addr = listener.local_addr();
+    let (view_sender, view) = watch::channel(Arc::new(View::default()));
+    let me = LocalPeer {
+        peer_id: disk.identity.peer_id,
+        name: config.name,
+        network: config.network,
+        network_key: config.network_key,
+        session: draw_session(config.listen)?,
+        listen_port: listen_addr.port(),
+        view: view.clone(),
+    };
+    let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
+    let (counts, count_receiver) = mpsc::unbounded_channel();
+    let (index_saves, saves) = watch::channel(disk.index.clone());
+    let tasks = TaskTracker::new();
+    let mut core = Core {
+        listen_addr,
+        games_dir: disk.games_dir,
+        state_dir: disk.state_dir,
+        catalog,
+        unpacker: config.unpacker,
+        auto_install: config.auto_install,
+        dialer,
+        links: LinkTable::default(),
+        peers: PeerGameDb::default(),
+        dials: DialTable::new(me.peer_id),
+        liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
+        asking: BTreeSet::new(),
+        local: disk.scan.games,
+        announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
+        index: disk.index,
+        index_saves,
+        view: view_sender,
+        server: Server { view, outbound: OutboundTransfers::new(counts) },
+        hashing: None,
+        unhashable: BTreeSet::new(),
+        operations: OperationTable::default(),
+        downloads: BTreeMap::new(),
+        installs: BTreeMap::new(),
+        core: core_sender,
+        inbox,
+        commands,
+        events,
+        tasks,
+        cancel,
+        me,
+        _lock: disk.lock,
+    };
+    core.refresh_view();
+    start_services(&core, listener, config.mdns)?;
+    core.spawn(pass_on_counts(count_receiver, core.core.clone()));
+    // Not cut off at shutdown: what was learned last is still saved.
+    core.tasks.spawn(save_index(saves, core.cancel.clone()));
+    Ok(core)
+}
+
+fn start_services(
+    core: &Core,
+    listener: Box<dyn Listener>,
+    mdns: MdnsInterface,
+) -> Result<(), StartError> {
+    let supervisor = Supervisor {
+        tasks: core.tasks.clone(),
+        cancel: core.cancel.clone(),
+        core: core.core.clone(),
+    };
+    let (me, sender, cancel) = (core.me.clone(), core.core.clone(), core.cancel.clone());
+    supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
+
+    let (pause, sender, cancel) =
+        (core.liveness.interval(), core.core.clone(), core.cancel.clone());
+    supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
+
+    if mdns == MdnsInterface::Off {
+        return Ok(());
+    }
+    let config = MdnsConfig {
+        interface: mdns,
+        listen: core.listen_addr.ip(),
+        advertisement: Advertisement {
+            peer_id: core.me.peer_id,
+            proto_ver: PROTOCOL_VERSION,
+            library_rev: core.library_rev(),
+            network: core.me.network.clone(),
+            hostname: core.me.name.clone(),
+            port: core.listen_addr.port(),
+        },
+    };
+    config.check()?;
+    let (view, sender, cancel) = (core.server.view.clone(), core.core.clone(), core.cancel.clone());
+    supervisor.restarting("discovery", move || {
+        discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
+    });
+    Ok(())
+}
+
+fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Disk, StartError> {
+    let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
+    fs::create_dir_all(state_dir).map_err(unusable)?;
+    let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
+    let games_dir = check_games_dir(games_dir, &state_dir)?;
+    if state_dir.starts_with(&games_dir) {
+        return Err(StartError::StateInsideGames { state_dir, games_dir });
+    }
+    let lock = lock_state(&state_dir)?;
+    let identity = Identity::load_or_create(&state_dir)?;
+    recover(&games_dir, &state_dir);
+    let (mut index, warning) =
+        Index::load(&state_dir).map_err(|e| unusable(io::Error::other(e)))?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    let scan = scan_games_dir(&games_dir, catalog, &index).map_err(GamesDirError::from)?;
+    log_warnings(&scan);
+    index.absorb(&games_dir, &scan);
+    index.save().map_err(unusable)?;
+    Ok(Disk { games_dir, state_dir, lock, identity, index, scan })
+}
+
+/// Settles what a crash left behind. A game that cannot be settled is left as it is.
+fn recover(games_dir: &Path, state_dir: &Path) {
+    match recover_all(games_dir, state_dir) {
+        Ok(report) => {
+            for game_id in report.recovered {
+                tracing::info!(%game_id, "settled what an interrupted operation left");
+            }
+            for error in report.failed {
+                tracing::warn!(%error, "an interrupted operation could not be settled");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "interrupted operations could not be settled"),
+    }
+}
+
+/// Checks that a games directory can be read and is none of the state directory's.
+pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, GamesDirError> {
+    let unusable = |source| GamesDirError { path: path.to_path_buf(), source };
+    let games_dir = fs::canonicalize(path).map_err(unusable)?;
+    fs::read_dir(&games_dir).map_err(unusable)?;
+    if games_dir.starts_with(state_dir) {
+        let reason = "it lies inside the state directory";
+        return Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+    }
+    Ok(games_dir)
+}
+
+fn lock_state(state_dir: &Path) -> Result<StateLock, StartError> {
+    let path = state_dir.join("lock");
+    let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
+    let file =
+        File::options().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(StateLock(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(StartError::StateDirLocked { path: state_dir.to_path_buf() })
+        }
+        Err(errno) => Err(unusable(errno.into())),
+    }
+}
+
+/// Draws what tells this start of the peer from every other: the one random number of the runtime.
+fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::default_provider().secure_random.fill(&mut bytes).map_err(|_| {
+        StartError::Listen { addr: listen, reason: "the system gives no random numbers".to_owned() }
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core: CoreSender) {
+    while let Some(count) = counts.recv().await {
+        if core.send(CoreMessage::Outbound(count)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Saves the newest index whenever there is a newer one.
+async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken) {
+    loop {
+        let is_over = cancel.run_until_cancelled(saves.changed()).await.is_none_or(|c| c.is_err());
+        if saves.has_changed().unwrap_or(false) || !is_over {
+            let index = saves.borrow_and_update().clone();
+            match tokio::task::spawn_blocking(move || index.save()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
+                Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
+            }
+        }
+        if is_over {
+            return;
+        }
+    }
+}

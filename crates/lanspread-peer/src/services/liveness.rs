@@ -1,0 +1,33 @@
+//! Reminds the command loop to judge who has fallen silent.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::{CoreMessage, CoreSender};
+
+/// Longest pause between two judgements.
+const INTERVAL_MAX: Duration = Duration::from_secs(2);
+
+/// Runs until cancelled.
+///
+/// # Errors
+/// None; the signature is that of every service.
+pub(crate) async fn run(
+    pause: Duration,
+    core: CoreSender,
+    cancel: CancellationToken,
+) -> Result<(), String> {
+    let mut ticks = interval(pause.min(INTERVAL_MAX));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        if core.send(CoreMessage::JudgeSilence).await.is_err() {
+            return Ok(());
+        }
+    }
+}

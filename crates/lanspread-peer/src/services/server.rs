@@ -1,0 +1,53 @@
+//! Accepts peers that dial. Required: without it nobody can fetch from this peer.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::net::handshake::{self, HandshakeError, LocalPeer};
+use crate::net::transport::Listener;
+use crate::runtime::{CoreMessage, CoreSender, Encounter};
+
+/// Most handshakes at a time. Each may hold a library header of 16 MiB before its sender is known;
+/// real ones take milliseconds, so that fifty peers that arrive at once wait for no one long.
+const HANDSHAKES_MAX: usize = 32;
+
+/// Runs until cancelled.
+///
+/// # Errors
+/// A message when the listener is dead.
+pub(crate) async fn run(
+    mut listener: Box<dyn Listener>,
+    me: LocalPeer,
+    core: CoreSender,
+    cancel: CancellationToken,
+) -> Result<(), String> {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let tasks = TaskTracker::new();
+    loop {
+        let opened = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            opened = listener.accept() => opened,
+        };
+        let Some(opened) = opened else {
+            return Err("the QUIC endpoint stopped accepting".to_owned());
+        };
+        // Closed semaphores do not occur: nobody closes this one.
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return Ok(()) };
+        let (me, core, cancel) = (me.clone(), core.clone(), cancel.clone());
+        tasks.spawn(cancel.run_until_cancelled_owned(async move {
+            let addr = opened.connection.remote_addr();
+            let outcome = handshake::accept(opened, &me).await;
+            drop(permit);
+            if let Err(HandshakeError::Unreachable(reason)) = &outcome {
+                tracing::debug!(%addr, reason, "an incoming handshake broke off");
+                return;
+            }
+            let message = CoreMessage::Met(Encounter { addr, dial: None, outcome });
+            // The loop is gone only when the whole runtime is.
+            let _ = core.send(message).await;
+        }));
+    }
+}

@@ -1,0 +1,112 @@
+//! Looks after one connection: answers what the other side asks, and tells it what changes here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, encode_header};
+use lanspread_proto::message::{LibraryDelta, LibrarySnapshot, Request};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::download::SourceError;
+use crate::library::diff;
+use crate::net::link::PeerLink;
+use crate::net::serve::{Server, Told};
+use crate::net::transport::{StreamAcceptor, TransportError};
+use crate::runtime::{CoreMessage, CoreSender};
+
+/// How long changes are gathered before they are told: a scan that finds many games becomes one
+/// delta, and nobody notices the wait.
+const DELTA_DEBOUNCE: Duration = Duration::from_millis(50);
+/// Most requests of one peer that are answered at a time; the transport allows no more streams.
+const REQUESTS_MAX: usize = 64;
+
+/// Runs until the connection is gone, and tells the command loop.
+pub(crate) async fn run(
+    link: Arc<PeerLink>,
+    streams: Box<dyn StreamAcceptor>,
+    server: Server,
+    core: CoreSender,
+) {
+    let error = tokio::select! {
+        error = answer_all(&link, streams, &server, &core) => error.to_string(),
+        error = tell_changes(&link, &server) => error.to_string(),
+    };
+    tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
+    let message = CoreMessage::LinkDown { peer_id: link.peer_id(), link_id: link.id };
+    // The loop is gone only when the whole runtime is.
+    let _ = core.send(message).await;
+}
+
+async fn answer_all(
+    link: &Arc<PeerLink>,
+    mut streams: Box<dyn StreamAcceptor>,
+    server: &Server,
+    core: &CoreSender,
+) -> TransportError {
+    let mut requests = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = streams.accept(), if requests.len() < REQUESTS_MAX => stream,
+            Some(_) = requests.join_next() => continue,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => return error,
+        };
+        let (link, server, core) = (Arc::clone(link), server.clone(), core.clone());
+        requests.spawn(async move {
+            let told = match server.answer(&link, stream).await {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::debug!(peer_id = %link.peer_id(), %error, "a request failed");
+                    return;
+                }
+            };
+            let (peer_id, link_id) = (link.peer_id(), link.id);
+            let message = match told {
+                None => return,
+                Some(Told::Delta(delta)) => CoreMessage::Delta { peer_id, link_id, delta },
+                Some(Told::Goodbye) => CoreMessage::Goodbye { peer_id, link_id },
+            };
+            let _ = core.send(message).await;
+        });
+    }
+}
+
+/// Sends a delta whenever the library differs from what the other side knows.
+async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
+    let mut view = server.view.clone();
+    let mut told: Arc<LibrarySnapshot> = Arc::clone(&link.told);
+    loop {
+        let changed = view.wait_for(|view| view.snapshot().rev != told.rev).await.is_ok();
+        if !changed {
+            return SourceError::Gone("this peer is stopping".to_owned());
+        }
+        sleep(DELTA_DEBOUNCE).await;
+        let current = view.borrow_and_update().snapshot();
+        if let Some(delta) = diff(&told, &current)
+            && let Err(error) = link.push_delta(fitting(delta)).await
+        {
+            return error;
+        }
+        told = current;
+    }
+}
+
+/// The delta itself, or where it is too long for a request the one that makes its receiver ask for
+/// the snapshot.
+fn fitting(delta: LibraryDelta) -> LibraryDelta {
+    let rev = delta.to_rev;
+    let request = Request::LibraryDelta(delta);
+    match (encode_header(&request, CONTROL_HEADER_MAX_BYTES), request) {
+        (Ok(_), Request::LibraryDelta(delta)) => delta,
+        _ => LibraryDelta {
+            from_rev: rev,
+            to_rev: rev,
+            added: Vec::new(),
+            updated: Vec::new(),
+            removed: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,52 @@
+"""Starts many Lanspread peers, drives them, breaks things on purpose and proves what holds.
+
+What a scenario needs is here: a `Lab` gives games and peers, and the `expect…` functions assert.
+"""
+
+from lanspread_harness.backends import ExitStatus, Need
+from lanspread_harness.checks import (
+    expect,
+    expect_clean_exit,
+    expect_equal,
+    expect_error,
+    expect_same_game,
+)
+from lanspread_harness.client import Peer
+from lanspread_harness.errors import CommandError
+from lanspread_harness.fields import Fields
+from lanspread_harness.fixtures import MIB, SENTINEL, VERSION, Bytes, CopyOf, Game, Noise, Sparse
+from lanspread_harness.lab import Lab
+from lanspread_harness.records import Event, Failure, Ready, Record, Result
+from lanspread_harness.scenario import Meta
+from lanspread_harness.views import GameView, RemotePeer, Status
+
+__all__ = [
+    "MIB",
+    "SENTINEL",
+    "VERSION",
+    "Bytes",
+    "CommandError",
+    "CopyOf",
+    "Event",
+    "ExitStatus",
+    "Failure",
+    "Fields",
+    "Game",
+    "GameView",
+    "Lab",
+    "Meta",
+    "Need",
+    "Noise",
+    "Peer",
+    "Ready",
+    "Record",
+    "RemotePeer",
+    "Result",
+    "Sparse",
+    "Status",
+    "expect",
+    "expect_clean_exit",
+    "expect_equal",
+    "expect_error",
+    "expect_same_game",
+]

@@ -1,0 +1,148 @@
+"""Where peers run: what every backend offers, and what the shared parts of them are.
+
+A `Backend` lives as long as the run. It opens one `LabHost` for each scenario, which starts that
+scenario's peers as `PeerProcess` and takes everything away again when it closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""Longest line read from a peer: a manifest answer of 16 MiB, escaped, with room to spare."""
+
+
+class Need(StrEnum):
+    """What a scenario asks of its backend beyond starting peers."""
+
+    MDNS = "mdns"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended: with a code, or by a signal."""
+
+    code: int | None
+    signal: int | None
+
+    @classmethod
+    def of_process(cls, returncode: int) -> ExitStatus:
+        """From a return code in the manner of `subprocess`: negative for a signal."""
+        return cls(None, -returncode) if returncode < 0 else cls(returncode, None)
+
+    @classmethod
+    def of_container(cls, returncode: int) -> ExitStatus:
+        """From the status of a container: 128 and the number for a signal."""
+        return cls(None, returncode - 128) if returncode > 128 else cls(returncode, None)
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"status {self.code}"
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+class PeerProcess(Protocol):
+    """One started peer."""
+
+    @property
+    def command_line(self) -> Sequence[str]:
+        """What was run, for the history."""
+        ...
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """The peer's commands."""
+        ...
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        """The peer's records."""
+        ...
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when the peer is gone already."""
+        ...
+
+    async def wait(self) -> ExitStatus:
+        """Wait for the end."""
+        ...
+
+
+class LabHost(Protocol):
+    """What one lab has of its backend."""
+
+    def listen_address(self) -> str:
+        """What peers pass to `--listen`."""
+        ...
+
+    def mdns_interface(self) -> str:
+        """What peers that use mDNS pass to `--mdns-interface`."""
+        ...
+
+    def reachable(self, peer: str, listen_addr: str) -> str:
+        """Where other peers reach one that says it listens on `listen_addr`."""
+        ...
+
+    async def start(
+        self, peer: str, run: int, arguments: Sequence[str], stderr: Path
+    ) -> PeerProcess:
+        """Start the peer's `run`th process, its standard error going to the end of a file."""
+        ...
+
+
+class Backend(Protocol):
+    """One way of running peers."""
+
+    @property
+    def name(self) -> str:
+        """What `--backend` calls it."""
+        ...
+
+    def unsupported(self, needs: frozenset[Need]) -> str | None:
+        """Why a scenario with these needs cannot run here, or `None`."""
+        ...
+
+    def open(self, lab_id: str, directory: Path) -> AbstractAsyncContextManager[LabHost]:
+        """A host for one lab, whose peers may use everything below `directory`."""
+        ...
+
+    async def sweep(self) -> None:
+        """Take away what runs that died left behind, and what this one may still have."""
+        ...
+
+
+class PipedProcess:
+    """A local process with piped input and output: a peer itself, or what stands for one."""
+
+    def __init__(self, process: asyncio.subprocess.Process, command_line: Sequence[str]) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise TypeError("the process has no pipes")
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+        self.command_line = tuple(command_line)
+        self.process = process
+
+    @staticmethod
+    async def spawn(command_line: Sequence[str], stderr: Path) -> asyncio.subprocess.Process:
+        """Start a command in a session of its own, out of reach of the terminal's Ctrl-C."""
+        with stderr.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *command_line,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                limit=MAX_LINE_BYTES,
+            )

@@ -1,0 +1,110 @@
+"""Peers as plain processes on loopback. Needs nothing but the binary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from lanspread_harness.backends import ExitStatus, Need, PipedProcess
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+LOOPBACK_INTERFACE = "lo"
+MDNS_GROUP = "224.0.0.251"
+
+
+class LocalPeer(PipedProcess):
+    """A peer that is a child of the runner, leader of its own process group."""
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the peer alone."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    async def wait(self) -> ExitStatus:
+        """Wait for the end."""
+        return ExitStatus.of_process(await self.process.wait())
+
+    async def destroy(self) -> None:
+        """Kill the whole process group, whatever state it is in."""
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.stdin.close()
+        await self.process.wait()
+
+
+class ProcessHost:
+    """The processes of one lab."""
+
+    def __init__(self, binary: Path, started: list[LocalPeer]) -> None:
+        self._binary = binary
+        self._started = started
+
+    def listen_address(self) -> str:
+        """A free port of loopback."""
+        return "127.0.0.1:0"
+
+    def mdns_interface(self) -> str:
+        """Loopback, so that nothing leaves the machine."""
+        return LOOPBACK_INTERFACE
+
+    def reachable(self, peer: str, listen_addr: str) -> str:  # noqa: ARG002
+        """The address itself: all peers share it."""
+        return listen_addr
+
+    async def start(
+        self,
+        peer: str,  # noqa: ARG002
+        run: int,  # noqa: ARG002
+        arguments: Sequence[str],
+        stderr: Path,
+    ) -> LocalPeer:
+        """Start a process."""
+        command_line = [str(self._binary), *arguments]
+        started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
+        self._started.append(started)
+        return started
+
+
+class ProcessBackend:
+    """Runs peers as processes."""
+
+    name = "process"
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+
+    def unsupported(self, needs: frozenset[Need]) -> str | None:
+        """MDNS needs a loopback interface that carries multicast."""
+        if Need.MDNS in needs and not _loopback_carries_multicast():
+            return f"{LOOPBACK_INTERFACE} carries no multicast here; use --backend docker"
+        return None
+
+    @asynccontextmanager
+    async def open(self, lab_id: str, directory: Path) -> AsyncIterator[ProcessHost]:  # noqa: ARG002
+        """A host whose processes are all gone when it closes."""
+        started: list[LocalPeer] = []
+        try:
+            yield ProcessHost(self._binary, started)
+        finally:
+            for peer in started:
+                await peer.destroy()
+
+    async def sweep(self) -> None:
+        """Nothing outlives a run: peers end with their input, which dies with the runner."""
+
+
+def _loopback_carries_multicast() -> bool:
+    try:
+        index = socket.if_nametoindex(LOOPBACK_INTERFACE)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            request = socket.inet_aton(MDNS_GROUP) + socket.inet_aton("127.0.0.1")
+            probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+            return index > 0
+    except OSError:
+        return False

@@ -1,0 +1,109 @@
+"""Builds what scenarios run: the static binary, and the image around it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lanspread_harness.backends.docker import BINARY_LABEL, IMAGE, check_engine, image_binary_digest
+from lanspread_harness.errors import EnvironmentLackingError
+
+PACKAGE = "lanspread-peer-cli"
+STAGED_BINARY = Path("target/image") / PACKAGE
+"""Where the Dockerfile takes the binary from; all else in `target/` stays out of the context."""
+
+
+def build_binary(repository: Path) -> Path:
+    """Build the release binary and return its path. Quick when nothing changed.
+
+    On Linux it is linked statically, so that one binary serves processes and the empty image.
+    """
+    _require("cargo", "install Rust from https://rustup.rs")
+    _require("c++", "install a C++ compiler (package g++ or gcc-c++): unrar is written in C++")
+    target = _host_target(repository)
+    environment = dict(os.environ)
+    if target.endswith("-linux-gnu"):
+        flags = environment.get("RUSTFLAGS", "")
+        environment["RUSTFLAGS"] = f"{flags} -C target-feature=+crt-static".strip()
+    command = [
+        *("cargo", "build", "--release", "--locked", "--target", target, "--package", PACKAGE),
+        "--message-format=json-render-diagnostics",
+    ]
+    built = subprocess.run(
+        command,
+        cwd=repository,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if built.returncode != 0:
+        raise EnvironmentLackingError("the binary does not build; cargo says why above")
+    return _executable(built.stdout)
+
+
+async def require_image(repository: Path, binary: Path, *, build: bool) -> None:
+    """Make sure that the image holds this binary.
+
+    With `build` a missing or different image is built, otherwise it is an error that names the
+    flag.
+    """
+    await check_engine()
+    digest = await asyncio.to_thread(_digest, binary)
+    found = await image_binary_digest()
+    if found == digest:
+        return
+    if not build:
+        state = "is missing" if found is None else "holds another binary"
+        raise EnvironmentLackingError(f"image {IMAGE} {state}; add --build-image")
+    await asyncio.to_thread(_build_image, repository, binary, digest)
+
+
+def _build_image(repository: Path, binary: Path, digest: str) -> None:
+    staged = repository / STAGED_BINARY
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(binary, staged)
+    command = [
+        *("docker", "build", "--target", "prebuilt", "--tag", IMAGE),
+        *("--label", f"{BINARY_LABEL}={digest}", "."),
+    ]
+    built = subprocess.run(
+        command, cwd=repository, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if built.returncode != 0:
+        reason = built.stderr.decode("utf-8", "replace").strip()
+        raise EnvironmentLackingError(f"the image does not build: {reason}")
+
+
+def _require(program: str, remedy: str) -> None:
+    if shutil.which(program) is None:
+        raise EnvironmentLackingError(f"{program} is not installed; {remedy}")
+
+
+def _host_target(repository: Path) -> str:
+    described = subprocess.run(
+        ["rustc", "-vV"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    for line in described.stdout.splitlines():
+        if line.startswith("host: "):
+            return line.removeprefix("host: ")
+    raise EnvironmentLackingError(f"rustc does not tell its host target: {described.stderr}")
+
+
+def _executable(messages: bytes) -> Path:
+    for line in messages.splitlines():
+        message = json.loads(line)
+        is_artifact = message.get("reason") == "compiler-artifact"
+        if is_artifact and message["target"]["name"] == PACKAGE and message.get("executable"):
+            return Path(message["executable"])
+    raise EnvironmentLackingError(f"cargo built no executable {PACKAGE}")
+
+
+def _digest(binary: Path) -> str:
+    with binary.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

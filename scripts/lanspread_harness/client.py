@@ -1,0 +1,351 @@
+"""A peer as a scenario sees it: typed commands, awaited events, and what can be done to it.
+
+Every command waits for its terminal record and raises `CommandError` where that is an `error`.
+`event` and `failure` look at what the peer printed already before they wait, so there is no race
+between asking and happening; `since` leaves out what lies before a mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
+from lanspread_harness.records import Event, Failure, Ready, Record
+from lanspread_harness.session import Session
+from lanspread_harness.views import GameView, RemotePeer, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lanspread_harness.backends import ExitStatus, LabHost
+    from lanspread_harness.fields import Fields, JsonObject, JsonValue
+    from lanspread_harness.fixtures import Game
+    from lanspread_harness.history import History
+    from lanspread_harness.schema import Schema
+
+READY_TIMEOUT_S = 20.0
+"""A peer is ready in 0.3 s; ten containers that start at once on two cores are not."""
+
+EVENT_TIMEOUT_S = 20.0
+COMMAND_TIMEOUT_S = 20.0
+"""Far above what anything takes: a wait that ends here is a failure, never a slow machine."""
+
+OPERATION_TIMEOUT_S = 60.0
+"""For commands that wait for a whole download or installation."""
+
+EXIT_TIMEOUT_S = 15.0
+"""A clean shutdown says goodbye to every peer, and may wait for one that does not listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOptions:
+    """With what a peer is started."""
+
+    games_dir: Path
+    state_dir: Path
+    catalog: Path
+    network: str
+    mdns: bool = False
+    auto_install: bool = False
+    ping_after_s: int = 10
+    peer_timeout_s: int = 30
+
+
+class Peer:
+    """One peer of a lab, over all its restarts."""
+
+    def __init__(
+        self,
+        name: str,
+        options: PeerOptions,
+        host: LabHost,
+        schema: Schema,
+        history: History,
+        stderr: Path,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.stderr = stderr
+        self.frozen = False
+        self._host = host
+        self._schema = schema
+        self._history = history
+        self._tasks = tasks
+        self._session: Session | None = None
+        self._ready: Ready | None = None
+        self._runs = 0
+
+    # What is known of it
+
+    @property
+    def session(self) -> Session:
+        """The current run, or the last one when the peer is down."""
+        if self._session is None:
+            raise PeerExitedError(f"{self.name} was started")
+        return self._session
+
+    @property
+    def started(self) -> bool:
+        """Whether it ever had a process."""
+        return self._session is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether its output is still open."""
+        return self._session is not None and not self._session.ended.is_set()
+
+    @property
+    def ready(self) -> Fields:
+        """The data of its `ready` record."""
+        if self._ready is None:
+            raise PeerExitedError(f"{self.name} was ready")
+        return self._ready.data
+
+    @property
+    def peer_id(self) -> str:
+        """Its id, the same over restarts."""
+        return self.ready.text("peer_id")
+
+    @property
+    def addr(self) -> str:
+        """Where the other peers of the lab reach it."""
+        return self._host.reachable(self.name, self.ready.text("listen_addr"))
+
+    @property
+    def games_dir(self) -> Path:
+        """Where its game roots lie."""
+        return self.options.games_dir
+
+    def root(self, game: Game | str) -> Path:
+        """The root of a game on its disk."""
+        return self.games_dir / _id(game)
+
+    # Its life
+
+    async def launch(self) -> None:
+        """Start its process without waiting for `ready`."""
+        self._runs += 1
+        self.frozen = False
+        arguments = self._arguments()
+        process = await self._host.start(self.name, self._runs, arguments, self.stderr)
+        self._history.start(self.name, self._runs, list(process.command_line))
+        self._session = Session(self.name, self._runs, process, self._schema, self._history)
+        self._tasks.create_task(self._session.read(), name=f"output of {self.name}")
+
+    async def start(self) -> Ready:
+        """Start its process and wait for `ready`, which must be the first record."""
+        await self.launch()
+        first = await self.session.wait(
+            "something is printed", lambda record: record, since=0, timeout_s=READY_TIMEOUT_S
+        )
+        if not isinstance(first, Ready):
+            raise PeerExitedError(
+                f"{self.name}: the first record is ready", self.session.evidence()
+            )
+        self._ready = first
+        return first
+
+    async def exited(self, timeout_s: float = EXIT_TIMEOUT_S) -> ExitStatus:
+        """Wait until its process has ended and all its output is read."""
+        session = self.session
+        try:
+            async with asyncio.timeout(timeout_s):
+                await session.ended.wait()
+                status = await session.process.wait()
+        except TimeoutError as error:
+            raise RecordTimeoutError(
+                f"{self.name} ends within {timeout_s:g} s", session.evidence()
+            ) from error
+        self._history.exit(self.name, session.run, str(status))
+        return status
+
+    def close_stdin(self) -> None:
+        """End its input, which asks for a clean shutdown."""
+        self._fault("close-stdin")
+        self.session.process.stdin.close()
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._fault(number.name)
+        await self.session.process.signal(number)
+
+    async def kill(self) -> None:
+        """Kill it with SIGKILL and wait until it is gone."""
+        await self.signal(signal.SIGKILL)
+        await self.exited()
+
+    async def freeze(self) -> None:
+        """Stop it with SIGSTOP until `thaw`."""
+        await self.signal(signal.SIGSTOP)
+        self.frozen = True
+
+    async def thaw(self) -> None:
+        """Let it run on."""
+        self.frozen = False
+        await self.signal(signal.SIGCONT)
+
+    async def restart(self) -> Ready:
+        """Start it again on the same directories; one that still runs is killed first."""
+        if self.running:
+            await self.kill()
+        return await self.start()
+
+    # Commands
+
+    async def command(
+        self, cmd: str, *, timeout_s: float = COMMAND_TIMEOUT_S, **params: JsonValue
+    ) -> Fields:
+        """Any command by name; the data of its result."""
+        return (await self.session.command(cmd, params, timeout_s)).data
+
+    async def status(self) -> Status:
+        """How it is."""
+        return Status.read(await self.command("status"))
+
+    async def list_peers(self) -> list[RemotePeer]:
+        """Whom it knows, in peer id order."""
+        return [RemotePeer.read(p) for p in (await self.command("list-peers")).children("peers")]
+
+    async def list_games(self, scope: str = "all") -> dict[str, GameView]:
+        """The games it knows, by id; `scope` is all, local or remote."""
+        listed = (await self.command("list-games", scope=scope)).children("games")
+        return {game.id: game for game in map(GameView.read, listed)}
+
+    async def connect(self, other: Peer | str) -> str:
+        """Dial another peer; its id, once both know each other's library."""
+        addr = other if isinstance(other, str) else other.addr
+        return (await self.command("connect", addr=addr)).text("peer_id")
+
+    async def wait_peers(self, count: int, timeout_s: float = EVENT_TIMEOUT_S) -> None:
+        """Wait until it knows `count` peers."""
+        await self.command(
+            "wait-peers",
+            count=count,
+            timeout_ms=round(timeout_s * 1000),
+            timeout_s=timeout_s + COMMAND_TIMEOUT_S,
+        )
+
+    async def download(
+        self,
+        game: Game | str,
+        *,
+        wait: bool = False,
+        install: bool | None = None,
+        timeout_s: float = OPERATION_TIMEOUT_S,
+    ) -> Fields:
+        """Download a game; with `wait` until it is there (and installed, where asked for)."""
+        params: JsonObject = {"game_id": _id(game), "wait": wait}
+        if install is not None:
+            params["install"] = install
+        return await self.command("download", timeout_s=timeout_s, **params)
+
+    async def cancel_download(self, game: Game | str) -> None:
+        """Cancel a download; returns when what it brought is gone."""
+        await self.command("cancel-download", game_id=_id(game))
+
+    async def install(self, game: Game | str) -> None:
+        """Install a downloaded game and wait for the end."""
+        await self.command("install", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
+
+    async def uninstall(self, game: Game | str) -> None:
+        """Uninstall a game and wait for the end."""
+        await self.command("uninstall", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
+
+    async def shutdown(self) -> None:
+        """Ask it to end; returns with the answer, not with the end."""
+        await self.command("shutdown")
+
+    async def send_line(self, line: bytes) -> None:
+        """Send bytes that need not be a command."""
+        await self.session.send_line(line)
+
+    # Records
+
+    def mark(self) -> int:
+        """The `seq` of its last record so far; as `since`, only later ones count."""
+        return len(self.session.records)
+
+    def events(self, name: str, *, since: int = 0, **fields: JsonValue) -> list[Event]:
+        """All events of a name so far whose data have these fields."""
+        select = _event_selector(name, fields, None)
+        selected = (select(record) for record in self.session.records[since:])
+        return [event for event in selected if event is not None]
+
+    async def event(
+        self,
+        name: str,
+        *,
+        where: Callable[[Fields], bool] | None = None,
+        since: int = 0,
+        timeout_s: float = EVENT_TIMEOUT_S,
+        **fields: JsonValue,
+    ) -> Event:
+        """The first event of a name whose data have these fields and satisfy `where`."""
+        wanted = "".join(f" {field}={value!r}" for field, value in fields.items())
+        return await self.session.wait(
+            f"event {name}{wanted}",
+            _event_selector(name, fields, where),
+            since=since,
+            timeout_s=timeout_s,
+        )
+
+    async def downloaded(self, game: Game | str, share: float, *, since: int = 0) -> Event:
+        """The first progress of a download that has at least this share (0 to 1) of its bytes."""
+
+        def reached(data: Fields) -> bool:
+            return data.integer("bytes_done") >= share * data.integer("bytes_total")
+
+        return await self.event(
+            "download-progress",
+            where=reached,
+            since=since,
+            timeout_s=OPERATION_TIMEOUT_S,
+            game_id=_id(game),
+        )
+
+    async def failure(
+        self, code: str, *, since: int = 0, timeout_s: float = EVENT_TIMEOUT_S
+    ) -> Failure:
+        """The first `error` record with this code."""
+
+        def select(record: Record) -> Failure | None:
+            return record if isinstance(record, Failure) and record.code == code else None
+
+        return await self.session.wait(f"error {code}", select, since=since, timeout_s=timeout_s)
+
+    def _arguments(self) -> list[str]:
+        options = self.options
+        return [
+            *("run", "--name", self.name),
+            *("--games-dir", str(options.games_dir), "--state-dir", str(options.state_dir)),
+            *("--catalog", str(options.catalog), "--network", options.network),
+            *("--listen", self._host.listen_address()),
+            *("--mdns-interface", self._host.mdns_interface() if options.mdns else "off"),
+            *("--auto-install", str(options.auto_install).lower()),
+            *("--ping-after", f"{options.ping_after_s}s"),
+            *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *("--log", "info"),
+        ]
+
+    def _fault(self, fault: str) -> None:
+        self._history.fault(self.name, self.session.run, fault)
+
+
+def _id(game: Game | str) -> str:
+    return game if isinstance(game, str) else game.id
+
+
+def _event_selector(
+    name: str, fields: JsonObject, where: Callable[[Fields], bool] | None
+) -> Callable[[Record], Event | None]:
+    def select(record: Record) -> Event | None:
+        if not isinstance(record, Event) or record.event != name or not record.matches(fields):
+            return None
+        return record if where is None or where(record.data) else None
+
+    return select

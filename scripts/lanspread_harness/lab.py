@@ -1,0 +1,186 @@
+"""The lab of one scenario: its games, its peers, and the promise that nothing of them stays.
+
+Inside `open_lab` peers run and everything they print is checked; a broken rule of the protocol ends
+the scenario at once. At the end of a scenario that holds, every peer that still runs must end
+cleanly when its input does; in any case all of them are gone afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lanspread_harness.checks import expect, expect_clean_exit
+from lanspread_harness.client import Peer, PeerOptions
+from lanspread_harness.fixtures import (
+    MIB,
+    Content,
+    CopyOf,
+    Game,
+    Noise,
+    make_rar,
+    write_catalog,
+)
+from lanspread_harness.history import History
+from lanspread_harness.run_directory import PEERS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from lanspread_harness.backends import Backend, LabHost
+    from lanspread_harness.schema import Schema
+
+DEFAULT_GAME_BYTES = 3 * MIB + 17
+"""More than one chunk of the smallest chunk size, and no whole number of them."""
+
+PANIC = "panicked at"
+
+
+@dataclass(frozen=True, slots=True)
+class LabSettings:
+    """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it."""
+
+    lab_id: str
+    seed: int
+    directory: Path
+    binary: Path
+
+
+class Lab:
+    """One scenario's world. See the module."""
+
+    def __init__(
+        self,
+        settings: LabSettings,
+        host: LabHost,
+        schema: Schema,
+        history: History,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.peers: list[Peer] = []
+        self._settings = settings
+        self._host = host
+        self._schema = schema
+        self._history = history
+        self._tasks = tasks
+        self._games: dict[str, Game] = {}
+
+    @property
+    def peers_dir(self) -> Path:
+        """Everything the peers have on disk."""
+        return self._settings.directory / PEERS
+
+    @property
+    def scratch(self) -> Path:
+        """Room for what a scenario makes before it gives it to a peer."""
+        path = self.peers_dir / "scratch"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def note(self, text: str) -> None:
+        """Write a step into the history."""
+        self._history.note(text)
+
+    def game(
+        self, game_id: str, files: dict[str, Content] | None = None, *, catalog: bool = True
+    ) -> Game:
+        """Plan a game. All games must be planned before the first peer starts.
+
+        Without `files` it is one archive of `DEFAULT_GAME_BYTES`. With `catalog=False` it stays
+        out of the lab's catalog.
+        """
+        if self.peers:
+            raise ValueError("games are planned before peers start, which read the catalog")
+        if files is None:
+            files = {f"{game_id}.eti": Noise(DEFAULT_GAME_BYTES)}
+        game = Game(game_id, files, self._settings.seed)
+        if catalog:
+            self._games[game_id] = game
+        return game
+
+    async def rar(self, name: str, entries: Mapping[str, int]) -> CopyOf:
+        """A real RAR archive, as a file of a game, with entries of these sizes."""
+        return CopyOf(
+            await make_rar(self._settings.binary, self.scratch, name, entries, self._settings.seed)
+        )
+
+    async def peer(
+        self,
+        name: str,
+        *,
+        games: Iterable[Game] = (),
+        catalog: Collection[Game] | None = None,
+        start: bool = True,
+        mdns: bool = False,
+        auto_install: bool = False,
+        ping_after_s: int = 10,
+        peer_timeout_s: int = 30,
+        state_of: Peer | None = None,
+    ) -> Peer:
+        """Add a peer that holds `games`, and start it.
+
+        Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
+        nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
+        state directory of another peer.
+        """
+        home = self.peers_dir / name
+        options = PeerOptions(
+            games_dir=home / "games",
+            state_dir=state_of.options.state_dir if state_of else home / "state",
+            catalog=home / "catalog.json",
+            network=self._settings.lab_id,
+            mdns=mdns,
+            auto_install=auto_install,
+            ping_after_s=ping_after_s,
+            peer_timeout_s=peer_timeout_s,
+        )
+        options.games_dir.mkdir(parents=True)
+        listed = self._games.values() if catalog is None else catalog
+        write_catalog(options.catalog, listed or [Game("unused", {}, self._settings.seed)])
+        for game in games:
+            await asyncio.to_thread(game.write, options.games_dir)
+        stderr = self._settings.directory / f"{name}.stderr"
+        peer = Peer(name, options, self._host, self._schema, self._history, stderr, self._tasks)
+        self.peers.append(peer)
+        if start:
+            await peer.start()
+        return peer
+
+    def evidence(self) -> list[str]:
+        """The last records of every peer."""
+        return [line for peer in self.peers if peer.started for line in peer.session.evidence()]
+
+    async def settle(self) -> None:
+        """End every peer that runs and hold it to a clean end."""
+        async with asyncio.TaskGroup() as tasks:
+            for peer in self.peers:
+                if peer.running:
+                    tasks.create_task(_end(peer))
+        for peer in self.peers:
+            log = peer.stderr.read_text(errors="replace") if peer.stderr.exists() else ""
+            panics = [line for line in log.splitlines() if PANIC in line]
+            expect(not panics, f"{peer.name} does not panic", *panics)
+
+
+@asynccontextmanager
+async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> AsyncIterator[Lab]:
+    """A lab on a backend. Failures of its peers arrive as an exception group."""
+    peers_dir = settings.directory / PEERS
+    peers_dir.mkdir(parents=True)
+    with History(settings.directory / "history.jsonl") as history:
+        async with backend.open(settings.lab_id, peers_dir) as host, asyncio.TaskGroup() as tasks:
+            lab = Lab(settings, host, schema, history, tasks)
+            yield lab
+            await lab.settle()
+
+
+async def _end(peer: Peer) -> None:
+    if peer.frozen:
+        await peer.thaw()
+    peer.close_stdin()
+    expect_clean_exit(await peer.exited(), peer)
+    unanswered = peer.session.unanswered()
+    expect(not unanswered, f"{peer.name} answers every command before it ends", unanswered)

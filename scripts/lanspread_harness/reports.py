@@ -1,0 +1,94 @@
+"""What a run shows: a line as each scenario ends, a table and counts at the end, and JUnit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from lanspread_harness.runner import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LABELS = {
+    State.PASSED: "PASS",
+    State.FAILED: "FAIL",
+    State.UNSUPPORTED: "UNSUPPORTED",
+    State.NOT_RUN: "NOT RUN",
+}
+
+
+def finished_lines(outcome: Outcome) -> list[str]:
+    """What is shown when a scenario has ended: one line, and for a failure all it takes."""
+    scenario = outcome.scenario
+    head = f"{LABELS[outcome.state]:<5} {scenario.id:<4} {outcome.duration_s:6.2f} s"
+    lines = [f"{head}  {scenario.promise}"]
+    if outcome.reason is not None:
+        lines.append(f"      because {outcome.reason}")
+    if outcome.failure is not None:
+        failure = outcome.failure
+        lines += [
+            f"      promise    {scenario.promise}",
+            f"      expected   {failure.expectation}",
+            *(f"      evidence   {line}" for line in failure.evidence),
+            f"      artefacts  {failure.artefacts}",
+            f"      run again  {failure.command}",
+        ]
+    return lines
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """All outcomes, one a line."""
+    width = max(len(LABELS[outcome.state]) for outcome in outcomes)
+    return [
+        f"{outcome.scenario.id:<4} {outcome.backend:<8} {LABELS[outcome.state]:<{width}} "
+        f"{outcome.duration_s:6.2f} s  {outcome.scenario.promise}"
+        for outcome in outcomes
+    ]
+
+
+def counts(outcomes: Sequence[Outcome]) -> str:
+    """`N passed, N failed`, and what did not run as skipped."""
+    states = [outcome.state for outcome in outcomes]
+    text = f"{states.count(State.PASSED)} passed, {states.count(State.FAILED)} failed"
+    skipped = states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN)
+    return f"{text}, {skipped} skipped" if skipped else text
+
+
+def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the outcomes in the format of JUnit."""
+    states = [outcome.state for outcome in outcomes]
+    suite = ET.Element(
+        "testsuite",
+        name="lanspread scenarios",
+        tests=str(len(states)),
+        failures=str(states.count(State.FAILED)),
+        errors="0",
+        skipped=str(states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN)),
+        time=f"{sum(outcome.duration_s for outcome in outcomes):.3f}",
+    )
+    for outcome in outcomes:
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            classname=f"scenarios.{outcome.backend}",
+            name=f"{outcome.scenario.id} {outcome.scenario.promise}",
+            file=f"scenarios/{outcome.scenario.path.name}",
+            time=f"{outcome.duration_s:.3f}",
+        )
+        if outcome.failure is not None:
+            failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
+            lines = [*outcome.failure.evidence, f"run again: {outcome.failure.command}"]
+            failure.text = _xml("\n".join(lines))
+        elif outcome.reason is not None:
+            ET.SubElement(case, "skipped", message=_xml(outcome.reason))
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    """Text without the control characters that XML cannot hold."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)

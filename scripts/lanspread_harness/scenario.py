@@ -1,0 +1,90 @@
+"""A scenario: one promise in one file, found in `scenarios/` by its name."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from lanspread_harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+    from types import ModuleType
+
+    from lanspread_harness.backends import Need
+    from lanspread_harness.lab import Lab
+
+FILE_NAME = re.compile(r"s(?P<number>\d{2,})_(?P<behaviour>[a-z0-9_]+)\.py")
+
+DEFAULT_TIMEOUT_S = 60.0
+
+Body: TypeAlias = "Callable[[Lab], Awaitable[None]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a scenario file may declare as `META`.
+
+    `timeout_s` ends it as failed; scenarios with a longer one start earlier. `needs` are what its
+    backend must offer.
+    """
+
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    needs: frozenset[Need] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One promise and how it is proved."""
+
+    id: str
+    path: Path
+    promise: str
+    meta: Meta
+    body: Body
+
+
+def discover(directory: Path) -> list[Scenario]:
+    """All scenarios of a directory in the order of their ids."""
+    found: dict[str, Scenario] = {}
+    for path in sorted(directory.glob("s*.py")):
+        scenario = _load(path)
+        if scenario.id in found:
+            raise HarnessError(f"{path} and {found[scenario.id].path} are both {scenario.id}")
+        found[scenario.id] = scenario
+    return [found[key] for key in sorted(found, key=lambda key: int(key[1:]))]
+
+
+def select(scenarios: Iterable[Scenario], wanted: Iterable[str]) -> list[Scenario]:
+    """The scenarios with these ids, or all where none is named; an unknown id is a usage error."""
+    by_id = {scenario.id: scenario for scenario in scenarios}
+    ids = list(dict.fromkeys(name.upper() for name in wanted))
+    unknown = [name for name in ids if name not in by_id]
+    if unknown:
+        raise UsageError(f"there is no scenario {', '.join(unknown)}; --list shows all")
+    return [by_id[name] for name in ids] if ids else list(by_id.values())
+
+
+def _load(path: Path) -> Scenario:
+    matched = FILE_NAME.fullmatch(path.name)
+    if matched is None:
+        raise HarnessError(f"{path} is not named sNN_<behaviour>.py")
+    module = _import(path)
+    promise = (module.__doc__ or "").strip().partition("\n")[0]
+    body = getattr(module, "scenario", None)
+    meta = getattr(module, "META", Meta())
+    if not promise or not callable(body) or not isinstance(meta, Meta):
+        raise HarnessError(f"{path} lacks a docstring, `async def scenario(lab)` or a valid META")
+    return Scenario(f"S{matched['number']}", path, promise, meta, body)
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"scenarios.{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise HarnessError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,232 @@
+"""One run of a peer: its output read, checked, kept and waited for.
+
+A `Session` lasts from the start of the process to the end of its output. It keeps the rules that
+hold for every peer: each line fits the schema, `seq` counts from 1 without a gap, time does not run
+backwards, and a command has exactly one terminal record. Breaking one raises `ProtocolError` from
+`read`, which fails the scenario at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from lanspread_harness.backends import MAX_LINE_BYTES
+from lanspread_harness.errors import (
+    CommandError,
+    PeerExitedError,
+    ProtocolError,
+    RecordTimeoutError,
+)
+from lanspread_harness.records import (
+    CommandId,
+    Event,
+    Failure,
+    Record,
+    Result,
+    parse_object,
+    record_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lanspread_harness.backends import PeerProcess
+    from lanspread_harness.fields import JsonObject
+    from lanspread_harness.history import History
+    from lanspread_harness.schema import Schema
+
+Terminal: TypeAlias = Result | Failure
+T = TypeVar("T")
+Offer: TypeAlias = "Callable[[Record], bool]"
+
+EVIDENCE_RECORDS = 8
+"""How many of a peer's last records stand in a failure."""
+
+EVIDENCE_LINE_CHARS = 400
+"""How much of one record stands there; the whole is in the history."""
+
+
+class Session:
+    """One process of a peer, from start to exit."""
+
+    def __init__(
+        self, peer: str, run: int, process: PeerProcess, schema: Schema, history: History
+    ) -> None:
+        self.peer = peer
+        self.run = run
+        self.process = process
+        self.records: list[Record] = []
+        self.ended = asyncio.Event()
+        self._schema = schema
+        self._history = history
+        self._waiters: dict[asyncio.Future[Any], Offer] = {}
+        self._pending: dict[CommandId, asyncio.Future[Terminal]] = {}
+        self._answered: set[CommandId] = set()
+        self._next_id = 1
+        self._sent_raw = False
+
+    async def read(self) -> None:
+        """Take in all output; returns at its end. Runs as a task beside the scenario."""
+        try:
+            while line := await self._read_line():
+                self._take(line)
+        finally:
+            self.ended.set()
+            self._release()
+
+    async def command(self, cmd: str, params: JsonObject, timeout_s: float) -> Result:
+        """Send a command and wait for its terminal record; an `error` raises `CommandError`."""
+        record = await self.terminal(cmd, params, timeout_s)
+        if isinstance(record, Result):
+            return record
+        raise CommandError(
+            self.peer,
+            cmd,
+            code=record.code,
+            message=record.message,
+            retryable=record.retryable,
+            hint=record.hint,
+        )
+
+    async def terminal(
+        self, cmd: str, params: JsonObject, timeout_s: float, command_id: CommandId | None = None
+    ) -> Terminal:
+        """Send a command and wait for its terminal record, whichever it is."""
+        if command_id is None:
+            command_id = self._next_id
+            self._next_id += 1
+        command: JsonObject = {"id": command_id, "cmd": cmd, **params}
+        self._schema.check_command(command)
+        answer: asyncio.Future[Terminal] = asyncio.get_running_loop().create_future()
+        self._pending[command_id] = answer
+        self._history.command(self.peer, self.run, command)
+        await self._write(json.dumps(command).encode() + b"\n")
+        return await self._await(answer, f"{self.peer}: {cmd} is answered", timeout_s)
+
+    async def send_line(self, line: bytes) -> None:
+        """Send bytes as they are, with a line end. Nothing is expected in return."""
+        self._sent_raw = True
+        self._history.text(self.peer, self.run, line)
+        await self._write(line + b"\n")
+
+    async def wait(
+        self, what: str, select: Callable[[Record], T | None], *, since: int, timeout_s: float
+    ) -> T:
+        """What `select` makes of the first record after `seq` `since` that it takes.
+
+        Looks at what was printed already before it waits. Raises `RecordTimeoutError` after
+        `timeout_s`, and `PeerExitedError` when the output ends without such a record.
+        """
+        for record in self.records[since:]:
+            selected = select(record)
+            if selected is not None:
+                return selected
+        found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def offer(record: Record) -> bool:
+            selected = select(record)
+            if selected is None or found.done():
+                return False
+            found.set_result(selected)
+            return True
+
+        self._waiters[found] = offer
+        try:
+            return await self._await(found, f"{self.peer}: {what}", timeout_s)
+        finally:
+            self._waiters.pop(found, None)
+
+    def unanswered(self) -> list[CommandId]:
+        """Commands without a terminal record."""
+        return list(self._pending)
+
+    def evidence(self) -> list[str]:
+        """The last records of this run, shortened, for a failure."""
+        telling = [r for r in self.records if not _is_progress(r)]
+        return [
+            f"{self.peer} +{record.t_us / 1e6:.3f}s {record.line[:EVIDENCE_LINE_CHARS]}"
+            for record in telling[-EVIDENCE_RECORDS:]
+        ]
+
+    async def _read_line(self) -> bytes:
+        try:
+            return await self.process.stdout.readline()
+        except ValueError as error:
+            raise ProtocolError(
+                f"{self.peer}: a line has at most {MAX_LINE_BYTES} bytes", self.evidence()
+            ) from error
+
+    def _take(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+        value = parse_object(text)
+        self._history.record(self.peer, self.run, text)
+        try:
+            self._schema.check_record(value, text)
+            record = record_from(value, text)
+            self._check_order(record)
+        except ProtocolError as error:
+            raise ProtocolError(
+                f"{self.peer}: {error.expectation}", [*error.evidence, *self.evidence()]
+            ) from error
+        self.records.append(record)
+        if isinstance(record, Result | Failure):
+            self._settle(record)
+        self._wake(record)
+
+    def _check_order(self, record: Record) -> None:
+        expected = len(self.records) + 1
+        if record.seq != expected:
+            raise ProtocolError(f"seq {expected} follows", [record.line[:EVIDENCE_LINE_CHARS]])
+        if self.records and record.t_us < self.records[-1].t_us:
+            raise ProtocolError("t_us never falls", [record.line[:EVIDENCE_LINE_CHARS]])
+
+    def _settle(self, record: Terminal) -> None:
+        if record.id is None:
+            return
+        if record.id in self._answered:
+            raise ProtocolError(
+                f"{self.peer}: command {record.id!r} has one terminal record", [record.line]
+            )
+        answer = self._pending.pop(record.id, None)
+        if answer is None and not self._sent_raw:
+            raise ProtocolError(
+                f"{self.peer}: id {record.id!r} was sent before it is answered", [record.line]
+            )
+        self._answered.add(record.id)
+        if answer is not None and not answer.done():
+            answer.set_result(record)
+
+    def _wake(self, record: Record) -> None:
+        for found, offer in list(self._waiters.items()):
+            if offer(record):
+                del self._waiters[found]
+
+    def _release(self) -> None:
+        """Cancel everything that still waits: no record will come any more."""
+        for future in (*self._pending.values(), *self._waiters):
+            if not future.done():
+                future.cancel()
+
+    async def _await(self, future: asyncio.Future[T], what: str, timeout_s: float) -> T:
+        if self.ended.is_set() and not future.done():
+            future.cancel()
+        done, _ = await asyncio.wait([future], timeout=timeout_s)
+        if not done:
+            raise RecordTimeoutError(f"{what} within {timeout_s:g} s", self.evidence())
+        if future.cancelled():
+            raise PeerExitedError(f"{what} before the peer ends", self.evidence())
+        return future.result()
+
+    async def _write(self, line: bytes) -> None:
+        try:
+            self.process.stdin.write(line)
+            await self.process.stdin.drain()
+        except ConnectionError:
+            # The process is gone; whoever waits for an answer learns it from the end of output.
+            return
+
+
+def _is_progress(record: Record) -> bool:
+    return isinstance(record, Event) and record.event.endswith("-progress")

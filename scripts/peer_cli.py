@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Builds the peer, its image, or runs one to talk to.
+
+`peer_cli.py build` prints the path of the static binary, `image` builds the image around it, and
+`run NAME [--docker]` starts a peer whose JSONL is this terminal. Peers that are run this way share
+one network and one catalog with a demo game that `alpha` holds, and find each other by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from bootstrap import EXIT_ENVIRONMENT, REPOSITORY, enter_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PEERS = REPOSITORY / "out" / "peers"
+NETWORK = "lanspread-demo"
+DEMO_HOLDER = "alpha"
+
+
+def main() -> int:
+    """Do what the arguments ask for and return the exit status."""
+    from lanspread_harness.build import build_binary, require_image
+    from lanspread_harness.errors import EnvironmentLackingError
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("build", help="build the binary and print its path")
+    actions.add_parser("image", help="build the image")
+    run = actions.add_parser("run", help="start a peer on this terminal")
+    run.add_argument("name")
+    run.add_argument("--docker", action="store_true", help="in a container")
+    options, further = parser.parse_known_args()
+    try:
+        binary = build_binary(REPOSITORY)
+        if options.action == "image" or (options.action == "run" and options.docker):
+            asyncio.run(require_image(REPOSITORY, binary, build=True))
+    except EnvironmentLackingError as error:
+        print(f"environment: {error}", file=sys.stderr)
+        return EXIT_ENVIRONMENT
+    if options.action == "build":
+        print(binary)
+    if options.action == "run":
+        return start_peer(binary, options.name, further, docker=options.docker)
+    return 0
+
+
+def start_peer(binary: Path, name: str, further: list[str], *, docker: bool) -> int:
+    """Become the peer; returns only what keeps it from starting."""
+    prepare(binary, name)
+    arguments = [
+        *("run", "--name", name, "--network", NETWORK),
+        *("--games-dir", str(PEERS / name / "games"), "--state-dir", str(PEERS / name / "state")),
+        *("--catalog", str(PEERS / "catalog.json")),
+    ]
+    if docker:
+        arguments += ["--listen", "0.0.0.0:0", "--mdns-interface", "all", *further]
+        container_name = f"{NETWORK}-{name}"
+        ensure_network()
+        command = [
+            *("docker", "run", "--rm", "--interactive", "--name", container_name),
+            *("--network", NETWORK, "--hostname", name, "--volume", f"{PEERS}:{PEERS}"),
+            *("--user", f"{os.getuid()}:{os.getgid()}", "lanspread-peer-cli", *arguments),
+        ]
+    else:
+        arguments += ["--listen", "127.0.0.1:0", "--mdns-interface", "lo", *further]
+        command = [str(binary), *arguments]
+    os.execvp(command[0], command)
+
+
+def prepare(binary: Path, name: str) -> None:
+    """Make the directories, the catalog and the demo game, where they are not there yet."""
+    (PEERS / name / "games").mkdir(parents=True, exist_ok=True)
+    catalog = PEERS / "catalog.json"
+    if catalog.exists():
+        return
+    subprocess.run(
+        [
+            *(str(binary), "fixture", "--games-dir", str(PEERS / DEMO_HOLDER / "games")),
+            *("--catalog", str(catalog), "--id", "demo", "--title", "Demo", "--force"),
+            *("--archive", "rar", "--entry", "demo.exe=8MiB", "--entry", "data/map.bsp=1MiB"),
+        ],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+def ensure_network() -> None:
+    """Make the bridge of the demo peers, if it is not there."""
+    from lanspread_harness.backends.docker import docker
+    from lanspread_harness.errors import BackendError
+
+    async def ensure() -> None:
+        try:
+            await docker("network", "inspect", NETWORK)
+        except BackendError:
+            await docker("network", "create", NETWORK)
+
+    asyncio.run(ensure())
+
+
+if __name__ == "__main__":
+    enter_environment()
+    sys.exit(main())

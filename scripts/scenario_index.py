@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Writes `scenarios/README.md` from the scenarios; `--check` only tells whether it is current."""
+
+import argparse
+import sys
+
+from bootstrap import REPOSITORY, enter_environment
+
+
+def main() -> int:
+    """Write or check the index."""
+    from lanspread_harness.index import render_index
+    from lanspread_harness.scenario import discover
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
+    check: bool = parser.parse_args().check
+    path = REPOSITORY / "scenarios" / "README.md"
+    index = render_index(discover(path.parent))
+    if path.exists() and path.read_text(encoding="utf-8") == index:
+        return 0
+    if check:
+        print(f"{path} is stale; run python3 scripts/scenario_index.py", file=sys.stderr)
+        return 1
+    path.write_text(index, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    enter_environment()
+    sys.exit(main())

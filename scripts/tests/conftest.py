@@ -1,0 +1,49 @@
+"""What the tests of the harness share: a lab whose peers are `fake_peer.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from lanspread_harness.backends.process import ProcessBackend
+from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.schema import Schema, load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+FAKE_PEER = Path(__file__).parent / "fake_peer.py"
+
+InLab: TypeAlias = "Callable[[Callable[[Lab], Awaitable[None]]], None]"
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return load_schema(FAKE_PEER)
+
+
+@pytest.fixture
+def in_lab(tmp_path: Path, schema: Schema) -> InLab:
+    """Run a coroutine in a lab; what fails in it arrives bare, not in a group."""
+
+    async def run(body: Callable[[Lab], Awaitable[None]]) -> None:
+        settings = LabSettings("lab-test", 1, tmp_path, FAKE_PEER)
+        async with open_lab(settings, ProcessBackend(FAKE_PEER), schema) as lab:
+            await body(lab)
+
+    def call(body: Callable[[Lab], Awaitable[None]]) -> None:
+        try:
+            asyncio.run(run(body))
+        except ExceptionGroup as group:
+            raise first_leaf(group) from group
+
+    return call
+
+
+def first_leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

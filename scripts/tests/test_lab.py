@@ -1,0 +1,157 @@
+"""Peers in a lab: commands, events, and every way a peer can break the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lanspread_harness.errors import (
+    CommandError,
+    ExpectationError,
+    PeerExitedError,
+    ProtocolError,
+    RecordTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import InLab
+
+    from lanspread_harness.lab import Lab
+
+
+def test_a_command_returns_its_result_and_an_error_raises(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        assert (await alpha.command("echo", text="hello")).text("text") == "hello"
+        with pytest.raises(CommandError) as caught:
+            await alpha.command("refuse")
+        assert caught.value.code == "no"
+        assert caught.value.hint == "give up"
+
+    in_lab(body)
+
+
+def test_events_of_the_past_and_of_the_future_are_found(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        await alpha.command("echo", number=1)
+        past = await alpha.event("echoed", number=1)
+        waiting = asyncio.create_task(alpha.event("echoed", since=alpha.mark()))
+        await alpha.command("echo", number=2)
+        future = await waiting
+        assert (past.data.integer("number"), future.data.integer("number")) == (1, 2)
+        assert len(alpha.events("echoed")) == 2
+        assert alpha.events("echoed", number=3) == []
+
+    in_lab(body)
+
+
+def test_a_wait_in_vain_shows_what_was_printed(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        await alpha.event("never", timeout_s=0.01)
+
+    with pytest.raises(RecordTimeoutError, match="alpha: event never") as caught:
+        in_lab(body)
+    assert any("ready" in line for line in caught.value.evidence)
+
+
+def test_a_peer_that_dies_ends_waits_for_it(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        await (await lab.peer("exits")).command("echo")
+
+    with pytest.raises(PeerExitedError, match="exits: echo is answered"):
+        in_lab(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "expectation"),
+    [
+        ("garbage", "line of output is JSON"),
+        ("skips", "seq 2 follows"),
+        ("invents", "fits the schema"),
+        ("repeats", "has one terminal record"),
+    ],
+)
+def test_a_broken_rule_fails_the_lab(in_lab: InLab, name: str, expectation: str) -> None:
+    async def body(lab: Lab) -> None:
+        peer = await lab.peer(name)
+        await peer.command("echo")
+        await peer.event("stopped")
+
+    with pytest.raises(ProtocolError, match=expectation):
+        in_lab(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "expectation"), [("unclean", "exits cleanly"), ("panics", "does not panic")]
+)
+def test_the_end_must_be_clean(in_lab: InLab, name: str, expectation: str) -> None:
+    async def body(lab: Lab) -> None:
+        await lab.peer(name)
+
+    with pytest.raises(ExpectationError, match=expectation):
+        in_lab(body)
+
+
+def test_an_unanswered_command_fails_the_lab(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        with pytest.raises(RecordTimeoutError):
+            await alpha.command("silence", timeout_s=0.01)
+
+    with pytest.raises(ExpectationError, match="answers every command"):
+        in_lab(body)
+
+
+def test_a_restarted_peer_is_a_new_session(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        await alpha.command("echo")
+        await alpha.kill()
+        assert str(await alpha.exited()) == "SIGKILL"
+        await alpha.start()
+        assert alpha.events("echoed") == []
+        await alpha.command("echo")
+
+    in_lab(body)
+
+
+def test_no_process_outlives_a_lab_that_fails(in_lab: InLab) -> None:
+    pids: list[int] = []
+
+    async def body(lab: Lab) -> None:
+        for name in ("alpha", "bravo"):
+            peer = await lab.peer(name)
+            await peer.freeze()
+            pids.append(peer.session.process.process.pid)  # type: ignore[attr-defined]
+        raise ValueError("a mistake in the scenario")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        in_lab(body)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_history_has_all_that_happened(in_lab: InLab, tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        lab.note("a step")
+        await alpha.command("echo", text="x")
+        await alpha.kill()
+
+    in_lab(body)
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    kinds = [entry["kind"] for entry in entries]
+    assert kinds == ["start", "record", "note", "command", "record", "record", "fault", "exit"]
+    times = [entry["t_us"] for entry in entries]
+    assert times == sorted(times)
+    assert entries[3]["command"] == {"id": 1, "cmd": "echo", "text": "x"}

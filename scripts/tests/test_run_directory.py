@@ -1,0 +1,33 @@
+"""What a killed run leaves is taken by the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.run_directory import OWNER, run_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_disks_of_killed_runs_go_and_their_records_stay(tmp_path: Path) -> None:
+    for run, owner in (("killed", f"{runner_identity()}0"), ("living", runner_identity())):
+        peers = tmp_path / run / "S01" / "peers"
+        peers.mkdir(parents=True)
+        (tmp_path / run / OWNER).write_text(owner)
+        (tmp_path / run / "S01" / "history.jsonl").touch()
+    with run_directory(tmp_path, "now") as directory:
+        assert (directory / OWNER).exists()
+        assert not (tmp_path / "killed" / "S01" / "peers").exists()
+        assert (tmp_path / "killed" / "S01" / "history.jsonl").exists()
+        assert (tmp_path / "living" / "S01" / "peers").exists()
+    assert not (directory / OWNER).exists()
+
+
+@pytest.mark.parametrize("text", ["", "x", "..", "a.b.c", f"{runner_identity()}9"])
+def test_a_strange_owner_is_not_alive(text: str) -> None:
+    assert is_alive(runner_identity())
+    assert not is_alive(text)
