@@ -1,5 +1,108 @@
 //! Fetching a game from several sources at once.
+//!
+//! [`run`] asks every source for the manifest and settles on one, parks the sentinel, fetches
+//! chunks from all sources that have the same game, verifies each before it is written, makes sure
+//! at the end that the whole is the game, and commits it with the sentinel last.
+//!
+//! `scheduler`, `consensus`, `ledger`, `gathering` and `transfer` decide and are pure; `engine` and
+//! `storage` carry out. What is behind a source, a [`Source`] hides. Which sources there are, what
+//! a finished game means for the library, and who may download at all, is up to the caller.
 
+mod consensus;
+mod engine;
+mod gathering;
 mod layout;
+mod ledger;
+mod progress;
 mod scheduler;
 mod source;
+mod storage;
+mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+
+pub(crate) use self::engine::run;
+pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
+use crate::error::DownloadFailure;
+use crate::event::{DownloadProgress, SourceBytes};
+
+/// What to download.
+pub(crate) struct DownloadJob {
+    /// Which game.
+    pub(crate) game_id: GameId,
+    /// The version of the catalog; sources with another one are not used.
+    pub(crate) version: GameVersion,
+    /// The game root; its parent must exist.
+    pub(crate) root: PathBuf,
+    /// The content that the catalog demands, where it does.
+    pub(crate) catalog_content_root: Option<ContentHash>,
+    /// The sources known at the start: the choice among manifests waits for them. Those that come
+    /// later are told as [`SourceChange::Joined`] and have to fit.
+    pub(crate) initial: Vec<Arc<dyn Source>>,
+}
+
+/// A change of the sources while a download runs.
+pub(crate) enum SourceChange {
+    /// A peer now has the game, or is reached in another way than before.
+    Joined(Arc<dyn Source>),
+    /// A peer is lost or no longer has the game.
+    Left(PeerId),
+}
+
+/// What a download tells while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DownloadNotice {
+    /// The manifest is chosen. Comes first, and once.
+    GotManifest {
+        /// How many files the game has.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// Whose manifest it is, in peer id order.
+        sources: Vec<PeerId>,
+    },
+    /// The disk is ready and the first chunks are being asked for. Comes second, and once.
+    Began {
+        /// How many files the game has.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// Who is asked, in peer id order.
+        sources: Vec<PeerId>,
+    },
+    /// How far it is: at most ten a second, and a last one when all of it is verified.
+    Progress(DownloadProgress),
+    /// A source is no longer used. May come at any time.
+    SourceDropped {
+        /// Which source.
+        peer_id: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A download that is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct DownloadOutcome {
+    /// What is on disk, with all hashes as they were computed on arrival.
+    pub(crate) manifest: Arc<Manifest>,
+    /// What each source gave, in peer id order.
+    pub(crate) sources: Vec<SourceBytes>,
+}
+
+/// Why a download ended without the game.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DownloadEnd {
+    /// It was cancelled, and what it brought is discarded.
+    #[error("the download was cancelled")]
+    Cancelled,
+    /// Nobody serves the game any more. Verified chunks stay on disk, without a sentinel.
+    #[error("all sources are gone")]
+    AllPeersGone,
+    /// It failed. Verified chunks stay on disk, without a sentinel.
+    #[error(transparent)]
+    Failed(DownloadFailure),
+}

@@ -51,6 +51,12 @@ impl Layout {
         Some(Self { manifest, chunks_before, chunk_count })
     }
 
+    /// Whether `manifest` has at most [`DOWNLOAD_MAX_CHUNKS`] chunks.
+    pub(crate) fn is_bounded(manifest: &Manifest) -> bool {
+        let chunks = manifest.files().iter().map(|file| u64::from(file.chunk_count()));
+        chunks.sum::<u64>() <= u64::from(DOWNLOAD_MAX_CHUNKS)
+    }
+
     /// The manifest; only its paths and sizes are to be relied on.
     pub(crate) fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest

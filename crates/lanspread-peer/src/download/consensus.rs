@@ -1,0 +1,295 @@
+//! What a game is, where its sources do not say the same.
+//!
+//! Pure. Sources claim a layout (paths and sizes) and, once they have hashed the game, its content.
+//! The layout is chosen first, since nothing can be fetched without one; the content may be decided
+//! while chunks are already coming in, or only at the end:
+//!
+//! - A content root in the catalog decides alone.
+//! - Else the content that more than half of the sources claim, or the most frequent one when all
+//!   of them have claimed (among equals the one with the lowest hash).
+//! - When everything is fetched and that is still open, sources that are hashing are waited for.
+//!   After a while what those that did answer say is enough; and if nobody answered, nobody
+//!   contradicts what was verified chunk by chunk. A source that left no longer counts.
+//!
+//! What is decided stays decided: sources that join later have to fit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lanspread_proto::{ContentHash, Manifest, PeerId};
+
+/// How long a complete download waits for a majority, once a source has told its content.
+const MAJORITY_WAIT: Duration = Duration::from_secs(10);
+/// How long a complete download waits for a first source to tell its content.
+const CONTENT_WAIT: Duration = Duration::from_secs(60);
+
+/// What one source says a game is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Claim {
+    /// [`Manifest::manifest_hash`].
+    pub(crate) layout: ContentHash,
+    /// [`Manifest::content_root`], once it is known.
+    pub(crate) content: Option<ContentHash>,
+}
+
+impl Claim {
+    /// What `manifest` says.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self { layout: manifest.manifest_hash(), content: manifest.content_root() }
+    }
+}
+
+/// Whether what was fetched is the game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is.
+    Agreed,
+    /// More claims are needed; ask again on the next one, or when this much time has passed since
+    /// everything was fetched.
+    Open(Duration),
+    /// The content has just been decided: compare, fetch what differs, and ask again.
+    Decided,
+    /// It is not, and no source has the right content.
+    Differs,
+}
+
+/// The claims of the sources in use, and what follows from them.
+#[derive(Debug)]
+pub(crate) struct Consensus {
+    catalog: Option<ContentHash>,
+    claims: BTreeMap<PeerId, Claim>,
+    layout: Option<ContentHash>,
+    content: Option<ContentHash>,
+}
+
+impl Consensus {
+    /// Nothing is claimed yet; `catalog` is the content root in the catalog, where it has one.
+    pub(crate) fn new(catalog: Option<ContentHash>) -> Self {
+        Self { catalog, claims: BTreeMap::new(), layout: None, content: None }
+    }
+
+    /// A source says what the game is, or says more than before.
+    pub(crate) fn claim(&mut self, peer: PeerId, claim: Claim) {
+        self.claims.insert(peer, claim);
+    }
+
+    /// A source is gone or no longer used.
+    pub(crate) fn withdraw(&mut self, peer: PeerId) {
+        self.claims.remove(&peer);
+    }
+
+    /// The sources in use and their claims, in peer id order.
+    pub(crate) fn claims(&self) -> &BTreeMap<PeerId, Claim> {
+        &self.claims
+    }
+
+    /// The decided content.
+    pub(crate) fn content(&self) -> Option<ContentHash> {
+        self.content
+    }
+
+    /// Whether the catalog says what the content is.
+    pub(crate) fn has_catalog_content(&self) -> bool {
+        self.catalog.is_some()
+    }
+
+    /// Decides the layout while `awaited` more sources may still make a claim, or returns `None`
+    /// when one of them could change it.
+    pub(crate) fn decide_layout(&mut self, awaited: usize) -> Option<ContentHash> {
+        let fitting = || self.claims.values().filter(|claim| self.contradiction(claim).is_none());
+        let of_catalog =
+            fitting().find(|claim| claim.content.is_some() && claim.content == self.catalog);
+        let layout = match of_catalog {
+            Some(claim) => claim.layout,
+            None => {
+                let (layout, count) = most_frequent(fitting().map(|claim| claim.layout))?;
+                if awaited > 0 && count * 2 <= self.claims.len() + awaited {
+                    return None;
+                }
+                layout
+            }
+        };
+        self.layout = Some(layout);
+        Some(layout)
+    }
+
+    /// Decides the content, where the claims suffice for that; returns whether they newly do.
+    pub(crate) fn decide_content(&mut self) -> bool {
+        if self.content.is_some() {
+            return false;
+        }
+        let claimed = || self.claims.values().filter_map(|claim| claim.content);
+        self.content = match self.catalog {
+            Some(catalog) => claimed().find(|content| *content == catalog),
+            None => most_frequent(claimed())
+                .filter(|(_, count)| {
+                    count * 2 > self.claims.len() || claimed().count() == self.claims.len()
+                })
+                .map(|(content, _)| content),
+        };
+        self.content.is_some()
+    }
+
+    /// Why `claim` cannot be true, in words.
+    pub(crate) fn contradiction(&self, claim: &Claim) -> Option<&'static str> {
+        if self.layout.is_some_and(|layout| layout != claim.layout) {
+            return Some("its files are not those that most sources have");
+        }
+        let content = claim.content?;
+        if self.catalog.is_some_and(|catalog| catalog != content) {
+            return Some("its content is not what the catalog says");
+        }
+        self.content
+            .is_some_and(|decided| decided != content)
+            .then_some("its content is not what most sources have")
+    }
+
+    /// The sources whose claims cannot be true, and why.
+    pub(crate) fn outvoted(&self) -> Vec<(PeerId, &'static str)> {
+        let claims = self.claims.iter();
+        claims.filter_map(|(peer, claim)| Some((*peer, self.contradiction(claim)?))).collect()
+    }
+
+    /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came.
+    pub(crate) fn judge(&mut self, own: ContentHash, waited: Duration) -> Verdict {
+        if let Some(content) = self.content.or(self.catalog.filter(|catalog| *catalog == own)) {
+            return if content == own { Verdict::Agreed } else { Verdict::Differs };
+        }
+        let hashing = self.claims.values().filter(|claim| claim.content.is_none()).count();
+        let told = most_frequent(self.claims.values().filter_map(|claim| claim.content));
+        if self.catalog.is_some() {
+            return match hashing {
+                0 => Verdict::Differs,
+                _ if waited >= CONTENT_WAIT => Verdict::Differs,
+                _ => Verdict::Open(CONTENT_WAIT),
+            };
+        }
+        match told {
+            None if hashing > 0 && waited < CONTENT_WAIT => Verdict::Open(CONTENT_WAIT),
+            None => Verdict::Agreed,
+            Some(_) if hashing > 0 && waited < MAJORITY_WAIT => Verdict::Open(MAJORITY_WAIT),
+            Some((content, _)) => {
+                self.content = Some(content);
+                Verdict::Decided
+            }
+        }
+    }
+}
+
+/// The hash that comes most often and how often it comes; among equals the lowest.
+fn most_frequent(hashes: impl Iterator<Item = ContentHash>) -> Option<(ContentHash, usize)> {
+    let mut counts: BTreeMap<ContentHash, usize> = BTreeMap::new();
+    for hash in hashes {
+        *counts.entry(hash).or_default() += 1;
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_public_key(&[n])
+    }
+
+    fn hash(n: u8) -> ContentHash {
+        [n; 32].into()
+    }
+
+    fn claim(layout: u8, content: Option<u8>) -> Claim {
+        Claim { layout: hash(layout), content: content.map(hash) }
+    }
+
+    fn consensus(catalog: Option<u8>, claims: &[Claim]) -> Consensus {
+        let mut consensus = Consensus::new(catalog.map(hash));
+        for (n, claim) in (0..).zip(claims) {
+            consensus.claim(peer(n), *claim);
+        }
+        consensus
+    }
+
+    fn outvoted(consensus: &Consensus) -> Vec<PeerId> {
+        consensus.outvoted().into_iter().map(|(peer, _)| peer).collect()
+    }
+
+    #[test]
+    fn the_layout_waits_for_a_majority_unless_nobody_else_is_asked() {
+        let mut one_of_three = consensus(None, &[claim(1, None)]);
+        assert_eq!(one_of_three.decide_layout(2), None);
+        assert_eq!(one_of_three.decide_layout(0), Some(hash(1)));
+        let mut two_of_three = consensus(None, &[claim(1, None), claim(1, Some(5))]);
+        assert_eq!(two_of_three.decide_layout(1), Some(hash(1)));
+        assert_eq!(consensus(None, &[]).decide_layout(0), None);
+    }
+
+    #[test]
+    fn the_majority_wins_and_among_equals_the_lowest_hash() {
+        let mut majority = consensus(None, &[claim(2, None), claim(1, None), claim(2, None)]);
+        assert_eq!(majority.decide_layout(0), Some(hash(2)));
+        assert_eq!(outvoted(&majority), [peer(1)]);
+        let mut tie = consensus(None, &[claim(2, None), claim(1, None)]);
+        assert_eq!(tie.decide_layout(0), Some(hash(1)));
+    }
+
+    #[test]
+    fn the_catalog_decides_against_a_majority() {
+        let claims = [claim(1, Some(7)), claim(1, Some(7)), claim(1, Some(9))];
+        let mut consensus = consensus(Some(9), &claims);
+        assert_eq!(consensus.decide_layout(5), Some(hash(1)));
+        assert!(consensus.decide_content());
+        assert_eq!(consensus.content(), Some(hash(9)));
+        assert_eq!(outvoted(&consensus).len(), 2);
+    }
+
+    #[test]
+    fn content_that_the_catalog_excludes_gives_no_layout() {
+        let mut consensus = consensus(Some(9), &[claim(1, Some(7))]);
+        assert_eq!(consensus.decide_layout(0), None);
+        assert_eq!(outvoted(&consensus), [peer(0)]);
+    }
+
+    #[test]
+    fn one_hashed_source_of_three_does_not_decide_the_content() {
+        let mut consensus = consensus(None, &[claim(1, Some(7)), claim(1, None), claim(1, None)]);
+        consensus.decide_layout(0).unwrap();
+        assert!(!consensus.decide_content());
+        consensus.claim(peer(1), claim(1, Some(8)));
+        assert!(!consensus.decide_content());
+        consensus.claim(peer(2), claim(1, Some(8)));
+        assert!(consensus.decide_content());
+        assert_eq!(consensus.content(), Some(hash(8)));
+        assert_eq!(outvoted(&consensus), [peer(0)]);
+    }
+
+    #[test]
+    fn what_is_fetched_is_judged_by_the_first_answers_after_a_wait() {
+        let second = Duration::from_secs(1);
+        let mut nobody = consensus(None, &[claim(1, None), claim(1, None)]);
+        assert_eq!(nobody.judge(hash(7), second), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(nobody.judge(hash(7), CONTENT_WAIT), Verdict::Agreed);
+
+        let mut one = consensus(None, &[claim(1, Some(8)), claim(1, None), claim(1, None)]);
+        assert_eq!(one.judge(hash(7), second), Verdict::Open(MAJORITY_WAIT));
+        assert_eq!(one.judge(hash(7), MAJORITY_WAIT), Verdict::Decided);
+        assert_eq!(one.judge(hash(7), MAJORITY_WAIT), Verdict::Differs);
+        assert_eq!(one.judge(hash(8), MAJORITY_WAIT), Verdict::Agreed);
+    }
+
+    #[test]
+    fn sources_that_left_do_not_contradict() {
+        let mut consensus = consensus(None, &[claim(1, None)]);
+        consensus.withdraw(peer(0));
+        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Agreed);
+    }
+
+    #[test]
+    fn the_content_of_the_catalog_needs_no_source_to_confirm_it() {
+        let mut consensus = consensus(Some(9), &[claim(1, None)]);
+        assert_eq!(consensus.judge(hash(9), Duration::ZERO), Verdict::Agreed);
+        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(consensus.judge(hash(7), CONTENT_WAIT), Verdict::Differs);
+        consensus.withdraw(peer(0));
+        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Differs);
+    }
+}

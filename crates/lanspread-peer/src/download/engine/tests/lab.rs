@@ -1,0 +1,431 @@
+//! A download with sources in memory and a root in a temporary directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
+use lanspread_proto::hash::chunk_hash;
+use lanspread_proto::message::{Refusal, RefusalCode};
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const VERSION: &str = "20240131";
+
+pub(super) fn peer(n: u8) -> PeerId {
+    PeerId::from_public_key(&[n])
+}
+
+/// The files of a game, in memory.
+#[derive(Clone)]
+pub(super) struct Game {
+    version: GameVersion,
+    files: Arc<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Game {
+    /// A game with files of these sizes and a sentinel.
+    pub(super) fn new(sizes: &[(&str, usize)]) -> Self {
+        let pattern = |seed: usize, size: usize| -> Vec<u8> {
+            let block: Vec<u8> = (0..65_521).map(|i| ((i * 31 + seed) % 251) as u8).collect();
+            block.into_iter().cycle().take(size).collect()
+        };
+        let files = sizes.iter().enumerate();
+        let files = files.map(|(n, (path, size))| ((*path).to_owned(), pattern(n, *size)));
+        let game =
+            Self { version: GameVersion::new(VERSION).unwrap(), files: Arc::new(files.collect()) };
+        game.with_file("version.ini", format!("{VERSION}\n").as_bytes())
+    }
+
+    pub(super) fn with_file(&self, path: &str, bytes: &[u8]) -> Self {
+        let mut game = self.clone();
+        Arc::make_mut(&mut game.files).insert(path.to_owned(), bytes.to_vec());
+        game
+    }
+
+    pub(super) fn with_flipped_bit(&self, path: &str, at: usize) -> Self {
+        let mut bytes = self.file(path).to_vec();
+        bytes[at] ^= 1;
+        self.with_file(path, &bytes)
+    }
+
+    pub(super) fn with_version(&self, version: &str) -> Self {
+        Self { version: GameVersion::new(version).unwrap(), files: Arc::clone(&self.files) }
+    }
+
+    pub(super) fn file(&self, path: &str) -> &[u8] {
+        &self.files[path]
+    }
+
+    fn chunk(&self, path: &str, index: u32) -> &[u8] {
+        let size = usize::try_from(CHUNK_SIZE_BYTES).unwrap();
+        self.file(path).chunks(size).nth(usize::try_from(index).unwrap()).unwrap()
+    }
+
+    fn chunk_hash(&self, path: &str, index: u32) -> lanspread_proto::ContentHash {
+        chunk_hash(self.file(path).len() as u64, index, self.chunk(path, index))
+    }
+
+    pub(super) fn manifest(&self) -> Manifest {
+        self.manifest_with(true)
+    }
+
+    fn manifest_with(&self, is_hashed: bool) -> Manifest {
+        let files = self.files.iter().map(|(path, bytes)| {
+            let size = bytes.len() as u64;
+            let count = u32::try_from(size.div_ceil(CHUNK_SIZE_BYTES)).unwrap();
+            let chunks = || (0..count).map(|index| self.chunk_hash(path, index)).collect();
+            let hashes = is_hashed.then(|| FileHashes::from_chunks(chunks()));
+            ManifestFile { path: RelPath::new(path.clone()).unwrap(), size, hashes }
+        });
+        Manifest::new(self.version.clone(), files.collect()).unwrap()
+    }
+}
+
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+/// A source with one way to misbehave. Clones are the same source.
+#[derive(Clone)]
+pub(super) struct FakeSource(Arc<Inner>);
+
+struct Inner {
+    peer: PeerId,
+    manifest: Manifest,
+    unhashed: Manifest,
+    /// The game whose bytes are sent; where `hash_of_manifest`, with hashes of the one above.
+    served: Game,
+    hash_of_manifest: Option<Game>,
+    hashing: Option<Duration>,
+    delay: Duration,
+    silent_after: usize,
+    refusal: Option<RefusalCode>,
+    loses_first_manifest: bool,
+    on_chunk: Option<Hook>,
+    is_gone: AtomicBool,
+    asked_manifests: AtomicUsize,
+    served_chunks: AtomicUsize,
+    /// A source sends one chunk after the other.
+    line: tokio::sync::Mutex<()>,
+}
+
+impl FakeSource {
+    pub(super) fn new(n: u8, game: &Game) -> Self {
+        Self(Arc::new(Inner {
+            peer: peer(n),
+            manifest: game.manifest(),
+            unhashed: game.manifest_with(false),
+            served: game.clone(),
+            hash_of_manifest: None,
+            hashing: None,
+            delay: Duration::ZERO,
+            silent_after: usize::MAX,
+            refusal: None,
+            loses_first_manifest: false,
+            on_chunk: None,
+            is_gone: AtomicBool::new(false),
+            asked_manifests: AtomicUsize::new(0),
+            served_chunks: AtomicUsize::new(0),
+            line: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::get_mut(&mut self.0).unwrap());
+        self
+    }
+
+    /// Sends the bytes of another game under the hashes of its manifest.
+    pub(super) fn serving(self, served: &Game) -> Self {
+        self.set(|inner| {
+            inner.hash_of_manifest = Some(std::mem::replace(&mut inner.served, served.clone()))
+        })
+    }
+
+    /// Takes this long for every chunk.
+    pub(super) fn delayed(self, delay: Duration) -> Self {
+        self.set(|inner| inner.delay = delay)
+    }
+
+    /// Answers nothing any more after so many chunks.
+    pub(super) fn silent_after(self, chunks: usize) -> Self {
+        self.set(|inner| inner.silent_after = chunks)
+    }
+
+    /// Knows its hashes only this long after it is asked for them.
+    pub(super) fn hashing_for(self, time: Duration) -> Self {
+        self.set(|inner| inner.hashing = Some(time))
+    }
+
+    pub(super) fn refusing_chunks(self, code: RefusalCode) -> Self {
+        self.set(|inner| inner.refusal = Some(code))
+    }
+
+    pub(super) fn losing_first_manifest(self) -> Self {
+        self.set(|inner| inner.loses_first_manifest = true)
+    }
+
+    pub(super) fn on_chunk(self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.set(|inner| inner.on_chunk = Some(Box::new(hook)))
+    }
+
+    pub(super) fn lose_connection(&self) {
+        self.0.is_gone.store(true, Ordering::SeqCst);
+    }
+
+    /// How many chunks it has sent.
+    pub(super) fn served(&self) -> usize {
+        self.0.served_chunks.load(Ordering::SeqCst)
+    }
+
+    fn check_connection(&self) -> Result<(), SourceError> {
+        match self.0.is_gone.load(Ordering::SeqCst) {
+            true => Err(SourceError::Gone("reset".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Source for FakeSource {
+    fn peer_id(&self) -> PeerId {
+        self.0.peer
+    }
+
+    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
+        async move {
+            let before = self.0.asked_manifests.fetch_add(1, Ordering::SeqCst);
+            if self.0.loses_first_manifest && before == 0 {
+                return Err(SourceError::Gone("replaced".into()));
+            }
+            self.check_connection()?;
+            let manifest = match self.0.hashing {
+                Some(time) if request.await_hashes => {
+                    tokio::time::sleep(time).await;
+                    &self.0.manifest
+                }
+                Some(_) => &self.0.unhashed,
+                None => &self.0.manifest,
+            };
+            let own = KnownManifest {
+                manifest_hash: manifest.manifest_hash(),
+                content_root: manifest.content_root(),
+            };
+            Ok(match request.known_manifest == Some(own) {
+                true => GameAnswer::Unchanged,
+                false => GameAnswer::Manifest(manifest.clone()),
+            })
+        }
+        .boxed()
+    }
+
+    fn get_chunk(
+        &self,
+        request: GetChunk,
+        len: u32,
+    ) -> BoxFuture<'_, Result<ReceivedChunk, SourceError>> {
+        async move {
+            let inner = &self.0;
+            self.check_connection()?;
+            if let Some(hook) = &inner.on_chunk {
+                hook();
+            }
+            if let Some(code) = inner.refusal {
+                return Err(SourceError::Refused(Refusal { code, message: "no".into() }));
+            }
+            let line = inner.line.lock().await;
+            if inner.served_chunks.load(Ordering::SeqCst) >= inner.silent_after {
+                return pending().await;
+            }
+            tokio::time::sleep(inner.delay).await;
+            self.check_connection()?;
+            drop(line);
+            inner.served_chunks.fetch_add(1, Ordering::SeqCst);
+            let (path, index) = (request.path.as_str(), request.index);
+            let bytes = inner.served.chunk(path, index).to_vec();
+            assert_eq!(u32::try_from(bytes.len()).unwrap(), len);
+            let hashed = inner.hash_of_manifest.as_ref().unwrap_or(&inner.served);
+            Ok(ReceivedChunk { hash: hashed.chunk_hash(path, index), bytes })
+        }
+        .boxed()
+    }
+}
+
+/// A download under way.
+pub(super) struct Lab {
+    dir: TempDir,
+    changes: Option<mpsc::Sender<SourceChange>>,
+    notices: Option<mpsc::Receiver<DownloadNotice>>,
+    seen: Mutex<Vec<DownloadNotice>>,
+    cancel: CancellationToken,
+    running: Option<JoinHandle<Ended>>,
+    began: Instant,
+}
+
+impl Lab {
+    pub(super) fn start(sources: impl IntoIterator<Item = FakeSource>) -> Self {
+        let mut lab = Self::prepare();
+        lab.run(sources, None);
+        lab
+    }
+
+    /// With a catalog that demands the content of `game`.
+    pub(super) fn start_with_catalog(
+        sources: impl IntoIterator<Item = FakeSource>,
+        game: &Game,
+    ) -> Self {
+        let mut lab = Self::prepare();
+        lab.run(sources, game.manifest().content_root());
+        lab
+    }
+
+    pub(super) fn prepare() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            changes: None,
+            notices: None,
+            seen: Mutex::default(),
+            cancel: CancellationToken::new(),
+            running: None,
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn run(
+        &mut self,
+        sources: impl IntoIterator<Item = FakeSource>,
+        catalog_content_root: Option<lanspread_proto::ContentHash>,
+    ) {
+        let job = DownloadJob {
+            game_id: GameId::new("game").unwrap(),
+            version: GameVersion::new(VERSION).unwrap(),
+            root: self.root(),
+            catalog_content_root,
+            initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+        };
+        let (changes, changes_rx) = mpsc::channel(16);
+        let (notices_tx, notices) = mpsc::channel(10_000);
+        self.changes = Some(changes);
+        self.notices = Some(notices);
+        self.began = Instant::now();
+        self.running = Some(tokio::spawn(run(job, changes_rx, notices_tx, self.cancel.clone())));
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.dir.path().join("game")
+    }
+
+    /// Puts a file into the root.
+    pub(super) fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub(super) async fn join(&self, source: FakeSource) {
+        let change = SourceChange::Joined(Arc::new(source));
+        self.changes.as_ref().unwrap().send(change).await.ok().unwrap();
+    }
+
+    pub(super) async fn leave(&self, n: u8) {
+        self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).await.ok().unwrap();
+    }
+
+    pub(super) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    pub(super) async fn wait_until_begun(&mut self) {
+        self.wait_for(|notice| matches!(notice, DownloadNotice::Began { .. })).await;
+    }
+
+    pub(super) async fn wait_for_bytes(&mut self, bytes: u64) {
+        self.wait_for(|notice| match notice {
+            DownloadNotice::Progress(progress) => progress.bytes_done >= bytes,
+            _ => false,
+        })
+        .await;
+    }
+
+    pub(super) async fn wait_until_done(&mut self) {
+        self.wait_for(|notice| match notice {
+            DownloadNotice::Progress(progress) => progress.bytes_done == progress.bytes_total,
+            _ => false,
+        })
+        .await;
+    }
+
+    async fn wait_for(&mut self, is_it: impl Fn(&DownloadNotice) -> bool) {
+        loop {
+            let notice = self.notices.as_mut().unwrap().recv().await.expect("the download ended");
+            let found = is_it(&notice);
+            self.seen.lock().unwrap().push(notice);
+            if found {
+                return;
+            }
+        }
+    }
+
+    pub(super) async fn finish(mut self) -> Finished {
+        let ended = self.running.take().unwrap().await.unwrap();
+        let took = self.began.elapsed();
+        let mut notices = std::mem::take(&mut *self.seen.lock().unwrap());
+        let mut rest = self.notices.take().unwrap();
+        while let Some(notice) = rest.recv().await {
+            notices.push(notice);
+        }
+        Finished { dir: self.dir, ended, notices, took }
+    }
+}
+
+/// A download that has ended.
+pub(super) struct Finished {
+    dir: TempDir,
+    pub(super) ended: Ended,
+    pub(super) notices: Vec<DownloadNotice>,
+    pub(super) took: Duration,
+}
+
+impl Finished {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join("game").join(path)
+    }
+
+    /// What is directly in the root.
+    pub(super) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("")).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn dropped(&self) -> Vec<PeerId> {
+        let dropped = self.notices.iter().filter_map(|notice| match notice {
+            DownloadNotice::SourceDropped { peer_id, .. } => Some(*peer_id),
+            _ => None,
+        });
+        dropped.collect()
+    }
+
+    pub(super) fn assert_complete(&self, game: &Game) {
+        assert!(self.ended.is_ok(), "{:?} {:?}", self.ended, self.notices);
+        for (path, bytes) in &*game.files {
+            assert!(fs::read(self.path(path)).unwrap() == *bytes, "{path} differs");
+        }
+        assert!(!self.path(".version.ini.discarded").exists());
+        assert!(!self.path(".version.ini.tmp").exists());
+    }
+
+    pub(super) fn assert_failed(&self, is_it: impl Fn(&DownloadFailure) -> bool) {
+        match &self.ended {
+            Err(DownloadEnd::Failed(failure)) if is_it(failure) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(!self.path("version.ini").exists(), "a failed download has a sentinel");
+    }
+}

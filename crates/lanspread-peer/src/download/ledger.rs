@@ -1,0 +1,227 @@
+//! What has been stored, by which source it was given, and whether it is known to be right.
+
+use std::collections::BTreeMap;
+
+use lanspread_proto::manifest::ManifestError;
+use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId};
+
+use super::layout::{ChunkIndex, Layout};
+use crate::event::SourceBytes;
+
+/// The books of one download: one entry a chunk.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    entries: Vec<Entry>,
+    given: BTreeMap<PeerId, u64>,
+    bytes_done: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    stored: Option<Stored>,
+    /// Whether bytes of this chunk were ever written, so that its place is no hole any more.
+    is_written: bool,
+}
+
+/// A chunk on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The hash of its bytes.
+    pub(crate) hash: ContentHash,
+    /// Who gave it.
+    pub(crate) by: PeerId,
+    /// How many bytes it has.
+    pub(crate) len: u32,
+    /// Whether the decided content has this hash, and not only the word of the source.
+    pub(crate) is_confirmed: bool,
+}
+
+impl Ledger {
+    /// Empty books for `chunk_count` chunks.
+    pub(crate) fn new(chunk_count: u32) -> Self {
+        let entries = (0..chunk_count).map(|_| Entry::default()).collect();
+        Self { entries, given: BTreeMap::new(), bytes_done: 0 }
+    }
+
+    /// Enters a chunk that is on disk.
+    pub(crate) fn store(&mut self, chunk: ChunkIndex, stored: Stored) {
+        self.revoke(chunk);
+        let Some(entry) = self.entry_mut(chunk) else { return };
+        *entry = Entry { stored: Some(stored), is_written: true };
+        self.bytes_done += u64::from(stored.len);
+        *self.given.entry(stored.by).or_default() += u64::from(stored.len);
+    }
+
+    /// Strikes out a chunk that is to be fetched again.
+    pub(crate) fn revoke(&mut self, chunk: ChunkIndex) {
+        let Some(stored) = self.entry_mut(chunk).and_then(|entry| entry.stored.take()) else {
+            return;
+        };
+        let len = u64::from(stored.len);
+        self.bytes_done -= len;
+        if let Some(given) = self.given.get_mut(&stored.by) {
+            *given -= len;
+        }
+    }
+
+    /// Notes that bytes were written which do not count.
+    pub(crate) fn spoil(&mut self, chunk: ChunkIndex) {
+        if let Some(entry) = self.entry_mut(chunk) {
+            entry.is_written = true;
+        }
+    }
+
+    /// Whether the place of a chunk has never been written.
+    pub(crate) fn is_untouched(&self, chunk: ChunkIndex) -> bool {
+        usize::try_from(chunk.0)
+            .ok()
+            .and_then(|at| self.entries.get(at))
+            .is_some_and(|entry| !entry.is_written)
+    }
+
+    /// The chunks of a source that rest on its word alone.
+    pub(crate) fn unconfirmed_from(&self, peer: PeerId) -> Vec<ChunkIndex> {
+        self.stored()
+            .filter(|(_, stored)| stored.by == peer && !stored.is_confirmed)
+            .map(|(chunk, _)| chunk)
+            .collect()
+    }
+
+    /// The unconfirmed chunks that have another hash than in `expected`, and who gave them.
+    pub(crate) fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, PeerId)> {
+        self.stored()
+            .filter(|(_, stored)| !stored.is_confirmed)
+            .filter(|(chunk, stored)| expected.get(*chunk) != Some(stored.hash))
+            .map(|(chunk, stored)| (chunk, stored.by))
+            .collect()
+    }
+
+    /// Marks what is stored as right.
+    pub(crate) fn confirm(&mut self) {
+        for stored in self.entries.iter_mut().filter_map(|entry| entry.stored.as_mut()) {
+            stored.is_confirmed = true;
+        }
+    }
+
+    /// Bytes stored.
+    pub(crate) fn bytes_done(&self) -> u64 {
+        self.bytes_done
+    }
+
+    /// What each source gave, in peer id order; sources that gave nothing are left out.
+    pub(crate) fn given(&self) -> Vec<SourceBytes> {
+        let given = self.given.iter().filter(|(_, bytes)| **bytes > 0);
+        given.map(|(peer_id, bytes)| SourceBytes { peer_id: *peer_id, bytes: *bytes }).collect()
+    }
+
+    /// The manifest with the hashes of what is stored; files that are not whole have none.
+    pub(crate) fn manifest(&self, layout: &Layout) -> Result<Manifest, ManifestError> {
+        let mut entries = self.entries.iter();
+        let files = layout.manifest().files().iter().map(|file| {
+            let entries = entries.by_ref().take(usize::try_from(file.chunk_count()).unwrap_or(0));
+            let hashes: Vec<_> = entries.map(|entry| Some(entry.stored.as_ref()?.hash)).collect();
+            let hashes: Option<Vec<_>> = hashes.into_iter().collect();
+            let hashes = hashes.map(FileHashes::from_chunks);
+            ManifestFile { path: file.path.clone(), size: file.size, hashes }
+        });
+        Manifest::new(layout.manifest().version().clone(), files.collect())
+    }
+
+    fn stored(&self) -> impl Iterator<Item = (ChunkIndex, &Stored)> {
+        let numbered = (0..).map(ChunkIndex).zip(&self.entries);
+        numbered.filter_map(|(chunk, entry)| Some((chunk, entry.stored.as_ref()?)))
+    }
+
+    fn entry_mut(&mut self, chunk: ChunkIndex) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(chunk.0).ok()?)
+    }
+}
+
+/// The chunk hashes of a hashed manifest, by position.
+#[derive(Debug)]
+pub(crate) struct ChunkHashes(Vec<ContentHash>);
+
+impl ChunkHashes {
+    /// The hashes in `manifest`; `None` unless every file has them.
+    pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
+        let mut all = Vec::new();
+        for file in manifest.files() {
+            all.extend_from_slice(file.hashes.as_ref()?.chunks());
+        }
+        Some(Self(all))
+    }
+
+    /// The hash of a chunk; `None` beyond the last one.
+    pub(crate) fn get(&self, chunk: ChunkIndex) -> Option<ContentHash> {
+        self.0.get(usize::try_from(chunk.0).ok()?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lanspread_proto::{CHUNK_SIZE_BYTES, GameVersion, RelPath};
+
+    use super::*;
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_public_key(&[n])
+    }
+
+    fn stored(by: u8, hash: u8, len: u32) -> Stored {
+        Stored { hash: [hash; 32].into(), by: peer(by), len, is_confirmed: false }
+    }
+
+    #[test]
+    fn bytes_follow_what_is_stored_and_struck_out() {
+        let mut ledger = Ledger::new(3);
+        ledger.store(ChunkIndex(0), stored(1, 1, 10));
+        ledger.store(ChunkIndex(1), stored(2, 2, 20));
+        ledger.store(ChunkIndex(0), stored(2, 1, 10));
+        assert_eq!(ledger.bytes_done(), 30);
+        assert_eq!(ledger.given(), [SourceBytes { peer_id: peer(2), bytes: 30 }]);
+        ledger.revoke(ChunkIndex(1));
+        ledger.revoke(ChunkIndex(1));
+        assert_eq!(ledger.bytes_done(), 10);
+        assert!(!ledger.is_untouched(ChunkIndex(1)));
+        assert!(ledger.is_untouched(ChunkIndex(2)));
+    }
+
+    #[test]
+    fn only_what_rests_on_a_word_is_unconfirmed() {
+        let mut ledger = Ledger::new(3);
+        ledger.store(ChunkIndex(0), stored(1, 1, 10));
+        ledger.confirm();
+        ledger.store(ChunkIndex(1), stored(1, 2, 10));
+        ledger.store(ChunkIndex(2), stored(2, 3, 10));
+        assert_eq!(ledger.unconfirmed_from(peer(1)), [ChunkIndex(1)]);
+        let expected = ChunkHashes(vec![[1; 32].into(), [9; 32].into(), [3; 32].into()]);
+        assert_eq!(ledger.conflicts(&expected), [(ChunkIndex(1), peer(1))]);
+    }
+
+    #[test]
+    fn the_manifest_has_the_hashes_of_whole_files() {
+        let file = |path: &str, size| ManifestFile {
+            path: RelPath::new(path).unwrap(),
+            size,
+            hashes: None,
+        };
+        let files = vec![file("a", 0), file("b", CHUNK_SIZE_BYTES + 1), file("c", 1)];
+        let manifest = Manifest::new(GameVersion::new("1").unwrap(), files).unwrap();
+        let layout = Layout::new(Arc::new(manifest)).unwrap();
+        let mut ledger = Ledger::new(layout.chunk_count());
+        ledger.store(ChunkIndex(0), stored(1, 1, 10));
+        ledger.store(ChunkIndex(2), stored(1, 3, 1));
+        let partly = ledger.manifest(&layout).unwrap();
+        let hashed: Vec<_> = partly.files().iter().map(|file| file.hashes.is_some()).collect();
+        assert_eq!(hashed, [true, false, true]);
+        assert_eq!(partly.content_root(), None);
+        ledger.store(ChunkIndex(1), stored(1, 2, 1));
+        let whole = ledger.manifest(&layout).unwrap();
+        assert!(whole.content_root().is_some());
+        let hashes = ChunkHashes::of(&whole).unwrap();
+        assert_eq!(hashes.get(ChunkIndex(1)), Some([2; 32].into()));
+        assert_eq!(ledger.conflicts(&hashes), []);
+    }
+}

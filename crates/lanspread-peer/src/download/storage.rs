@@ -1,0 +1,234 @@
+//! The disk side of a download. Everything here blocks.
+//!
+//! A download begins by parking the sentinel, so that a root which is being written to never looks
+//! downloaded, and by making every file of the manifest anew: whatever had one of their names is
+//! unlinked, so that neither symbolic links nor other names of the same file are written through.
+//! Chunks are written at their place as they are verified. The commit makes all of it durable,
+//! removes what the new version no longer has, and only then writes the sentinel.
+//!
+//! What belongs to the user or to other operations (see [`is_reserved_root_name`]) is never touched.
+
+mod discard;
+mod handles;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::{Manifest, ManifestFile, RelPath};
+
+pub(crate) use self::discard::discard;
+use self::handles::Handles;
+use super::layout::ChunkPlace;
+use crate::error::DownloadFailure;
+
+/// The sentinel of the version before, while a download replaces it.
+const PARKED_SENTINEL: &str = ".version.ini.discarded";
+/// The sentinel while it is being written.
+const UNFINISHED_SENTINEL: &str = ".version.ini.tmp";
+
+/// Why the disk side failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {source}")]
+pub(crate) struct StorageError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl From<StorageError> for DownloadFailure {
+    fn from(StorageError { action, path, source }: StorageError) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io { action, path, reason: source.to_string() },
+        }
+    }
+}
+
+/// A game root that a download writes to.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    root: PathBuf,
+    manifest: Arc<Manifest>,
+    handles: Handles,
+}
+
+impl Storage {
+    /// Parks the sentinel and makes every file of `manifest` but the sentinel, at full size and
+    /// without content.
+    ///
+    /// # Errors
+    /// [`StorageError`]. A directory where a file belongs is an error: it is not known to be ours.
+    pub(crate) fn prepare(root: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
+        make_root(root)?;
+        park_sentinel(root)?;
+        for directory in directories(&manifest) {
+            make_directory(&root.join(directory))?;
+        }
+        let files = || manifest.files().iter().filter(|file| !is_sentinel(&file.path));
+        for file in files() {
+            unlink(&file.path.under(root))?;
+        }
+        // Made only after all of them are unlinked: on a file system that does not tell upper from
+        // lower case, two names that are one there then fail instead of replacing each other.
+        for file in files() {
+            make_file(&file.path.under(root), file.size)?;
+        }
+        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new() })
+    }
+
+    /// Writes the verified bytes of a chunk to their place.
+    ///
+    /// A chunk of zeros is skipped where `is_hole` says that its place was never written: it reads
+    /// as zeros already, and a sparse file stays sparse.
+    ///
+    /// # Errors
+    /// [`StorageError`]; parts of the chunk may have been written.
+    pub(crate) fn write(
+        &self,
+        place: ChunkPlace,
+        bytes: &[u8],
+        is_hole: bool,
+    ) -> Result<(), StorageError> {
+        let Some(file) = self.manifest.files().get(place.file) else { return Ok(()) };
+        if is_hole && is_all_zeros(bytes) {
+            return Ok(());
+        }
+        let path = file.path.under(&self.root);
+        let write = || self.handles.open(place.file, &path)?.write_all_at(bytes, place.offset);
+        write().map_err(failed("write", &path))
+    }
+
+    /// Makes all files durable, removes what the manifest does not list, and writes the sentinel.
+    ///
+    /// # Errors
+    /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
+    pub(crate) fn commit(&self, sentinel: &[u8]) -> Result<(), StorageError> {
+        self.handles.close();
+        for file in self.manifest.files().iter().filter(|file| !is_sentinel(&file.path)) {
+            let path = file.path.under(&self.root);
+            File::open(&path).and_then(|file| file.sync_data()).map_err(failed("sync", &path))?;
+        }
+        let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
+        discard::remove_unlisted(&self.root, &kept)?;
+        for directory in directories(&self.manifest) {
+            sync_directory(&self.root.join(directory))?;
+        }
+        sync_directory(&self.root)?;
+        self.write_sentinel(sentinel)
+    }
+
+    fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {
+        let unfinished = self.root.join(UNFINISHED_SENTINEL);
+        unlink(&unfinished)?;
+        let write = || {
+            let mut file = File::create_new(&unfinished)?;
+            file.write_all(sentinel)?;
+            file.sync_all()
+        };
+        write().map_err(failed("write", &unfinished))?;
+        let place = self.root.join(VERSION_FILE);
+        fs::rename(&unfinished, &place).map_err(failed("rename to", &place))?;
+        sync_directory(&self.root)?;
+        // The game is committed: a parked sentinel that stays behind is of no consequence.
+        if let Err(error) = discard::remove_any(&self.root.join(PARKED_SENTINEL)) {
+            tracing::warn!(%error, "a parked sentinel stays behind");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name directly in a game root belongs to the user or to an operation, so that no
+/// manifest may list it and no download may touch it. Compared without regard to case, since some
+/// file systems do not tell the difference.
+pub(crate) fn is_reserved_root_name(name: &str) -> bool {
+    const NAMES: [&str; 6] = [
+        "local",
+        UNFINISHED_SENTINEL,
+        PARKED_SENTINEL,
+        ".sync",
+        ".softlan_game_installed",
+        ".lanspread.json",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || name.starts_with(".local.")
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
+    move |source| StorageError { action, path: path.to_path_buf(), source }
+}
+
+fn is_sentinel(path: &RelPath) -> bool {
+    path.as_str() == VERSION_FILE
+}
+
+fn file_path(file: &ManifestFile) -> &str {
+    file.path.as_str()
+}
+
+/// Every directory below the root that a manifest needs, parents first.
+fn directories(manifest: &Manifest) -> BTreeSet<&Path> {
+    let paths = manifest.files().iter().map(|file| Path::new(file.path.as_str()));
+    let ancestors = paths.flat_map(|path| path.ancestors().skip(1));
+    ancestors.filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
+/// Makes the game root. It may be a link to a directory, if that is how the user keeps the game.
+fn make_root(root: &Path) -> Result<(), StorageError> {
+    match fs::create_dir(root) {
+        Err(_) if root.is_dir() => Ok(()),
+        made => made.map_err(failed("create directory", root)),
+    }
+}
+
+/// Makes a directory; a file or link of that name is a leftover of another version and gives way.
+fn make_directory(path: &Path) -> Result<(), StorageError> {
+    let make = || match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => fs::remove_file(path).and_then(|()| fs::create_dir(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(path),
+        Err(error) => Err(error),
+    };
+    make().map_err(failed("create directory", path))
+}
+
+fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
+    let make = || OpenOptions::new().write(true).create_new(true).open(path)?.set_len(size);
+    make().map_err(failed("create", path))
+}
+
+fn park_sentinel(root: &Path) -> Result<(), StorageError> {
+    let sentinel = root.join(VERSION_FILE);
+    match fs::rename(&sentinel, root.join(PARKED_SENTINEL)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("park", &sentinel)(error)),
+        Ok(()) => sync_directory(root),
+    }
+}
+
+/// Removes a file or a link itself; that there is none is fine.
+fn unlink(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("replace", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(failed("sync", path))
+}
+
+/// Compared block by block with memory that is known to be zero, which the system's own comparison
+/// does faster than the disk takes the bytes, and stops early in a chunk that is not.
+fn is_all_zeros(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|block| ZEROS.starts_with(block))
+}

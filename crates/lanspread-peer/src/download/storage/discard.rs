@@ -1,0 +1,118 @@
+//! Taking things out of a game root.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry, FileType};
+use std::io;
+use std::path::Path;
+
+use lanspread_proto::RelPath;
+use lanspread_proto::manifest::VERSION_FILE;
+
+use super::{
+    PARKED_SENTINEL, StorageError, UNFINISHED_SENTINEL, failed, is_reserved_root_name,
+    sync_directory, unlink,
+};
+
+/// Removes all that a download brought or a root can hold, the sentinel first, but not what is
+/// reserved for the user or other operations; then the root itself, if that leaves it empty.
+///
+/// For a cancelled download. Links are removed, never followed, but for the root itself: a user may
+/// keep a game elsewhere, and then the link stays. A missing root is fine.
+///
+/// # Errors
+/// [`StorageError`] names the first thing that could not be removed; the rest is still there.
+pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
+    let is_link = match fs::symlink_metadata(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("discard", root)(error)),
+        Ok(found) => found.is_symlink(),
+    };
+    for name in [VERSION_FILE, PARKED_SENTINEL, UNFINISHED_SENTINEL] {
+        remove_any(&root.join(name))?;
+    }
+    for (entry, _) in entries(root)? {
+        if !is_reserved(&entry) {
+            remove_any(&entry.path())?;
+        }
+    }
+    if is_link {
+        return sync_directory(root);
+    }
+    match fs::remove_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => sync_directory(root),
+        Err(error) => Err(failed("remove", root)(error)),
+        Ok(()) => root.parent().map_or(Ok(()), sync_directory),
+    }
+}
+
+/// Removes the regular files below `root` that a manifest could list and `listed` does not: they
+/// are of another version, and would make this root differ from its sources. Directories that this
+/// leaves empty go as well; everything else stays.
+pub(super) fn remove_unlisted(root: &Path, listed: &BTreeSet<&str>) -> Result<(), StorageError> {
+    for (entry, kind) in entries(root)? {
+        if !is_reserved(&entry) {
+            remove_unlisted_entry(root, &entry, kind, listed)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_unlisted_entry(
+    root: &Path,
+    entry: &DirEntry,
+    kind: FileType,
+    listed: &BTreeSet<&str>,
+) -> Result<(), StorageError> {
+    let path = entry.path();
+    // What cannot be a path of a manifest is neither listed nor looked into; this also bounds how
+    // deep the walk goes.
+    let Some(relative) = path.strip_prefix(root).ok().and_then(|p| RelPath::from_native(p).ok())
+    else {
+        return Ok(());
+    };
+    if kind.is_file() && !listed.contains(relative.as_str()) {
+        return unlink(&path);
+    }
+    if !kind.is_dir() {
+        return Ok(());
+    }
+    let below = entries(&path)?;
+    if below.is_empty() {
+        return Ok(());
+    }
+    for (entry, kind) in below {
+        remove_unlisted_entry(root, &entry, kind, listed)?;
+    }
+    match fs::remove_dir(&path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => result.map_err(failed("remove", &path)),
+    }
+}
+
+fn is_reserved(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(is_reserved_root_name)
+}
+
+fn entries(directory: &Path) -> Result<Vec<(DirEntry, FileType)>, StorageError> {
+    let list = || {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            entries.push((entry, kind));
+        }
+        Ok(entries)
+    };
+    list().map_err(failed("list", directory))
+}
+
+/// Removes whatever has this name; that there is nothing is fine.
+pub(super) fn remove_any(path: &Path) -> Result<(), StorageError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
+    .map_err(failed("remove", path))
+}

@@ -1,0 +1,431 @@
+//! The second step of a download: fetching the chunks and making sure that they are the game.
+//!
+//! Pure. Joins the scheduler (who is asked for what), the consensus (what the content is) and the
+//! ledger (what is stored) into what follows from each event. What is to be done comes out as
+//! [`Effect`]s and as the [`Fate`] of the download.
+//!
+//! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
+//! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::manifest::ManifestError;
+use lanspread_proto::message::{KnownManifest, RefusalCode};
+use lanspread_proto::{ContentHash, Manifest, PeerId};
+
+use super::consensus::{Claim, Consensus, Verdict};
+use super::layout::Layout;
+use super::ledger::{ChunkHashes, Ledger, Stored};
+use super::scheduler::{Arrival, Ask, RequestFailure, Scheduler, Trust};
+use super::source::SourceError;
+
+/// Something that the shell has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Ask a source for a chunk.
+    AskChunk(Ask),
+    /// End the request for a chunk: another source has delivered it.
+    AbandonChunk(Ask),
+    /// Ask a source for its hashes, for as long as it takes.
+    AskHashes(PeerId),
+    /// End all requests to a source, and tell why it is no longer used.
+    Drop {
+        /// The source.
+        peer: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// Where a download stands.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// Chunks or claims are still to come.
+    Ongoing,
+    /// Everything is stored and right; the manifest has the hashes of what is stored.
+    Complete(Arc<Manifest>),
+    /// Nobody serves the game any more.
+    AllGone,
+    /// Every source was dropped for what it sent; the last one for this reason.
+    AllBad(String),
+    /// Everything is stored, and it is not what the catalog (`true`) or the majority says.
+    Mismatch {
+        /// Whether it is the catalog that says so.
+        by_catalog: bool,
+    },
+}
+
+/// Why a source is no longer used, as far as it matters for what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// It is gone or does not serve the game any more.
+    Gone,
+    /// It failed too often.
+    Failing,
+    /// It sent what is not true.
+    Bad,
+}
+
+/// A download whose layout is known.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    layout: Layout,
+    scheduler: Scheduler,
+    consensus: Consensus,
+    ledger: Ledger,
+    /// The hashes behind every content that is claimed or decided.
+    contents: BTreeMap<ContentHash, ChunkHashes>,
+    members: BTreeSet<PeerId>,
+    /// Sources whose claim is awaited.
+    joining: BTreeSet<PeerId>,
+    banned: BTreeSet<PeerId>,
+    some_left: bool,
+    last_reason: String,
+    /// Since when everything is stored, and the manifest of it.
+    complete: Option<(Duration, Arc<Manifest>)>,
+    judge_at: Option<Duration>,
+    effects: Vec<Effect>,
+}
+
+impl Transfer {
+    /// Begins with the sources that claimed the layout and waits for those in `joining`.
+    pub(crate) fn new(
+        layout: Layout,
+        consensus: Consensus,
+        manifests: &BTreeMap<Claim, Arc<Manifest>>,
+        joining: BTreeSet<PeerId>,
+        now: Duration,
+    ) -> Self {
+        let chunk_count = layout.chunk_count();
+        let contents = manifests
+            .iter()
+            .filter_map(|(claim, manifest)| Some((claim.content?, ChunkHashes::of(manifest)?)));
+        let mut transfer = Self {
+            layout,
+            scheduler: Scheduler::new(chunk_count),
+            ledger: Ledger::new(chunk_count),
+            contents: contents.collect(),
+            members: consensus.claims().keys().copied().collect(),
+            consensus,
+            joining,
+            banned: BTreeSet::new(),
+            some_left: false,
+            last_reason: String::new(),
+            complete: None,
+            judge_at: None,
+            effects: Vec::new(),
+        };
+        transfer.reconsider();
+        transfer.drop_outvoted();
+        for peer in transfer.members.clone() {
+            transfer.scheduler.join(peer, now);
+            transfer.ask_hashes_if_unknown(peer);
+        }
+        transfer
+    }
+
+    /// The chunks and where they belong.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What is stored.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The sources in use.
+    pub(crate) fn members(&self) -> &BTreeSet<PeerId> {
+        &self.members
+    }
+
+    /// How many sources a chunk is being asked of.
+    pub(crate) fn active_sources(&self) -> usize {
+        self.scheduler.active_sources()
+    }
+
+    /// What a source that is asked for its manifest need not send again.
+    pub(crate) fn known_manifest(&self) -> KnownManifest {
+        let content_root =
+            self.consensus.content().or_else(|| self.contents.keys().next().copied());
+        KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
+    }
+
+    /// A source wants to join; returns whether it may, and is to be asked for its claim.
+    pub(crate) fn joining(&mut self, peer: PeerId) -> bool {
+        let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
+        is_welcome && self.joining.insert(peer)
+    }
+
+    /// A source that wanted to join cannot be used.
+    pub(crate) fn not_joining(&mut self, peer: PeerId, reason: String) {
+        if self.joining.contains(&peer) {
+            self.release(peer, Blame::Failing, Some(reason));
+        }
+    }
+
+    /// A source says what the game is, by its manifest or by one that it was shown.
+    pub(crate) fn claimed(&mut self, peer: PeerId, told: Told<'_>, now: Duration) {
+        let is_joining = self.joining.remove(&peer);
+        if !is_joining && !self.members.contains(&peer) {
+            return;
+        }
+        let claim = match told {
+            Told::Manifest(manifest) => {
+                let claim = Claim::of(manifest);
+                if let Some((content, hashes)) = claim.content.zip(ChunkHashes::of(manifest)) {
+                    self.contents.entry(content).or_insert(hashes);
+                }
+                claim
+            }
+            // What the source was shown may be forgotten since; then it has to tell in full.
+            Told::Known(KnownManifest { manifest_hash, content_root }) => Claim {
+                layout: manifest_hash,
+                content: content_root.filter(|content| self.contents.contains_key(content)),
+            },
+        };
+        if let Some(reason) = self.consensus.contradiction(&claim) {
+            return self.release(peer, Blame::Bad, Some(reason.into()));
+        }
+        self.consensus.claim(peer, claim);
+        if self.contradicts_itself(peer, claim) {
+            let reason = "it sent a chunk that its own hashes contradict".into();
+            return self.release(peer, Blame::Bad, Some(reason));
+        }
+        if is_joining {
+            self.members.insert(peer);
+            self.scheduler.join(peer, now);
+            self.ask_hashes_if_unknown(peer);
+        }
+        self.reconsider();
+    }
+
+    /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
+    pub(crate) fn abstains(&mut self, peer: PeerId) {
+        self.consensus.withdraw(peer);
+        self.reconsider();
+    }
+
+    /// A source is gone.
+    pub(crate) fn left(&mut self, peer: PeerId) {
+        if self.members.contains(&peer) || self.joining.contains(&peer) {
+            self.release(peer, Blame::Gone, None);
+        }
+    }
+
+    /// Asks for chunks, as many as there is room for.
+    pub(crate) fn ask(&mut self, now: Duration) {
+        while let Some(ask) = self.scheduler.ask(now) {
+            self.effects.push(Effect::AskChunk(ask));
+        }
+    }
+
+    /// The bytes of a chunk have arrived; returns whether they are wanted. If so,
+    /// [`Self::stored`] or [`Self::mismatched`] must follow.
+    pub(crate) fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
+        match self.scheduler.arrived(ask.peer, ask.chunk, now) {
+            Arrival::Wanted { abandon } => {
+                let abandoned = abandon.map(|peer| Ask { peer, chunk: ask.chunk });
+                self.effects.extend(abandoned.map(Effect::AbandonChunk));
+                true
+            }
+            Arrival::Unwanted => false,
+        }
+    }
+
+    /// The hash that a chunk from `peer` must have, beside the one that came with it.
+    pub(crate) fn expected_hash(&self, ask: Ask) -> Option<ContentHash> {
+        let claimed = || self.consensus.claims().get(&ask.peer)?.content;
+        let content = self.consensus.content().or_else(claimed)?;
+        self.contents.get(&content)?.get(ask.chunk)
+    }
+
+    /// A chunk has the hash that came with it, and is on disk.
+    pub(crate) fn stored(&mut self, ask: Ask, hash: ContentHash, len: u32) {
+        let decided = self.consensus.content().and_then(|content| self.contents.get(&content));
+        let expected = decided.map(|hashes| hashes.get(ask.chunk));
+        let is_confirmed = expected == Some(Some(hash));
+        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&ask.peer);
+        if !is_right {
+            self.ledger.spoil(ask.chunk);
+            return self.mismatched(ask);
+        }
+        self.ledger.store(ask.chunk, Stored { hash, by: ask.peer, len, is_confirmed });
+        self.scheduler.stored(ask.chunk);
+    }
+
+    /// A chunk is not what it should be, and nothing of it was written.
+    pub(crate) fn mismatched(&mut self, ask: Ask) {
+        self.scheduler.refused(ask.chunk);
+        self.release_for_chunk(ask);
+    }
+
+    /// A request for a chunk failed.
+    pub(crate) fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
+        let (failure, blame) = match error {
+            SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
+            SourceError::Protocol(_) => (RequestFailure::Refused, Blame::Bad),
+            SourceError::Refused(refusal) => match refusal.code {
+                RefusalCode::Busy | RefusalCode::ReadFailed => {
+                    (RequestFailure::Refused, Blame::Failing)
+                }
+                RefusalCode::NotServed => (RequestFailure::Lost, Blame::Gone),
+                RefusalCode::ProtocolVersion
+                | RefusalCode::Network
+                | RefusalCode::NetworkKey
+                | RefusalCode::Identity
+                | RefusalCode::OutOfOrder
+                | RefusalCode::NoSuchChunk => (RequestFailure::Refused, Blame::Bad),
+            },
+        };
+        let trust = self.scheduler.failed(ask.peer, ask.chunk, failure, now);
+        let is_passing = match error {
+            SourceError::Gone(_) => true,
+            SourceError::Protocol(_) => false,
+            SourceError::Refused(_) => blame == Blame::Failing,
+        };
+        if trust == Trust::Spent || !is_passing {
+            self.release(ask.peer, blame, Some(error.to_string()));
+        }
+    }
+
+    /// What is to be done since the last call.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to call [`Self::ask`] and [`Self::fate`] again, should nothing happen before.
+    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+        let judge_at = self.judge_at.filter(|at| *at > now);
+        self.scheduler.wake_at(now).into_iter().chain(judge_at).min()
+    }
+
+    /// Where the download stands.
+    ///
+    /// # Errors
+    /// When what is stored cannot be put into a manifest, which the layout excludes.
+    pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
+        for peer in self.scheduler.silent(now) {
+            self.release(peer, Blame::Gone, Some("it owes an answer for too long".into()));
+        }
+        self.judge_at = None;
+        while self.scheduler.is_complete() {
+            let (since, manifest) = match &self.complete {
+                Some((since, manifest)) => (*since, Arc::clone(manifest)),
+                None => (now, Arc::new(self.ledger.manifest(&self.layout)?)),
+            };
+            self.complete = Some((since, Arc::clone(&manifest)));
+            let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
+            match self.consensus.judge(own, now.saturating_sub(since)) {
+                Verdict::Agreed => return Ok(Fate::Complete(manifest)),
+                Verdict::Decided => self.apply_content(),
+                Verdict::Open(wait) => {
+                    self.judge_at = Some(since + wait);
+                    return Ok(Fate::Ongoing);
+                }
+                Verdict::Differs => {
+                    let by_catalog = self.consensus.has_catalog_content();
+                    return Ok(Fate::Mismatch { by_catalog });
+                }
+            }
+        }
+        self.complete = None;
+        let is_over =
+            self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
+        Ok(match is_over {
+            false => Fate::Ongoing,
+            true if self.some_left => Fate::AllGone,
+            true => Fate::AllBad(self.last_reason.clone()),
+        })
+    }
+
+    fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
+        let claim = self.consensus.claims().get(&peer);
+        if claim.is_some_and(|claim| claim.content.is_none()) {
+            self.effects.push(Effect::AskHashes(peer));
+        }
+    }
+
+    fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
+        let hashes = claim.content.and_then(|content| self.contents.get(&content));
+        hashes.is_some_and(|hashes| self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == peer))
+    }
+
+    /// Decides the content where the claims now suffice, and applies it to what is stored.
+    fn reconsider(&mut self) {
+        if self.consensus.decide_content() {
+            self.apply_content();
+        }
+    }
+
+    fn apply_content(&mut self) {
+        let hashes = self.consensus.content().and_then(|content| self.contents.get(&content));
+        let Some(hashes) = hashes else { return };
+        let conflicts = self.ledger.conflicts(hashes);
+        for (chunk, _) in &conflicts {
+            self.ledger.revoke(*chunk);
+            self.scheduler.refused(*chunk);
+        }
+        self.ledger.confirm();
+        for (chunk, peer) in conflicts {
+            self.release_for_chunk(Ask { peer, chunk });
+        }
+        self.drop_outvoted();
+    }
+
+    fn drop_outvoted(&mut self) {
+        for (peer, reason) in self.consensus.outvoted() {
+            self.release(peer, Blame::Bad, Some(reason.into()));
+        }
+    }
+
+    fn release_for_chunk(&mut self, Ask { peer, chunk }: Ask) {
+        if !self.members.contains(&peer) {
+            return;
+        }
+        let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
+        let reason = format!("it sent a wrong chunk of {}", path.unwrap_or_default());
+        self.release(peer, Blame::Bad, Some(reason));
+    }
+
+    fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
+        self.members.remove(&peer);
+        self.joining.remove(&peer);
+        self.scheduler.leave(peer);
+        self.consensus.withdraw(peer);
+        match blame {
+            Blame::Gone => self.some_left = true,
+            Blame::Failing => {}
+            Blame::Bad => {
+                self.banned.insert(peer);
+                for chunk in self.ledger.unconfirmed_from(peer) {
+                    self.ledger.revoke(chunk);
+                    self.scheduler.refused(chunk);
+                }
+            }
+        }
+        if let Some(reason) = reason {
+            self.last_reason.clone_from(&reason);
+            self.effects.push(Effect::Drop { peer, reason });
+        }
+        self.forget_unclaimed_contents();
+        self.reconsider();
+    }
+
+    fn forget_unclaimed_contents(&mut self) {
+        let claims = self.consensus.claims().values().filter_map(|claim| claim.content);
+        let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
+        self.contents.retain(|content, _| needed.contains(content));
+    }
+}
+
+/// How a source says what the game is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// With a manifest.
+    Manifest(&'a Manifest),
+    /// It is as in the manifest that the source was shown.
+    Known(KnownManifest),
+}
