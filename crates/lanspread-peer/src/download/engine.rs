@@ -81,7 +81,7 @@ struct Engine {
 /// Fetches a game; see the documentation of the module above.
 pub(crate) async fn run(
     job: DownloadJob,
-    mut changes: mpsc::Receiver<SourceChange>,
+    mut changes: mpsc::UnboundedReceiver<SourceChange>,
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {

@@ -258,7 +258,7 @@ impl Source for FakeSource {
 /// A download under way.
 pub(super) struct Lab {
     dir: TempDir,
-    changes: Option<mpsc::Sender<SourceChange>>,
+    changes: Option<mpsc::UnboundedSender<SourceChange>>,
     notices: Option<mpsc::Receiver<DownloadNotice>>,
     seen: Mutex<Vec<DownloadNotice>>,
     cancel: CancellationToken,
@@ -307,7 +307,7 @@ impl Lab {
             catalog_content_root,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
-        let (changes, changes_rx) = mpsc::channel(16);
+        let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
         self.notices = Some(notices);
@@ -328,11 +328,11 @@ impl Lab {
 
     pub(super) async fn join(&self, source: FakeSource) {
         let change = SourceChange::Joined(Arc::new(source));
-        self.changes.as_ref().unwrap().send(change).await.ok().unwrap();
+        self.changes.as_ref().unwrap().send(change).ok().unwrap();
     }
 
     pub(super) async fn leave(&self, n: u8) {
-        self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).await.ok().unwrap();
+        self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).ok().unwrap();
     }
 
     pub(super) fn cancel(&self) {
