@@ -13,7 +13,7 @@ use crate::fixture::FixtureArgs;
 
 /// A Lanspread peer, driven by JSON lines on standard input and output.
 #[derive(Debug, Parser)]
-#[command(name = "lanspread-peer-cli", version, about, disable_help_subcommand = true)]
+#[command(name = "lanspread-peer-cli", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) action: Action,

@@ -194,6 +194,10 @@ fn add_to_catalog(args: &FixtureArgs, bytes: u64) -> anyhow::Result<Option<PathB
     game.size = Some(bytes);
     let usual = || args.games_dir.join("catalog.json");
     let catalog = args.catalog.clone().unwrap_or_else(usual);
+    // Several games may be made at once. The lock ends with the process, at the latest.
+    let dir = catalog.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let lock = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
+    let _lock = lock.with_context(|| format!("cannot lock {}", dir.display()))?;
     add_to_json_catalog(&catalog, game)?;
     Ok(Some(catalog))
 }

@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().action {
         Action::Run(args) => run_peer(*args, started),
         Action::Schema(args) if args.markdown => print(&markdown::tables()),
-        Action::Schema(_) => print(&format!("{:#}\n", schema::document())),
+        Action::Schema(_) => print(&format!("{}\n", schema::document())),
         Action::Fixture(args) => print(&format!("{}\n", fixture::make(&args)?)),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn tables() -> String {
 fn write_tables(out: &mut String) -> fmt::Result {
     writeln!(out, "## `ready`\n")?;
     write_fields(out, "`data`", READY)?;
-    writeln!(out, "\n## Commands\n")?;
+    writeln!(out, "## Commands\n")?;
     for spec in COMMANDS {
         writeln!(out, "### `{}`\n\n{}\n\n```json\n{}\n```\n", spec.name, spec.doc, spec.example)?;
         write_fields(out, "parameter", spec.params)?;

@@ -2,7 +2,11 @@
 //!
 //! Everything stands inline, without `$ref`. The schemas of a whole line (`command`, `record`)
 //! choose by name with `if` and `then`, so that a line is held against one shape and a fault is
-//! reported where it is. Whoever knows the name already takes a smaller schema by it.
+//! reported where it is. Whoever knows the name already takes a smaller schema by it. What fields
+//! mean stands in `commands` and `events` alone, since programs do not read it in the others.
+
+#[cfg(test)]
+mod conformance;
 
 use serde_json::{Map, Value, json};
 
@@ -23,26 +27,27 @@ pub(crate) fn document() -> Value {
         });
         (spec.name, value)
     });
+    let results = COMMANDS.iter().map(|spec| (spec.name, terse(object_schema(spec.result))));
     json!({
         "protocol": PROTOCOL,
         "version": env!("CARGO_PKG_VERSION"),
-        "command": whole_line("a line of standard input", command_line()),
-        "record": whole_line("a line of standard output", any_record()),
         "commands": named(commands),
-        "results": named(COMMANDS.iter().map(|spec| (spec.name, object_schema(spec.result)))),
         "events": named(EVENTS.iter().map(|spec| (spec.name, event_data(spec.doc, spec.data)))),
-        "records": {
-            "ready": ready(),
-            "result": any_result(),
-            "error": error(),
-            "event": any_event(),
-        },
         "errors": ERRORS.iter().map(|spec| json!({
             "code": spec.name,
             "retryable": spec.retryable,
             "meaning": spec.meaning,
             "hint": spec.hint,
         })).collect::<Vec<_>>(),
+        "command": whole_line("a line of standard input", command_line()),
+        "record": whole_line("a line of standard output", any_record()),
+        "records": {
+            "ready": terse(ready()),
+            "result": terse(any_result()),
+            "error": terse(error()),
+            "event": terse(any_event()),
+        },
+        "results": named(results),
     })
 }
 
@@ -50,7 +55,22 @@ fn named<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Map<String, Valu
     values.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn whole_line(title: &str, mut schema: Value) -> Value {
+/// `schema` without its descriptions.
+fn terse(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(map) => {
+            // Under `properties`, a field of this name would be an object.
+            map.retain(|key, value| key != "description" || !value.is_string());
+            map.values_mut().for_each(|value| *value = terse(value.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| *value = terse(value.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    schema
+}
+
+fn whole_line(title: &str, schema: Value) -> Value {
+    let mut schema = terse(schema);
     if let Some(map) = schema.as_object_mut() {
         map.insert("$schema".to_owned(), DRAFT.into());
         map.insert("title".to_owned(), title.into());

@@ -305,10 +305,10 @@ impl Session {
     }
 
     async fn finish(mut self) -> bool {
+        self.stop();
         while let Some(Some((ticket, outcome))) = self.answers.next().now_or_never() {
             self.complete(ticket, outcome);
         }
-        self.phase = Phase::Stopping;
         while let Ok(line) = self.ends.lines.try_recv() {
             self.on_line(&line);
         }

@@ -58,7 +58,7 @@ impl Core {
             version: game.version,
             root: self.root_of(&game_id),
             catalog_content_root: game.content_root,
-            initial_sources: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
+            initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();
         let cancel = CancellationToken::new();

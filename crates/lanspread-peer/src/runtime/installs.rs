@@ -134,15 +134,12 @@ impl Core {
 
     pub(super) async fn uninstall(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let allowed = self.check_idle(&game_id).and_then(|()| {
-            let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
-            let begun = self.operations.begin(&game_id, Operation::Uninstalling);
-            match (is_installed, begun) {
-                (true, Ok(())) => Ok(()),
-                (true, Err(operation)) => {
-                    Err(CommandError::GameBusy { game_id: game_id.clone(), operation })
-                }
-                (false, _) => Err(CommandError::NotInstalled(game_id.clone())),
+            if !self.local.get(&game_id).is_some_and(|local| local.installed) {
+                return Err(CommandError::NotInstalled(game_id.clone()));
             }
+            self.operations
+                .begin(&game_id, Operation::Uninstalling)
+                .map_err(|operation| CommandError::GameBusy { game_id: game_id.clone(), operation })
         });
         if let Err(error) = allowed {
             let _ = reply.send(Err(error));

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lanspread_mdns::{BrowseEvent, PeerRecord};
 use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
 use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
 use super::messages::{CoreMessage, DialFor, Encounter};
@@ -17,11 +18,14 @@ use crate::event::{LostReason, PeerEvent, RejectReason};
 use crate::library::{DeltaOutcome, normalise};
 use crate::net::handshake::{self, Admitted, HandshakeError};
 use crate::net::link::{LinkId, PeerLink};
-use crate::net::transport::CloseCode;
+use crate::net::transport::{CloseCode, StreamAcceptor};
 use crate::peers::crossing::{LinkFacts, takes_over};
 use crate::peers::db::{PEERS_MAX, Upserted};
 use crate::peers::liveness::Verdict;
 use crate::services::session;
+
+/// How long the dialling side of a connection that is not kept has to find that out itself.
+const RETIRE_GRACE: Duration = Duration::from_secs(1);
 
 impl Core {
     pub(super) fn discovered(&mut self, event: BrowseEvent) {
@@ -119,7 +123,7 @@ impl Core {
         if let Some(old) = self.links.get(peer_id)
             && !takes_over(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
         {
-            link.close(CloseCode::Duplicate);
+            self.retire(link, Some(streams));
             return Ok(peer_id);
         }
         let (upserted, changed) = self.peers.upsert(&link.hello, link.addr, Instant::now());
@@ -129,7 +133,7 @@ impl Core {
             return self.reject(peer_id, addr, RejectReason::Protocol, message).await;
         }
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
-            old.close(CloseCode::Duplicate);
+            self.retire(old, None);
         }
         self.spawn(session::run(link, streams, self.server.clone(), self.core.clone()));
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
@@ -144,6 +148,24 @@ impl Core {
         }
         self.remote_games_changed(changed).await;
         Ok(peer_id)
+    }
+
+    /// Closes a connection that another one has taken the place of.
+    ///
+    /// The side that dialled it closes at once. The other side gives it [`RETIRE_GRACE`]: a close
+    /// could overtake the answer to hello, and a dial that led to a known peer would look failed.
+    fn retire(&self, link: Arc<PeerLink>, streams: Option<Box<dyn StreamAcceptor>>) {
+        if link.is_dialled {
+            link.close(CloseCode::Duplicate);
+            return;
+        }
+        self.spawn(async move {
+            match streams {
+                Some(mut streams) => drop(timeout(RETIRE_GRACE, streams.accept()).await),
+                None => sleep(RETIRE_GRACE).await,
+            }
+            link.close(CloseCode::Duplicate);
+        });
     }
 
     pub(super) fn link_down(&mut self, peer_id: PeerId, link_id: LinkId) {

@@ -65,14 +65,15 @@ impl Core {
         let sources = self.peers.sources(&self.catalog, &game_id);
         let info =
             self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
-        let local = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        if manifest.is_some() || sources.is_empty() {
+            let _ = reply.send(Ok(GameDetails { game: info, sources, manifest }));
+            return;
+        }
         let links = self.links.clone();
         self.spawn(async move {
-            let mut manifest = local;
+            let mut manifest = None;
             for source in &sources {
-                if manifest.is_some() {
-                    break;
-                }
                 let request =
                     GetGame { game_id: game_id.clone(), known_manifest: None, await_hashes: false };
                 let asked = LinkedSource::new(source.peer_id, links.clone());
@@ -80,6 +81,7 @@ impl Core {
                     && *answer.version() == info.expected_version
                 {
                     manifest = Some(Arc::new(answer));
+                    break;
                 }
             }
             // Whoever asked may have stopped waiting.

@@ -1,0 +1,193 @@
+//! How a peer starts, and how it says that it cannot.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{BINARY, Home, Peer, Record, run};
+
+/// Runs `command`, which must print one error record about the start, and returns its code and
+/// message.
+fn start_error(command: Command) -> (String, String) {
+    let mut peer = Peer::start(command);
+    let record = peer.next().unwrap();
+    let Record::Error { seq: 1, id: Value::Null, cmd: None, error, .. } = record else {
+        panic!("{record:?}")
+    };
+    assert!(peer.next().is_none(), "{:#?}", peer.seen);
+    assert_eq!(peer.wait().code(), Some(1));
+    (error.code, error.message)
+}
+
+#[test]
+fn a_second_peer_on_one_state_directory_is_refused() {
+    let home = Home::new();
+    let mut first = home.start();
+    first.ready();
+    let (code, message) = start_error(home.command());
+    assert_eq!(code, "state-dir-locked");
+    assert!(message.contains(home.state().to_str().unwrap()), "{message}");
+    first.line(r#"{"id":1,"cmd":"status"}"#);
+    assert!(matches!(first.answer(1), Record::Result { .. }));
+}
+
+#[test]
+fn a_games_directory_that_is_none_is_refused() {
+    let home = Home::new();
+    fs::remove_dir(home.games()).unwrap();
+    assert_eq!(start_error(home.command()).0, "games-dir-unusable");
+    fs::write(home.games(), "a file").unwrap();
+    assert_eq!(start_error(home.command()).0, "games-dir-unusable");
+}
+
+#[test]
+fn a_state_directory_inside_the_games_directory_is_refused() {
+    let home = Home::new();
+    let mut command = Command::new(BINARY);
+    command.arg("run").arg("--games-dir").arg(home.games()).arg("--state-dir");
+    command.arg(home.games().join("state")).args(["--mdns-interface", "off"]);
+    assert_eq!(start_error(command).0, "state-dir-unusable");
+}
+
+#[test]
+fn a_taken_port_is_refused() {
+    let home = Home::new();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new(BINARY);
+    command.arg("run").arg("--games-dir").arg(home.games()).arg("--state-dir").arg(home.state());
+    command.args(["--mdns-interface", "off", "--listen"]);
+    command.arg(socket.local_addr().unwrap().to_string());
+    assert_eq!(start_error(command).0, "listen-failed");
+}
+
+#[test]
+fn a_catalog_that_cannot_be_used_is_refused() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.arg("--catalog").arg(home.path("missing.json"));
+    assert_eq!(start_error(command).0, "catalog-unusable");
+    for content in ["", "{", r#"{"games":[{"id":"x"}]}"#] {
+        fs::write(home.games().join("catalog.json"), content).unwrap();
+        let (code, message) = start_error(home.command());
+        assert_eq!(code, "catalog-unusable");
+        assert!(message.contains("catalog.json"), "{message}");
+    }
+}
+
+#[test]
+fn without_a_catalog_it_starts_with_a_warning() {
+    let home = Home::new();
+    let mut command = home.command_logging("warn");
+    let log = fs::File::create(home.path("log")).unwrap();
+    command.stderr(log);
+    let mut peer = Peer::start(command);
+    peer.ready();
+    peer.line(r#"{"id":1,"cmd":"list-games"}"#);
+    assert_eq!(peer.answer(1).data()["games"], Value::Array(Vec::new()));
+    peer.close_input();
+    assert!(peer.stopped().success());
+    let log = fs::read_to_string(home.path("log")).unwrap();
+    assert!(log.contains("no catalog"), "{log}");
+}
+
+#[test]
+fn a_network_key_that_cannot_be_used_is_refused() {
+    let home = Home::new();
+    let key_file = home.path("key");
+    let with_key = || {
+        let mut command = home.command();
+        command.arg("--network-key-file").arg(&key_file);
+        command
+    };
+    assert_eq!(start_error(with_key()).0, "network-key-unusable");
+    fs::write(&key_file, "short\n").unwrap();
+    assert_eq!(start_error(with_key()).0, "network-key-unusable");
+    fs::write(&key_file, "long enough\n").unwrap();
+    Peer::start(with_key()).ready();
+}
+
+#[test]
+fn wrong_flags_exit_with_2_and_print_no_record() {
+    let home = Home::new();
+    let flags: [&[&str]; 12] = [
+        &["--frob"],
+        &["--listen", "here"],
+        &["--ping-after", "10"],
+        &["--peer-timeout", "0s"],
+        &["--auto-install", "maybe"],
+        &["--auto-install"],
+        &["--name", ""],
+        &["--name", "a\nb"],
+        &["--network", " x"],
+        &["--mdns-interface", ""],
+        &["--log", "error"],
+        &["more"],
+    ];
+    for more in flags {
+        let (status, stdout, stderr) = run(home.command().args(more));
+        assert_eq!(status.code(), Some(2), "{more:?}: {stderr}");
+        assert_eq!(stdout, "", "{more:?}");
+        assert!(!stderr.is_empty(), "{more:?}");
+    }
+    let (status, _, _) = run(&mut home.command_logging("[bad"));
+    assert_eq!(status.code(), Some(2));
+    for args in [&["run"][..], &["run", "--games-dir", "x"], &["frob"], &[]] {
+        let (status, stdout, _) = run(Command::new(BINARY).args(args));
+        assert_eq!((status.code(), stdout.as_str()), (Some(2), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn flags_reach_the_peer() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--name", "Älpha 1", "--network", "party"]);
+    command.args(["--ping-after", "500ms", "--peer-timeout", "2s", "--auto-install", "true"]);
+    let mut peer = Peer::start(command);
+    let ready = peer.ready();
+    assert_eq!((ready.name.as_str(), ready.network.as_str()), ("Älpha 1", "party"));
+    peer.line(r#"{"id":1,"cmd":"status"}"#);
+    assert_eq!(peer.answer(1).data()["name"], "Älpha 1");
+}
+
+#[test]
+fn the_peer_timeout_must_be_longer_than_the_ping() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["--ping-after", "5s", "--peer-timeout", "5s"]);
+    assert_eq!(start_error(command).0, "invalid-config");
+}
+
+#[test]
+fn the_schema_is_one_json_document_with_every_part() {
+    let (status, stdout, _) = run(Command::new(BINARY).arg("schema"));
+    assert!(status.success());
+    let schema: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(schema["protocol"], 1);
+    let commands = [
+        "cancel-download",
+        "connect",
+        "download",
+        "get-game",
+        "install",
+        "list-games",
+        "list-peers",
+        "set-game-dir",
+        "shutdown",
+        "status",
+        "uninstall",
+        "wait-for",
+        "wait-peers",
+    ];
+    let names: Vec<_> = schema["commands"].as_object().unwrap().keys().collect();
+    assert_eq!(names, commands);
+    for part in ["command", "record", "results", "events", "records"] {
+        assert!(schema[part].is_object(), "{part}");
+    }
+    for error in schema["errors"].as_array().unwrap() {
+        assert!(error["code"].is_string() && error["retryable"].is_boolean(), "{error}");
+    }
+}
