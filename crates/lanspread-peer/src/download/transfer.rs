@@ -7,6 +7,9 @@
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
 //! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,239 @@
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, RelPath};
+use proptest::prelude::*;
+
+use super::super::gathering::{Gathered, Gathering};
+use super::*;
+use crate::download::layout::ChunkIndex;
+
+const CHUNKS: u32 = 6;
+
+fn peer(n: usize) -> PeerId {
+    PeerId::from_public_key(&n.to_le_bytes())
+}
+
+/// How a source differs from one that has the game, and whether it has hashed what it has.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    flaw: Flaw,
+    is_hashed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    None,
+    /// One chunk was wrong before it was hashed.
+    Before(u32),
+    /// One chunk went wrong after it was hashed.
+    After(u32),
+}
+
+impl Kind {
+    /// The hash of the bytes that it sends.
+    fn sends(self, chunk: ChunkIndex) -> ContentHash {
+        let is_wrong = matches!(self.flaw, Flaw::Before(at) | Flaw::After(at) if at == chunk.0);
+        [u8::try_from(chunk.0).unwrap() + if is_wrong { 100 } else { 0 }; 32].into()
+    }
+
+    fn claims(self, chunk: ChunkIndex) -> ContentHash {
+        match self.flaw {
+            Flaw::After(_) => Self { flaw: Flaw::None, ..self }.sends(chunk),
+            Flaw::None | Flaw::Before(_) => self.sends(chunk),
+        }
+    }
+
+    fn manifest(self, is_hashed: bool) -> Manifest {
+        let hashes = |chunks: std::ops::Range<u32>| {
+            let hashes = chunks.map(|chunk| self.claims(ChunkIndex(chunk))).collect();
+            is_hashed.then(|| FileHashes::from_chunks(hashes))
+        };
+        let file = |path: &str, size, hashes| ManifestFile {
+            path: RelPath::new(path).unwrap(),
+            size,
+            hashes,
+        };
+        let archive = u64::from(CHUNKS - 1) * CHUNK_SIZE_BYTES;
+        let files = vec![
+            file("a.eti", archive, hashes(0..CHUNKS - 1)),
+            file("version.ini", 9, hashes(CHUNKS - 1..CHUNKS)),
+        ];
+        Manifest::new(version(), files).unwrap()
+    }
+}
+
+fn version() -> GameVersion {
+    GameVersion::new("20240131").unwrap()
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let flaw = prop_oneof![
+        3 => Just(Flaw::None),
+        1 => (0..CHUNKS).prop_map(Flaw::Before),
+        1 => (0..CHUNKS).prop_map(Flaw::After),
+    ];
+    (flaw, any::<bool>()).prop_map(|(flaw, is_hashed)| Kind { flaw, is_hashed })
+}
+
+/// Stands in for the shell.
+struct World {
+    kinds: BTreeMap<PeerId, Kind>,
+    transfer: Transfer,
+    now: Duration,
+    asked: Vec<Ask>,
+    hashing: Vec<PeerId>,
+    dropped: Vec<PeerId>,
+}
+
+impl World {
+    fn new(kinds: &[Kind], catalog: Option<ContentHash>) -> Option<Self> {
+        let kinds: BTreeMap<_, _> =
+            kinds.iter().enumerate().map(|(n, kind)| (peer(n), *kind)).collect();
+        let mut gathering = Gathering::new(version(), catalog);
+        kinds.keys().for_each(|peer| gathering.asked(*peer));
+        for (peer, kind) in &kinds {
+            gathering.offered(*peer, kind.manifest(kind.is_hashed), Duration::ZERO).unwrap();
+        }
+        let Some(Gathered::Chosen(transfer)) = gathering.conclude(Duration::ZERO) else {
+            return None;
+        };
+        let (asked, hashing, dropped) = (Vec::new(), Vec::new(), Vec::new());
+        let transfer = *transfer;
+        Some(Self { kinds, transfer, now: Duration::ZERO, asked, hashing, dropped })
+    }
+
+    fn carry_out_effects(&mut self) {
+        for effect in self.transfer.take_effects() {
+            match effect {
+                Effect::AskChunk(ask) => self.asked.push(ask),
+                Effect::AbandonChunk(ask) => self.asked.retain(|other| *other != ask),
+                Effect::AskHashes(peer) => self.hashing.push(peer),
+                Effect::Drop { peer, .. } => {
+                    self.asked.retain(|ask| ask.peer != peer);
+                    self.hashing.retain(|hashing| *hashing != peer);
+                    assert!(!self.dropped.contains(&peer), "{peer} is dropped twice");
+                    self.dropped.push(peer);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, n: usize) {
+        let answers = self.asked.len() + self.hashing.len();
+        let Some(at) = n.checked_rem(answers) else { return };
+        if at < self.asked.len() {
+            let ask = self.asked.remove(at);
+            let hash = self.kinds[&ask.peer].sends(ask.chunk);
+            if !self.transfer.arrived(ask, self.now) {
+                return;
+            }
+            let claimed = self.kinds[&ask.peer].claims(ask.chunk);
+            let is_own_word = self.kinds[&ask.peer].is_hashed && claimed != hash;
+            let expected = self.transfer.expected_hash(ask);
+            if is_own_word || expected.is_some_and(|expected| expected != hash) {
+                self.transfer.mismatched(ask);
+            } else {
+                self.transfer.stored(ask, hash, 1);
+            }
+        } else {
+            let peer = self.hashing.remove(at - self.asked.len());
+            let manifest = self.kinds[&peer].manifest(true);
+            self.transfer.claimed(peer, Told::Manifest(&manifest), self.now);
+        }
+    }
+
+    /// Lets everything happen that can, in the order that `order` gives.
+    fn run(&mut self, order: &[usize]) -> Fate {
+        for n in order.iter().cycle() {
+            let fate = self.transfer.fate(self.now).unwrap();
+            self.carry_out_effects();
+            if !matches!(fate, Fate::Ongoing) {
+                return fate;
+            }
+            self.transfer.ask(self.now);
+            self.carry_out_effects();
+            if self.asked.is_empty() && self.hashing.is_empty() {
+                self.now = self.transfer.wake_at(self.now).expect("something to wait for");
+            } else {
+                self.now += Duration::from_millis(1);
+                self.answer(*n);
+            }
+        }
+        unreachable!("the order is not empty");
+    }
+}
+
+fn right_content() -> ContentHash {
+    Kind { flaw: Flaw::None, is_hashed: true }.manifest(true).content_root().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn an_honest_majority_always_wins(
+        others in prop::collection::vec(kind(), 0..3),
+        honest in prop::collection::vec(any::<bool>(), 3..5),
+        order in prop::collection::vec(any::<usize>(), 1..50),
+    ) {
+        let honest = honest.into_iter().map(|is_hashed| Kind { flaw: Flaw::None, is_hashed });
+        let kinds: Vec<_> = others.into_iter().chain(honest).collect();
+        let mut world = World::new(&kinds, None).unwrap();
+        match world.run(&order) {
+            Fate::Complete(manifest) => {
+                prop_assert_eq!(manifest.content_root(), Some(right_content()));
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+        for peer in &world.dropped {
+            prop_assert_ne!(world.kinds[peer].flaw, Flaw::None);
+        }
+    }
+
+    #[test]
+    fn what_the_catalog_says_is_what_arrives_or_nothing(
+        kinds in prop::collection::vec(kind(), 1..6),
+        order in prop::collection::vec(any::<usize>(), 1..50),
+    ) {
+        let Some(mut world) = World::new(&kinds, Some(right_content())) else { return Ok(()) };
+        let has_good_source = kinds.iter().any(|kind| kind.flaw == Flaw::None);
+        match world.run(&order) {
+            Fate::Complete(manifest) => {
+                prop_assert_eq!(manifest.content_root(), Some(right_content()));
+            }
+            Fate::AllBad(_) | Fate::Mismatch { by_catalog: true } => {
+                prop_assert!(!has_good_source);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+#[test]
+fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
+    let changed = Kind { flaw: Flaw::After(0), is_hashed: false };
+    let honest = Kind { flaw: Flaw::None, is_hashed: false };
+    let mut world = World::new(&[changed, honest, honest, honest], None).unwrap();
+    world.transfer.ask(Duration::ZERO);
+    world.carry_out_effects();
+    let of_changed = world.asked.iter().position(|ask| ask.peer == peer(0)).unwrap();
+    while !world.asked.is_empty() {
+        let ask = world.asked.remove(of_changed.min(world.asked.len() - 1));
+        assert!(world.transfer.arrived(ask, world.now));
+        world.transfer.stored(ask, [77; 32].into(), 1);
+    }
+    let manifest = changed.manifest(true);
+    world.transfer.claimed(peer(0), Told::Manifest(&manifest), world.now);
+    world.carry_out_effects();
+    assert_eq!(world.dropped, [peer(0)]);
+}
+
+#[test]
+fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
+    let honest = Kind { flaw: Flaw::None, is_hashed: true };
+    let mut world = World::new(&[honest, honest], None).unwrap();
+    world.transfer.left(peer(0));
+    assert!(world.transfer.joining(peer(0)));
+    world.transfer.ask(Duration::ZERO);
+    world.carry_out_effects();
+    let ask = world.asked[0];
+    assert!(world.transfer.arrived(ask, world.now));
+    world.transfer.mismatched(ask);
+    assert!(!world.transfer.joining(ask.peer));
+}
