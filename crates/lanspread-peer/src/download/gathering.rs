@@ -13,8 +13,8 @@ use lanspread_proto::{ContentHash, GameVersion, Manifest, PeerId};
 
 use super::consensus::{Claim, Consensus};
 use super::layout::Layout;
-use super::storage::is_reserved_root_name;
 use super::transfer::Transfer;
+use crate::library::is_reserved_root_name;
 
 /// How long the other sources have once a first one has answered.
 const OTHERS_WAIT: Duration = Duration::from_secs(1);

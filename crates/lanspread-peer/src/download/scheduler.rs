@@ -31,12 +31,9 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The pause of a source whose chunk another had to deliver: longer than most stalls.
 const BACKOFF_LATE: Duration = Duration::from_secs(2);
-/// Failures in a row before a source is given up: about half a minute of pauses, which a busy
-/// source should outlive.
-const REFUSALS_MAX: u32 = 12;
-/// Lost connections in a row before a source is given up. More than one, because a connection that
-/// is replaced by another one loses its requests as well.
-const LOSSES_MAX: u32 = 3;
+/// Failures in a row before a source is given up: about half a minute of pauses, which a source
+/// that is busy, restarts or changes its connection should outlive.
+const FAILURES_MAX: u32 = 12;
 /// Longest silence of a source that owes an answer; a chunk takes that long at 35 KiB/s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How much sooner than its source a second one must be able to deliver a chunk at the end.
@@ -341,21 +338,20 @@ impl SourceState {
         asked_at: Duration,
         now: Duration,
     ) -> Trust {
-        let limit = match failure {
-            RequestFailure::Lost => LOSSES_MAX,
+        match failure {
+            RequestFailure::Lost => {}
             RequestFailure::Refused => {
                 self.avoided.insert(chunk);
                 self.heard_at = now;
-                REFUSALS_MAX
             }
-        };
+        }
         if self.failures == 0 || asked_at > self.failed_at {
             self.failures += 1;
             self.failed_at = now;
             let doublings = (self.failures - 1).min(16);
             self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
         }
-        if self.failures >= limit { Trust::Spent } else { Trust::Kept }
+        if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
     }
 
     /// Another source delivered a chunk that this one was asked for as well.

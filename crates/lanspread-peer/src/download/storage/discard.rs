@@ -8,35 +8,31 @@ use std::path::Path;
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::VERSION_FILE;
 
-use super::{
-    PARKED_SENTINEL, StorageError, UNFINISHED_SENTINEL, failed, is_reserved_root_name,
-    sync_directory, unlink,
-};
+use super::{StorageError, failed, sync_directory, unlink};
+use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
 
 /// Removes all that a download brought or a root can hold, the sentinel first, but not what is
 /// reserved for the user or other operations; then the root itself, if that leaves it empty.
 ///
-/// For a cancelled download. Links are removed, never followed, but for the root itself: a user may
-/// keep a game elsewhere, and then the link stays. A missing root is fine.
+/// For a cancelled download. Links are removed, never followed. A root that is missing, or that is
+/// no directory and so never held a download, is fine.
 ///
 /// # Errors
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there.
 pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
-    let is_link = match fs::symlink_metadata(root) {
+    match fs::symlink_metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed("discard", root)(error)),
-        Ok(found) => found.is_symlink(),
-    };
-    for name in [VERSION_FILE, PARKED_SENTINEL, UNFINISHED_SENTINEL] {
+        Ok(found) if !found.is_dir() => return Ok(()),
+        Ok(_) => {}
+    }
+    for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
         remove_any(&root.join(name))?;
     }
     for (entry, _) in entries(root)? {
-        if !is_reserved(&entry) {
+        if !is_reserved(&entry) && !is_install_transient(&entry) {
             remove_any(&entry.path())?;
         }
-    }
-    if is_link {
-        return sync_directory(root);
     }
     match fs::remove_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => sync_directory(root),
@@ -87,6 +83,12 @@ fn remove_unlisted_entry(
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(failed("remove", &path)),
     }
+}
+
+/// Whether an installation, of this version of the program or another, left it behind: only a
+/// recovery that knows its owner may remove it.
+fn is_install_transient(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".local.")
 }
 
 fn is_reserved(entry: &DirEntry) -> bool {

@@ -1,1 +1,235 @@
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use lanspread_proto::{CHUNK_SIZE_BYTES, GameVersion};
+use tempfile::TempDir;
+
 use super::*;
+use crate::download::layout::{ChunkIndex, Layout};
+
+const SENTINEL: &[u8] = b"20240131\n";
+
+/// A games directory with one game root in it.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("game")
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// Puts a file there before the download.
+    fn put(&self, path: &str, bytes: &[u8]) {
+        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        fs::write(self.path(path), bytes).unwrap();
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.path(path)).is_ok()
+    }
+}
+
+fn manifest(files: &[(&str, u64)]) -> Arc<Manifest> {
+    let sentinel = (VERSION_FILE, SENTINEL.len() as u64);
+    let files = files.iter().chain([&sentinel]).map(|(path, size)| ManifestFile {
+        path: RelPath::new(*path).unwrap(),
+        size: *size,
+        hashes: None,
+    });
+    Arc::new(Manifest::new(GameVersion::new("20240131").unwrap(), files.collect()).unwrap())
+}
+
+fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkPlace {
+    let layout = Layout::new(Arc::clone(manifest)).unwrap();
+    layout.place(ChunkIndex(chunk)).unwrap().0
+}
+
+#[test]
+fn chunks_lie_at_their_place_and_the_sentinel_comes_with_the_commit() {
+    let place = Place::new();
+    let manifest = manifest(&[("a/b/c.txt", CHUNK_SIZE_BYTES + 3), ("empty", 0)]);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    storage.write(place_of(&manifest, 1), b"end", true).unwrap();
+    assert!(!place.exists(VERSION_FILE));
+    storage.commit(SENTINEL).unwrap();
+    let bytes = fs::read(place.path("a/b/c.txt")).unwrap();
+    assert_eq!(bytes.len() as u64, CHUNK_SIZE_BYTES + 3);
+    assert!(bytes.ends_with(b"\0end"));
+    assert_eq!(fs::read(place.path("empty")).unwrap(), b"");
+    assert_eq!(fs::read(place.path(VERSION_FILE)).unwrap(), SENTINEL);
+    assert!(!place.exists(SENTINEL_TMP));
+}
+
+#[test]
+fn the_old_sentinel_is_parked_until_the_new_one_is_there() {
+    let place = Place::new();
+    place.put(VERSION_FILE, b"old");
+    place.put(SENTINEL_DISCARDED, b"older");
+    let storage = Storage::prepare(&place.root(), manifest(&[])).unwrap();
+    assert!(!place.exists(VERSION_FILE));
+    assert_eq!(fs::read(place.path(SENTINEL_DISCARDED)).unwrap(), b"old");
+    storage.commit(SENTINEL).unwrap();
+    assert!(!place.exists(SENTINEL_DISCARDED));
+}
+
+#[test]
+fn zeros_in_a_fresh_place_take_no_room() {
+    let place = Place::new();
+    let size = 64 * CHUNK_SIZE_BYTES;
+    let manifest = manifest(&[("sparse.eti", size)]);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    let zeros = vec![0; usize::try_from(CHUNK_SIZE_BYTES).unwrap()];
+    for chunk in 0..64 {
+        storage.write(place_of(&manifest, chunk), &zeros, true).unwrap();
+    }
+    let found = fs::metadata(place.path("sparse.eti")).unwrap();
+    assert_eq!(found.len(), size);
+    assert!(found.blocks() * 512 < CHUNK_SIZE_BYTES, "{} blocks", found.blocks());
+}
+
+#[test]
+fn zeros_replace_what_was_written_before() {
+    let place = Place::new();
+    let manifest = manifest(&[("a", 3)]);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    storage.write(place_of(&manifest, 0), b"bad", true).unwrap();
+    storage.write(place_of(&manifest, 0), b"\0\0\0", false).unwrap();
+    assert_eq!(fs::read(place.path("a")).unwrap(), b"\0\0\0");
+}
+
+#[test]
+fn links_and_other_names_of_a_file_are_never_written_through() {
+    let place = Place::new();
+    let outside = place.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    for name in ["linked", "hard", "below"] {
+        fs::write(outside.join(name), b"precious").unwrap();
+    }
+    fs::create_dir(place.root()).unwrap();
+    symlink(outside.join("linked"), place.path("linked")).unwrap();
+    fs::hard_link(outside.join("hard"), place.path("hard")).unwrap();
+    symlink(&outside, place.path("dir")).unwrap();
+    symlink(outside.join("linked"), place.path(VERSION_FILE)).unwrap();
+
+    let manifest = manifest(&[("dir/below", 3), ("hard", 3), ("linked", 3)]);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    for chunk in 0..3 {
+        storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
+    }
+    storage.commit(SENTINEL).unwrap();
+    for name in ["linked", "hard", "below"] {
+        assert_eq!(fs::read(outside.join(name)).unwrap(), b"precious", "{name}");
+    }
+    for name in ["linked", "hard", "dir/below"] {
+        assert_eq!(fs::read(place.path(name)).unwrap(), b"new", "{name}");
+    }
+    assert!(fs::symlink_metadata(place.path(VERSION_FILE)).unwrap().is_file());
+}
+
+#[test]
+fn a_root_that_is_a_link_or_a_file_is_refused() {
+    let place = Place::new();
+    let outside = place.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, place.root()).unwrap();
+    Storage::prepare(&place.root(), manifest(&[("a", 1)])).unwrap_err();
+    discard(&place.root()).unwrap();
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::remove_file(place.root()).unwrap();
+    fs::write(place.root(), b"x").unwrap();
+    Storage::prepare(&place.root(), manifest(&[("a", 1)])).unwrap_err();
+    assert!(place.root().is_file());
+}
+
+#[test]
+fn more_files_than_may_be_open_at_once() {
+    let place = Place::new();
+    let names: Vec<_> = (10..90).map(|n| format!("f{n}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), 3)).collect();
+    let manifest = manifest(&files);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    for _ in 0..2 {
+        for (chunk, name) in (0..).zip(&names) {
+            storage.write(place_of(&manifest, chunk), name.as_bytes(), true).unwrap();
+        }
+    }
+    storage.commit(SENTINEL).unwrap();
+    for name in &names {
+        assert_eq!(fs::read(place.path(name)).unwrap(), name.as_bytes());
+    }
+}
+
+#[test]
+fn the_commit_removes_what_only_another_version_had() {
+    let place = Place::new();
+    for stale in ["stale.eti", "data/stale", "old/deep/stale"] {
+        place.put(stale, b"x");
+    }
+    for kept in ["local/save", ".local.backup/x", ".sync/x", ".softlan_game_installed"] {
+        place.put(kept, b"mine");
+    }
+    fs::create_dir(place.path("empty directory")).unwrap();
+    symlink("nowhere", place.path("link")).unwrap();
+    let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 0)])).unwrap();
+    assert!(place.exists("stale.eti"));
+    storage.commit(SENTINEL).unwrap();
+    for gone in ["stale.eti", "data/stale", "old"] {
+        assert!(!place.exists(gone), "{gone}");
+    }
+    for kept in ["data/kept", "local/save", ".local.backup/x", ".sync/x", "empty directory", "link"]
+    {
+        assert!(place.exists(kept), "{kept}");
+    }
+    assert!(place.exists(".softlan_game_installed"));
+}
+
+#[test]
+fn discarding_keeps_what_belongs_to_the_user() {
+    let place = Place::new();
+    let outside = place.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), b"precious").unwrap();
+    for gone in ["a.eti", "data/deep/x", VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
+        place.put(gone, b"x");
+    }
+    symlink(&outside, place.path("link")).unwrap();
+    for kept in ["local/save", ".local.installing/x", ".sync/x", ".softlan_game_installed"] {
+        place.put(kept, b"mine");
+    }
+    discard(&place.root()).unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".local.installing", ".softlan_game_installed", ".sync", "local"]);
+    assert_eq!(fs::read(outside.join("file")).unwrap(), b"precious");
+}
+
+#[test]
+fn discarding_removes_a_root_that_is_empty_then_and_does_not_mind_a_missing_one() {
+    let place = Place::new();
+    place.put("a/b", b"x");
+    discard(&place.root()).unwrap();
+    assert!(!place.root().exists());
+    discard(&place.root()).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_from_other_failures() {
+    let failure = |kind: io::ErrorKind| {
+        let error = failed("write", Path::new("a"))(io::Error::from(kind));
+        DownloadFailure::from(error)
+    };
+    let full = DownloadFailure::DiskFull { path: PathBuf::from("a") };
+    assert_eq!(failure(io::ErrorKind::StorageFull), full);
+    assert_eq!(failure(io::ErrorKind::QuotaExceeded), full);
+    let other = failure(io::ErrorKind::PermissionDenied);
+    assert!(matches!(other, DownloadFailure::Io { action: "write", .. }), "{other:?}");
+}

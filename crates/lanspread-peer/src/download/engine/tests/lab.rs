@@ -33,7 +33,8 @@ impl Game {
     /// A game with files of these sizes and a sentinel.
     pub(super) fn new(sizes: &[(&str, usize)]) -> Self {
         let pattern = |seed: usize, size: usize| -> Vec<u8> {
-            let block: Vec<u8> = (0..65_521).map(|i| ((i * 31 + seed) % 251) as u8).collect();
+            let block: Vec<u8> =
+                (0..size.min(65_521)).map(|i| ((i * 31 + seed) % 251) as u8).collect();
             block.into_iter().cycle().take(size).collect()
         };
         let files = sizes.iter().enumerate();
@@ -326,12 +327,12 @@ impl Lab {
         fs::write(path, bytes).unwrap();
     }
 
-    pub(super) async fn join(&self, source: FakeSource) {
+    pub(super) fn join(&self, source: FakeSource) {
         let change = SourceChange::Joined(Arc::new(source));
         self.changes.as_ref().unwrap().send(change).ok().unwrap();
     }
 
-    pub(super) async fn leave(&self, n: u8) {
+    pub(super) fn leave(&self, n: u8) {
         self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).ok().unwrap();
     }
 
