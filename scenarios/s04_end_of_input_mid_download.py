@@ -17,7 +17,7 @@ from lanspread_harness import (
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(4096 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(2048 * MIB)})
     alpha = await lab.peer("alpha", games=[game])
     bravo = await lab.peer("bravo")
     await bravo.connect(alpha)

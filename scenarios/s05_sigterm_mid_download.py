@@ -9,7 +9,7 @@ AT_ONCE_S = 2.0
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(4096 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(2048 * MIB)})
     alpha = await lab.peer("alpha", games=[game])
 
     bravo = await lab.peer("bravo")

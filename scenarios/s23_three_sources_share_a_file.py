@@ -8,7 +8,7 @@ META = Meta(timeout_s=75)
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(512 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(320 * MIB)})
     sources = [await lab.peer(name, games=[game]) for name in ("alpha", "bravo", "charlie")]
     delta = await lab.peer("delta")
     async with asyncio.TaskGroup() as tasks:

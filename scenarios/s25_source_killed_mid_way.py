@@ -10,7 +10,7 @@ KILL_AT = 0.2
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(1024 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(768 * MIB)})
     sources = [await lab.peer(name, games=[game]) for name in ("alpha", "bravo", "charlie")]
     delta = await lab.peer("delta", ping_after_s=1, peer_timeout_s=4)
     for source in sources:

@@ -4,7 +4,7 @@ from lanspread_harness import MIB, Lab, Sparse, expect_error
 
 
 async def scenario(lab: Lab) -> None:
-    big = lab.game("big", {"big.eti": Sparse(4096 * MIB)})
+    big = lab.game("big", {"big.eti": Sparse(1024 * MIB)})
     small = lab.game("small")
     nowhere = lab.game("nowhere")
     alpha = await lab.peer("alpha", games=[big, small])

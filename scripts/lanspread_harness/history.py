@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from lanspread_harness.fields import JsonObject
 
+BUFFER_BYTES = 1024 * 1024
+"""A disk that is busy with downloads blocks whoever writes to it, so that is done rarely."""
+
 MAX_TEXT_CHARS = 4096
 """How much of a deliberately broken line is kept; an over-long one would drown the rest."""
 
@@ -28,7 +31,7 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._origin_ns = time.monotonic_ns()
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", encoding="utf-8", buffering=BUFFER_BYTES)
 
     def __enter__(self) -> History:
         return self

@@ -139,7 +139,8 @@ class Runner:
                 failure = self._record_failure(scenario, directory, error)
         finally:
             if not self._settings.keep:
-                shutil.rmtree(directory / PEERS, ignore_errors=True)
+                # Freeing gigabytes can take seconds, in which other scenarios must go on.
+                await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
         if self._settings.keep:
             self._write_repro(scenario, directory)
         elif failure is None:

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -81,6 +82,7 @@ fn internal(error: impl ToString) -> ErrorBody {
 fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
     let games_dir = args.games_dir.canonicalize().unwrap_or(args.games_dir);
     let network_key = args.network_key_file.as_deref().map(network_key).transpose()?;
+    let unrar = args.unrar.as_deref().map(unrar_program).transpose()?;
     Ok(PeerConfig {
         name: args.name.unwrap_or_else(machine_name),
         catalog: catalog(args.catalog.as_deref(), &games_dir)?,
@@ -90,7 +92,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
         network: args.network,
         network_key,
         mdns: args.mdns_interface,
-        unpacker: Arc::new(AutoUnpacker::new(args.unrar)),
+        unpacker: Arc::new(AutoUnpacker::new(unrar)),
         auto_install: args.auto_install,
         ping_after: args.ping_after,
         peer_timeout: args.peer_timeout,
@@ -109,6 +111,21 @@ fn catalog(named: Option<&Path>, games_dir: &Path) -> Result<Catalog, ErrorBody>
         return Ok(Catalog::empty());
     };
     Catalog::load(path).map_err(|error| ErrorBody::new(ErrorCode::CatalogUnusable, error))
+}
+
+/// Finds the program as a shell would, so that a wrong name shows now and not at the first install.
+fn unrar_program(named: &Path) -> Result<PathBuf, ErrorBody> {
+    let is_program = |path: &PathBuf| {
+        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    let is_bare_name = named.components().count() == 1 && !named.has_root();
+    let search = std::env::var_os("PATH").filter(|_| is_bare_name).unwrap_or_default();
+    let in_path = std::env::split_paths(&search).map(|dir| dir.join(named));
+    let as_named = (!is_bare_name).then(|| named.to_path_buf());
+    in_path.chain(as_named).find(is_program).ok_or_else(|| {
+        let message = format!("unrar program {} is not an executable file", named.display());
+        ErrorBody::new(ErrorCode::InvalidConfig, message)
+    })
 }
 
 fn network_key(path: &Path) -> Result<NetworkKey, ErrorBody> {

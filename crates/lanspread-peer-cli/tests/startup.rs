@@ -191,3 +191,20 @@ fn the_schema_is_one_json_document_with_every_part() {
         assert!(error["code"].is_string() && error["retryable"].is_boolean(), "{error}");
     }
 }
+
+#[test]
+fn an_unrar_program_that_cannot_run_is_refused_before_the_first_install() {
+    let home = Home::new();
+    let plain_file = home.path("no-program");
+    fs::write(&plain_file, "text").unwrap();
+    for named in ["/nonexistent/unrar", "no-such-unrar-program", plain_file.to_str().unwrap()] {
+        let mut command = home.command();
+        command.args(["--unrar", named]);
+        let (code, message) = start_error(command);
+        assert_eq!(code, "invalid-config");
+        assert!(message.contains(named), "{message}");
+    }
+    let mut command = home.command();
+    command.args(["--unrar", "true"]);
+    Peer::start(command).ready();
+}

@@ -3,7 +3,7 @@
 //! A transaction first writes its intent into the state directory. What it puts beside `local/`
 //! carries a mark inside that says what it is and what may become of it, so that even without the
 //! intent nothing of the user's is taken for a leftover. Whatever way a transaction ends, success
-//! and failure included, [`recover`] settles the rest: the rules that run at the next start are the
+//! and failure included, [`recovery::recover`] settles the rest: the rules that run at the next start are the
 //! ones that run every time.
 //!
 //! All of it blocks. Nothing here knows whether a game is busy: the caller sees to it that nothing
@@ -15,5 +15,5 @@ mod place;
 mod recovery;
 mod transaction;
 
-pub(crate) use recovery::{RecoveryError, RecoveryReport, recover, recover_all};
+pub(crate) use recovery::recover_all;
 pub(crate) use transaction::{InstallJob, InstallSummary, install, uninstall};

@@ -15,14 +15,12 @@ mod scan;
 mod walk;
 mod warning;
 
-pub(crate) use delta::{DeltaOutcome, LIBRARY_MAX_GAMES, SnapshotError, apply, diff, normalise};
-pub(crate) use fingerprint::Fingerprint;
+pub(crate) use delta::{DeltaOutcome, apply, diff, normalise};
 pub(crate) use game_file::open_game_file;
 pub(crate) use hashing::{HashError, hash_manifest};
-pub(crate) use index::{Index, IndexError, IndexWarning};
+pub(crate) use index::Index;
 pub(crate) use reserved::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
-    SOFTLAN_MARKER, SYNC_DIR, is_reserved_root_name,
+    is_reserved_root_name,
 };
-pub(crate) use scan::{GameScan, LocalGame, Scan, ScanError, scan_game, scan_games_dir};
-pub(crate) use warning::{ScanProblem, ScanWarning};
+pub(crate) use scan::{LocalGame, Scan, ScanError, scan_game, scan_games_dir};

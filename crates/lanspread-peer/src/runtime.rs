@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use messages::{CoreMessage, CoreSender, DialFor, Encounter};
+pub(crate) use messages::{CoreMessage, CoreSender, Encounter};
 
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;

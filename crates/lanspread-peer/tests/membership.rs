@@ -146,6 +146,7 @@ async fn start_refuses_what_is_not_usable() {
     assert!(matches!(start(&missing).await, Some(StartError::GamesDir(_))));
     let nested = Setup::new("nested", &[]).with(|c| c.state_dir = c.games_dir.join("state"));
     assert!(matches!(start(&nested).await, Some(StartError::StateInsideGames { .. })));
+    assert!(!nested.config.state_dir.exists(), "a refusal leaves nothing in the games directory");
     let hasty = Setup::new("hasty", &[]).with(|c| c.peer_timeout = c.ping_after);
     assert!(matches!(start(&hasty).await, Some(StartError::Timeouts)));
     let foreign = Setup::new("foreign", &[]).with(|c| c.listen = "192.0.2.200:9".parse().unwrap());

@@ -2,6 +2,7 @@
 //!
 //! A peer has one endpoint that listens and one that dials, on two UDP ports.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -59,38 +60,26 @@ pub(crate) struct Endpoints {
 /// # Errors
 /// [`StartError::Listen`] when `listen` cannot be bound.
 pub(crate) fn bind(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, StartError> {
-    let failed = |reason: &dyn std::fmt::Display| StartError::Listen {
-        addr: listen,
-        reason: reason.to_string(),
-    };
-    let server_tls = tls::server_config(identity).map_err(|e| failed(&e))?;
-    let client_tls = tls::client_config(identity).map_err(|e| failed(&e))?;
+    start(identity, listen)
+        .map_err(|reason| StartError::Listen { addr: listen, reason: reason.to_string() })
+}
+
+fn start(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, Box<dyn Error>> {
     let server = s2n_quic::Server::builder()
-        .with_tls(quic_tls::rustls::Server::from(server_tls))
-        .map_err(|e| failed(&e))?
-        .with_io(udp(listen).map_err(|e| failed(&e))?)
-        .map_err(|e| failed(&e))?
-        .with_limits(limits().map_err(|e| failed(&e))?)
-        .map_err(|e| failed(&e))?
-        .with_event(TlsObserver)
-        .map_err(|e| failed(&e))?
-        .start()
-        .map_err(|e| failed(&e))?;
+        .with_tls(quic_tls::rustls::Server::from(tls::server_config(identity)?))?
+        .with_io(udp(listen)?)?
+        .with_limits(limits()?)?
+        .with_event(TlsObserver)?
+        .start()?;
     // The dialling endpoint leaves by the address that the listening one is bound to, so that a
     // peer bound to loopback never reaches out of it.
-    let local = SocketAddr::new(listen.ip(), 0);
     let client = s2n_quic::Client::builder()
-        .with_tls(quic_tls::rustls::Client::from(client_tls))
-        .map_err(|e| failed(&e))?
-        .with_io(udp(local).map_err(|e| failed(&e))?)
-        .map_err(|e| failed(&e))?
-        .with_limits(limits().map_err(|e| failed(&e))?)
-        .map_err(|e| failed(&e))?
-        .with_event(TlsObserver)
-        .map_err(|e| failed(&e))?
-        .start()
-        .map_err(|e| failed(&e))?;
-    let addr = server.local_addr().map_err(|e| failed(&e))?;
+        .with_tls(quic_tls::rustls::Client::from(tls::client_config(identity)?))?
+        .with_io(udp(SocketAddr::new(listen.ip(), 0))?)?
+        .with_limits(limits()?)?
+        .with_event(TlsObserver)?
+        .start()?;
+    let addr = server.local_addr()?;
     Ok(Endpoints {
         dialer: Arc::new(QuicDialer { client }),
         listener: Box::new(QuicListener { server, addr }),
@@ -101,7 +90,7 @@ fn udp(addr: SocketAddr) -> std::io::Result<io::tokio::Provider> {
     io::tokio::Provider::builder().with_receive_address(addr)?.with_max_mtu(MTU_MAX_BYTES)?.build()
 }
 
-fn limits() -> Result<Limits, Box<dyn std::error::Error>> {
+fn limits() -> Result<Limits, Box<dyn Error>> {
     Ok(Limits::new()
         .with_max_handshake_duration(HANDSHAKE_TIMEOUT)?
         .with_max_idle_timeout(IDLE_TIMEOUT)?

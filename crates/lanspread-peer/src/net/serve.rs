@@ -10,8 +10,7 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES}
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{
-    ChunkHeader, GetChunk, GetGame, KnownManifest, LibraryDelta, Refusal, RefusalCode, Request,
-    Response,
+    ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
 use tokio::sync::watch;
@@ -28,15 +27,6 @@ use crate::operations::outbound::OutboundTransfers;
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a peer tells unasked.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// Its library changed.
-    Delta(LibraryDelta),
-    /// It is leaving.
-    Goodbye,
-}
-
 /// What it takes to answer.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -44,46 +34,56 @@ pub(crate) struct Server {
     pub(crate) outbound: OutboundTransfers,
 }
 
+/// Reads the request on a stream that a peer has opened, and returns where the answer goes.
+///
+/// # Errors
+/// [`ExchangeError`] when there is no valid request.
+pub(crate) async fn read_request(
+    link: &PeerLink,
+    stream: Stream,
+) -> Result<(Request, Box<dyn StreamSender>), ExchangeError> {
+    let Stream { sender, receiver } = stream;
+    let request = Incoming::new(receiver).header(CONTROL_HEADER_MAX_BYTES).await?;
+    link.heard();
+    Ok((request, sender))
+}
+
+/// Confirms what a peer told.
+///
+/// # Errors
+/// [`ExchangeError`] when the answer cannot be sent.
+pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
+    reply(&mut *sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await
+}
+
 impl Server {
-    /// Answers the request on one stream. Returns what the peer told, if it told something.
+    /// Answers a question. What a peer tells unasked is not for this server: it is refused.
     ///
     /// # Errors
-    /// [`ExchangeError`] when the request cannot be read or the answer not be sent.
+    /// [`ExchangeError`] when the answer cannot be sent.
     pub(crate) async fn answer(
         &self,
         link: &PeerLink,
-        stream: Stream,
-    ) -> Result<Option<Told>, ExchangeError> {
-        let Stream { mut sender, receiver } = stream;
+        request: Request,
+        mut sender: Box<dyn StreamSender>,
+    ) -> Result<(), ExchangeError> {
         let sender = &mut *sender;
-        let request = Incoming::new(receiver).header(CONTROL_HEADER_MAX_BYTES).await?;
-        link.heard();
-        let mut told = None;
         match request {
-            Request::GetChunk(wanted) => self.send_chunk(link, wanted, sender).await?,
+            Request::GetChunk(wanted) => self.send_chunk(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted).await;
-                reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await?;
+                reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await
             }
             Request::GetLibrary {} => {
                 let snapshot = self.view.borrow().snapshot().as_ref().clone();
-                reply(sender, &Response::Library(snapshot), LIBRARY_HEADER_MAX_BYTES).await?;
+                reply(sender, &Response::Library(snapshot), LIBRARY_HEADER_MAX_BYTES).await
             }
-            Request::LibraryDelta(delta) => {
-                told = Some(Told::Delta(delta));
-                reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await?;
-            }
-            Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await?,
-            Request::Goodbye {} => {
-                told = Some(Told::Goodbye);
-                reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await?;
-            }
-            Request::Hello(_) => {
-                let refusal = refused(RefusalCode::OutOfOrder, "hello was already said");
-                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await?;
+            Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
+            Request::Hello(_) | Request::LibraryDelta(_) | Request::Goodbye {} => {
+                let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
+                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
             }
         }
-        Ok(told)
     }
 
     async fn game(&self, wanted: GetGame) -> Response {

@@ -57,8 +57,8 @@ impl DialTable {
         Self { me, candidates: BTreeMap::new() }
     }
 
-    /// Discovery found a peer, or new addresses of it; `is_linked` says whether it is connected at
-    /// one of them.
+    /// Discovery found a peer, or new addresses of it; `is_linked` says whether it is already
+    /// connected there.
     pub(crate) fn found(
         &mut self,
         peer_id: PeerId,

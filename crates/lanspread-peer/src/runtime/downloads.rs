@@ -75,7 +75,6 @@ impl Core {
         };
         self.downloads.insert(game_id.clone(), active);
         self.publish(vec![game_id.clone()]).await;
-        self.server.outbound.drain(&game_id).await;
         self.run_download(job, change_receiver, cancel);
     }
 
@@ -121,6 +120,7 @@ impl Core {
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let outbound = self.server.outbound.clone();
         self.spawn(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
@@ -128,6 +128,9 @@ impl Core {
                     let _ = core.send(CoreMessage::DownloadTold { game_id, notice }).await;
                 }
             };
+            // The view no longer offers the game; who slipped in before must not read what is
+            // about to be written.
+            outbound.drain(&game_id).await;
             let run = download::run(job, changes, notices, cancel);
             let (outcome, ()) = tokio::join!(run, tell);
             let local = look_at(games_dir, game_id.clone(), index).await;

@@ -40,8 +40,10 @@ impl Core {
         if !is_ours || record.peer_id == self.me.peer_id {
             return;
         }
-        let linked_at = self.links.get(record.peer_id).map(|link| link.addr);
-        let is_linked = linked_at.is_some_and(|addr| record.addrs.contains(&addr));
+        // A host may be reached by an address that it does not advertise, but a restart on another
+        // port shows. A connection whose address has changed dies by itself.
+        let port = self.links.get(record.peer_id).map(|link| link.addr.port());
+        let is_linked = record.addrs.iter().any(|addr| Some(addr.port()) == port);
         self.dials.found(record.peer_id, record.addrs, is_linked, Instant::now());
         self.dial_due();
     }

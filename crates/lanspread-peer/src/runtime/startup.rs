@@ -177,12 +177,14 @@ fn start_services(
 
 fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Disk, StartError> {
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
+    // Asked before it is made, so that a refusal leaves nothing in the games directory.
+    let intended = resolve(state_dir).map_err(unusable)?;
+    let games_dir = check_games_dir(games_dir, &intended)?;
+    if intended.starts_with(&games_dir) {
+        return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
+    }
     fs::create_dir_all(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
-    let games_dir = check_games_dir(games_dir, &state_dir)?;
-    if state_dir.starts_with(&games_dir) {
-        return Err(StartError::StateInsideGames { state_dir, games_dir });
-    }
     let lock = lock_state(&state_dir)?;
     let identity = Identity::load_or_create(&state_dir)?;
     recover(&games_dir, &state_dir);
@@ -223,6 +225,17 @@ pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, 
         return Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
     Ok(games_dir)
+}
+
+/// The canonical form of a path of which the last components may not exist yet.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for ancestor in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (fs::canonicalize(ancestor), path.strip_prefix(ancestor)) {
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(path)
 }
 
 fn lock_state(state_dir: &Path) -> Result<StateLock, StartError> {

@@ -10,9 +10,10 @@ use tokio::time::sleep;
 
 use crate::download::SourceError;
 use crate::library::diff;
+use crate::net::exchange::ExchangeError;
 use crate::net::link::PeerLink;
-use crate::net::serve::{Server, Told};
-use crate::net::transport::{StreamAcceptor, TransportError};
+use crate::net::serve::{Server, confirm, read_request};
+use crate::net::transport::{Stream, StreamAcceptor, TransportError};
 use crate::runtime::{CoreMessage, CoreSender};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
@@ -56,22 +57,31 @@ async fn answer_all(
         };
         let (link, server, core) = (Arc::clone(link), server.clone(), core.clone());
         requests.spawn(async move {
-            let told = match server.answer(&link, stream).await {
-                Ok(told) => told,
-                Err(error) => {
-                    tracing::debug!(peer_id = %link.peer_id(), %error, "a request failed");
-                    return;
-                }
-            };
-            let (peer_id, link_id) = (link.peer_id(), link.id);
-            let message = match told {
-                None => return,
-                Some(Told::Delta(delta)) => CoreMessage::Delta { peer_id, link_id, delta },
-                Some(Told::Goodbye) => CoreMessage::Goodbye { peer_id, link_id },
-            };
-            let _ = core.send(message).await;
+            if let Err(error) = answer_one(&link, stream, &server, &core).await {
+                tracing::debug!(peer_id = %link.peer_id(), %error, "a request failed");
+            }
         });
     }
+}
+
+/// Answers one request. What the peer tells is passed on before it is confirmed: the peer may
+/// close the connection on the confirmation, which ends this task.
+async fn answer_one(
+    link: &PeerLink,
+    stream: Stream,
+    server: &Server,
+    core: &CoreSender,
+) -> Result<(), ExchangeError> {
+    let (request, sender) = read_request(link, stream).await?;
+    let (peer_id, link_id) = (link.peer_id(), link.id);
+    let told = match request {
+        Request::LibraryDelta(delta) => CoreMessage::Delta { peer_id, link_id, delta },
+        Request::Goodbye {} => CoreMessage::Goodbye { peer_id, link_id },
+        question => return server.answer(link, question, sender).await,
+    };
+    // The loop is gone only when the whole runtime is.
+    let _ = core.send(told).await;
+    confirm(sender).await
 }
 
 /// Sends a delta whenever the library differs from what the other side knows.
