@@ -9,7 +9,7 @@ META = Meta(timeout_s=75)
 
 async def scenario(lab: Lab) -> None:
     game = lab.game("quake", {"quake.eti": Sparse(320 * MIB)})
-    sources = [await lab.peer(name, games=[game]) for name in ("alpha", "bravo", "charlie")]
+    sources = await lab.sources("alpha", "bravo", "charlie", game=game)
     delta = await lab.peer("delta")
     async with asyncio.TaskGroup() as tasks:
         for source in sources:

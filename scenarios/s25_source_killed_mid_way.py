@@ -11,7 +11,7 @@ KILL_AT = 0.2
 
 async def scenario(lab: Lab) -> None:
     game = lab.game("quake", {"quake.eti": Sparse(768 * MIB)})
-    sources = [await lab.peer(name, games=[game]) for name in ("alpha", "bravo", "charlie")]
+    sources = await lab.sources("alpha", "bravo", "charlie", game=game)
     delta = await lab.peer("delta", ping_after_s=1, peer_timeout_s=4)
     for source in sources:
         await delta.connect(source)

@@ -149,6 +149,12 @@ class Lab:
             await peer.start()
         return peer
 
+    async def sources(self, *names: str, game: Game) -> list[Peer]:
+        """Add peers that all hold a game, and start them together."""
+        async with asyncio.TaskGroup() as tasks:
+            starting = [tasks.create_task(self.peer(name, games=[game])) for name in names]
+        return [task.result() for task in starting]
+
     def evidence(self) -> list[str]:
         """The last records of every peer."""
         return [line for peer in self.peers if peer.started for line in peer.session.evidence()]
