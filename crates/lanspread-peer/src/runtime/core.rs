@@ -63,8 +63,10 @@ pub(crate) struct Core {
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) server: Server,
-    /// The game that is being hashed.
-    pub(super) hashing: Option<GameId>,
+    /// The games that are being hashed.
+    pub(super) hashing: BTreeSet<GameId>,
+    /// Games whose hashes a peer waits for: they come first.
+    pub(super) hashes_wanted: BTreeSet<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
 
@@ -77,6 +79,9 @@ pub(crate) struct Core {
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
     pub(super) tasks: TaskTracker,
+    /// Cancelled by whoever wants the peer to stop.
+    pub(super) shutdown: CancellationToken,
+    /// Cancelled when the goodbyes are said: ends every task.
     pub(super) cancel: CancellationToken,
     /// Held as long as the peer runs.
     pub(super) _lock: StateLock,
@@ -94,11 +99,11 @@ impl Core {
     /// Runs until shutdown, or until a required service dies.
     pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
         self.hash_next();
-        let cancel = self.cancel.clone();
+        let shutdown = self.shutdown.clone();
         let outcome = loop {
             let dial_at = self.dials.next_due();
             tokio::select! {
-                () = cancel.cancelled() => break Ok(()),
+                () = shutdown.cancelled() => break Ok(()),
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(message) = self.inbox.recv() => {
                     if let CoreMessage::ServiceDied(failure) = message {
@@ -160,6 +165,7 @@ impl Core {
             CoreMessage::GamesDirScanned { outcome, reply } => {
                 self.games_dir_scanned(outcome, reply).await;
             }
+            CoreMessage::HashesWanted { game_id } => self.want_hashes(game_id),
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }

@@ -63,7 +63,7 @@ pub(super) async fn prepare(
     config: PeerConfig,
     events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PeerCommand>,
-    cancel: CancellationToken,
+    shutdown: CancellationToken,
 ) -> Result<Core, StartError> {
     if config.peer_timeout <= config.ping_after {
         return Err(StartError::Timeouts);
@@ -113,7 +113,8 @@ pub(super) async fn prepare(
         index_saves,
         view: view_sender,
         server: Server { view, outbound: OutboundTransfers::new(counts) },
-        hashing: None,
+        hashing: BTreeSet::new(),
+        hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
@@ -123,7 +124,8 @@ pub(super) async fn prepare(
         commands,
         events,
         tasks,
-        cancel,
+        shutdown,
+        cancel: CancellationToken::new(),
         me,
         _lock: disk.lock,
     };
@@ -140,6 +142,21 @@ fn start_services(
     listener: Box<dyn Listener>,
     mdns: MdnsInterface,
 ) -> Result<(), StartError> {
+    let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
+        interface: mdns,
+        listen: core.listen_addr.ip(),
+        advertisement: Advertisement {
+            peer_id: core.me.peer_id,
+            proto_ver: PROTOCOL_VERSION,
+            library_rev: core.library_rev(),
+            network: core.me.network.clone(),
+            hostname: core.me.name.clone(),
+            port: core.listen_addr.port(),
+        },
+    });
+    // Before the first task, so that a refusal leaves nothing running.
+    discovery.as_ref().map(MdnsConfig::check).transpose()?;
+
     let supervisor = Supervisor {
         tasks: core.tasks.clone(),
         cancel: core.cancel.clone(),
@@ -152,26 +169,13 @@ fn start_services(
         (core.liveness.interval(), core.core.clone(), core.cancel.clone());
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
-    if mdns == MdnsInterface::Off {
-        return Ok(());
+    if let Some(config) = discovery {
+        let (view, sender, cancel) =
+            (core.server.view.clone(), core.core.clone(), core.cancel.clone());
+        supervisor.restarting("discovery", move || {
+            discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
+        });
     }
-    let config = MdnsConfig {
-        interface: mdns,
-        listen: core.listen_addr.ip(),
-        advertisement: Advertisement {
-            peer_id: core.me.peer_id,
-            proto_ver: PROTOCOL_VERSION,
-            library_rev: core.library_rev(),
-            network: core.me.network.clone(),
-            hostname: core.me.name.clone(),
-            port: core.listen_addr.port(),
-        },
-    };
-    config.check()?;
-    let (view, sender, cancel) = (core.server.view.clone(), core.core.clone(), core.cancel.clone());
-    supervisor.restarting("discovery", move || {
-        discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
-    });
     Ok(())
 }
 
