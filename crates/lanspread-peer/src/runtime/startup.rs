@@ -28,6 +28,7 @@ use crate::event::PeerEvent;
 use crate::identity::Identity;
 use crate::install::recover_all;
 use crate::library::{Index, Scan, scan_games_dir};
+use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
@@ -191,6 +192,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
     let lock = lock_state(&state_dir)?;
     let identity = Identity::load_or_create(&state_dir)?;
+    move_legacy_files(&games_dir, &state_dir);
     recover(&games_dir, &state_dir);
     let (mut index, warning) =
         Index::load(&state_dir).map_err(|e| unusable(io::Error::other(e)))?;
@@ -202,6 +204,17 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     index.absorb(&games_dir, &scan);
     index.save().map_err(unusable)?;
     Ok(Disk { games_dir, state_dir, lock, identity, index, scan })
+}
+
+/// Moves what old versions kept beside the games. What cannot be moved stays for the next start.
+fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
+    let report = migrate(games_dir, state_dir);
+    for path in report.moved {
+        tracing::info!(path = %path.display(), "moved an old file into the state directory");
+    }
+    for error in report.failed {
+        tracing::warn!("an old file was not moved into the state directory: {error}");
+    }
 }
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is.
