@@ -13,7 +13,7 @@ use lanspread_proto::message::{
     ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
@@ -27,11 +27,18 @@ use crate::operations::outbound::OutboundTransfers;
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
+const CHUNKS_MAX: usize = 64;
+/// Most of them for one peer: the largest window of a download, so that only a peer that does not
+/// keep to it waits.
+pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
+
 /// What it takes to answer.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
+    chunks: Arc<Semaphore>,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -57,6 +64,10 @@ pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), Exc
 }
 
 impl Server {
+    pub(crate) fn new(view: watch::Receiver<Arc<View>>, outbound: OutboundTransfers) -> Self {
+        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
+    }
+
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
     ///
     /// # Errors
@@ -115,6 +126,9 @@ impl Server {
         wanted: GetChunk,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
+        // Nobody closes these semaphores, so both always give a permit in the end.
+        let _of_peer = link.chunks.acquire().await.ok();
+        let _of_all = self.chunks.acquire().await.ok();
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
         let served = self.view.borrow().game(&wanted.game_id).cloned();
         let chunk = match served {

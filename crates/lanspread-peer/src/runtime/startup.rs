@@ -113,7 +113,7 @@ pub(super) async fn prepare(
         index: disk.index,
         index_saves,
         view: view_sender,
-        server: Server { view, outbound: OutboundTransfers::new(counts) },
+        server: Server::new(view, OutboundTransfers::new(counts)),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
