@@ -27,6 +27,9 @@ use crate::operations::outbound::OutboundTransfers;
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest wait for the hashes of a game: some tens of gigabytes. A game that cannot be hashed must
+/// not hold the asker's stream for ever.
+const HASHES_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
 /// Most of them for one peer: the largest window of a download, so that only a peer that does not
@@ -103,10 +106,10 @@ impl Server {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
             None => true,
         };
-        let manifest = match view.wait_for(is_settled).await {
-            Ok(view) => view.game(&wanted.game_id).map(|game| Arc::clone(&game.manifest)),
-            Err(_) => None,
-        };
+        // Whether settled or not: after that time the asker gets what there is.
+        let _ = timeout(HASHES_TIMEOUT, view.wait_for(is_settled)).await;
+        let manifest =
+            self.view.borrow().game(&wanted.game_id).map(|game| Arc::clone(&game.manifest));
         let Some(manifest) = manifest else {
             return Response::Refused(not_served(&wanted.game_id));
         };
@@ -129,6 +132,12 @@ impl Server {
         // Nobody closes these semaphores, so both always give a permit in the end.
         let _of_peer = link.chunks.acquire().await.ok();
         let _of_all = self.chunks.acquire().await.ok();
+        if self.view.borrow().game(&wanted.game_id).is_none() {
+            let refusal = Response::Refused(not_served(&wanted.game_id));
+            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
+        }
+        // Registered before the view is asked for good: whoever takes the game out of it from here
+        // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
         let served = self.view.borrow().game(&wanted.game_id).cloned();
         let chunk = match served {

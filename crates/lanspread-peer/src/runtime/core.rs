@@ -36,6 +36,8 @@ use crate::peers::liveness::Limits;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long whoever started the peer may take to receive the last event.
+const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long tasks may take to end after that.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
 
@@ -56,6 +58,8 @@ pub(crate) struct Core {
     pub(super) liveness: Limits,
     /// Peers that are being asked for a sign of life.
     pub(super) asking: BTreeSet<PeerId>,
+    /// Peers whose whole library is being asked for, and whether to do so once more.
+    pub(super) resyncing: BTreeMap<PeerId, bool>,
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
@@ -191,10 +195,15 @@ impl Core {
         }
     }
 
-    /// Reports to whoever started the peer. Waits while the channel is full.
+    /// Reports to whoever started the peer. Waits while the channel is full, unless the peer is to
+    /// stop: a consumer that does not take events must not keep it from that.
     pub(super) async fn emit(&self, event: PeerEvent) {
-        // A consumer that is gone has nothing to learn.
-        let _ = self.events.send(event).await;
+        tokio::select! {
+            biased;
+            // A consumer that is gone has nothing to learn.
+            room = self.events.reserve() => drop(room.map(|room| room.send(event))),
+            () = self.shutdown.cancelled() => {}
+        }
     }
 
     /// Runs a task that ends with the peer at the latest.
@@ -230,6 +239,8 @@ impl Core {
         if timeout(TASKS_TIMEOUT, end).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        let _ = self.events.send(PeerEvent::Stopped).await;
+        if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
+            tracing::warn!("nobody takes the last event");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,12 +138,14 @@ impl Core {
         let Some(manifest) = local.manifest.clone() else { return };
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
+        let root_of_hash = root.clone();
         let (core, cancel) = (self.core.clone(), self.cancel.clone());
         self.spawn(async move {
             let is_cancelled = move || cancel.is_cancelled();
             let work = move || hash_manifest(&root, &manifest, &is_cancelled);
-            let outcome =
-                tokio::task::spawn_blocking(work).await.unwrap_or(Err(HashError::Cancelled));
+            let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+                Err(HashError::Io { path: root_of_hash, source: io::Error::other(error) })
+            });
             let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
         });
     }
@@ -223,7 +226,7 @@ impl Core {
             };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or_else(|e| {
-                let source = std::io::Error::other(e);
+                let source = io::Error::other(e);
                 Err(GamesDirError { path: asked, source })
             });
             let _ = core.send(CoreMessage::GamesDirScanned { outcome, reply }).await;

@@ -79,7 +79,8 @@ pub(super) async fn prepare(
             Err(StartError::StateDir { path, source })
         })?
     };
-    let Endpoints { dialer, listener } = quic::bind(&disk.identity, config.listen)?;
+    let Endpoints { dialer, listener } =
+        quic::bind(&disk.identity, config.listen, config.peer_timeout)?;
     let listen_addr = listener.local_addr();
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let me = LocalPeer {
@@ -108,6 +109,7 @@ pub(super) async fn prepare(
         dials: DialTable::new(me.peer_id),
         liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
         asking: BTreeSet::new(),
+        resyncing: BTreeMap::new(),
         local: disk.scan.games,
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
@@ -184,10 +186,12 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
     // Asked before it is made, so that a refusal leaves nothing in the games directory.
     let intended = resolve(state_dir).map_err(unusable)?;
-    let games_dir = check_games_dir(games_dir, &intended)?;
-    if intended.starts_with(&games_dir) {
+    if let Ok(games_dir) = fs::canonicalize(games_dir)
+        && intended.starts_with(&games_dir)
+    {
         return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
     }
+    let games_dir = check_games_dir(games_dir, &intended)?;
     fs::create_dir_all(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
     let lock = lock_state(&state_dir)?;
@@ -237,11 +241,14 @@ pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, 
     let unusable = |source| GamesDirError { path: path.to_path_buf(), source };
     let games_dir = fs::canonicalize(path).map_err(unusable)?;
     fs::read_dir(&games_dir).map_err(unusable)?;
-    if games_dir.starts_with(state_dir) {
-        let reason = "it lies inside the state directory";
-        return Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
-    }
-    Ok(games_dir)
+    let reason = if games_dir.starts_with(state_dir) {
+        "it lies inside the state directory"
+    } else if state_dir.starts_with(&games_dir) {
+        "the state directory lies inside it"
+    } else {
+        return Ok(games_dir);
+    };
+    Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)))
 }
 
 /// The canonical form of a path of which the last components may not exist yet.
