@@ -23,7 +23,7 @@ use super::startup::StateLock;
 use crate::command::PeerCommand;
 use crate::error::RuntimeFailure;
 use crate::event::PeerEvent;
-use crate::library::{Index, LocalGame};
+use crate::library::{Index, LocalGame, RescanGate};
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
 use crate::net::serve::Server;
@@ -60,13 +60,24 @@ pub(crate) struct Core {
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
     pub(super) index_saves: watch::Sender<Index>,
+    pub(super) rescans: RescanGate,
+    /// The games directory that the local monitor watches: always the one in use.
+    pub(super) watched: watch::Sender<PathBuf>,
+    /// When to look for the games directory, which could not be read the last time.
+    pub(super) find_games_dir_at: Option<Instant>,
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) server: Server,
+    /// Games whose files are listed and not hashed.
+    pub(super) to_hash: BTreeSet<GameId>,
     /// The game that is being hashed.
     pub(super) hashing: Option<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
+    /// Games that were hashed since the last publication.
+    pub(super) unpublished: BTreeSet<GameId>,
+    /// When they are published at the latest.
+    pub(super) publish_at: Option<Instant>,
 
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
@@ -97,6 +108,7 @@ impl Core {
         let cancel = self.cancel.clone();
         let outcome = loop {
             let dial_at = self.dials.next_due();
+            let (publish_at, find_at) = (self.publish_at, self.find_games_dir_at);
             tokio::select! {
                 () = cancel.cancelled() => break Ok(()),
                 Some(command) = self.commands.recv() => self.obey(command).await,
@@ -108,9 +120,9 @@ impl Core {
                     }
                     self.take_in(message).await;
                 }
-                () = sleep_until(dial_at.unwrap_or_else(Instant::now)), if dial_at.is_some() => {
-                    self.dial_due();
-                }
+                () = until(dial_at) => self.dial_due(),
+                () = until(publish_at) => self.publish(Vec::new()).await,
+                () = until(find_at) => self.find_games_dir(),
             }
         };
         self.stop().await;
@@ -163,7 +175,13 @@ impl Core {
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }
-            CoreMessage::Rescanned { game_id, local } => self.rescanned(game_id, local).await,
+            CoreMessage::DiskChanged(change) => self.disk_changed(change),
+            CoreMessage::Surveyed { games_dir, outcome } => {
+                self.surveyed(&games_dir, outcome).await;
+            }
+            CoreMessage::Rescanned { games_dir, game_ids, outcome } => {
+                self.rescanned(&games_dir, game_ids, outcome).await;
+            }
             CoreMessage::DownloadTold { game_id, notice } => {
                 self.download_told(game_id, notice).await;
             }
@@ -225,5 +243,13 @@ impl Core {
             tracing::warn!("some tasks did not end in time");
         }
         let _ = self.events.send(PeerEvent::Stopped).await;
+    }
+}
+
+/// Waits for a moment, or for ever where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
