@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PEERS = REPOSITORY / "out" / "peers"
 NETWORK = "lanspread-demo"
 DEMO_HOLDER = "alpha"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,30}")
+"""Also the name of a directory and of a container."""
 
 
 def main() -> int:
@@ -38,6 +41,10 @@ def main() -> int:
     run.add_argument("name")
     run.add_argument("--docker", action="store_true", help="in a container")
     options, further = parser.parse_known_args()
+    if further and options.action != "run":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    if options.action == "run" and not NAME.fullmatch(options.name):
+        parser.error(f"a name has letters, digits and dashes: {options.name}")
     try:
         binary = build_binary(REPOSITORY)
         if options.action == "image" or (options.action == "run" and options.docker):
@@ -79,7 +86,7 @@ def prepare(binary: Path, name: str) -> None:
     """Make the directories, the catalog and the demo game, where they are not there yet."""
     (PEERS / name / "games").mkdir(parents=True, exist_ok=True)
     catalog = PEERS / "catalog.json"
-    if catalog.exists():
+    if catalog.exists() and (PEERS / DEMO_HOLDER / "games" / "demo").exists():
         return
     subprocess.run(
         [

@@ -268,6 +268,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::NotInstalled(_) => ErrorCode::NotInstalled,
         CommandError::NotDownloading(_) => ErrorCode::NotDownloading,
         CommandError::GamesDir(_) => ErrorCode::GamesDirUnusable,
+        CommandError::ChangingGamesDir => ErrorCode::GamesDirChanging,
         CommandError::Download(failure) => return download_error(failure),
         CommandError::Cancelled(_) => ErrorCode::Cancelled,
         CommandError::AllPeersGone(_) => ErrorCode::AllPeersGone,

@@ -107,6 +107,9 @@ error_table! {
     GameBusy = "game-busy", retryable: true,
         "Something else is being done with the game.",
         "wait for its terminal event, or cancel it";
+    GamesDirChanging = "games-dir-changing", retryable: true,
+        "`set-game-dir` is under way; no operation and no other change begins meanwhile.",
+        "wait for its answer";
     NoSource = "no-source", retryable: true,
         "No known peer announces the game at the catalog's version.",
         "wait for a peer that has it (`games-list-updated`), or `connect` to one";
@@ -172,7 +175,7 @@ error_table! {
         "give the address of another peer";
     GamesDirUnusable = "games-dir-unusable", retryable: false,
         "The games directory is missing, no directory, or not readable.",
-        "name an existing, readable directory";
+        "name an existing, readable directory that is not, holds or lies in the state directory";
     StateDirUnusable = "state-dir-unusable", retryable: false,
         "The state directory cannot be used, or lies inside the games directory.",
         "name a writable directory outside the games directory";

@@ -33,8 +33,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Action, Cli, RunArgs};
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     let started = Instant::now();
+    act(started).unwrap_or_else(|error| {
+        // Not through `anyhow`'s own report, which adds a backtrace where one is asked for.
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn act(started: Instant) -> anyhow::Result<ExitCode> {
     match Cli::parse().action {
         Action::Run(args) => run_peer(*args, started),
         Action::Schema(args) if args.markdown => print(&markdown::tables()),

@@ -114,6 +114,9 @@ pub enum CommandError {
         /// What is being done with it.
         operation: Operation,
     },
+    /// Another games directory is about to be used.
+    #[error("the games directory is being changed")]
+    ChangingGamesDir,
     /// The awaited download ended without the game.
     #[error(transparent)]
     Download(DownloadFailure),

@@ -8,19 +8,23 @@
 mod delta;
 mod fingerprint;
 mod game_file;
+mod gate;
 mod hashing;
 mod index;
 mod reserved;
 mod scan;
+mod survey;
 mod walk;
 mod warning;
 
 pub(crate) use delta::{DeltaOutcome, apply, diff, normalise};
 pub(crate) use game_file::open_game_file;
+pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, hash_manifest};
 pub(crate) use index::Index;
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name,
 };
-pub(crate) use scan::{LocalGame, Scan, ScanError, scan_game, scan_games_dir};
+pub(crate) use scan::{LocalGame, Scan, ScanError, roots, scan_game, scan_games, scan_games_dir};
+pub(crate) use survey::{Glance, survey, suspects};

@@ -11,6 +11,7 @@ mod local_games;
 mod membership;
 mod messages;
 mod queries;
+mod rescans;
 mod startup;
 mod supervisor;
 
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use messages::{CoreMessage, CoreSender, Encounter};
+pub(crate) use messages::{CoreMessage, CoreSender, DiskChange, Encounter};
 
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;

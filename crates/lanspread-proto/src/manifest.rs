@@ -122,6 +122,9 @@ pub struct Manifest {
     version: GameVersion,
     files: Vec<ManifestFile>,
     total_size: u64,
+    // Asked for with every change of a library, for every game in it.
+    manifest_hash: ContentHash,
+    content_root: Option<ContentHash>,
 }
 
 impl Manifest {
@@ -150,7 +153,9 @@ impl Manifest {
                 return Err(ManifestError::Conflict(file.path.clone()));
             }
         }
-        Ok(Self { version, files, total_size })
+        let manifest_hash = hash_layout(&version, &files);
+        let content_root = hash_content(&files);
+        Ok(Self { version, files, total_size, manifest_hash, content_root })
     }
 
     /// The version of the game.
@@ -181,26 +186,34 @@ impl Manifest {
     /// The hash of version, paths and sizes: known before any content is read.
     #[must_use]
     pub fn manifest_hash(&self) -> ContentHash {
-        let mut hasher = blake3::Hasher::new_derive_key("lanspread 2024 manifest paths and sizes");
-        absorb_text(&mut hasher, self.version.as_str());
-        for file in &self.files {
-            absorb_text(&mut hasher, file.path.as_str());
-            hasher.update(&file.size.to_le_bytes());
-        }
-        hasher.finalize().into()
+        self.manifest_hash
     }
 
     /// The hash of paths, sizes and content hashes, once every file is hashed.
     #[must_use]
     pub fn content_root(&self) -> Option<ContentHash> {
-        let mut hasher = blake3::Hasher::new_derive_key("lanspread 2024 manifest content root");
-        for file in &self.files {
-            absorb_text(&mut hasher, file.path.as_str());
-            hasher.update(&file.size.to_le_bytes());
-            hasher.update(file.hashes.as_ref()?.file.as_bytes());
-        }
-        Some(hasher.finalize().into())
+        self.content_root
     }
+}
+
+fn hash_layout(version: &GameVersion, files: &[ManifestFile]) -> ContentHash {
+    let mut hasher = blake3::Hasher::new_derive_key("lanspread 2024 manifest paths and sizes");
+    absorb_text(&mut hasher, version.as_str());
+    for file in files {
+        absorb_text(&mut hasher, file.path.as_str());
+        hasher.update(&file.size.to_le_bytes());
+    }
+    hasher.finalize().into()
+}
+
+fn hash_content(files: &[ManifestFile]) -> Option<ContentHash> {
+    let mut hasher = blake3::Hasher::new_derive_key("lanspread 2024 manifest content root");
+    for file in files {
+        absorb_text(&mut hasher, file.path.as_str());
+        hasher.update(&file.size.to_le_bytes());
+        hasher.update(file.hashes.as_ref()?.file.as_bytes());
+    }
+    Some(hasher.finalize().into())
 }
 
 fn absorb_text(hasher: &mut blake3::Hasher, text: &str) {

@@ -46,7 +46,8 @@ pub(crate) struct IndexWarning {
 /// Fingerprints and manifests by games directory, and the revision of the announced library.
 ///
 /// Games directories are told apart by their path, which should be canonical; entries of one are
-/// never used for another. Cloning is cheap enough to save a copy elsewhere.
+/// never used for another. A clone shares everything; the first change beside a clone that is still
+/// held copies one map of shared entries, and never a manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     path: PathBuf,
@@ -59,7 +60,8 @@ struct Content {
     format: u32,
     library_rev: u64,
     /// The most recently used first.
-    libraries: Vec<Library>,
+    #[serde(with = "shared_list")]
+    libraries: Vec<Arc<Library>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,8 +74,9 @@ struct Library {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    fingerprint: Fingerprint,
-    #[serde(with = "shared_manifest")]
+    #[serde(with = "shared")]
+    fingerprint: Arc<Fingerprint>,
+    #[serde(with = "shared")]
     manifest: Arc<Manifest>,
 }
 
@@ -138,7 +141,8 @@ impl Index {
     ) -> Option<Arc<Manifest>> {
         let key = directory_key(games_dir);
         let library = self.content.libraries.iter().find(|library| library.games_dir == key)?;
-        let entry = library.games.get(game_id).filter(|entry| entry.fingerprint == *fingerprint)?;
+        let entry =
+            library.games.get(game_id).filter(|entry| *entry.fingerprint == *fingerprint)?;
         Some(entry.manifest.clone())
     }
 
@@ -153,6 +157,7 @@ impl Index {
         fingerprint: Fingerprint,
         manifest: Arc<Manifest>,
     ) {
+        let fingerprint = Arc::new(fingerprint);
         self.games_of(games_dir).insert(game_id, Entry { fingerprint, manifest });
     }
 
@@ -165,7 +170,8 @@ impl Index {
     pub(crate) fn absorb(&mut self, games_dir: &Path, scan: &Scan) {
         let found = scan.games.iter().filter_map(|(id, game)| {
             let manifest = game.manifest.clone()?;
-            Some((id.clone(), Entry { fingerprint: game.fingerprint.clone(), manifest }))
+            let fingerprint = Arc::new(game.fingerprint.clone());
+            Some((id.clone(), Entry { fingerprint, manifest }))
         });
         *self.games_of(games_dir) = found.collect();
     }
@@ -177,10 +183,10 @@ impl Index {
         let known = libraries.iter().position(|library| library.games_dir == key);
         let library = match known {
             Some(at) => libraries.remove(at),
-            None => Library { games_dir: key, games: BTreeMap::new() },
+            None => Arc::new(Library { games_dir: key, games: BTreeMap::new() }),
         };
         libraries.truncate(GAMES_DIRS_MAX - 1);
-        &mut libraries.insert_mut(0, library).games
+        &mut Arc::make_mut(libraries.insert_mut(0, library)).games
     }
 }
 
@@ -224,24 +230,43 @@ fn directory_key(games_dir: &Path) -> String {
     games_dir.as_os_str().as_encoded_bytes().escape_ascii().to_string()
 }
 
-/// A manifest is stored whole, and shared in memory.
-mod shared_manifest {
+/// What is shared in memory is stored whole.
+mod shared {
     use std::sync::Arc;
 
-    use lanspread_proto::Manifest;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        manifest: &Arc<Manifest>,
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        manifest.as_ref().serialize(serializer)
+        value.as_ref().serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Arc<Manifest>, D::Error> {
-        Manifest::deserialize(deserializer).map(Arc::new)
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+/// A list of [`shared`] values.
+mod shared_list {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        values: &[Arc<T>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(AsRef::as_ref))
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Arc<T>>, D::Error> {
+        Ok(Vec::<T>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looks at game roots, and reads nothing but what changed since the index was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,26 @@ pub(crate) struct LocalGame {
     /// The transferable files, with the hashes known so far. `None` without a version, and where
     /// the files cannot be listed whole.
     pub(crate) manifest: Option<Arc<Manifest>>,
+}
+
+impl LocalGame {
+    /// Keeps the hashes that are known of the same files: they may have become known while this
+    /// was being found.
+    pub(crate) fn keep_hashes_of(mut self, known: &Self) -> Self {
+        if let (Some(found), Some(manifest)) = (&self.manifest, &known.manifest)
+            && self.fingerprint == known.fingerprint
+            && found.manifest_hash() == manifest.manifest_hash()
+            && found.content_root().is_none()
+        {
+            self.manifest = Some(Arc::clone(manifest));
+        }
+        self
+    }
+
+    /// Whether its files are listed and not all hashed.
+    pub(crate) fn is_unhashed(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
+    }
 }
 
 /// What a scan of one root found.
@@ -71,22 +91,53 @@ pub(crate) fn scan_games_dir(
     catalog: &Catalog,
     index: &Index,
 ) -> Result<Scan, ScanError> {
-    let failed = |source| ScanError { path: games_dir.to_path_buf(), source };
-    let mut scans = BTreeMap::new();
-    for entry in fs::read_dir(games_dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let Some(Ok(game_id)) = name.to_str().map(GameId::new) else { continue };
-        if catalog.get(&game_id).is_some() {
-            let scan = scan_game(games_dir, &game_id, index);
-            scans.insert(game_id, scan);
-        }
-    }
     let mut result = Scan::default();
-    for (game_id, scan) in scans {
+    for game_id in roots(games_dir, catalog)? {
+        let scan = scan_game(games_dir, &game_id, index);
         result.warnings.extend(scan.warnings);
         result.games.extend(scan.game.map(|game| (game_id, game)));
     }
     Ok(result)
+}
+
+/// Scans some games; those that are not there are left out.
+///
+/// # Errors
+/// [`ScanError`] when `games_dir` itself cannot be read: then nothing is known about any game, and
+/// least of all that it is gone.
+pub(crate) fn scan_games(
+    games_dir: &Path,
+    game_ids: &BTreeSet<GameId>,
+    index: &Index,
+) -> Result<Scan, ScanError> {
+    let mut result = Scan::default();
+    for game_id in game_ids {
+        let scan = scan_game(games_dir, game_id, index);
+        result.warnings.extend(scan.warnings);
+        result.games.extend(scan.game.map(|game| (game_id.clone(), game)));
+    }
+    // Asked last: a directory that is there now was there all the time, or the monitor says so.
+    match fs::read_dir(games_dir) {
+        Ok(_) => Ok(result),
+        Err(source) => Err(ScanError { path: games_dir.to_path_buf(), source }),
+    }
+}
+
+/// The games of the catalog of which there is something in `games_dir`, in id order.
+///
+/// # Errors
+/// [`ScanError`] when `games_dir` cannot be read.
+pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<GameId>, ScanError> {
+    let failed = |source| ScanError { path: games_dir.to_path_buf(), source };
+    let mut roots = BTreeSet::new();
+    for entry in fs::read_dir(games_dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(Ok(game_id)) = name.to_str().map(GameId::new) else { continue };
+        if catalog.get(&game_id).is_some() {
+            roots.insert(game_id);
+        }
+    }
+    Ok(roots)
 }
 
 /// Scans one game, whether or not its root is there.
@@ -126,12 +177,14 @@ fn look_at(
     Ok((game.installed || game.version.is_some()).then_some(game))
 }
 
-struct Listing {
-    fingerprint: Fingerprint,
-    installed: bool,
+/// What one listing of a root tells.
+pub(super) struct Listing {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) installed: bool,
 }
 
-fn list_root(root: &Path, problems: &mut Problems) -> Result<Listing, ScanProblem> {
+/// Lists a root, and looks at nothing below it.
+pub(super) fn list_root(root: &Path, problems: &mut Problems) -> Result<Listing, ScanProblem> {
     let mut listing = Listing { fingerprint: Fingerprint::default(), installed: false };
     for_each_entry(root, |entry| {
         let name = entry.file_name();

@@ -36,6 +36,11 @@ impl View {
         Arc::clone(&self.snapshot)
     }
 
+    /// All games that may be served.
+    pub(crate) fn games(&self) -> &BTreeMap<GameId, ServedGame> {
+        &self.games
+    }
+
     /// A game that may be served.
     pub(crate) fn game(&self, game_id: &GameId) -> Option<&ServedGame> {
         self.games.get(game_id)

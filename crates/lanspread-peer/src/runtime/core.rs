@@ -21,9 +21,9 @@ use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::startup::StateLock;
 use crate::command::PeerCommand;
-use crate::error::RuntimeFailure;
-use crate::event::PeerEvent;
-use crate::library::{Index, LocalGame};
+use crate::error::{CommandError, RuntimeFailure};
+use crate::event::{Operation, PeerEvent};
+use crate::library::{Index, LocalGame, RescanGate};
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
 use crate::net::serve::Server;
@@ -64,19 +64,32 @@ pub(crate) struct Core {
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
     pub(super) index_saves: watch::Sender<Index>,
+    pub(super) rescans: RescanGate,
+    /// The games directory that the local monitor watches: always the one in use.
+    pub(super) watched: watch::Sender<PathBuf>,
+    /// When to look for the games directory, which could not be read the last time.
+    pub(super) find_games_dir_at: Option<Instant>,
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) server: Server,
+    /// Games whose files are listed and not hashed.
+    pub(super) to_hash: BTreeSet<GameId>,
     /// The games that are being hashed.
     pub(super) hashing: BTreeSet<GameId>,
     /// Games whose hashes a peer waits for: they come first.
     pub(super) hashes_wanted: BTreeSet<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
+    /// Games that were hashed since the last publication.
+    pub(super) unpublished: BTreeSet<GameId>,
+    /// When they are published at the latest.
+    pub(super) publish_at: Option<Instant>,
 
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
+    /// Whether another games directory is about to be used: no operation begins then.
+    pub(super) is_changing_dir: bool,
 
     pub(super) core: CoreSender,
     pub(super) inbox: mpsc::Receiver<CoreMessage>,
@@ -106,6 +119,7 @@ impl Core {
         let shutdown = self.shutdown.clone();
         let outcome = loop {
             let dial_at = self.dials.next_due();
+            let (publish_at, find_at) = (self.publish_at, self.find_games_dir_at);
             tokio::select! {
                 () = shutdown.cancelled() => break Ok(()),
                 Some(command) = self.commands.recv() => self.obey(command).await,
@@ -117,9 +131,9 @@ impl Core {
                     }
                     self.take_in(message).await;
                 }
-                () = sleep_until(dial_at.unwrap_or_else(Instant::now)), if dial_at.is_some() => {
-                    self.dial_due();
-                }
+                () = until(dial_at) => self.dial_due(),
+                () = until(publish_at) => self.publish(Vec::new()).await,
+                () = until(find_at) => self.find_games_dir(),
             }
         };
         self.stop().await;
@@ -173,7 +187,13 @@ impl Core {
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }
-            CoreMessage::Rescanned { game_id, local } => self.rescanned(game_id, local).await,
+            CoreMessage::DiskChanged(change) => self.disk_changed(change),
+            CoreMessage::Surveyed { games_dir, outcome } => {
+                self.surveyed(&games_dir, outcome).await;
+            }
+            CoreMessage::Rescanned { games_dir, game_ids, outcome } => {
+                self.rescanned(&games_dir, game_ids, outcome).await;
+            }
             CoreMessage::DownloadTold { game_id, notice } => {
                 self.download_told(game_id, notice).await;
             }
@@ -198,12 +218,26 @@ impl Core {
     /// Reports to whoever started the peer. Waits while the channel is full, unless the peer is to
     /// stop: a consumer that does not take events must not keep it from that.
     pub(super) async fn emit(&self, event: PeerEvent) {
+        log(&event);
         tokio::select! {
             biased;
             // A consumer that is gone has nothing to learn.
             room = self.events.reserve() => drop(room.map(|room| room.send(event))),
             () = self.shutdown.cancelled() => {}
         }
+    }
+
+    /// Marks a game as worked on, unless it is already, or its directory is about to change.
+    pub(super) fn begin(
+        &mut self,
+        game_id: &GameId,
+        operation: Operation,
+    ) -> Result<(), CommandError> {
+        if self.is_changing_dir {
+            return Err(CommandError::ChangingGamesDir);
+        }
+        let busy = |operation| CommandError::GameBusy { game_id: game_id.clone(), operation };
+        self.operations.begin(game_id, operation).map_err(busy)
     }
 
     /// Runs a task that ends with the peer at the latest.
@@ -242,5 +276,28 @@ impl Core {
         if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
             tracing::warn!("nobody takes the last event");
         }
+    }
+}
+
+/// Writes what happened to the log: what a person looks for at `info`, the rest at `debug`.
+fn log(event: &PeerEvent) {
+    match event {
+        PeerEvent::DownloadProgress(_) | PeerEvent::InstallProgress { .. } => {
+            tracing::trace!(?event);
+        }
+        PeerEvent::PeerUpdated(_)
+        | PeerEvent::PeerCountUpdated { .. }
+        | PeerEvent::GamesListUpdated { .. }
+        | PeerEvent::LocalGamesUpdated { .. }
+        | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
+        _ => tracing::info!(?event),
+    }
+}
+
+/// Waits for a moment, or for ever where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

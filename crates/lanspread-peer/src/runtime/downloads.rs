@@ -99,9 +99,7 @@ impl Core {
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
         }
-        self.operations
-            .begin(game_id, Operation::Downloading)
-            .map_err(|operation| CommandError::GameBusy { game_id: game_id.clone(), operation })?;
+        self.begin(game_id, Operation::Downloading)?;
         Ok((game, sources))
     }
 

@@ -72,8 +72,8 @@ impl Core {
 
     /// Starts an installation of an idle game that is downloaded and not installed.
     pub(super) async fn start_install(&mut self, game_id: GameId, on_end: InstallReply) {
-        if let Err(operation) = self.operations.begin(&game_id, Operation::Installing) {
-            on_end.send(Err(CommandError::GameBusy { game_id, operation }));
+        if let Err(error) = self.begin(&game_id, Operation::Installing) {
+            on_end.send(Err(error));
             return;
         }
         self.installs.insert(game_id.clone(), ActiveInstall { on_end });
@@ -137,9 +137,7 @@ impl Core {
             if !self.local.get(&game_id).is_some_and(|local| local.installed) {
                 return Err(CommandError::NotInstalled(game_id.clone()));
             }
-            self.operations
-                .begin(&game_id, Operation::Uninstalling)
-                .map_err(|operation| CommandError::GameBusy { game_id: game_id.clone(), operation })
+            self.begin(&game_id, Operation::Uninstalling)
         });
         if let Err(error) = allowed {
             let _ = reply.send(Err(error));

@@ -1,16 +1,18 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lanspread_proto::message::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
+use tokio::time::Instant;
 
 use super::core::Core;
 use super::messages::CoreMessage;
-use super::startup::check_games_dir;
+use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::PeerEvent;
@@ -19,15 +21,26 @@ use crate::library::{
 };
 use crate::net::view::{ServedGame, View};
 
+/// How long games that were hashed wait to be published together: a library of small games is
+/// hashed at hundreds a second, and each publication costs every peer a message.
+const HASHED_PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {
         self.announced.rev
     }
 
-    /// Takes over what a look at one root found.
+    /// Takes over what the look at the end of an operation found.
     pub(super) fn replace_local(&mut self, game_id: &GameId, local: Option<LocalGame>) {
+        self.rescans.overtake(game_id);
+        self.take_over(game_id, local);
+    }
+
+    /// Takes over what a look at one root found.
+    pub(super) fn take_over(&mut self, game_id: &GameId, local: Option<LocalGame>) {
         let Some(local) = local else {
             self.local.remove(game_id);
+            self.to_hash.remove(game_id);
             self.index.forget(&self.games_dir, game_id);
             return;
         };
@@ -35,12 +48,21 @@ impl Core {
             let (fingerprint, manifest) = (local.fingerprint.clone(), Arc::clone(manifest));
             self.index.record(&self.games_dir, game_id.clone(), fingerprint, manifest);
         }
+        if local.is_unhashed() {
+            self.to_hash.insert(game_id.clone());
+        } else {
+            self.to_hash.remove(game_id);
+        }
         self.local.insert(game_id.clone(), local);
     }
 
     /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
-    pub(super) async fn publish(&mut self, changed: Vec<GameId>) {
-        self.refresh_view();
+    pub(super) async fn publish(&mut self, mut changed: Vec<GameId>) {
+        self.publish_at = None;
+        changed.extend(std::mem::take(&mut self.unpublished));
+        changed.sort();
+        changed.dedup();
+        self.refresh_view(&changed);
         self.index_saves.send_replace(self.index.clone());
         self.hash_next();
         self.emit(PeerEvent::LocalGamesUpdated {
@@ -52,40 +74,40 @@ impl Core {
         .await;
     }
 
-    /// Lets the network see what is ready now.
-    pub(super) fn refresh_view(&mut self) {
-        let games = self.ready_games();
-        let summaries: Vec<GameSummary> =
-            games.iter().map(|(game_id, game)| summary(game_id, &game.manifest)).collect();
-        if summaries != self.announced.games {
+    /// Lets the network see of these games what is ready now. The others are not looked at.
+    pub(super) fn refresh_view(&mut self, changed: &[GameId]) {
+        let mut games = self.view.borrow().games().clone();
+        let mut is_announced_otherwise = false;
+        for game_id in changed {
+            let before = games.remove(game_id).map(|game| summary(game_id, &game.manifest));
+            let now = self.ready_game(game_id);
+            let after = now.as_ref().map(|game| summary(game_id, &game.manifest));
+            is_announced_otherwise |= before != after;
+            games.extend(now.map(|game| (game_id.clone(), game)));
+        }
+        if is_announced_otherwise {
             let rev = self.index.next_rev();
-            self.announced = Arc::new(LibrarySnapshot { rev, games: summaries });
+            let summaries = games.iter().map(|(game_id, game)| summary(game_id, &game.manifest));
+            self.announced = Arc::new(LibrarySnapshot { rev, games: summaries.collect() });
         }
         let view = View::new(Arc::clone(&self.announced), games);
         self.view.send_replace(Arc::new(view));
     }
 
-    /// The games that may be announced and served: downloaded at the catalog's version, of the
-    /// catalog's content where it knows it, and with nothing being done with them.
-    fn ready_games(&self) -> BTreeMap<GameId, ServedGame> {
-        let mut ready = BTreeMap::new();
-        for (game_id, local) in &self.local {
-            let Some(manifest) = &local.manifest else { continue };
-            let Some(expected) = self.catalog.get(game_id) else { continue };
-            let is_other_content = match (expected.content_root, manifest.content_root()) {
-                (Some(expected), Some(found)) => expected != found,
-                _ => false,
-            };
-            if local.version.as_ref() == Some(&expected.version)
-                && !is_other_content
-                && self.operations.get(game_id).is_none()
-            {
-                let root = self.root_of(game_id);
-                let manifest = Arc::clone(manifest);
-                ready.insert(game_id.clone(), ServedGame { root, manifest });
-            }
-        }
-        ready
+    /// A game, if it may be announced and served: downloaded at the catalog's version, of the
+    /// catalog's content where it knows it, and with nothing being done with it.
+    fn ready_game(&self, game_id: &GameId) -> Option<ServedGame> {
+        let local = self.local.get(game_id)?;
+        let manifest = local.manifest.as_ref()?;
+        let expected = self.catalog.get(game_id)?;
+        let is_other_content = match (expected.content_root, manifest.content_root()) {
+            (Some(expected), Some(found)) => expected != found,
+            _ => false,
+        };
+        let is_ready = local.version.as_ref() == Some(&expected.version)
+            && !is_other_content
+            && self.operations.get(game_id).is_none();
+        is_ready.then(|| ServedGame { root: self.root_of(game_id), manifest: Arc::clone(manifest) })
     }
 
     pub(super) fn root_of(&self, game_id: &GameId) -> PathBuf {
@@ -111,7 +133,7 @@ impl Core {
     fn next_to_hash(&self) -> Option<GameId> {
         let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id));
         match self.hashing.len() {
-            0 => wanted.or_else(|| self.local.keys().find(|game_id| self.is_to_hash(game_id))),
+            0 => wanted.or_else(|| self.to_hash.iter().find(|game_id| self.is_to_hash(game_id))),
             1 => wanted,
             _ => None,
         }
@@ -119,8 +141,7 @@ impl Core {
     }
 
     fn is_to_hash(&self, game_id: &GameId) -> bool {
-        let manifest = self.local.get(game_id).and_then(|local| local.manifest.as_ref());
-        manifest.is_some_and(|manifest| manifest.content_root().is_none())
+        self.to_hash.contains(game_id)
             && self.operations.get(game_id).is_none()
             && !self.unhashable.contains(game_id)
             && !self.hashing.contains(game_id)
@@ -168,8 +189,8 @@ impl Core {
                 if let Some(local) = self.local.get_mut(&game_id).filter(is_unchanged) {
                     local.manifest = Some(Arc::new(manifest));
                     let local = local.clone();
-                    self.replace_local(&game_id, Some(local));
-                    self.publish(vec![game_id]).await;
+                    self.take_over(&game_id, Some(local));
+                    self.unpublished.insert(game_id);
                 }
             }
             Err(HashError::Cancelled) => {}
@@ -177,7 +198,7 @@ impl Core {
                 tracing::warn!(%game_id, %error, "a game changed while it was hashed");
                 self.index.forget(&self.games_dir, &game_id);
                 self.unhashable.insert(game_id.clone());
-                self.look_again(game_id);
+                self.look_again_later(game_id);
             }
             Err(error) => {
                 tracing::warn!(%game_id, %error, "a game could not be hashed");
@@ -185,23 +206,16 @@ impl Core {
             }
         }
         self.hash_next();
+        if self.hashing.is_empty() {
+            self.publish_hashed().await;
+        } else if !self.unpublished.is_empty() && self.publish_at.is_none() {
+            self.publish_at = Some(Instant::now() + HASHED_PUBLISH_PAUSE);
+        }
     }
 
-    /// Looks at the root of a game that has changed, unless an operation is going to do so.
-    fn look_again(&self, game_id: GameId) {
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
-        self.spawn(async move {
-            let local = look_at(games_dir, game_id.clone(), index).await;
-            let _ = core.send(CoreMessage::Rescanned { game_id, local }).await;
-        });
-    }
-
-    pub(super) async fn rescanned(&mut self, game_id: GameId, local: Option<LocalGame>) {
-        if self.operations.get(&game_id).is_none() {
-            self.unhashable.remove(&game_id);
-            self.replace_local(&game_id, local);
-            self.publish(vec![game_id]).await;
+    async fn publish_hashed(&mut self) {
+        if !self.unpublished.is_empty() {
+            self.publish(Vec::new()).await;
         }
     }
 
@@ -214,13 +228,26 @@ impl Core {
         is_other
     }
 
-    pub(super) fn set_game_dir(&self, path: PathBuf, reply: Reply<PathBuf>) {
+    /// Changes the games directory, one change at a time. No operation can begin meanwhile, so
+    /// that what a crash left in the new directory can be settled.
+    pub(super) fn set_game_dir(&mut self, path: PathBuf, reply: Reply<PathBuf>) {
+        if self.is_changing_dir {
+            let _ = reply.send(Err(CommandError::ChangingGamesDir));
+            return;
+        }
+        if let Some(active) = self.operations.all().into_iter().next() {
+            let (game_id, operation) = (active.game_id, active.operation);
+            let _ = reply.send(Err(CommandError::OperationsActive { game_id, operation }));
+            return;
+        }
+        self.is_changing_dir = true;
         let (catalog, index) = (Arc::clone(&self.catalog), self.index.clone());
         let (core, state_dir) = (self.core.clone(), self.state_dir.clone());
         self.spawn(async move {
             let asked = path.clone();
             let work = move || {
                 let games_dir = check_games_dir(&path, &state_dir)?;
+                recover(&games_dir, &state_dir);
                 let scan = scan_games_dir(&games_dir, &catalog, &index)?;
                 Ok((games_dir, scan))
             };
@@ -238,6 +265,7 @@ impl Core {
         outcome: Result<(PathBuf, Scan), GamesDirError>,
         reply: Reply<PathBuf>,
     ) {
+        self.is_changing_dir = false;
         let (games_dir, scan) = match outcome {
             Ok(scanned) => scanned,
             Err(error) => {
@@ -245,21 +273,16 @@ impl Core {
                 return;
             }
         };
-        // Asked only now: an operation may have begun while the directory was scanned.
-        if let Some(active) = self.operations.all().into_iter().next() {
-            let (game_id, operation) = (active.game_id, active.operation);
-            let _ = reply.send(Err(CommandError::OperationsActive { game_id, operation }));
-            return;
-        }
-        let mut changed: Vec<GameId> =
-            self.local.keys().chain(scan.games.keys()).cloned().collect();
-        changed.sort();
-        changed.dedup();
+        let changed: Vec<GameId> = self.local.keys().chain(scan.games.keys()).cloned().collect();
         log_warnings(&scan);
         self.index.absorb(&games_dir, &scan);
         self.games_dir = games_dir.clone();
         self.local = scan.games;
+        self.to_hash = unhashed(&self.local);
         self.unhashable.clear();
+        self.rescans.overtake_all();
+        self.find_games_dir_at = None;
+        self.watched.send_replace(games_dir.clone());
         self.publish(changed).await;
         let _ = reply.send(Ok(games_dir));
     }
@@ -269,6 +292,12 @@ impl From<ScanError> for GamesDirError {
     fn from(error: ScanError) -> Self {
         Self { path: error.path, source: error.source }
     }
+}
+
+/// The games whose files are listed and not hashed.
+pub(super) fn unhashed(games: &BTreeMap<GameId, LocalGame>) -> BTreeSet<GameId> {
+    let unhashed = games.iter().filter(|(_, local)| local.is_unhashed());
+    unhashed.map(|(game_id, _)| game_id.clone()).collect()
 }
 
 /// Tells what a user should hear of.

@@ -1,5 +1,6 @@
 //! What the command loop is told by the tasks around it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use crate::command::Reply;
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{ConnectError, GamesDirError, InstallFailure, RuntimeFailure};
 use crate::install::InstallSummary;
-use crate::library::{HashError, LocalGame, Scan};
+use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundCount;
@@ -46,8 +47,16 @@ pub(crate) enum CoreMessage {
     HashesWanted { game_id: GameId },
     /// The files of a game were hashed.
     Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Manifest, HashError> },
-    /// A root that had changed was looked at again.
-    Rescanned { game_id: GameId, local: Option<LocalGame> },
+    /// Something on the disk may have changed.
+    DiskChanged(DiskChange),
+    /// The roots of a games directory were listed.
+    Surveyed { games_dir: PathBuf, outcome: Result<BTreeMap<GameId, Glance>, ScanError> },
+    /// The roots of these games were looked at; those that were not found are not there.
+    Rescanned {
+        games_dir: PathBuf,
+        game_ids: BTreeSet<GameId>,
+        outcome: Result<BTreeMap<GameId, LocalGame>, ScanError>,
+    },
     /// A download has something to tell.
     DownloadTold { game_id: GameId, notice: DownloadNotice },
     /// A download ended, and the root was looked at.
@@ -72,6 +81,15 @@ pub(crate) enum CoreMessage {
     },
     /// A required service died.
     ServiceDied(RuntimeFailure),
+}
+
+/// What may have changed on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DiskChange {
+    /// The roots of these games.
+    Games(BTreeSet<GameId>),
+    /// Anything, the games directory itself included.
+    Anything,
 }
 
 /// A handshake that ended one way or the other.

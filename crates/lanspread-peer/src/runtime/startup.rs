@@ -6,19 +6,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
-use lanspread_proto::PROTOCOL_VERSION;
 use lanspread_proto::message::LibrarySnapshot;
+use lanspread_proto::{GameId, PROTOCOL_VERSION};
 use rustix::fs::{FlockOperation, flock};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
-use super::local_games::log_warnings;
+use super::local_games::{log_warnings, unhashed};
 use super::messages::{CoreMessage, CoreSender};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
@@ -27,7 +29,7 @@ use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
 use crate::install::recover_all;
-use crate::library::{Index, Scan, scan_games_dir};
+use crate::library::{Index, RescanGate, Scan, scan_games_dir};
 use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
@@ -40,10 +42,16 @@ use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Limits;
-use crate::services::{discovery, liveness, server};
+use crate::services::{discovery, liveness, local_monitor, server};
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
+
+/// Shortest rest between two saves of the index: what a crash loses of it is only hashed again.
+const SAVE_REST_MIN: Duration = Duration::from_millis(500);
+/// How much longer the rest is than the save before it. The whole index is written each time, and
+/// while thousands of games are hashed that must stay a small part of the work.
+const SAVE_REST_FACTOR: u32 = 9;
 
 /// Keeps other peers off the state directory until it is dropped.
 #[derive(Debug)]
@@ -95,6 +103,7 @@ pub(super) async fn prepare(
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
     let (index_saves, saves) = watch::channel(disk.index.clone());
+    let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
     let mut core = Core {
         listen_addr,
@@ -110,18 +119,25 @@ pub(super) async fn prepare(
         liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
         asking: BTreeSet::new(),
         resyncing: BTreeMap::new(),
+        to_hash: unhashed(&disk.scan.games),
         local: disk.scan.games,
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
         index_saves,
+        rescans: RescanGate::default(),
+        watched,
+        find_games_dir_at: None,
         view: view_sender,
         server: Server::new(view, OutboundTransfers::new(counts)),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
+        unpublished: BTreeSet::new(),
+        publish_at: None,
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
+        is_changing_dir: false,
         core: core_sender,
         inbox,
         commands,
@@ -132,8 +148,9 @@ pub(super) async fn prepare(
         me,
         _lock: disk.lock,
     };
-    core.refresh_view();
-    start_services(&core, listener, config.mdns)?;
+    let found: Vec<GameId> = core.local.keys().cloned().collect();
+    core.refresh_view(&found);
+    start_services(&core, listener, games_dirs, config.mdns)?;
     core.spawn(pass_on_counts(count_receiver, core.core.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
     core.tasks.spawn(save_index(saves, core.cancel.clone()));
@@ -143,6 +160,7 @@ pub(super) async fn prepare(
 fn start_services(
     core: &Core,
     listener: Box<dyn Listener>,
+    games_dirs: watch::Receiver<PathBuf>,
     mdns: MdnsInterface,
 ) -> Result<(), StartError> {
     let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
@@ -179,6 +197,11 @@ fn start_services(
             discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
         });
     }
+
+    let (catalog, sender, cancel) =
+        (Arc::clone(&core.catalog), core.core.clone(), core.cancel.clone());
+    let run = local_monitor::run(catalog, games_dirs, sender, cancel);
+    supervisor.best_effort("local monitor", run);
     Ok(())
 }
 
@@ -222,7 +245,7 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
 }
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is.
-fn recover(games_dir: &Path, state_dir: &Path) {
+pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
     match recover_all(games_dir, state_dir) {
         Ok(report) => {
             for game_id in report.recovered {
@@ -293,17 +316,20 @@ async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core
     }
 }
 
-/// Saves the newest index whenever there is a newer one.
+/// Saves the newest index whenever there is a newer one, and rests for a while after each.
 async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken) {
     loop {
         let is_over = cancel.run_until_cancelled(saves.changed()).await.is_none_or(|c| c.is_err());
         if saves.has_changed().unwrap_or(false) || !is_over {
             let index = saves.borrow_and_update().clone();
+            let begun = Instant::now();
             match tokio::task::spawn_blocking(move || index.save()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
                 Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
             }
+            let rest = SAVE_REST_MIN.max(begun.elapsed() * SAVE_REST_FACTOR);
+            let _ = cancel.run_until_cancelled(sleep(rest)).await;
         }
         if is_over {
             return;

@@ -55,6 +55,18 @@ impl Supervisor {
             }
         });
     }
+
+    /// Runs a service that the runtime can do without.
+    pub(crate) fn best_effort<F>(&self, service: &'static str, run: F)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.tasks.spawn(async move {
+            if let Err(message) = outcome(tokio::spawn(run)).await {
+                tracing::error!(service, message, "a service died; the peer goes on without it");
+            }
+        });
+    }
 }
 
 async fn outcome(task: tokio::task::JoinHandle<Result<(), String>>) -> Result<(), String> {
@@ -86,6 +98,16 @@ mod tests {
         supervisor.required("panicking", async { panic!("boom") });
         let Some(CoreMessage::ServiceDied(failure)) = messages.recv().await else { panic!() };
         assert!(failure.message.contains("panicked"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_service_of_best_effort_takes_nobody_with_it() {
+        let (supervisor, mut messages) = supervisor();
+        supervisor.best_effort("panicking", async { panic!("boom") });
+        supervisor.tasks.close();
+        supervisor.tasks.wait().await;
+        assert!(messages.try_recv().is_err());
+        assert!(!supervisor.cancel.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,167 @@
+//! Which roots are looked at when the disk says that they changed, and which findings still count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lanspread_proto::GameId;
+
+/// Keeps looks at the disk from piling up, and from contradicting operations. Pure; owned by the
+/// command loop.
+///
+/// A game is looked at once at a time, however often it changes meanwhile, and once more after that
+/// if it did. An operation looks at its game itself when it ends: until then changes are its own
+/// doing, and what a look found that began before is out of date.
+#[derive(Debug, Default)]
+pub(crate) struct RescanGate {
+    looks: BTreeMap<GameId, Look>,
+    survey: Option<Look>,
+}
+
+/// A look that is under way.
+#[derive(Debug, Default)]
+struct Look {
+    /// Something changed since it began.
+    is_pending: bool,
+    /// Something else has found out more since it began.
+    is_overtaken: bool,
+}
+
+/// What follows from a look that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Whether what it found is to be taken over.
+    pub(crate) counts: bool,
+    /// Whether the game has to be looked at once more.
+    pub(crate) again: bool,
+}
+
+impl RescanGate {
+    /// Of the games that changed, those to look at now. Each of them must be settled later.
+    pub(crate) fn admit(
+        &mut self,
+        changed: BTreeSet<GameId>,
+        is_active: impl Fn(&GameId) -> bool,
+    ) -> BTreeSet<GameId> {
+        let mut admitted = BTreeSet::new();
+        for game_id in changed {
+            if is_active(&game_id) {
+                continue;
+            }
+            if let Some(look) = self.looks.get_mut(&game_id) {
+                look.is_pending = true;
+            } else {
+                self.looks.insert(game_id.clone(), Look::default());
+                admitted.insert(game_id);
+            }
+        }
+        admitted
+    }
+
+    /// The end of an operation has told what there is of a game.
+    pub(crate) fn overtake(&mut self, game_id: &GameId) {
+        if let Some(look) = self.looks.get_mut(game_id) {
+            look.is_overtaken = true;
+        }
+    }
+
+    /// Another games directory is in use.
+    pub(crate) fn overtake_all(&mut self) {
+        for look in self.looks.values_mut().chain(&mut self.survey) {
+            look.is_overtaken = true;
+        }
+    }
+
+    /// A look at a game has ended.
+    pub(crate) fn settle(&mut self, game_id: &GameId, is_active: bool) -> Settled {
+        let look = self.looks.remove(game_id).unwrap_or_default();
+        look.settled(is_active)
+    }
+
+    /// Whether to look at the whole games directory now. If so, it must be settled later.
+    pub(crate) fn admit_survey(&mut self) -> bool {
+        if let Some(survey) = &mut self.survey {
+            survey.is_pending = true;
+            return false;
+        }
+        self.survey = Some(Look::default());
+        true
+    }
+
+    /// A look at the whole games directory has ended.
+    pub(crate) fn settle_survey(&mut self) -> Settled {
+        self.survey.take().unwrap_or_default().settled(false)
+    }
+}
+
+impl Look {
+    fn settled(&self, is_active: bool) -> Settled {
+        Settled { counts: !is_active && !self.is_overtaken, again: !is_active && self.is_pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAKEN: Settled = Settled { counts: true, again: false };
+
+    fn ids(names: &[&str]) -> BTreeSet<GameId> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn quake() -> GameId {
+        "quake".parse().unwrap()
+    }
+
+    #[test]
+    fn changes_during_a_look_make_exactly_one_more() {
+        let mut gate = RescanGate::default();
+        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+        for _ in 0..3 {
+            assert!(!gate.admit(ids(&["doom", "quake"]), |_| false).contains(&quake()));
+        }
+        assert_eq!(gate.settle(&quake(), false), Settled { counts: true, again: true });
+        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+        assert_eq!(gate.settle(&quake(), false), TAKEN);
+        assert!(gate.settle(&"doom".parse().unwrap(), false).again);
+    }
+
+    #[test]
+    fn the_changes_of_an_active_game_are_dropped() {
+        let mut gate = RescanGate::default();
+        let admitted = gate.admit(ids(&["doom", "quake"]), |game_id| *game_id == quake());
+        assert_eq!(admitted, ids(&["doom"]));
+        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+    }
+
+    #[test]
+    fn an_operation_outdates_a_look_that_began_before_it() {
+        let mut gate = RescanGate::default();
+        let _ = gate.admit(ids(&["quake"]), |_| false);
+        let _ = gate.admit(ids(&["quake"]), |_| false);
+        // It is still under way: at its end it looks by itself.
+        assert_eq!(gate.settle(&quake(), true), Settled { counts: false, again: false });
+
+        let _ = gate.admit(ids(&["quake"]), |_| false);
+        gate.overtake(&quake());
+        assert_eq!(gate.settle(&quake(), false), Settled { counts: false, again: false });
+
+        // What changed after its end shows in one more look.
+        let _ = gate.admit(ids(&["quake"]), |_| false);
+        gate.overtake(&quake());
+        let _ = gate.admit(ids(&["quake"]), |_| false);
+        assert_eq!(gate.settle(&quake(), false), Settled { counts: false, again: true });
+    }
+
+    #[test]
+    fn another_games_directory_outdates_everything() {
+        let mut gate = RescanGate::default();
+        let _ = gate.admit(ids(&["doom", "quake"]), |_| false);
+        assert!(gate.admit_survey());
+        gate.overtake_all();
+        assert!(!gate.admit_survey());
+        assert!(!gate.settle(&quake(), false).counts);
+        assert_eq!(gate.settle_survey(), Settled { counts: false, again: true });
+        assert!(gate.admit_survey());
+        assert_eq!(gate.settle_survey(), TAKEN);
+    }
+}

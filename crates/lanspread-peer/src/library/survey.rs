@@ -1,0 +1,104 @@
+//! Looks over a whole games directory for roots that are no longer as they are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use lanspread_catalog::Catalog;
+use lanspread_proto::GameId;
+
+use crate::library::fingerprint::Fingerprint;
+use crate::library::scan::{LocalGame, ScanError, list_root, roots};
+use crate::library::warning::Problems;
+
+/// What one listing of a root shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Glance {
+    fingerprint: Fingerprint,
+    installed: bool,
+}
+
+/// Lists the root of every game of the catalog in `games_dir`, and reads nothing.
+///
+/// A root that is no directory, or cannot be listed, is left out.
+///
+/// # Errors
+/// [`ScanError`] when `games_dir` itself cannot be read.
+pub(crate) fn survey(
+    games_dir: &Path,
+    catalog: &Catalog,
+) -> Result<BTreeMap<GameId, Glance>, ScanError> {
+    let mut seen = BTreeMap::new();
+    for game_id in roots(games_dir, catalog)? {
+        let root = games_dir.join(game_id.as_str());
+        if !fs::symlink_metadata(&root).is_ok_and(|metadata| metadata.is_dir()) {
+            continue;
+        }
+        // Who looks closer tells what is wrong with it.
+        if let Ok(listing) = list_root(&root, &mut Problems::default()) {
+            let glance = Glance { fingerprint: listing.fingerprint, installed: listing.installed };
+            seen.insert(game_id, glance);
+        }
+    }
+    Ok(seen)
+}
+
+/// The games that have to be looked at closer: new ones, changed ones, vanished ones, and those
+/// whose files could not be listed the last time.
+pub(crate) fn suspects(
+    known: &BTreeMap<GameId, LocalGame>,
+    seen: &BTreeMap<GameId, Glance>,
+) -> BTreeSet<GameId> {
+    let is_as_known = |game_id: &GameId, glance: &Glance| match known.get(game_id) {
+        Some(game) => {
+            game.fingerprint == glance.fingerprint
+                && game.installed == glance.installed
+                && game.version.is_some() == game.manifest.is_some()
+        }
+        None => !glance.installed && !glance.fingerprint.has_sentinel(),
+    };
+    let other = seen.iter().filter(|(game_id, glance)| !is_as_known(game_id, glance));
+    let gone = known.keys().filter(|game_id| !seen.contains_key(*game_id));
+    other.map(|(game_id, _)| game_id).chain(gone).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_catalog::CatalogGame;
+
+    use super::*;
+    use crate::library::{Index, scan_games_dir};
+
+    #[test]
+    fn only_games_that_differ_from_what_is_known_are_suspect() {
+        let games = tempfile::tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let ids = ["changed", "gone", "installed", "new", "partial", "same"];
+        let game = |id: &str| CatalogGame::new(id.parse().unwrap(), id, "1".parse().unwrap());
+        let catalog = Catalog::from_games(ids.map(game)).unwrap();
+        let write = |path: &str| {
+            let path = games.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"1").unwrap();
+        };
+        for id in ["changed", "gone", "installed", "same"] {
+            write(&format!("{id}/version.ini"));
+        }
+        let (index, _) = Index::load(state.path()).unwrap();
+        let known = scan_games_dir(games.path(), &catalog, &index).unwrap().games;
+        let look = || suspects(&known, &survey(games.path(), &catalog).unwrap());
+        assert_eq!(look(), BTreeSet::new());
+
+        write("changed/more.eti");
+        fs::remove_dir_all(games.path().join("gone")).unwrap();
+        write("installed/local/game.exe");
+        write("new/version.ini");
+        write("partial/partial.eti");
+        write("same/readme.txt");
+        write("outside/version.ini");
+        let expected = ["changed", "gone", "installed", "new"].map(|id| id.parse().unwrap());
+        assert_eq!(look(), BTreeSet::from(expected));
+        fs::remove_dir_all(games.path()).unwrap();
+        assert!(survey(games.path(), &catalog).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! The command loop's part about changes on the disk that no operation made.
+//!
+//! The local monitor says what may have changed; the gate says what to look at now; the looks run
+//! beside the loop, and what they find is taken over here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::GameId;
+use tokio::time::{Instant, sleep};
+
+use super::core::Core;
+use super::local_games::log_warnings;
+use super::messages::{CoreMessage, DiskChange};
+use crate::library::{Glance, LocalGame, ScanError, scan_games, survey, suspects};
+
+/// Pause before a game is looked at that changed while it was hashed: it is being written, and
+/// would only change again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Pause between two looks for a games directory that was deleted or unmounted.
+const FIND_GAMES_DIR_PAUSE: Duration = Duration::from_secs(2);
+
+impl Core {
+    pub(super) fn disk_changed(&mut self, change: DiskChange) {
+        match change {
+            DiskChange::Games(game_ids) => self.look_at_games(game_ids),
+            DiskChange::Anything => self.survey(),
+        }
+    }
+
+    pub(super) fn look_again_later(&self, game_id: GameId) {
+        let core = self.core.clone();
+        self.spawn(async move {
+            sleep(LOOK_AGAIN_AFTER).await;
+            let change = DiskChange::Games(BTreeSet::from([game_id]));
+            let _ = core.send(CoreMessage::DiskChanged(change)).await;
+        });
+    }
+
+    /// Looks at the roots of games that may have changed, but for those of active games.
+    fn look_at_games(&mut self, changed: BTreeSet<GameId>) {
+        let operations = &self.operations;
+        let game_ids = self.rescans.admit(changed, |game_id| operations.get(game_id).is_some());
+        if game_ids.is_empty() {
+            return;
+        }
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        self.spawn(async move {
+            let (asked_dir, asked_ids) = (games_dir.clone(), game_ids.clone());
+            let work = move || {
+                let scan = scan_games(&asked_dir, &asked_ids, &index)?;
+                log_warnings(&scan);
+                Ok(scan.games)
+            };
+            let outcome = tokio::task::spawn_blocking(work).await;
+            let outcome = outcome.unwrap_or_else(|error| Err(abandoned(&games_dir, error)));
+            let _ = core.send(CoreMessage::Rescanned { games_dir, game_ids, outcome }).await;
+        });
+    }
+
+    pub(super) async fn rescanned(
+        &mut self,
+        games_dir: &Path,
+        game_ids: BTreeSet<GameId>,
+        outcome: Result<BTreeMap<GameId, LocalGame>, ScanError>,
+    ) {
+        let mut counted = Vec::new();
+        let mut again = BTreeSet::new();
+        for game_id in game_ids {
+            let is_active = self.operations.get(&game_id).is_some();
+            let settled = self.rescans.settle(&game_id, is_active);
+            if settled.again {
+                again.insert(game_id.clone());
+            }
+            if settled.counts {
+                counted.push(game_id);
+            }
+        }
+        match outcome {
+            Ok(found) => self.take_over_found(counted, found).await,
+            Err(error) if games_dir == self.games_dir => self.lose_games_dir(&error).await,
+            Err(_) => {}
+        }
+        self.look_at_games(again);
+    }
+
+    async fn take_over_found(
+        &mut self,
+        game_ids: Vec<GameId>,
+        mut found: BTreeMap<GameId, LocalGame>,
+    ) {
+        let mut changed = Vec::new();
+        for game_id in game_ids {
+            let known = self.local.get(&game_id);
+            let local = match (found.remove(&game_id), known) {
+                (Some(found), Some(known)) => Some(found.keep_hashes_of(known)),
+                (found, _) => found,
+            };
+            // What could not be read may be readable now.
+            self.unhashable.remove(&game_id);
+            if local.as_ref() != known {
+                changed.push(game_id.clone());
+            }
+            self.take_over(&game_id, local);
+        }
+        if changed.is_empty() {
+            self.hash_next();
+        } else {
+            self.publish(changed).await;
+        }
+    }
+
+    /// Lists all roots, to find those that have to be looked at.
+    fn survey(&mut self) {
+        if !self.rescans.admit_survey() {
+            return;
+        }
+        let (core, games_dir) = (self.core.clone(), self.games_dir.clone());
+        let catalog = Arc::clone(&self.catalog);
+        self.spawn(async move {
+            let asked_dir = games_dir.clone();
+            let work = move || survey(&asked_dir, &catalog);
+            let outcome = tokio::task::spawn_blocking(work).await;
+            let outcome = outcome.unwrap_or_else(|error| Err(abandoned(&games_dir, error)));
+            let _ = core.send(CoreMessage::Surveyed { games_dir, outcome }).await;
+        });
+    }
+
+    pub(super) async fn surveyed(
+        &mut self,
+        games_dir: &Path,
+        outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
+    ) {
+        let settled = self.rescans.settle_survey();
+        match outcome {
+            _ if !settled.counts => {}
+            Ok(seen) => {
+                if self.find_games_dir_at.take().is_some() {
+                    let path = games_dir.display();
+                    tracing::info!("games directory {path} can be read again");
+                    // The watches were on what it was before.
+                    self.watched.send_replace(games_dir.to_path_buf());
+                }
+                self.look_at_games(suspects(&self.local, &seen));
+            }
+            Err(error) => self.lose_games_dir(&error).await,
+        }
+        if settled.again {
+            self.survey();
+        }
+    }
+
+    /// Looks whether a games directory that was lost is back.
+    pub(super) fn find_games_dir(&mut self) {
+        self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
+        self.survey();
+    }
+
+    /// Takes all games out of the library, and keeps what is known about them: when the directory
+    /// is back they are too, and nothing has to be hashed again.
+    async fn lose_games_dir(&mut self, error: &ScanError) {
+        if self.find_games_dir_at.is_none() {
+            tracing::error!("{error}; its games are not shared until it can be read again");
+            self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
+        }
+        let lost: Vec<GameId> = self
+            .local
+            .keys()
+            .filter(|game_id| self.operations.get(game_id).is_none())
+            .cloned()
+            .collect();
+        for game_id in &lost {
+            self.local.remove(game_id);
+            self.to_hash.remove(game_id);
+        }
+        if !lost.is_empty() {
+            self.publish(lost).await;
+        }
+    }
+}
+
+/// A look that panicked found nothing out.
+fn abandoned(games_dir: &Path, error: tokio::task::JoinError) -> ScanError {
+    ScanError { path: games_dir.to_path_buf(), source: io::Error::other(error) }
+}
