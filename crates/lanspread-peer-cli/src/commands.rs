@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::envelope::Envelope;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::{LINE_MAX_BYTES, Line};
-use crate::protocol::{self, CommandSpec, EventSpec};
+use crate::protocol::{self, CommandSpec, EVENTS, EventSpec};
 use crate::records::CommandId;
 use crate::waits::EventPattern;
 
@@ -205,6 +205,12 @@ fn scope(params: &mut Params) -> Result<GameScope, ErrorBody> {
 fn pattern(mut params: Params) -> Result<EventPattern, ErrorBody> {
     let fields: Map<String, Value> = params.optional("where")?.unwrap_or_default();
     let Some(name) = params.optional::<String>("event")? else {
+        let is_of_any = |name: &&String| {
+            EVENTS.iter().any(|spec| spec.data.iter().any(|field| field.name == **name))
+        };
+        if let Some(name) = fields.keys().find(|name| !is_of_any(name)) {
+            return Err(invalid(format!("no event has a field {name:?}")));
+        }
         return Ok(EventPattern { event: None, fields });
     };
     let Some(spec) = protocol::event(&name) else {

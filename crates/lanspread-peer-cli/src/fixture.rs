@@ -11,7 +11,9 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use lanspread_catalog::{CatalogGame, add_to_json_catalog, format_version_ini};
+use lanspread_catalog::{
+    Catalog, CatalogError, CatalogGame, add_to_json_catalog, format_version_ini,
+};
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, MANIFEST_MAX_FILES, VERSION_FILE};
 use serde::Serialize;
@@ -41,6 +43,7 @@ struct Made<'a> {
 /// Makes the game root that `args` describe, and returns what was made as JSON.
 pub(crate) fn make(args: &FixtureArgs) -> anyhow::Result<String> {
     let parts = parts(args)?;
+    check_catalog(args)?;
     let root = args.games_dir.join(args.id.as_str());
     clear(&root, args.force)?;
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
@@ -184,18 +187,43 @@ fn clear(root: &Path, force: bool) -> anyhow::Result<()> {
     fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
 }
 
+/// Checks that the game can be added to the catalog, before anything is made or replaced.
+fn check_catalog(args: &FixtureArgs) -> anyhow::Result<()> {
+    let Some(catalog) = catalog_path(args) else { return Ok(()) };
+    if !catalog.exists() {
+        let dir = directory_of(&catalog);
+        // The games directory is made with the game.
+        ensure!(
+            dir.is_dir() || dir == args.games_dir,
+            "catalog {} cannot be made: there is no directory {}",
+            catalog.display(),
+            dir.display()
+        );
+        return Ok(());
+    }
+    match Catalog::load(&catalog) {
+        Ok(_) | Err(CatalogError::NoGames { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn catalog_path(args: &FixtureArgs) -> Option<PathBuf> {
+    let usual = || args.games_dir.join("catalog.json");
+    (!args.no_catalog).then(|| args.catalog.clone().unwrap_or_else(usual))
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Returns the catalog, if there is to be one.
 fn add_to_catalog(args: &FixtureArgs, bytes: u64) -> anyhow::Result<Option<PathBuf>> {
-    if args.no_catalog {
-        return Ok(None);
-    }
+    let Some(catalog) = catalog_path(args) else { return Ok(None) };
     let title = args.title.as_deref().unwrap_or(args.id.as_str());
     let mut game = CatalogGame::new(args.id.clone(), title, args.version.clone());
     game.size = Some(bytes);
-    let usual = || args.games_dir.join("catalog.json");
-    let catalog = args.catalog.clone().unwrap_or_else(usual);
     // Several games may be made at once. The lock ends with the process, at the latest.
-    let dir = catalog.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = directory_of(&catalog);
     let lock = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
     let _lock = lock.with_context(|| format!("cannot lock {}", dir.display()))?;
     add_to_json_catalog(&catalog, game)?;

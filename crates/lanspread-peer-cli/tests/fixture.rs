@@ -161,3 +161,26 @@ fn what_cannot_be_made_is_refused() {
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_catalog_that_cannot_be_added_to_is_refused_before_anything_is_made_or_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let games = dir.path().join("games");
+    fixture(&games, "doom", &["--sized", "1KiB"]);
+    let mine = games.join("doom/mine");
+    fs::write(&mine, "of the user").unwrap();
+    let broken = dir.path().join("broken.json");
+    fs::write(&broken, "no catalog").unwrap();
+    let nowhere = dir.path().join("nowhere/catalog.json");
+    for catalog in [&broken, &nowhere] {
+        let catalog = catalog.to_str().unwrap();
+        let (_, stderr) =
+            refused(&games, &["--id", "doom", "--sized", "1KiB", "--force", "--catalog", catalog]);
+        assert!(stderr.contains(catalog), "{stderr}");
+        assert!(mine.exists(), "nothing is replaced");
+        refused(&games, &["--id", "quake", "--sized", "1KiB", "--catalog", catalog]);
+        assert!(!games.join("quake").exists(), "nothing is made");
+    }
+    let (status, _) = refused(&games, &["--id", "quake", "--sized", "1KiB", "--title", ""]);
+    assert_eq!(status, Some(2));
+}
