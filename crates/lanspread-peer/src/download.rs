@@ -4,16 +4,18 @@
 //! chunks from all sources that have the same game, verifies each before it is written, makes sure
 //! at the end that the whole is the game, and commits it with the sentinel last.
 //!
-//! `scheduler`, `consensus`, `ledger`, `gathering` and `transfer` decide and are pure; `engine` and
-//! `storage` carry out. What is behind a source, a [`Source`] hides. Which sources there are, what
+//! `scheduler`, `consensus`, `ledger`, `gathering` and `transfer` decide and are pure; `engine`,
+//! `storage` and `journal` carry out, and `recovery` settles what a crash left. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
 mod consensus;
 mod engine;
 mod gathering;
+mod journal;
 mod layout;
 mod ledger;
 mod progress;
+mod recovery;
 mod scheduler;
 mod source;
 mod storage;
@@ -25,6 +27,8 @@ use std::sync::Arc;
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
 
 pub(crate) use self::engine::run;
+pub(crate) use self::journal::journal_path;
+pub(crate) use self::recovery::recover_all;
 pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
@@ -37,6 +41,8 @@ pub(crate) struct DownloadJob {
     pub(crate) version: GameVersion,
     /// The game root; its parent must exist.
     pub(crate) root: PathBuf,
+    /// Where its journal is kept while it is unfinished.
+    pub(crate) journal: PathBuf,
     /// The content that the catalog demands, where it does.
     pub(crate) catalog_content_root: Option<ContentHash>,
     /// The sources known at the start: the choice among manifests waits for them. Those that come
@@ -99,10 +105,11 @@ pub(crate) enum DownloadEnd {
     /// It was cancelled, and what it brought is discarded.
     #[error("the download was cancelled")]
     Cancelled,
-    /// Nobody serves the game any more. Verified chunks stay on disk, without a sentinel.
+    /// Nobody serves the game any more. Verified chunks stay on disk, without a sentinel, and in the
+    /// journal, so that the next download goes on from there.
     #[error("all sources are gone")]
     AllPeersGone,
-    /// It failed. Verified chunks stay on disk, without a sentinel.
+    /// It failed. Verified chunks stay as they do when all sources are gone.
     #[error(transparent)]
     Failed(DownloadFailure),
 }

@@ -4,12 +4,14 @@
 //! [`Transfer`]; requests run in tasks of their own and disk work on blocking threads.
 
 mod answers;
+mod books;
 mod disk;
 mod requests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,17 +21,20 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
 use self::requests::{Requests, Subject};
 use super::gathering::{Gathered, Gathering};
+use super::journal;
 use super::progress::ProgressMeter;
 use super::scheduler::Ask;
 use super::source::{GameAnswer, ReceivedChunk, Source, SourceError};
-use super::storage::{Storage, StorageError, discard};
+use super::storage::{StorageError, discard, failed};
 use super::transfer::{Effect, Fate, Transfer};
 use super::{DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange};
 use crate::error::DownloadFailure;
 use crate::event::DownloadProgress;
+use crate::state_file;
 
 /// Everything that can happen to a download.
 enum Event {
@@ -46,7 +51,11 @@ enum Event {
     /// A source answered with a chunk.
     Chunk { ask: Ask, answer: Result<ReceivedChunk, SourceError> },
     /// The files are made.
-    Prepared(Result<Storage, StorageError>),
+    Prepared(Result<Box<Prepared>, StorageError>),
+    /// A chunk was looked for on disk.
+    Looked { look: Look, is_there: bool },
+    /// What the journal was told is durable.
+    Saved(Result<(), StorageError>),
     /// A chunk was verified and written.
     Kept { ask: Ask, kept: Kept },
     /// The game is committed.
@@ -59,8 +68,8 @@ enum Event {
 enum Stage {
     /// Asking what the game is.
     Gathering(Box<Gathering>),
-    /// Fetching it; the storage is there once the disk is prepared.
-    Transferring(Box<Transfer>, Option<Arc<Storage>>),
+    /// Fetching it, once the disk is prepared.
+    Transferring(Box<Transfer>),
     /// All of it is there and right.
     Committing(DownloadOutcome),
 }
@@ -74,6 +83,8 @@ struct Engine {
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
     disk: Disk,
+    /// There once the disk is prepared.
+    books: Option<Books>,
     sentinel: Option<Vec<u8>>,
     progress: ProgressMeter,
     stage: Stage,
@@ -122,6 +133,7 @@ impl Engine {
             sources: BTreeMap::new(),
             requests: Requests::default(),
             disk: Disk::default(),
+            books: None,
             sentinel: None,
             progress: ProgressMeter::new(Duration::ZERO),
             stage: Stage::Gathering(Box::new(gathering)),
@@ -153,10 +165,17 @@ impl Engine {
                     self.chunk_came(ask, answer);
                 }
             }
-            Event::Prepared(Ok(storage)) => self.prepared(storage).await,
+            Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,
+            Event::Looked { look, is_there } => self.looked(look, is_there),
+            Event::Saved(Ok(())) => {
+                let now = self.now();
+                self.books.iter_mut().for_each(|books| books.saved(now));
+            }
             Event::Kept { ask, kept } => return self.kept(ask, kept),
             Event::Committed(Ok(())) => return self.committed(),
-            Event::Prepared(Err(error)) | Event::Committed(Err(error)) => {
+            Event::Prepared(Err(error))
+            | Event::Saved(Err(error))
+            | Event::Committed(Err(error)) => {
                 return Some(Err(DownloadEnd::Failed(error.into())));
             }
         }
@@ -185,11 +204,15 @@ impl Engine {
                 return Some(ended);
             }
         }
-        if let Stage::Transferring(transfer, Some(storage)) = &mut self.stage {
+        if let (Stage::Transferring(transfer), Some(books)) = (&mut self.stage, &mut self.books) {
+            self.disk.look_for(books.looks(transfer));
             transfer.ask(now);
-            self.disk.work(storage);
+            self.disk.work(books.storage());
         }
         self.carry_out_effects().await;
+        if let Some(checkpoint) = self.books.as_mut().and_then(|books| books.checkpoint(now)) {
+            self.disk.save(checkpoint);
+        }
         self.tell_progress(now);
         None
     }
@@ -221,7 +244,7 @@ impl Engine {
                 gathering.asked(peer);
                 None
             }
-            Stage::Transferring(transfer, _) => {
+            Stage::Transferring(transfer) => {
                 if !transfer.joining(peer) {
                     return;
                 }
@@ -238,7 +261,7 @@ impl Engine {
         self.requests.end_all_of(peer);
         match &mut self.stage {
             Stage::Gathering(gathering) => gathering.left(peer),
-            Stage::Transferring(transfer, _) => transfer.left(peer),
+            Stage::Transferring(transfer) => transfer.left(peer),
             Stage::Committing(_) => {}
         }
     }
@@ -251,15 +274,15 @@ impl Engine {
             sources: transfer.members().iter().copied().collect(),
         })
         .await;
-        self.disk.prepare(self.job.root.clone(), manifest);
-        self.stage = Stage::Transferring(transfer, None);
+        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest);
+        self.stage = Stage::Transferring(transfer);
     }
 
-    async fn prepared(&mut self, storage: Storage) {
+    async fn prepared(&mut self, prepared: Prepared) {
         let now = self.now();
         self.progress = ProgressMeter::new(now);
-        let Stage::Transferring(transfer, place) = &mut self.stage else { return };
-        *place = Some(Arc::new(storage));
+        self.books = Some(Books::new(prepared, now));
+        let Stage::Transferring(transfer) = &mut self.stage else { return };
         let manifest = transfer.layout().manifest();
         let (files, bytes) = (manifest.files().len(), manifest.total_size());
         let sources = transfer.members().iter().copied().collect();
@@ -269,10 +292,13 @@ impl Engine {
     async fn complete(&mut self, manifest: Arc<Manifest>) {
         self.requests.end_all().await;
         let now = self.now();
-        let Stage::Transferring(transfer, Some(storage)) = &self.stage else { return };
+        let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
+            return;
+        };
         let outcome = DownloadOutcome { manifest, sources: transfer.ledger().given() };
         let progress = report(&mut self.progress, &self.job, transfer, now);
-        self.disk.commit(Arc::clone(storage), self.sentinel.take().unwrap_or_default());
+        let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
+        self.disk.commit(storage, journal, self.sentinel.take().unwrap_or_default());
         self.stage = Stage::Committing(outcome);
         self.tell(DownloadNotice::Progress(progress)).await;
     }
@@ -304,6 +330,13 @@ impl Engine {
                     self.requests.end_all_of(peer);
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
+                Effect::Enter(record) => {
+                    if let (Stage::Transferring(transfer), Some(books)) =
+                        (&self.stage, &mut self.books)
+                    {
+                        books.enter(transfer, record);
+                    }
+                }
             }
         }
     }
@@ -327,7 +360,7 @@ impl Engine {
     }
 
     fn tell_progress(&mut self, now: Duration) {
-        let Stage::Transferring(transfer, Some(_)) = &self.stage else { return };
+        let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.books) else { return };
         if self.progress.due_at(transfer.ledger().bytes_done()) <= now {
             let progress = report(&mut self.progress, &self.job, transfer, now);
             // Nobody misses one of many: a full channel must not slow the download down.
@@ -350,26 +383,38 @@ impl Engine {
         let now = self.now();
         let wake_at = match &self.stage {
             Stage::Gathering(gathering) => gathering.wake_at(now),
-            Stage::Transferring(transfer, None) => transfer.wake_at(now),
-            Stage::Transferring(transfer, Some(_)) => {
-                let progress_at = self.progress.due_at(transfer.ledger().bytes_done());
-                transfer.wake_at(now).into_iter().chain([progress_at]).min()
+            Stage::Transferring(transfer) => {
+                let bytes_done = transfer.ledger().bytes_done();
+                let books = self.books.as_ref();
+                let progress_at = books.map(|_| self.progress.due_at(bytes_done));
+                let checkpoint_at = books.and_then(Books::due_at);
+                [transfer.wake_at(now), progress_at, checkpoint_at].into_iter().flatten().min()
             }
             Stage::Committing(_) => None,
         };
         self.began + wake_at.unwrap_or(now + FAR)
     }
 
-    /// Ends what is under way; after a cancellation, discards what the download brought.
+    /// Ends what is under way. After a cancellation, discards what the download brought; after a
+    /// failure, saves what the journal has not been told yet.
     async fn close(mut self, ended: Ended) -> Ended {
         self.requests.end_all().await;
         self.disk.idle().await;
         let has_touched_disk = !matches!(self.stage, Stage::Gathering(_));
-        if !has_touched_disk || !matches!(ended, Err(DownloadEnd::Cancelled)) {
-            return ended;
-        }
-        let root = self.job.root.clone();
-        match tokio::task::spawn_blocking(move || discard(&root)).await {
+        let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
+        let last = self.books.as_mut().map(Books::last_checkpoint);
+        let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
+        let closing = tokio::task::spawn_blocking(move || match last {
+            _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
+            Some(last) if !is_cancelled => {
+                if let Err(error) = last.save() {
+                    tracing::warn!(%error, "chunks of a failed download may have to be fetched again");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        });
+        match closing.await {
             Ok(Ok(())) => ended,
             Ok(Err(error)) => Err(DownloadEnd::Failed(error.into())),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -380,10 +425,17 @@ impl Engine {
 impl Stage {
     fn transfer(&mut self) -> Option<&mut Transfer> {
         match self {
-            Self::Transferring(transfer, _) => Some(transfer),
+            Self::Transferring(transfer) => Some(transfer),
             Self::Gathering(_) | Self::Committing(_) => None,
         }
     }
+}
+
+/// Removes what a download brought, the journal last: a crash meanwhile leaves one that says so.
+fn sweep(root: &Path, journal: &Path) -> Result<(), StorageError> {
+    journal::mark_discarding(journal).map_err(failed("write", journal))?;
+    discard(root)?;
+    state_file::remove_file(journal).map_err(failed("remove", journal))
 }
 
 fn report(

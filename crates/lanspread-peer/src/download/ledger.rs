@@ -28,8 +28,8 @@ struct Entry {
 pub(crate) struct Stored {
     /// The hash of its bytes.
     pub(crate) hash: ContentHash,
-    /// Who gave it.
-    pub(crate) by: PeerId,
+    /// Who gave it; nobody if it was on disk before.
+    pub(crate) by: Option<PeerId>,
     /// How many bytes it has.
     pub(crate) len: u32,
     /// Whether the decided content has this hash, and not only the word of the source.
@@ -49,7 +49,9 @@ impl Ledger {
         let Some(entry) = self.entry_mut(chunk) else { return };
         *entry = Entry { stored: Some(stored), is_written: true };
         self.bytes_done += u64::from(stored.len);
-        *self.given.entry(stored.by).or_default() += u64::from(stored.len);
+        if let Some(peer) = stored.by {
+            *self.given.entry(peer).or_default() += u64::from(stored.len);
+        }
     }
 
     /// Strikes out a chunk that is to be fetched again.
@@ -59,7 +61,7 @@ impl Ledger {
         };
         let len = u64::from(stored.len);
         self.bytes_done -= len;
-        if let Some(given) = self.given.get_mut(&stored.by) {
+        if let Some(given) = stored.by.and_then(|peer| self.given.get_mut(&peer)) {
             *given -= len;
         }
     }
@@ -82,13 +84,13 @@ impl Ledger {
     /// The chunks of a source that rest on its word alone.
     pub(crate) fn unconfirmed_from(&self, peer: PeerId) -> Vec<ChunkIndex> {
         self.stored()
-            .filter(|(_, stored)| stored.by == peer && !stored.is_confirmed)
+            .filter(|(_, stored)| stored.by == Some(peer) && !stored.is_confirmed)
             .map(|(chunk, _)| chunk)
             .collect()
     }
 
     /// The unconfirmed chunks that have another hash than in `expected`, and who gave them.
-    pub(crate) fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, PeerId)> {
+    pub(crate) fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, Option<PeerId>)> {
         self.stored()
             .filter(|(_, stored)| !stored.is_confirmed)
             .filter(|(chunk, stored)| expected.get(*chunk) != Some(stored.hash))
@@ -170,7 +172,7 @@ mod tests {
     }
 
     fn stored(by: u8, hash: u8, len: u32) -> Stored {
-        Stored { hash: [hash; 32].into(), by: peer(by), len, is_confirmed: false }
+        Stored { hash: [hash; 32].into(), by: Some(peer(by)), len, is_confirmed: false }
     }
 
     #[test]
@@ -197,7 +199,7 @@ mod tests {
         ledger.store(ChunkIndex(2), stored(2, 3, 10));
         assert_eq!(ledger.unconfirmed_from(peer(1)), [ChunkIndex(1)]);
         let expected = ChunkHashes(vec![[1; 32].into(), [9; 32].into(), [3; 32].into()]);
-        assert_eq!(ledger.conflicts(&expected), [(ChunkIndex(1), peer(1))]);
+        assert_eq!(ledger.conflicts(&expected), [(ChunkIndex(1), Some(peer(1)))]);
     }
 
     #[test]

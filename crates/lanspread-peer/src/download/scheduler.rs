@@ -87,6 +87,8 @@ pub(crate) struct Scheduler {
     asked: BTreeMap<ChunkIndex, Asked>,
     /// These have arrived and are not stored yet.
     storing: BTreeSet<ChunkIndex>,
+    /// These may be on disk already, which is being looked at.
+    held: BTreeSet<ChunkIndex>,
     sources: BTreeMap<PeerId, SourceState>,
     /// Counts requests, so that sources take turns.
     turn: u64,
@@ -121,6 +123,7 @@ impl Scheduler {
             pending: (0..chunk_count).map(ChunkIndex).collect(),
             asked: BTreeMap::new(),
             storing: BTreeSet::new(),
+            held: BTreeSet::new(),
             sources: BTreeMap::new(),
             turn: 0,
         }
@@ -198,14 +201,22 @@ impl Scheduler {
         trust
     }
 
-    /// A chunk that arrived is verified and on disk.
-    pub(crate) fn stored(&mut self, chunk: ChunkIndex) {
-        self.storing.remove(&chunk);
+    /// Asks nobody for a chunk until [`Self::stored`] or [`Self::refused`] is told; returns whether
+    /// that is possible, because it is neither asked for nor stored.
+    pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
+        self.pending.remove(&chunk) && self.held.insert(chunk)
     }
 
-    /// A chunk that arrived or was stored is not what it should be, and is fetched again.
+    /// A chunk that arrived or was held is verified and on disk.
+    pub(crate) fn stored(&mut self, chunk: ChunkIndex) {
+        self.storing.remove(&chunk);
+        self.held.remove(&chunk);
+    }
+
+    /// A chunk that arrived, was held or was stored is not what it should be, and is fetched.
     pub(crate) fn refused(&mut self, chunk: ChunkIndex) {
         self.storing.remove(&chunk);
+        self.held.remove(&chunk);
         if !self.asked.contains_key(&chunk) {
             self.pending.insert(chunk);
         }
@@ -231,12 +242,15 @@ impl Scheduler {
 
     /// Whether every chunk is stored.
     pub(crate) fn is_complete(&self) -> bool {
-        self.pending.is_empty() && self.asked.is_empty() && self.storing.is_empty()
+        self.pending.is_empty()
+            && self.asked.is_empty()
+            && self.storing.is_empty()
+            && self.held.is_empty()
     }
 
-    /// Whether a chunk has arrived and is not stored yet.
+    /// Whether a chunk has arrived, or is held, and is not stored yet.
     pub(crate) fn is_storing(&self) -> bool {
-        !self.storing.is_empty()
+        !self.storing.is_empty() || !self.held.is_empty()
     }
 
     /// How many sources a chunk is being asked of.

@@ -1,29 +1,32 @@
 //! The disk side of a download. Everything here blocks.
 //!
 //! A download begins by parking the sentinel, so that a root which is being written to never looks
-//! downloaded, and by making every file of the manifest anew: whatever had one of their names is
-//! unlinked, so that neither symbolic links nor other names of the same file are written through.
-//! Chunks are written at their place as they are verified. The commit makes all of it durable,
+//! downloaded, and by bringing every file of the manifest to its size: a file that is there already
+//! may hold chunks of the game, anything else of that name is unlinked, so that neither symbolic
+//! links nor other names of the same file are written through. Chunks are written at their place as
+//! they are verified, and made durable as the download goes on. The commit makes all of it durable,
 //! removes what the new version no longer has, and only then writes the sentinel.
 //!
 //! What belongs to the user or to other operations (see
 //! [`crate::library::is_reserved_root_name`]) is never touched.
 
 mod discard;
+mod files;
 mod handles;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{Manifest, ManifestFile, RelPath};
+use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
@@ -35,6 +38,9 @@ use crate::state_file::sync_dir;
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.
 const SYNC_THREADS: usize = 4;
+
+/// What is read at once of what is on disk: enough for the disk to be fast, and fits a cache.
+const READ_BLOCK_BYTES: usize = 256 * 1024;
 
 /// Why the disk side failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,11 +66,13 @@ pub(crate) struct Storage {
     root: PathBuf,
     manifest: Arc<Manifest>,
     handles: Handles,
+    /// The numbers of the files that may hold bytes from before.
+    kept: BTreeSet<usize>,
 }
 
 impl Storage {
-    /// Parks the sentinel and makes every file of `manifest` but the sentinel, at full size and
-    /// without content.
+    /// Parks the sentinel and brings every file of `manifest` but the sentinel to its size. New
+    /// files have no content, others that of before.
     ///
     /// # Errors
     /// [`StorageError`]. A directory where a file belongs is an error: it is not known to be ours.
@@ -74,22 +82,57 @@ impl Storage {
         for directory in directories(&manifest) {
             make_directory(&root.join(directory))?;
         }
-        let files = || manifest.files().iter().filter(|file| !is_sentinel(&file.path));
-        for file in files() {
-            unlink(&file.path.under(root))?;
+        let kept = files::make_files(root, &manifest)?;
+        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new(), kept })
+    }
+
+    /// Whether any file may hold bytes from before.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Whether the place of a chunk may hold bytes from before.
+    pub(crate) fn is_kept(&self, place: ChunkPlace) -> bool {
+        self.kept.contains(&place.file)
+    }
+
+    /// The hash of the bytes at the place of a chunk.
+    ///
+    /// # Errors
+    /// [`StorageError`] when they cannot be read.
+    pub(crate) fn hash(&self, place: ChunkPlace) -> Result<Option<ContentHash>, StorageError> {
+        let Some(file) = self.manifest.files().get(place.file) else { return Ok(None) };
+        let path = file.path.under(&self.root);
+        let mut hasher = ChunkHasher::new(file.size, place.index);
+        let mut read = || {
+            let file = self.handles.open(place.file, &path)?;
+            read_blocks(&file, place, |block| {
+                hasher.update(block);
+                true
+            })
+        };
+        read().map_err(failed("read", &path))?;
+        Ok(Some(hasher.finish()))
+    }
+
+    /// Makes what was written to these files durable.
+    ///
+    /// # Errors
+    /// [`StorageError`]; then it is not known which chunks the disk has.
+    pub(crate) fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+        for number in files {
+            let Some(file) = self.manifest.files().get(*number) else { continue };
+            let path = file.path.under(&self.root);
+            let synced = self.handles.open(*number, &path).and_then(|file| file.sync_data());
+            synced.map_err(failed("sync", &path))?;
         }
-        // Made only after all of them are unlinked: on a file system that does not tell upper from
-        // lower case, two names that are one there then fail instead of replacing each other.
-        for file in files() {
-            make_file(&file.path.under(root), file.size)?;
-        }
-        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new() })
+        Ok(())
     }
 
     /// Writes the verified bytes of a chunk to their place.
     ///
-    /// A chunk of zeros is skipped where `is_hole` says that its place was never written: it reads
-    /// as zeros already, and a sparse file stays sparse.
+    /// A chunk of zeros is skipped where its place reads as zeros already, so that a sparse file
+    /// stays sparse. `is_hole` says that this download has not written there before.
     ///
     /// # Errors
     /// [`StorageError`]; parts of the chunk may have been written.
@@ -100,11 +143,18 @@ impl Storage {
         is_hole: bool,
     ) -> Result<(), StorageError> {
         let Some(file) = self.manifest.files().get(place.file) else { return Ok(()) };
-        if is_hole && is_all_zeros(bytes) {
+        let is_zeros = is_all_zeros(bytes);
+        if is_zeros && is_hole && !self.is_kept(place) {
             return Ok(());
         }
         let path = file.path.under(&self.root);
-        let write = || self.handles.open(place.file, &path)?.write_all_at(bytes, place.offset);
+        let write = || {
+            let file = self.handles.open(place.file, &path)?;
+            if is_zeros && read_blocks(&file, place, is_all_zeros)? {
+                return Ok(());
+            }
+            file.write_all_at(bytes, place.offset)
+        };
         write().map_err(failed("write", &path))
     }
 
@@ -167,7 +217,10 @@ impl Storage {
     }
 }
 
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
+pub(super) fn failed<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> StorageError + 'a {
     move |source| StorageError { action, path: path.to_path_buf(), source }
 }
 
@@ -212,11 +265,6 @@ fn make_directory(path: &Path) -> Result<(), StorageError> {
     make().map_err(failed("create directory", path))
 }
 
-fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
-    let make = || OpenOptions::new().write(true).create_new(true).open(path)?.set_len(size);
-    make().map_err(failed("create", path))
-}
-
 fn park_sentinel(root: &Path) -> Result<(), StorageError> {
     let sentinel = root.join(VERSION_FILE);
     match fs::rename(&sentinel, root.join(SENTINEL_DISCARDED)) {
@@ -238,6 +286,27 @@ fn unlink(path: &Path) -> Result<(), StorageError> {
 
 fn sync_directory(path: &Path) -> Result<(), StorageError> {
     sync_dir(path).map_err(failed("sync", path))
+}
+
+/// Reads the place of a chunk block by block until `go_on` does not want more; returns whether it
+/// wanted all.
+fn read_blocks(
+    file: &File,
+    place: ChunkPlace,
+    mut go_on: impl FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
+    let mut buffer = vec![0; READ_BLOCK_BYTES];
+    let (mut at, end) = (place.offset, place.offset + u64::from(place.len));
+    while at < end {
+        let left = usize::try_from(end - at).unwrap_or(READ_BLOCK_BYTES);
+        let (block, _) = buffer.split_at_mut(left.min(READ_BLOCK_BYTES));
+        file.read_exact_at(block, at)?;
+        if !go_on(block) {
+            return Ok(false);
+        }
+        at += block.len() as u64;
+    }
+    Ok(true)
 }
 
 /// Compared block by block with memory that is known to be zero, which the system's own comparison

@@ -19,7 +19,8 @@ use lanspread_proto::message::{KnownManifest, RefusalCode};
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
 use super::consensus::{Claim, Consensus, Verdict};
-use super::layout::Layout;
+use super::journal::Record;
+use super::layout::{ChunkIndex, Layout};
 use super::ledger::{ChunkHashes, Ledger, Stored};
 use super::scheduler::{Arrival, Ask, RequestFailure, Scheduler, Trust};
 use super::source::SourceError;
@@ -40,6 +41,8 @@ pub(crate) enum Effect {
         /// Why, in words.
         reason: String,
     },
+    /// Enter into the journal what became of a chunk.
+    Enter(Record),
 }
 
 /// Where a download stands.
@@ -247,16 +250,45 @@ impl Transfer {
 
     /// A chunk has the hash that came with it, and is on disk.
     pub(crate) fn stored(&mut self, ask: Ask, hash: ContentHash, len: u32) {
-        let decided = self.consensus.content().and_then(|content| self.contents.get(&content));
-        let expected = decided.map(|hashes| hashes.get(ask.chunk));
+        let expected = self.decided().map(|hashes| hashes.get(ask.chunk));
         let is_confirmed = expected == Some(Some(hash));
         let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&ask.peer);
         if !is_right {
             self.ledger.spoil(ask.chunk);
             return self.mismatched(ask);
         }
-        self.ledger.store(ask.chunk, Stored { hash, by: ask.peer, len, is_confirmed });
-        self.scheduler.stored(ask.chunk);
+        self.enter(ask.chunk, Stored { hash, by: Some(ask.peer), len, is_confirmed });
+    }
+
+    /// Whether it is decided what the content is.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.decided().is_some()
+    }
+
+    /// The hash that a chunk must have, once that is decided.
+    pub(crate) fn decided_hash(&self, chunk: ChunkIndex) -> Option<ContentHash> {
+        self.decided()?.get(chunk)
+    }
+
+    /// Asks nobody for a chunk that may be on disk already; returns whether it is still to be had.
+    /// If so, [`Self::found`] or [`Self::not_found`] must follow.
+    pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
+        self.scheduler.hold(chunk)
+    }
+
+    /// A chunk that was held is on disk with this hash.
+    pub(crate) fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+        let expected = self.decided_hash(chunk);
+        if expected.is_some_and(|expected| expected != hash) {
+            return self.not_found(chunk);
+        }
+        let is_confirmed = expected.is_some();
+        self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
+    }
+
+    /// A chunk that was held is not on disk.
+    pub(crate) fn not_found(&mut self, chunk: ChunkIndex) {
+        self.scheduler.refused(chunk);
     }
 
     /// A chunk is not what it should be, and nothing of it was written.
@@ -346,6 +378,22 @@ impl Transfer {
         })
     }
 
+    fn decided(&self) -> Option<&ChunkHashes> {
+        self.contents.get(&self.consensus.content()?)
+    }
+
+    fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
+        self.ledger.store(chunk, stored);
+        self.scheduler.stored(chunk);
+        self.effects.push(Effect::Enter(Record::Stored(chunk, stored.hash)));
+    }
+
+    fn strike(&mut self, chunk: ChunkIndex) {
+        self.ledger.revoke(chunk);
+        self.scheduler.refused(chunk);
+        self.effects.push(Effect::Enter(Record::Struck(chunk)));
+    }
+
     fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
         let claim = self.consensus.claims().get(&peer);
         if claim.is_some_and(|claim| claim.content.is_none()) {
@@ -355,7 +403,9 @@ impl Transfer {
 
     fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
         let hashes = claim.content.and_then(|content| self.contents.get(&content));
-        hashes.is_some_and(|hashes| self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == peer))
+        hashes.is_some_and(|hashes| {
+            self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == Some(peer))
+        })
     }
 
     /// Decides the content where the claims now suffice, and applies it to what is stored.
@@ -366,16 +416,17 @@ impl Transfer {
     }
 
     fn apply_content(&mut self) {
-        let hashes = self.consensus.content().and_then(|content| self.contents.get(&content));
-        let Some(hashes) = hashes else { return };
+        let Some(hashes) = self.decided() else { return };
         let conflicts = self.ledger.conflicts(hashes);
         for (chunk, _) in &conflicts {
-            self.ledger.revoke(*chunk);
-            self.scheduler.refused(*chunk);
+            self.strike(*chunk);
         }
         self.ledger.confirm();
-        for (chunk, peer) in conflicts {
-            self.release_for_chunk(Ask { peer, chunk });
+        for (chunk, by) in conflicts {
+            // What was on disk before is nobody's fault.
+            if let Some(peer) = by {
+                self.release_for_chunk(Ask { peer, chunk });
+            }
         }
         self.drop_outvoted();
     }
@@ -406,8 +457,7 @@ impl Transfer {
             Blame::Bad => {
                 self.banned.insert(peer);
                 for chunk in self.ledger.unconfirmed_from(peer) {
-                    self.ledger.revoke(chunk);
-                    self.scheduler.refused(chunk);
+                    self.strike(chunk);
                 }
             }
         }

@@ -61,6 +61,7 @@ impl Core {
             game_id: game_id.clone(),
             version: game.version,
             root: self.root_of(&game_id),
+            journal: download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
         };

@@ -25,6 +25,7 @@ use super::messages::{CoreMessage, CoreSender};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
+use crate::download;
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
@@ -246,6 +247,14 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is.
 pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
+    match download::recover_all(games_dir, state_dir) {
+        Ok(recovered) => {
+            for game_id in recovered {
+                tracing::info!(%game_id, "settled what an interrupted download left");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "interrupted downloads could not be settled"),
+    }
     match recover_all(games_dir, state_dir) {
         Ok(report) => {
             for game_id in report.recovered {

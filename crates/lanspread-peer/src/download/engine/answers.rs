@@ -7,6 +7,7 @@ use super::super::scheduler::Ask;
 use super::super::source::{GameAnswer, ReceivedChunk, SourceError};
 use super::super::transfer::Told;
 use super::super::{DownloadEnd, DownloadNotice};
+use super::books::{Books, Look};
 use super::disk::{Arrived, Kept};
 use super::{Ended, Engine, Stage};
 
@@ -33,7 +34,7 @@ impl Engine {
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
             }
-            Stage::Transferring(transfer, _) => match (answer, known) {
+            Stage::Transferring(transfer) => match (answer, known) {
                 (Ok(GameAnswer::Manifest(manifest)), _) => {
                     transfer.claimed(peer, Told::Manifest(&manifest), now);
                 }
@@ -106,5 +107,15 @@ impl Engine {
             }
             Kept::Failed(error) => Some(Err(DownloadEnd::Failed(error.into()))),
         }
+    }
+
+    pub(super) fn looked(&mut self, look: Look, is_there: bool) {
+        if let Some(transfer) = self.stage.transfer() {
+            match is_there {
+                true => transfer.found(look.chunk, look.expected, look.place.len),
+                false => transfer.not_found(look.chunk),
+            }
+        }
+        self.books.iter_mut().for_each(Books::looked);
     }
 }

@@ -1,7 +1,7 @@
 //! The blocking jobs of a download: hashing and writing, off the threads that serve the network.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanspread_catalog::parse_version_ini;
@@ -9,11 +9,13 @@ use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, GameVersion, Manifest};
 use tokio::task::JoinSet;
 
+use super::super::journal::{Header, Journal};
 use super::super::layout::ChunkPlace;
 use super::super::scheduler::Ask;
 use super::super::source::ReceivedChunk;
-use super::super::storage::{Storage, StorageError};
+use super::super::storage::{Storage, StorageError, failed};
 use super::Event;
+use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
 
 /// Most chunks hashed and written at once: one thread does both faster than a fast link delivers,
@@ -49,13 +51,18 @@ pub(super) enum Kept {
 #[derive(Default)]
 pub(super) struct Disk {
     jobs: JoinSet<Event>,
+    /// How many of the jobs verify a chunk.
+    verifying: usize,
     waiting: VecDeque<Arrived>,
+    looks: VecDeque<Look>,
 }
 
 impl Disk {
-    /// Makes the files of `manifest` in `root`.
-    pub(super) fn prepare(&mut self, root: PathBuf, manifest: Arc<Manifest>) {
-        self.jobs.spawn_blocking(move || Event::Prepared(Storage::prepare(&root, manifest)));
+    /// Begins the journal and makes the files of `manifest` in `root`.
+    pub(super) fn prepare(&mut self, root: PathBuf, journal: PathBuf, manifest: Arc<Manifest>) {
+        self.jobs.spawn_blocking(move || {
+            Event::Prepared(prepare(&root, &journal, manifest).map(Box::new))
+        });
     }
 
     /// Lets a chunk wait for its turn.
@@ -63,32 +70,87 @@ impl Disk {
         self.waiting.push_back(arrived);
     }
 
+    /// Lets chunks be looked for when nothing else is to be done: what was received takes memory,
+    /// what is on disk does not.
+    pub(super) fn look_for(&mut self, looks: Vec<Look>) {
+        self.looks.extend(looks);
+    }
+
     /// Begins to verify and write what waits, as far as there is room.
     pub(super) fn work(&mut self, storage: &Arc<Storage>) {
-        while self.jobs.len() < WRITERS_MAX {
-            let Some(arrived) = self.waiting.pop_front() else { return };
+        while self.verifying < WRITERS_MAX {
             let storage = Arc::clone(storage);
-            self.jobs.spawn_blocking(move || {
-                let ask = arrived.ask;
-                Event::Kept { ask, kept: keep(&storage, arrived) }
-            });
+            if let Some(arrived) = self.waiting.pop_front() {
+                self.jobs.spawn_blocking(move || {
+                    let ask = arrived.ask;
+                    Event::Kept { ask, kept: keep(&storage, arrived) }
+                });
+            } else if let Some(look) = self.looks.pop_front() {
+                self.jobs.spawn_blocking(move || {
+                    let is_there = is_there(&storage, look);
+                    Event::Looked { look, is_there }
+                });
+            } else {
+                return;
+            }
+            self.verifying += 1;
         }
     }
 
-    /// Commits the game.
-    pub(super) fn commit(&mut self, storage: Arc<Storage>, sentinel: Vec<u8>) {
-        self.jobs.spawn_blocking(move || Event::Committed(storage.commit(&sentinel)));
+    /// Saves a checkpoint, beside whatever else is done.
+    pub(super) fn save(&mut self, checkpoint: Checkpoint) {
+        self.jobs.spawn_blocking(move || Event::Saved(checkpoint.save()));
+    }
+
+    /// Commits the game, after which its journal is of no use.
+    pub(super) fn commit(
+        &mut self,
+        storage: Arc<Storage>,
+        journal: Arc<Journal>,
+        sentinel: Vec<u8>,
+    ) {
+        self.jobs.spawn_blocking(move || {
+            Event::Committed(storage.commit(&sentinel).map(|()| {
+                // One that stays behind is swept at the next start.
+                if let Err(error) = journal.remove() {
+                    tracing::warn!(%error, "the journal of a finished download stays behind");
+                }
+            }))
+        });
     }
 
     /// The next result; `None` when nothing is being done.
     pub(super) async fn next(&mut self) -> Option<Event> {
-        finished(self.jobs.join_next().await?)
+        let event = finished(self.jobs.join_next().await?);
+        if matches!(event, Some(Event::Kept { .. } | Event::Looked { .. })) {
+            self.verifying = self.verifying.saturating_sub(1);
+        }
+        event
     }
 
     /// Forgets what waits and lets what has begun come to its end.
     pub(super) async fn idle(&mut self) {
         self.waiting.clear();
+        self.looks.clear();
         while self.jobs.join_next().await.is_some() {}
+    }
+}
+
+/// The journal comes first: from then on, what is found in the root is known to be unfinished.
+fn prepare(root: &Path, journal: &Path, manifest: Arc<Manifest>) -> Result<Prepared, StorageError> {
+    let begun = Journal::begin(journal, Header::new(root, &manifest));
+    let (journal, contents) = begun.map_err(failed("write", journal))?;
+    let storage = Storage::prepare(root, manifest)?;
+    Ok(Prepared { storage, journal, contents })
+}
+
+fn is_there(storage: &Storage, look: Look) -> bool {
+    match storage.hash(look.place) {
+        Ok(found) => found == Some(look.expected),
+        Err(error) => {
+            tracing::debug!(%error, "a chunk on disk is of no use");
+            false
+        }
     }
 }
 

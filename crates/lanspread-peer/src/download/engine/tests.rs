@@ -1,4 +1,5 @@
 mod lab;
+mod resume;
 
 use std::fs;
 use std::time::Duration;

@@ -36,6 +36,25 @@ fn sources_get_different_chunks_in_file_order() {
 }
 
 #[test]
+fn a_held_chunk_is_asked_of_nobody_until_it_is_known_to_be_missing() {
+    let mut scheduler = Scheduler::new(3);
+    assert!(scheduler.hold(ChunkIndex(0)) && scheduler.hold(ChunkIndex(1)));
+    assert!(!scheduler.hold(ChunkIndex(1)) && !scheduler.hold(ChunkIndex(3)));
+    scheduler.join(peer(1), ms(0));
+    let asks = ask_all(&mut scheduler, ms(0));
+    assert_eq!(asks, [Ask { peer: peer(1), chunk: ChunkIndex(2) }]);
+    assert!(!scheduler.hold(ChunkIndex(2)), "it is asked for");
+    deliver(&mut scheduler, asks[0], ms(1));
+    scheduler.stored(ChunkIndex(0));
+    assert!(scheduler.is_storing() && !scheduler.is_complete());
+    scheduler.refused(ChunkIndex(1));
+    let asks = ask_all(&mut scheduler, ms(2));
+    assert_eq!(asks, [Ask { peer: peer(1), chunk: ChunkIndex(1) }]);
+    deliver(&mut scheduler, asks[0], ms(3));
+    assert!(scheduler.is_complete());
+}
+
+#[test]
 fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
     let mut scheduler = Scheduler::new(300);
     let (fast, slow) = (peer(1), peer(2));

@@ -1,14 +1,13 @@
 //! A few open files, so that neither every chunk opens its file nor every file stays open.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::OFlags;
+use super::files::open_no_follow;
 
-/// Most files open for writing at once: enough for the files in flight, far below the usual limit
+/// Most files open at once: enough for the files in flight, far below the usual limit
 /// of 1,024 for everything a process has open.
 const OPEN_FILES_MAX: usize = 16;
 
@@ -31,8 +30,7 @@ impl Handles {
                 if open.len() >= OPEN_FILES_MAX {
                     open.remove(0);
                 }
-                let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-                let file = OpenOptions::new().write(true).custom_flags(no_follow).open(path)?;
+                let file = open_no_follow(path)?;
                 (number, Arc::new(file))
             }
         };

@@ -106,6 +106,7 @@ impl World {
                 Effect::AskChunk(ask) => self.asked.push(ask),
                 Effect::AbandonChunk(ask) => self.asked.retain(|other| *other != ask),
                 Effect::AskHashes(peer) => self.hashing.push(peer),
+                Effect::Enter(_) => {}
                 Effect::Drop { peer, .. } => {
                     self.asked.retain(|ask| ask.peer != peer);
                     self.hashing.retain(|hashing| *hashing != peer);

@@ -305,6 +305,7 @@ impl Lab {
             game_id: GameId::new("game").unwrap(),
             version: GameVersion::new(VERSION).unwrap(),
             root: self.root(),
+            journal: self.journal(),
             catalog_content_root,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
@@ -318,6 +319,10 @@ impl Lab {
 
     pub(super) fn root(&self) -> PathBuf {
         self.dir.path().join("game")
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.dir.path().join("state/download.journal")
     }
 
     /// Puts a file into the root.
@@ -371,6 +376,14 @@ impl Lab {
         }
     }
 
+    /// Drops the download as a shutdown does; the same place for another one.
+    pub(super) async fn abandon(mut self) -> Self {
+        let running = self.running.take().unwrap();
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        Self { dir: self.dir, ..Self::prepare() }
+    }
+
     pub(super) async fn finish(mut self) -> Finished {
         let ended = self.running.take().unwrap().await.unwrap();
         let took = self.began.elapsed();
@@ -405,6 +418,20 @@ impl Finished {
         names
     }
 
+    pub(super) fn has_journal(&self) -> bool {
+        self.dir.path().join("state/download.journal").exists()
+    }
+
+    /// What came from sources and not from the disk.
+    pub(super) fn fetched(&self) -> u64 {
+        self.ended.as_ref().unwrap().sources.iter().map(|source| source.bytes).sum()
+    }
+
+    /// The same place for another download.
+    pub(super) fn again(self) -> Lab {
+        Lab { dir: self.dir, ..Lab::prepare() }
+    }
+
     pub(super) fn dropped(&self) -> Vec<PeerId> {
         let dropped = self.notices.iter().filter_map(|notice| match notice {
             DownloadNotice::SourceDropped { peer_id, .. } => Some(*peer_id),
@@ -418,6 +445,7 @@ impl Finished {
         for (path, bytes) in &*game.files {
             assert!(fs::read(self.path(path)).unwrap() == *bytes, "{path} differs");
         }
+        assert!(!self.has_journal(), "a finished download has a journal");
         assert!(!self.path(".version.ini.discarded").exists());
         assert!(!self.path(".version.ini.tmp").exists());
     }

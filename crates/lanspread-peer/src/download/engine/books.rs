@@ -1,0 +1,191 @@
+//! What the engine keeps about the disk: which chunks to look for there, and what to tell the
+//! journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::ContentHash;
+
+use super::super::journal::{Contents, Journal, Record};
+use super::super::layout::{ChunkIndex, ChunkPlace};
+use super::super::storage::{Storage, StorageError};
+use super::super::transfer::Transfer;
+
+/// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
+/// often also keeps the disk busy while the network is, so that little is left for the commit.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The disk of a download that is prepared.
+pub(super) struct Prepared {
+    pub(super) storage: Storage,
+    pub(super) journal: Journal,
+    pub(super) contents: Contents,
+}
+
+/// A chunk to look for on disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) chunk: ChunkIndex,
+    pub(super) place: ChunkPlace,
+    pub(super) expected: ContentHash,
+}
+
+/// Records on their way to the journal.
+pub(super) struct Checkpoint {
+    storage: Arc<Storage>,
+    journal: Arc<Journal>,
+    /// The numbers of the files that were written to.
+    files: BTreeSet<usize>,
+    records: Vec<Record>,
+}
+
+/// The books of one download.
+pub(super) struct Books {
+    storage: Arc<Storage>,
+    journal: Arc<Journal>,
+    /// What the journal says is on disk, until it has been looked for.
+    claims: BTreeMap<ChunkIndex, ContentHash>,
+    survey: Survey,
+    /// How many chunks are being looked for.
+    looking: usize,
+    files: BTreeSet<usize>,
+    records: Vec<Record>,
+    checkpoint_at: Duration,
+    is_saving: bool,
+}
+
+/// How far the search for what was on disk before, other than what the journal claims, has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Survey {
+    /// It waits until it is decided what the content is.
+    Due,
+    Running,
+    Done,
+}
+
+impl Books {
+    pub(super) fn new(prepared: Prepared, now: Duration) -> Self {
+        let Prepared { storage, journal, contents } = prepared;
+        let survey = match contents.is_surveyed {
+            true => Survey::Done,
+            false if storage.has_kept() => Survey::Due,
+            false => Survey::Running,
+        };
+        Self {
+            storage: Arc::new(storage),
+            journal: Arc::new(journal),
+            claims: contents.claims,
+            survey,
+            looking: 0,
+            files: BTreeSet::new(),
+            records: Vec::new(),
+            checkpoint_at: now + CHECKPOINT_INTERVAL,
+            is_saving: false,
+        }
+    }
+
+    pub(super) fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The chunks to look for now, which nobody is asked for meanwhile. First those that the journal
+    /// claims; the others once it is decided what the content is.
+    pub(super) fn looks(&mut self, transfer: &mut Transfer) -> Vec<Look> {
+        let mut looks = Vec::new();
+        for (chunk, claimed) in std::mem::take(&mut self.claims) {
+            // What is known to be other bytes need not be read.
+            if transfer.decided_hash(chunk).is_none_or(|decided| decided == claimed) {
+                looks.extend(self.look(transfer, chunk, claimed));
+            }
+        }
+        if self.survey == Survey::Due && transfer.is_decided() {
+            self.survey = Survey::Running;
+            for chunk in (0..transfer.layout().chunk_count()).map(ChunkIndex) {
+                let decided = transfer.decided_hash(chunk);
+                looks.extend(decided.and_then(|hash| self.look(transfer, chunk, hash)));
+            }
+        }
+        self.looking += looks.len();
+        // Here and not when the last chunk was looked for, so that what came of it is noted before.
+        if self.survey == Survey::Running && self.looking == 0 {
+            self.survey = Survey::Done;
+            self.records.push(Record::Surveyed);
+        }
+        looks
+    }
+
+    /// A chunk has been looked for.
+    pub(super) fn looked(&mut self) {
+        self.looking = self.looking.saturating_sub(1);
+    }
+
+    /// Notes what the journal is to be told.
+    pub(super) fn enter(&mut self, transfer: &Transfer, record: Record) {
+        if let Record::Stored(chunk, _) = record {
+            // The sentinel is not on disk before the commit.
+            if transfer.layout().is_sentinel(chunk) {
+                return;
+            }
+            self.files.extend(transfer.layout().place(chunk).map(|(place, _)| place.file));
+        }
+        self.records.push(record);
+    }
+
+    /// When a checkpoint is due, unless one is under way or there is nothing to save.
+    pub(super) fn due_at(&self) -> Option<Duration> {
+        (!self.is_saving && !self.records.is_empty()).then_some(self.checkpoint_at)
+    }
+
+    /// What is to be saved, if it is time for that; [`Self::saved`] must follow.
+    pub(super) fn checkpoint(&mut self, now: Duration) -> Option<Checkpoint> {
+        self.due_at().filter(|at| *at <= now)?;
+        self.is_saving = true;
+        Some(self.last_checkpoint())
+    }
+
+    /// What has not been saved yet.
+    pub(super) fn last_checkpoint(&mut self) -> Checkpoint {
+        Checkpoint {
+            storage: Arc::clone(&self.storage),
+            journal: Arc::clone(&self.journal),
+            files: std::mem::take(&mut self.files),
+            records: std::mem::take(&mut self.records),
+        }
+    }
+
+    /// A checkpoint has come to its end. The next one keeps its distance, however long it took.
+    pub(super) fn saved(&mut self, now: Duration) {
+        self.is_saving = false;
+        self.checkpoint_at = now + CHECKPOINT_INTERVAL;
+    }
+
+    fn look(
+        &self,
+        transfer: &mut Transfer,
+        chunk: ChunkIndex,
+        expected: ContentHash,
+    ) -> Option<Look> {
+        let (place, _) = transfer.layout().place(chunk)?;
+        let may_be_there = self.storage.is_kept(place) && !transfer.layout().is_sentinel(chunk);
+        (may_be_there && transfer.hold(chunk)).then_some(Look { chunk, place, expected })
+    }
+}
+
+impl Checkpoint {
+    /// Makes the bytes durable, and then what the journal says about them. Blocks.
+    ///
+    /// # Errors
+    /// When the bytes could not be made durable. A journal that cannot be written is done without.
+    pub(super) fn save(self) -> Result<(), StorageError> {
+        self.storage.sync(&self.files)?;
+        if let Err(error) = self.journal.append(&self.records) {
+            tracing::warn!(%error, "a download goes on without its journal");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! Settles the downloads that a crash interrupted, at the next start.
+//!
+//! A journal without a sentinel is a download to go on with: everything stays. One that says that
+//! the download was cancelled has the rest removed. A sentinel ends both: the game is committed, or
+//! somebody put it there, and nothing of it is ours to remove.
+//!
+//! A root without sentinel and journal is left alone: nothing tells whether a peer or the user put
+//! it there. Nobody is offered it, and the next download takes from it what is of use.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lanspread_proto::GameId;
+use lanspread_proto::manifest::VERSION_FILE;
+
+use super::journal::{self, Contents, journal_path, journalled_games};
+use super::storage::discard;
+use crate::state_file;
+
+/// What to do about a journal that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// The next download goes on from it.
+    Keep,
+    /// It is of no use any more.
+    Remove,
+    /// What the download brought is removed, and then the journal.
+    Discard,
+}
+
+/// What recovery finds in the place of a game root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Missing,
+    WithSentinel,
+    WithoutSentinel,
+}
+
+/// Settles every download into `games_dir` that has a journal, and returns the games of which
+/// something was put right, in id order. What fails for one game is logged and tried again at the
+/// next start.
+///
+/// # Errors
+/// When the state directory cannot be read.
+pub(crate) fn recover_all(games_dir: &Path, state_dir: &Path) -> io::Result<Vec<GameId>> {
+    let mut recovered = Vec::new();
+    for game_id in journalled_games(state_dir)? {
+        let root = games_dir.join(game_id.as_str());
+        match recover(&root, &journal_path(state_dir, &game_id)) {
+            Ok(true) => recovered.push(game_id),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%game_id, %error, "an interrupted download could not be settled");
+            }
+        }
+    }
+    Ok(recovered)
+}
+
+/// Returns whether there was anything to settle.
+fn recover(root: &Path, journal: &Path) -> io::Result<bool> {
+    let contents = journal::read(journal)?;
+    let found = look(root)?;
+    match decide(contents.as_ref(), root, found) {
+        Action::Keep => return Ok(false),
+        Action::Remove => {}
+        Action::Discard => discard(root).map_err(io::Error::other)?,
+    }
+    state_file::remove_file(journal)?;
+    Ok(true)
+}
+
+fn decide(contents: Option<&Contents>, root: &Path, found: Root) -> Action {
+    // A torn header was never followed by anything.
+    let Some(contents) = contents else { return Action::Remove };
+    if !contents.header.is_about(root) {
+        return Action::Keep;
+    }
+    match found {
+        Root::Missing | Root::WithSentinel => Action::Remove,
+        Root::WithoutSentinel if contents.is_discarding => Action::Discard,
+        Root::WithoutSentinel => Action::Keep,
+    }
+}
+
+fn look(root: &Path) -> io::Result<Root> {
+    let is_there = |path: PathBuf| match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    Ok(match is_there(root.to_path_buf())? {
+        false => Root::Missing,
+        true if is_there(root.join(VERSION_FILE))? => Root::WithSentinel,
+        true => Root::WithoutSentinel,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_proto::{GameVersion, Manifest, ManifestFile, RelPath};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::download::journal::{Header, Journal, mark_discarding};
+
+    /// A games directory and a state directory with the journal of one download.
+    struct Crashed {
+        games: TempDir,
+        state: TempDir,
+    }
+
+    impl Crashed {
+        fn new(files: &[&str]) -> Self {
+            let crashed =
+                Self { games: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap() };
+            for file in files {
+                let path = crashed.root().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "x").unwrap();
+            }
+            let file = ManifestFile { path: RelPath::new("a.eti").unwrap(), size: 1, hashes: None };
+            let manifest = Manifest::new(GameVersion::new("1").unwrap(), vec![file]).unwrap();
+            let header = Header::new(&crashed.root(), &manifest);
+            Journal::begin(&crashed.journal(), header).unwrap();
+            crashed
+        }
+
+        fn cancelled(self) -> Self {
+            mark_discarding(&self.journal()).unwrap();
+            self
+        }
+
+        fn root(&self) -> PathBuf {
+            self.games.path().join("quake")
+        }
+
+        fn journal(&self) -> PathBuf {
+            journal_path(self.state.path(), &"quake".parse().unwrap())
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.root()).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+
+        fn recover(&self) -> bool {
+            !recover_all(self.games.path(), self.state.path()).unwrap().is_empty()
+        }
+    }
+
+    #[test]
+    fn an_interrupted_download_is_kept_to_go_on_with() {
+        let crashed = Crashed::new(&["a.eti"]);
+        assert!(!crashed.recover());
+        assert_eq!(crashed.names(), ["a.eti"]);
+        assert!(crashed.journal().exists());
+    }
+
+    #[test]
+    fn an_interrupted_cancellation_is_brought_to_its_end() {
+        let crashed = Crashed::new(&["a.eti", "data/x", "local/save"]).cancelled();
+        assert!(crashed.recover());
+        assert_eq!(crashed.names(), ["local"]);
+        assert!(!crashed.journal().exists());
+        assert!(!crashed.recover());
+    }
+
+    #[test]
+    fn a_root_with_a_sentinel_is_never_discarded() {
+        let crashed = Crashed::new(&["a.eti", "version.ini"]).cancelled();
+        assert!(crashed.recover());
+        assert_eq!(crashed.names(), ["a.eti", "version.ini"]);
+        assert!(!crashed.journal().exists());
+    }
+
+    #[test]
+    fn a_journal_without_root_or_without_header_is_of_no_use() {
+        let missing = Crashed::new(&[]);
+        assert!(missing.recover());
+        assert!(!missing.journal().exists());
+        let broken = Crashed::new(&["a.eti"]);
+        fs::write(broken.journal(), "torn").unwrap();
+        assert!(broken.recover());
+        assert!(!broken.journal().exists());
+        assert_eq!(broken.names(), ["a.eti"]);
+    }
+
+    #[test]
+    fn the_journal_of_another_games_directory_is_left_alone() {
+        let crashed = Crashed::new(&["a.eti"]).cancelled();
+        let other = tempfile::tempdir().unwrap();
+        fs::create_dir(other.path().join("quake")).unwrap();
+        fs::write(other.path().join("quake/mine"), "x").unwrap();
+        assert!(recover_all(other.path(), crashed.state.path()).unwrap().is_empty());
+        assert!(crashed.journal().exists() && other.path().join("quake/mine").exists());
+    }
+}
