@@ -256,6 +256,12 @@ class Peer:
         """Uninstall a game and wait for the end."""
         await self.command("uninstall", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
 
+    async def remove_download(self, game: Game | str) -> None:
+        """Delete a downloaded game and wait for the end."""
+        await self.command(
+            "remove-download", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S
+        )
+
     async def shutdown(self) -> None:
         """Ask it to end; returns with the answer, not with the end."""
         await self.command("shutdown")

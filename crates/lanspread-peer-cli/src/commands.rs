@@ -60,6 +60,7 @@ pub(crate) enum PeerRequest {
     CancelDownload { game_id: GameId },
     Install { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
+    RemoveDownload { game_id: GameId, wait: bool },
 }
 
 impl Command {
@@ -76,7 +77,8 @@ impl Command {
                 | PeerRequest::Download { .. }
                 | PeerRequest::CancelDownload { .. }
                 | PeerRequest::Install { .. }
-                | PeerRequest::Uninstall { .. } => false,
+                | PeerRequest::Uninstall { .. }
+                | PeerRequest::RemoveDownload { .. } => false,
             },
             Self::WaitPeers { .. } | Self::WaitFor { .. } | Self::Shutdown => false,
         }
@@ -182,6 +184,10 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "uninstall" => {
             PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
         }
+        "remove-download" => PeerRequest::RemoveDownload {
+            game_id: params.required("game_id")?,
+            wait: params.wait()?,
+        },
         // A test holds every row of the table against this function.
         other => {
             let message = format!("command {other:?} is in the table and nowhere else");

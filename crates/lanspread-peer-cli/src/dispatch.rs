@@ -56,6 +56,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         PeerRequest::Uninstall { game_id, wait } => {
             ask(|reply| PeerCommand::Uninstall { game_id, wait, reply }, done)
         }
+        PeerRequest::RemoveDownload { game_id, wait } => {
+            ask(|reply| PeerCommand::RemoveDownload { game_id, wait, reply }, done)
+        }
     }
 }
 

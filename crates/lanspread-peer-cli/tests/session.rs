@@ -279,9 +279,9 @@ fn commands_on_games_fail_with_their_code() {
         peer.line(&line.to_string());
         peer.answer(id).error().code.clone()
     };
-    for (n, cmd) in
-        ["get-game", "download", "install", "uninstall", "cancel-download"].into_iter().enumerate()
-    {
+    let on_games =
+        ["get-game", "download", "install", "uninstall", "cancel-download", "remove-download"];
+    for (n, cmd) in on_games.into_iter().enumerate() {
         assert_eq!(code(json!({"id": n, "cmd": cmd, "game_id": "quake"})), "unknown-game", "{cmd}");
     }
     for (cmd, wanted) in [
@@ -289,6 +289,7 @@ fn commands_on_games_fail_with_their_code() {
         ("install", "not-downloaded"),
         ("uninstall", "not-installed"),
         ("cancel-download", "not-downloading"),
+        ("remove-download", "not-downloaded"),
     ] {
         assert_eq!(code(json!({"id": cmd, "cmd": cmd, "game_id": "doom"})), wanted);
     }

@@ -95,6 +95,15 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<()>,
     },
+    /// Deletes a downloaded game that is not installed from the disk.
+    RemoveDownload {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to answer at the end.
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
 }
 
 /// Which games [`PeerCommand::ListGames`] names.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::PeerInfo;
-use crate::error::{DownloadFailure, InstallFailure};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure};
 
 /// What is being done with a game. At most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub enum Operation {
     Installing,
     /// Its `local/` is being removed.
     Uninstalling,
+    /// Its root is being deleted.
+    Removing,
 }
 
 impl fmt::Display for Operation {
@@ -26,6 +28,7 @@ impl fmt::Display for Operation {
             Self::Downloading => "downloading",
             Self::Installing => "installing",
             Self::Uninstalling => "uninstalling",
+            Self::Removing => "removing",
         })
     }
 }
@@ -227,6 +230,23 @@ pub enum PeerEvent {
         game_id: GameId,
         /// Why.
         failure: InstallFailure,
+    },
+    /// The root of a game is being deleted.
+    RemoveBegin {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The root of a game is gone.
+    RemoveFinished {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The root of a game is still there, or parts of it.
+    RemoveFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why.
+        failure: RemoveFailure,
     },
     /// A source is no longer used for a game.
     SourceDropped {

@@ -210,10 +210,17 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         example: r#"{"id":12,"cmd":"uninstall","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
+        name: "remove-download",
+        doc: "Deletes the root of a downloaded game with all that is in it. Refused while the game is installed, busy, outside the catalog, or without a `version.ini`. Peers that fetch it are told to stop first.",
+        params: &[GAME_ID, WAIT],
+        result: &[],
+        example: r#"{"id":13,"cmd":"remove-download","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
         name: "shutdown",
         doc: "Answers, says goodbye to every peer, and ends the process with status 0.",
         params: &[],
         result: &[],
-        example: r#"{"id":13,"cmd":"shutdown"}"#,
+        example: r#"{"id":14,"cmd":"shutdown"}"#,
     },
 ];

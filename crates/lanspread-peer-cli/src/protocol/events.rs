@@ -158,6 +158,17 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         data: FAILED,
     },
     EventSpec {
+        name: "remove-begin",
+        doc: "The root of a game is being deleted.",
+        data: GAME_ONLY,
+    },
+    EventSpec { name: "remove-finished", doc: "The root of a game is gone.", data: GAME_ONLY },
+    EventSpec {
+        name: "remove-failed",
+        doc: "The root of a game is still there, or parts of it without `version.ini`.",
+        data: FAILED,
+    },
+    EventSpec {
         name: "source-dropped",
         doc: "A source is no longer used for a game.",
         data: &[

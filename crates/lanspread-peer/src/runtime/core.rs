@@ -138,6 +138,9 @@ impl Core {
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 self.uninstall(game_id, wait, reply).await;
             }
+            PeerCommand::RemoveDownload { game_id, wait, reply } => {
+                self.remove_download(game_id, wait, reply).await;
+            }
         }
     }
 
@@ -178,6 +181,9 @@ impl Core {
             }
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
+                self.remove_ended(game_id, outcome, local, on_end).await;
             }
             CoreMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");

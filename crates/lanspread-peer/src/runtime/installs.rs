@@ -196,7 +196,7 @@ impl Core {
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
     }
 
-    fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
+    pub(super) fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
         if self.catalog.get(game_id).is_none() {
             return Err(CommandError::UnknownGame(game_id.clone()));
         }
