@@ -57,6 +57,7 @@ pub(crate) enum PeerRequest {
     Connect { addr: SocketAddr },
     SetGameDir { path: PathBuf },
     Download { game_id: GameId, install: Option<bool>, wait: bool },
+    Update { game_id: GameId, install: Option<bool>, wait: bool },
     CancelDownload { game_id: GameId },
     Install { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
@@ -75,6 +76,7 @@ impl Command {
                 PeerRequest::Connect { .. }
                 | PeerRequest::SetGameDir { .. }
                 | PeerRequest::Download { .. }
+                | PeerRequest::Update { .. }
                 | PeerRequest::CancelDownload { .. }
                 | PeerRequest::Install { .. }
                 | PeerRequest::Uninstall { .. }
@@ -173,6 +175,11 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "connect" => PeerRequest::Connect { addr: params.required("addr")? },
         "set-game-dir" => PeerRequest::SetGameDir { path: params.required("path")? },
         "download" => PeerRequest::Download {
+            game_id: params.required("game_id")?,
+            install: params.optional("install")?,
+            wait: params.wait()?,
+        },
+        "update" => PeerRequest::Update {
             game_id: params.required("game_id")?,
             install: params.optional("install")?,
             wait: params.wait()?,

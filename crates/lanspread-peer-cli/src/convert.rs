@@ -229,6 +229,7 @@ fn millis(duration: Duration) -> u64 {
 fn operation(operation: Operation) -> &'static str {
     match operation {
         Operation::Downloading => "downloading",
+        Operation::Updating => "updating",
         Operation::Installing => "installing",
         Operation::Uninstalling => "uninstalling",
         Operation::Removing => "removing",
@@ -269,6 +270,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         }
         CommandError::NoSource(_) => ErrorCode::NoSource,
         CommandError::AlreadyDownloaded(_) => ErrorCode::AlreadyDownloaded,
+        CommandError::UpToDate(_) => ErrorCode::UpToDate,
         CommandError::NotDownloaded(_) => ErrorCode::NotDownloaded,
         CommandError::AlreadyInstalled(_) => ErrorCode::AlreadyInstalled,
         CommandError::NotInstalled(_) => ErrorCode::NotInstalled,

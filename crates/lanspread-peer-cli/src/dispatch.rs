@@ -47,6 +47,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         PeerRequest::Download { game_id, install, wait } => {
             ask(|reply| PeerCommand::Download { game_id, install, wait, reply }, download_data)
         }
+        PeerRequest::Update { game_id, install, wait } => {
+            ask(|reply| PeerCommand::Update { game_id, install, wait, reply }, download_data)
+        }
         PeerRequest::CancelDownload { game_id } => {
             ask(|reply| PeerCommand::CancelDownload { game_id, reply }, done)
         }

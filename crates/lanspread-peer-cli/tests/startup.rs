@@ -180,6 +180,7 @@ fn the_schema_is_one_json_document_with_every_part() {
         "shutdown",
         "status",
         "uninstall",
+        "update",
         "wait-for",
         "wait-peers",
     ];

@@ -91,6 +91,9 @@ pub enum CommandError {
     /// The game is already there at the catalog's version.
     #[error("game {0} is already downloaded at the catalog's version")]
     AlreadyDownloaded(GameId),
+    /// The game is ready, and no source announces another content of it.
+    #[error("game {0} is up to date")]
+    UpToDate(GameId),
     /// The game is not there, so it cannot be installed.
     #[error("game {0} is not downloaded")]
     NotDownloaded(GameId),

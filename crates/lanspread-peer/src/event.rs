@@ -14,6 +14,8 @@ use crate::error::{DownloadFailure, InstallFailure, RemoveFailure};
 pub enum Operation {
     /// It is being fetched.
     Downloading,
+    /// It is being fetched in place of the copy that is here.
+    Updating,
     /// It is being unpacked into `local/`.
     Installing,
     /// Its `local/` is being removed.
@@ -26,6 +28,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Downloading => "downloading",
+            Self::Updating => "updating",
             Self::Installing => "installing",
             Self::Uninstalling => "uninstalling",
             Self::Removing => "removing",

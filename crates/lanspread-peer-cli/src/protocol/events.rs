@@ -118,7 +118,7 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     },
     EventSpec {
         name: "download-cancelled",
-        doc: "A download was cancelled and what it brought is discarded.",
+        doc: "A download or update was cancelled and what it brought is discarded.",
         data: GAME_ONLY,
     },
     EventSpec {

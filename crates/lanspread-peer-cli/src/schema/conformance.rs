@@ -160,6 +160,7 @@ fn game(availability: Option<Availability>, operation: Option<Operation>) -> Gam
 fn active() -> Vec<ActiveOperation> {
     let operations = [
         Operation::Downloading,
+        Operation::Updating,
         Operation::Installing,
         Operation::Uninstalling,
         Operation::Removing,
@@ -312,7 +313,8 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("wait-peers", ResultData::PeerCount { peer_count: 1 }),
         ("wait-for", awaited),
         ("set-game-dir", ResultData::GamesDir { games_dir: "/g".to_owned() }),
-        ("download", download_data(summary)),
+        ("download", download_data(summary.clone())),
+        ("update", download_data(summary)),
         ("cancel-download", ResultData::Done {}),
         ("install", ResultData::Done {}),
         ("uninstall", ResultData::Done {}),

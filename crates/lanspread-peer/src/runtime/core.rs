@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::downloads::ActiveDownload;
+use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::startup::StateLock;
@@ -129,7 +129,10 @@ impl Core {
             PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
             PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
             PeerCommand::Download { game_id, install, wait, reply } => {
-                self.download(game_id, install, wait, reply).await;
+                self.fetch(Fetch { game_id, is_update: false, install, wait, reply }).await;
+            }
+            PeerCommand::Update { game_id, install, wait, reply } => {
+                self.fetch(Fetch { game_id, is_update: true, install, wait, reply }).await;
             }
             PeerCommand::CancelDownload { game_id, reply } => self.cancel_download(game_id, reply),
             PeerCommand::Install { game_id, wait, reply } => {

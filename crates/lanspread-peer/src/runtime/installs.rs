@@ -70,7 +70,7 @@ impl Core {
         self.start_install(game_id, on_end).await;
     }
 
-    /// Starts an installation of an idle game that is downloaded and not installed.
+    /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
     pub(super) async fn start_install(&mut self, game_id: GameId, on_end: InstallReply) {
         if let Err(operation) = self.operations.begin(&game_id, Operation::Installing) {
             on_end.send(Err(CommandError::GameBusy { game_id, operation }));
