@@ -286,20 +286,24 @@ impl Session {
     }
 
     fn stop(&mut self) {
-        if self.phase == Phase::Stopping {
-            return;
-        }
-        self.phase = Phase::Stopping;
-        self.ends.peer.shutdown();
-        tokio::spawn(async {
-            tokio::time::sleep(STOP_MAX).await;
-            tracing::error!("the peer did not stop in time, ending without it");
-            std::process::exit(1);
-        });
+        begin_stop(&mut self.phase, &self.ends.peer);
     }
 
+    /// Writes what waits. A signal begins the end also while nobody reads.
     async fn flush(&mut self) {
-        if self.output.flush().await != Reader::There {
+        let reader = {
+            let mut flush = std::pin::pin!(self.output.flush());
+            tokio::select! {
+                biased;
+                reader = &mut flush => reader,
+                _ = &mut self.ends.signal, if !self.signalled => {
+                    self.signalled = true;
+                    begin_stop(&mut self.phase, &self.ends.peer);
+                    flush.await
+                }
+            }
+        };
+        if reader != Reader::There {
             self.stop();
         }
     }
@@ -323,6 +327,20 @@ impl Session {
         }
         written && stopped.is_ok()
     }
+}
+
+/// Tells the peer to stop, and sees to it that the process ends even if it does not.
+fn begin_stop(phase: &mut Phase, peer: &PeerRuntimeHandle) {
+    if *phase == Phase::Stopping {
+        return;
+    }
+    *phase = Phase::Stopping;
+    peer.shutdown();
+    tokio::spawn(async {
+        tokio::time::sleep(STOP_MAX).await;
+        tracing::error!("the peer did not stop in time, ending without it");
+        std::process::exit(1);
+    });
 }
 
 fn shutting_down() -> ErrorBody {

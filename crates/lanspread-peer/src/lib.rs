@@ -16,6 +16,7 @@ mod event;
 mod identity;
 mod install;
 mod library;
+mod migration;
 mod net;
 mod operations;
 mod peers;

@@ -20,7 +20,7 @@ pub(crate) use game_file::open_game_file;
 pub(crate) use hashing::{HashError, hash_manifest};
 pub(crate) use index::Index;
 pub(crate) use reserved::{
-    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
-    is_reserved_root_name,
+    BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
+    OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name,
 };
 pub(crate) use scan::{LocalGame, Scan, ScanError, scan_game, scan_games_dir};

@@ -44,12 +44,12 @@ pub async fn start_peer(
     config: PeerConfig,
     events: mpsc::Sender<PeerEvent>,
 ) -> Result<PeerRuntimeHandle, StartError> {
-    let cancel = CancellationToken::new();
+    let shutdown = CancellationToken::new();
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-    let core = startup::prepare(config, events, command_receiver, cancel.clone()).await?;
+    let core = startup::prepare(config, events, command_receiver, shutdown.clone()).await?;
     let (peer_id, listen_addr) = (core.peer_id(), core.listen_addr());
     let task = tokio::spawn(core.run());
-    Ok(PeerRuntimeHandle { peer_id, listen_addr, commands, cancel, task: Some(task) })
+    Ok(PeerRuntimeHandle { peer_id, listen_addr, commands, shutdown, task: Some(task) })
 }
 
 /// A running peer. Dropping the handle stops it without waiting.
@@ -58,7 +58,7 @@ pub struct PeerRuntimeHandle {
     peer_id: PeerId,
     listen_addr: SocketAddr,
     commands: mpsc::Sender<PeerCommand>,
-    cancel: CancellationToken,
+    shutdown: CancellationToken,
     task: Option<JoinHandle<Result<(), RuntimeFailure>>>,
 }
 
@@ -84,7 +84,7 @@ impl PeerRuntimeHandle {
     /// Begins a clean stop: goodbyes are said, operations are cancelled, and within 2 s all is
     /// ended. Calling it again changes nothing.
     pub fn shutdown(&self) {
-        self.cancel.cancel();
+        self.shutdown.cancel();
     }
 
     /// Waits until the peer has stopped; [`PeerEvent::Stopped`] was sent by then. Cancel safe.
@@ -103,6 +103,6 @@ impl PeerRuntimeHandle {
 
 impl Drop for PeerRuntimeHandle {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.shutdown.cancel();
     }
 }

@@ -349,7 +349,7 @@ impl Engine {
         const FAR: Duration = Duration::from_secs(3600);
         let now = self.now();
         let wake_at = match &self.stage {
-            Stage::Gathering(gathering) => gathering.wake_at(),
+            Stage::Gathering(gathering) => gathering.wake_at(now),
             Stage::Transferring(transfer, None) => transfer.wake_at(now),
             Stage::Transferring(transfer, Some(_)) => {
                 let progress_at = self.progress.due_at(transfer.ledger().bytes_done());

@@ -95,8 +95,8 @@ impl Gathering {
     }
 
     /// When to call [`Self::conclude`] again, should no answer come before.
-    pub(crate) fn wake_at(&self) -> Option<Duration> {
-        self.first_offer_at.map(|at| at + OTHERS_WAIT)
+    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+        self.first_offer_at.map(|at| at + OTHERS_WAIT).filter(|at| *at > now)
     }
 
     /// Decides, unless more answers are needed. After a decision nothing is left in here.
@@ -104,7 +104,7 @@ impl Gathering {
         if self.awaited.is_empty() && self.consensus.claims().is_empty() {
             return Some(self.refusal.take().map_or(Gathered::AllGone, Gathered::NoManifest));
         }
-        let patience_ended = self.wake_at().is_some_and(|at| at <= now);
+        let patience_ended = self.first_offer_at.is_some_and(|at| at + OTHERS_WAIT <= now);
         let awaited = if patience_ended { 0 } else { self.awaited.len() };
         if let Some(layout) = self.consensus.decide_layout(awaited) {
             return Some(self.choose(layout, now));
@@ -219,7 +219,7 @@ mod tests {
         let mut gathering = gathering(3);
         gathering.offered(peer(0), game(5), START).unwrap();
         assert!(gathering.conclude(START).is_none());
-        let wake_at = gathering.wake_at().unwrap();
+        let wake_at = gathering.wake_at(START).unwrap();
         assert_eq!(chosen_size(gathering, wake_at), 5);
     }
 

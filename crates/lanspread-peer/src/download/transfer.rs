@@ -274,6 +274,8 @@ impl Transfer {
                 RefusalCode::Busy | RefusalCode::ReadFailed => {
                     (RequestFailure::Refused, Blame::Failing)
                 }
+                // It may only be busy with the game for a moment. If not, it says so in its
+                // library, and whoever looks after the sources lets it leave.
                 RefusalCode::NotServed => (RequestFailure::Lost, Blame::Gone),
                 RefusalCode::ProtocolVersion
                 | RefusalCode::Network
@@ -287,7 +289,7 @@ impl Transfer {
         let is_passing = match error {
             SourceError::Gone(_) => true,
             SourceError::Protocol(_) => false,
-            SourceError::Refused(_) => blame == Blame::Failing,
+            SourceError::Refused(_) => blame != Blame::Bad,
         };
         if trust == Trust::Spent || !is_passing {
             self.release(ask.peer, blame, Some(error.to_string()));

@@ -17,8 +17,15 @@ pub(crate) const SYNC_DIR: &str = ".sync";
 /// Belongs to the softlan launcher: it has installed the game.
 pub(crate) const SOFTLAN_MARKER: &str = ".softlan_game_installed";
 
+/// Metadata of a game, kept by versions before the state directory existed.
+pub(crate) const LEGACY_GAME_FILE: &str = ".lanspread.json";
+/// Where such versions kept their index, in the games directory.
+pub(crate) const LEGACY_DIR: &str = ".lanspread";
+/// By which launchers remember that the setup script of a game was started.
+pub(crate) const FIRST_START_MARKER: &str = ".softlan_first_start_done";
+
 /// Names with a meaning on this machine alone.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     LOCAL_DIR,
     INSTALLING_DIR,
     BACKUP_DIR,
@@ -27,20 +34,16 @@ const RESERVED: [&str; 10] = [
     SENTINEL_DISCARDED,
     SYNC_DIR,
     SOFTLAN_MARKER,
-    // Kept by versions before the state directory existed: per-game metadata and the index.
-    ".lanspread.json",
-    ".lanspread",
+    LEGACY_GAME_FILE,
+    LEGACY_DIR,
+    FIRST_START_MARKER,
 ];
-
-/// Files by which launchers remember what they did with a game on this machine.
-const LAUNCHER_FILES: [&str; 1] = [".softlan_first_start_done"];
 
 /// Whether `name`, directly in a game root, is never listed, transferred or accepted.
 ///
 /// Letter case is ignored, because a file system of a receiver may ignore it as well.
 pub(crate) fn is_reserved_root_name(name: &str) -> bool {
-    let mut names = RESERVED.iter().chain(&LAUNCHER_FILES);
-    names.any(|reserved| name.eq_ignore_ascii_case(reserved))
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 #[cfg(test)]

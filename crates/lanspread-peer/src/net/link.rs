@@ -11,9 +11,11 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES}
 use lanspread_proto::message::{
     GetChunk, GetGame, Hello, LibraryDelta, LibrarySnapshot, Request, Response,
 };
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::exchange::{ExchangeError, Incoming, ask};
+use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection};
 use crate::download::{GameAnswer, ReceivedChunk, SourceError};
 
@@ -45,6 +47,8 @@ pub(crate) struct PeerLink {
     /// The library that the other side was told in the handshake.
     pub(crate) told: Arc<LibrarySnapshot>,
     pub(crate) established: Instant,
+    /// Bounds the chunks in memory that are to be sent to this peer.
+    pub(super) chunks: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
 }
@@ -66,6 +70,7 @@ impl PeerLink {
             is_dialled,
             told,
             established,
+            chunks: Semaphore::new(CHUNKS_PER_PEER_MAX),
             connection,
             last_heard_ms,
         }

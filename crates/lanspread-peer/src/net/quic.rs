@@ -31,8 +31,8 @@ use crate::identity::{Identity, peer_id_of};
 
 /// Time for the TLS handshake, on a LAN some hundred times what it takes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Silence after which QUIC forgets a connection.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Silence after which QUIC forgets a connection, unless peers may be silent for longer.
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// Most streams that one peer may have open to another: requests in flight, with room to spare.
 const STREAMS_MAX: u64 = 64;
 /// Flow control of one stream: two chunks, so that the next one is never waited for.
@@ -55,20 +55,29 @@ pub(crate) struct Endpoints {
     pub(crate) listener: Box<dyn Listener>,
 }
 
-/// Binds both endpoints of a peer.
+/// Binds both endpoints of a peer. Connections that are silent for less than `peer_timeout` are
+/// kept.
 ///
 /// # Errors
 /// [`StartError::Listen`] when `listen` cannot be bound.
-pub(crate) fn bind(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, StartError> {
-    start(identity, listen)
+pub(crate) fn bind(
+    identity: &Identity,
+    listen: SocketAddr,
+    peer_timeout: Duration,
+) -> Result<Endpoints, StartError> {
+    start(identity, listen, peer_timeout.max(IDLE_TIMEOUT_MIN))
         .map_err(|reason| StartError::Listen { addr: listen, reason: reason.to_string() })
 }
 
-fn start(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, Box<dyn Error>> {
+fn start(
+    identity: &Identity,
+    listen: SocketAddr,
+    idle_timeout: Duration,
+) -> Result<Endpoints, Box<dyn Error>> {
     let server = s2n_quic::Server::builder()
         .with_tls(quic_tls::rustls::Server::from(tls::server_config(identity)?))?
         .with_io(udp(listen)?)?
-        .with_limits(limits()?)?
+        .with_limits(limits(idle_timeout)?)?
         .with_event(TlsObserver)?
         .start()?;
     // The dialling endpoint leaves by the address that the listening one is bound to, so that a
@@ -76,7 +85,7 @@ fn start(identity: &Identity, listen: SocketAddr) -> Result<Endpoints, Box<dyn E
     let client = s2n_quic::Client::builder()
         .with_tls(quic_tls::rustls::Client::from(tls::client_config(identity)?))?
         .with_io(udp(SocketAddr::new(listen.ip(), 0))?)?
-        .with_limits(limits()?)?
+        .with_limits(limits(idle_timeout)?)?
         .with_event(TlsObserver)?
         .start()?;
     let addr = server.local_addr()?;
@@ -90,10 +99,10 @@ fn udp(addr: SocketAddr) -> std::io::Result<io::tokio::Provider> {
     io::tokio::Provider::builder().with_receive_address(addr)?.with_max_mtu(MTU_MAX_BYTES)?.build()
 }
 
-fn limits() -> Result<Limits, Box<dyn Error>> {
+fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error>> {
     Ok(Limits::new()
         .with_max_handshake_duration(HANDSHAKE_TIMEOUT)?
-        .with_max_idle_timeout(IDLE_TIMEOUT)?
+        .with_max_idle_timeout(idle_timeout)?
         .with_data_window(CONNECTION_WINDOW_BYTES)?
         .with_bidirectional_local_data_window(STREAM_WINDOW_BYTES)?
         .with_bidirectional_remote_data_window(STREAM_WINDOW_BYTES)?

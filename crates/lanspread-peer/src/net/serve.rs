@@ -13,7 +13,7 @@ use lanspread_proto::message::{
     ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
@@ -27,11 +27,21 @@ use crate::operations::outbound::OutboundTransfers;
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest wait for the hashes of a game: some tens of gigabytes. A game that cannot be hashed must
+/// not hold the asker's stream for ever.
+const HASHES_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
+const CHUNKS_MAX: usize = 64;
+/// Most of them for one peer: the largest window of a download, so that only a peer that does not
+/// keep to it waits.
+pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
+
 /// What it takes to answer.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
+    chunks: Arc<Semaphore>,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -57,6 +67,10 @@ pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), Exc
 }
 
 impl Server {
+    pub(crate) fn new(view: watch::Receiver<Arc<View>>, outbound: OutboundTransfers) -> Self {
+        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
+    }
+
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
     ///
     /// # Errors
@@ -92,10 +106,10 @@ impl Server {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
             None => true,
         };
-        let manifest = match view.wait_for(is_settled).await {
-            Ok(view) => view.game(&wanted.game_id).map(|game| Arc::clone(&game.manifest)),
-            Err(_) => None,
-        };
+        // Whether settled or not: after that time the asker gets what there is.
+        let _ = timeout(HASHES_TIMEOUT, view.wait_for(is_settled)).await;
+        let manifest =
+            self.view.borrow().game(&wanted.game_id).map(|game| Arc::clone(&game.manifest));
         let Some(manifest) = manifest else {
             return Response::Refused(not_served(&wanted.game_id));
         };
@@ -115,6 +129,15 @@ impl Server {
         wanted: GetChunk,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
+        // Nobody closes these semaphores, so both always give a permit in the end.
+        let _of_peer = link.chunks.acquire().await.ok();
+        let _of_all = self.chunks.acquire().await.ok();
+        if self.view.borrow().game(&wanted.game_id).is_none() {
+            let refusal = Response::Refused(not_served(&wanted.game_id));
+            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
+        }
+        // Registered before the view is asked for good: whoever takes the game out of it from here
+        // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
         let served = self.view.borrow().game(&wanted.game_id).cloned();
         let chunk = match served {

@@ -52,8 +52,9 @@ struct PeerTransfers {
 }
 
 impl OutboundTransfers {
-    /// An empty table that reports to `counts`. At most one report per peer, game and [`LINGER`]
-    /// each way is ever queued there.
+    /// An empty table that reports to `counts`. At most one report per peer, served game and
+    /// [`LINGER`] each way is ever queued there: who asks for a game that is not served is refused
+    /// before it comes here.
     pub(crate) fn new(counts: mpsc::UnboundedSender<OutboundCount>) -> Self {
         let games = Mutex::new(BTreeMap::new());
         Self { shared: Arc::new(Shared { games, is_idle: Notify::new(), counts }) }

@@ -45,6 +45,13 @@ enum DialState {
     Settled,
 }
 
+impl Candidate {
+    /// Whether these are its addresses, in whichever order they are tried.
+    fn has_addrs(&self, addrs: &[SocketAddr]) -> bool {
+        self.addrs.len() == addrs.len() && addrs.iter().all(|addr| self.addrs.contains(addr))
+    }
+}
+
 /// A dial to make now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dial {
@@ -70,7 +77,7 @@ impl DialTable {
             return;
         }
         if let Some(known) = self.candidates.get(&peer_id)
-            && known.addrs == addrs
+            && known.has_addrs(&addrs)
             && known.state != DialState::Settled
         {
             return;

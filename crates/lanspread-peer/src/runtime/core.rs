@@ -36,6 +36,8 @@ use crate::peers::liveness::Limits;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long whoever started the peer may take to receive the last event.
+const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long tasks may take to end after that.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
 
@@ -56,6 +58,8 @@ pub(crate) struct Core {
     pub(super) liveness: Limits,
     /// Peers that are being asked for a sign of life.
     pub(super) asking: BTreeSet<PeerId>,
+    /// Peers whose whole library is being asked for, and whether to do so once more.
+    pub(super) resyncing: BTreeMap<PeerId, bool>,
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
@@ -63,8 +67,10 @@ pub(crate) struct Core {
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) server: Server,
-    /// The game that is being hashed.
-    pub(super) hashing: Option<GameId>,
+    /// The games that are being hashed.
+    pub(super) hashing: BTreeSet<GameId>,
+    /// Games whose hashes a peer waits for: they come first.
+    pub(super) hashes_wanted: BTreeSet<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
 
@@ -77,6 +83,9 @@ pub(crate) struct Core {
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
     pub(super) tasks: TaskTracker,
+    /// Cancelled by whoever wants the peer to stop.
+    pub(super) shutdown: CancellationToken,
+    /// Cancelled when the goodbyes are said: ends every task.
     pub(super) cancel: CancellationToken,
     /// Held as long as the peer runs.
     pub(super) _lock: StateLock,
@@ -94,11 +103,11 @@ impl Core {
     /// Runs until shutdown, or until a required service dies.
     pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
         self.hash_next();
-        let cancel = self.cancel.clone();
+        let shutdown = self.shutdown.clone();
         let outcome = loop {
             let dial_at = self.dials.next_due();
             tokio::select! {
-                () = cancel.cancelled() => break Ok(()),
+                () = shutdown.cancelled() => break Ok(()),
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 Some(message) = self.inbox.recv() => {
                     if let CoreMessage::ServiceDied(failure) = message {
@@ -166,6 +175,7 @@ impl Core {
             CoreMessage::GamesDirScanned { outcome, reply } => {
                 self.games_dir_scanned(outcome, reply).await;
             }
+            CoreMessage::HashesWanted { game_id } => self.want_hashes(game_id),
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }
@@ -194,10 +204,15 @@ impl Core {
         }
     }
 
-    /// Reports to whoever started the peer. Waits while the channel is full.
+    /// Reports to whoever started the peer. Waits while the channel is full, unless the peer is to
+    /// stop: a consumer that does not take events must not keep it from that.
     pub(super) async fn emit(&self, event: PeerEvent) {
-        // A consumer that is gone has nothing to learn.
-        let _ = self.events.send(event).await;
+        tokio::select! {
+            biased;
+            // A consumer that is gone has nothing to learn.
+            room = self.events.reserve() => drop(room.map(|room| room.send(event))),
+            () = self.shutdown.cancelled() => {}
+        }
     }
 
     /// Runs a task that ends with the peer at the latest.
@@ -233,6 +248,8 @@ impl Core {
         if timeout(TASKS_TIMEOUT, end).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        let _ = self.events.send(PeerEvent::Stopped).await;
+        if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
+            tracing::warn!("nobody takes the last event");
+        }
     }
 }

@@ -3,7 +3,11 @@
 //! An update is a download that may also begin where the game is on this disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use lanspread_catalog::CatalogGame;
 use lanspread_proto::{GameId, PeerId};
@@ -142,7 +146,7 @@ impl Core {
         changes: mpsc::UnboundedReceiver<SourceChange>,
         cancel: CancellationToken,
     ) {
-        let game_id = job.game_id.clone();
+        let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
@@ -158,7 +162,10 @@ impl Core {
             // about to be written.
             outbound.drain(&game_id).await;
             let run = download::run(job, changes, notices, cancel);
+            // A panic must not leave the game busy for ever.
+            let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);
+            let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
             let local = look_at(games_dir, game_id.clone(), index).await;
             let local = with_hashes(local, &outcome);
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
@@ -241,9 +248,7 @@ impl Core {
         for reply in active.on_cancel {
             let answer = match &failure {
                 Ended::Cancelled => Ok(()),
-                Ended::AllPeersGone | Ended::Failed(_) => {
-                    Err(CommandError::NotDownloading(game_id.clone()))
-                }
+                Ended::AllPeersGone | Ended::Failed(_) => Err(failure.error(&game_id)),
             };
             let _ = reply.send(answer);
         }
@@ -298,6 +303,14 @@ impl Core {
             None => drop(reply.send(Err(CommandError::NotDownloading(game_id)))),
         }
     }
+}
+
+fn panicked(root: &Path) -> DownloadEnd {
+    DownloadEnd::Failed(DownloadFailure::Io {
+        action: "go on writing",
+        path: root.to_path_buf(),
+        reason: "an internal error, which the log describes".to_owned(),
+    })
 }
 
 /// How a download ended without the game.

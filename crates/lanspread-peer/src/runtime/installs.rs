@@ -191,6 +191,7 @@ impl Core {
 
     async fn end_install(&mut self, game_id: &GameId, local: Option<LocalGame>) -> InstallReply {
         self.replace_local(game_id, local);
+        self.unhashable.remove(game_id);
         self.operations.end(game_id);
         self.publish(vec![game_id.clone()]).await;
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)

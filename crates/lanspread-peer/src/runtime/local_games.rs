@@ -1,6 +1,7 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -98,31 +99,53 @@ impl Core {
         expected.is_some() && expected == found
     }
 
-    /// Starts hashing a game that is served without hashes, one at a time.
+    /// Starts hashing what is served without hashes: one game after the other, and beside it one
+    /// that a peer waits for, so that a small game does not wait for a large one.
     pub(super) fn hash_next(&mut self) {
-        if self.hashing.is_some() {
-            return;
+        while let Some(game_id) = self.next_to_hash() {
+            self.hashes_wanted.remove(&game_id);
+            self.hash(game_id);
         }
-        let is_unhashed = |local: &LocalGame| {
-            local.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
-        };
-        let next = self.local.iter().find(|(game_id, local)| {
-            is_unhashed(local)
-                && self.operations.get(game_id).is_none()
-                && !self.unhashable.contains(*game_id)
-        });
-        let Some((game_id, local)) = next.map(|(id, local)| (id.clone(), local.clone())) else {
-            return;
-        };
+    }
+
+    fn next_to_hash(&self) -> Option<GameId> {
+        let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id));
+        match self.hashing.len() {
+            0 => wanted.or_else(|| self.local.keys().find(|game_id| self.is_to_hash(game_id))),
+            1 => wanted,
+            _ => None,
+        }
+        .cloned()
+    }
+
+    fn is_to_hash(&self, game_id: &GameId) -> bool {
+        let manifest = self.local.get(game_id).and_then(|local| local.manifest.as_ref());
+        manifest.is_some_and(|manifest| manifest.content_root().is_none())
+            && self.operations.get(game_id).is_none()
+            && !self.unhashable.contains(game_id)
+            && !self.hashing.contains(game_id)
+    }
+
+    pub(super) fn want_hashes(&mut self, game_id: GameId) {
+        if self.is_to_hash(&game_id) {
+            self.hashes_wanted.insert(game_id);
+            self.hash_next();
+        }
+    }
+
+    fn hash(&mut self, game_id: GameId) {
+        let Some(local) = self.local.get(&game_id).cloned() else { return };
         let Some(manifest) = local.manifest.clone() else { return };
-        self.hashing = Some(game_id.clone());
+        self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
+        let root_of_hash = root.clone();
         let (core, cancel) = (self.core.clone(), self.cancel.clone());
         self.spawn(async move {
             let is_cancelled = move || cancel.is_cancelled();
             let work = move || hash_manifest(&root, &manifest, &is_cancelled);
-            let outcome =
-                tokio::task::spawn_blocking(work).await.unwrap_or(Err(HashError::Cancelled));
+            let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+                Err(HashError::Io { path: root_of_hash, source: io::Error::other(error) })
+            });
             let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
         });
     }
@@ -133,7 +156,7 @@ impl Core {
         scanned: &LocalGame,
         outcome: Result<Manifest, HashError>,
     ) {
-        self.hashing = None;
+        self.hashing.remove(&game_id);
         match outcome {
             Ok(manifest) => {
                 if self.warn_of_other_content(&game_id, &manifest) {
@@ -203,7 +226,7 @@ impl Core {
             };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or_else(|e| {
-                let source = std::io::Error::other(e);
+                let source = io::Error::other(e);
                 Err(GamesDirError { path: asked, source })
             });
             let _ = core.send(CoreMessage::GamesDirScanned { outcome, reply }).await;

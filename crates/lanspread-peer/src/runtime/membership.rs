@@ -81,7 +81,12 @@ impl Core {
                 self.dials.settled(peer_id);
                 self.admit(addr, admitted).await
             }
-            Err(HandshakeError::Myself) => Err(ConnectError::Myself(addr)),
+            Err(HandshakeError::Myself) => {
+                if let Some(DialFor::Peer(expected)) = &dial {
+                    self.dials.failed(*expected, now);
+                }
+                Err(ConnectError::Myself(addr))
+            }
             Err(HandshakeError::Unreachable(reason)) => {
                 if let Some(DialFor::Peer(peer_id)) = &dial {
                     tracing::debug!(%peer_id, %addr, reason, "a dial failed");
@@ -90,8 +95,13 @@ impl Core {
                 Err(ConnectError::Unreachable { addr, reason })
             }
             Err(HandshakeError::Rejected { peer_id, reason, message }) => {
-                if let Some(DialFor::Peer(expected)) = &dial {
-                    self.dials.settled(*expected);
+                match &dial {
+                    // Somebody else is at this address; the peer may be at another one.
+                    Some(DialFor::Peer(expected)) if *expected != peer_id => {
+                        self.dials.failed(*expected, now);
+                    }
+                    Some(DialFor::Peer(expected)) => self.dials.settled(*expected),
+                    Some(DialFor::Command(_)) | None => {}
                 }
                 self.reject(peer_id, addr, reason, message).await
             }
@@ -248,8 +258,14 @@ impl Core {
         }
     }
 
-    fn ask_for_library(&self, peer_id: PeerId) {
+    /// Asks for a snapshot; one at a time, and once more when another gap came meanwhile.
+    fn ask_for_library(&mut self, peer_id: PeerId) {
         let Some(link) = self.links.get(peer_id) else { return };
+        if let Some(again) = self.resyncing.get_mut(&peer_id) {
+            *again = true;
+            return;
+        }
+        self.resyncing.insert(peer_id, false);
         let core = self.core.clone();
         self.spawn(async move {
             let snapshot = match link.get_library().await {
@@ -268,9 +284,13 @@ impl Core {
     }
 
     pub(super) async fn library(&mut self, peer_id: PeerId, snapshot: Option<LibrarySnapshot>) {
+        let again = self.resyncing.remove(&peer_id).unwrap_or(false);
         let Some(snapshot) = snapshot else { return };
         if let Some(changed) = self.peers.replace_library(peer_id, snapshot) {
             self.peer_changed(peer_id, changed).await;
+        }
+        if again {
+            self.ask_for_library(peer_id);
         }
     }
 
@@ -281,7 +301,9 @@ impl Core {
         self.remote_games_changed(changed).await;
     }
 
-    async fn remote_games_changed(&mut self, changed: BTreeSet<GameId>) {
+    async fn remote_games_changed(&mut self, mut changed: BTreeSet<GameId>) {
+        // What the catalog does not have is nobody's business here.
+        changed.retain(|game_id| self.catalog.get(game_id).is_some());
         if changed.is_empty() {
             return;
         }

@@ -42,6 +42,8 @@ pub(crate) enum CoreMessage {
     Outbound(OutboundCount),
     /// A whole games directory was scanned on the way to becoming the one in use.
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
+    /// A peer waits for the hashes of a game.
+    HashesWanted { game_id: GameId },
     /// The files of a game were hashed.
     Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Manifest, HashError> },
     /// A root that had changed was looked at again.

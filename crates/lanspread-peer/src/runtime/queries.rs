@@ -105,7 +105,7 @@ impl Core {
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
             Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
-            None if version.as_ref() == Some(&game.version) => Some(Availability::Ready),
+            None if self.server.view.borrow().game(&game.id).is_some() => Some(Availability::Ready),
             _ if version.is_some() || installed => Some(Availability::LocalOnly),
             _ => None,
         };

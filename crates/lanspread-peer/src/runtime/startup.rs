@@ -28,6 +28,7 @@ use crate::event::PeerEvent;
 use crate::identity::Identity;
 use crate::install::recover_all;
 use crate::library::{Index, Scan, scan_games_dir};
+use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
@@ -63,7 +64,7 @@ pub(super) async fn prepare(
     config: PeerConfig,
     events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PeerCommand>,
-    cancel: CancellationToken,
+    shutdown: CancellationToken,
 ) -> Result<Core, StartError> {
     if config.peer_timeout <= config.ping_after {
         return Err(StartError::Timeouts);
@@ -78,7 +79,8 @@ pub(super) async fn prepare(
             Err(StartError::StateDir { path, source })
         })?
     };
-    let Endpoints { dialer, listener } = quic::bind(&disk.identity, config.listen)?;
+    let Endpoints { dialer, listener } =
+        quic::bind(&disk.identity, config.listen, config.peer_timeout)?;
     let listen_addr = listener.local_addr();
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let me = LocalPeer {
@@ -107,13 +109,15 @@ pub(super) async fn prepare(
         dials: DialTable::new(me.peer_id),
         liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
         asking: BTreeSet::new(),
+        resyncing: BTreeMap::new(),
         local: disk.scan.games,
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
         index_saves,
         view: view_sender,
-        server: Server { view, outbound: OutboundTransfers::new(counts) },
-        hashing: None,
+        server: Server::new(view, OutboundTransfers::new(counts)),
+        hashing: BTreeSet::new(),
+        hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
@@ -123,7 +127,8 @@ pub(super) async fn prepare(
         commands,
         events,
         tasks,
-        cancel,
+        shutdown,
+        cancel: CancellationToken::new(),
         me,
         _lock: disk.lock,
     };
@@ -140,6 +145,21 @@ fn start_services(
     listener: Box<dyn Listener>,
     mdns: MdnsInterface,
 ) -> Result<(), StartError> {
+    let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
+        interface: mdns,
+        listen: core.listen_addr.ip(),
+        advertisement: Advertisement {
+            peer_id: core.me.peer_id,
+            proto_ver: PROTOCOL_VERSION,
+            library_rev: core.library_rev(),
+            network: core.me.network.clone(),
+            hostname: core.me.name.clone(),
+            port: core.listen_addr.port(),
+        },
+    });
+    // Before the first task, so that a refusal leaves nothing running.
+    discovery.as_ref().map(MdnsConfig::check).transpose()?;
+
     let supervisor = Supervisor {
         tasks: core.tasks.clone(),
         cancel: core.cancel.clone(),
@@ -152,26 +172,13 @@ fn start_services(
         (core.liveness.interval(), core.core.clone(), core.cancel.clone());
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
-    if mdns == MdnsInterface::Off {
-        return Ok(());
+    if let Some(config) = discovery {
+        let (view, sender, cancel) =
+            (core.server.view.clone(), core.core.clone(), core.cancel.clone());
+        supervisor.restarting("discovery", move || {
+            discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
+        });
     }
-    let config = MdnsConfig {
-        interface: mdns,
-        listen: core.listen_addr.ip(),
-        advertisement: Advertisement {
-            peer_id: core.me.peer_id,
-            proto_ver: PROTOCOL_VERSION,
-            library_rev: core.library_rev(),
-            network: core.me.network.clone(),
-            hostname: core.me.name.clone(),
-            port: core.listen_addr.port(),
-        },
-    };
-    config.check()?;
-    let (view, sender, cancel) = (core.server.view.clone(), core.core.clone(), core.cancel.clone());
-    supervisor.restarting("discovery", move || {
-        discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
-    });
     Ok(())
 }
 
@@ -179,14 +186,17 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
     // Asked before it is made, so that a refusal leaves nothing in the games directory.
     let intended = resolve(state_dir).map_err(unusable)?;
-    let games_dir = check_games_dir(games_dir, &intended)?;
-    if intended.starts_with(&games_dir) {
+    if let Ok(games_dir) = fs::canonicalize(games_dir)
+        && intended.starts_with(&games_dir)
+    {
         return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
     }
+    let games_dir = check_games_dir(games_dir, &intended)?;
     fs::create_dir_all(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
     let lock = lock_state(&state_dir)?;
     let identity = Identity::load_or_create(&state_dir)?;
+    move_legacy_files(&games_dir, &state_dir);
     recover(&games_dir, &state_dir);
     let (mut index, warning) =
         Index::load(&state_dir).map_err(|e| unusable(io::Error::other(e)))?;
@@ -198,6 +208,17 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     index.absorb(&games_dir, &scan);
     index.save().map_err(unusable)?;
     Ok(Disk { games_dir, state_dir, lock, identity, index, scan })
+}
+
+/// Moves what old versions kept beside the games. What cannot be moved stays for the next start.
+fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
+    let report = migrate(games_dir, state_dir);
+    for path in report.moved {
+        tracing::info!(path = %path.display(), "moved an old file into the state directory");
+    }
+    for error in report.failed {
+        tracing::warn!("an old file was not moved into the state directory: {error}");
+    }
 }
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is.
@@ -220,11 +241,14 @@ pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, 
     let unusable = |source| GamesDirError { path: path.to_path_buf(), source };
     let games_dir = fs::canonicalize(path).map_err(unusable)?;
     fs::read_dir(&games_dir).map_err(unusable)?;
-    if games_dir.starts_with(state_dir) {
-        let reason = "it lies inside the state directory";
-        return Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
-    }
-    Ok(games_dir)
+    let reason = if games_dir.starts_with(state_dir) {
+        "it lies inside the state directory"
+    } else if state_dir.starts_with(&games_dir) {
+        "the state directory lies inside it"
+    } else {
+        return Ok(games_dir);
+    };
+    Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)))
 }
 
 /// The canonical form of a path of which the last components may not exist yet.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, encode_header};
-use lanspread_proto::message::{LibraryDelta, LibrarySnapshot, Request};
+use lanspread_proto::message::{GetGame, LibraryDelta, LibrarySnapshot, Request};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -77,6 +77,11 @@ async fn answer_one(
     let told = match request {
         Request::LibraryDelta(delta) => CoreMessage::Delta { peer_id, link_id, delta },
         Request::Goodbye {} => CoreMessage::Goodbye { peer_id, link_id },
+        Request::GetGame(GetGame { ref game_id, await_hashes: true, .. }) => {
+            let game_id = game_id.clone();
+            let _ = core.send(CoreMessage::HashesWanted { game_id }).await;
+            return server.answer(link, request, sender).await;
+        }
         question => return server.answer(link, question, sender).await,
     };
     // The loop is gone only when the whole runtime is.

@@ -153,7 +153,9 @@ async fn ask_manifest_once(
 fn may_pass(error: &SourceError) -> bool {
     match error {
         SourceError::Gone(_) => true,
-        SourceError::Refused(refusal) => refusal.code == RefusalCode::Busy,
+        SourceError::Refused(refusal) => {
+            matches!(refusal.code, RefusalCode::Busy | RefusalCode::NotServed)
+        }
         SourceError::Protocol(_) => false,
     }
 }

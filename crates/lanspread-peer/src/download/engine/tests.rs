@@ -222,12 +222,12 @@ async fn a_lost_connection_that_does_not_come_back_is_a_source_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_does_not_serve_any_more_is_dropped() {
+async fn a_source_that_does_not_serve_at_the_moment_is_asked_again_until_it_is_given_up() {
     let game = game_of_chunks(6);
     let refusing = FakeSource::new(1, &game).refusing_chunks(RefusalCode::NotServed);
     let run = Lab::start([refusing.clone(), FakeSource::new(2, &game)]).finish().await;
     run.assert_complete(&game);
-    assert_eq!(run.dropped(), [peer(1)]);
+    assert_eq!(run.dropped(), []);
     let run = Lab::start([refusing]).finish().await;
     assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
 }
