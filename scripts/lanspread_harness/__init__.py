@@ -14,7 +14,17 @@ from lanspread_harness.checks import (
 from lanspread_harness.client import Peer
 from lanspread_harness.errors import CommandError
 from lanspread_harness.fields import Fields
-from lanspread_harness.fixtures import MIB, SENTINEL, VERSION, Bytes, CopyOf, Game, Noise, Sparse
+from lanspread_harness.fixtures import (
+    MIB,
+    SENTINEL,
+    VERSION,
+    Bytes,
+    CopyOf,
+    Game,
+    Noise,
+    Sparse,
+    tree_digest,
+)
 from lanspread_harness.lab import Lab
 from lanspread_harness.records import Event, Failure, Ready, Record, Result
 from lanspread_harness.scenario import Meta
@@ -49,4 +59,5 @@ __all__ = [
     "expect_equal",
     "expect_error",
     "expect_same_game",
+    "tree_digest",
 ]

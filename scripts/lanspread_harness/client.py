@@ -239,13 +239,21 @@ class Peer:
         timeout_s: float = OPERATION_TIMEOUT_S,
     ) -> Fields:
         """Download a game; with `wait` until it is there (and installed, where asked for)."""
-        params: JsonObject = {"game_id": _id(game), "wait": wait}
-        if install is not None:
-            params["install"] = install
-        return await self.command("download", timeout_s=timeout_s, **params)
+        return await self._fetch("download", game, wait=wait, install=install, timeout_s=timeout_s)
+
+    async def update(
+        self,
+        game: Game | str,
+        *,
+        wait: bool = False,
+        install: bool | None = None,
+        timeout_s: float = OPERATION_TIMEOUT_S,
+    ) -> Fields:
+        """Update a game; parameters as for `download`."""
+        return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
-        """Cancel a download; returns when what it brought is gone."""
+        """Cancel a download or update; returns when what it brought is gone."""
         await self.command("cancel-download", game_id=_id(game))
 
     async def install(self, game: Game | str) -> None:
@@ -255,6 +263,12 @@ class Peer:
     async def uninstall(self, game: Game | str) -> None:
         """Uninstall a game and wait for the end."""
         await self.command("uninstall", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
+
+    async def remove_download(self, game: Game | str) -> None:
+        """Delete a downloaded game and wait for the end."""
+        await self.command(
+            "remove-download", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S
+        )
 
     async def shutdown(self) -> None:
         """Ask it to end; returns with the answer, not with the end."""
@@ -317,6 +331,14 @@ class Peer:
             return record if isinstance(record, Failure) and record.code == code else None
 
         return await self.session.wait(f"error {code}", select, since=since, timeout_s=timeout_s)
+
+    async def _fetch(
+        self, cmd: str, game: Game | str, *, wait: bool, install: bool | None, timeout_s: float
+    ) -> Fields:
+        params: JsonObject = {"game_id": _id(game), "wait": wait}
+        if install is not None:
+            params["install"] = install
+        return await self.command(cmd, timeout_s=timeout_s, **params)
 
     def _arguments(self) -> list[str]:
         options = self.options

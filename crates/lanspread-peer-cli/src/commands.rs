@@ -57,9 +57,11 @@ pub(crate) enum PeerRequest {
     Connect { addr: SocketAddr },
     SetGameDir { path: PathBuf },
     Download { game_id: GameId, install: Option<bool>, wait: bool },
+    Update { game_id: GameId, install: Option<bool>, wait: bool },
     CancelDownload { game_id: GameId },
     Install { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
+    RemoveDownload { game_id: GameId, wait: bool },
 }
 
 impl Command {
@@ -74,9 +76,11 @@ impl Command {
                 PeerRequest::Connect { .. }
                 | PeerRequest::SetGameDir { .. }
                 | PeerRequest::Download { .. }
+                | PeerRequest::Update { .. }
                 | PeerRequest::CancelDownload { .. }
                 | PeerRequest::Install { .. }
-                | PeerRequest::Uninstall { .. } => false,
+                | PeerRequest::Uninstall { .. }
+                | PeerRequest::RemoveDownload { .. } => false,
             },
             Self::WaitPeers { .. } | Self::WaitFor { .. } | Self::Shutdown => false,
         }
@@ -175,6 +179,11 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
             install: params.optional("install")?,
             wait: params.wait()?,
         },
+        "update" => PeerRequest::Update {
+            game_id: params.required("game_id")?,
+            install: params.optional("install")?,
+            wait: params.wait()?,
+        },
         "cancel-download" => PeerRequest::CancelDownload { game_id: params.required("game_id")? },
         "install" => {
             PeerRequest::Install { game_id: params.required("game_id")?, wait: params.wait()? }
@@ -182,6 +191,10 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "uninstall" => {
             PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
         }
+        "remove-download" => PeerRequest::RemoveDownload {
+            game_id: params.required("game_id")?,
+            wait: params.wait()?,
+        },
         // A test holds every row of the table against this function.
         other => {
             let message = format!("command {other:?} is in the table and nowhere else");

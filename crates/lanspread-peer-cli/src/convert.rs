@@ -7,7 +7,7 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
     GameDetails, GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
-    RejectReason, SourceBytes, SourceInfo, StartError,
+    RejectReason, RemoveFailure, SourceBytes, SourceInfo, StartError,
 };
 use lanspread_proto::{Manifest, ManifestFile};
 
@@ -87,6 +87,11 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
         }
         PeerEvent::UninstallFailed { game_id, failure } => {
             ("uninstall-failed", EventData::Failed { game_id, error: install_error(&failure) })
+        }
+        PeerEvent::RemoveBegin { game_id } => ("remove-begin", EventData::Game { game_id }),
+        PeerEvent::RemoveFinished { game_id } => ("remove-finished", EventData::Game { game_id }),
+        PeerEvent::RemoveFailed { game_id, failure } => {
+            ("remove-failed", EventData::Failed { game_id, error: remove_error(&failure) })
         }
         PeerEvent::SourceDropped { game_id, peer_id, reason } => {
             ("source-dropped", EventData::SourceDropped { game_id, peer_id, reason })
@@ -224,8 +229,10 @@ fn millis(duration: Duration) -> u64 {
 fn operation(operation: Operation) -> &'static str {
     match operation {
         Operation::Downloading => "downloading",
+        Operation::Updating => "updating",
         Operation::Installing => "installing",
         Operation::Uninstalling => "uninstalling",
+        Operation::Removing => "removing",
     }
 }
 
@@ -263,9 +270,11 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         }
         CommandError::NoSource(_) => ErrorCode::NoSource,
         CommandError::AlreadyDownloaded(_) => ErrorCode::AlreadyDownloaded,
+        CommandError::UpToDate(_) => ErrorCode::UpToDate,
         CommandError::NotDownloaded(_) => ErrorCode::NotDownloaded,
         CommandError::AlreadyInstalled(_) => ErrorCode::AlreadyInstalled,
         CommandError::NotInstalled(_) => ErrorCode::NotInstalled,
+        CommandError::StillInstalled(_) => ErrorCode::StillInstalled,
         CommandError::NotDownloading(_) => ErrorCode::NotDownloading,
         CommandError::GamesDir(_) => ErrorCode::GamesDirUnusable,
         CommandError::ChangingGamesDir => ErrorCode::GamesDirChanging,
@@ -273,6 +282,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::Cancelled(_) => ErrorCode::Cancelled,
         CommandError::AllPeersGone(_) => ErrorCode::AllPeersGone,
         CommandError::Install(failure) => return install_error(failure),
+        CommandError::Remove(failure) => return remove_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
     };
     ErrorBody::new(code, error)
@@ -325,6 +335,16 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
         InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,
         InstallFailure::Io { .. } => ErrorCode::IoError,
         InstallFailure::Interrupted => ErrorCode::Interrupted,
+    };
+    ErrorBody::new(code, failure)
+}
+
+fn remove_error(failure: &RemoveFailure) -> ErrorBody {
+    let code = match failure {
+        RemoveFailure::NotDownloaded(_) => ErrorCode::NotDownloaded,
+        RemoveFailure::Installation { .. } => ErrorCode::StillInstalled,
+        RemoveFailure::Io { .. } => ErrorCode::IoError,
+        RemoveFailure::Interrupted => ErrorCode::Interrupted,
     };
     ErrorBody::new(code, failure)
 }

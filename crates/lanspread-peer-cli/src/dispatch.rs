@@ -47,6 +47,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         PeerRequest::Download { game_id, install, wait } => {
             ask(|reply| PeerCommand::Download { game_id, install, wait, reply }, download_data)
         }
+        PeerRequest::Update { game_id, install, wait } => {
+            ask(|reply| PeerCommand::Update { game_id, install, wait, reply }, download_data)
+        }
         PeerRequest::CancelDownload { game_id } => {
             ask(|reply| PeerCommand::CancelDownload { game_id, reply }, done)
         }
@@ -55,6 +58,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         }
         PeerRequest::Uninstall { game_id, wait } => {
             ask(|reply| PeerCommand::Uninstall { game_id, wait, reply }, done)
+        }
+        PeerRequest::RemoveDownload { game_id, wait } => {
+            ask(|reply| PeerCommand::RemoveDownload { game_id, wait, reply }, done)
         }
     }
 }

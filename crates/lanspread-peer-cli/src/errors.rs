@@ -115,18 +115,24 @@ error_table! {
         "wait for a peer that has it (`games-list-updated`), or `connect` to one";
     AlreadyDownloaded = "already-downloaded", retryable: false,
         "The game is already on this disk at the catalog's version.",
+        "nothing needs to be fetched; `install` it if that was the aim, `update` it if its content is wrong";
+    UpToDate = "up-to-date", retryable: false,
+        "The game is ready at the catalog's version, and no source announces other content of it.",
         "nothing needs to be fetched; `install` it if that was the aim";
     NotDownloaded = "not-downloaded", retryable: false,
-        "The game is not on this disk, so it cannot be installed.",
-        "`download` it first";
+        "The game is not on this disk: its root has no regular `version.ini`.",
+        "`download` it first if it is to be installed; there is nothing to remove";
     AlreadyInstalled = "already-installed", retryable: false,
         "The game is already installed.",
         "`uninstall` it first to install it anew";
     NotInstalled = "not-installed", retryable: false,
         "The game is not installed.",
         "nothing needs to be removed";
+    StillInstalled = "still-installed", retryable: false,
+        "The game is installed, or its root may hold an installation, so its download stays.",
+        "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download of the game to cancel.",
+        "There is no download or update of the game to cancel.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
         "The download that was waited for was cancelled.",

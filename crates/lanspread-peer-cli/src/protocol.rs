@@ -44,7 +44,8 @@ pub(crate) const READY: &[Field] = &[
 ];
 
 /// What is being done with a game.
-pub(crate) const OPERATIONS: &[&str] = &["downloading", "installing", "uninstalling"];
+pub(crate) const OPERATIONS: &[&str] =
+    &["downloading", "updating", "installing", "uninstalling", "removing"];
 
 const ACTIVE_OPERATIONS: Field = field(
     "active_operations",

@@ -33,13 +33,12 @@ fn ready_comes_first_and_stopped_last() {
 
 #[test]
 fn a_bad_line_gets_one_error_and_the_next_line_works() {
-    let cases: [(&[u8], Value, Option<&str>, &str); 12] = [
+    let cases: [(&[u8], Value, Option<&str>, &str); 11] = [
         (b"frob", Value::Null, None, "bad-json"),
         (b"[]", Value::Null, None, "bad-json"),
         (b"\xff\xfe", Value::Null, None, "bad-json"),
         (br#"{"id":1,"cmd":"status"}}"#, json!(1), Some("status"), "bad-json"),
         (br#"{"id":2,"cmd":"frob"}"#, json!(2), Some("frob"), "unknown-command"),
-        (br#"{"id":3,"cmd":"update","game_id":"x"}"#, json!(3), Some("update"), "unknown-command"),
         (br#"{"id":4}"#, json!(4), None, "invalid-params"),
         (br#"{"cmd":"status"}"#, Value::Null, Some("status"), "invalid-params"),
         (br#"{"id":{},"cmd":"status"}"#, Value::Null, Some("status"), "invalid-params"),
@@ -279,16 +278,25 @@ fn commands_on_games_fail_with_their_code() {
         peer.line(&line.to_string());
         peer.answer(id).error().code.clone()
     };
-    for (n, cmd) in
-        ["get-game", "download", "install", "uninstall", "cancel-download"].into_iter().enumerate()
-    {
+    let on_games = [
+        "get-game",
+        "download",
+        "update",
+        "install",
+        "uninstall",
+        "cancel-download",
+        "remove-download",
+    ];
+    for (n, cmd) in on_games.into_iter().enumerate() {
         assert_eq!(code(json!({"id": n, "cmd": cmd, "game_id": "quake"})), "unknown-game", "{cmd}");
     }
     for (cmd, wanted) in [
         ("download", "no-source"),
+        ("update", "no-source"),
         ("install", "not-downloaded"),
         ("uninstall", "not-installed"),
         ("cancel-download", "not-downloading"),
+        ("remove-download", "not-downloaded"),
     ] {
         assert_eq!(code(json!({"id": cmd, "cmd": cmd, "game_id": "doom"})), wanted);
     }

@@ -175,10 +175,12 @@ fn the_schema_is_one_json_document_with_every_part() {
         "install",
         "list-games",
         "list-peers",
+        "remove-download",
         "set-game-dir",
         "shutdown",
         "status",
         "uninstall",
+        "update",
         "wait-for",
         "wait-peers",
     ];

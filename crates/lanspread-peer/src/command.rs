@@ -59,7 +59,7 @@ pub enum PeerCommand {
         /// Where the answer goes: the canonical path.
         reply: Reply<PathBuf>,
     },
-    /// Fetches a game from its sources.
+    /// Fetches a game from its sources. What is installed stays as it is.
     Download {
         /// Which game.
         game_id: GameId,
@@ -70,7 +70,20 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<DownloadSummary>,
     },
-    /// Ends a download and discards what it brought; answers after `DownloadCancelled`.
+    /// Fetches a game from its sources also where a copy of it is on this disk, which it replaces.
+    /// Events and cancellation are those of a download.
+    Update {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to install it afterwards, in place of an old installation; `None` takes
+        /// [`crate::PeerConfig::auto_install`].
+        install: Option<bool>,
+        /// Whether to answer at the end (of the installation, if there is one).
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<DownloadSummary>,
+    },
+    /// Ends a download or update and discards what it brought; answers after `DownloadCancelled`.
     CancelDownload {
         /// Which game.
         game_id: GameId,
@@ -88,6 +101,15 @@ pub enum PeerCommand {
     },
     /// Removes `local/` alone.
     Uninstall {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to answer at the end.
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// Deletes a downloaded game that is not installed from the disk.
+    RemoveDownload {
         /// Which game.
         game_id: GameId,
         /// Whether to answer at the end.

@@ -91,6 +91,9 @@ pub enum CommandError {
     /// The game is already there at the catalog's version.
     #[error("game {0} is already downloaded at the catalog's version")]
     AlreadyDownloaded(GameId),
+    /// The game is ready, and no source announces another content of it.
+    #[error("game {0} is up to date")]
+    UpToDate(GameId),
     /// The game is not there, so it cannot be installed.
     #[error("game {0} is not downloaded")]
     NotDownloaded(GameId),
@@ -100,6 +103,9 @@ pub enum CommandError {
     /// The game is not installed.
     #[error("game {0} is not installed")]
     NotInstalled(GameId),
+    /// The game is installed, so its download must stay.
+    #[error("game {0} is installed")]
+    StillInstalled(GameId),
     /// There is no download to cancel.
     #[error("game {0} is not being downloaded")]
     NotDownloading(GameId),
@@ -129,6 +135,9 @@ pub enum CommandError {
     /// The awaited installation or uninstallation failed.
     #[error(transparent)]
     Install(InstallFailure),
+    /// The awaited removal failed.
+    #[error(transparent)]
+    Remove(RemoveFailure),
     /// The peer is stopping.
     #[error("the peer is shutting down")]
     ShuttingDown,
@@ -256,6 +265,33 @@ pub enum InstallFailure {
     },
     /// The peer is stopping; what was begun is rolled back.
     #[error("the installation was interrupted by shutdown")]
+    Interrupted,
+}
+
+/// Why a download was not removed. Cloneable, since event and answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoveFailure {
+    /// The root is no directory of its own, or has no regular `version.ini`.
+    #[error("game {0} is not downloaded")]
+    NotDownloaded(GameId),
+    /// The root holds an installation, or what may be one.
+    #[error("{path} may hold an installation")]
+    Installation {
+        /// What looks like one.
+        path: PathBuf,
+    },
+    /// A step failed. Once the sentinel is gone, the game is no longer downloaded.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// It did not come to its end; what it left is not downloaded, or as it was.
+    #[error("the removal was interrupted")]
     Interrupted,
 }
 

@@ -7,25 +7,31 @@ use std::sync::Arc;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::PeerInfo;
-use crate::error::{DownloadFailure, InstallFailure};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure};
 
 /// What is being done with a game. At most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// It is being fetched.
     Downloading,
+    /// It is being fetched in place of the copy that is here.
+    Updating,
     /// It is being unpacked into `local/`.
     Installing,
     /// Its `local/` is being removed.
     Uninstalling,
+    /// Its root is being deleted.
+    Removing,
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Downloading => "downloading",
+            Self::Updating => "updating",
             Self::Installing => "installing",
             Self::Uninstalling => "uninstalling",
+            Self::Removing => "removing",
         })
     }
 }
@@ -227,6 +233,23 @@ pub enum PeerEvent {
         game_id: GameId,
         /// Why.
         failure: InstallFailure,
+    },
+    /// The root of a game is being deleted.
+    RemoveBegin {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The root of a game is gone.
+    RemoveFinished {
+        /// Which game.
+        game_id: GameId,
+    },
+    /// The root of a game is still there, or parts of it.
+    RemoveFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why.
+        failure: RemoveFailure,
     },
     /// A source is no longer used for a game.
     SourceDropped {

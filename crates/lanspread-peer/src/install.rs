@@ -10,6 +10,7 @@
 //! else touches the root meanwhile.
 
 mod decision;
+mod durability;
 mod intent;
 mod place;
 mod recovery;

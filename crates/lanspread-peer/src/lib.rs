@@ -30,8 +30,8 @@ pub use command::{
 };
 pub use config::{NetworkKey, PeerConfig};
 pub use error::{
-    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RuntimeFailure,
-    StartError,
+    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
+    RuntimeFailure, StartError,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,

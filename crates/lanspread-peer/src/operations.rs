@@ -1,4 +1,5 @@
 //! What is being done with games: by this peer, and for others.
 
 pub(crate) mod outbound;
+pub(crate) mod removal;
 pub(crate) mod table;

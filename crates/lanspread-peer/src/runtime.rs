@@ -11,6 +11,7 @@ mod local_games;
 mod membership;
 mod messages;
 mod queries;
+mod removals;
 mod rescans;
 mod startup;
 mod supervisor;

@@ -61,6 +61,12 @@ const WAIT: Field = optional(
     "answer at the end, after the terminal event, instead of at the start; default false",
 );
 
+const WAIT_FOR_INSTALL: Field = optional(
+    "wait",
+    Shape::Flag,
+    "answer at the end (of the installation, if there is one), after the terminal event, instead of at the start; default false",
+);
+
 /// Every command, in the order of the documentation.
 pub(crate) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -171,49 +177,67 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "download",
-        doc: "Fetches a game from all its sources at once. Resumes what an earlier, failed download left.",
+        doc: "Fetches a game from all its sources at once. Resumes what an earlier, failed download left. Another version on this disk is replaced; what is installed stays as it is.",
         params: &[
             GAME_ID,
             optional(
                 "install",
                 Shape::Flag,
-                "whether to install it afterwards; default as `--auto-install`",
+                "whether to install it afterwards, unless it is installed; default as `--auto-install`",
             ),
-            optional(
-                "wait",
-                Shape::Flag,
-                "answer at the end (of the installation, if there is one), after the terminal event, instead of at the start; default false",
-            ),
+            WAIT_FOR_INSTALL,
         ],
         result: &[FILES, BYTES, SOURCE_IDS],
         example: r#"{"id":9,"cmd":"download","game_id":"doom","install":true,"wait":true}"#,
     },
     CommandSpec {
+        name: "update",
+        doc: "Fetches a game like `download`, also where a copy of it is on this disk: that of another version, or of other content than a source announces. Its events are those of a download.",
+        params: &[
+            GAME_ID,
+            optional(
+                "install",
+                Shape::Flag,
+                "whether to install it afterwards, in place of the whole old `local/`; default as `--auto-install`",
+            ),
+            WAIT_FOR_INSTALL,
+        ],
+        result: &[FILES, BYTES, SOURCE_IDS],
+        example: r#"{"id":10,"cmd":"update","game_id":"doom","install":true,"wait":true}"#,
+    },
+    CommandSpec {
         name: "cancel-download",
-        doc: "Ends a download and discards what it brought. Answers after `download-cancelled`.",
+        doc: "Ends a download or update and discards what it brought, but never `local/`. Answers after `download-cancelled`.",
         params: &[GAME_ID],
         result: &[],
-        example: r#"{"id":10,"cmd":"cancel-download","game_id":"doom"}"#,
+        example: r#"{"id":11,"cmd":"cancel-download","game_id":"doom"}"#,
     },
     CommandSpec {
         name: "install",
         doc: "Unpacks the archives of a downloaded game into `local/`.",
         params: &[GAME_ID, WAIT],
         result: &[],
-        example: r#"{"id":11,"cmd":"install","game_id":"doom","wait":true}"#,
+        example: r#"{"id":12,"cmd":"install","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
         name: "uninstall",
         doc: "Removes `local/`, and nothing else.",
         params: &[GAME_ID, WAIT],
         result: &[],
-        example: r#"{"id":12,"cmd":"uninstall","game_id":"doom","wait":true}"#,
+        example: r#"{"id":13,"cmd":"uninstall","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
+        name: "remove-download",
+        doc: "Deletes the root of a downloaded game with all that is in it. Refused while the game is installed, busy, outside the catalog, or without a `version.ini`. Peers that fetch it are told to stop first.",
+        params: &[GAME_ID, WAIT],
+        result: &[],
+        example: r#"{"id":14,"cmd":"remove-download","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
         name: "shutdown",
         doc: "Answers, says goodbye to every peer, and ends the process with status 0.",
         params: &[],
         result: &[],
-        example: r#"{"id":13,"cmd":"shutdown"}"#,
+        example: r#"{"id":15,"cmd":"shutdown"}"#,
     },
 ];

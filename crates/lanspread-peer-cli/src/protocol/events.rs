@@ -118,7 +118,7 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     },
     EventSpec {
         name: "download-cancelled",
-        doc: "A download was cancelled and what it brought is discarded.",
+        doc: "A download or update was cancelled and what it brought is discarded.",
         data: GAME_ONLY,
     },
     EventSpec {
@@ -155,6 +155,17 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     EventSpec {
         name: "uninstall-failed",
         doc: "The `local/` of a game could not be removed whole.",
+        data: FAILED,
+    },
+    EventSpec {
+        name: "remove-begin",
+        doc: "The root of a game is being deleted.",
+        data: GAME_ONLY,
+    },
+    EventSpec { name: "remove-finished", doc: "The root of a game is gone.", data: GAME_ONLY },
+    EventSpec {
+        name: "remove-failed",
+        doc: "The root of a game is still there, or parts of it without `version.ini`.",
         data: FAILED,
     },
     EventSpec {

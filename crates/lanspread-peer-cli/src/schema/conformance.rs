@@ -9,7 +9,7 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
     GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus, RejectReason,
-    SourceBytes, SourceInfo,
+    RemoveFailure, SourceBytes, SourceInfo,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -158,7 +158,13 @@ fn game(availability: Option<Availability>, operation: Option<Operation>) -> Gam
 }
 
 fn active() -> Vec<ActiveOperation> {
-    let operations = [Operation::Downloading, Operation::Installing, Operation::Uninstalling];
+    let operations = [
+        Operation::Downloading,
+        Operation::Updating,
+        Operation::Installing,
+        Operation::Uninstalling,
+        Operation::Removing,
+    ];
     operations.map(|operation| ActiveOperation { game_id: game_id(), operation }).to_vec()
 }
 
@@ -234,6 +240,12 @@ fn events() -> Vec<PeerEvent> {
             game_id: game_id.clone(),
             failure: InstallFailure::Interrupted,
         },
+        PeerEvent::RemoveBegin { game_id: game_id.clone() },
+        PeerEvent::RemoveFinished { game_id: game_id.clone() },
+        PeerEvent::RemoveFailed {
+            game_id: game_id.clone(),
+            failure: RemoveFailure::NotDownloaded(game_id.clone()),
+        },
         PeerEvent::SourceDropped {
             game_id: game_id.clone(),
             peer_id: peer_id(),
@@ -301,10 +313,12 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("wait-peers", ResultData::PeerCount { peer_count: 1 }),
         ("wait-for", awaited),
         ("set-game-dir", ResultData::GamesDir { games_dir: "/g".to_owned() }),
-        ("download", download_data(summary)),
+        ("download", download_data(summary.clone())),
+        ("update", download_data(summary)),
         ("cancel-download", ResultData::Done {}),
         ("install", ResultData::Done {}),
         ("uninstall", ResultData::Done {}),
+        ("remove-download", ResultData::Done {}),
         ("shutdown", ResultData::Done {}),
     ]
 }

@@ -1,6 +1,6 @@
 //! Installation and uninstallation, step by step.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use lanspread_proto::GameId;
 
 use crate::error::InstallFailure;
 use crate::install::decision::{Backup, Found, Installing, Local};
+use crate::install::durability::sync_tree;
 use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
@@ -125,9 +126,7 @@ fn unpack_and_promote(
         .map_err(failed("mark", installing))?;
     hook(Step::Unpack).map_err(failed("unpack into", installing))?;
     let summary = unpack_all(archives, installing, job)?;
-    hook(Step::Sync)
-        .and_then(|()| sync_file_system(installing))
-        .map_err(failed("write", installing))?;
+    hook(Step::Sync).and_then(|()| sync_tree(installing)).map_err(failed("write", installing))?;
     if (job.cancel)() {
         return Err(InstallFailure::Interrupted);
     }
@@ -221,18 +220,6 @@ fn put_local_aside(
         .and_then(|()| fs::rename(local, &place.backup))
         .map_err(failed("put aside", local))?;
     hook(Step::SyncAside).and_then(|()| sync_dir(&place.root)).map_err(failed("put aside", local))
-}
-
-/// Makes everything written to the file system of `directory` durable.
-///
-/// One call for all files: a game may have many thousands, and each would wait for the disk.
-fn sync_file_system(directory: &Path) -> io::Result<()> {
-    let directory = File::open(directory)?;
-    #[cfg(target_os = "linux")]
-    rustix::fs::syncfs(&directory)?;
-    #[cfg(not(target_os = "linux"))]
-    rustix::fs::sync();
-    directory.sync_all()
 }
 
 /// Passes cancellation in and progress over all archives out.

@@ -229,3 +229,6 @@ fn known_hash(file: &lanspread_proto::ManifestFile, index: u32) -> Option<Conten
     let index = usize::try_from(index).ok()?;
     file.hashes.as_ref()?.chunks().get(index).copied()
 }
+
+#[cfg(test)]
+mod tests;

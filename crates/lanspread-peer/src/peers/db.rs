@@ -144,17 +144,34 @@ impl PeerGameDb {
     /// Who can serve a game: those that announce it at the catalog's version and, where the catalog
     /// knows the content, do not announce another content. In peer id order.
     pub(crate) fn sources(&self, catalog: &Catalog, game_id: &GameId) -> Vec<SourceInfo> {
-        self.iter()
-            .filter_map(|(peer_id, entry)| {
-                let summary = find(&entry.library, game_id)?;
-                is_usable(catalog, summary).then(|| SourceInfo {
-                    peer_id,
-                    name: entry.name.clone(),
-                    addr: entry.addr,
-                    content_root: summary.content_root,
-                })
+        self.usable(catalog, game_id)
+            .map(|(peer_id, entry, summary)| SourceInfo {
+                peer_id,
+                name: entry.name.clone(),
+                addr: entry.addr,
+                content_root: summary.content_root,
             })
             .collect()
+    }
+
+    /// What those who can serve a game announce it as, in peer id order.
+    pub(crate) fn announcements(
+        &self,
+        catalog: &Catalog,
+        game_id: &GameId,
+    ) -> impl Iterator<Item = &GameSummary> {
+        self.usable(catalog, game_id).map(|(_, _, summary)| summary)
+    }
+
+    fn usable(
+        &self,
+        catalog: &Catalog,
+        game_id: &GameId,
+    ) -> impl Iterator<Item = (PeerId, &PeerEntry, &GameSummary)> {
+        self.iter().filter_map(move |(peer_id, entry)| {
+            let summary = find(&entry.library, game_id)?;
+            is_usable(catalog, summary).then_some((peer_id, entry, summary))
+        })
     }
 
     /// Every game that at least one peer can serve: how many can, and the size the first one tells.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::downloads::ActiveDownload;
+use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::startup::StateLock;
@@ -152,7 +152,10 @@ impl Core {
             PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
             PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
             PeerCommand::Download { game_id, install, wait, reply } => {
-                self.download(game_id, install, wait, reply).await;
+                self.fetch(Fetch { game_id, is_update: false, install, wait, reply }).await;
+            }
+            PeerCommand::Update { game_id, install, wait, reply } => {
+                self.fetch(Fetch { game_id, is_update: true, install, wait, reply }).await;
             }
             PeerCommand::CancelDownload { game_id, reply } => self.cancel_download(game_id, reply),
             PeerCommand::Install { game_id, wait, reply } => {
@@ -160,6 +163,9 @@ impl Core {
             }
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 self.uninstall(game_id, wait, reply).await;
+            }
+            PeerCommand::RemoveDownload { game_id, wait, reply } => {
+                self.remove_download(game_id, wait, reply).await;
             }
         }
     }
@@ -208,6 +214,9 @@ impl Core {
             }
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
+                self.remove_ended(game_id, outcome, local, on_end).await;
             }
             CoreMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");

@@ -1,4 +1,6 @@
 //! The command loop's part about downloads: who may begin one, what it is fed, how it ends.
+//!
+//! An update is a download that may also begin where the game is on this disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -28,12 +30,22 @@ use crate::net::links::LinkedSource;
 /// Most notices of a download that wait for the loop; the download waits beyond that.
 const NOTICES_MAX: usize = 64;
 
+/// A `download` or `update` command.
+pub(super) struct Fetch {
+    pub(super) game_id: GameId,
+    pub(super) is_update: bool,
+    pub(super) install: Option<bool>,
+    pub(super) wait: bool,
+    pub(super) reply: Reply<DownloadSummary>,
+}
+
 /// A download that is under way.
 pub(crate) struct ActiveDownload {
     cancel: CancellationToken,
     changes: mpsc::UnboundedSender<SourceChange>,
     sources: BTreeSet<PeerId>,
     install: bool,
+    is_update: bool,
     summary: Option<DownloadSummary>,
     /// Answered when the download has begun.
     on_begin: Option<Reply<DownloadSummary>>,
@@ -43,14 +55,9 @@ pub(crate) struct ActiveDownload {
 }
 
 impl Core {
-    pub(super) async fn download(
-        &mut self,
-        game_id: GameId,
-        install: Option<bool>,
-        wait: bool,
-        reply: Reply<DownloadSummary>,
-    ) {
-        let (game, sources) = match self.may_download(&game_id) {
+    pub(super) async fn fetch(&mut self, fetch: Fetch) {
+        let Fetch { game_id, is_update, install, wait, reply } = fetch;
+        let (game, sources) = match self.begin_fetch(&game_id, is_update) {
             Ok(allowed) => allowed,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -73,6 +80,7 @@ impl Core {
             changes,
             sources,
             install: install.unwrap_or(self.auto_install),
+            is_update,
             summary: None,
             on_begin,
             on_end,
@@ -83,25 +91,43 @@ impl Core {
         self.run_download(job, change_receiver, cancel);
     }
 
-    /// Marks the game, unless it must not be downloaded.
-    fn may_download(
+    /// Marks the game, unless it must not be fetched.
+    fn begin_fetch(
         &mut self,
         game_id: &GameId,
+        is_update: bool,
     ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
         let unknown = || CommandError::UnknownGame(game_id.clone());
         let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
         if let Some(operation) = self.operations.get(game_id) {
             return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
         }
-        if self.is_downloaded(game_id) {
+        if !is_update && self.is_downloaded(game_id) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
         let sources = self.source_ids(game_id);
+        if is_update && self.is_up_to_date(game_id) {
+            return Err(CommandError::UpToDate(game_id.clone()));
+        }
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
         }
-        self.begin(game_id, Operation::Downloading)?;
+        let operation = if is_update { Operation::Updating } else { Operation::Downloading };
+        self.begin(game_id, operation)?;
         Ok((game, sources))
+    }
+
+    /// Whether the game is ready here, and no source announces another content of it.
+    fn is_up_to_date(&self, game_id: &GameId) -> bool {
+        let Some(ready) = self.server.view.borrow().game(game_id).cloned() else { return false };
+        let mut announced = self.peers.announcements(&self.catalog, game_id);
+        !announced.any(|summary| {
+            let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
+                (Some(theirs), Some(ours)) => theirs != ours,
+                _ => false,
+            };
+            summary.manifest_hash != ready.manifest.manifest_hash() || is_other_content
+        })
     }
 
     fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
@@ -255,8 +281,9 @@ impl Core {
             let _ = reply.send(Ok(summary.clone()));
         }
         let on_end = active.on_end.map(|reply| (reply, summary));
+        // Only an update may put a new installation in the place of the one that is there.
         let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
-        if active.install && !is_installed {
+        if active.install && (active.is_update || !is_installed) {
             self.start_install(game_id, InstallReply::Download(on_end)).await;
         } else if let Some((reply, summary)) = on_end {
             let _ = reply.send(Ok(summary));

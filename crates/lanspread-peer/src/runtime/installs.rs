@@ -70,7 +70,7 @@ impl Core {
         self.start_install(game_id, on_end).await;
     }
 
-    /// Starts an installation of an idle game that is downloaded and not installed.
+    /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
     pub(super) async fn start_install(&mut self, game_id: GameId, on_end: InstallReply) {
         if let Err(error) = self.begin(&game_id, Operation::Installing) {
             on_end.send(Err(error));
@@ -195,7 +195,7 @@ impl Core {
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
     }
 
-    fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
+    pub(super) fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
         if self.catalog.get(game_id).is_none() {
             return Err(CommandError::UnknownGame(game_id.clone()));
         }

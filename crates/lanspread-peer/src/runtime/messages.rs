@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::command::Reply;
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
-use crate::error::{ConnectError, GamesDirError, InstallFailure, RuntimeFailure};
+use crate::error::{ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure};
 use crate::install::InstallSummary;
 use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
@@ -78,6 +78,14 @@ pub(crate) enum CoreMessage {
         game_id: GameId,
         outcome: Result<(), InstallFailure>,
         local: Option<LocalGame>,
+    },
+    /// A removal ended, and the root was looked at.
+    RemoveEnded {
+        game_id: GameId,
+        outcome: Result<(), RemoveFailure>,
+        local: Option<LocalGame>,
+        /// Who waits for it.
+        on_end: Option<Reply<()>>,
     },
     /// A required service died.
     ServiceDied(RuntimeFailure),

@@ -104,7 +104,7 @@ impl Core {
             local.and_then(|local| local.manifest.as_ref()).map(|manifest| manifest.total_size());
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
-            Some(Operation::Downloading) => Some(Availability::Downloading),
+            Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
             None if self.server.view.borrow().game(&game.id).is_some() => Some(Availability::Ready),
             _ if version.is_some() || installed => Some(Availability::LocalOnly),
             _ => None,

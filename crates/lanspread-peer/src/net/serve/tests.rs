@@ -1,0 +1,156 @@
+//! What a peer is refused, whatever it asks for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use lanspread_proto::{ManifestFile, PeerId, PeerName};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::super::handshake::{self, LocalPeer};
+use super::super::link::PeerLink;
+use super::super::memory::{OneDial, pair};
+use super::*;
+use crate::download::{GameAnswer, SourceError};
+use crate::library::{Index, scan_game};
+
+/// Names in a root that are nobody else's, and names that only look like a file of the game.
+const PRIVATE: [&str; 12] = [
+    "local/save.dat",
+    "local/version.ini",
+    "local/deep/er/save.dat",
+    "LOCAL/save.dat",
+    ".local.installing/half",
+    ".local.backup/save.dat",
+    ".lanspread_owned",
+    ".lanspread.json",
+    ".sync/state",
+    ".version.ini.discarded",
+    ".version.ini.tmp",
+    ".softlan_game_installed",
+];
+
+fn game_id() -> GameId {
+    GameId::new("quake").unwrap()
+}
+
+fn write(root: &Path, path: &str, content: &[u8]) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// A downloaded and installed game, and the manifest that a scan makes of it.
+fn installed_game() -> (TempDir, Manifest) {
+    let games = tempfile::tempdir().unwrap();
+    let root = games.path().join("quake");
+    write(&root, "version.ini", b"1\n");
+    write(&root, "quake.eti", b"archive");
+    for path in PRIVATE {
+        write(&root, path, b"mine");
+    }
+    let state = tempfile::tempdir().unwrap();
+    let index = Index::load(state.path()).unwrap().0;
+    let game = scan_game(games.path(), &game_id(), &index).game.unwrap();
+    let manifest = game.manifest.unwrap().as_ref().clone();
+    (games, manifest)
+}
+
+fn peer(name: &str) -> LocalPeer {
+    LocalPeer {
+        peer_id: PeerId::from_public_key(name.as_bytes()),
+        name: PeerName::new(name).unwrap(),
+        network: "test".parse().unwrap(),
+        network_key: None,
+        session: 1,
+        listen_port: 9,
+        view: watch::channel(Arc::default()).1,
+    }
+}
+
+/// A link over which every request reaches a server that serves `manifest` out of `games`.
+async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
+    let (near_peer, far_peer) = (peer("asker"), peer("server"));
+    let (near, far) = pair(near_peer.peer_id, far_peer.peer_id);
+    let dialer = OneDial::new(near);
+    let addr = ([127, 0, 0, 1], 1).into();
+    let dial = handshake::dial(&dialer, addr, None, &near_peer);
+    let (near, far) = tokio::join!(dial, handshake::accept(far, &far_peer));
+    let mut far = far.unwrap();
+    let served = ServedGame { root: games.path().join("quake"), manifest: Arc::new(manifest) };
+    let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
+    let (counts, _) = mpsc::unbounded_channel();
+    let view = watch::channel(Arc::new(view)).1;
+    let server = Server::new(view, OutboundTransfers::new(counts));
+    tokio::spawn(async move {
+        while let Ok(stream) = far.streams.accept().await {
+            let (request, sender) = read_request(&far.link, stream).await.unwrap();
+            server.answer(&far.link, request, sender).await.unwrap();
+        }
+    });
+    near.unwrap().link
+}
+
+fn chunk(path: &str, index: u32) -> GetChunk {
+    GetChunk {
+        game_id: game_id(),
+        version: "1".parse().unwrap(),
+        path: path.parse().unwrap(),
+        index,
+    }
+}
+
+async fn refusal(link: &PeerLink, wanted: GetChunk) -> RefusalCode {
+    match link.get_chunk(wanted, 4).await {
+        Err(SourceError::Refused(refusal)) => refusal.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_private_is_neither_listed_nor_given() {
+    let (games, manifest) = installed_game();
+    let link = asker(&games, manifest).await;
+    let wanted = GetGame { game_id: game_id(), known_manifest: None, await_hashes: false };
+    let GameAnswer::Manifest(told) = link.get_game(wanted).await.unwrap() else {
+        panic!("no manifest")
+    };
+    let paths: Vec<_> = told.files().iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["quake.eti", "version.ini"]);
+    for path in PRIVATE {
+        for index in [0, 1, u32::MAX] {
+            assert_eq!(
+                refusal(&link, chunk(path, index)).await,
+                RefusalCode::NoSuchChunk,
+                "{path}"
+            );
+        }
+    }
+    let whole = link.get_chunk(chunk("quake.eti", 0), 7).await.unwrap();
+    assert_eq!(&*whole.bytes, b"archive");
+    for index in [1, 2, u32::MAX] {
+        assert_eq!(refusal(&link, chunk("quake.eti", index)).await, RefusalCode::NoSuchChunk);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_takes_the_place_of_a_served_file_leads_nowhere() {
+    let (games, manifest) = installed_game();
+    let root = games.path().join("quake");
+    fs::remove_file(root.join("quake.eti")).unwrap();
+    symlink(root.join("local/save.dat"), root.join("quake.eti")).unwrap();
+    let link = asker(&games, manifest).await;
+    assert_eq!(refusal(&link, chunk("quake.eti", 0)).await, RefusalCode::ReadFailed);
+}
+
+#[tokio::test]
+async fn a_directory_of_a_served_file_that_becomes_a_link_leads_nowhere() {
+    let (games, _) = installed_game();
+    let root = games.path().join("quake");
+    symlink(root.join("local"), root.join("data")).unwrap();
+    let file = ManifestFile { path: "data/save.dat".parse().unwrap(), size: 4, hashes: None };
+    let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
+    let link = asker(&games, manifest).await;
+    assert_eq!(refusal(&link, chunk("data/save.dat", 0)).await, RefusalCode::ReadFailed);
+}

@@ -1,0 +1,160 @@
+//! Deleting a downloaded game from the disk, so that a crash never leaves a half game that looks
+//! whole.
+//!
+//! The sentinel goes first, durably. Whatever a crash or an error leaves after that is a root that
+//! is not downloaded: it is neither announced nor served, and the next download writes over it.
+//!
+//! Everything here blocks. The caller sees to it that nothing else touches the root meanwhile.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::Path;
+
+use lanspread_proto::GameId;
+use lanspread_proto::manifest::VERSION_FILE;
+
+use crate::error::RemoveFailure;
+use crate::library::LOCAL_DIR;
+use crate::state_file::sync_dir;
+
+/// How the names of an installation's transient directories begin.
+const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
+
+/// Deletes the root of a game that is downloaded and not installed, with all that is in it.
+///
+/// Links are removed, never followed. The root must be a directory directly in `games_dir`, and not
+/// a link to one.
+///
+/// # Errors
+/// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root
+/// without its sentinel, or with parts of the rest.
+pub(crate) fn remove_root(games_dir: &Path, game_id: &GameId) -> Result<(), RemoveFailure> {
+    let root = games_dir.join(game_id.as_str());
+    let sentinel = root.join(VERSION_FILE);
+    let not_downloaded = || RemoveFailure::NotDownloaded(game_id.clone());
+    look_at(&root)?.filter(Metadata::is_dir).ok_or_else(not_downloaded)?;
+    look_at(&sentinel)?.filter(Metadata::is_file).ok_or_else(not_downloaded)?;
+    refuse_what_is_the_users(&root)?;
+
+    fs::remove_file(&sentinel).map_err(failed("remove", &sentinel))?;
+    sync_dir(&root).map_err(failed("sync", &root))?;
+    // It removes links themselves, also those that take the place of a directory while it runs.
+    fs::remove_dir_all(&root).map_err(failed("remove", &root))?;
+    sync_dir(games_dir).map_err(failed("sync", games_dir))
+}
+
+/// An installation that nobody knew of a moment ago, or that waits in a backup, is not a download.
+fn refuse_what_is_the_users(root: &Path) -> Result<(), RemoveFailure> {
+    for entry in fs::read_dir(root).map_err(failed("list", root))? {
+        let entry = entry.map_err(failed("list", root))?;
+        let name = entry.file_name();
+        let is_installation = name.to_str().is_some_and(|name| {
+            name.eq_ignore_ascii_case(LOCAL_DIR) || name.starts_with(INSTALL_TRANSIENT_PREFIX)
+        });
+        if is_installation {
+            return Err(RemoveFailure::Installation { path: entry.path() });
+        }
+    }
+    Ok(())
+}
+
+fn look_at(path: &Path) -> Result<Option<Metadata>, RemoveFailure> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+fn failed<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> RemoveFailure + 'a {
+    move |source| {
+        let (path, reason) = (path.to_path_buf(), source.to_string());
+        RemoveFailure::Io { action, path, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn quake() -> GameId {
+        GameId::new("quake").unwrap()
+    }
+
+    fn write(games: &TempDir, path: &str) {
+        let path = games.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "1\n").unwrap();
+    }
+
+    fn downloaded() -> TempDir {
+        let games = tempfile::tempdir().unwrap();
+        for file in ["version.ini", "quake.eti", "deep/er/file", ".sync/state"] {
+            write(&games, &format!("quake/{file}"));
+        }
+        games
+    }
+
+    #[test]
+    fn the_root_goes_whole_and_the_others_stay() {
+        let games = downloaded();
+        write(&games, "doom/version.ini");
+        remove_root(games.path(), &quake()).unwrap();
+        let left: Vec<_> = fs::read_dir(games.path()).unwrap().map(|e| e.unwrap()).collect();
+        assert_eq!(left.len(), 1);
+        assert!(games.path().join("doom/version.ini").is_file());
+        let again = remove_root(games.path(), &quake());
+        assert_eq!(again, Err(RemoveFailure::NotDownloaded(quake())));
+    }
+
+    #[test]
+    fn links_inside_are_removed_and_not_followed() {
+        let games = downloaded();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("kept"), "theirs").unwrap();
+        symlink(outside.path(), games.path().join("quake/link")).unwrap();
+        symlink(outside.path().join("kept"), games.path().join("quake/deep/link")).unwrap();
+        remove_root(games.path(), &quake()).unwrap();
+        assert!(!games.path().join("quake").exists());
+        assert_eq!(fs::read_to_string(outside.path().join("kept")).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_root_or_the_sentinel_is_refused() {
+        let games = tempfile::tempdir().unwrap();
+        let elsewhere = downloaded();
+        let target = elsewhere.path().join("quake");
+        symlink(&target, games.path().join("quake")).unwrap();
+        let refused = || remove_root(games.path(), &quake());
+        assert_eq!(refused(), Err(RemoveFailure::NotDownloaded(quake())));
+        fs::remove_file(games.path().join("quake")).unwrap();
+        write(&games, "quake/quake.eti");
+        symlink(target.join("version.ini"), games.path().join("quake/version.ini")).unwrap();
+        assert_eq!(refused(), Err(RemoveFailure::NotDownloaded(quake())));
+        fs::remove_file(games.path().join("quake/version.ini")).unwrap();
+        fs::create_dir(games.path().join("quake/version.ini")).unwrap();
+        assert_eq!(refused(), Err(RemoveFailure::NotDownloaded(quake())));
+        assert!(games.path().join("quake/quake.eti").is_file());
+        assert!(target.join("version.ini").is_file());
+    }
+
+    #[test]
+    fn an_installation_in_any_form_is_refused_before_anything_is_touched() {
+        for name in ["local", "LOCAL", ".local.backup", ".local.installing", ".local.old"] {
+            let games = downloaded();
+            write(&games, &format!("quake/{name}/save.dat"));
+            let path = games.path().join("quake").join(name);
+            let refused = remove_root(games.path(), &quake());
+            assert_eq!(refused, Err(RemoveFailure::Installation { path: path.clone() }));
+            assert!(path.join("save.dat").is_file());
+            assert!(games.path().join("quake/version.ini").is_file());
+        }
+    }
+}
