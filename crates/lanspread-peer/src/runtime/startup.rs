@@ -48,9 +48,9 @@ use crate::services::{discovery, liveness, local_monitor, server};
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
 
-/// Shortest rest between two saves of the index: what a crash loses of it is only hashed again.
+/// Shortest rest before the index is saved: what a crash loses of it is only hashed again.
 const SAVE_REST_MIN: Duration = Duration::from_millis(500);
-/// How much longer the rest is than the save before it. The whole index is written each time, and
+/// How much longer the rest is than the last save took. The whole index is written each time, and
 /// while thousands of games are hashed that must stay a small part of the work.
 const SAVE_REST_FACTOR: u32 = 9;
 
@@ -325,11 +325,13 @@ async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core
     }
 }
 
-/// Saves the newest index whenever there is a newer one, and rests for a while after each.
+/// Saves the newest index whenever there is a newer one, after a rest in which more may come.
 async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken) {
+    let mut rest = SAVE_REST_MIN;
     loop {
         let is_over = cancel.run_until_cancelled(saves.changed()).await.is_none_or(|c| c.is_err());
         if saves.has_changed().unwrap_or(false) || !is_over {
+            let _ = cancel.run_until_cancelled(sleep(rest)).await;
             let index = saves.borrow_and_update().clone();
             let begun = Instant::now();
             match tokio::task::spawn_blocking(move || index.save()).await {
@@ -337,8 +339,7 @@ async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken
                 Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
                 Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
             }
-            let rest = SAVE_REST_MIN.max(begun.elapsed() * SAVE_REST_FACTOR);
-            let _ = cancel.run_until_cancelled(sleep(rest)).await;
+            rest = SAVE_REST_MIN.max(begun.elapsed() * SAVE_REST_FACTOR);
         }
         if is_over {
             return;

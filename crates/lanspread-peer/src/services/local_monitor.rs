@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use lanspread_catalog::Catalog;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::touched::Touched;
@@ -28,6 +28,10 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Pause between two scans for changes that no watch reported.
 const FALLBACK_SCAN_PAUSE: Duration = Duration::from_secs(300);
+
+/// Shortest pause between two such scans for whatever reason. A scan opens every root, which the
+/// watches report: one that made them overflow would ask for the next one at once.
+const SURVEY_PAUSE_MIN: Duration = Duration::from_secs(30);
 
 /// Watches whichever games directory `games_dirs` names until cancelled. When it names one again,
 /// that one is watched anew.
@@ -74,9 +78,12 @@ async fn watch_until_stale(
     let mut watches = off_the_workers(move || Watches::new(asked_dir, &asked, inbox)).await;
     // What happened before the watches were there shows in no event.
     tell(core, DiskChange::Anything).await?;
+    let mut survey_at = Instant::now() + SURVEY_PAUSE_MIN;
+    let mut is_survey_owed = false;
     loop {
         let is_fallback = tokio::select! {
             () = quiet(&mut touched) => false,
+            () = sleep_until(survey_at), if is_survey_owed => false,
             _ = fallback.tick() => true,
         };
         let mut batch = Touched::default();
@@ -90,10 +97,14 @@ async fn watch_until_stale(
         // Before the games are looked at: what happens from then on shows in events.
         let roots = batch.roots;
         watches = off_the_workers(move || watches.follow(&roots)).await;
-        if is_fallback || batch.is_anything {
-            tell(core, DiskChange::Anything).await?;
-        } else if !batch.games.is_empty() {
+        if !batch.games.is_empty() {
             tell(core, DiskChange::Games(batch.games)).await?;
+        }
+        is_survey_owed |= batch.is_anything || is_fallback;
+        if is_survey_owed && survey_at <= Instant::now() {
+            tell(core, DiskChange::Anything).await?;
+            survey_at = Instant::now() + SURVEY_PAUSE_MIN;
+            is_survey_owed = false;
         }
     }
 }

@@ -44,10 +44,13 @@ impl Watches {
         let games_dir = watches.games_dir.clone();
         watches.watch(&games_dir);
         // One that cannot be read has no roots to watch, and the scan tells what is wrong with it.
-        watches.follow(&roots(&games_dir, catalog).unwrap_or_default())
+        for game_id in roots(&games_dir, catalog).unwrap_or_default() {
+            watches.watch(&games_dir.join(game_id.as_str()));
+        }
+        watches
     }
 
-    /// Watches these roots as they are now.
+    /// Watches these roots as they are now, whatever they were before.
     pub(super) fn follow(mut self, roots: &BTreeSet<GameId>) -> Self {
         for game_id in roots {
             let root = self.games_dir.join(game_id.as_str());
