@@ -53,8 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             for scenario in scenarios:
                 print(f"{scenario.id:<4} {scenario.promise}")
+            sys.stdout.flush()
             return EXIT_PASSED
         return asyncio.run(_run_until_interrupted(scenarios, options))
+    except BrokenPipeError:
+        # Whoever reads has seen enough, such as `head`; the interpreter must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PASSED
     except UsageError as error:
         print(f"usage: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -73,12 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 all passed, 1 some failed, 2 bad usage, 3 the environment lacks "
         "something",
     )
-    parser.add_argument("scenarios", nargs="*", metavar="S12", help="scenarios to run; all if none")
+    parser.add_argument("scenarios", nargs="*", metavar="S22", help="scenarios to run; all if none")
     parser.add_argument(
         "--backend",
         choices=("auto", "process", "netns", "docker"),
         default="auto",
-        help="where peers run; auto is process, which needs nothing but this machine",
+        help="where peers run; auto is process, which needs nothing but this machine; netns is not "
+        "there yet",
     )
     parser.add_argument(
         "--build-image", action="store_true", help="build the docker image if it is not current"

@@ -10,6 +10,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lanspread_harness.errors import UsageError
 from lanspread_harness.identity import is_alive, runner_identity
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ def run_directory(out: Path, run_id: str) -> Iterator[Path]:
     """Sweep what killed runs left below `out`, and make a directory for this one."""
     sweep(out)
     directory = out / run_id
-    directory.mkdir(parents=True)
     owner = directory / OWNER
-    owner.write_text(runner_identity(), encoding="ascii")
+    try:
+        directory.mkdir(parents=True)
+        owner.write_text(runner_identity(), encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
     try:
         yield directory
     finally:

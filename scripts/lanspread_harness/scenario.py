@@ -86,5 +86,8 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise HarnessError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+        raise HarnessError(f"{path} cannot be imported: {error}") from error
     return module

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lanspread_harness.errors import UsageError
 from lanspread_harness.identity import is_alive, runner_identity
 from lanspread_harness.run_directory import OWNER, run_directory
 
@@ -31,3 +32,10 @@ def test_disks_of_killed_runs_go_and_their_records_stay(tmp_path: Path) -> None:
 def test_a_strange_owner_is_not_alive(text: str) -> None:
     assert is_alive(runner_identity())
     assert not is_alive(text)
+
+
+def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(UsageError, match="cannot be written"), run_directory(blocked, "now"):
+        pass
