@@ -78,6 +78,9 @@ def _build_image(repository: Path, binary: Path, digest: str) -> None:
     if built.returncode != 0:
         reason = built.stderr.decode("utf-8", "replace").strip()
         raise EnvironmentLackingError(f"the image does not build: {reason}")
+    # The image that was current before has lost its name. One that a peer still runs on stays.
+    prune = ("docker", "image", "prune", "--force", "--filter", f"label={BINARY_LABEL}")
+    subprocess.run(prune, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _require(program: str, remedy: str) -> None:
