@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
@@ -23,7 +23,8 @@ class LocalPeer(PipedProcess):
 
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the peer alone."""
-        if self.process.returncode is None:
+        # It may have ended without the event loop knowing yet.
+        with suppress(ProcessLookupError):
             self.process.send_signal(number)
 
     async def wait(self) -> ExitStatus:
@@ -33,7 +34,9 @@ class LocalPeer(PipedProcess):
     async def destroy(self) -> None:
         """Kill the whole process group, whatever state it is in."""
         if self.process.returncode is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            # It may have ended without the event loop knowing yet.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.stdin.close()
         await self.process.wait()
 
