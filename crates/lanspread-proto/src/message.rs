@@ -139,7 +139,7 @@ pub struct GetGame {
     /// The manifest the asker has, so that an unchanged one need not travel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_manifest: Option<KnownManifest>,
-    /// Whether to answer only once every file is hashed.
+    /// Whether to answer only once every file is hashed, or after a long time with what there is.
     pub await_hashes: bool,
 }
 

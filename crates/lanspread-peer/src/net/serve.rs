@@ -27,9 +27,9 @@ use crate::operations::outbound::OutboundTransfers;
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for the hashes of a game: some tens of gigabytes. A game that cannot be hashed must
-/// not hold the asker's stream for ever.
-const HASHES_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
+/// game that cannot be hashed must not hold the asker's stream for ever.
+const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
 /// Most of them for one peer: the largest window of a download, so that only a peer that does not

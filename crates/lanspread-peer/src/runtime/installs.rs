@@ -34,6 +34,16 @@ pub(crate) enum InstallReply {
 }
 
 impl InstallReply {
+    /// For a command whose operation has begun: one that does not wait is answered now.
+    fn of_command(wait: bool, reply: Reply<()>) -> Self {
+        if wait {
+            return Self::Install(reply);
+        }
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Ok(()));
+        Self::None
+    }
+
     fn send(self, outcome: Result<(), CommandError>) {
         match self {
             Self::None | Self::Download(None) => {}
@@ -52,7 +62,7 @@ impl Core {
             if is_installed {
                 Err(CommandError::AlreadyInstalled(game_id.clone()))
             } else if self.is_downloaded(&game_id) {
-                Ok(())
+                self.begin(&game_id, Operation::Installing)
             } else {
                 Err(CommandError::NotDownloaded(game_id.clone()))
             }
@@ -61,13 +71,7 @@ impl Core {
             let _ = reply.send(Err(error));
             return;
         }
-        let on_end = if wait {
-            InstallReply::Install(reply)
-        } else {
-            let _ = reply.send(Ok(()));
-            InstallReply::None
-        };
-        self.start_install(game_id, on_end).await;
+        self.run_install(game_id, InstallReply::of_command(wait, reply)).await;
     }
 
     /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
@@ -76,6 +80,11 @@ impl Core {
             on_end.send(Err(error));
             return;
         }
+        self.run_install(game_id, on_end).await;
+    }
+
+    /// Runs an installation that has begun.
+    async fn run_install(&mut self, game_id: GameId, on_end: InstallReply) {
         self.installs.insert(game_id.clone(), ActiveInstall { on_end });
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
@@ -143,12 +152,7 @@ impl Core {
             let _ = reply.send(Err(error));
             return;
         }
-        let on_end = if wait {
-            InstallReply::Install(reply)
-        } else {
-            let _ = reply.send(Ok(()));
-            InstallReply::None
-        };
+        let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall { on_end });
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
