@@ -6,12 +6,12 @@ import asyncio
 import shlex
 import shutil
 import time
-import traceback
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lanspread_harness.errors import HarnessError, ProtocolError, ScenarioError
+from lanspread_harness.errors import HarnessError, ScenarioError
+from lanspread_harness.evidence import Failure, record_failure, scenario_error, write_repro
 from lanspread_harness.lab import Lab, LabSettings, open_lab
 from lanspread_harness.run_directory import PEERS
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from lanspread_harness.scenario import Scenario
     from lanspread_harness.schema import Schema
 
-MAX_LISTED_FILES = 2000
-"""How much of the peers' disks `disk.txt` shows; a failed scenario of many files stays readable."""
-
 
 class State(StrEnum):
     """How a scenario ended."""
@@ -34,16 +31,6 @@ class State(StrEnum):
     FAILED = "failed"
     UNSUPPORTED = "unsupported"
     NOT_RUN = "not run"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a scenario failed, and where to look further."""
-
-    expectation: str
-    evidence: tuple[str, ...]
-    artefacts: Path
-    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +123,14 @@ class Runner:
         try:
             error = await self._run_in_lab(scenario, settings)
             if error is not None:
-                failure = self._record_failure(scenario, directory, error)
+                failure = record_failure(directory, error, self._command(scenario))
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
-        if self._settings.keep:
-            self._write_repro(scenario, directory)
-        elif failure is None:
+        if self._settings.keep or failure is not None:
+            write_repro(directory, self._settings.repository, self._command(scenario))
+        else:
             shutil.rmtree(directory)
         return failure
 
@@ -159,61 +146,15 @@ class Runner:
         except TimeoutError:
             error = ScenarioError(f"the scenario ends within {scenario.meta.timeout_s:g} s")
         except HarnessError as raised:
-            error = _as_scenario_error(raised)
+            error = scenario_error(raised)
         except ExceptionGroup as group:
-            error = _as_scenario_error(_cause(group))
+            error = scenario_error(group)
         else:
             return None
         known = set(error.evidence)
         records = [line for lab in labs for line in lab.evidence() if line not in known]
         return ScenarioError(error.expectation, [*error.evidence, *records])
 
-    def _record_failure(self, scenario: Scenario, directory: Path, error: ScenarioError) -> Failure:
-        _write_disk_listing(directory)
-        command = self._write_repro(scenario, directory)
-        report = "\n".join([error.expectation, *error.evidence, ""])
-        (directory / "failure.txt").write_text(report, encoding="utf-8")
-        return Failure(error.expectation, error.evidence, directory, command)
-
-    def _write_repro(self, scenario: Scenario, directory: Path) -> str:
-        command = shlex.join([*self._settings.command, scenario.id, "--keep"])
-        script = directory / "repro.sh"
-        repository = shlex.quote(str(self._settings.repository))
-        script.write_text(f"#!/bin/sh\ncd {repository} && exec {command}\n", encoding="utf-8")
-        script.chmod(0o755)
-        return command
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a failure comes from, when one failure made others.
-
-    A broken rule of the protocol explains what was waited for in vain, so it goes first.
-    """
-    leaves = list(_leaves(group))
-    for leaf in leaves:
-        if isinstance(leaf, ProtocolError):
-            return leaf
-    return leaves[0]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for child in error.exceptions for leaf in _leaves(child)]
-    return [error]
-
-
-def _as_scenario_error(error: BaseException) -> ScenarioError:
-    if isinstance(error, ScenarioError):
-        return error
-    trace = "".join(traceback.format_exception(error)).splitlines()
-    return ScenarioError("the scenario runs without an error of its own", trace)
-
-
-def _write_disk_listing(directory: Path) -> None:
-    lines: list[str] = []
-    for path in sorted((directory / PEERS).rglob("*")):
-        name = path.relative_to(directory)
-        lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
-    if len(lines) > MAX_LISTED_FILES:
-        lines = [*lines[:MAX_LISTED_FILES], f"… and {len(lines) - MAX_LISTED_FILES} more"]
-    (directory / "disk.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    def _command(self, scenario: Scenario) -> str:
+        """What runs just this scenario again, with the same seed and backend."""
+        return shlex.join([*self._settings.command, scenario.id, "--keep"])
