@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -28,8 +29,9 @@ MAX_TEXT_CHARS = 4096
 class History:
     """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Callable[[str], None] | None = None) -> None:
         self.path = path
+        self._watch = watch
         self._origin_ns = time.monotonic_ns()
         self._file = path.open("w", encoding="utf-8", buffering=BUFFER_BYTES)
 
@@ -56,6 +58,7 @@ class History:
     def command(self, peer: str, run: int, command: JsonObject) -> None:
         """A well-formed command sent to the peer."""
         self._write({"peer": peer, "run": run, "kind": "command", "command": command})
+        self._tell(f"{peer}: {command['cmd']}")
 
     def text(self, peer: str, run: int, line: bytes) -> None:
         """A line sent to the peer as it is, which need not be JSON."""
@@ -73,10 +76,16 @@ class History:
     def fault(self, peer: str, run: int, fault: str) -> None:
         """The harness did something to a peer."""
         self._write({"peer": peer, "run": run, "kind": "fault", "fault": fault})
+        self._tell(f"{peer}: {fault}")
 
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""
         self._write({"kind": "note", "text": text})
+        self._tell(text)
+
+    def _tell(self, step: str) -> None:
+        if self._watch is not None:
+            self._watch(step)
 
     def _write(self, entry: JsonObject) -> None:
         stamped: JsonObject = {"t_us": self.now_us(), **entry}

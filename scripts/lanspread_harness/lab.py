@@ -27,7 +27,7 @@ from lanspread_harness.history import History
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
@@ -41,12 +41,17 @@ PANIC = "panicked at"
 
 @dataclass(frozen=True, slots=True)
 class LabSettings:
-    """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it."""
+    """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it.
+
+    `minutes` is for how long a long scenario goes on; `watch` is told of every step.
+    """
 
     lab_id: str
     seed: int
     directory: Path
     binary: Path
+    minutes: float = 0
+    watch: Callable[[str], None] | None = None
 
 
 class Lab:
@@ -67,6 +72,16 @@ class Lab:
         self._history = history
         self._tasks = tasks
         self._games: dict[str, Game] = {}
+
+    @property
+    def seed(self) -> int:
+        """What decides every random choice of the scenario."""
+        return self._settings.seed
+
+    @property
+    def minutes(self) -> float:
+        """For how long a long scenario goes on."""
+        return self._settings.minutes
 
     @property
     def peers_dir(self) -> Path:
@@ -176,7 +191,7 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
     """A lab on a backend. Failures of its peers arrive as an exception group."""
     peers_dir = settings.directory / PEERS
     peers_dir.mkdir(parents=True)
-    with History(settings.directory / "history.jsonl") as history:
+    with History(settings.directory / "history.jsonl", settings.watch) as history:
         async with backend.open(settings.lab_id, peers_dir) as host, asyncio.TaskGroup() as tasks:
             lab = Lab(settings, host, schema, history, tasks)
             yield lab

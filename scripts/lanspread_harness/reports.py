@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lanspread_harness.schedule import Job
+
 LABELS = {
     State.PASSED: "PASS",
     State.FAILED: "FAIL",
@@ -22,7 +24,7 @@ LABELS = {
 def finished_lines(outcome: Outcome) -> list[str]:
     """What is shown when a scenario has ended: one line, and for a failure all it takes."""
     scenario = outcome.scenario
-    head = f"{LABELS[outcome.state]:<5} {scenario.id:<4} {outcome.duration_s:6.2f} s"
+    head = f"{LABELS[outcome.state]:<5} {outcome.job.label:<4} {outcome.duration_s:6.2f} s"
     lines = [f"{head}  {scenario.promise}"]
     if outcome.reason is not None:
         lines.append(f"      because {outcome.reason}")
@@ -41,11 +43,45 @@ def finished_lines(outcome: Outcome) -> list[str]:
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """All outcomes, one a line."""
     width = max(len(LABELS[outcome.state]) for outcome in outcomes)
+    names = max(len(outcome.job.label) for outcome in outcomes)
     return [
-        f"{outcome.scenario.id:<4} {outcome.backend:<8} {LABELS[outcome.state]:<{width}} "
-        f"{outcome.duration_s:6.2f} s  {outcome.scenario.promise}"
+        f"{outcome.job.label:<{names}} {outcome.backend:<8} {LABELS[outcome.state]:<{width}} "
+        f"{outcome.duration_s:6.2f} s  {_seed(outcome.job)}{outcome.scenario.promise}"
         for outcome in outcomes
     ]
+
+
+def flaky_ids(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The scenarios that passed in some repetitions and failed in others, with all of these."""
+    by_id: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.state in (State.PASSED, State.FAILED):
+            by_id.setdefault(outcome.scenario.id, []).append(outcome)
+    return {
+        name: repetitions
+        for name, repetitions in by_id.items()
+        if len({outcome.state for outcome in repetitions}) > 1
+    }
+
+
+def flakes(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line for each flaky scenario."""
+    lines: list[str] = []
+    for name, repetitions in flaky_ids(outcomes).items():
+        failed = [str(o.job.seed) for o in repetitions if o.state is State.FAILED]
+        share = f"{len(failed)} of {len(repetitions)}"
+        lines.append(f"flaky  {name}: {share} repetitions failed, seeds {', '.join(failed)}")
+    return lines
+
+
+def longest_passed_s(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """How long the scenarios that passed took, by id."""
+    durations_s: dict[str, float] = {}
+    for outcome in outcomes:
+        if outcome.state is State.PASSED:
+            known_s = durations_s.get(outcome.scenario.id, 0)
+            durations_s[outcome.scenario.id] = max(known_s, outcome.duration_s)
+    return durations_s
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:
@@ -73,10 +109,12 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
             suite,
             "testcase",
             classname=f"scenarios.{outcome.backend}",
-            name=f"{outcome.scenario.id} {outcome.scenario.promise}",
+            name=f"{outcome.job.label} {outcome.scenario.promise}",
             file=f"scenarios/{outcome.scenario.path.name}",
             time=f"{outcome.duration_s:.3f}",
         )
+        properties = ET.SubElement(case, "properties")
+        ET.SubElement(properties, "property", name="seed", value=str(outcome.job.seed))
         if outcome.failure is not None:
             failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
             lines = [*outcome.failure.evidence, f"run again: {outcome.failure.command}"]
@@ -87,6 +125,11 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
     suites.append(suite)
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _seed(job: Job) -> str:
+    """Where repetitions differ by their seed, which it is."""
+    return f"seed {job.seed:<10}  " if job.repetitions > 1 else ""
 
 
 def _xml(text: str) -> str:

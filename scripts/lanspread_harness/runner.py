@@ -6,21 +6,23 @@ import asyncio
 import shlex
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lanspread_harness.errors import HarnessError, ScenarioError
 from lanspread_harness.evidence import Failure, record_failure, scenario_error, write_repro
 from lanspread_harness.lab import Lab, LabSettings, open_lab
 from lanspread_harness.run_directory import PEERS
+from lanspread_harness.schedule import in_order, next_to_begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lanspread_harness.backends import Backend
     from lanspread_harness.scenario import Scenario
+    from lanspread_harness.schedule import Budget, Job
     from lanspread_harness.schema import Schema
 
 
@@ -35,14 +37,19 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scenario; `reason` says why it did not run."""
+    """What became of one job; `reason` says why it did not run."""
 
-    scenario: Scenario
+    job: Job
     backend: str
     state: State
     duration_s: float = 0
     failure: Failure | None = None
     reason: str | None = None
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that it is an execution of."""
+        return self.job.scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,100 +58,131 @@ class RunSettings:
 
     run_id: str
     directory: Path
-    seed: int
-    jobs: int
+    budget: Budget
     keep: bool
     fail_fast: bool
     binary: Path
     repository: Path
     command: tuple[str, ...]
-    """How the runner is started in the repository, up to the scenario's name."""
+    """How the runner is started in the repository, up to the seed and the scenario's name."""
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+    """How long scenarios took before, by id."""
+    long_minutes: float = 0
+    """How long a long scenario goes on."""
+
+
+class Observer(Protocol):
+    """Who is told what happens to the jobs of a run."""
+
+    def started(self, job: Job) -> None:
+        """A job began."""
+        ...
+
+    def stepped(self, job: Job, step: str) -> None:
+        """Something happened in it: a step, a command or a fault, in a few words."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """A job ended, or will not run."""
+        ...
 
 
 class Runner:
-    """Runs scenarios on one backend, longest first, at most `jobs` at a time."""
+    """Runs jobs on one backend, side by side as far as the budget goes."""
 
     def __init__(
-        self,
-        settings: RunSettings,
-        backend: Backend,
-        schema: Schema,
-        finished: Callable[[Outcome], None],
+        self, settings: RunSettings, backend: Backend, schema: Schema, observer: Observer
     ) -> None:
         self._settings = settings
         self._backend = backend
         self._schema = schema
-        self._finished = finished
+        self._observer = observer
         self._outcomes: dict[str, Outcome] = {}
 
-    async def run(self, scenarios: Sequence[Scenario]) -> list[Outcome]:
-        """Run them all and return their outcomes in the order given.
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Run them all; `outcomes` tells what became of them, also after a cancellation.
 
         With `fail_fast` those that did not begin before the first failure are not run.
         """
-        queue = sorted(scenarios, key=lambda s: -s.meta.timeout_s)
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self._settings.jobs, len(queue))):
-                workers.create_task(self._work(queue))
-        return [self._outcomes[scenario.id] for scenario in scenarios]
+        waiting = in_order(jobs, self._settings.durations_s)
+        running: dict[asyncio.Task[None], Job] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while waiting or running:
+                while job := next_to_begin(waiting, list(running.values()), self._settings.budget):
+                    waiting.remove(job)
+                    running[tasks.create_task(self._work(job), name=job.label)] = job
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    del running[task]
 
-    async def _work(self, queue: list[Scenario]) -> None:
-        while queue:
-            scenario = queue.pop(0)
-            outcome = await self._outcome(scenario)
-            self._outcomes[scenario.id] = outcome
-            self._finished(outcome)
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """What became of these jobs, in the order given; those not ended were interrupted."""
+        return [
+            self._outcomes.get(job.label) or self._not_run(job, "the run was interrupted")
+            for job in jobs
+        ]
 
-    async def _outcome(self, scenario: Scenario) -> Outcome:
+    async def _work(self, job: Job) -> None:
+        outcome = self._refused(job)
+        if outcome is None:
+            self._observer.started(job)
+            started = time.monotonic()
+            failure = await self._attempt(job)
+            state = State.PASSED if failure is None else State.FAILED
+            duration_s = time.monotonic() - started
+            outcome = Outcome(job, self._backend.name, state, duration_s, failure)
+        self._outcomes[job.label] = outcome
+        self._observer.finished(outcome)
+
+    def _refused(self, job: Job) -> Outcome | None:
         failed = any(outcome.state is State.FAILED for outcome in self._outcomes.values())
         if self._settings.fail_fast and failed:
-            reason = "an earlier scenario failed"
-            return Outcome(scenario, self._backend.name, State.NOT_RUN, reason=reason)
-        reason_unsupported = self._backend.unsupported(scenario.meta.needs)
-        if reason_unsupported is not None:
-            return Outcome(
-                scenario, self._backend.name, State.UNSUPPORTED, reason=reason_unsupported
-            )
-        started = time.monotonic()
-        failure = await self._attempt(scenario)
-        state = State.PASSED if failure is None else State.FAILED
-        duration_s = time.monotonic() - started
-        return Outcome(scenario, self._backend.name, state, duration_s, failure)
+            return self._not_run(job, "an earlier scenario failed")
+        reason = self._backend.unsupported(job.scenario.meta.needs)
+        if reason is not None:
+            return Outcome(job, self._backend.name, State.UNSUPPORTED, reason=reason)
+        return None
 
-    async def _attempt(self, scenario: Scenario) -> Failure | None:
-        directory = self._settings.directory / scenario.id
+    def _not_run(self, job: Job, reason: str) -> Outcome:
+        return Outcome(job, self._backend.name, State.NOT_RUN, reason=reason)
+
+    async def _attempt(self, job: Job) -> Failure | None:
+        directory = self._settings.directory / job.label
         settings = LabSettings(
-            lab_id=f"lab-{self._settings.run_id}-{scenario.id.lower()}",
-            seed=self._settings.seed,
+            lab_id=f"lab-{self._settings.run_id}-{job.label.lower()}",
+            seed=job.seed,
             directory=directory,
             binary=self._settings.binary,
+            minutes=self._settings.long_minutes if job.scenario.meta.long else 0,
+            watch=lambda step: self._observer.stepped(job, step),
         )
         failure: Failure | None = None
         try:
-            error = await self._run_in_lab(scenario, settings)
+            error = await self._run_in_lab(job.scenario, settings)
             if error is not None:
-                failure = record_failure(directory, error, self._command(scenario))
+                failure = record_failure(directory, error, self._command(job))
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
         if self._settings.keep or failure is not None:
-            write_repro(directory, self._settings.repository, self._command(scenario))
+            write_repro(directory, self._settings.repository, self._command(job))
         else:
             shutil.rmtree(directory)
         return failure
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:
         labs: list[Lab] = []
+        timeout_s = scenario.meta.timeout_s + settings.minutes * 60
         try:
             async with (
-                asyncio.timeout(scenario.meta.timeout_s),
+                asyncio.timeout(timeout_s),
                 open_lab(settings, self._backend, self._schema) as lab,
             ):
                 labs.append(lab)
                 await scenario.body(lab)
         except TimeoutError:
-            error = ScenarioError(f"the scenario ends within {scenario.meta.timeout_s:g} s")
+            error = ScenarioError(f"the scenario ends within {timeout_s:g} s")
         except HarnessError as raised:
             error = scenario_error(raised)
         except ExceptionGroup as group:
@@ -155,6 +193,8 @@ class Runner:
         records = [line for lab in labs for line in lab.evidence() if line not in known]
         return ScenarioError(error.expectation, [*error.evidence, *records])
 
-    def _command(self, scenario: Scenario) -> str:
-        """What runs just this scenario again, with the same seed and backend."""
-        return shlex.join([*self._settings.command, scenario.id, "--keep"])
+    def _command(self, job: Job) -> str:
+        """What runs just this job again, with the same seed and backend."""
+        long = ["--long-minutes", f"{self._settings.long_minutes:g}"] * job.scenario.meta.long
+        seed = ["--seed", str(job.seed)]
+        return shlex.join([*self._settings.command, *seed, *long, job.scenario.id, "--keep"])
