@@ -49,6 +49,7 @@ class PeerOptions:
     state_dir: Path
     catalog: Path
     network: str
+    network_key: Path | None = None
     mdns: bool = False
     auto_install: bool = False
     ping_after_s: int = 10
@@ -322,6 +323,16 @@ class Peer:
             game_id=_id(game),
         )
 
+    async def hashed(self, game: Game | str) -> str:
+        """Wait until it has hashed its copy of a game; the content root that it then tells."""
+        while True:
+            before = self.mark()
+            manifest = (await self.command("get-game", game_id=_id(game))).child("manifest")
+            root = manifest.optional_text("content_root")
+            if root is not None:
+                return root
+            await self.event("local-games-updated", since=before)
+
     async def failure(
         self, code: str, *, since: int = 0, timeout_s: float = EVENT_TIMEOUT_S
     ) -> Failure:
@@ -342,6 +353,7 @@ class Peer:
 
     def _arguments(self) -> list[str]:
         options = self.options
+        key = options.network_key
         return [
             *("run", "--name", self.name),
             *("--games-dir", str(options.games_dir), "--state-dir", str(options.state_dir)),
@@ -351,6 +363,7 @@ class Peer:
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *(() if key is None else ("--network-key-file", str(key))),
             *("--log", "info"),
         ]
 

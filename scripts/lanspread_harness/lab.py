@@ -79,6 +79,11 @@ class Lab:
         return self._settings.seed
 
     @property
+    def network(self) -> str:
+        """The name of the party that its peers are in."""
+        return self._settings.lab_id
+
+    @property
     def minutes(self) -> float:
         """For how long a long scenario goes on."""
         return self._settings.minutes
@@ -134,25 +139,31 @@ class Lab:
         ping_after_s: int = 10,
         peer_timeout_s: int = 30,
         state_of: Peer | None = None,
+        network: str | None = None,
+        network_key: str | None = None,
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
 
         Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
         nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
-        state directory of another peer.
+        state directory of another peer. `network` is the lab's own unless given; a peer with a
+        `network_key` is in a closed party.
         """
         home = self.peers_dir / name
         options = PeerOptions(
             games_dir=home / "games",
             state_dir=state_of.options.state_dir if state_of else home / "state",
             catalog=home / "catalog.json",
-            network=self._settings.lab_id,
+            network=network or self.network,
+            network_key=None if network_key is None else home / "network.key",
             mdns=mdns,
             auto_install=auto_install,
             ping_after_s=ping_after_s,
             peer_timeout_s=peer_timeout_s,
         )
         options.games_dir.mkdir(parents=True)
+        if network_key is not None and options.network_key is not None:
+            options.network_key.write_text(network_key, encoding="utf-8")
         listed = self._games.values() if catalog is None else catalog
         write_catalog(options.catalog, listed or [Game("unused", {}, self._settings.seed)])
         for game in games:
