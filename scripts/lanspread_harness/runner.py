@@ -11,8 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import HarnessError, ScenarioError
-from lanspread_harness.evidence import Failure, record_failure, scenario_error, write_repro
-from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.evidence import (
+    Evidence,
+    Failure,
+    scenario_error,
+    take_evidence,
+    write_repro,
+)
+from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ class Outcome:
     duration_s: float = 0
     failure: Failure | None = None
     reason: str | None = None
+    timeline: str | None = None
+    """What the report shows of it, packed; absent where it did not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +114,19 @@ class Runner:
                 scenario, self._backend.name, State.UNSUPPORTED, reason=reason_unsupported
             )
         started = time.monotonic()
-        failure = await self._attempt(scenario)
-        state = State.PASSED if failure is None else State.FAILED
+        evidence = await self._attempt(scenario)
         duration_s = time.monotonic() - started
-        return Outcome(scenario, self._backend.name, state, duration_s, failure)
+        state = State.PASSED if evidence.failure is None else State.FAILED
+        return Outcome(
+            scenario,
+            self._backend.name,
+            state,
+            duration_s,
+            evidence.failure,
+            timeline=evidence.timeline,
+        )
 
-    async def _attempt(self, scenario: Scenario) -> Failure | None:
+    async def _attempt(self, scenario: Scenario) -> Evidence:
         directory = self._settings.directory / scenario.id
         settings = LabSettings(
             lab_id=f"lab-{self._settings.run_id}-{scenario.id.lower()}",
@@ -119,41 +134,34 @@ class Runner:
             directory=directory,
             binary=self._settings.binary,
         )
-        failure: Failure | None = None
         try:
             error = await self._run_in_lab(scenario, settings)
-            if error is not None:
-                failure = record_failure(directory, error, self._command(scenario))
+            command = self._command(scenario)
+            evidence = await asyncio.to_thread(take_evidence, directory, error, command)
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
-        if self._settings.keep or failure is not None:
-            write_repro(directory, self._settings.repository, self._command(scenario))
+        if self._settings.keep or evidence.failure is not None:
+            write_repro(directory, self._settings.repository, command)
         else:
             shutil.rmtree(directory)
-        return failure
+        return evidence
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:
-        labs: list[Lab] = []
         try:
             async with (
                 asyncio.timeout(scenario.meta.timeout_s),
                 open_lab(settings, self._backend, self._schema) as lab,
             ):
-                labs.append(lab)
                 await scenario.body(lab)
         except TimeoutError:
-            error = ScenarioError(f"the scenario ends within {scenario.meta.timeout_s:g} s")
+            return ScenarioError(f"the scenario ends within {scenario.meta.timeout_s:g} s")
         except HarnessError as raised:
-            error = scenario_error(raised)
+            return scenario_error(raised)
         except ExceptionGroup as group:
-            error = scenario_error(group)
-        else:
-            return None
-        known = set(error.evidence)
-        records = [line for lab in labs for line in lab.evidence() if line not in known]
-        return ScenarioError(error.expectation, [*error.evidence, *records])
+            return scenario_error(group)
+        return None
 
     def _command(self, scenario: Scenario) -> str:
         """What runs just this scenario again, with the same seed and backend."""
