@@ -133,8 +133,9 @@ class Peer:
         self._runs += 1
         self.frozen = False
         arguments = self._arguments()
+        asked_us = self._history.now_us()
         process = await self._host.start(self.name, self._runs, arguments, self.stderr)
-        self._history.start(self.name, self._runs, list(process.command_line))
+        self._history.start(self.name, self._runs, list(process.command_line), asked_us)
         self._session = Session(self.name, self._runs, process, self._schema, self._history)
         self._tasks.create_task(self._session.read(), name=f"output of {self.name}")
 
@@ -146,7 +147,7 @@ class Peer:
         )
         if not isinstance(first, Ready):
             raise PeerExitedError(
-                f"{self.name}: the first record is ready", self.session.evidence()
+                f"{self.name}: the first record is ready", records=self.session.evidence()
             )
         self._ready = first
         return first
@@ -160,7 +161,7 @@ class Peer:
                 status = await session.process.wait()
         except TimeoutError as error:
             raise RecordTimeoutError(
-                f"{self.name} ends within {timeout_s:g} s", session.evidence()
+                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
             ) from error
         self._history.exit(self.name, session.run, str(status))
         return status

@@ -1,31 +1,83 @@
-"""What is kept of a scenario that failed: why, what was on its peers' disks, how to run it again."""
+"""What is kept of a scenario: when and why it failed, what was on the disks, how to run it again.
+
+All of it is taken after the lab is closed, so that the history is whole, and before the peers'
+disks are deleted.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import ProtocolError, ScenarioError
+from lanspread_harness.report.packing import pack
 from lanspread_harness.run_directory import PEERS
+from lanspread_harness.timeline import read_timeline
+from lanspread_harness.timeline.telling import involved, shown, telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lanspread_harness.history import History
+    from lanspread_harness.timeline import Timeline
+
 MAX_LISTED_FILES = 2000
 """How much of the peers' disks `disk.txt` shows; a failed scenario of many files stays readable."""
+
+MAX_EVIDENCE_LINES = 40
+"""How much of what a scenario itself shows stands on the terminal: a traceback fits, a dump does
+not. `failure.txt` has all of it."""
+
+HISTORY = "history.jsonl"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a scenario failed, and where to look further."""
+    """Why a scenario failed, and where to look further.
+
+    `evidence` is what held instead; `records` are the lines of the history that matter most.
+    """
 
     expectation: str
     evidence: tuple[str, ...]
+    records: tuple[str, ...]
     artefacts: Path
+    report: str
     command: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Evidence and records, as many as a reader wants to see at once."""
+        left_out = len(self.evidence) - MAX_EVIDENCE_LINES
+        more = [f"… {left_out} more lines in failure.txt"] if left_out > 0 else []
+        return [*self.evidence[:MAX_EVIDENCE_LINES], *more, *self.records]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a scenario leaves: its failure, if it failed, and its timeline for the report."""
+
+    failure: Failure | None
+    timeline: str | None
+
+
+@contextmanager
+def mark_failure(history: History) -> Iterator[None]:
+    """Write into the history the moment at which something failed inside."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        history.failure("the scenario comes to its end before it is stopped")
+        raise
+    except Exception as error:
+        history.failure(scenario_error(error).expectation)
+        raise
 
 
 def scenario_error(error: BaseException) -> ScenarioError:
@@ -41,12 +93,23 @@ def scenario_error(error: BaseException) -> ScenarioError:
     return ScenarioError("the scenario runs without an error of its own", trace)
 
 
-def record_failure(directory: Path, error: ScenarioError, command: str) -> Failure:
-    """Write `failure.txt` and `disk.txt` while the peers' disks are still there."""
+def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
+    """Read the history, and of a failure write `failure.txt` and `disk.txt`.
+
+    Blocks: a long history takes seconds. A lab that could not be opened has none.
+    """
+    history = directory / HISTORY
+    timeline = read_timeline(history) if history.exists() else None
+    packed = None if timeline is None else pack(timeline, failed=error is not None)
+    if error is None:
+        return Evidence(None, packed)
+    records = tuple(error.records) if timeline is None else _records(timeline, error)
     _write_disk_listing(directory)
-    report = "\n".join([error.expectation, *error.evidence, ""])
+    report = "\n".join([error.expectation, *error.evidence, *records, ""])
     (directory / "failure.txt").write_text(report, encoding="utf-8")
-    return Failure(error.expectation, error.evidence, directory, command)
+    page = f"{directory.parent / REPORT}#{directory.name}"
+    failure = Failure(error.expectation, error.evidence, records, directory, page, command)
+    return Evidence(failure, packed)
 
 
 def write_repro(directory: Path, repository: Path, command: str) -> None:
@@ -63,6 +126,11 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(child)
     else:
         yield error
+
+
+def _records(timeline: Timeline, error: ScenarioError) -> tuple[str, ...]:
+    peers = involved(timeline.peers, error.expectation, error.evidence)
+    return tuple(shown(entry) for entry in telling(timeline, peers))
 
 
 def _write_disk_listing(directory: Path) -> None:

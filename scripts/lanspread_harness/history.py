@@ -3,7 +3,7 @@
 One JSON object a line: `t_us` (microseconds since the lab began), `peer` (absent for notes), `run`
 (which start of that peer, from 1), `kind` and what belongs to it. Kinds: `command` (the object, or
 `text` where a scenario sent something that is no JSON object), `record`, `start`, `exit`, `fault`,
-`note`.
+`note`, `failure`. `scripts/README.md` describes what belongs to each; `timeline` reads it again.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ class History:
         text = line[:MAX_TEXT_CHARS].decode("utf-8", "backslashreplace")
         self._write({"peer": peer, "run": run, "kind": "command", "text": text, "bytes": len(line)})
 
-    def start(self, peer: str, run: int, command_line: list[str]) -> None:
-        """A peer was started."""
-        self._write({"peer": peer, "run": run, "kind": "start", "argv": list(command_line)})
+    def start(self, peer: str, run: int, command_line: list[str], asked_us: int) -> None:
+        """A peer was started; its process did not exist yet at `asked_us`."""
+        entry: JsonObject = {"peer": peer, "run": run, "kind": "start", "asked_us": asked_us}
+        self._write({**entry, "argv": list(command_line)})
 
     def exit(self, peer: str, run: int, status: str) -> None:
         """A peer ended."""
@@ -77,6 +78,10 @@ class History:
         """The harness did something to a peer."""
         self._write({"peer": peer, "run": run, "kind": "fault", "fault": fault})
         self._tell(f"{peer}: {fault}")
+
+    def failure(self, expectation: str) -> None:
+        """The scenario failed, and its end begins."""
+        self._write({"kind": "failure", "expectation": expectation})
 
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""

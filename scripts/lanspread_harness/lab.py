@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
 from lanspread_harness.client import Peer, PeerOptions
+from lanspread_harness.evidence import mark_failure
 from lanspread_harness.fixtures import (
     MIB,
     Content,
@@ -181,10 +182,6 @@ class Lab:
             starting = [tasks.create_task(self.peer(name, games=[game])) for name in names]
         return [task.result() for task in starting]
 
-    def evidence(self) -> list[str]:
-        """The last records of every peer."""
-        return [line for peer in self.peers if peer.started for line in peer.session.evidence()]
-
     async def settle(self) -> None:
         """End every peer that runs and hold it to a clean end."""
         async with asyncio.TaskGroup() as tasks:
@@ -203,10 +200,12 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
     peers_dir = settings.directory / PEERS
     peers_dir.mkdir(parents=True)
     with History(settings.directory / "history.jsonl", settings.watch) as history:
-        async with backend.open(settings.lab_id, peers_dir) as host, asyncio.TaskGroup() as tasks:
-            lab = Lab(settings, host, schema, history, tasks)
-            yield lab
-            await lab.settle()
+        async with backend.open(settings.lab_id, peers_dir) as host:
+            with mark_failure(history):
+                async with asyncio.TaskGroup() as tasks:
+                    lab = Lab(settings, host, schema, history, tasks)
+                    yield lab
+                    await lab.settle()
 
 
 async def _end(peer: Peer) -> None:

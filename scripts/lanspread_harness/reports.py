@@ -33,8 +33,9 @@ def finished_lines(outcome: Outcome) -> list[str]:
         lines += [
             f"      promise    {scenario.promise}",
             f"      expected   {failure.expectation}",
-            *(f"      evidence   {line}" for line in failure.evidence),
+            *(f"      evidence   {line}" for line in failure.lines),
             f"      artefacts  {failure.artefacts}",
+            f"      report     {failure.report}",
             f"      run again  {failure.command}",
         ]
     return lines
@@ -117,7 +118,7 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
         ET.SubElement(properties, "property", name="seed", value=str(outcome.job.seed))
         if outcome.failure is not None:
             failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
-            lines = [*outcome.failure.evidence, f"run again: {outcome.failure.command}"]
+            lines = [*outcome.failure.lines, f"run again: {outcome.failure.command}"]
             failure.text = _xml("\n".join(lines))
         elif outcome.reason is not None:
             ET.SubElement(case, "skipped", message=_xml(outcome.reason))

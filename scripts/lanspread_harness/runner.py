@@ -11,8 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from lanspread_harness.errors import HarnessError, ScenarioError
-from lanspread_harness.evidence import Failure, record_failure, scenario_error, write_repro
-from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.evidence import (
+    Evidence,
+    Failure,
+    scenario_error,
+    take_evidence,
+    write_repro,
+)
+from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
 
@@ -45,6 +51,8 @@ class Outcome:
     duration_s: float = 0
     failure: Failure | None = None
     reason: str | None = None
+    timeline: str | None = None
+    """What the report shows of it, packed; absent where it did not run."""
 
     @property
     def scenario(self) -> Scenario:
@@ -127,10 +135,17 @@ class Runner:
         if outcome is None:
             self._observer.started(job)
             started = time.monotonic()
-            failure = await self._attempt(job)
-            state = State.PASSED if failure is None else State.FAILED
+            evidence = await self._attempt(job)
             duration_s = time.monotonic() - started
-            outcome = Outcome(job, self._backend.name, state, duration_s, failure)
+            state = State.PASSED if evidence.failure is None else State.FAILED
+            outcome = Outcome(
+                job,
+                self._backend.name,
+                state,
+                duration_s,
+                evidence.failure,
+                timeline=evidence.timeline,
+            )
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
 
@@ -146,7 +161,7 @@ class Runner:
     def _not_run(self, job: Job, reason: str) -> Outcome:
         return Outcome(job, self._backend.name, State.NOT_RUN, reason=reason)
 
-    async def _attempt(self, job: Job) -> Failure | None:
+    async def _attempt(self, job: Job) -> Evidence:
         directory = self._settings.directory / job.label
         settings = LabSettings(
             lab_id=f"lab-{self._settings.run_id}-{job.label.lower()}",
@@ -156,42 +171,35 @@ class Runner:
             minutes=self._settings.long_minutes if job.scenario.meta.long else 0,
             watch=lambda step: self._observer.stepped(job, step),
         )
-        failure: Failure | None = None
         try:
             error = await self._run_in_lab(job.scenario, settings)
-            if error is not None:
-                failure = record_failure(directory, error, self._command(job))
+            command = self._command(job)
+            evidence = await asyncio.to_thread(take_evidence, directory, error, command)
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
-        if self._settings.keep or failure is not None:
-            write_repro(directory, self._settings.repository, self._command(job))
+        if self._settings.keep or evidence.failure is not None:
+            write_repro(directory, self._settings.repository, command)
         else:
             shutil.rmtree(directory)
-        return failure
+        return evidence
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:
-        labs: list[Lab] = []
         timeout_s = scenario.meta.timeout_s + settings.minutes * 60
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 open_lab(settings, self._backend, self._schema) as lab,
             ):
-                labs.append(lab)
                 await scenario.body(lab)
         except TimeoutError:
-            error = ScenarioError(f"the scenario ends within {timeout_s:g} s")
+            return ScenarioError(f"the scenario ends within {timeout_s:g} s")
         except HarnessError as raised:
-            error = scenario_error(raised)
+            return scenario_error(raised)
         except ExceptionGroup as group:
-            error = scenario_error(group)
-        else:
-            return None
-        known = set(error.evidence)
-        records = [line for lab in labs for line in lab.evidence() if line not in known]
-        return ScenarioError(error.expectation, [*error.evidence, *records])
+            return scenario_error(group)
+        return None
 
     def _command(self, job: Job) -> str:
         """What runs just this job again, with the same seed and backend."""

@@ -24,7 +24,9 @@ PLAN = Plan("r", "process", 9, JOBS, Budget(2, 2, 100, 10), Shard(1, 2), Path("o
 
 
 def outcome(job: Job, state: State) -> Outcome:
-    failure = Failure("two is three", ("a line",), Path("out/r"), "run again")
+    failure = Failure(
+        "two is three", ("a line",), (), Path("out/r"), "out/r/report.html#S01-2", "run again"
+    )
     return Outcome(job, "process", state, 1.5, failure if state is State.FAILED else None)
 
 

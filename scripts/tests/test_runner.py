@@ -145,7 +145,13 @@ def test_a_failure_shows_its_evidence_and_how_to_run_it_again(
 ) -> None:
     [outcome] = run(tmp_path, schema, [scenario(2, fails, Meta())])
     shown = "\n".join(finished_lines(outcome))
-    for part in ("it fails", "two and two is five", "echoed", "run.py --seed 9 S02 --keep"):
+    for part in (
+        "it fails",
+        "two and two is five",
+        "echoed",
+        "run.py --seed 9 S02 --keep",
+        "report.html#S02",
+    ):
         assert part in shown
     directory = tmp_path / "S02"
     names = {path.name for path in directory.iterdir()}

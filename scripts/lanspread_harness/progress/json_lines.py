@@ -54,7 +54,7 @@ class JsonDisplay:
         if outcome.failure is not None:
             failure = {
                 "expected": outcome.failure.expectation,
-                "evidence": list(outcome.failure.evidence),
+                "evidence": list(outcome.failure.lines),
                 "artefacts": str(outcome.failure.artefacts),
                 "command": outcome.failure.command,
             }
