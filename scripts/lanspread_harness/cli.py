@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.docker import DockerBackend
-from lanspread_harness.backends.process import ProcessBackend
-from lanspread_harness.build import build_binary, require_image
+from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
+from lanspread_harness.build import build_binary
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
 from lanspread_harness.leftovers import kill_leftovers
@@ -92,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backend",
-        choices=("auto", "process", "netns", "docker"),
+        choices=("auto", *BACKENDS),
         default="auto",
         help="where peers run; auto is process, which needs nothing but this machine; netns is not "
         "there yet",
@@ -195,10 +194,11 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
 
 async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     seed = random.randrange(MAX_SEED) if options.seed is None else options.seed
-    if options.backend == "netns":
-        raise EnvironmentLackingError("backend netns does not exist yet; use process or docker")
+    check_backend(options.backend)
     binary = await asyncio.to_thread(build_binary, REPOSITORY)
-    backend = await _backend(options, binary, seed)
+    backend = await make_backend(
+        options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
+    )
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
     out = options.out.resolve()
     # Peers go before their disks do.
@@ -258,13 +258,6 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         write_durations(plan.directory.parent, backend.name, longest_passed_s(outcomes))
         display.run_finished(summary)
     return exit_status
-
-
-async def _backend(options: argparse.Namespace, binary: Path, seed: int) -> Backend:
-    if options.backend == "docker":
-        await require_image(REPOSITORY, binary, build=options.build_image)
-        return DockerBackend(seed)
-    return ProcessBackend(binary)
 
 
 def _command(backend: Backend) -> tuple[str, ...]:

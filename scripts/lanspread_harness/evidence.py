@@ -81,16 +81,21 @@ def mark_failure(history: History) -> Iterator[None]:
 
 
 def scenario_error(error: BaseException) -> ScenarioError:
-    """What a scenario failed with; when one failure made others, the one that made them.
-
-    A broken rule of the protocol explains what was waited for in vain, so it goes first.
-    """
-    leaves = list(_leaves(error))
-    cause = next((leaf for leaf in leaves if isinstance(leaf, ProtocolError)), leaves[0])
+    """What a scenario failed with, in the words of the harness."""
+    cause = root_cause(error)
     if isinstance(cause, ScenarioError):
         return cause
     trace = "".join(traceback.format_exception(cause)).splitlines()
     return ScenarioError("the scenario runs without an error of its own", trace)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """When one failure made others, the one that made them.
+
+    A broken rule of the protocol explains what was waited for in vain, so it goes first.
+    """
+    leaves = list(_leaves(error))
+    return next((leaf for leaf in leaves if isinstance(leaf, ProtocolError)), leaves[0])
 
 
 def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
