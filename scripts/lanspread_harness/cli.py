@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.docker import DockerBackend
+from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import build_binary, require_image
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
@@ -83,8 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backend",
         choices=("auto", "process", "netns", "docker"),
         default="auto",
-        help="where peers run; auto is process, which needs nothing but this machine; netns is not "
-        "there yet",
+        help="where peers run; auto is process, which needs nothing but this machine",
     )
     parser.add_argument(
         "--build-image", action="store_true", help="build the docker image if it is not current"
@@ -133,7 +133,7 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
 async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     seed = random.randrange(MAX_SEED) if options.seed is None else options.seed
     if options.backend == "netns":
-        raise EnvironmentLackingError("backend netns does not exist yet; use process or docker")
+        check_namespaces()
     binary = await asyncio.to_thread(build_binary, REPOSITORY)
     backend = await _backend(options, binary, seed)
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
@@ -180,6 +180,8 @@ async def _backend(options: argparse.Namespace, binary: Path, seed: int) -> Back
     if options.backend == "docker":
         await require_image(REPOSITORY, binary, build=options.build_image)
         return DockerBackend(seed)
+    if options.backend == "netns":
+        return NetnsBackend(binary, seed)
     return ProcessBackend(binary)
 
 
