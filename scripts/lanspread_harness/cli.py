@@ -93,8 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backend",
         choices=("auto", *BACKENDS),
         default="auto",
-        help="where peers run; auto is process, which needs nothing but this machine; netns is not "
-        "there yet",
+        help="where peers run; auto is process, which needs nothing but this machine",
     )
     parser.add_argument(
         "--build-image", action="store_true", help="build the docker image if it is not current"

@@ -54,12 +54,16 @@ def test_two_files_of_one_id_are_refused(tmp_path: Path) -> None:
         discover(tmp_path)
 
 
-def test_exit_codes_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_without_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["--list"]) == 0
     assert "S01" in capsys.readouterr().out
     assert main(["S99"]) == 2
-    assert main(["S01", "--backend", "netns"]) == 3
-    assert "netns" in capsys.readouterr().err
+    with monkeypatch.context() as bare:
+        bare.setenv("PATH", "")
+        assert main(["S01", "--backend", "netns"]) == 3
+    assert "ip is not installed (package iproute2)" in capsys.readouterr().err
     for bad in (["--backend", "cloud"], ["--jobs", "0"], ["--jobs", "x"]):
         with pytest.raises(SystemExit) as caught:
             main(bad)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.docker import DockerBackend
+from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import require_image
-from lanspread_harness.errors import EnvironmentLackingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ BACKENDS = ("process", "netns", "docker")
 def check_backend(name: str) -> None:
     """Raise `EnvironmentLackingError` where it is plain before any build that it cannot work."""
     if name == "netns":
-        raise EnvironmentLackingError("backend netns does not exist yet; use process or docker")
+        check_namespaces()
 
 
 async def make_backend(
@@ -33,4 +33,6 @@ async def make_backend(
     if name == "docker":
         await require_image(repository, binary, build=build_image)
         return DockerBackend(seed)
+    if name == "netns":
+        return NetnsBackend(binary, seed)
     return ProcessBackend(binary)
