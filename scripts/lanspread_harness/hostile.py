@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lanspread_harness.records import parse_object
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from lanspread_harness.fields import JsonObject
@@ -24,28 +25,36 @@ ANSWER_TIMEOUT_S = 10.0
 
 
 async def say_hello(
-    addr: str, *, certificate: Path, key: Path, hello: JsonObject
+    addr: str, *, sock: socket.socket, certificate: Path, key: Path, hello: JsonObject
 ) -> JsonObject | None:
     """Dial a peer, show `certificate`, sign with `key`, say `hello`, and return the answer.
 
-    `None` where there is none, since the connection was refused or closed.
+    `None` where there is none, since the connection was refused or closed. `sock` is what it speaks
+    through, and is closed afterwards.
     """
-    from aioquic.asyncio.client import connect
+    from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import QuicConnection
 
     configuration = QuicConfiguration(alpn_protocols=[ALPN], verify_mode=ssl.CERT_NONE)
     configuration.load_cert_chain(str(certificate), str(key))
     host, _, port = addr.rpartition(":")
     message = json.dumps({"type": "hello", **hello}).encode()
+    transport, client = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: QuicConnectionProtocol(QuicConnection(configuration=configuration)), sock=sock
+    )
     try:
-        async with (
-            asyncio.timeout(ANSWER_TIMEOUT_S),
-            connect(host, int(port), configuration=configuration) as client,
-        ):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            client.connect((host, int(port)))
+            await client.wait_connected()
             reader, writer = await client.create_stream()
             writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
             writer.write_eof()
             answer = await reader.read()
+            client.close()
+            await client.wait_closed()
     except ConnectionError:
         return None
+    finally:
+        transport.close()
     return parse_object(answer[LENGTH_BYTES:].decode()) if answer else None

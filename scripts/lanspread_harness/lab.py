@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
@@ -44,7 +44,8 @@ PANIC = "panicked at"
 class LabSettings:
     """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it.
 
-    `minutes` is for how long a long scenario goes on; `watch` is told of every step.
+    `minutes` is for how long a long scenario goes on; `watch` is told of every step; `figures`
+    takes what is measured.
     """
 
     lab_id: str
@@ -53,6 +54,7 @@ class LabSettings:
     binary: Path
     minutes: float = 0
     watch: Callable[[str], None] | None = None
+    figures: list[str] = field(default_factory=list)
 
 
 class Lab:
@@ -103,6 +105,11 @@ class Lab:
 
     def note(self, text: str) -> None:
         """Write a step into the history."""
+        self._history.note(text)
+
+    def figure(self, text: str) -> None:
+        """Tell something that was measured: in the history, and where the run shows its outcome."""
+        self._settings.figures.append(text)
         self._history.note(text)
 
     def game(

@@ -28,6 +28,7 @@ def finished_lines(outcome: Outcome) -> list[str]:
     lines = [f"{head}  {scenario.promise}"]
     if outcome.reason is not None:
         lines.append(f"      because {outcome.reason}")
+    lines += [f"      measured   {figure}" for figure in outcome.figures]
     if outcome.failure is not None:
         failure = outcome.failure
         lines += [
@@ -116,6 +117,8 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
         )
         properties = ET.SubElement(case, "properties")
         ET.SubElement(properties, "property", name="seed", value=str(outcome.job.seed))
+        for figure in outcome.figures:
+            ET.SubElement(properties, "property", name="measured", value=_xml(figure))
         if outcome.failure is not None:
             failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
             lines = [*outcome.failure.lines, f"run again: {outcome.failure.command}"]

@@ -53,6 +53,8 @@ class Outcome:
     reason: str | None = None
     timeline: str | None = None
     """What the report shows of it, packed; absent where it did not run."""
+    figures: tuple[str, ...] = ()
+    """What it measured, in words."""
 
     @property
     def scenario(self) -> Scenario:
@@ -135,7 +137,8 @@ class Runner:
         if outcome is None:
             self._observer.started(job)
             started = time.monotonic()
-            evidence = await self._attempt(job)
+            figures: list[str] = []
+            evidence = await self._attempt(job, figures)
             duration_s = time.monotonic() - started
             state = State.PASSED if evidence.failure is None else State.FAILED
             outcome = Outcome(
@@ -145,6 +148,7 @@ class Runner:
                 duration_s,
                 evidence.failure,
                 timeline=evidence.timeline,
+                figures=tuple(figures),
             )
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
@@ -161,7 +165,7 @@ class Runner:
     def _not_run(self, job: Job, reason: str) -> Outcome:
         return Outcome(job, self._backend.name, State.NOT_RUN, reason=reason)
 
-    async def _attempt(self, job: Job) -> Evidence:
+    async def _attempt(self, job: Job, figures: list[str]) -> Evidence:
         directory = self._settings.directory / job.label
         settings = LabSettings(
             lab_id=f"lab-{self._settings.run_id}-{job.label.lower()}",
@@ -170,6 +174,7 @@ class Runner:
             binary=self._settings.binary,
             minutes=self._settings.long_minutes if job.scenario.meta.long else 0,
             watch=lambda step: self._observer.stepped(job, step),
+            figures=figures,
         )
         try:
             error = await self._run_in_lab(job.scenario, settings)

@@ -66,6 +66,7 @@ class JsonDisplay:
                 "state": outcome.state.value,
                 "duration_s": round(outcome.duration_s, 3),
                 "reason": outcome.reason,
+                "measured": list(outcome.figures),
                 "failure": failure,
             },
         )
