@@ -17,7 +17,8 @@ from lanspread_harness.backends.docker import DockerBackend
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import build_binary, require_image
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
-from lanspread_harness.reports import counts, finished_lines, table, write_junit
+from lanspread_harness.evidence import REPORT
+from lanspread_harness.reports import counts, finished_lines, table, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
 from lanspread_harness.runner import Outcome, Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
@@ -168,8 +169,12 @@ async def _run_scenarios(
         await backend.sweep()
     junit = settings.directory / "junit.xml"
     write_junit(junit, outcomes)
+    report = settings.directory / REPORT
+    words = (time.strftime("%d %B %Y, %H:%M"), f"seed {settings.seed}")
+    write_report(report, settings.run_id, words, outcomes)
     print("", *table(outcomes), "", sep="\n")
     print(f"junit  {_shown(junit)}")
+    print(f"report {_shown(report)}")
     print(f"took   {time.monotonic() - started:.1f} s")
     print(counts(outcomes), flush=True)
     failed = any(outcome.state is State.FAILED for outcome in outcomes)
