@@ -17,10 +17,11 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.build import build_binary
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
+from lanspread_harness.evidence import REPORT
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
 from lanspread_harness.progress import Plan, Summary, make_display
-from lanspread_harness.reports import longest_passed_s, write_junit
+from lanspread_harness.reports import longest_passed_s, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
 from lanspread_harness.runner import Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
@@ -245,12 +246,14 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         exit_status = EXIT_FAILED if failed else EXIT_PASSED
         junit = plan.directory / "junit.xml"
         write_junit(junit, outcomes)
-        report = plan.directory / "report.html"
+        report = plan.directory / REPORT
+        words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
+        write_report(report, plan.run_id, words, outcomes)
         summary = Summary(
             outcomes=outcomes,
             duration_s=time.monotonic() - started,
             junit=junit,
-            report=report if report.exists() else None,
+            report=report,
             exit_status=EXIT_INTERRUPTED if interrupted else exit_status,
             interrupted=interrupted,
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lanspread_harness.history import History
+    from lanspread_harness.report.packing import Packed
     from lanspread_harness.timeline import Timeline
 
 MAX_LISTED_FILES = 2000
@@ -54,9 +55,14 @@ class Failure:
     @property
     def lines(self) -> list[str]:
         """Evidence and records, as many as a reader wants to see at once."""
+        return [*self.evidence_shown, *self.records]
+
+    @property
+    def evidence_shown(self) -> list[str]:
+        """The first lines of the evidence."""
         left_out = len(self.evidence) - MAX_EVIDENCE_LINES
         more = [f"… {left_out} more lines in failure.txt"] if left_out > 0 else []
-        return [*self.evidence[:MAX_EVIDENCE_LINES], *more, *self.records]
+        return [*self.evidence[:MAX_EVIDENCE_LINES], *more]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class Evidence:
     """What a scenario leaves: its failure, if it failed, and its timeline for the report."""
 
     failure: Failure | None
-    timeline: str | None
+    timeline: Packed | None
 
 
 @contextmanager
@@ -108,13 +114,24 @@ def take_evidence(directory: Path, error: ScenarioError | None, command: str) ->
     packed = None if timeline is None else pack(timeline, failed=error is not None)
     if error is None:
         return Evidence(None, packed)
-    records = tuple(error.records) if timeline is None else _records(timeline, error)
+    records = error.records if timeline is None else _records(timeline, error)
+    failure = Failure(
+        expectation=printable(error.expectation),
+        evidence=tuple(map(printable, error.evidence)),
+        records=tuple(map(printable, records)),
+        artefacts=directory,
+        report=f"{directory.parent / REPORT}#{directory.name}",
+        command=command,
+    )
     _write_disk_listing(directory)
-    report = "\n".join([error.expectation, *error.evidence, *records, ""])
+    report = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
     (directory / "failure.txt").write_text(report, encoding="utf-8")
-    page = f"{directory.parent / REPORT}#{directory.name}"
-    failure = Failure(error.expectation, error.evidence, records, directory, page, command)
     return Evidence(failure, packed)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows as it is, and that can be written: all else is escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def write_repro(directory: Path, repository: Path, command: str) -> None:
@@ -135,13 +152,14 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _records(timeline: Timeline, error: ScenarioError) -> tuple[str, ...]:
     peers = involved(timeline.peers, error.expectation, error.evidence)
-    return tuple(shown(entry) for entry in telling(timeline, peers))
+    names = timeline.names
+    return tuple(shown(entry, names) for entry in telling(timeline, peers))
 
 
 def _write_disk_listing(directory: Path) -> None:
     lines: list[str] = []
     for path in sorted((directory / PEERS).rglob("*")):
-        name = path.relative_to(directory)
+        name = printable(str(path.relative_to(directory)))
         lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
     if len(lines) > MAX_LISTED_FILES:
         lines = [*lines[:MAX_LISTED_FILES], f"… and {len(lines) - MAX_LISTED_FILES} more"]

@@ -33,7 +33,9 @@ class History:
         self.path = path
         self._watch = watch
         self._origin_ns = time.monotonic_ns()
-        self._file = path.open("w", encoding="utf-8", buffering=BUFFER_BYTES)
+        self._file = path.open(
+            "w", encoding="utf-8", errors="backslashreplace", buffering=BUFFER_BYTES
+        )
 
     def __enter__(self) -> History:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from lanspread_harness.report.page import Case, RunFacts, write_page
 from lanspread_harness.runner import Outcome, State
 
 if TYPE_CHECKING:
@@ -129,6 +130,28 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
     suites.append(suite)
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def write_report(
+    path: Path, run_id: str, words: Sequence[str], outcomes: Sequence[Outcome]
+) -> None:
+    """Write `report.html`; `words` say in a few words what else is to know of the run."""
+    cases = [
+        Case(
+            anchor=outcome.job.label,
+            scenario=outcome.scenario.id,
+            promise=outcome.scenario.promise,
+            backend=outcome.backend,
+            repeat=outcome.job.repetition,
+            state=outcome.state,
+            duration_s=outcome.duration_s,
+            reason=outcome.reason,
+            failure=outcome.failure,
+            timeline=outcome.timeline,
+        )
+        for outcome in outcomes
+    ]
+    write_page(path, RunFacts(run_id, tuple(words)), cases)
 
 
 def _seed(job: Job) -> str:

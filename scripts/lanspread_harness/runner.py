@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.report.packing import Packed
     from lanspread_harness.scenario import Scenario
     from lanspread_harness.schedule import Budget, Job
     from lanspread_harness.schema import Schema
@@ -51,7 +52,7 @@ class Outcome:
     duration_s: float = 0
     failure: Failure | None = None
     reason: str | None = None
-    timeline: str | None = None
+    timeline: Packed | None = None
     """What the report shows of it, packed; absent where it did not run."""
     figures: tuple[str, ...] = ()
     """What it measured, in words."""

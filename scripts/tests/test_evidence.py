@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from written_history import WrittenHistory, two_peers
+from written_history import BRAVO_ID, WrittenHistory, two_peers
 
 from lanspread_harness.errors import ProtocolError, ScenarioError
 from lanspread_harness.evidence import MAX_EVIDENCE_LINES, scenario_error, take_evidence
@@ -47,7 +47,15 @@ def test_a_line_is_bounded(tmp_path: Path) -> None:
     history = WrittenHistory()
     history.event(10, "alpha", 1, "long", text="x" * 10_000)
     [entry] = history.read(tmp_path).entries
-    assert len(shown(entry)) == MAX_CHARS
+    assert len(shown(entry, {})) == MAX_CHARS
+
+
+def test_ids_are_shown_as_names(tmp_path: Path) -> None:
+    history = two_peers()
+    history.event(6_000, "alpha", 5_000, "peer-lost", peer_id=BRAVO_ID)
+    timeline = history.read(tmp_path)
+    line = shown(timeline.entries[-1], timeline.names)
+    assert line.endswith('alpha    event    peer-lost {"peer_id": "bravo"}')
 
 
 def test_a_failure_is_kept_with_its_records_and_disks(tmp_path: Path) -> None:

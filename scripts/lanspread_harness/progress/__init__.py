@@ -36,12 +36,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run has done; `report` is `None` where none was written."""
+    """What a run has done."""
 
     outcomes: Sequence[Outcome]
     duration_s: float
     junit: Path
-    report: Path | None
+    report: Path
     exit_status: int
     interrupted: bool
 

@@ -86,7 +86,7 @@ class JsonDisplay:
                 "exit_status": summary.exit_status,
                 "duration_s": round(summary.duration_s, 3),
                 "junit": str(summary.junit),
-                "report": None if summary.report is None else str(summary.report),
+                "report": str(summary.report),
             },
         )
 

@@ -66,8 +66,7 @@ def closing(summary: Summary) -> list[str]:
     """Everything there is to say at the end; the counts are the last line."""
     lines = ["", *table(summary.outcomes), ""] if summary.outcomes else [""]
     lines.append(f"junit  {shown(summary.junit)}")
-    if summary.report is not None:
-        lines.append(f"report {shown(summary.report)}")
+    lines.append(f"report {shown(summary.report)}")
     lines.append(f"took   {summary.duration_s:.1f} s")
     return [*lines, *flakes(summary.outcomes), counts(summary.outcomes)]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lanspread_harness.timeline.entries import Kind
@@ -42,8 +43,16 @@ GZIP_LEVEL = 6
 KINDS = tuple(Kind)
 
 
-def pack(timeline: Timeline, *, failed: bool) -> str:
-    """The timeline as base64 text for the page."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A timeline as text for the page; `entries` is how many the whole history has."""
+
+    text: str
+    entries: int
+
+
+def pack(timeline: Timeline, *, failed: bool) -> Packed:
+    """The timeline for the page, and no more of it than fits there."""
     kept, left_out = _bounded(
         timeline.entries, MAX_ENTRIES_FAILED if failed else MAX_ENTRIES_PASSED
     )
@@ -73,7 +82,7 @@ def pack(timeline: Timeline, *, failed: bool) -> str:
     unpacked = "\n".join([json.dumps(head, separators=(",", ":")), *texts])
     # A fixed time in the header: the same history makes the same page.
     packed = gzip.compress(unpacked.encode("utf-8", "replace"), GZIP_LEVEL, mtime=0)
-    return base64.b64encode(packed).decode("ascii")
+    return Packed(base64.b64encode(packed).decode("ascii"), len(timeline.entries))
 
 
 def _bounded(entries: Sequence[Entry], limit: int) -> tuple[list[Entry], JsonValue]:

@@ -74,6 +74,12 @@ class Timeline:
         return list(dict.fromkeys(run.peer for run in self.runs))
 
     @property
+    def names(self) -> dict[str, str]:
+        """The names of peers by the ids that they say they have."""
+        ready = (entry for entry in self.entries if entry.kind is Kind.READY and entry.peer)
+        return {str(entry.body.get("peer_id")): entry.peer or "" for entry in ready}
+
+    @property
     def end_us(self) -> int:
         """The last moment that the history tells of."""
         return max((entry.logged_us for entry in self.entries), default=0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lanspread_harness.timeline.entries import Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from lanspread_harness.timeline import Timeline
 
@@ -31,6 +31,8 @@ TROUBLE = ("-failed", "-cancelled", "-all-peers-gone", "peer-lost", "peer-reject
 
 QUESTIONS = frozenset({"status", "list-peers", "list-games", "get-game"})
 """Commands that change nothing; an answer to one says little that the failure does not."""
+
+PEER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 CLEAN_END = frozenset({"close-stdin", "status 0"})
 
@@ -68,10 +70,10 @@ def telling(timeline: Timeline, peers: Collection[str]) -> list[Entry]:
     return sorted(chosen.values(), key=lambda entry: (entry.at_us, entry.line))
 
 
-def shown(entry: Entry) -> str:
-    """An entry on one line of a terminal."""
+def shown(entry: Entry, names: Mapping[str, str]) -> str:
+    """An entry on one line of a terminal, where ids of peers are shown as their `names`."""
     what = f"{entry.peer or '-':<8} {entry.kind:<8} {entry.name}"
-    rest = _rest(entry)
+    rest = PEER_ID.sub(lambda found: names.get(found[0], found[0]), _rest(entry))
     line = f"{entry.at_us / 1e6:+10.3f} s  {what}{' ' * bool(rest)}{rest}"
     return line if len(line) <= MAX_CHARS else f"{line[: MAX_CHARS - 1]}…"
 

@@ -130,7 +130,7 @@ def _failures(traces: Sequence[Trace], options: argparse.Namespace) -> Iterator[
             yield json.dumps(document)
         else:
             yield f"{trace.name}  {trace.expectation}"
-            yield from _lines(around, marked)
+            yield from _lines(trace, around, marked)
 
 
 def _around(traces: Sequence[Trace], options: argparse.Namespace) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _around(traces: Sequence[Trace], options: argparse.Namespace) -> Iterator[st
                     yield from (json.dumps(as_json(trace, entry)) for entry in around)
                 else:
                     yield f"{trace.name}  around record {options.around} of {options.peer}"
-                    yield from _lines(around, entry)
+                    yield from _lines(trace, around, entry)
     if not answered:
         raise UsageError(f"{options.peer} printed no record {options.around}")
 
@@ -167,7 +167,7 @@ def _chosen(traces: Sequence[Trace], options: argparse.Namespace) -> Iterator[st
             yield from (json.dumps(as_json(trace, entry)) for entry in chosen)
         elif chosen:
             yield trace.name
-            yield from _lines(chosen, None)
+            yield from _lines(trace, chosen, None)
 
 
 def _is_of_peer(entry: Entry, options: argparse.Namespace) -> bool:
@@ -178,10 +178,11 @@ def _window(entries: Sequence[Entry], index: int, context: int) -> Sequence[Entr
     return entries[max(0, index - context) : index + context + 1]
 
 
-def _lines(entries: Sequence[Entry], marked: Entry | None) -> Iterator[str]:
+def _lines(trace: Trace, entries: Sequence[Entry], marked: Entry | None) -> Iterator[str]:
+    names = trace.timeline.names
     for entry in entries:
         seq = "" if entry.seq is None else f"#{entry.seq}"
-        yield f"{'>' if entry is marked else ' '} {seq:>6} {shown(entry)}"
+        yield f"{'>' if entry is marked else ' '} {seq:>6} {shown(entry, names)}"
 
 
 def as_json(trace: Trace, entry: Entry) -> JsonObject:
