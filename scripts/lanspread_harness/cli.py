@@ -18,6 +18,7 @@ from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import build_binary, require_image
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
+from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.reports import counts, finished_lines, table, write_junit
 from lanspread_harness.run_directory import run_directory
 from lanspread_harness.runner import Outcome, Runner, RunSettings, State
@@ -136,6 +137,7 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
         check_namespaces()
     binary = await asyncio.to_thread(build_binary, REPOSITORY)
     backend = await _backend(options, binary, seed)
+    await sweep_disks()
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
     with run_directory(options.out.resolve(), run_id) as directory:
         settings = RunSettings(
@@ -166,6 +168,7 @@ async def _run_scenarios(
         outcomes = await Runner(settings, backend, schema, _show).run(scenarios)
     finally:
         await backend.sweep()
+        await sweep_disks()
     junit = settings.directory / "junit.xml"
     write_junit(junit, outcomes)
     print("", *table(outcomes), "", sep="\n")
