@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProces
 from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.identity import is_alive, is_doomed, runner_identity
 
 if TYPE_CHECKING:
     import asyncio
@@ -140,6 +141,10 @@ class DockerHost:
             address=self._addresses[peer],
         )
 
+    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
+        """The machine is on every container's bridge."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
     async def _pid(self, peer: str) -> str:
         state = "{{.State.Pid}}"
         return (await docker("inspect", "--format", state, self._containers[peer])).strip()
@@ -180,6 +185,7 @@ class DockerBackend:
         for owner in await _owners():
             if owner == runner_identity() or not is_alive(owner):
                 await _remove(f"{RUNNER_LABEL}={owner}")
+        await _remove_wires()
 
     async def _create_network(self, lab_id: str) -> str:
         refusal: BackendError | None = None
@@ -232,6 +238,15 @@ async def _owners() -> set[str]:
         )
         found.update(listed.split())
     return found
+
+
+async def _remove_wires() -> None:
+    """Remove the cables of faults on the engine's bridges, which are in the machine's namespace."""
+    if lacking_for_links() is not None:
+        return
+    for link in json.loads(await tool("ip", "-json", "link", "show")):
+        if is_doomed(link.get("ifalias", "")):
+            await tool("ip", "link", "delete", link["ifname"])
 
 
 async def _remove(label: str) -> None:
