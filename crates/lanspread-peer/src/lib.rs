@@ -10,6 +10,7 @@
 
 mod command;
 mod config;
+mod disk;
 mod download;
 mod error;
 mod event;
