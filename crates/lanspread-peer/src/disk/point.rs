@@ -61,6 +61,8 @@ points! {
     GameFileResize = "download.file-resize",
     /// A file of the game is about to be made.
     GameFileCreate = "download.file-create",
+    /// All files are made, and a directory of the game is about to be synced.
+    GameDirSync = "download.dir-sync",
     /// A chunk is verified and about to be written.
     ChunkWrite = "download.chunk-write",
     /// Chunks are written, and their file is about to be synced.

@@ -83,6 +83,12 @@ impl Storage {
             make_directory(&root.join(directory))?;
         }
         let kept = files::make_files(root, &manifest)?;
+        // A chunk is entered into the journal once its bytes are durable, which is of no use while the
+        // name of its file is not.
+        for directory in directories(&manifest) {
+            sync_directory(Point::GameDirSync, &root.join(directory))?;
+        }
+        sync_directory(Point::GameDirSync, root)?;
         Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new(), kept })
     }
 
