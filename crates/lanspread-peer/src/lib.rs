@@ -10,6 +10,8 @@
 
 mod command;
 mod config;
+#[cfg(test)]
+mod crash;
 mod disk;
 mod download;
 mod error;
