@@ -15,7 +15,8 @@ use super::peer::{Peer, config};
 use super::plan::{Hits, is_dependable};
 use super::script::Script;
 use super::verdict::{
-    check_content, check_journal, check_leftovers, check_library, check_state, end_is_reached,
+    check_content, check_identity, check_journal, check_leftovers, check_library, check_state,
+    end_is_reached,
 };
 use super::world::{Download, Local, Place, QUAKE};
 use crate::disk::faults::{Action, Moment};
@@ -210,6 +211,7 @@ impl Lab {
             Action::Fail => Vec::new(),
             _ => check_content(script, place, is_done, false),
         };
+        wrong.extend(check_identity(place, &peer).await);
         wrong.extend(check_leftovers(place));
         wrong.extend(check_state(place));
         wrong.extend(check_library(place, &mut peer).await);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_mdns::MdnsInterface;
-use lanspread_proto::{NetworkName, PeerName};
+use lanspread_proto::{NetworkName, PeerId, PeerName};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -71,6 +71,12 @@ impl Peer {
         let (reply, answer) = oneshot::channel();
         self.handle.sender().send(command(reply)).await.unwrap();
         Answer(answer)
+    }
+
+    /// Who the peer is, and at which revision its library.
+    pub(super) async fn identity(&self) -> (PeerId, u64) {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        (status.peer_id, status.library_rev)
     }
 
     pub(super) async fn connect(&self, addr: SocketAddr) {

@@ -158,10 +158,14 @@ impl Script {
     }
 
     /// Does it. The peer has been started, which is all of it for some.
-    pub(super) async fn act(self, peer: &Peer) -> Result<(), CommandError> {
+    pub(super) async fn act(self, peer: &mut Peer) -> Result<(), CommandError> {
         match self {
-            Self::FirstStart
-            | Self::Migrate
+            // Its index is saved once more when it knows what it has.
+            Self::FirstStart => {
+                peer.hashed_game(HERETIC).await;
+                Ok(())
+            }
+            Self::Migrate
             | Self::BrokenState
             | Self::RecoverUnpacking
             | Self::RecoverPutAside

@@ -180,6 +180,21 @@ pub(super) async fn check_library(place: &Place, peer: &mut Peer) -> Vec<String>
     wrong
 }
 
+/// Whether the peer is still who it said it was, with a library that others do not take for old.
+pub(super) async fn check_identity(place: &Place, peer: &Peer) -> Vec<String> {
+    let Ok(told) = fs::read_to_string(place.told()) else { return Vec::new() };
+    let (told_id, told_rev) = told.split_once(' ').unwrap();
+    let (peer_id, rev) = peer.identity().await;
+    let mut wrong = Vec::new();
+    if told_id != peer_id.to_string() {
+        wrong.push(format!("it was {told_id} and is {peer_id}"));
+    }
+    if rev < told_rev.parse().unwrap() {
+        wrong.push(format!("its library was at {told_rev} and is at {rev}"));
+    }
+    wrong
+}
+
 /// Whether it says what is the matter: that the disk is full, and where.
 pub(super) fn is_clear_failure(error: &CommandError) -> bool {
     matches!(

@@ -48,7 +48,7 @@ async fn victim() {
 
 async fn play(case: &Case, place: &Place, source: SocketAddr) {
     let config = config(place.games(), place.state());
-    let peer = match Peer::start(config.clone()).await {
+    let mut peer = match Peer::start(config.clone()).await {
         Ok(peer) => peer,
         Err(error) => {
             assert!(case.action == Action::Fail && faults::happened(), "cannot start: {error}");
@@ -56,10 +56,14 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
             Peer::start(config).await.unwrap()
         }
     };
+    note_told(place, &peer).await;
     connect(case.script, &peer, source).await;
-    let outcome = case.script.act(&peer).await;
+    let outcome = case.script.act(&mut peer).await;
     match &outcome {
-        Ok(()) => fs::write(place.outcome(), "done").unwrap(),
+        Ok(()) => {
+            fs::write(place.outcome(), "done").unwrap();
+            note_told(place, &peer).await;
+        }
         Err(error) => {
             let is_meant = case.action == Action::Fail && faults::happened();
             assert!(is_meant && is_clear_failure(error), "it failed: {error:?}");
@@ -73,4 +77,9 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
         case.script.go_on(&peer).await.unwrap();
     }
     check_events(&peer.stop().await, outcome.is_err());
+}
+
+async fn note_told(place: &Place, peer: &Peer) {
+    let (peer_id, library_rev) = peer.identity().await;
+    fs::write(place.told(), format!("{peer_id} {library_rev}")).unwrap();
 }

@@ -74,6 +74,11 @@ impl Place {
         self.dir.join("outcome")
     }
 
+    /// Where a victim notes what it has told others of itself.
+    pub(super) fn told(&self) -> PathBuf {
+        self.dir.join("told")
+    }
+
     /// Where a victim that is to live notes what it reached.
     pub(super) fn hits(&self) -> PathBuf {
         self.dir.join("hits")
