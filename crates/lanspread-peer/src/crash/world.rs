@@ -8,7 +8,6 @@ use lanspread_archive::FixtureWriter;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameId, GameVersion};
 
-use crate::disk::shadow::Dice;
 use crate::identity::Identity;
 
 /// The game that everything is done with.
@@ -215,7 +214,7 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Bytes like no others.
 fn noise(seed: u64, len: u64) -> Vec<u8> {
-    let mut dice = Dice::new(seed);
-    let words = std::iter::repeat_with(|| dice.next().to_le_bytes()).flatten();
-    words.take(usize::try_from(len).unwrap()).collect()
+    let mut bytes = vec![0; usize::try_from(len).unwrap()];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
 }
