@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
-use super::startup::StateLock;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
@@ -63,7 +62,8 @@ pub(crate) struct Core {
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
-    pub(super) index_saves: watch::Sender<Index>,
+    /// Told when there may be something to save.
+    pub(super) index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
     /// The games directory that the local monitor watches: always the one in use.
     pub(super) watched: watch::Sender<PathBuf>,
@@ -100,8 +100,6 @@ pub(crate) struct Core {
     pub(super) shutdown: CancellationToken,
     /// Cancelled when the goodbyes are said: ends every task.
     pub(super) cancel: CancellationToken,
-    /// Held as long as the peer runs.
-    pub(super) _lock: StateLock,
 }
 
 impl Core {

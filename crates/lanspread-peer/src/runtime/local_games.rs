@@ -63,7 +63,7 @@ impl Core {
         changed.sort();
         changed.dedup();
         self.refresh_view(&changed);
-        self.index_saves.send_replace(self.index.clone());
+        self.index_changed.send_replace(());
         self.hash_next();
         self.emit(PeerEvent::LocalGamesUpdated {
             library_rev: self.library_rev(),
