@@ -13,6 +13,7 @@ mod messages;
 mod queries;
 mod removals;
 mod rescans;
+mod setups;
 mod startup;
 mod state_keeper;
 mod supervisor;

@@ -88,6 +88,8 @@ pub(crate) struct Core {
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
+    /// Games whose setup script is being started: no operation begins with them meanwhile.
+    pub(super) starting_setup: BTreeSet<GameId>,
     /// Whether another games directory is about to be used: no operation begins then.
     pub(super) is_changing_dir: bool,
 
@@ -162,6 +164,7 @@ impl Core {
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 self.uninstall(game_id, wait, reply).await;
             }
+            PeerCommand::RunSetup { game_id, reply } => self.run_setup(game_id, reply),
             PeerCommand::RemoveDownload { game_id, wait, reply } => {
                 self.remove_download(game_id, wait, reply).await;
             }
@@ -216,6 +219,9 @@ impl Core {
             CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
                 self.remove_ended(game_id, outcome, local, on_end).await;
             }
+            CoreMessage::SetupStarted { game_id, outcome, reply } => {
+                self.setup_started(&game_id, outcome, reply);
+            }
             CoreMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");
             }
@@ -242,6 +248,9 @@ impl Core {
     ) -> Result<(), CommandError> {
         if self.is_changing_dir {
             return Err(CommandError::ChangingGamesDir);
+        }
+        if self.starting_setup.contains(game_id) {
+            return Err(CommandError::SetupStarting(game_id.clone()));
         }
         let busy = |operation| CommandError::GameBusy { game_id: game_id.clone(), operation };
         self.operations.begin(game_id, operation).map_err(busy)

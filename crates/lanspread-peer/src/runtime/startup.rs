@@ -128,6 +128,7 @@ pub(super) async fn prepare(
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
+        starting_setup: BTreeSet::new(),
         is_changing_dir: false,
         core: core_sender,
         inbox,
