@@ -98,7 +98,7 @@ pub(crate) struct Core {
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
     pub(super) tasks: TaskTracker,
-    /// Cancelled by whoever wants the peer to stop.
+    /// Cancelled by whoever wants the peer to stop: ends operations.
     pub(super) shutdown: CancellationToken,
     /// Cancelled when the goodbyes are said: ends every task.
     pub(super) cancel: CancellationToken,
@@ -267,6 +267,8 @@ impl Core {
     /// Says goodbye, ends all tasks and reports the end. Commands that have no answer yet get none:
     /// their reply is dropped.
     async fn stop(mut self) {
+        // Operations end while goodbyes are said.
+        self.shutdown.cancel();
         self.commands.close();
         let links = self.links.all();
         let mut goodbyes = JoinSet::new();
