@@ -13,7 +13,9 @@ mod messages;
 mod queries;
 mod removals;
 mod rescans;
+mod setups;
 mod startup;
+mod state_keeper;
 mod supervisor;
 
 use std::net::SocketAddr;
