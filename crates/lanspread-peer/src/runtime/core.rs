@@ -215,8 +215,8 @@ impl Core {
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
             }
-            CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
-                self.remove_ended(game_id, outcome, local, on_end).await;
+            CoreMessage::RemoveEnded { game_id, outcome, local } => {
+                self.remove_ended(game_id, outcome, local).await;
             }
             CoreMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");

@@ -150,6 +150,10 @@ impl Core {
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let outbound = self.server.outbound.clone();
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(panicked(Path::new(game_id.as_str())));
+            CoreMessage::DownloadEnded { game_id, outcome, local }
+        });
         self.spawn(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
@@ -167,6 +171,7 @@ impl Core {
             let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
             let local = look_at(games_dir, game_id.clone(), index).await;
             let local = with_hashes(local, &outcome);
+            guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });
     }

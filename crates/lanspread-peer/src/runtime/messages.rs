@@ -80,13 +80,7 @@ pub(crate) enum CoreMessage {
         local: Option<LocalGame>,
     },
     /// A removal ended, and the root was looked at.
-    RemoveEnded {
-        game_id: GameId,
-        outcome: Result<(), RemoveFailure>,
-        local: Option<LocalGame>,
-        /// Who waits for it.
-        on_end: Option<Reply<()>>,
-    },
+    RemoveEnded { game_id: GameId, outcome: Result<(), RemoveFailure>, local: Option<LocalGame> },
     /// A required service died.
     ServiceDied(RuntimeFailure),
 }
