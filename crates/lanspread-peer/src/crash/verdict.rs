@@ -12,6 +12,7 @@ use super::script::{Course, Script, legacy_files, migrated_files};
 use super::world::{
     DOOM, Download, HERETIC, Local, Place, QUAKE, Tree, bystanders, game_id, read_tree,
 };
+use crate::disk::faults::Action;
 use crate::download::audit::audit;
 use crate::library::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
@@ -195,14 +196,25 @@ pub(super) async fn check_identity(place: &Place, peer: &Peer) -> Vec<String> {
     wrong
 }
 
-/// Whether it says what is the matter: that the disk is full, and where.
-pub(super) fn is_clear_failure(error: &CommandError) -> bool {
-    matches!(
-        error,
-        CommandError::Download(DownloadFailure::DiskFull { .. })
-            | CommandError::Install(InstallFailure::DiskFull { .. } | InstallFailure::Io { .. })
-            | CommandError::Remove(RemoveFailure::Io { .. })
-    )
+/// Whether an answer says what is the matter: that the disk is full, or that work was lost.
+pub(super) fn is_clear_failure(error: &CommandError, action: Action) -> bool {
+    use {CommandError as C, DownloadFailure as D, InstallFailure as I, RemoveFailure as R};
+    match action {
+        Action::Panic => matches!(
+            error,
+            C::Download(D::Io { .. })
+                | C::Install(I::Interrupted | I::Io { .. })
+                | C::Remove(R::Interrupted)
+        ),
+        _ => matches!(
+            error,
+            C::Download(D::DiskFull { .. })
+                | C::Install(I::DiskFull { .. })
+                | C::Remove(R::Io { .. })
+                // A download that has failed already is not cancelled any more.
+                | C::NotDownloading(_)
+        ),
+    }
 }
 
 /// Panics unless what began has ended once, and a failure was told.
