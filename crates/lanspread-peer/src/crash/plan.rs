@@ -10,6 +10,8 @@ use crate::disk::shadow::{Dice, Keep};
 
 /// Beyond that many of one site, another hit of it tells nothing new.
 const HITS_MAX: u32 = 40;
+/// At one site in that many a sample tries a panic as well: they all take the same way out.
+const SAMPLE_ONE_PANIC_IN: usize = 4;
 /// Random crashes of a sample, beside one at every site.
 const SAMPLE_RANDOM: usize = 20;
 
@@ -57,6 +59,9 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         if *site != Point::UnpackBlock.name() {
             case(Action::Fail);
         }
+        if amount.is_some() || number % SAMPLE_ONE_PANIC_IN == seed as usize % SAMPLE_ONE_PANIC_IN {
+            case(Action::Panic);
+        }
     }
     let of_every_script = hits.keys().filter(|_| amount.is_some());
     for (number, (script, site)) in of_every_script.enumerate() {
@@ -64,7 +69,7 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         let action = CRASHES[number % CRASHES.len()];
         cases.push(Case { script: *script, moment, action, seed: dice.next() });
     }
-    let crashes = cases.iter().filter(|case| case.action != Action::Fail).count();
+    let crashes = cases.iter().filter(|case| !case.is_survived()).count();
     let rest = amount.map_or(SAMPLE_RANDOM, |amount| amount.saturating_sub(crashes));
     let known: Vec<_> = hits.iter().collect();
     for _ in 0..rest {
