@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        show_long = options.long or options.list
+        # A list of a shard is what the shard would run.
+        show_long = options.long or (options.list and options.shard is None)
         scenarios = select(discover(SCENARIOS), options.scenarios, long=show_long)
         if options.shard is not None:
             scenarios = of_shard(scenarios, options.shard)
