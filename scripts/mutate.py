@@ -14,16 +14,15 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap import REPOSITORY, enter_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 LIST = REPOSITORY / "scripts" / "mutations.toml"
 DOCUMENT = REPOSITORY / "docs" / "scenarios.md"
@@ -91,15 +90,14 @@ def main() -> int:
         for mutation in read_mutations(LIST)
         if not options.names or any(name in mutation.name for name in options.names)
     ]
-    with tempfile.TemporaryDirectory(prefix="lanspread-mutate-") as temporary:
-        copy = copy_checkout(Path(temporary) / "checkout")
-        wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
-        failures = run_scenarios(build(copy), wanted)
-        if failures:
-            print(f"unchanged: {failures}", file=sys.stderr)
-            return 1
-        print(f"unchanged: {', '.join(wanted)} pass", flush=True)
-        verdicts = list(judge_all(copy, mutations))
+    copy = copy_checkout(TARGET / "checkout")
+    wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
+    failures = run_scenarios(build(copy), wanted)
+    if failures:
+        print(f"unchanged: {failures}", file=sys.stderr)
+        return 1
+    print(f"unchanged: {', '.join(wanted)} pass", flush=True)
+    verdicts = list(judge_all(copy, mutations))
     unnoticed = [verdict.mutation.name for verdict in verdicts if verdict.scenario is None]
     if options.write and not options.names:
         write_table(verdicts)
@@ -158,19 +156,23 @@ def judge(mutation: Mutation, failures: dict[str, list[str]]) -> Verdict:
 
 
 def copy_checkout(directory: Path) -> Path:
-    """What is in the working tree and known to git."""
+    """Bring the copy in line with what is in the working tree and known to git.
+
+    What is the same already is left alone, so that cargo need not build it again.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True
     )
-    for name in listed.stdout.decode().split("\0"):
-        source = REPOSITORY / name
-        if name and source.is_file():
-            target = directory / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-    config = directory / ".cargo" / "config.toml"
-    config.parent.mkdir(exist_ok=True)
-    config.write_text(CARGO_CONFIG, encoding="utf-8")
+    names = [name for name in listed.stdout.decode().split("\0") if (REPOSITORY / name).is_file()]
+    wanted = {directory / name: (REPOSITORY / name).read_bytes() for name in names}
+    wanted[directory / ".cargo" / "config.toml"] = CARGO_CONFIG.encode()
+    for path in directory.rglob("*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return directory
 
 
