@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 LIST = REPOSITORY / "scripts" / "mutations.toml"
 DOCUMENT = REPOSITORY / "docs" / "scenarios.md"
-RUNNER = REPOSITORY / "scripts" / "run_extended_scenarios.py"
+RUNNER = (
+    "import sys; sys.path.insert(0, 'scripts'); from lanspread_harness.cli import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
+"""The runner of the copy in the environment of this script: the checkout may change meanwhile."""
 TARGET = REPOSITORY / "target" / "mutations"
 """Of its own, so that a mutated crate never ends up in the real binary."""
 
@@ -92,7 +96,7 @@ def main() -> int:
     ]
     copy = copy_checkout(TARGET / "checkout")
     wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
-    failures = run_scenarios(build(copy), wanted)
+    failures = run_scenarios(copy, build(copy), wanted)
     if failures:
         print(f"unchanged: {failures}", file=sys.stderr)
         return 1
@@ -138,7 +142,7 @@ def judge_all(copy: Path, mutations: Sequence[Mutation]) -> Iterator[Verdict]:
     for mutation in mutations:
         before = [(edit.file, apply(edit, copy)) for edit in mutation.edits]
         try:
-            verdict = judge(mutation, run_scenarios(build(copy), mutation.scenarios))
+            verdict = judge(mutation, run_scenarios(copy, build(copy), mutation.scenarios))
         finally:
             for file, text in reversed(before):
                 (copy / file).write_text(text, encoding="utf-8")
@@ -188,12 +192,14 @@ def build(checkout: Path) -> Path:
         raise MutationError(str(error)) from error
 
 
-def run_scenarios(binary: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """Run scenarios on a binary; of each that failed, what it expected and its evidence."""
-    command = [sys.executable, str(RUNNER), "--binary", str(binary), "--json", *names]
+    command = [sys.executable, "-c", RUNNER, "--binary", str(binary), "--json", *names]
     printed = subprocess.run(
-        command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+        command, cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
     )
+    if printed.returncode not in (0, 1):
+        raise MutationError(f"the runner ends with {printed.returncode}")
     failures: dict[str, list[str]] = {}
     for line in printed.stdout.splitlines():
         event = json.loads(line)
