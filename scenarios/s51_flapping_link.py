@@ -1,0 +1,45 @@
+"""A link that flaps during a download: the download completes."""
+
+import asyncio
+
+from lanspread_harness import (
+    MIB,
+    Lab,
+    Link,
+    Meta,
+    Need,
+    Sparse,
+    expect,
+    expect_equal,
+    expect_same_game,
+)
+
+META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90)
+
+RATE_MBIT = 60
+"""Without a break the game takes this link seven seconds."""
+
+DOWN_S = 0.7
+UP_S = 0.7
+FLAPS_AT_LEAST = 4
+
+
+async def scenario(lab: Lab) -> None:
+    game = lab.game("quake", {"quake.eti": Sparse(48 * MIB)})
+    alpha = await lab.peer("alpha", games=[game])
+    bravo = await lab.peer("bravo")
+    await bravo.connect(alpha)
+    flaps = 0
+    async with lab.shape(bravo, inbound=Link(rate_mbit=RATE_MBIT)), asyncio.TaskGroup() as tasks:
+        download = tasks.create_task(bravo.download(game, wait=True))
+        await bravo.downloaded(game, 0.05)
+        while not download.done():
+            async with lab.isolate(bravo):
+                await asyncio.sleep(DOWN_S)
+            flaps += 1
+            await asyncio.wait([download], timeout=UP_S)
+
+    expect(flaps >= FLAPS_AT_LEAST, "the link went down several times", flaps)
+    expect_equal(bravo.events("download-failed"), [], "the download does not fail")
+    expect_equal(bravo.events("peer-lost"), [], "the source was never lost")
+    await expect_same_game(game, alpha, bravo)
