@@ -1,4 +1,4 @@
-"""Disk full mid-download: failed with a clear code, disk left as before, works once there is room."""
+"""Disk full mid-download: a clear code, nothing else harmed, works once there is room."""
 
 import asyncio
 

@@ -17,7 +17,7 @@ the others may have nothing left to do."""
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(768 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(384 * MIB)})
     sources = await lab.sources("alpha", "bravo", "charlie", game=game)
     delta = await lab.peer("delta")
     for source in sources:

@@ -16,16 +16,18 @@ from lanspread_harness import (
 
 META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90)
 
-RATE_MBIT = 60
-"""Without a break the game takes this link seven seconds."""
+RATE_MBIT = 40
+"""Without a break the game takes this link five seconds."""
 
-DOWN_S = 0.7
-UP_S = 0.7
-FLAPS_AT_LEAST = 4
+DOWN_S = 0.5
+"""Seen from the sender, long enough to send again several times, in vain."""
+
+UP_S = 1.0
+FLAPS_AT_LEAST = 3
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(48 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(24 * MIB)})
     alpha = await lab.peer("alpha", games=[game])
     bravo = await lab.peer("bravo")
     await bravo.connect(alpha)

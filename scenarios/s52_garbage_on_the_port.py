@@ -31,7 +31,7 @@ QUIC_VERSIONS = (0, 1, 0x6B3343CF, 0xFFFFFFFF)
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(512 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(256 * MIB)})
     alpha = await lab.peer("alpha", games=[game])
     bravo = await lab.peer("bravo")
     mallory = await lab.peer("mallory")
