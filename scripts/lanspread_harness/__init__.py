@@ -13,6 +13,7 @@ from lanspread_harness.checks import (
 )
 from lanspread_harness.client import Peer
 from lanspread_harness.errors import CommandError
+from lanspread_harness.faults import Link
 from lanspread_harness.fields import Fields
 from lanspread_harness.fixtures import (
     MIB,
@@ -46,6 +47,7 @@ __all__ = [
     "Game",
     "GameView",
     "Lab",
+    "Link",
     "Meta",
     "Need",
     "Noise",

@@ -4,20 +4,27 @@ One JSON object a line: `t_us` (microseconds since the lab began), `peer` (absen
 (which start of that peer, from 1), `kind` and what belongs to it. Kinds: `command` (the object, or
 `text` where a scenario sent something that is no JSON object), `record`, `start`, `exit`, `fault`,
 `note`, `failure`. `scripts/README.md` describes what belongs to each; `timeline` reads it again.
+
+A `fault` has its name in `fault`, an `id` that ties its lines together, and a `phase`: `begin` (it
+is in effect some time after this line, and at the latest when the scenario goes on), `end` (it has
+been out of effect for some time before this line), or `instant`. It names the `peer` it is about,
+or `peers` where it is about several, and has a `detail` object: what was asked for, at the begin,
+and what was seen of it, at the end. `run` is there where it is about one process.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from lanspread_harness.fields import JsonObject
+    from lanspread_harness.fields import JsonObject, JsonValue
 
 BUFFER_BYTES = 1024 * 1024
 """A disk that is busy with downloads blocks whoever writes to it, so that is done rarely."""
@@ -26,12 +33,21 @@ MAX_TEXT_CHARS = 4096
 """How much of a deliberately broken line is kept; an over-long one would drown the rest."""
 
 
+class FaultPhase(StrEnum):
+    """Where in a fault's life a line of the history stands."""
+
+    BEGIN = "begin"
+    END = "end"
+    INSTANT = "instant"
+
+
 class History:
     """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`."""
 
     def __init__(self, path: Path, watch: Callable[[str], None] | None = None) -> None:
         self.path = path
         self._watch = watch
+        self._faults = 0
         self._origin_ns = time.monotonic_ns()
         self._file = path.open(
             "w", encoding="utf-8", errors="backslashreplace", buffering=BUFFER_BYTES
@@ -76,10 +92,34 @@ class History:
         """A peer ended."""
         self._write({"peer": peer, "run": run, "kind": "exit", "status": status})
 
-    def fault(self, peer: str, run: int, fault: str) -> None:
-        """The harness did something to a peer."""
-        self._write({"peer": peer, "run": run, "kind": "fault", "fault": fault})
-        self._tell(f"{peer}: {fault}")
+    def fault(
+        self,
+        fault: str,
+        phase: FaultPhase,
+        peers: Sequence[str],
+        *,
+        run: int | None = None,
+        fault_id: int | None = None,
+        detail: Mapping[str, JsonValue] | None = None,
+    ) -> int:
+        """The harness breaks something or puts it right; the id that ties its lines together.
+
+        `run` is given where the fault is about one process of one peer. Without `fault_id` it is a
+        fault of its own.
+        """
+        if fault_id is None:
+            self._faults += 1
+            fault_id = self._faults
+        entry: JsonObject = {"kind": "fault", "fault": fault, "id": fault_id, "phase": phase.value}
+        if len(peers) == 1:
+            entry["peer"] = peers[0]
+        else:
+            entry["peers"] = list(peers)
+        if run is not None:
+            entry["run"] = run
+        self._write({**entry, "detail": dict(detail or {})})
+        self._tell(f"{', '.join(peers)}: {fault} {phase.value}")
+        return fault_id
 
     def failure(self, expectation: str) -> None:
         """The scenario failed, and its end begins."""

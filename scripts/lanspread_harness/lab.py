@@ -8,13 +8,15 @@ cleanly when its input does; in any case all of them are gone afterwards.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
 from lanspread_harness.client import Peer, PeerOptions
 from lanspread_harness.evidence import mark_failure
+from lanspread_harness.faults import FaultInjector
+from lanspread_harness.faults.disks import mounted
 from lanspread_harness.fixtures import (
     MIB,
     Content,
@@ -28,6 +30,7 @@ from lanspread_harness.history import History
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
@@ -57,7 +60,7 @@ class LabSettings:
     figures: list[str] = field(default_factory=list)
 
 
-class Lab:
+class Lab(FaultInjector):
     """One scenario's world. See the module."""
 
     def __init__(
@@ -67,13 +70,15 @@ class Lab:
         schema: Schema,
         history: History,
         tasks: asyncio.TaskGroup,
+        mounts: AsyncExitStack,
     ) -> None:
-        self.peers: list[Peer] = []
+        super().__init__(host, history, settings.seed)
         self._settings = settings
-        self._host = host
+        self.host = host
         self._schema = schema
         self._history = history
         self._tasks = tasks
+        self._mounts = mounts
         self._games: dict[str, Game] = {}
 
     @property
@@ -149,15 +154,19 @@ class Lab:
         state_of: Peer | None = None,
         network: str | None = None,
         network_key: str | None = None,
+        disk_mib: int | None = None,
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
 
         Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
         nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
         state directory of another peer. `network` is the lab's own unless given; a peer with a
-        `network_key` is in a closed party.
+        `network_key` is in a closed party. `disk_mib` gives it a disk of
+        its own (`Need.DISKS`).
         """
         home = self.peers_dir / name
+        if disk_mib is not None:
+            self.disks[name] = await self._mounts.enter_async_context(mounted(home, disk_mib))
         options = PeerOptions(
             games_dir=home / "games",
             state_dir=state_of.options.state_dir if state_of else home / "state",
@@ -177,7 +186,16 @@ class Lab:
         for game in games:
             await asyncio.to_thread(game.write, options.games_dir)
         stderr = self._settings.directory / f"{name}.stderr"
-        peer = Peer(name, options, self._host, self._schema, self._history, stderr, self._tasks)
+        peer = Peer(
+            name,
+            options,
+            self.host,
+            self._schema,
+            self._history,
+            stderr,
+            self._tasks,
+            self.links,
+        )
         self.peers.append(peer)
         if start:
             await peer.start()
@@ -188,6 +206,10 @@ class Lab:
         async with asyncio.TaskGroup() as tasks:
             starting = [tasks.create_task(self.peer(name, games=[game])) for name in names]
         return [task.result() for task in starting]
+
+    async def udp_socket(self, beside: Peer) -> socket.socket:
+        """A socket that reaches all peers, from the place of one of them; close it yourself."""
+        return await self.host.udp_socket(beside.name)
 
     async def settle(self) -> None:
         """End every peer that runs and hold it to a clean end."""
@@ -207,11 +229,15 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
     peers_dir = settings.directory / PEERS
     peers_dir.mkdir(parents=True)
     with History(settings.directory / "history.jsonl", settings.watch) as history:
-        async with backend.open(settings.lab_id, peers_dir) as host:
+        # Disks are taken away last, when nobody uses them any more.
+        async with AsyncExitStack() as mounts, backend.open(settings.lab_id, peers_dir) as host:
             with mark_failure(history):
                 async with asyncio.TaskGroup() as tasks:
-                    lab = Lab(settings, host, schema, history, tasks)
-                    yield lab
+                    lab = Lab(settings, host, schema, history, tasks, mounts)
+                    try:
+                        yield lab
+                    finally:
+                        await lab.mend_all()
                     await lab.settle()
 
 

@@ -12,15 +12,13 @@ import pytest
 from conftest import FAKE_PEER
 
 from lanspread_harness.backends.netns import (
-    PREFIX,
     NetnsBackend,
     check_namespaces,
     namespaces,
-    owner_of,
 )
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import runner_identity
+from lanspread_harness.identity import PREFIX, owner_of, runner_identity
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from lanspread_harness.leftovers import marked_environment
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
@@ -127,6 +128,10 @@ class LabHost(Protocol):
 
     async def attachment(self, peer: str) -> Attachment:
         """Where the peer hangs on the switch; raises `BackendError` where there is none."""
+        ...
+
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """A socket of the runner's that reaches the lab's peers, from beside this one."""
         ...
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProces
 from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.identity import is_alive, is_doomed, runner_identity
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,6 +32,9 @@ IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
 INTERFACE = "eth0"
 """What the engine calls a container's only cable."""
+
+BRIDGE_NAME_CHARS = 12
+"""How much of a network's id is in the name of its bridge."""
 
 LAB_LABEL = "lanspread.lab"
 RUNNER_LABEL = "lanspread.runner"
@@ -68,14 +73,27 @@ class ContainerPeer(PipedProcess):
         return ExitStatus.of_container(await self.process.wait())
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the engine made for a lab."""
+
+    subnet: str
+    bridge: str
+
+
 class DockerHost:
     """The containers of one lab."""
 
     def __init__(
-        self, lab_id: str, subnet: str, directory: Path, attached: list[ContainerPeer]
+        self,
+        lab_id: str,
+        network: Network,
+        directory: Path,
+        attached: list[ContainerPeer],
     ) -> None:
         self._lab_id = lab_id
-        self._subnet = subnet
+        self._subnet = network.subnet
+        self._bridge = network.bridge
         self._directory = directory
         self._addresses: dict[str, str] = {}
         self._containers: dict[str, str] = {}
@@ -125,8 +143,8 @@ class DockerHost:
         cables = {link["ifname"]: link.get("link_index") for link in json.loads(inside)}
         cable = cables.get(INTERFACE)
         outside = json.loads(await tool("ip", "-json", "link", "show"))
-        ports = [link for link in outside if link["ifindex"] == cable]
-        if not ports or "master" not in ports[0]:
+        ports = [link["ifname"] for link in outside if link["ifindex"] == cable]
+        if not ports or all(link["ifname"] != self._bridge for link in outside):
             raise BackendError(
                 f"the cable of {peer} ends on a bridge of this machine",
                 [f"its other end is number {cable}", "is the engine rootless or remote?"],
@@ -135,10 +153,14 @@ class DockerHost:
             peer_namespace=namespace,
             interface=INTERFACE,
             switch_namespace=Path("/proc/self/ns/net"),
-            bridge=ports[0]["master"],
-            port=ports[0]["ifname"],
+            bridge=self._bridge,
+            port=ports[0],
             address=self._addresses[peer],
         )
+
+    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
+        """The machine is on every container's bridge."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     async def _pid(self, peer: str) -> str:
         state = "{{.State.Pid}}"
@@ -167,8 +189,8 @@ class DockerBackend:
         """A host with a bridge of its own; bridge and containers go when it closes."""
         attached: list[ContainerPeer] = []
         try:
-            subnet = await self._create_network(lab_id)
-            yield DockerHost(lab_id, subnet, directory, attached)
+            network = await self._create_network(lab_id)
+            yield DockerHost(lab_id, network, directory, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
             for peer in attached:
@@ -180,12 +202,13 @@ class DockerBackend:
         for owner in await _owners():
             if owner == runner_identity() or not is_alive(owner):
                 await _remove(f"{RUNNER_LABEL}={owner}")
+        await _remove_wires()
 
-    async def _create_network(self, lab_id: str) -> str:
+    async def _create_network(self, lab_id: str) -> Network:
         refusal: BackendError | None = None
         for subnet in self._random.sample(SUBNETS, SUBNET_ATTEMPTS):
             try:
-                await docker(
+                created = await docker(
                     *("network", "create", "--driver", "bridge", "--subnet", f"{subnet}.0/24"),
                     *(*_labels(lab_id), lab_id),
                 )
@@ -194,7 +217,7 @@ class DockerBackend:
                     raise
                 refusal = error
             else:
-                return subnet
+                return Network(subnet, f"br-{created.strip()[:BRIDGE_NAME_CHARS]}")
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
 
 
@@ -232,6 +255,15 @@ async def _owners() -> set[str]:
         )
         found.update(listed.split())
     return found
+
+
+async def _remove_wires() -> None:
+    """Remove the cables of faults on the engine's bridges, which are in the machine's namespace."""
+    if lacking_for_links() is not None:
+        return
+    for link in json.loads(await tool("ip", "-json", "link", "show")):
+        if is_doomed(link.get("ifalias", "")):
+            await tool("ip", "link", "delete", link["ifname"])
 
 
 async def _remove(label: str) -> None:

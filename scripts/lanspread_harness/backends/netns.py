@@ -16,6 +16,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,13 @@ from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking, lacking_for_links, tool, without_privileges
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.faults.namespaces import socket_in
+from lanspread_harness.identity import PREFIX, is_doomed, owned_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 NAMESPACES = Path("/run/netns")
-PREFIX = "lanspread"
 SWITCH = "switch"
 BRIDGE = "lan"
 INTERFACE = "eth0"
@@ -94,16 +95,21 @@ class NetnsHost:
         return Attachment(
             peer_namespace=NAMESPACES / member.namespace,
             interface=INTERFACE,
-            switch_namespace=NAMESPACES / namespace_name(self._lab_id, SWITCH),
+            switch_namespace=NAMESPACES / owned_name(self._lab_id, SWITCH),
             bridge=BRIDGE,
             port=member.port,
             address=member.address,
         )
 
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """In the peer's namespace, as the machine itself reaches none of them."""
+        attachment = await self.attachment(peer)
+        return socket_in(attachment.peer_namespace, socket.AF_INET, socket.SOCK_DGRAM)
+
     async def _join(self, peer: str) -> None:
         number = len(self._members) + 1
         member = Member(
-            namespace_name(self._lab_id, f"{number}"),
+            owned_name(self._lab_id, f"{number}"),
             f"p{number}",
             host_address(self._subnet, number - 1),
         )
@@ -111,7 +117,7 @@ class NetnsHost:
         await tool("ip", "netns", "add", member.namespace)
         # No IPv6 address of its own: peers have exactly the one address that faults look at.
         await _ip_batch(
-            namespace_name(self._lab_id, SWITCH),
+            owned_name(self._lab_id, SWITCH),
             f"link add {member.port} type veth peer name {INTERFACE} netns {member.namespace}",
             f"link set {member.port} addrgenmode none",
             f"link set {member.port} master {BRIDGE}",
@@ -144,7 +150,7 @@ class NetnsBackend:
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[NetnsHost]:  # noqa: ARG002
         """A host with a bridge of its own; bridge, namespaces and peers go when it closes."""
         started: list[LocalPeer] = []
-        switch = namespace_name(lab_id, SWITCH)
+        switch = owned_name(lab_id, SWITCH)
         try:
             await tool("ip", "netns", "add", switch)
             # A switch that floods all multicast, and ports that forward from the first packet on.
@@ -164,12 +170,7 @@ class NetnsBackend:
 
     async def sweep(self) -> None:
         """Remove namespaces of this runner and of runners that died."""
-        doomed = []
-        for name in namespaces():
-            owner = owner_of(name)
-            if owner is not None and (owner == runner_identity() or not is_alive(owner)):
-                doomed.append(name)
-        await _remove(doomed)
+        await _remove([name for name in namespaces() if is_doomed(name)])
 
 
 def check_namespaces() -> None:
@@ -179,20 +180,9 @@ def check_namespaces() -> None:
         raise EnvironmentLackingError(f"backend netns: {reason}")
 
 
-def namespace_name(lab_id: str, member: str) -> str:
-    """What a namespace of this runner's lab is called."""
-    return f"{PREFIX}.{runner_identity()}.{lab_id}.{member}"
-
-
 def namespaces() -> list[str]:
     """All namespaces that runners made, living or not."""
     return sorted(path.name for path in NAMESPACES.glob(f"{PREFIX}.*"))
-
-
-def owner_of(namespace: str) -> str | None:
-    """The identity of the runner that made a namespace, or `None` where the name tells none."""
-    parts = namespace.split(".")
-    return ".".join(parts[1:4]) if parts[0] == PREFIX and len(parts) == 6 else None
 
 
 async def _ip_batch(namespace: str, *commands: str) -> None:

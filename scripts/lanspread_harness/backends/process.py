@@ -81,6 +81,10 @@ class ProcessHost:
         """There is none: all peers share loopback."""
         raise BackendError(f"{peer} has a link of its own; META needs Need.LINKS")
 
+    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
+        """They are all on this machine."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
 
 class ProcessBackend:
     """Runs peers as processes."""
