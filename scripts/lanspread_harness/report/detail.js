@@ -131,6 +131,6 @@ function tipOf(model, found) {
     return [`${command.name}: ${command.outcome}`, command.end_us === null ? "never answered" : durationText(command.end_us - command.begin_us)];
   }
   if (found.transfer) return [`${found.transfer.source} → ${found.transfer.receiver}`, `${sizeText(found.bytes)} by ${momentText(found.at)}, ${sizeText(found.transfer.bytes)} in all`];
-  if (found.fault) return [found.fault.name, found.fault.end_us === null ? momentText(found.fault.begin_us) : `for ${durationText(found.fault.end_us - found.fault.begin_us)}`];
+  if (found.fault) return [found.fault.title, found.fault.end_us === null ? momentText(found.fault.begin_us) : `for ${durationText(found.fault.end_us - found.fault.begin_us)}`];
   return [`${kindOf(model, found.row)} ${nameOf(model, found.row)}`, momentText(model.at[found.row])];
 }

@@ -223,15 +223,15 @@ class Timeline {
     const c = this.context;
     for (const { fault, x, y, width, height } of this.boxes.filter((box) => box.fault && !ORDINARY_FAULTS.has(box.fault.name))) {
       const left = Math.max(x + 3, this.gutter) + 4, middle = y + height - 10;
-      const room = fault.end_us === null ? 140 : x + width - left - 6;
+      const room = fault.end_us === null ? 160 : x + width - left - 6;
       c.font = `600 11px ${this.colours.sans}`;
-      const textWidth = Math.min(c.measureText(fault.name).width, room);
+      const textWidth = Math.min(c.measureText(fault.title).width, room);
       if (textWidth < 18) continue;
       c.fillStyle = this.colours.panel;
       c.beginPath();
       c.roundRect(left - 1, middle - 8, textWidth + 8, 16, 3);
       c.fill();
-      this.label(fault.name, left + 3, middle + 0.5, room, this.colours.fault, 11, "600");
+      this.label(fault.title, left + 3, middle + 0.5, room, this.colours.fault, 11, "600");
     }
   }
 
