@@ -1,9 +1,9 @@
 """Faults that the harness made, from when they begin to when they are undone.
 
 A fault that lasts is written as two lines with one `id`, `phase` `begin` and `end`; one that does
-not, as one line with `phase` `instant`. A `run` says that it is about one process, and ends with it.
-Histories of older runners have lines without a phase: SIGSTOP lasts until SIGCONT, the others are
-instants.
+not, as one line with `phase` `instant`. A `run` says that it is about one process, with which it
+ends. Histories of older runners have lines without a phase: SIGSTOP lasts until SIGCONT, the others
+are instants.
 """
 
 from __future__ import annotations
