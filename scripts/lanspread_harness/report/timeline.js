@@ -9,13 +9,23 @@ const MARK_REACH_PX = 7;
 const TRANSFER_STEP_PX = 30; // Arrows closer than this are added up to one.
 const TICK_TARGET_PX = 120;
 const MARK_WIDTH_PX = 2;
+const CROWD = 300; // Arrows in sight from which they are drawn finer.
 const DENSE = 1.5; // Marks per pixel from which a histogram says more than marks.
 
-/** Colours by name, read from the style sheet so that both themes fit. */
+/** Colours by name, read from the style sheet so that both themes fit, and once because asking it is slow. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
-  return new Proxy({}, { get: (_, name) => style.getPropertyValue(`--${String(name)}`).trim() || "#888" });
+  const known = new Map();
+  return new Proxy({}, {
+    get(_, name) {
+      if (!known.has(name)) known.set(name, style.getPropertyValue(`--${String(name)}`).trim() || "#888");
+      return known.get(name);
+    },
+  });
 }
+
+/** What the harness does to every peer at the end; it is no trouble, and not drawn as if it were. */
+const ORDINARY_FAULTS = new Set(["close-stdin"]);
 
 /** Which colour a mark has. */
 function colourOfKind(kind) {
@@ -76,7 +86,9 @@ class Timeline {
     });
     this.laneOf = new Map(this.lanes.map((lane) => [lane.peer, lane]));
     this.height = top;
-    this.gutter = Math.min(180, 28 + Math.max(...head.peers.map((peer) => peer.length), 4) * 7.6);
+    this.context.font = `600 13px ${palette().sans}`;
+    this.gutter = Math.min(180, 40 + Math.max(...head.peers.map((peer) => this.context.measureText(peer).width), 30));
+    this.flow = null;
     this.shown = new Uint8Array(this.model.count);
     this.setRows(this.rows);
   }
@@ -93,7 +105,6 @@ class Timeline {
     if (!this.model) return;
     const ratio = window.devicePixelRatio || 1;
     this.width = this.canvas.parentElement.clientWidth;
-    if (this.width < 200) this.gutter = 40;
     this.canvas.style.height = `${this.height}px`;
     this.canvas.width = Math.round(this.width * ratio);
     this.canvas.height = Math.round(this.height * ratio);
@@ -131,7 +142,11 @@ class Timeline {
       this.drawCommands(lane);
     }
     this.drawTransfers();
-    for (const lane of this.lanes) this.drawMarks(lane);
+    for (const lane of this.lanes) {
+      for (const operation of lane.operations) this.drawOperationName(lane, operation);
+      this.drawMarks(lane);
+    }
+    this.drawFaultNames();
     this.drawNotes();
     this.drawSelection();
     this.drawFailure();
@@ -192,15 +207,31 @@ class Timeline {
       const from = this.x(fault.begin_us), to = fault.end_us === null ? from + 2 : this.x(fault.end_us);
       if (to < this.gutter || from > this.width) continue;
       for (const lane of lanes) {
+        const ordinary = ORDINARY_FAULTS.has(fault.name);
         c.fillStyle = this.colours["fault-soft"];
-        c.fillRect(from, lane.top, Math.max(2, to - from), lane.height - 1);
-        c.fillStyle = this.colours.fault;
-        c.fillRect(from, lane.top, 1.5, lane.height - 1);
+        if (fault.end_us !== null) c.fillRect(from, lane.top, Math.max(2, to - from), lane.height - 1);
+        c.fillStyle = ordinary ? this.colours["strong-line"] : this.colours.fault;
+        c.fillRect(Math.round(from), lane.top, ordinary ? 1 : 2, lane.height - 1);
         if (fault.end_us !== null) c.fillRect(to - 1, lane.top, 1, lane.height - 1);
-        const room = fault.end_us === null ? 110 : to - from - 8;
-        const drawn = fault.name === "close-stdin" ? 0 : this.label(fault.name, Math.max(from, this.gutter) + 5, lane.top + lane.height - 9, room, this.colours.fault);
-        this.boxes.push({ x: from - 3, y: lane.top, width: Math.max(8, to - from + 4, drawn), height: lane.height, fault, level: 0 });
+        this.boxes.push({ x: from - 3, y: lane.top, width: Math.max(8, to - from + 4), height: lane.height, fault, level: 0 });
       }
+    }
+  }
+
+  /** Names of faults, over whatever else is there. */
+  drawFaultNames() {
+    const c = this.context;
+    for (const { fault, x, y, width, height } of this.boxes.filter((box) => box.fault && !ORDINARY_FAULTS.has(box.fault.name))) {
+      const left = Math.max(x + 3, this.gutter) + 4, middle = y + height - 10;
+      const room = fault.end_us === null ? 160 : x + width - left - 6;
+      c.font = `600 11px ${this.colours.sans}`;
+      const textWidth = Math.min(c.measureText(fault.title).width, room);
+      if (textWidth < 18) continue;
+      c.fillStyle = this.colours.panel;
+      c.beginPath();
+      c.roundRect(left - 1, middle - 8, textWidth + 8, 16, 3);
+      c.fill();
+      this.label(fault.title, left + 3, middle + 0.5, room, this.colours.fault, 11, "600");
     }
   }
 
@@ -222,11 +253,16 @@ class Timeline {
     c.setLineDash(good ? [] : [4, 3]);
     c.stroke();
     c.setLineDash([]);
-    const size = operation.bytes === null ? "" : `, ${sizeText(operation.bytes)}`;
-    const outcome = good ? "" : `, ${operation.code ?? operation.outcome}`;
-    const start = Math.max(from, this.gutter);
-    this.label(`${operation.name} ${operation.game}${size}${outcome}`, start + 6, y + lane.bar / 2 + 0.5, to - start - 10, this.colours.text);
     this.boxes.push({ x: from, y, width: to - from, height: lane.bar, operation, level: 2 });
+  }
+
+  drawOperationName(lane, operation) {
+    const from = Math.max(this.x(operation.begin_us), this.gutter), to = this.x(operation.end_us);
+    if (to < this.gutter || from > this.width) return;
+    const size = operation.bytes === null ? "" : `, ${sizeText(operation.bytes)}`;
+    const outcome = operation.outcome === "finished" ? "" : `, ${operation.code ?? operation.outcome}`;
+    const y = lane.barsTop + operation.level * (lane.bar + 2) + lane.bar / 2 + 0.5;
+    this.label(`${operation.name} ${operation.game}${size}${outcome}`, from + 6, y, to - from - 10, this.colours.text);
   }
 
   drawCommands(lane) {
@@ -254,9 +290,16 @@ class Timeline {
 
   /** An arrow for what a source gave within some pixels, thicker for more. */
   drawTransfers() {
-    const c = this.context;
     const step = ((this.view[1] - this.view[0]) * TRANSFER_STEP_PX) / (this.width - this.gutter);
     const bucketUs = 2 ** Math.ceil(Math.log2(step)); // Powers of two, so that arrows stay where they are while panning.
+    if (this.flow?.bucketUs !== bucketUs) this.flow = this.flowOf(bucketUs);
+    const visible = this.flow.arrows.filter(({ at }) => at >= this.view[0] && at <= this.view[1]);
+    const weight = Math.max(0.45, Math.min(1, CROWD / visible.length));
+    for (const arrow of visible) this.drawArrow(arrow, this.flow.most, weight);
+    this.context.globalAlpha = 1;
+  }
+
+  flowOf(bucketUs) {
     const arrows = [];
     let most = 1;
     for (const transfer of this.model.head.transfers) {
@@ -270,27 +313,26 @@ class Timeline {
       }
       for (const bucket of buckets.values()) { most = Math.max(most, bucket.bytes); arrows.push(bucket); }
     }
-    for (const arrow of arrows) this.drawArrow(arrow, most);
-    c.globalAlpha = 1;
+    return { bucketUs, arrows, most };
   }
 
-  drawArrow({ at, bytes, transfer }, most) {
+  drawArrow({ at, bytes, transfer }, most, share) {
     const to = this.laneOf.get(transfer.receiver), from = this.laneOf.get(transfer.source);
     const spread = ((from?.index ?? 0) % 8) * 3.5 - 12;
     const x = this.x(at) + spread;
-    if (!to || x < this.gutter - 8 || x > this.width + 8) return;
+    if (!to) return;
     const operation = to.operations.find((o) => o.game === transfer.game && o.begin_us === transfer.begin_us);
     const down = !from || from.top < to.top;
     const startY = from ? from.barsTop + from.bar / 2 : AXIS_PX;
     const barTop = to.barsTop + (operation?.level ?? 0) * (to.bar + 2);
     const endY = down ? barTop : barTop + to.bar;
     const c = this.context;
-    const weight = Math.sqrt(bytes / most);
+    const weight = Math.sqrt(bytes / most) * share;
     const colour = this.colours[`peer-${(from?.index ?? 7) % 8}`];
     const chosen = this.hovered?.transfer === transfer || this.selected?.transfer === transfer;
-    c.globalAlpha = chosen ? 1 : 0.25 + 0.5 * weight;
+    c.globalAlpha = chosen ? 1 : 0.15 + 0.1 * share + 0.5 * weight;
     c.strokeStyle = c.fillStyle = colour;
-    c.lineWidth = (chosen ? 1.6 : 0.8) + 1.8 * weight;
+    c.lineWidth = (chosen ? 1.6 : 0.8 * share) + 1.8 * weight;
     const head = 4 + 2 * weight;
     c.beginPath();
     c.moveTo(x, startY);
@@ -373,7 +415,8 @@ class Timeline {
     c.fillStyle = this.colours.failed;
     c.fillRect(Math.round(x) - 1, AXIS_PX - 10, 2, this.height);
     c.font = `600 11.5px ${this.colours.sans}`;
-    const text = "first failure", width = c.measureText(text).width + 12;
+    const beyond = x < this.gutter ? "← " : x > this.width ? "→ " : "";
+    const text = `${beyond}first failure`, width = c.measureText(text).width + 12;
     const left = Math.min(Math.max(x - width / 2, this.gutter), this.width - width - 2);
     c.beginPath();
     c.roundRect(left, 5, width, 19, 4);
