@@ -9,6 +9,7 @@ const MARK_REACH_PX = 7;
 const TRANSFER_STEP_PX = 30; // Arrows closer than this are added up to one.
 const TICK_TARGET_PX = 120;
 const MARK_WIDTH_PX = 2;
+const MIN_NAME_PX = 34; // Of the name of a fault; less than that says nothing.
 const CROWD = 300; // Arrows in sight from which they are drawn finer.
 const DENSE = 1.5; // Marks per pixel from which a histogram says more than marks.
 
@@ -221,12 +222,14 @@ class Timeline {
   /** Names of faults, over whatever else is there. */
   drawFaultNames() {
     const c = this.context;
+    const free = new Map(); // Where the last name in a lane ends: no two are written over each other.
     for (const { fault, x, y, width, height } of this.boxes.filter((box) => box.fault && !ORDINARY_FAULTS.has(box.fault.name))) {
       const left = Math.max(x + 3, this.gutter) + 4, middle = y + height - 10;
       const room = fault.end_us === null ? 160 : x + width - left - 6;
       c.font = `600 11px ${this.colours.sans}`;
       const textWidth = Math.min(c.measureText(fault.title).width, room);
-      if (textWidth < 18) continue;
+      if (textWidth < MIN_NAME_PX || left < (free.get(y) ?? 0)) continue;
+      free.set(y, left + textWidth + 8);
       c.fillStyle = this.colours.panel;
       c.beginPath();
       c.roundRect(left - 1, middle - 8, textWidth + 8, 16, 3);
