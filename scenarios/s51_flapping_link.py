@@ -37,7 +37,7 @@ async def scenario(lab: Lab) -> None:
         await bravo.downloaded(game, 0.05)
         while not download.done():
             async with lab.isolate(bravo):
-                await asyncio.sleep(DOWN_S)
+                await lab.hold(DOWN_S)
             flaps += 1
             await asyncio.wait([download], timeout=UP_S)
 

@@ -160,9 +160,8 @@ class Lab(FaultInjector):
 
         Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
         nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
-        state directory of another peer. `network` is the lab's own unless given; a peer with a
-        `network_key` is in a closed party. `disk_mib` gives it a disk of
-        its own (`Need.DISKS`).
+        state directory of another peer, `disk_mib` a disk of its own (`Need.DISKS`). `network` is
+        the lab's own unless given; a peer with a `network_key` is in a closed party.
         """
         home = self.peers_dir / name
         if disk_mib is not None:

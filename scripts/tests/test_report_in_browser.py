@@ -66,8 +66,16 @@ class Opened:
     def settled(self, anchor: str) -> Page:
         """Wait until the timeline of a scenario is drawn."""
         self.page.wait_for_selector(f'#workbench[data-ready="{anchor}"]')
-        drawn = "() => Number(document.getElementById('canvas').dataset.drawn) > 0"
-        self.page.wait_for_function(drawn)
+        return self.redrawn(after=0)
+
+    @property
+    def times_drawn(self) -> int:
+        return int(self.page.get_attribute("#canvas", "data-drawn") or 0)
+
+    def redrawn(self, after: int) -> Page:
+        """Wait until the timeline was drawn more often than `after` times."""
+        drawn = "(after) => Number(document.getElementById('canvas').dataset.drawn) > after"
+        self.page.wait_for_function(drawn, arg=after)
         return self.page
 
 
@@ -217,14 +225,14 @@ def test_the_timeline_is_clicked_dragged_and_zoomed(opened: Opened, report: Path
     assert "download of quake" in kinds
     before = page.screenshot()
     canvas.hover(position={"x": box["width"] / 2, "y": 60})
+    drawn = opened.times_drawn
     page.mouse.wheel(0, -600)
-    page.wait_for_timeout(100)
-    zoomed = page.screenshot()
+    zoomed = opened.redrawn(drawn).screenshot()
     page.mouse.down()
+    drawn = opened.times_drawn
     page.mouse.move(box["x"] + 300, box["y"] + 60, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(100)
-    assert len({before, zoomed, page.screenshot()}) == 3
+    assert len({before, zoomed, opened.redrawn(drawn).screenshot()}) == 3
 
 
 def test_a_scenario_that_did_not_run_says_why(opened: Opened, report: Path) -> None:
@@ -239,8 +247,9 @@ def test_both_themes_and_a_small_window(opened: Opened, report: Path) -> None:
     light = page.evaluate("getComputedStyle(document.body).color")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).color") != light
+    drawn = opened.times_drawn
     page.set_viewport_size({"width": 380, "height": 700})
-    page.wait_for_timeout(100)
+    opened.redrawn(drawn)
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
 
 
@@ -315,6 +324,7 @@ def test_a_hundred_thousand_records_are_drawn_and_found(
     assert '"number": 77777' in page.inner_text("#detail")
     page.keyboard.press("Escape")
     for _ in range(14):
+        drawn = opened.times_drawn
         page.click("#zoom-in")
-    page.wait_for_timeout(100)
+        opened.redrawn(drawn)
     assert page.evaluate(HAS_COLOUR, "--event")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -226,7 +227,8 @@ async def check_engine() -> None:
     try:
         await docker("version", "--format", "{{.Server.Version}}")
     except FileNotFoundError as error:
-        raise EnvironmentLackingError("the docker command is not installed") from error
+        podman = "; podman is not supported" if shutil.which("podman") else ""
+        raise EnvironmentLackingError(f"the docker command is not installed{podman}") from error
     except BackendError as error:
         reason = " ".join(error.evidence)
         raise EnvironmentLackingError(f"no docker engine answers: {reason}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from lanspread_harness.timeline.entries import Entry, Kind, child, integer, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from lanspread_harness.fields import JsonObject
 
@@ -41,8 +41,8 @@ class Fault:
 
     @property
     def title(self) -> str:
-        """Its name, and in short what it is made of."""
-        return ", ".join([self.name, *(f"{name} {value}" for name, value in self.detail.items())])
+        """Its name, and in short what it is made of: `shape, inbound rate_mbit 60`."""
+        return ", ".join([self.name, *_in_short(self.detail)])
 
 
 def faults(entries: Iterable[Entry]) -> list[Fault]:
@@ -72,6 +72,17 @@ def faults(entries: Iterable[Entry]) -> list[Fault]:
     for fault, _ in lasting.values():
         _end(fault, last_us, None)
     return found
+
+
+def _in_short(detail: JsonObject) -> Iterator[str]:
+    """What is asked for; what is not, off or empty, is left out."""
+    for name, value in detail.items():
+        if isinstance(value, dict):
+            yield from (f"{name} {inner}" for inner in _in_short(value))
+        elif value is True:
+            yield name
+        elif value not in (None, False, ""):
+            yield f"{name} {value}"
 
 
 def _end(fault: Fault, at_us: int, line: int | None) -> None:
