@@ -51,6 +51,7 @@ class PeerOptions:
     state_dir: Path
     catalog: Path
     network: str
+    network_key: Path | None = None
     mdns: bool = False
     auto_install: bool = False
     ping_after_s: int = 10
@@ -140,8 +141,9 @@ class Peer:
         """Start its process without waiting for `ready`."""
         self._runs += 1
         arguments = self._arguments()
+        asked_us = self._history.now_us()
         process = await self._host.start(self.name, self._runs, arguments, self.stderr)
-        self._history.start(self.name, self._runs, list(process.command_line))
+        self._history.start(self.name, self._runs, list(process.command_line), asked_us)
         self._session = Session(self.name, self._runs, process, self._schema, self._history)
         self._tasks.create_task(self._session.read(), name=f"output of {self.name}")
 
@@ -153,7 +155,7 @@ class Peer:
         )
         if not isinstance(first, Ready):
             raise PeerExitedError(
-                f"{self.name}: the first record is ready", self.session.evidence()
+                f"{self.name}: the first record is ready", records=self.session.evidence()
             )
         self._ready = first
         await self._links.started(self.name)
@@ -168,7 +170,7 @@ class Peer:
                 status = await session.process.wait()
         except TimeoutError as error:
             raise RecordTimeoutError(
-                f"{self.name} ends within {timeout_s:g} s", session.evidence()
+                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
             ) from error
         self._history.exit(self.name, session.run, str(status))
         self._end_stop()
@@ -335,6 +337,16 @@ class Peer:
             game_id=_id(game),
         )
 
+    async def hashed(self, game: Game | str) -> str:
+        """Wait until it has hashed its copy of a game; the content root that it then tells."""
+        while True:
+            before = self.mark()
+            manifest = (await self.command("get-game", game_id=_id(game))).child("manifest")
+            root = manifest.optional_text("content_root")
+            if root is not None:
+                return root
+            await self.event("local-games-updated", since=before)
+
     async def failure(
         self, code: str, *, since: int = 0, timeout_s: float = EVENT_TIMEOUT_S
     ) -> Failure:
@@ -355,6 +367,7 @@ class Peer:
 
     def _arguments(self) -> list[str]:
         options = self.options
+        key = options.network_key
         return [
             *("run", "--name", self.name),
             *("--games-dir", str(options.games_dir), "--state-dir", str(options.state_dir)),
@@ -364,6 +377,7 @@ class Peer:
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *(() if key is None else ("--network-key-file", str(key))),
             *("--log", "info"),
         ]
 

@@ -3,7 +3,7 @@
 One JSON object a line: `t_us` (microseconds since the lab began), `peer` (absent for notes), `run`
 (which start of that peer, from 1), `kind` and what belongs to it. Kinds: `command` (the object, or
 `text` where a scenario sent something that is no JSON object), `record`, `start`, `exit`, `fault`,
-`note`.
+`note`, `failure`. `scripts/README.md` describes what belongs to each; `timeline` reads it again.
 
 A `fault` has its name in `fault`, an `id` that ties its lines together, and a `phase`: `begin` (it
 is in effect some time after this line, and at the latest when the scenario goes on), `end` (it has
@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -44,11 +44,14 @@ class FaultPhase(StrEnum):
 class History:
     """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Callable[[str], None] | None = None) -> None:
         self.path = path
+        self._watch = watch
         self._faults = 0
         self._origin_ns = time.monotonic_ns()
-        self._file = path.open("w", encoding="utf-8", buffering=BUFFER_BYTES)
+        self._file = path.open(
+            "w", encoding="utf-8", errors="backslashreplace", buffering=BUFFER_BYTES
+        )
 
     def __enter__(self) -> History:
         return self
@@ -73,15 +76,17 @@ class History:
     def command(self, peer: str, run: int, command: JsonObject) -> None:
         """A well-formed command sent to the peer."""
         self._write({"peer": peer, "run": run, "kind": "command", "command": command})
+        self._tell(f"{peer}: {command['cmd']}")
 
     def text(self, peer: str, run: int, line: bytes) -> None:
         """A line sent to the peer as it is, which need not be JSON."""
         text = line[:MAX_TEXT_CHARS].decode("utf-8", "backslashreplace")
         self._write({"peer": peer, "run": run, "kind": "command", "text": text, "bytes": len(line)})
 
-    def start(self, peer: str, run: int, command_line: list[str]) -> None:
-        """A peer was started."""
-        self._write({"peer": peer, "run": run, "kind": "start", "argv": list(command_line)})
+    def start(self, peer: str, run: int, command_line: list[str], asked_us: int) -> None:
+        """A peer was started; its process did not exist yet at `asked_us`."""
+        entry: JsonObject = {"peer": peer, "run": run, "kind": "start", "asked_us": asked_us}
+        self._write({**entry, "argv": list(command_line)})
 
     def exit(self, peer: str, run: int, status: str) -> None:
         """A peer ended."""
@@ -113,11 +118,21 @@ class History:
         if run is not None:
             entry["run"] = run
         self._write({**entry, "detail": dict(detail or {})})
+        self._tell(f"{', '.join(peers)}: {fault} {phase.value}")
         return fault_id
+
+    def failure(self, expectation: str) -> None:
+        """The scenario failed, and its end begins."""
+        self._write({"kind": "failure", "expectation": expectation})
 
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""
         self._write({"kind": "note", "text": text})
+        self._tell(text)
+
+    def _tell(self, step: str) -> None:
+        if self._watch is not None:
+            self._watch(step)
 
     def _write(self, entry: JsonObject) -> None:
         stamped: JsonObject = {"t_us": self.now_us(), **entry}

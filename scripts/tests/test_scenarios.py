@@ -28,7 +28,7 @@ def test_scenarios_never_sleep() -> None:
 def test_scenarios_are_selected_by_id() -> None:
     scenarios = discover(SCENARIOS)
     assert [s.id for s in select(scenarios, ["s22", "S01", "s22"])] == ["S22", "S01"]
-    assert select(scenarios, []) == scenarios
+    assert select(scenarios, [], long=True) == scenarios
     with pytest.raises(UsageError, match="S99"):
         select(scenarios, ["S99"])
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from lanspread_harness.leftovers import marked_environment
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
@@ -175,5 +177,6 @@ class PipedProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env=marked_environment(),
                 limit=MAX_LINE_BYTES,
             )

@@ -117,7 +117,7 @@ class ProcessBackend:
                 await peer.destroy()
 
     async def sweep(self) -> None:
-        """Nothing outlives a run: peers end with their input, which dies with the runner."""
+        """Nothing of its own: whatever a runner started is swept with `leftovers`."""
 
 
 def _loopback_carries_multicast() -> bool:
