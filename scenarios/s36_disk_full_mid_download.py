@@ -16,7 +16,7 @@ from lanspread_harness import (
     tree_digest,
 )
 
-META = Meta(needs=frozenset({Need.DISKS}))
+META = Meta(needs=frozenset({Need.DISKS}), expected_s=3)
 
 GAME_MIB = 24
 ROOM_MIB = 8
