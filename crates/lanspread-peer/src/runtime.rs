@@ -6,6 +6,7 @@
 
 mod core;
 mod downloads;
+mod guard;
 mod installs;
 mod local_games;
 mod membership;

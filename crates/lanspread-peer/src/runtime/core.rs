@@ -216,8 +216,8 @@ impl Core {
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
             }
-            CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
-                self.remove_ended(game_id, outcome, local, on_end).await;
+            CoreMessage::RemoveEnded { game_id, outcome, local } => {
+                self.remove_ended(game_id, outcome, local).await;
             }
             CoreMessage::SetupStarted { game_id, outcome, reply } => {
                 self.setup_started(&game_id, outcome, reply);

@@ -151,6 +151,10 @@ impl Core {
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let (outbound, stop) = (self.server.outbound.clone(), self.shutdown.clone());
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(panicked(Path::new(game_id.as_str())));
+            CoreMessage::DownloadEnded { game_id, outcome, local }
+        });
         // Not cut off at shutdown: nothing may be written after it.
         self.tasks.spawn(async move {
             let tell = async {
@@ -162,6 +166,7 @@ impl Core {
             // The view no longer offers the game; who slipped in before must not read what is
             // about to be written.
             if stop.run_until_cancelled(outbound.drain(&game_id)).await.is_none() {
+                guard.done();
                 return;
             }
             let run = download::run(job, changes, notices, cancel);
@@ -171,6 +176,7 @@ impl Core {
             let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
             let local = look_at(games_dir, game_id.clone(), index).await;
             let local = with_hashes(local, &outcome);
+            guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });
     }

@@ -82,13 +82,7 @@ pub(crate) enum CoreMessage {
         local: Option<LocalGame>,
     },
     /// A removal ended, and the root was looked at.
-    RemoveEnded {
-        game_id: GameId,
-        outcome: Result<(), RemoveFailure>,
-        local: Option<LocalGame>,
-        /// Who waits for it.
-        on_end: Option<Reply<()>>,
-    },
+    RemoveEnded { game_id: GameId, outcome: Result<(), RemoveFailure>, local: Option<LocalGame> },
     /// A setup script was started, or not.
     SetupStarted {
         game_id: GameId,

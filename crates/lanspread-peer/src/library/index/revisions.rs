@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Point};
 use crate::state_file;
 
 const REVISIONS_FILE: &str = "library_rev";
@@ -64,8 +65,9 @@ impl Revisions {
         match opened {
             Ok(file) if file.metadata()?.len() == FILE_BYTES as u64 => {
                 let place = writes % 2 * PLACE_BYTES as u64;
+                disk::reach(Point::RevisionWrite, &self.path)?;
                 file.write_all_at(&record, place)?;
-                file.sync_data()?;
+                disk::sync_data(Point::RevisionSync, &self.path, &file)?;
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => {

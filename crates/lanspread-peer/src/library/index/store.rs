@@ -4,7 +4,7 @@
 //! snapshot, a new snapshot takes the place of both, so that each change is written twice at most
 //! over time, and what is read at the start stays within twice the library.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use super::content::{Content, FORMAT, LibraryChange};
 use super::log;
 use super::revisions::Revisions;
 use super::{IndexError, IndexWarning};
+use crate::disk::{self, Point};
 use crate::state_file;
 
 pub(super) const INDEX_FILE: &str = "library_index.json";
@@ -64,7 +65,7 @@ impl Store {
             Err(reason) => {
                 // First the log, which says nothing without its snapshot: alone it could be taken
                 // for that of a later one.
-                let _ = fs::remove_file(&log_path);
+                let _ = disk::remove_file(Point::IndexLogRemove, &log_path);
                 warning = Some(move_aside(&path, reason)?);
                 (Content::empty(), salvage_rev(bytes))
             }
@@ -135,7 +136,8 @@ impl Store {
     /// Returns `false` if the log is not the one that was written.
     fn append(&mut self, line: &[u8]) -> io::Result<bool> {
         let path = self.log_path();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        disk::reach(Point::IndexAppend, &path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         let found = file.metadata()?.len();
         if found < self.log_bytes {
             return Ok(false);
@@ -144,9 +146,9 @@ impl Store {
             file.set_len(self.log_bytes)?;
         }
         file.write_all_at(line, self.log_bytes)?;
-        file.sync_data()?;
+        disk::sync_data(Point::IndexAppendSync, &path, &file)?;
         if self.log_bytes == 0 {
-            state_file::sync_dir(&self.state_dir)?;
+            disk::sync_dir(Point::IndexLogSync, &self.state_dir)?;
         }
         self.log_bytes += line.len() as u64;
         Ok(true)
@@ -161,7 +163,7 @@ impl Store {
         self.snapshot_bytes = bytes.len() as u64;
         self.log_bytes = 0;
         // It is of an older generation now. One that a crash brings back says nothing.
-        match fs::remove_file(self.log_path()) {
+        match disk::remove_file(Point::IndexLogRemove, &self.log_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
