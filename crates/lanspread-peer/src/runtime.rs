@@ -14,7 +14,9 @@ mod messages;
 mod queries;
 mod removals;
 mod rescans;
+mod setups;
 mod startup;
+mod state_keeper;
 mod supervisor;
 
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ const SAMPLE_ONE_PANIC_IN: usize = 4;
 const SAMPLE_RANDOM: usize = 20;
 
 /// Files that are written or removed by what many use, by the points that they come to.
-const STATE_FILES: [&str; 8] = [
+const STATE_FILES: [&str; 9] = [
     "cert.pem",
     "download.journal",
     "install_intent.json",
@@ -24,14 +24,16 @@ const STATE_FILES: [&str; 8] = [
     "legacy.json",
     "legacy_index.json",
     "library_index.json",
+    "library_rev",
     "setup_done",
 ];
-const REMOVED_FILES: [&str; 5] = [
+const REMOVED_FILES: [&str; 6] = [
     ".lanspread_owned",
     ".version.ini.discarded",
     ".version.ini.tmp",
     "download.journal",
     "install_intent.json",
+    "setup_done",
 ];
 
 /// How often each script comes to each site.

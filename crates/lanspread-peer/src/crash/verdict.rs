@@ -18,6 +18,7 @@ use crate::library::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
     is_reserved_root_name,
 };
+use crate::setup;
 use crate::{
     Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,
 };
@@ -52,6 +53,11 @@ pub(super) fn check_content(
     if !allowed.iter().any(|local| local.tree() == found) {
         let found = found.as_ref().map(sketch);
         wrong.push(format!("what is installed is not of {allowed:?}: {found:?}"));
+    }
+    // What was set up was the old installation.
+    let is_set_up = setup::is_done(&place.state(), &game_id(QUAKE));
+    if is_set_up && before.1.tree() != found {
+        wrong.push("what is installed now counts as set up".to_owned());
     }
     wrong.extend(check_bystanders(script, place));
     wrong

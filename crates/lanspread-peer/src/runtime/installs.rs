@@ -91,7 +91,7 @@ impl Core {
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
         let unpacker = Arc::clone(&self.unpacker);
-        let cancel = self.cancel.clone();
+        let cancel = self.shutdown.clone();
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
