@@ -79,6 +79,12 @@ impl Peer {
         (status.peer_id, status.library_rev)
     }
 
+    /// Whether nothing is being done with any game.
+    pub(super) async fn is_idle(&self) -> bool {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        status.active_operations.is_empty()
+    }
+
     pub(super) async fn connect(&self, addr: SocketAddr) {
         self.ask(|reply| PeerCommand::Connect { addr, reply }).await.unwrap();
     }
