@@ -55,3 +55,7 @@ python:
 # Licences, bans, sources and advisories of all dependencies (needs cargo-deny).
 deny:
     cargo deny check
+
+# Crash a peer at that many points; a sample of them is among the tests.
+crash points="1000":
+    LANSPREAD_CRASH_POINTS={{ points }} cargo nextest run -p lanspread-peer --no-capture no_crash
