@@ -29,6 +29,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
 pub(crate) use self::recovery::recover_all;
+pub(crate) use self::scheduler::Order;
 pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
@@ -45,6 +46,8 @@ pub(crate) struct DownloadJob {
     pub(crate) journal: PathBuf,
     /// The content that the catalog demands, where it does.
     pub(crate) catalog_content_root: Option<ContentHash>,
+    /// The order in which chunks are fetched that are as rare as each other.
+    pub(crate) order: Order,
     /// The sources known at the start: the choice among manifests waits for them. Those that come
     /// later are told as [`SourceChange::Joined`] and have to fit.
     pub(crate) initial: Vec<Arc<dyn Source>>,

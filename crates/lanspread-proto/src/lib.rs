@@ -7,6 +7,7 @@
 //! What arrives through [`codec::decode_header`] is already checked: an id, a path or a manifest that breaks a rule
 //! is a decoding error and never a value.
 
+pub mod chunk_set;
 pub mod codec;
 pub mod hash;
 pub mod ids;
@@ -14,10 +15,11 @@ pub mod manifest;
 pub mod message;
 pub mod path;
 
+pub use chunk_set::ChunkSet;
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;

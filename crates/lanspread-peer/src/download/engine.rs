@@ -125,7 +125,7 @@ pub(crate) async fn run(
 impl Engine {
     fn new(mut job: DownloadJob, notices: mpsc::Sender<DownloadNotice>) -> Self {
         let initial = std::mem::take(&mut job.initial);
-        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root);
+        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
         let mut engine = Self {
             job,
             notices,

@@ -1,14 +1,26 @@
 //! Which chunk is asked of which source, and when.
 //!
-//! Pure: takes what happened and `now` (time since the download began) and says what to do. The
-//! next chunk in file order goes to whoever has room in its window; a chunk that fails goes back
-//! and its source pauses. Once every chunk is asked for, one that is late may be asked of one
-//! second source, and the first answer counts.
+//! Pure: takes what happened and `now` (time since the download began) and says what to do. There
+//! are sources that have everything, and sources that fetch the same game and have a part of it.
+//! Whoever has room in its window is asked for
+//!
+//! 1. if it has everything: what nobody else has or is about to have;
+//! 2. if it has a part: the rarest of what it has;
+//! 3. if it has everything: whatever else is missing, since those that have a part are busy then;
+//! 4. once every chunk is asked for: one that is late and asked of one other source. The first
+//!    answer counts.
+//!
+//! So peers that fetch the same game ask for different chunks and give them to each other, and who
+//! has everything sends little of it twice. A chunk that fails goes back and its source pauses.
 //!
 //! It promises that every chunk is asked for until it is stored, by at most two sources at a time,
-//! and that a source that can take a chunk gets one. It knows nothing of bytes, hashes or files.
+//! and that a source that can give a chunk is asked for one. It knows nothing of bytes, hashes or
+//! files.
 
+mod offers;
 mod pace;
+mod pending;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +29,9 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
-use self::pace::Pace;
+pub(crate) use self::pending::Order;
+use self::pending::Pending;
+use self::source::SourceState;
 use super::layout::ChunkIndex;
 
 /// Most chunks in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
@@ -36,6 +50,9 @@ const BACKOFF_LATE: Duration = Duration::from_secs(2);
 const FAILURES_MAX: u32 = 12;
 /// Longest silence of a source that owes an answer; a chunk takes that long at 35 KiB/s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a chunk that another peer is asking for is left to that peer, where nothing else is to
+/// be had. Longer than a source with a queue takes for a chunk, and short enough for a stalled one.
+const PROMISE_PATIENCE: Duration = Duration::from_secs(5);
 /// How much sooner than its source a second one must be able to deliver a chunk at the end.
 const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
@@ -82,7 +99,7 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     /// Nobody is asked for these.
-    pending: BTreeSet<ChunkIndex>,
+    pending: Pending,
     /// Somebody is asked for these.
     asked: BTreeMap<ChunkIndex, Asked>,
     /// These have arrived and are not stored yet.
@@ -100,27 +117,24 @@ struct Asked {
     second: Option<PeerId>,
 }
 
-#[derive(Debug)]
-struct SourceState {
-    pace: Pace,
-    /// When each of its requests was made.
-    requests: BTreeMap<ChunkIndex, Duration>,
-    /// Chunks that it refused: it is asked for others first.
-    avoided: BTreeSet<ChunkIndex>,
-    /// Failures in a row. Requests that fail together count as one.
-    failures: u32,
-    failed_at: Duration,
-    retry_at: Duration,
-    /// The last sign of life, or when it was asked after having nothing to do.
-    heard_at: Duration,
-    turn: u64,
+/// In what way a source can be asked: the order in which the ways are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Of one that has everything, what nobody else gives out.
+    Rare,
+    /// Of one that has a part, what it has.
+    Part,
+    /// Of one that has everything, what others give out as well.
+    Any,
+    /// What is late at another source.
+    Second,
 }
 
 impl Scheduler {
     /// A scheduler for `chunk_count` chunks, none of them stored, without sources.
-    pub(crate) fn new(chunk_count: u32) -> Self {
+    pub(crate) fn new(chunk_count: u32, order: Order) -> Self {
         Self {
-            pending: (0..chunk_count).map(ChunkIndex).collect(),
+            pending: Pending::new(chunk_count, order),
             asked: BTreeMap::new(),
             storing: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -129,13 +143,9 @@ impl Scheduler {
         }
     }
 
-    /// A source may be asked from now on. Joining twice changes nothing.
-    pub(crate) fn join(&mut self, peer: PeerId, now: Duration) {
-        self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
-    }
-
     /// A source is not to be asked any more; what it was asked for is asked of others.
     pub(crate) fn leave(&mut self, peer: PeerId) {
+        self.withdraw(peer);
         let Some(source) = self.sources.remove(&peer) else { return };
         for chunk in source.requests.into_keys() {
             self.take_back(peer, chunk);
@@ -151,10 +161,12 @@ impl Scheduler {
             .map(|(peer, source)| (source.requests.len(), source.turn, *peer))
             .collect();
         free.sort_unstable();
-        let (peer, chunk) =
-            free.into_iter().find_map(|(_, _, peer)| Some((peer, self.pick(peer, now)?)))?;
+        let ways = [Way::Rare, Way::Part, Way::Any, Way::Second];
+        let (peer, chunk) = ways.into_iter().find_map(|way| {
+            free.iter().find_map(|(_, _, peer)| Some((*peer, self.pick(way, *peer, now)?)))
+        })?;
 
-        self.pending.remove(&chunk);
+        self.pending.remove(chunk);
         self.asked
             .entry(chunk)
             .and_modify(|asked| asked.second = Some(peer))
@@ -204,7 +216,7 @@ impl Scheduler {
     /// Asks nobody for a chunk until [`Self::stored`] or [`Self::refused`] is told; returns whether
     /// that is possible, because it is neither asked for nor stored.
     pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
-        self.pending.remove(&chunk) && self.held.insert(chunk)
+        self.pending.remove(chunk) && self.held.insert(chunk)
     }
 
     /// A chunk that arrived or was held is verified and on disk.
@@ -218,7 +230,7 @@ impl Scheduler {
         self.storing.remove(&chunk);
         self.held.remove(&chunk);
         if !self.asked.contains_key(&chunk) {
-            self.pending.insert(chunk);
+            self.put_back(chunk);
         }
     }
 
@@ -237,7 +249,8 @@ impl Scheduler {
             let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
             lateness.chain([source.retry_at]).chain(source.silence_ends_at())
         });
-        per_source.filter(|at| *at > now).min()
+        let overdue_at = self.pending.overdue_at(PROMISE_PATIENCE, now);
+        per_source.filter(|at| *at > now).chain(overdue_at).min()
     }
 
     /// Whether every chunk is stored.
@@ -265,15 +278,34 @@ impl Scheduler {
             || (source.requests.is_empty() && waiting < CHUNKS_IN_MEMORY_MAX)
     }
 
-    fn pick(&self, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
-        let source = self.sources.get(&peer)?;
-        let untried = self.pending.iter().find(|chunk| !source.avoided.contains(chunk));
-        if let Some(chunk) = untried.or_else(|| self.pending.first()) {
-            return Some(*chunk);
+    fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
+        let source = self.sources.get_mut(&peer)?;
+        let pending = &self.pending;
+        match (way, &mut source.part) {
+            (Way::Rare, None) => {
+                let untried = pending.rare(|chunk| !source.avoided.contains(&chunk));
+                untried.or_else(|| pending.rare(|_| true))
+            }
+            (Way::Part, Some(part)) => {
+                let untried = part.sample(pending, |chunk| !source.avoided.contains(&chunk));
+                let mut tried = || part.sample(pending, |_| true);
+                pending.rarest(untried).or_else(|| pending.rarest(tried()))
+            }
+            (Way::Any, None) => {
+                pending.supplied().or_else(|| pending.overdue(PROMISE_PATIENCE, now))
+            }
+            (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
+            _ => None,
         }
+    }
+
+    /// A chunk that is late at another source, and is worth asking this one for as well.
+    fn late(&self, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
+        let source = self.sources.get(&peer)?;
         let late = self.asked.iter().find(|(chunk, asked)| {
             asked.second.is_none()
                 && asked.first != peer
+                && source.has(**chunk)
                 && self.is_worth_a_second(**chunk, asked.first, source, now)
         });
         late.map(|(chunk, _)| *chunk)
@@ -304,75 +336,24 @@ impl Scheduler {
         let Some(asked) = self.asked.remove(&chunk) else { return };
         match asked.other_than(peer) {
             Some(other) => drop(self.asked.insert(chunk, Asked { first: other, second: None })),
-            None => drop(self.pending.insert(chunk)),
+            None => self.put_back(chunk),
         }
     }
+
+    fn put_back(&mut self, chunk: ChunkIndex) {
+        self.pending.insert(chunk);
+        let ranked = self.pending.rank(chunk);
+        for part in self.sources.values_mut().filter_map(|source| source.part.as_mut()) {
+            if part.has.contains(chunk.0) {
+                part.wanted.insert(ranked);
+            }
+        }
+    }
+
 }
 
 impl Asked {
     fn other_than(&self, peer: PeerId) -> Option<PeerId> {
         [Some(self.first), self.second].into_iter().flatten().find(|other| *other != peer)
-    }
-}
-
-impl SourceState {
-    fn new(now: Duration) -> Self {
-        Self {
-            pace: Pace::new(),
-            requests: BTreeMap::new(),
-            avoided: BTreeSet::new(),
-            failures: 0,
-            failed_at: now,
-            retry_at: now,
-            heard_at: now,
-            turn: 0,
-        }
-    }
-
-    /// A source that failed is tried with one request, and one that is late with none.
-    fn is_free(&self, now: Duration) -> bool {
-        let window = if self.failures > 0 { 1 } else { self.pace.window() };
-        now >= self.retry_at
-            && self.requests.len() < window
-            && !self.requests.values().any(|asked_at| self.is_late(*asked_at, now))
-    }
-
-    fn is_late(&self, asked_at: Duration, now: Duration) -> bool {
-        now.saturating_sub(asked_at) >= self.pace.late_after()
-    }
-
-    fn silence_ends_at(&self) -> Option<Duration> {
-        (!self.requests.is_empty()).then(|| self.heard_at + SILENCE_MAX)
-    }
-
-    fn failed(
-        &mut self,
-        chunk: ChunkIndex,
-        failure: RequestFailure,
-        asked_at: Duration,
-        now: Duration,
-    ) -> Trust {
-        match failure {
-            RequestFailure::Lost => {}
-            RequestFailure::Refused => {
-                self.avoided.insert(chunk);
-                self.heard_at = now;
-            }
-        }
-        if self.failures == 0 || asked_at > self.failed_at {
-            self.failures += 1;
-            self.failed_at = now;
-            let doublings = (self.failures - 1).min(16);
-            self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
-        }
-        if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
-    }
-
-    /// Another source delivered a chunk that this one was asked for as well.
-    fn lost_race(&mut self, chunk: ChunkIndex, now: Duration) {
-        let Some(asked_at) = self.requests.remove(&chunk) else { return };
-        if self.is_late(asked_at, now) {
-            self.retry_at = now + BACKOFF_LATE;
-        }
     }
 }

@@ -22,7 +22,7 @@ use super::consensus::{Claim, Consensus, Verdict};
 use super::journal::Record;
 use super::layout::{ChunkIndex, Layout};
 use super::ledger::{ChunkHashes, Ledger, Stored};
-use super::scheduler::{Arrival, Ask, RequestFailure, Scheduler, Trust};
+use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
 use super::source::SourceError;
 
 /// Something that the shell has to do.
@@ -102,6 +102,7 @@ impl Transfer {
         consensus: Consensus,
         manifests: &BTreeMap<Claim, Arc<Manifest>>,
         joining: BTreeSet<PeerId>,
+        order: Order,
         now: Duration,
     ) -> Self {
         let chunk_count = layout.chunk_count();
@@ -110,7 +111,7 @@ impl Transfer {
             .filter_map(|(claim, manifest)| Some((claim.content?, ChunkHashes::of(manifest)?)));
         let mut transfer = Self {
             layout,
-            scheduler: Scheduler::new(chunk_count),
+            scheduler: Scheduler::new(chunk_count, order),
             ledger: Ledger::new(chunk_count),
             contents: contents.collect(),
             members: consensus.claims().keys().copied().collect(),

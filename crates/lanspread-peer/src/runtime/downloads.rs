@@ -20,7 +20,7 @@ use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
-    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Source, SourceChange,
+    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Source, SourceChange,
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
@@ -70,6 +70,7 @@ impl Core {
             root: self.root_of(&game_id),
             journal: download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
+            order: Order::Shuffled(self.me.session),
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();

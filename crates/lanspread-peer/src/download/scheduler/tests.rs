@@ -1,3 +1,5 @@
+mod swarm;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +25,7 @@ fn deliver(scheduler: &mut Scheduler, ask: Ask, now: Duration) -> Arrival {
 
 #[test]
 fn sources_get_different_chunks_in_file_order() {
-    let mut scheduler = Scheduler::new(10);
+    let mut scheduler = Scheduler::new(10, Order::File);
     scheduler.join(peer(1), ms(0));
     scheduler.join(peer(2), ms(0));
     let asks = ask_all(&mut scheduler, ms(0));
@@ -37,7 +39,7 @@ fn sources_get_different_chunks_in_file_order() {
 
 #[test]
 fn a_held_chunk_is_asked_of_nobody_until_it_is_known_to_be_missing() {
-    let mut scheduler = Scheduler::new(3);
+    let mut scheduler = Scheduler::new(3, Order::File);
     assert!(scheduler.hold(ChunkIndex(0)) && scheduler.hold(ChunkIndex(1)));
     assert!(!scheduler.hold(ChunkIndex(1)) && !scheduler.hold(ChunkIndex(3)));
     scheduler.join(peer(1), ms(0));
@@ -56,7 +58,7 @@ fn a_held_chunk_is_asked_of_nobody_until_it_is_known_to_be_missing() {
 
 #[test]
 fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
-    let mut scheduler = Scheduler::new(300);
+    let mut scheduler = Scheduler::new(300, Order::File);
     let (fast, slow) = (peer(1), peer(2));
     scheduler.join(fast, ms(0));
     scheduler.join(slow, ms(0));
@@ -83,7 +85,7 @@ fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
 
 #[test]
 fn a_failed_chunk_goes_to_another_source_and_its_source_pauses() {
-    let mut scheduler = Scheduler::new(3);
+    let mut scheduler = Scheduler::new(3, Order::File);
     scheduler.join(peer(1), ms(0));
     let first = ask_all(&mut scheduler, ms(0));
     assert_eq!(first.len(), 2);
@@ -97,7 +99,7 @@ fn a_failed_chunk_goes_to_another_source_and_its_source_pauses() {
 
 #[test]
 fn a_pausing_source_is_asked_again_when_the_pause_is_over() {
-    let mut scheduler = Scheduler::new(1);
+    let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.join(peer(1), ms(0));
     let ask = scheduler.ask(ms(0)).unwrap();
     scheduler.failed(peer(1), ask.chunk, RequestFailure::Refused, ms(5));
@@ -110,7 +112,7 @@ fn a_pausing_source_is_asked_again_when_the_pause_is_over() {
 
 #[test]
 fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() {
-    let mut scheduler = Scheduler::new(2);
+    let mut scheduler = Scheduler::new(2, Order::File);
     scheduler.join(peer(1), ms(0));
     let mut now = ms(0);
     let mut rounds = 0;
@@ -132,7 +134,7 @@ fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() 
 
 #[test]
 fn chunks_of_a_dead_source_are_asked_of_one_other_at_the_end() {
-    let mut scheduler = Scheduler::new(8);
+    let mut scheduler = Scheduler::new(8, Order::File);
     let (dead, alive) = (peer(1), peer(2));
     scheduler.join(dead, ms(0));
     scheduler.join(alive, ms(0));
@@ -157,7 +159,7 @@ fn chunks_of_a_dead_source_are_asked_of_one_other_at_the_end() {
 
 #[test]
 fn a_source_without_requests_has_room_even_if_others_hold_all() {
-    let mut scheduler = Scheduler::new(200);
+    let mut scheduler = Scheduler::new(200, Order::File);
     for n in 0..20 {
         scheduler.join(peer(n), ms(0));
     }
@@ -169,7 +171,7 @@ fn a_source_without_requests_has_room_even_if_others_hold_all() {
 
 #[test]
 fn nothing_is_asked_while_the_disk_does_not_keep_up() {
-    let mut scheduler = Scheduler::new(200);
+    let mut scheduler = Scheduler::new(200, Order::File);
     scheduler.join(peer(1), ms(0));
     let mut waiting = 0;
     while let Some(ask) = scheduler.ask(ms(1)) {
@@ -181,7 +183,7 @@ fn nothing_is_asked_while_the_disk_does_not_keep_up() {
 
 #[test]
 fn a_source_that_owes_an_answer_for_too_long_is_reported() {
-    let mut scheduler = Scheduler::new(1);
+    let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.join(peer(1), ms(0));
     scheduler.ask(ms(10)).unwrap();
     assert_eq!(scheduler.silent(ms(59_000)), []);
@@ -228,7 +230,7 @@ struct World {
 
 impl World {
     fn new(chunks: u32) -> Self {
-        let scheduler = Scheduler::new(chunks);
+        let scheduler = Scheduler::new(chunks, Order::File);
         Self { scheduler, now: ms(0), asked: vec![], storing: vec![], stored: BTreeSet::new() }
     }
 

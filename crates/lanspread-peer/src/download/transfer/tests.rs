@@ -87,7 +87,7 @@ impl World {
     fn new(kinds: &[Kind], catalog: Option<ContentHash>) -> Option<Self> {
         let kinds: BTreeMap<_, _> =
             kinds.iter().enumerate().map(|(n, kind)| (peer(n), *kind)).collect();
-        let mut gathering = Gathering::new(version(), catalog);
+        let mut gathering = Gathering::new(version(), catalog, Order::File);
         kinds.keys().for_each(|peer| gathering.asked(*peer));
         for (peer, kind) in &kinds {
             gathering.offered(*peer, kind.manifest(kind.is_hashed), Duration::ZERO).unwrap();

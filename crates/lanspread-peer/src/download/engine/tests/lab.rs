@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::download::Order;
 
 const VERSION: &str = "20240131";
 
@@ -307,6 +308,7 @@ impl Lab {
             root: self.root(),
             journal: self.journal(),
             catalog_content_root,
+            order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
         let (changes, changes_rx) = mpsc::unbounded_channel();
