@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::chunk_set::ChunkSet;
 use crate::hash::ContentHash;
 use crate::ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 use crate::manifest::Manifest;
@@ -28,6 +29,13 @@ pub enum Request {
     GetGame(GetGame),
     /// Asks for one chunk; answered by [`Response::Chunk`] and its bytes.
     GetChunk(GetChunk),
+    /// Tells that the sender fetches a game and what it has of it; answered by
+    /// [`Response::Fetching`] if the receiver fetches the same content, else by [`Response::Done`].
+    Fetching(Fetching),
+    /// Tells what more the sender has; answered by [`Response::Done`].
+    Have(Have),
+    /// The sender no longer fetches a game; answered by [`Response::Done`].
+    FetchEnded(FetchEnded),
     /// Asks for a sign of life; answered by [`Response::Done`].
     Ping {},
     /// The sender is leaving; answered by [`Response::Done`].
@@ -51,6 +59,8 @@ pub enum Response {
     Unchanged {},
     /// Answers [`Request::GetChunk`]; `len` raw bytes follow.
     Chunk(ChunkHeader),
+    /// Answers [`Request::Fetching`]: what the receiver has.
+    Fetching(Fetching),
     /// Answers a request that has nothing to say in return.
     Done {},
     /// The request was understood and is refused.
@@ -166,6 +176,49 @@ pub struct GetChunk {
     pub path: RelPath,
     /// Which chunk of the file, from 0.
     pub index: u32,
+}
+
+/// Most chunks that one [`Have`] may list: a sender that has more to tell sends another one.
+pub const HAVE_MAX_CHUNKS: usize = 4096;
+
+/// What a peer that fetches a game has of it so far. Chunks are numbered file by file in path order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetching {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::manifest_hash`] of what it fetches, which is decided.
+    pub manifest_hash: ContentHash,
+    /// [`Manifest::content_root`] of what it fetches, which is decided.
+    pub content_root: ContentHash,
+    /// The chunks that it has verified and gives to others.
+    pub have: ChunkSet,
+    /// The chunks that it is asking those for that have the whole game.
+    pub asking: Vec<u32>,
+}
+
+/// What has changed since a peer told what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Have {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::content_root`] of what it fetches.
+    pub content_root: ContentHash,
+    /// The chunks that it has besides.
+    pub more: Vec<u32>,
+    /// The chunks that it is asking those for, now, that have the whole game.
+    pub asking: Vec<u32>,
+}
+
+/// Names a download that has ended, finished or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchEnded {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::content_root`] of what was fetched.
+    pub content_root: ContentHash,
 }
 
 /// Announces the bytes of a chunk.

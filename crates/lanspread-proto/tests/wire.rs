@@ -50,7 +50,7 @@ fn requests() -> Vec<(Request, String)> {
         (
             Request::Hello(hello()),
             format!(
-                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":1,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":2,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
             ),
         ),
         (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),

@@ -82,6 +82,11 @@ impl Layout {
         Some((ChunkPlace { file, index, offset, len }, manifest_file))
     }
 
+    /// The number of the first chunk of a file, or of the next file that has one.
+    pub(crate) fn first_of(&self, file: usize) -> Option<u32> {
+        self.chunks_before.get(file).copied()
+    }
+
     /// Whether a chunk belongs to the sentinel, which is written last of all.
     pub(crate) fn is_sentinel(&self, chunk: ChunkIndex) -> bool {
         self.place(chunk).is_some_and(|(_, file)| file.path.as_str() == VERSION_FILE)

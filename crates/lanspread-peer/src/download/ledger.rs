@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lanspread_proto::manifest::ManifestError;
-use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId};
+use lanspread_proto::{ChunkSet, ContentHash, FileHashes, Manifest, ManifestFile, PeerId};
 
 use super::layout::{ChunkIndex, Layout};
 use crate::event::SourceBytes;
@@ -103,6 +103,12 @@ impl Ledger {
         for stored in self.entries.iter_mut().filter_map(|entry| entry.stored.as_mut()) {
             stored.is_confirmed = true;
         }
+    }
+
+    /// The chunks that are known to be right.
+    pub(crate) fn confirmed(&self) -> ChunkSet {
+        let confirmed = self.stored().filter(|(_, stored)| stored.is_confirmed);
+        confirmed.map(|(chunk, _)| chunk.0).collect()
     }
 
     /// Bytes stored.

@@ -279,13 +279,12 @@ impl Scheduler {
     }
 
     fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
+        if way == Way::Rare {
+            return self.pick_rare(peer);
+        }
         let source = self.sources.get_mut(&peer)?;
         let pending = &self.pending;
         match (way, &mut source.part) {
-            (Way::Rare, None) => {
-                let untried = pending.rare(|chunk| !source.avoided.contains(&chunk));
-                untried.or_else(|| pending.rare(|_| true))
-            }
             (Way::Part, Some(part)) => {
                 let untried = part.sample(pending, |chunk| !source.avoided.contains(&chunk));
                 let mut tried = || part.sample(pending, |_| true);
@@ -297,6 +296,14 @@ impl Scheduler {
             (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
             _ => None,
         }
+    }
+
+    fn pick_rare(&self, peer: PeerId) -> Option<ChunkIndex> {
+        let source = self.sources.get(&peer).filter(|source| source.part.is_none())?;
+        let others = self.sources.iter().filter(|(_, source)| source.part.is_some());
+        let others: Vec<_> = others.map(|(peer, _)| *peer).collect();
+        let untried = self.pending.rare(&others, |chunk| !source.avoided.contains(&chunk));
+        untried.or_else(|| self.pending.rare(&others, |_| true))
     }
 
     /// A chunk that is late at another source, and is worth asking this one for as well.

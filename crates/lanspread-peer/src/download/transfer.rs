@@ -7,6 +7,8 @@
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
 //! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
 
+mod fate;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::manifest::ManifestError;
 use lanspread_proto::message::{KnownManifest, RefusalCode};
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
-use super::consensus::{Claim, Consensus, Verdict};
+pub(crate) use self::sources::Told;
+use super::consensus::{Claim, Consensus};
 use super::journal::Record;
 use super::layout::{ChunkIndex, Layout};
 use super::ledger::{ChunkHashes, Ledger, Stored};
@@ -77,13 +79,15 @@ enum Blame {
 /// A download whose layout is known.
 #[derive(Debug)]
 pub(crate) struct Transfer {
-    layout: Layout,
+    layout: Arc<Layout>,
     scheduler: Scheduler,
     consensus: Consensus,
     ledger: Ledger,
     /// The hashes behind every content that is claimed or decided.
-    contents: BTreeMap<ContentHash, ChunkHashes>,
+    contents: BTreeMap<ContentHash, Arc<ChunkHashes>>,
     members: BTreeSet<PeerId>,
+    /// Peers that fetch the same content and have a part of it.
+    parts: BTreeSet<PeerId>,
     /// Sources whose claim is awaited.
     joining: BTreeSet<PeerId>,
     banned: BTreeSet<PeerId>,
@@ -92,6 +96,8 @@ pub(crate) struct Transfer {
     /// Since when everything is stored, and the manifest of it.
     complete: Option<(Duration, Arc<Manifest>)>,
     judge_at: Option<Duration>,
+    /// Since when nobody seems to have what is missing.
+    stuck_since: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -108,20 +114,22 @@ impl Transfer {
         let chunk_count = layout.chunk_count();
         let contents = manifests
             .iter()
-            .filter_map(|(claim, manifest)| Some((claim.content?, ChunkHashes::of(manifest)?)));
+            .filter_map(|(claim, manifest)| Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?))));
         let mut transfer = Self {
-            layout,
+            layout: Arc::new(layout),
             scheduler: Scheduler::new(chunk_count, order),
             ledger: Ledger::new(chunk_count),
             contents: contents.collect(),
             members: consensus.claims().keys().copied().collect(),
             consensus,
+            parts: BTreeSet::new(),
             joining,
             banned: BTreeSet::new(),
             some_left: false,
             last_reason: String::new(),
             complete: None,
             judge_at: None,
+            stuck_since: None,
             effects: Vec::new(),
         };
         transfer.reconsider();
@@ -134,7 +142,7 @@ impl Transfer {
     }
 
     /// The chunks and where they belong.
-    pub(crate) fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
@@ -158,68 +166,6 @@ impl Transfer {
         let content_root =
             self.consensus.content().or_else(|| self.contents.keys().next().copied());
         KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
-    }
-
-    /// A source wants to join; returns whether it may, and is to be asked for its claim.
-    pub(crate) fn joining(&mut self, peer: PeerId) -> bool {
-        let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
-        is_welcome && self.joining.insert(peer)
-    }
-
-    /// A source that wanted to join cannot be used.
-    pub(crate) fn not_joining(&mut self, peer: PeerId, reason: String) {
-        if self.joining.contains(&peer) {
-            self.release(peer, Blame::Failing, Some(reason));
-        }
-    }
-
-    /// A source says what the game is, by its manifest or by one that it was shown.
-    pub(crate) fn claimed(&mut self, peer: PeerId, told: Told<'_>, now: Duration) {
-        let is_joining = self.joining.remove(&peer);
-        if !is_joining && !self.members.contains(&peer) {
-            return;
-        }
-        let claim = match told {
-            Told::Manifest(manifest) => {
-                let claim = Claim::of(manifest);
-                if let Some((content, hashes)) = claim.content.zip(ChunkHashes::of(manifest)) {
-                    self.contents.entry(content).or_insert(hashes);
-                }
-                claim
-            }
-            // What the source was shown may be forgotten since; then it has to tell in full.
-            Told::Known(KnownManifest { manifest_hash, content_root }) => Claim {
-                layout: manifest_hash,
-                content: content_root.filter(|content| self.contents.contains_key(content)),
-            },
-        };
-        if let Some(reason) = self.consensus.contradiction(&claim) {
-            return self.release(peer, Blame::Bad, Some(reason.into()));
-        }
-        self.consensus.claim(peer, claim);
-        if self.contradicts_itself(peer, claim) {
-            let reason = "it sent a chunk that its own hashes contradict".into();
-            return self.release(peer, Blame::Bad, Some(reason));
-        }
-        if is_joining {
-            self.members.insert(peer);
-            self.scheduler.join(peer, now);
-            self.ask_hashes_if_unknown(peer);
-        }
-        self.reconsider();
-    }
-
-    /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
-    pub(crate) fn abstains(&mut self, peer: PeerId) {
-        self.consensus.withdraw(peer);
-        self.reconsider();
-    }
-
-    /// A source is gone.
-    pub(crate) fn left(&mut self, peer: PeerId) {
-        if self.members.contains(&peer) || self.joining.contains(&peer) {
-            self.release(peer, Blame::Gone, None);
-        }
     }
 
     /// Asks for chunks, as many as there is room for.
@@ -307,6 +253,10 @@ impl Transfer {
                 RefusalCode::Busy | RefusalCode::ReadFailed => {
                     (RequestFailure::Refused, Blame::Failing)
                 }
+                // It has not what it offered, or no longer: something else is asked of it first.
+                RefusalCode::NotServed if self.parts.contains(&ask.peer) => {
+                    (RequestFailure::Refused, Blame::Gone)
+                }
                 // It may only be busy with the game for a moment. If not, it says so in its
                 // library, and whoever looks after the sources lets it leave.
                 RefusalCode::NotServed => (RequestFailure::Lost, Blame::Gone),
@@ -340,47 +290,19 @@ impl Transfer {
         self.scheduler.wake_at(now).into_iter().chain(judge_at).min()
     }
 
-    /// Where the download stands.
-    ///
-    /// # Errors
-    /// When what is stored cannot be put into a manifest, which the layout excludes.
-    pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
-        for peer in self.scheduler.silent(now) {
-            self.release(peer, Blame::Gone, Some("it owes an answer for too long".into()));
-        }
-        self.judge_at = None;
-        while self.scheduler.is_complete() {
-            let (since, manifest) = match &self.complete {
-                Some((since, manifest)) => (*since, Arc::clone(manifest)),
-                None => (now, Arc::new(self.ledger.manifest(&self.layout)?)),
-            };
-            self.complete = Some((since, Arc::clone(&manifest)));
-            let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
-            match self.consensus.judge(own, now.saturating_sub(since)) {
-                Verdict::Agreed => return Ok(Fate::Complete(manifest)),
-                Verdict::Decided => self.apply_content(),
-                Verdict::Open(wait) => {
-                    self.judge_at = Some(since + wait);
-                    return Ok(Fate::Ongoing);
-                }
-                Verdict::Differs => {
-                    let by_catalog = self.consensus.has_catalog_content();
-                    return Ok(Fate::Mismatch { by_catalog });
-                }
-            }
-        }
-        self.complete = None;
-        let is_over =
-            self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
-        Ok(match is_over {
-            false => Fate::Ongoing,
-            true if self.some_left => Fate::AllGone,
-            true => Fate::AllBad(self.last_reason.clone()),
-        })
+    /// The content and its hashes, once both are known for good.
+    pub(crate) fn decided_content(&self) -> Option<(ContentHash, Arc<ChunkHashes>)> {
+        let content = self.consensus.content()?;
+        Some((content, Arc::clone(self.contents.get(&content)?)))
+    }
+
+    /// What those are being asked for that have the whole game.
+    pub(crate) fn fetching(&self) -> Vec<ChunkIndex> {
+        self.scheduler.fetching()
     }
 
     fn decided(&self) -> Option<&ChunkHashes> {
-        self.contents.get(&self.consensus.content()?)
+        self.contents.get(&self.consensus.content()?).map(Arc::as_ref)
     }
 
     fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
@@ -393,20 +315,6 @@ impl Transfer {
         self.ledger.revoke(chunk);
         self.scheduler.refused(chunk);
         self.effects.push(Effect::Enter(Record::Struck(chunk)));
-    }
-
-    fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
-        let claim = self.consensus.claims().get(&peer);
-        if claim.is_some_and(|claim| claim.content.is_none()) {
-            self.effects.push(Effect::AskHashes(peer));
-        }
-    }
-
-    fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
-        let hashes = claim.content.and_then(|content| self.contents.get(&content));
-        hashes.is_some_and(|hashes| {
-            self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == Some(peer))
-        })
     }
 
     /// Decides the content where the claims now suffice, and applies it to what is stored.
@@ -431,57 +339,4 @@ impl Transfer {
         }
         self.drop_outvoted();
     }
-
-    fn drop_outvoted(&mut self) {
-        for (peer, reason) in self.consensus.outvoted() {
-            self.release(peer, Blame::Bad, Some(reason.into()));
-        }
-    }
-
-    fn release_for_chunk(&mut self, Ask { peer, chunk }: Ask) {
-        if !self.members.contains(&peer) {
-            return;
-        }
-        let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
-        let reason = format!("it sent a wrong chunk of {}", path.unwrap_or_default());
-        self.release(peer, Blame::Bad, Some(reason));
-    }
-
-    fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
-        self.members.remove(&peer);
-        self.joining.remove(&peer);
-        self.scheduler.leave(peer);
-        self.consensus.withdraw(peer);
-        match blame {
-            Blame::Gone => self.some_left = true,
-            Blame::Failing => {}
-            Blame::Bad => {
-                self.banned.insert(peer);
-                for chunk in self.ledger.unconfirmed_from(peer) {
-                    self.strike(chunk);
-                }
-            }
-        }
-        if let Some(reason) = reason {
-            self.last_reason.clone_from(&reason);
-            self.effects.push(Effect::Drop { peer, reason });
-        }
-        self.forget_unclaimed_contents();
-        self.reconsider();
-    }
-
-    fn forget_unclaimed_contents(&mut self) {
-        let claims = self.consensus.claims().values().filter_map(|claim| claim.content);
-        let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
-        self.contents.retain(|content, _| needed.contains(content));
-    }
-}
-
-/// How a source says what the game is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Told<'a> {
-    /// With a manifest.
-    Manifest(&'a Manifest),
-    /// It is as in the manifest that the source was shown.
-    Known(KnownManifest),
 }

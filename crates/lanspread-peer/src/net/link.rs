@@ -9,7 +9,8 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::PeerId;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{
-    GetChunk, GetGame, Hello, LibraryDelta, LibrarySnapshot, Request, Response,
+    FetchEnded, Fetching, GetChunk, GetGame, Have, Hello, LibraryDelta, LibrarySnapshot, Request,
+    Response,
 };
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -29,7 +30,7 @@ const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct LinkId(u64);
 
 impl LinkId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -111,6 +112,29 @@ impl PeerLink {
     /// Tells what changed in this peer's library.
     pub(crate) async fn push_delta(&self, delta: LibraryDelta) -> Result<(), SourceError> {
         self.expect_done(&Request::LibraryDelta(delta)).await
+    }
+
+    /// Tells what this peer fetches; returns what the other side has, if it fetches the same.
+    pub(crate) async fn tell_fetching(
+        &self,
+        fetching: Fetching,
+    ) -> Result<Option<Fetching>, SourceError> {
+        let request = Request::Fetching(fetching);
+        match self.control(&request, CONTROL_HEADER_MAX_BYTES, CONTROL_TIMEOUT).await? {
+            Response::Fetching(theirs) => Ok(Some(theirs)),
+            Response::Done {} => Ok(None),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Tells what this peer has besides of what it fetches.
+    pub(crate) async fn tell_more(&self, have: Have) -> Result<(), SourceError> {
+        self.expect_done(&Request::Have(have)).await
+    }
+
+    /// Tells that this peer fetches something no more.
+    pub(crate) async fn tell_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
+        self.expect_done(&Request::FetchEnded(ended)).await
     }
 
     /// Asks for the whole library.
@@ -213,6 +237,7 @@ fn kind(response: &Response) -> &'static str {
         Response::Game { .. } => "game",
         Response::Unchanged {} => "unchanged",
         Response::Chunk(_) => "chunk",
+        Response::Fetching(_) => "fetching",
         Response::Done {} => "done",
         Response::Refused(_) => "refused",
     }

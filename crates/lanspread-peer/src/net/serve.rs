@@ -20,6 +20,7 @@ use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
 use super::view::{ServedGame, View};
+use crate::download::{SharedChunk, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
@@ -41,6 +42,7 @@ pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
+    pub(crate) swarm: Swarm,
     chunks: Arc<Semaphore>,
 }
 
@@ -62,13 +64,28 @@ pub(crate) async fn read_request(
 ///
 /// # Errors
 /// [`ExchangeError`] when the answer cannot be sent.
-pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
-    reply(&mut *sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await
+pub(crate) async fn confirm(sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
+    reply_briefly(sender, &Response::Done {}).await
+}
+
+/// Answers with no more than a header.
+///
+/// # Errors
+/// [`ExchangeError`] when the answer cannot be sent.
+pub(crate) async fn reply_briefly(
+    mut sender: Box<dyn StreamSender>,
+    response: &Response,
+) -> Result<(), ExchangeError> {
+    reply(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await
 }
 
 impl Server {
-    pub(crate) fn new(view: watch::Receiver<Arc<View>>, outbound: OutboundTransfers) -> Self {
-        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
+    pub(crate) fn new(
+        view: watch::Receiver<Arc<View>>,
+        outbound: OutboundTransfers,
+        swarm: Swarm,
+    ) -> Self {
+        Self { view, outbound, swarm, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -93,7 +110,12 @@ impl Server {
                 reply(sender, &Response::Library(snapshot), LIBRARY_HEADER_MAX_BYTES).await
             }
             Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
-            Request::Hello(_) | Request::LibraryDelta(_) | Request::Goodbye {} => {
+            Request::Hello(_)
+            | Request::LibraryDelta(_)
+            | Request::Fetching(_)
+            | Request::Have(_)
+            | Request::FetchEnded(_)
+            | Request::Goodbye {} => {
                 let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
                 reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
             }
@@ -132,18 +154,18 @@ impl Server {
         // Nobody closes these semaphores, so both always give a permit in the end.
         let _of_peer = link.chunks.acquire().await.ok();
         let _of_all = self.chunks.acquire().await.ok();
-        if self.view.borrow().game(&wanted.game_id).is_none() {
+        let is_served = || {
+            self.swarm.is_shared(&wanted.game_id)
+                || self.view.borrow().game(&wanted.game_id).is_some()
+        };
+        if !is_served() {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
         // Registered before the view is asked for good: whoever takes the game out of it from here
         // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
-        let chunk = match served {
-            Some(game) => read_chunk(game, &wanted).await,
-            None => Err(not_served(&wanted.game_id)),
-        };
+        let chunk = self.chunk(&wanted).await;
         let (header, bytes) = match chunk {
             Ok(chunk) => chunk,
             Err(refusal) => {
@@ -170,6 +192,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// A chunk of a game that is being fetched, or else of one in the library. In this order: a
+    /// finished download is in the library before it is taken out of the swarm.
+    async fn chunk(&self, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {
+        match self.swarm.chunk(wanted) {
+            Some(Some(chunk)) => read_shared(chunk, wanted).await,
+            Some(None) => Err(not_served(&wanted.game_id)),
+            None => {
+                let served = self.view.borrow().game(&wanted.game_id).cloned();
+                read_chunk(served.ok_or_else(|| not_served(&wanted.game_id))?, wanted).await
+            }
+        }
+    }
+}
+
 async fn reply(
     sender: &mut dyn StreamSender,
     response: &Response,
@@ -184,7 +221,8 @@ fn refused(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn not_served(game_id: &GameId) -> Refusal {
+/// The refusal of a game that is not served.
+pub(crate) fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }
 
@@ -198,6 +236,30 @@ async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader,
     match tokio::task::spawn_blocking(read).await {
         Ok(chunk) => chunk,
         Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned")),
+    }
+}
+
+/// Reads a chunk of a game that is being fetched, and makes sure that it is still what it was when it
+/// was verified.
+async fn read_shared(
+    chunk: SharedChunk,
+    wanted: &GetChunk,
+) -> Result<(ChunkHeader, Bytes), Refusal> {
+    let (root, layout, hash) = match chunk {
+        SharedChunk::Here { bytes, hash } => {
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            return Ok((ChunkHeader { len, hash }, bytes));
+        }
+        SharedChunk::OnDisk { root, layout, hash } => (root, layout, hash),
+    };
+    let game = ServedGame { root, manifest: Arc::clone(layout.manifest()) };
+    let size = game.manifest.file(&wanted.path).map_or(0, |file| file.size);
+    let (header, bytes) = read_chunk(game, wanted).await?;
+    let (index, checked) = (wanted.index, bytes.clone());
+    let check = move || chunk_hash(size, index, &checked) == hash;
+    match tokio::task::spawn_blocking(check).await {
+        Ok(true) => Ok((ChunkHeader { len: header.len, hash }, bytes)),
+        _ => Err(refused(RefusalCode::ReadFailed, "the chunk is not what it was any more")),
     }
 }
 

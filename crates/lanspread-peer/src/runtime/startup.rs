@@ -25,7 +25,7 @@ use super::messages::{CoreMessage, CoreSender};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
-use crate::download;
+use crate::download::{self, Swarm};
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
@@ -103,6 +103,7 @@ pub(super) async fn prepare(
     };
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
+    let outbound = OutboundTransfers::new(counts);
     let (index_saves, saves) = watch::channel(disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
@@ -129,7 +130,7 @@ pub(super) async fn prepare(
         watched,
         find_games_dir_at: None,
         view: view_sender,
-        server: Server::new(view, OutboundTransfers::new(counts)),
+        server: Server::new(view, outbound.clone(), Swarm::new(outbound)),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),

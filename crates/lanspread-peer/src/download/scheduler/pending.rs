@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lanspread_proto::PeerId;
+
 use super::super::layout::ChunkIndex;
 
 /// Chunks that follow each other in every order: 8 MiB, which a hard disk reads at nearly full
@@ -18,9 +20,9 @@ pub(crate) enum Order {
     /// As they lie in the files.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests need an order to foresee"))]
     File,
-    /// Another one for every number, so that peers which fetch the same game begin with different
+    /// Another one for every peer, so that those which fetch the same game begin with different
     /// chunks and have something to give to each other.
-    Shuffled(u64),
+    Of(PeerId),
 }
 
 /// A chunk behind its place in an [`Order`].
@@ -55,10 +57,25 @@ impl Order {
     pub(super) fn rank(self, chunk: ChunkIndex) -> Ranked {
         let rank = match self {
             Self::File => 0,
-            Self::Shuffled(seed) => scatter(seed ^ scatter(u64::from(chunk.0 / RUN_CHUNKS))),
+            Self::Of(peer) => weight(peer, chunk.0 / RUN_CHUNKS),
         };
         Ranked { rank, chunk }
     }
+
+    /// How many of `others` are to ask for a chunk rather than this peer. Every peer comes to the
+    /// same answer without a word, so that two rarely ask the same source for the same chunk before
+    /// they hear of each other's request.
+    fn others_before(self, others: &[PeerId], chunk: ChunkIndex) -> usize {
+        let Self::Of(me) = self else { return 0 };
+        let mine = weight(me, chunk.0);
+        others.iter().filter(|other| weight(**other, chunk.0) > mine).count()
+    }
+}
+
+fn weight(peer: PeerId, number: u32) -> u64 {
+    let id = peer.as_u128();
+    let (high, low) = ((id >> 64) as u64, id as u64);
+    scatter(high ^ scatter(low ^ scatter(u64::from(number))))
 }
 
 /// The finaliser of SplitMix64: every bit of the input changes half of those of the output.
@@ -147,10 +164,16 @@ impl Pending {
         self.rare.len() < self.all.len()
     }
 
-    /// The next chunk that nobody else gives out.
-    pub(super) fn rare(&self, mut suits: impl FnMut(ChunkIndex) -> bool) -> Option<ChunkIndex> {
-        let mut chunks = self.rare.iter().map(|ranked| ranked.chunk);
-        chunks.find(|chunk| suits(*chunk))
+    /// A chunk that nobody else gives out: of the next few the one that is this peer's rather than
+    /// that of the `others` who fetch the game too.
+    pub(super) fn rare(
+        &self,
+        others: &[PeerId],
+        suits: impl Fn(ChunkIndex) -> bool,
+    ) -> Option<ChunkIndex> {
+        let chunks = self.rare.iter().map(|ranked| ranked.chunk);
+        let next = chunks.filter(|chunk| suits(*chunk)).take(SAMPLE);
+        next.min_by_key(|chunk| self.order.others_before(others, *chunk))
     }
 
     /// The next chunk that others promise to have since `patience` ago and still have not.

@@ -82,7 +82,8 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
     let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
     let (counts, _) = mpsc::unbounded_channel();
     let view = watch::channel(Arc::new(view)).1;
-    let server = Server::new(view, OutboundTransfers::new(counts));
+    let outbound = OutboundTransfers::new(counts);
+    let server = Server::new(view, outbound.clone(), Swarm::new(outbound));
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
             let (request, sender) = read_request(&far.link, stream).await.unwrap();

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::{Refusal, RefusalCode};
+use lanspread_proto::message::{GetChunk, GetGame, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::download::Order;
+use crate::download::{Order, Swarm};
+use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
 
@@ -311,12 +312,15 @@ impl Lab {
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
+        let swarm = Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0));
+        let source_of = Box::new(|peer| panic!("{peer} is nobody"));
+        let seat = Seat { swarm, source_of };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
         self.notices = Some(notices);
         self.began = Instant::now();
-        self.running = Some(tokio::spawn(run(job, changes_rx, notices_tx, self.cancel.clone())));
+        self.running = Some(tokio::spawn(run(job, seat, changes_rx, notices_tx, self.cancel.clone())));
     }
 
     pub(super) fn root(&self) -> PathBuf {

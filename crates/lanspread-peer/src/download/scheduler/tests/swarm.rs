@@ -65,7 +65,7 @@ impl Party {
     fn new(chunks: u32, seeds: usize, leechers: usize) -> Self {
         let rate = 1.0 / CHUNK_TIME.as_secs_f64();
         let nodes = (0..seeds + leechers).map(|n| {
-            let order = Order::Shuffled(n as u64 + 1);
+            let order = Order::Of(id(n));
             let mut scheduler = Scheduler::new(chunks, order);
             if n >= seeds {
                 (0..seeds).for_each(|seed| scheduler.join(id(seed), ms(0)));

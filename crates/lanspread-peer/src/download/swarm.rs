@@ -1,0 +1,450 @@
+//! Downloads of several peers that give each other what they have so far.
+//!
+//! A download whose content is decided and known by its hashes opens a [`Share`] of its game. From
+//! then on its verified chunks may be asked for, and whoever is linked is told: in full once, and
+//! those that fetch the same content also what comes in addition. What those tell in return reaches
+//! the download as [`SwarmNews`].
+//!
+//! A share is no announcement of the game: the library hides it as long as it is being fetched, and
+//! what a share says has no weight in the question what the content is.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use lanspread_proto::chunk_set::CHUNK_SET_MAX;
+use lanspread_proto::message::{FetchEnded, Fetching, GetChunk, HAVE_MAX_CHUNKS, Have};
+use lanspread_proto::{ChunkSet, ContentHash, GameId, PeerId, RelPath};
+use tokio::sync::{mpsc, watch};
+
+use super::layout::{ChunkIndex, Layout};
+use super::ledger::ChunkHashes;
+use crate::net::link::LinkId;
+use crate::operations::outbound::OutboundTransfers;
+
+/// Most news that wait for a download; who tells more waits for it to take them in.
+const NEWS_MAX: usize = 64;
+/// Most chunks that a peer is believed to be asking for: as many as it may have requests.
+const ASKING_MAX: usize = 64;
+
+/// What a download hears of others that fetch the same content.
+#[derive(Debug)]
+pub(crate) enum SwarmNews {
+    /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
+    Offers { peer: PeerId, has: ChunkSet, asking: Vec<ChunkIndex> },
+    /// It has more.
+    OffersMore { peer: PeerId, more: Vec<ChunkIndex>, asking: Vec<ChunkIndex> },
+    /// It fetches it no more; what it was asked for may still come.
+    Ended { peer: PeerId },
+    /// It is not to be reached.
+    Left { peer: PeerId },
+}
+
+/// What is to be told to a peer, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// What is being fetched, and what there is of it.
+    Opening(Fetching),
+    /// What there is in addition.
+    More(Have),
+    /// What is being fetched no more.
+    Ended(FetchEnded),
+}
+
+/// Which fetches a peer has been told of on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
+
+/// A chunk of a game that is being fetched, to be given to another peer.
+#[derive(Debug)]
+pub(crate) enum SharedChunk {
+    /// It is kept in memory.
+    Here { bytes: Bytes, hash: ContentHash },
+    /// It is on disk in this root, and its bytes have this hash if nobody touched them.
+    OnDisk { root: PathBuf, layout: Arc<Layout>, hash: ContentHash },
+}
+
+/// What a download shares.
+pub(crate) struct Sharing {
+    pub(crate) game_id: GameId,
+    pub(crate) root: PathBuf,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) content_root: ContentHash,
+    pub(crate) hashes: Arc<ChunkHashes>,
+    pub(crate) have: ChunkSet,
+    pub(crate) sentinel: Option<Bytes>,
+}
+
+/// The fetches of this peer that others may take part in, and who does.
+#[derive(Clone)]
+pub(crate) struct Swarm(Arc<Shared>);
+
+struct Shared {
+    fetches: Mutex<Fetches>,
+    /// Counts changes of what is to be told.
+    changes: watch::Sender<u64>,
+    outbound: OutboundTransfers,
+}
+
+#[derive(Default)]
+struct Fetches {
+    by_game: BTreeMap<GameId, Fetch>,
+    last: FetchNumber,
+}
+
+/// Tells the fetches of one game apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct FetchNumber(u64);
+
+struct Fetch {
+    number: FetchNumber,
+    sharing: Sharing,
+    asking: Vec<u32>,
+    /// Who fetches the same content, and what they have been told.
+    followers: BTreeMap<PeerId, Follower>,
+    news: mpsc::Sender<SwarmNews>,
+}
+
+struct Follower {
+    link: LinkId,
+    told: ChunkSet,
+    told_asking: Vec<u32>,
+}
+
+/// The share of one download. Dropping it ends the sharing at once.
+pub(crate) struct Share {
+    swarm: Swarm,
+    game_id: GameId,
+    number: FetchNumber,
+    is_handed_over: bool,
+}
+
+impl Swarm {
+    /// Nothing is shared yet. Chunks that are given to others are counted in `outbound`.
+    pub(crate) fn new(outbound: OutboundTransfers) -> Self {
+        let (fetches, changes) = (Mutex::default(), watch::channel(0).0);
+        Self(Arc::new(Shared { fetches, changes, outbound }))
+    }
+
+    /// Shares a game; `None` if it has more chunks than a set of chunks can tell.
+    pub(crate) fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
+        if sharing.layout.chunk_count() > CHUNK_SET_MAX {
+            return None;
+        }
+        let game_id = sharing.game_id.clone();
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        let mut fetches = self.lock();
+        fetches.last.0 += 1;
+        let number = fetches.last;
+        let (asking, followers) = (Vec::new(), BTreeMap::new());
+        let fetch = Fetch { number, sharing, asking, followers, news };
+        fetches.by_game.insert(game_id.clone(), fetch);
+        drop(fetches);
+        self.changed();
+        Some((Share { swarm: self.clone(), game_id, number, is_handed_over: false }, receiver))
+    }
+
+    /// Ends the sharing of a game; whoever asks for it from here on is referred to the library.
+    pub(crate) fn close(&self, game_id: &GameId) {
+        if self.lock().by_game.remove(game_id).is_some() {
+            self.changed();
+        }
+    }
+
+    /// Whether a game is being shared.
+    pub(crate) fn is_shared(&self, game_id: &GameId) -> bool {
+        self.lock().by_game.contains_key(game_id)
+    }
+
+    /// A chunk of a game that is being shared. `None` if the game is not; an inner `None` if this
+    /// chunk of it is not there (yet), or is one of another version.
+    pub(crate) fn chunk(&self, wanted: &GetChunk) -> Option<Option<SharedChunk>> {
+        let fetches = self.lock();
+        let Sharing { root, layout, hashes, have, sentinel, .. } =
+            &fetches.by_game.get(&wanted.game_id)?.sharing;
+        let find = || {
+            let is_version = *layout.manifest().version() == wanted.version;
+            let chunk = layout.find(&wanted.path, wanted.index).filter(|_| is_version)?;
+            let hash = hashes.get(chunk).filter(|_| have.contains(chunk.0))?;
+            if layout.is_sentinel(chunk) {
+                return Some(SharedChunk::Here { bytes: sentinel.clone()?, hash });
+            }
+            Some(SharedChunk::OnDisk { root: root.clone(), layout: Arc::clone(layout), hash })
+        };
+        Some(find())
+    }
+
+    /// Hears of everything that may have to be told.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// What is to be told to a peer over a connection on which it has been `told`.
+    pub(crate) fn tellings(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        told: &mut ToldFetches,
+    ) -> Vec<Telling> {
+        let mut fetches = self.lock();
+        let mut tellings = Vec::new();
+        told.0.retain(|game_id, (number, content_root)| {
+            let is_on = fetches.by_game.get(game_id).is_some_and(|fetch| fetch.number == *number);
+            if !is_on {
+                let (game_id, content_root) = (game_id.clone(), *content_root);
+                tellings.push(Telling::Ended(FetchEnded { game_id, content_root }));
+            }
+            is_on
+        });
+        for (game_id, fetch) in &mut fetches.by_game {
+            if !told.0.contains_key(game_id) {
+                told.0.insert(game_id.clone(), (fetch.number, fetch.sharing.content_root));
+                tellings.push(Telling::Opening(fetch.opening()));
+            } else if let Some(more) = fetch.more_for(peer, link) {
+                tellings.push(Telling::More(more));
+            }
+        }
+        tellings
+    }
+
+    /// A peer that was told an opening has `answered` what it has itself.
+    pub(crate) async fn answered(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        opening: Fetching,
+        answered: Fetching,
+    ) {
+        let told = (opening.have, opening.asking);
+        let news = self.lock().follow(peer, link, &answered, |_| told);
+        send(news).await;
+    }
+
+    /// A peer tells what it fetches. Returns what this peer has, if it fetches the same.
+    pub(crate) async fn heard(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        theirs: &Fetching,
+    ) -> Option<Fetching> {
+        let mut own = None;
+        let news = self.lock().follow(peer, link, theirs, |fetch| {
+            let opening = own.insert(fetch.opening());
+            (opening.have.clone(), opening.asking.clone())
+        });
+        send(news).await;
+        own
+    }
+
+    /// A peer tells what it has in addition; returns whether that is of interest.
+    pub(crate) async fn heard_more(&self, peer: PeerId, have: Have) -> bool {
+        let news = {
+            let fetches = self.lock();
+            let fetch = fetches.by_game.get(&have.game_id).filter(|fetch| {
+                fetch.sharing.content_root == have.content_root
+                    && fetch.followers.contains_key(&peer)
+            });
+            fetch.map(|fetch| {
+                let (more, asking) = (fetch.known(have.more), fetch.known_asking(have.asking));
+                (fetch.news.clone(), SwarmNews::OffersMore { peer, more, asking })
+            })
+        };
+        let is_of_interest = news.is_some();
+        send(news).await;
+        is_of_interest
+    }
+
+    /// A peer fetches a content no more.
+    pub(crate) async fn heard_end(&self, peer: PeerId, ended: &FetchEnded) {
+        let news = {
+            let mut fetches = self.lock();
+            let fetch = fetches.by_game.get_mut(&ended.game_id);
+            fetch.filter(|fetch| fetch.sharing.content_root == ended.content_root).and_then(|f| {
+                f.followers.remove(&peer)?;
+                Some((f.news.clone(), SwarmNews::Ended { peer }))
+            })
+        };
+        send(news).await;
+    }
+
+    /// A peer did not take in what it was told. One that `refused` is not told more; another one is
+    /// told everything anew.
+    pub(crate) fn not_told(&self, peer: PeerId, game_id: &GameId, refused: bool) {
+        let mut fetches = self.lock();
+        let Some(fetch) = fetches.by_game.get_mut(game_id) else { return };
+        if refused {
+            fetch.followers.remove(&peer);
+        } else if let Some(follower) = fetch.followers.get_mut(&peer) {
+            (follower.told, follower.told_asking) = Default::default();
+        }
+    }
+
+    /// A connection is gone, and with it whoever was reached over it.
+    pub(crate) async fn unlinked(&self, peer: PeerId, link: LinkId) {
+        let news: Vec<_> = {
+            let mut fetches = self.lock();
+            let left = fetches.by_game.values_mut().filter_map(|fetch| {
+                fetch.followers.get(&peer).filter(|follower| follower.link == link)?;
+                fetch.followers.remove(&peer);
+                Some((fetch.news.clone(), SwarmNews::Left { peer }))
+            });
+            left.collect()
+        };
+        for news in news {
+            send(Some(news)).await;
+        }
+    }
+
+    fn update(&self, game_id: &GameId, number: FetchNumber, update: impl FnOnce(&mut Fetch)) {
+        let mut fetches = self.lock();
+        let fetch = fetches.by_game.get_mut(game_id).filter(|fetch| fetch.number == number);
+        if let Some(fetch) = fetch {
+            update(fetch);
+            drop(fetches);
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fetches> {
+        // The table is consistent after every statement, so a panic elsewhere does not spoil it.
+        self.0.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Addressed = (mpsc::Sender<SwarmNews>, SwarmNews);
+
+async fn send(news: Option<Addressed>) {
+    if let Some((download, news)) = news {
+        // A download that has just ended has nothing to learn.
+        let _ = download.send(news).await;
+    }
+}
+
+impl Fetches {
+    /// Notes that a peer fetches the same content, if it does, and what it is `told` of this one.
+    fn follow(
+        &mut self,
+        peer: PeerId,
+        link: LinkId,
+        theirs: &Fetching,
+        told: impl FnOnce(&Fetch) -> (ChunkSet, Vec<u32>),
+    ) -> Option<Addressed> {
+        let fetch = self.by_game.get_mut(&theirs.game_id)?;
+        let Sharing { layout, content_root, .. } = &fetch.sharing;
+        let is_same = *content_root == theirs.content_root
+            && layout.manifest().manifest_hash() == theirs.manifest_hash
+            && theirs.have.iter().all(|chunk| chunk < layout.chunk_count());
+        if !is_same {
+            return None;
+        }
+        let (told, told_asking) = told(fetch);
+        fetch.followers.insert(peer, Follower { link, told, told_asking });
+        let (has, asking) = (theirs.have.clone(), fetch.known_asking(theirs.asking.clone()));
+        Some((fetch.news.clone(), SwarmNews::Offers { peer, has, asking }))
+    }
+}
+
+impl Fetch {
+    fn opening(&self) -> Fetching {
+        let Sharing { game_id, layout, content_root, have, .. } = &self.sharing;
+        Fetching {
+            game_id: game_id.clone(),
+            manifest_hash: layout.manifest().manifest_hash(),
+            content_root: *content_root,
+            have: have.clone(),
+            asking: self.asking.clone(),
+        }
+    }
+
+    /// What a follower has not been told; it counts as told from here on.
+    fn more_for(&mut self, peer: PeerId, link: LinkId) -> Option<Have> {
+        let follower = self.followers.get_mut(&peer).filter(|follower| follower.link == link)?;
+        let Sharing { game_id, content_root, have, .. } = &self.sharing;
+        let untold = have.iter().filter(|chunk| !follower.told.contains(*chunk));
+        let more: Vec<_> = untold.take(HAVE_MAX_CHUNKS).collect();
+        if more.is_empty() && follower.told_asking == self.asking {
+            return None;
+        }
+        for chunk in &more {
+            follower.told.insert(*chunk);
+        }
+        follower.told_asking.clone_from(&self.asking);
+        let (game_id, content_root) = (game_id.clone(), *content_root);
+        Some(Have { game_id, content_root, more, asking: self.asking.clone() })
+    }
+
+    fn known(&self, chunks: Vec<u32>) -> Vec<ChunkIndex> {
+        let known = chunks.into_iter().filter(|chunk| *chunk < self.sharing.layout.chunk_count());
+        known.take(HAVE_MAX_CHUNKS).map(ChunkIndex).collect()
+    }
+
+    fn known_asking(&self, mut chunks: Vec<u32>) -> Vec<ChunkIndex> {
+        chunks.truncate(ASKING_MAX);
+        self.known(chunks)
+    }
+}
+
+impl Share {
+    /// A chunk is verified and can be read back, and so can be given to others.
+    pub(crate) fn stored(&self, chunk: ChunkIndex) {
+        self.update(|fetch| {
+            fetch.sharing.have.insert(chunk.0);
+        });
+    }
+
+    /// The sentinel has come, which is not on disk before the commit.
+    pub(crate) fn sentinel_came(&self, bytes: Bytes) {
+        self.update(|fetch| fetch.sharing.sentinel = Some(bytes));
+    }
+
+    /// What those are being asked for that have the whole game.
+    pub(crate) fn asking(&self, chunks: &[ChunkIndex]) {
+        self.update(|fetch| fetch.asking = chunks.iter().map(|chunk| chunk.0).collect());
+    }
+
+    /// Leaves the share open for whoever publishes the finished game, and then has to close it.
+    pub(crate) fn hand_over(mut self) {
+        self.is_handed_over = true;
+    }
+
+    /// Ends the sharing, and waits until nobody reads the files any more.
+    pub(crate) async fn end(self) {
+        let (swarm, game_id) = (self.swarm.clone(), self.game_id.clone());
+        drop(self);
+        swarm.0.outbound.drain(&game_id).await;
+    }
+
+    fn update(&self, update: impl FnOnce(&mut Fetch)) {
+        self.swarm.update(&self.game_id, self.number, update);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let is_ours = || {
+            let fetches = self.swarm.lock();
+            fetches.by_game.get(&self.game_id).is_some_and(|fetch| fetch.number == self.number)
+        };
+        if !self.is_handed_over && is_ours() {
+            self.swarm.close(&self.game_id);
+        }
+    }
+}
+
+/// Where a path and a number in it are in the order of all chunks.
+impl Layout {
+    fn find(&self, path: &RelPath, index: u32) -> Option<ChunkIndex> {
+        let files = self.manifest().files();
+        let number = files.binary_search_by(|file| file.path.cmp(path)).ok()?;
+        let is_there = files.get(number).is_some_and(|file| index < file.chunk_count());
+        self.first_of(number).filter(|_| is_there).map(|first| ChunkIndex(first + index))
+    }
+}
