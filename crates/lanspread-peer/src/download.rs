@@ -36,6 +36,7 @@ pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
 pub(crate) use self::swarm::{SharedChunk, Swarm, Telling, ToldFetches};
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
+use crate::net::limit::Limiter;
 
 /// What to download.
 pub(crate) struct DownloadJob {
@@ -49,6 +50,8 @@ pub(crate) struct DownloadJob {
     pub(crate) journal: PathBuf,
     /// The content that the catalog demands, where it does.
     pub(crate) catalog_content_root: Option<ContentHash>,
+    /// What all downloads of this peer keep to together.
+    pub(crate) limiter: Limiter,
     /// The order in which chunks are fetched that are as rare as each other.
     pub(crate) order: Order,
     /// The sources known at the start: the choice among manifests waits for them. Those that come

@@ -37,8 +37,7 @@ impl ChunkSet {
     /// Whether a chunk is in it.
     #[must_use]
     pub fn contains(&self, chunk: u32) -> bool {
-        place(chunk)
-            .is_some_and(|(at, bit)| self.bytes.get(at).is_some_and(|byte| byte & bit != 0))
+        place(chunk).is_some_and(|(at, bit)| self.bytes.get(at).is_some_and(|byte| byte & bit != 0))
     }
 
     /// How many chunks are in it.

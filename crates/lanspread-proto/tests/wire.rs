@@ -7,8 +7,8 @@ use lanspread_proto::codec::{
 use lanspread_proto::ids::PeerName;
 use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
-    ChunkHeader, GameSummary, GetChunk, GetGame, Hello, KnownManifest, LibraryDelta,
-    LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    ChunkHeader, FetchEnded, Fetching, GameSummary, GetChunk, GetGame, Have, Hello, KnownManifest,
+    LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -40,6 +40,16 @@ fn hello() -> Hello {
         listen_port: 4433,
         features: vec![],
         library: LibrarySnapshot { rev: 3, games: vec![summary()] },
+    }
+}
+
+fn fetching() -> Fetching {
+    Fetching {
+        game_id: GameId::new("quake").unwrap(),
+        manifest_hash: hash(1),
+        content_root: hash(2),
+        have: [0, 3, 9].into_iter().collect(),
+        asking: vec![7],
     }
 }
 
@@ -89,6 +99,30 @@ fn requests() -> Vec<(Request, String)> {
             r#"{"type":"get_chunk","game_id":"quake","version":"20240131","path":"data/pak0.eti","index":5}"#
                 .to_owned(),
         ),
+        (
+            Request::Fetching(fetching()),
+            format!(
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+            ),
+        ),
+        (
+            Request::Have(Have {
+                game_id: GameId::new("quake").unwrap(),
+                content_root: hash(2),
+                more: vec![7, 8],
+                asking: vec![],
+            }),
+            format!(
+                r#"{{"type":"have","game_id":"quake","content_root":"{two}","more":[7,8],"asking":[]}}"#
+            ),
+        ),
+        (
+            Request::FetchEnded(FetchEnded {
+                game_id: GameId::new("quake").unwrap(),
+                content_root: hash(2),
+            }),
+            format!(r#"{{"type":"fetch_ended","game_id":"quake","content_root":"{two}"}}"#),
+        ),
         (Request::Ping {}, r#"{"type":"ping"}"#.to_owned()),
         (Request::Goodbye {}, r#"{"type":"goodbye"}"#.to_owned()),
     ]
@@ -124,6 +158,12 @@ fn responses() -> Vec<(Response, String)> {
         (
             Response::Chunk(ChunkHeader { len: 2, hash: hash(1) }),
             format!(r#"{{"type":"chunk","len":2,"hash":"{one}"}}"#),
+        ),
+        (
+            Response::Fetching(fetching()),
+            format!(
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+            ),
         ),
         (Response::Done {}, r#"{"type":"done"}"#.to_owned()),
         (

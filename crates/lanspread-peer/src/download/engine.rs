@@ -8,6 +8,7 @@ mod books;
 mod closing;
 mod disk;
 mod effects;
+mod pacing;
 mod requests;
 mod swarm;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
+use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
 use self::swarm::Sharer;
 use super::gathering::{Gathered, Gathering};
@@ -87,6 +89,7 @@ struct Engine {
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
     sharer: Sharer,
+    pacer: Pacer,
     disk: Disk,
     /// There once the disk is prepared.
     books: Option<Books>,
@@ -132,6 +135,7 @@ pub(crate) async fn run(
 impl Engine {
     fn new(mut job: DownloadJob, seat: Seat, notices: mpsc::Sender<DownloadNotice>) -> Self {
         let initial = std::mem::take(&mut job.initial);
+        let pacer = Pacer::new(job.limiter.clone());
         let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
         let mut engine = Self {
             job,
@@ -140,6 +144,7 @@ impl Engine {
             sources: BTreeMap::new(),
             requests: Requests::default(),
             sharer: Sharer::new(seat),
+            pacer,
             disk: Disk::default(),
             books: None,
             sentinel: None,
@@ -215,7 +220,11 @@ impl Engine {
         }
         if let (Stage::Transferring(transfer), Some(books)) = (&mut self.stage, &mut self.books) {
             self.disk.look_for(books.looks(transfer));
-            transfer.ask(now);
+            while self.pacer.may_ask(now)
+                && let Some(bytes) = transfer.ask(now)
+            {
+                self.pacer.spend(bytes);
+            }
             self.sharer.follow(&self.job, transfer, self.sentinel.as_deref());
             self.disk.work(books.storage());
         }
@@ -349,13 +358,15 @@ impl Engine {
                 let books = self.books.as_ref();
                 let progress_at = books.map(|_| self.progress.due_at(bytes_done));
                 let checkpoint_at = books.and_then(Books::due_at);
-                [transfer.wake_at(now), progress_at, checkpoint_at].into_iter().flatten().min()
+                [transfer.wake_at(now), self.pacer.wake_at(), progress_at, checkpoint_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Stage::Committing(_) => None,
         };
         self.began + wake_at.unwrap_or(now + FAR)
     }
-
 }
 
 impl Stage {

@@ -127,7 +127,8 @@ impl Gathering {
         let awaited = std::mem::take(&mut self.awaited);
         match manifests.values().next().cloned().and_then(Layout::new) {
             Some(layout) => {
-                let transfer = Transfer::new(layout, consensus, &manifests, awaited, self.order, now);
+                let transfer =
+                    Transfer::new(layout, consensus, &manifests, awaited, self.order, now);
                 Gathered::Chosen(Box::new(transfer))
             }
             // `check_manifest` let only manifests pass that have a layout.

@@ -356,7 +356,6 @@ impl Scheduler {
             }
         }
     }
-
 }
 
 impl Asked {

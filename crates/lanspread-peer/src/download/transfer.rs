@@ -112,9 +112,9 @@ impl Transfer {
         now: Duration,
     ) -> Self {
         let chunk_count = layout.chunk_count();
-        let contents = manifests
-            .iter()
-            .filter_map(|(claim, manifest)| Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?))));
+        let contents = manifests.iter().filter_map(|(claim, manifest)| {
+            Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?)))
+        });
         let mut transfer = Self {
             layout: Arc::new(layout),
             scheduler: Scheduler::new(chunk_count, order),
@@ -168,11 +168,11 @@ impl Transfer {
         KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
     }
 
-    /// Asks for chunks, as many as there is room for.
-    pub(crate) fn ask(&mut self, now: Duration) {
-        while let Some(ask) = self.scheduler.ask(now) {
-            self.effects.push(Effect::AskChunk(ask));
-        }
+    /// Asks for the next chunk if there is room for it; returns how many bytes it has.
+    pub(crate) fn ask(&mut self, now: Duration) -> Option<u32> {
+        let ask = self.scheduler.ask(now)?;
+        self.effects.push(Effect::AskChunk(ask));
+        Some(self.layout.place(ask.chunk).map_or(0, |(place, _)| place.len))
     }
 
     /// The bytes of a chunk have arrived; returns whether they are wanted. If so,

@@ -164,8 +164,11 @@ impl PeerLink {
         len: u32,
     ) -> Result<ReceivedChunk, SourceError> {
         debug_assert!(u64::from(len) <= CHUNK_SIZE_BYTES);
-        let mut incoming = self.ask(&Request::GetChunk(request)).await?;
+        let incoming = self.ask(&Request::GetChunk(request)).await?;
+        // Behind others that ask as well, an answer takes its time; the scheduler judges how long.
+        let mut incoming = incoming.patient();
         let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+        let mut incoming = incoming.impatient();
         self.heard();
         match response {
             Response::Chunk(header) if header.len == len => {

@@ -13,20 +13,26 @@ use lanspread_proto::message::{
     ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
+use super::limit::{Limiter, RateLimit};
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
+use super::turns::Turns;
 use super::view::{ServedGame, View};
 use crate::download::{SharedChunk, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
-/// Longest time one answer may take to be taken over by the asker. Beyond it the asker is gone or
+/// Longest time that an answer, or a piece of one, may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is sent at once under a limit: it goes out evenly, and who is sent something at the same time
+/// gets as much of it.
+const PACED_BYTES: usize = 32 * 1024;
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
@@ -43,7 +49,8 @@ pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
     pub(crate) swarm: Swarm,
-    chunks: Arc<Semaphore>,
+    upload: Limiter,
+    chunks: Turns,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -84,8 +91,10 @@ impl Server {
         view: watch::Receiver<Arc<View>>,
         outbound: OutboundTransfers,
         swarm: Swarm,
+        upload: Limiter,
     ) -> Self {
-        Self { view, outbound, swarm, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
+        let chunks = Turns::new(upload.limit().map_or(CHUNKS_MAX, chunks_at_once));
+        Self { view, outbound, swarm, upload, chunks }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -151,9 +160,9 @@ impl Server {
         wanted: GetChunk,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        // Nobody closes these semaphores, so both always give a permit in the end.
+        // Nobody closes the semaphore, so it always gives a permit in the end.
         let _of_peer = link.chunks.acquire().await.ok();
-        let _of_all = self.chunks.acquire().await.ok();
+        let _of_all = self.chunks.take(link.peer_id()).await;
         let is_served = || {
             self.swarm.is_shared(&wanted.game_id)
                 || self.view.borrow().game(&wanted.game_id).is_some()
@@ -174,12 +183,13 @@ impl Server {
             }
         };
         let send = async {
-            send_header(sender, &Response::Chunk(header), CONTROL_HEADER_MAX_BYTES).await?;
-            send_bytes(sender, bytes).await?;
-            Ok::<_, ExchangeError>(())
+            let response = Response::Chunk(header);
+            let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
+            timeout(ANSWER_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;
+            self.send_paced(sender, bytes).await
         };
         let outcome = tokio::select! {
-            sent = timeout(ANSWER_TIMEOUT, send) => sent.unwrap_or(Err(ExchangeError::Silent)),
+            sent = send => sent,
             () = transfer.stopped() => Err(ExchangeError::EndedEarly),
         };
         match outcome {
@@ -192,7 +202,30 @@ impl Server {
     }
 }
 
+/// How many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
+/// each of them arrives before its asker gives up on it.
+fn chunks_at_once(limit: RateLimit) -> usize {
+    let chunks = 2 * limit.bytes_per_second() / CHUNK_SIZE_BYTES;
+    usize::try_from(chunks).unwrap_or(CHUNKS_MAX).clamp(1, CHUNKS_MAX)
+}
+
 impl Server {
+    /// Sends bytes as fast as the limit allows. All at once where there is none.
+    async fn send_paced(
+        &self,
+        sender: &mut dyn StreamSender,
+        mut bytes: Bytes,
+    ) -> Result<(), ExchangeError> {
+        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(piece_len.min(bytes.len()));
+            self.upload.pass(piece.len()).await;
+            let send = send_bytes(sender, piece);
+            timeout(ANSWER_TIMEOUT, send).await.map_err(|_| ExchangeError::Silent)??;
+        }
+        Ok(())
+    }
+
     /// A chunk of a game that is being fetched, or else of one in the library. In this order: a
     /// finished download is in the library before it is taken out of the swarm.
     async fn chunk(&self, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {

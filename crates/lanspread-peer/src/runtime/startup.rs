@@ -33,6 +33,7 @@ use crate::install::recover_all;
 use crate::library::{Index, RescanGate, Scan, scan_games_dir};
 use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
+use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
 use crate::net::serve::Server;
@@ -114,6 +115,7 @@ pub(super) async fn prepare(
         catalog,
         unpacker: config.unpacker,
         auto_install: config.auto_install,
+        download_limiter: Limiter::new(config.download_limit),
         dialer,
         links: LinkTable::default(),
         peers: PeerGameDb::default(),
@@ -130,7 +132,12 @@ pub(super) async fn prepare(
         watched,
         find_games_dir_at: None,
         view: view_sender,
-        server: Server::new(view, outbound.clone(), Swarm::new(outbound)),
+        server: Server::new(
+            view,
+            outbound.clone(),
+            Swarm::new(outbound),
+            Limiter::new(config.upload_limit),
+        ),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),

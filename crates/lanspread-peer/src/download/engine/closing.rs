@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::super::DownloadEnd;
 use super::super::journal;
 use super::super::storage::{StorageError, discard, failed};
-use super::super::DownloadEnd;
 use super::books::Books;
 use super::{Ended, Engine, Stage};
 use crate::state_file;

@@ -57,7 +57,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn get_game(&self, known_manifest: Option<KnownManifest>, await_hashes: bool) -> GetGame {
+    pub(super) fn get_game(
+        &self,
+        known_manifest: Option<KnownManifest>,
+        await_hashes: bool,
+    ) -> GetGame {
         GetGame { game_id: self.job.game_id.clone(), known_manifest, await_hashes }
     }
 }

@@ -195,7 +195,10 @@ impl Pending {
     }
 
     /// The one of `chunks` that the fewest have.
-    pub(super) fn rarest(&self, chunks: impl IntoIterator<Item = ChunkIndex>) -> Option<ChunkIndex> {
+    pub(super) fn rarest(
+        &self,
+        chunks: impl IntoIterator<Item = ChunkIndex>,
+    ) -> Option<ChunkIndex> {
         chunks.into_iter().min_by_key(|chunk| self.have(*chunk))
     }
 

@@ -197,9 +197,13 @@ fn only_what_is_verified_is_given() {
         Some(SharedChunk::OnDisk { hash, .. }) => assert_eq!(hash, [2; 32].into()),
         other => panic!("{other:?}"),
     }
-    for (path, index, version) in
-        [("a.eti", 0, "1"), ("a.eti", 1, "2"), ("a.eti", 9, "1"), ("b", 0, "1"), ("version.ini", 0, "1")]
-    {
+    for (path, index, version) in [
+        ("a.eti", 0, "1"),
+        ("a.eti", 1, "2"),
+        ("a.eti", 9, "1"),
+        ("b", 0, "1"),
+        ("version.ini", 0, "1"),
+    ] {
         assert!(given(path, index, version).is_none(), "{path} {index} {version}");
     }
     a.share().sentinel_came(Bytes::from_static(b"1\n"));

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::super::handshake::{self, LocalPeer};
+use super::super::limit::Limiter;
 use super::super::link::PeerLink;
 use super::super::memory::{OneDial, pair};
 use super::*;
@@ -83,7 +84,7 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
     let (counts, _) = mpsc::unbounded_channel();
     let view = watch::channel(Arc::new(view)).1;
     let outbound = OutboundTransfers::new(counts);
-    let server = Server::new(view, outbound.clone(), Swarm::new(outbound));
+    let server = Server::new(view, outbound.clone(), Swarm::new(outbound), Limiter::new(None));
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
             let (request, sender) = read_request(&far.link, stream).await.unwrap();

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::download::{Order, Swarm};
+use crate::net::limit::Limiter;
 use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
@@ -309,6 +310,7 @@ impl Lab {
             root: self.root(),
             journal: self.journal(),
             catalog_content_root,
+            limiter: Limiter::new(None),
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
         };
@@ -320,7 +322,8 @@ impl Lab {
         self.changes = Some(changes);
         self.notices = Some(notices);
         self.began = Instant::now();
-        self.running = Some(tokio::spawn(run(job, seat, changes_rx, notices_tx, self.cancel.clone())));
+        self.running =
+            Some(tokio::spawn(run(job, seat, changes_rx, notices_tx, self.cancel.clone())));
     }
 
     pub(super) fn root(&self) -> PathBuf {

@@ -127,7 +127,8 @@ impl Party {
     fn ask(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         // A scheduler whose time has come is asked again, as the engine does on its tick.
-        let is_due = node.scheduler.wake_at(self.now.saturating_sub(STEP)).is_some_and(|at| at <= self.now);
+        let is_due =
+            node.scheduler.wake_at(self.now.saturating_sub(STEP)).is_some_and(|at| at <= self.now);
         if !std::mem::take(&mut node.is_dirty) && !is_due {
             return;
         }
