@@ -118,6 +118,7 @@ class Lab:
         auto_install: bool = False,
         ping_after_s: int = 10,
         peer_timeout_s: int = 30,
+        upload_limit: str | None = None,
         state_of: Peer | None = None,
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
@@ -136,6 +137,7 @@ class Lab:
             auto_install=auto_install,
             ping_after_s=ping_after_s,
             peer_timeout_s=peer_timeout_s,
+            upload_limit=upload_limit,
         )
         options.games_dir.mkdir(parents=True)
         listed = self._games.values() if catalog is None else catalog

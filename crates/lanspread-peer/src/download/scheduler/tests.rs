@@ -1,3 +1,4 @@
+mod stragglers;
 mod swarm;
 
 use proptest::prelude::*;

@@ -6,7 +6,7 @@ use lanspread_proto::ChunkSet;
 use super::*;
 
 /// How long a chunk takes over a whole link of 100 Mbit/s.
-const CHUNK_TIME: Duration = Duration::from_millis(168);
+pub(super) const CHUNK_TIME: Duration = Duration::from_millis(168);
 const STEP: Duration = Duration::from_millis(4);
 /// How often a peer tells the others what it has.
 const NEWS_INTERVAL: Duration = Duration::from_millis(100);
@@ -14,8 +14,8 @@ const NEWS_INTERVAL: Duration = Duration::from_millis(100);
 const NEWS_DELAY: Duration = Duration::from_millis(4);
 
 /// A chunk on its way.
-struct Flow {
-    from: usize,
+pub(super) struct Flow {
+    pub(super) from: usize,
     to: usize,
     chunk: ChunkIndex,
     /// In parts of a chunk.
@@ -29,40 +29,40 @@ struct News {
     fetching: Vec<ChunkIndex>,
 }
 
-struct Node {
-    scheduler: Scheduler,
-    stored: BTreeSet<ChunkIndex>,
+pub(super) struct Node {
+    pub(super) scheduler: Scheduler,
+    pub(super) stored: BTreeSet<ChunkIndex>,
     /// What it has not told yet.
     untold: Vec<ChunkIndex>,
     told_fetching: Vec<ChunkIndex>,
     told_at: Duration,
     finished_at: Option<Duration>,
-    is_dirty: bool,
+    pub(super) is_dirty: bool,
     /// In chunks a second.
-    up: f64,
-    down: f64,
+    pub(super) up: f64,
+    pub(super) down: f64,
 }
 
 /// Seeds come first, then those that fetch.
-struct Party {
-    now: Duration,
+pub(super) struct Party {
+    pub(super) now: Duration,
     chunks: u32,
     seeds: usize,
-    nodes: Vec<Node>,
-    flows: Vec<Flow>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) flows: Vec<Flow>,
     news: Vec<News>,
     /// How many chunks each has sent.
-    sent: Vec<f64>,
+    pub(super) sent: Vec<f64>,
     arrivals: usize,
     unwanted: usize,
 }
 
-fn id(n: usize) -> PeerId {
+pub(super) fn id(n: usize) -> PeerId {
     PeerId::from_public_key(&n.to_le_bytes())
 }
 
 impl Party {
-    fn new(chunks: u32, seeds: usize, leechers: usize) -> Self {
+    pub(super) fn new(chunks: u32, seeds: usize, leechers: usize) -> Self {
         let rate = 1.0 / CHUNK_TIME.as_secs_f64();
         let nodes = (0..seeds + leechers).map(|n| {
             let order = Order::Of(id(n));
@@ -106,7 +106,7 @@ impl Party {
     }
 
     /// Runs until everybody has everything; returns when the last one was.
-    fn run(&mut self) -> Duration {
+    pub(super) fn run(&mut self) -> Duration {
         while self.leechers().any(|n| self.nodes[n].finished_at.is_none()) {
             assert!(self.now < CHUNK_TIME * self.chunks * 8, "does not end");
             self.step();
@@ -114,7 +114,7 @@ impl Party {
         self.now
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         for n in self.leechers() {
             self.ask(n);
             self.tell(n);
