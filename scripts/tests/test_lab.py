@@ -59,7 +59,7 @@ def test_a_wait_in_vain_shows_what_was_printed(in_lab: InLab) -> None:
 
     with pytest.raises(RecordTimeoutError, match="alpha: event never") as caught:
         in_lab(body)
-    assert any("ready" in line for line in caught.value.evidence)
+    assert any("ready" in line for line in caught.value.records)
 
 
 def test_a_peer_that_dies_ends_waits_for_it(in_lab: InLab) -> None:

@@ -9,6 +9,8 @@
 //! downloads of several peers give each other what they have. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
+#[cfg(test)]
+pub(crate) mod audit;
 mod consensus;
 mod engine;
 mod gathering;

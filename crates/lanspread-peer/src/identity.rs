@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ParsedCertificate;
 
 use crate::error::StartError;
-use crate::state_file::write_atomic_private;
+use crate::state_file::{ensure_dir, write_atomic_private};
 
 const KEY_FILE: &str = "key.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";
@@ -40,7 +40,7 @@ impl Identity {
     pub(crate) fn load_or_create(state_dir: &Path) -> Result<Self, StartError> {
         let dir = state_dir.join("identity");
         let unusable = |source| StartError::StateDir { path: dir.clone(), source };
-        fs::create_dir_all(&dir).map_err(unusable)?;
+        ensure_dir(&dir).map_err(unusable)?;
         let key_path = dir.join(KEY_FILE);
         let certificate_path = dir.join(CERTIFICATE_FILE);
 

@@ -10,6 +10,9 @@
 
 mod command;
 mod config;
+#[cfg(test)]
+mod crash;
+mod disk;
 mod download;
 mod error;
 mod event;

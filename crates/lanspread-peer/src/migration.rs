@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
 
+use crate::disk::{self, Point};
 use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
-use crate::state_file::{ensure_dir, game_state_dir, sync_dir, write_atomic};
+use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 
 const LEGACY_INDEX: &str = "index.json";
 /// Where the old index goes, below the state directory.
@@ -50,7 +51,7 @@ pub(crate) fn migrate(games_dir: &Path, state_dir: &Path) -> MigrationReport {
     report.add(move_file(&legacy_dir.join(LEGACY_INDEX), &state_dir.join(MIGRATED_INDEX)));
     if !report.moved.is_empty() {
         // Whatever else is in it is not ours, and then it stays.
-        let _ = fs::remove_dir(&legacy_dir);
+        let _ = disk::remove_dir(Point::LegacyDirRemove, &legacy_dir);
     }
     let entries = match fs::read_dir(games_dir) {
         Ok(entries) => entries,
@@ -102,9 +103,9 @@ fn move_file(old: &Path, new: &Path) -> Result<Option<PathBuf>, MigrationError> 
         ensure_dir(parent).map_err(failed("make", parent))?;
         write_atomic(new, &bytes).map_err(failed("write", new))?;
     }
-    fs::remove_file(old).map_err(failed("remove", old))?;
+    disk::remove_file(Point::LegacyRemove, old).map_err(failed("remove", old))?;
     let parent = old.parent().unwrap_or(old);
-    sync_dir(parent).map_err(failed("sync", parent))?;
+    disk::sync_dir(Point::LegacySync, parent).map_err(failed("sync", parent))?;
     Ok(Some(old.to_path_buf()))
 }
 

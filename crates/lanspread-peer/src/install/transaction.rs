@@ -1,19 +1,18 @@
 //! Installation and uninstallation, step by step.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
 use lanspread_proto::GameId;
 
+use crate::disk::{self, Point};
 use crate::error::InstallFailure;
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::install::durability::sync_tree;
 use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
-use crate::state_file::sync_dir;
 
 /// Why a directory stays that carries no mark.
 const NOT_OURS: &str = "it was not made by a peer";
@@ -119,7 +118,7 @@ fn unpack_and_promote(
     begin(Intent::Install, job.state_dir, job.game_id, hook)?;
     let installing = &place.installing;
     hook(Step::CreateInstalling)
-        .and_then(|()| fs::create_dir(installing))
+        .and_then(|()| disk::create_dir(Point::InstallingCreate, installing))
         .map_err(failed("create", installing))?;
     hook(Step::MarkInstalling)
         .and_then(|()| mark(installing, Mark::Installing))
@@ -134,7 +133,7 @@ fn unpack_and_promote(
         put_local_aside(place, Mark::Replaced, hook)?;
     }
     hook(Step::Promote)
-        .and_then(|()| fs::rename(installing, &place.local))
+        .and_then(|()| disk::rename(Point::Promote, installing, &place.local))
         .map_err(failed("create", &place.local))?;
     Ok(summary)
 }
@@ -146,6 +145,7 @@ fn unpack_all(
 ) -> Result<InstallSummary, InstallFailure> {
     let mut summary = InstallSummary::default();
     for archive in archives {
+        disk::reach(Point::UnpackArchive, target).map_err(failed("unpack into", target))?;
         let mut watch =
             Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
         let unpacked = job
@@ -217,9 +217,11 @@ fn put_local_aside(
     let local = &place.local;
     hook(Step::MarkLocal).and_then(|()| mark(local, as_what)).map_err(failed("mark", local))?;
     hook(Step::PutLocalAside)
-        .and_then(|()| fs::rename(local, &place.backup))
+        .and_then(|()| disk::rename(Point::PutAside, local, &place.backup))
         .map_err(failed("put aside", local))?;
-    hook(Step::SyncAside).and_then(|()| sync_dir(&place.root)).map_err(failed("put aside", local))
+    hook(Step::SyncAside)
+        .and_then(|()| disk::sync_dir(Point::PutAsideSync, &place.root))
+        .map_err(failed("put aside", local))
 }
 
 /// Passes cancellation in and progress over all archives out.
@@ -232,7 +234,7 @@ struct Watch<'a> {
 
 impl UnpackControl for Watch<'_> {
     fn is_cancelled(&mut self) -> bool {
-        (self.cancel)()
+        disk::reach(Point::UnpackBlock, Path::new("")).is_err() || (self.cancel)()
     }
 
     fn on_progress(&mut self, unpacked_bytes: u64) {

@@ -45,6 +45,7 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Limits;
 use crate::services::{discovery, liveness, local_monitor, server};
+use crate::state_file::ensure_dir;
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
@@ -224,7 +225,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
         return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
     }
     let games_dir = check_games_dir(games_dir, &intended)?;
-    fs::create_dir_all(state_dir).map_err(unusable)?;
+    ensure_dir(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
     let lock = lock_state(&state_dir)?;
     let identity = Identity::load_or_create(&state_dir)?;
