@@ -30,7 +30,8 @@ async def scenario(lab: Lab) -> None:
     async with asyncio.TaskGroup() as tasks:
         for leecher in leechers:
             tasks.create_task(leecher.download(game, wait=True, timeout_s=90))
-    await expect_same_game(game, seed, *leechers)
+    for leecher in leechers:
+        await expect_same_game(game, seed, leecher)
 
     from_seed = 0
     from_others: dict[str, int] = {}
