@@ -7,8 +7,8 @@ use lanspread_proto::codec::{
 use lanspread_proto::ids::PeerName;
 use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
-    ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello, KnownManifest,
-    LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello,
+    KnownManifest, LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,

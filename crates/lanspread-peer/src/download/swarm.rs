@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use lanspread_proto::piece_set::PIECE_SET_MAX;
 use lanspread_proto::message::{ChunkName, FetchEnded, Fetching, GetChunks, HAVE_MAX_PIECES, Have};
+use lanspread_proto::piece_set::PIECE_SET_MAX;
 use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
 use tokio::sync::{mpsc, watch};
 
@@ -437,7 +437,8 @@ impl Sharing {
             let is_here = self.have.contains(self.layout.piece_of(chunk).0);
             Some((chunk, self.hashes.get(chunk).filter(|_| is_here)?))
         };
-        let found: Vec<(ChunkIndex, ContentHash)> = names.iter().map(find).collect::<Option<_>>()?;
+        let found: Vec<(ChunkIndex, ContentHash)> =
+            names.iter().map(find).collect::<Option<_>>()?;
         let is_sentinel = |(chunk, _): &(ChunkIndex, ContentHash)| self.layout.is_sentinel(*chunk);
         if let [only] = found.as_slice()
             && is_sentinel(only)

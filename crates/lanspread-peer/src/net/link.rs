@@ -171,7 +171,9 @@ impl PeerLink {
         let mut incoming = incoming.impatient();
         self.heard();
         match response {
-            Response::Chunks { chunks } if chunks.iter().map(|chunk| chunk.len).eq(lens.iter().copied()) => {
+            Response::Chunks { chunks }
+                if chunks.iter().map(|chunk| chunk.len).eq(lens.iter().copied()) =>
+            {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 let bytes = incoming.body(len, || self.heard()).await.map_err(broken)?;
                 let hashes = chunks.into_iter().map(|chunk| chunk.hash).collect();

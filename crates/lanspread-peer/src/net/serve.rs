@@ -10,8 +10,8 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES}
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{
-    ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, GetGame, KnownManifest, Refusal, RefusalCode,
-    Request, Response,
+    ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, GetGame, KnownManifest, Refusal,
+    RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
 use tokio::sync::watch;

@@ -98,10 +98,7 @@ impl Engine {
                 hash,
                 expected: transfer.expected_hash(ask.peer, chunk),
                 is_hole: transfer.ledger().is_untouched(chunk),
-                sentinel_of: transfer
-                    .layout()
-                    .is_sentinel(chunk)
-                    .then(|| self.job.version.clone()),
+                sentinel_of: transfer.layout().is_sentinel(chunk).then(|| self.job.version.clone()),
             });
         }
         self.disk.push(ask, arrived);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanspread_proto::{PieceSet, PeerId};
+use lanspread_proto::{PeerId, PieceSet};
 
 use super::super::layout::PieceIndex;
 use super::Scheduler;

@@ -1,4 +1,4 @@
-use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, Manifest, ManifestFile};
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, Manifest, ManifestFile, RelPath};
 
 use super::*;
 

@@ -78,9 +78,14 @@ fn a_source_that_fails_without_a_word_costs_two_seconds_at_most() {
             let (without, _) = with_fault(source, fraction, Fault::Left);
             for fault in [Fault::Blackholed, Fault::Crawling] {
                 let (took, wasted) = with_fault(source, fraction, fault);
-                println!("{source} {fault:?} at {fraction}: {took:?}, else {without:?}; {wasted:.4}");
+                println!(
+                    "{source} {fault:?} at {fraction}: {took:?}, else {without:?}; {wasted:.4}"
+                );
                 let allowed = without + Duration::from_secs(2).max(without.mul_f64(0.05));
-                assert!(took <= allowed, "{source} {fault:?} at {fraction}: {took:?} > {allowed:?}");
+                assert!(
+                    took <= allowed,
+                    "{source} {fault:?} at {fraction}: {took:?} > {allowed:?}"
+                );
                 assert!(wasted <= 0.02, "{source} {fault:?} at {fraction}: {wasted:.3} wasted");
             }
         }
