@@ -7,19 +7,19 @@
 //! What arrives through [`codec::decode_header`] is already checked: an id, a path or a manifest that breaks a rule
 //! is a decoding error and never a value.
 
-pub mod chunk_set;
 pub mod codec;
 pub mod hash;
 pub mod ids;
 pub mod manifest;
 pub mod message;
 pub mod path;
+pub mod piece_set;
 
-pub use chunk_set::ChunkSet;
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
+pub use piece_set::PieceSet;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
 pub const PROTOCOL_VERSION: u32 = 2;

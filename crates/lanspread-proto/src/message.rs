@@ -6,11 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chunk_set::ChunkSet;
 use crate::hash::ContentHash;
 use crate::ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 use crate::manifest::Manifest;
 use crate::path::RelPath;
+use crate::piece_set::PieceSet;
 
 /// Most features one peer may announce.
 pub const FEATURES_MAX: usize = 64;
@@ -27,8 +27,8 @@ pub enum Request {
     LibraryDelta(LibraryDelta),
     /// Asks for a manifest; answered by [`Response::Game`] or [`Response::Unchanged`].
     GetGame(GetGame),
-    /// Asks for one chunk; answered by [`Response::Chunk`] and its bytes.
-    GetChunk(GetChunk),
+    /// Asks for chunks; answered by [`Response::Chunks`] and their bytes.
+    GetChunks(GetChunks),
     /// Tells that the sender fetches a game and what it has of it; answered by
     /// [`Response::Fetching`] if the receiver fetches the same content, else by [`Response::Done`].
     Fetching(Fetching),
@@ -57,8 +57,11 @@ pub enum Response {
     },
     /// Answers [`Request::GetGame`] when the asker's manifest still holds.
     Unchanged {},
-    /// Answers [`Request::GetChunk`]; `len` raw bytes follow.
-    Chunk(ChunkHeader),
+    /// Answers [`Request::GetChunks`]; the raw bytes of all chunks follow.
+    Chunks {
+        /// One for each chunk that was asked for, in the same order.
+        chunks: Vec<ChunkHeader>,
+    },
     /// Answers [`Request::Fetching`]: what the receiver has.
     Fetching(Fetching),
     /// Answers a request that has nothing to say in return.
@@ -164,24 +167,36 @@ pub struct KnownManifest {
     pub content_root: Option<ContentHash>,
 }
 
-/// Asks for one chunk of one file.
+/// Most chunks of one [`GetChunks`]; their bytes together are at most [`crate::CHUNK_SIZE_BYTES`].
+pub const GET_CHUNKS_MAX: usize = 256;
+
+/// Asks for chunks of one game: one of full size, or several small ones. All are given, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GetChunk {
+pub struct GetChunks {
     /// Which game.
     pub game_id: GameId,
     /// Which version of it; another one is refused.
     pub version: GameVersion,
-    /// Which file of its manifest.
+    /// Which chunks; at least one.
+    pub chunks: Vec<ChunkName>,
+}
+
+/// Names a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkName {
+    /// Which file of the manifest.
     pub path: RelPath,
     /// Which chunk of the file, from 0.
     pub index: u32,
 }
 
-/// Most chunks that one [`Have`] may list: a sender that has more to tell sends another one.
-pub const HAVE_MAX_CHUNKS: usize = 4096;
+/// Most pieces that one [`Have`] may list: a sender that has more to tell sends another one.
+pub const HAVE_MAX_PIECES: usize = 4096;
 
-/// What a peer that fetches a game has of it so far. Chunks are numbered file by file in path order.
+/// What a peer that fetches a game has of it so far. A piece is a chunk, or several small ones that
+/// follow each other; which ones follows from the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fetching {
@@ -191,9 +206,9 @@ pub struct Fetching {
     pub manifest_hash: ContentHash,
     /// [`Manifest::content_root`] of what it fetches, which is decided.
     pub content_root: ContentHash,
-    /// The chunks that it has verified and gives to others.
-    pub have: ChunkSet,
-    /// The chunks that it is asking those for that have the whole game.
+    /// The pieces that it has verified and gives to others.
+    pub have: PieceSet,
+    /// The pieces that it is asking those for that have the whole game.
     pub asking: Vec<u32>,
 }
 
@@ -205,9 +220,9 @@ pub struct Have {
     pub game_id: GameId,
     /// [`Manifest::content_root`] of what it fetches.
     pub content_root: ContentHash,
-    /// The chunks that it has besides.
+    /// The pieces that it has besides.
     pub more: Vec<u32>,
-    /// The chunks that it is asking those for, now, that have the whole game.
+    /// The pieces that it is asking those for, now, that have the whole game.
     pub asking: Vec<u32>,
 }
 

@@ -7,8 +7,8 @@ use lanspread_proto::codec::{
 use lanspread_proto::ids::PeerName;
 use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
-    ChunkHeader, FetchEnded, Fetching, GameSummary, GetChunk, GetGame, Have, Hello, KnownManifest,
-    LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello,
+    KnownManifest, LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -90,13 +90,15 @@ fn requests() -> Vec<(Request, String)> {
             ),
         ),
         (
-            Request::GetChunk(GetChunk {
+            Request::GetChunks(GetChunks {
                 game_id: GameId::new("quake").unwrap(),
                 version: GameVersion::new("20240131").unwrap(),
-                path: RelPath::new("data/pak0.eti").unwrap(),
-                index: 5,
+                chunks: vec![ChunkName {
+                    path: RelPath::new("data/pak0.eti").unwrap(),
+                    index: 5,
+                }],
             }),
-            r#"{"type":"get_chunk","game_id":"quake","version":"20240131","path":"data/pak0.eti","index":5}"#
+            r#"{"type":"get_chunks","game_id":"quake","version":"20240131","chunks":[{"path":"data/pak0.eti","index":5}]}"#
                 .to_owned(),
         ),
         (
@@ -156,8 +158,8 @@ fn responses() -> Vec<(Response, String)> {
             r#"{"type":"library","rev":0,"games":[]}"#.to_owned(),
         ),
         (
-            Response::Chunk(ChunkHeader { len: 2, hash: hash(1) }),
-            format!(r#"{{"type":"chunk","len":2,"hash":"{one}"}}"#),
+            Response::Chunks { chunks: vec![ChunkHeader { len: 2, hash: hash(1) }] },
+            format!(r#"{{"type":"chunks","chunks":[{{"len":2,"hash":"{one}"}}]}}"#),
         ),
         (
             Response::Fetching(fetching()),
@@ -224,12 +226,12 @@ fn refusal_codes_print_as_they_travel() {
 #[test]
 fn unsafe_values_and_unknown_fields_do_not_decode() {
     for json in [
-        r#"{"type":"get_chunk","game_id":"../x","version":"1","path":"a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"../a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"/a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":-1}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":0,"more":1}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a"}"#,
+        r#"{"type":"get_chunks","game_id":"../x","version":"1","chunks":[{"path":"a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"../a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"/a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a","index":-1}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a","index":0,"more":1}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a"}]}"#,
         r#"{"type":"ping","more":1}"#,
         r#"{"type":"launch"}"#,
         r#"{"game_id":"x"}"#,
@@ -262,11 +264,10 @@ proptest! {
         tail in proptest::collection::vec(any::<u8>(), 0..50),
         piece_len in 1_usize..40,
     ) {
-        let request = Request::GetChunk(GetChunk {
+        let request = Request::GetChunks(GetChunks {
             game_id: GameId::new("quake").unwrap(),
             version: GameVersion::new("1").unwrap(),
-            path,
-            index,
+            chunks: vec![ChunkName { path, index }],
         });
         let mut wire = encode_header(&request, CONTROL_HEADER_MAX_BYTES).unwrap().to_vec();
         wire.extend_from_slice(&tail);
@@ -298,8 +299,9 @@ proptest! {
             let mut bytes = json.into_bytes();
             let at = at % bytes.len();
             bytes[at] = byte;
-            if let Ok(Request::GetChunk(chunk)) = decode_header(&bytes) {
-                prop_assert!(RelPath::new(chunk.path.as_str()).is_ok());
+            if let Ok(Request::GetChunks(wanted)) = decode_header(&bytes) {
+                let safe = |chunk: &ChunkName| RelPath::new(chunk.path.as_str()).is_ok();
+                prop_assert!(wanted.chunks.iter().all(safe));
             }
             drop(request);
         }

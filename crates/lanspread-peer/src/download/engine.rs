@@ -30,9 +30,10 @@ use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
 use self::swarm::Sharer;
 use super::gathering::{Gathered, Gathering};
+use super::layout::ChunkIndex;
 use super::progress::ProgressMeter;
 use super::scheduler::Ask;
-use super::source::{GameAnswer, ReceivedChunk, Source, SourceError};
+use super::source::{GameAnswer, ReceivedChunks, Source, SourceError};
 use super::storage::StorageError;
 use super::swarm::SwarmNews;
 use super::transfer::{Fate, Transfer};
@@ -54,16 +55,16 @@ enum Event {
     Manifest { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
     /// A source answered with its hashes.
     Hashes { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
-    /// A source answered with a chunk.
-    Chunk { ask: Ask, answer: Result<ReceivedChunk, SourceError> },
+    /// A source answered with the chunks of a piece.
+    Piece { ask: Ask, chunks: Vec<ChunkIndex>, answer: Result<ReceivedChunks, SourceError> },
     /// The files are made.
     Prepared(Result<Box<Prepared>, StorageError>),
     /// A chunk was looked for on disk.
     Looked { look: Look, is_there: bool },
     /// What the journal was told is durable.
     Saved(Result<(), StorageError>),
-    /// A chunk was verified and written.
-    Kept { ask: Ask, kept: Kept },
+    /// The chunks of a piece were verified and written.
+    Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
     /// The game is committed.
     Committed(Result<(), StorageError>),
     /// It is time to look again.
@@ -174,9 +175,9 @@ impl Engine {
                     self.hashes_came(peer, known, answer);
                 }
             }
-            Event::Chunk { ask, answer } => {
-                if self.requests.finish(ask.peer, Subject::Chunk(ask.chunk)) {
-                    self.chunk_came(ask, answer);
+            Event::Piece { ask, chunks, answer } => {
+                if self.requests.finish(ask.peer, Subject::Piece(ask.piece)) {
+                    self.piece_came(ask, chunks, answer);
                 }
             }
             Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,

@@ -1,7 +1,7 @@
 //! Downloads of several peers that give each other what they have so far.
 //!
 //! A download whose content is decided and known by its hashes opens a [`Share`] of its game. From
-//! then on its verified chunks may be asked for, and whoever is linked is told: in full once, and
+//! then on its verified pieces may be asked for, and whoever is linked is told: in full once, and
 //! those that fetch the same content also what comes in addition. What those tell in return reaches
 //! the download as [`SwarmNews`].
 //!
@@ -16,28 +16,28 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use lanspread_proto::chunk_set::CHUNK_SET_MAX;
-use lanspread_proto::message::{FetchEnded, Fetching, GetChunk, HAVE_MAX_CHUNKS, Have};
-use lanspread_proto::{ChunkSet, ContentHash, GameId, PeerId, RelPath};
+use lanspread_proto::message::{ChunkName, FetchEnded, Fetching, GetChunks, HAVE_MAX_PIECES, Have};
+use lanspread_proto::piece_set::PIECE_SET_MAX;
+use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
 use tokio::sync::{mpsc, watch};
 
-use super::layout::{ChunkIndex, Layout};
+use super::layout::{ChunkIndex, Layout, PieceIndex};
 use super::ledger::ChunkHashes;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
 
 /// Most news that wait for a download; who tells more waits for it to take them in.
 const NEWS_MAX: usize = 64;
-/// Most chunks that a peer is believed to be asking for: as many as it may have requests.
+/// Most pieces that a peer is believed to be asking for: as many as it may have requests.
 const ASKING_MAX: usize = 64;
 
 /// What a download hears of others that fetch the same content.
 #[derive(Debug)]
 pub(crate) enum SwarmNews {
     /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
-    Offers { peer: PeerId, has: ChunkSet, asking: Vec<ChunkIndex> },
+    Offers { peer: PeerId, has: PieceSet, asking: Vec<PieceIndex> },
     /// It has more.
-    OffersMore { peer: PeerId, more: Vec<ChunkIndex>, asking: Vec<ChunkIndex> },
+    OffersMore { peer: PeerId, more: Vec<PieceIndex>, asking: Vec<PieceIndex> },
     /// It fetches it no more; what it was asked for may still come.
     Ended { peer: PeerId },
     /// It is not to be reached.
@@ -59,13 +59,13 @@ pub(crate) enum Telling {
 #[derive(Debug, Default)]
 pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
 
-/// A chunk of a game that is being fetched, to be given to another peer.
+/// Chunks of a game that is being fetched, to be given to another peer.
 #[derive(Debug)]
-pub(crate) enum SharedChunk {
-    /// It is kept in memory.
+pub(crate) enum SharedChunks {
+    /// The sentinel, which is kept in memory.
     Here { bytes: Bytes, hash: ContentHash },
-    /// It is on disk in this root, and its bytes have this hash if nobody touched them.
-    OnDisk { root: PathBuf, layout: Arc<Layout>, hash: ContentHash },
+    /// They are on disk in this root, and have these hashes if nobody touched them.
+    OnDisk { root: PathBuf, layout: Arc<Layout>, hashes: Vec<ContentHash> },
 }
 
 /// What a download shares.
@@ -75,7 +75,7 @@ pub(crate) struct Sharing {
     pub(crate) layout: Arc<Layout>,
     pub(crate) content_root: ContentHash,
     pub(crate) hashes: Arc<ChunkHashes>,
-    pub(crate) have: ChunkSet,
+    pub(crate) have: PieceSet,
     pub(crate) sentinel: Option<Bytes>,
 }
 
@@ -111,7 +111,7 @@ struct Fetch {
 
 struct Follower {
     link: LinkId,
-    told: ChunkSet,
+    told: PieceSet,
     told_asking: Vec<u32>,
 }
 
@@ -130,9 +130,9 @@ impl Swarm {
         Self(Arc::new(Shared { fetches, changes, outbound }))
     }
 
-    /// Shares a game; `None` if it has more chunks than a set of chunks can tell.
+    /// Shares a game; `None` if it has more pieces than a set of them can tell.
     pub(crate) fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
-        if sharing.layout.chunk_count() > CHUNK_SET_MAX {
+        if sharing.layout.piece_count() > PIECE_SET_MAX {
             return None;
         }
         let game_id = sharing.game_id.clone();
@@ -160,22 +160,13 @@ impl Swarm {
         self.lock().by_game.contains_key(game_id)
     }
 
-    /// A chunk of a game that is being shared. `None` if the game is not; an inner `None` if this
-    /// chunk of it is not there (yet), or is one of another version.
-    pub(crate) fn chunk(&self, wanted: &GetChunk) -> Option<Option<SharedChunk>> {
+    /// Chunks of a game that is being shared. `None` if the game is not; an inner `None` if one of
+    /// them is not there (yet), or is one of another version.
+    pub(crate) fn chunks(&self, wanted: &GetChunks) -> Option<Option<SharedChunks>> {
         let fetches = self.lock();
-        let Sharing { root, layout, hashes, have, sentinel, .. } =
-            &fetches.by_game.get(&wanted.game_id)?.sharing;
-        let find = || {
-            let is_version = *layout.manifest().version() == wanted.version;
-            let chunk = layout.find(&wanted.path, wanted.index).filter(|_| is_version)?;
-            let hash = hashes.get(chunk).filter(|_| have.contains(chunk.0))?;
-            if layout.is_sentinel(chunk) {
-                return Some(SharedChunk::Here { bytes: sentinel.clone()?, hash });
-            }
-            Some(SharedChunk::OnDisk { root: root.clone(), layout: Arc::clone(layout), hash })
-        };
-        Some(find())
+        let sharing = &fetches.by_game.get(&wanted.game_id)?.sharing;
+        let is_version = *sharing.layout.manifest().version() == wanted.version;
+        Some(is_version.then(|| sharing.find(&wanted.chunks)).flatten())
     }
 
     /// Hears of everything that may have to be told.
@@ -335,13 +326,13 @@ impl Fetches {
         peer: PeerId,
         link: LinkId,
         theirs: &Fetching,
-        told: impl FnOnce(&Fetch) -> (ChunkSet, Vec<u32>),
+        told: impl FnOnce(&Fetch) -> (PieceSet, Vec<u32>),
     ) -> Option<Addressed> {
         let fetch = self.by_game.get_mut(&theirs.game_id)?;
         let Sharing { layout, content_root, .. } = &fetch.sharing;
         let is_same = *content_root == theirs.content_root
             && layout.manifest().manifest_hash() == theirs.manifest_hash
-            && theirs.have.iter().all(|chunk| chunk < layout.chunk_count());
+            && theirs.have.iter().all(|piece| piece < layout.piece_count());
         if !is_same {
             return None;
         }
@@ -368,35 +359,35 @@ impl Fetch {
     fn more_for(&mut self, peer: PeerId, link: LinkId) -> Option<Have> {
         let follower = self.followers.get_mut(&peer).filter(|follower| follower.link == link)?;
         let Sharing { game_id, content_root, have, .. } = &self.sharing;
-        let untold = have.iter().filter(|chunk| !follower.told.contains(*chunk));
-        let more: Vec<_> = untold.take(HAVE_MAX_CHUNKS).collect();
+        let untold = have.iter().filter(|piece| !follower.told.contains(*piece));
+        let more: Vec<_> = untold.take(HAVE_MAX_PIECES).collect();
         if more.is_empty() && follower.told_asking == self.asking {
             return None;
         }
-        for chunk in &more {
-            follower.told.insert(*chunk);
+        for piece in &more {
+            follower.told.insert(*piece);
         }
         follower.told_asking.clone_from(&self.asking);
         let (game_id, content_root) = (game_id.clone(), *content_root);
         Some(Have { game_id, content_root, more, asking: self.asking.clone() })
     }
 
-    fn known(&self, chunks: Vec<u32>) -> Vec<ChunkIndex> {
-        let known = chunks.into_iter().filter(|chunk| *chunk < self.sharing.layout.chunk_count());
-        known.take(HAVE_MAX_CHUNKS).map(ChunkIndex).collect()
+    fn known(&self, pieces: Vec<u32>) -> Vec<PieceIndex> {
+        let known = pieces.into_iter().filter(|piece| *piece < self.sharing.layout.piece_count());
+        known.take(HAVE_MAX_PIECES).map(PieceIndex).collect()
     }
 
-    fn known_asking(&self, mut chunks: Vec<u32>) -> Vec<ChunkIndex> {
-        chunks.truncate(ASKING_MAX);
-        self.known(chunks)
+    fn known_asking(&self, mut pieces: Vec<u32>) -> Vec<PieceIndex> {
+        pieces.truncate(ASKING_MAX);
+        self.known(pieces)
     }
 }
 
 impl Share {
-    /// A chunk is verified and can be read back, and so can be given to others.
-    pub(crate) fn stored(&self, chunk: ChunkIndex) {
+    /// A piece is verified and can be read back, and so can be given to others.
+    pub(crate) fn stored(&self, piece: PieceIndex) {
         self.update(|fetch| {
-            fetch.sharing.have.insert(chunk.0);
+            fetch.sharing.have.insert(piece.0);
         });
     }
 
@@ -406,8 +397,8 @@ impl Share {
     }
 
     /// What those are being asked for that have the whole game.
-    pub(crate) fn asking(&self, chunks: &[ChunkIndex]) {
-        self.update(|fetch| fetch.asking = chunks.iter().map(|chunk| chunk.0).collect());
+    pub(crate) fn asking(&self, pieces: &[PieceIndex]) {
+        self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
     }
 
     /// Leaves the share open for whoever publishes the finished game, and then has to close it.
@@ -439,12 +430,27 @@ impl Drop for Share {
     }
 }
 
-/// Where a path and a number in it are in the order of all chunks.
-impl Layout {
-    fn find(&self, path: &RelPath, index: u32) -> Option<ChunkIndex> {
-        let files = self.manifest().files();
-        let number = files.binary_search_by(|file| file.path.cmp(path)).ok()?;
-        let is_there = files.get(number).is_some_and(|file| index < file.chunk_count());
-        self.first_of(number).filter(|_| is_there).map(|first| ChunkIndex(first + index))
+impl Sharing {
+    fn find(&self, names: &[ChunkName]) -> Option<SharedChunks> {
+        let find = |name: &ChunkName| {
+            let chunk = self.layout.find(&name.path, name.index)?;
+            let is_here = self.have.contains(self.layout.piece_of(chunk).0);
+            Some((chunk, self.hashes.get(chunk).filter(|_| is_here)?))
+        };
+        let found: Vec<(ChunkIndex, ContentHash)> =
+            names.iter().map(find).collect::<Option<_>>()?;
+        let is_sentinel = |(chunk, _): &(ChunkIndex, ContentHash)| self.layout.is_sentinel(*chunk);
+        if let [only] = found.as_slice()
+            && is_sentinel(only)
+        {
+            return Some(SharedChunks::Here { bytes: self.sentinel.clone()?, hash: only.1 });
+        }
+        // The sentinel is a piece by itself, so that nobody asks for it along with others.
+        if found.iter().any(is_sentinel) {
+            return None;
+        }
+        let hashes = found.into_iter().map(|(_, hash)| hash).collect();
+        let (root, layout) = (self.root.clone(), Arc::clone(&self.layout));
+        Some(SharedChunks::OnDisk { root, layout, hashes })
     }
 }

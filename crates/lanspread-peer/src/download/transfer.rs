@@ -22,7 +22,7 @@ use lanspread_proto::{ContentHash, Manifest, PeerId};
 pub(crate) use self::sources::Told;
 use super::consensus::{Claim, Consensus};
 use super::journal::Record;
-use super::layout::{ChunkIndex, Layout};
+use super::layout::{ChunkIndex, Layout, PieceIndex};
 use super::ledger::{ChunkHashes, Ledger, Stored};
 use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
 use super::source::SourceError;
@@ -30,10 +30,10 @@ use super::source::SourceError;
 /// Something that the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Ask a source for a chunk.
-    AskChunk(Ask),
-    /// End the request for a chunk: another source has delivered it.
-    AbandonChunk(Ask),
+    /// Ask a source for the chunks of a piece that are missing.
+    AskPiece(Ask),
+    /// End the request for a piece: another source has delivered it.
+    AbandonPiece(Ask),
     /// Ask a source for its hashes, for as long as it takes.
     AskHashes(PeerId),
     /// End all requests to a source, and tell why it is no longer used.
@@ -45,6 +45,8 @@ pub(crate) enum Effect {
     },
     /// Enter into the journal what became of a chunk.
     Enter(Record),
+    /// All of a piece is stored, and others may have it.
+    PieceStored(PieceIndex),
 }
 
 /// Where a download stands.
@@ -85,6 +87,8 @@ pub(crate) struct Transfer {
     ledger: Ledger,
     /// The hashes behind every content that is claimed or decided.
     contents: BTreeMap<ContentHash, Arc<ChunkHashes>>,
+    /// How many chunks are being looked for on disk, of each piece that is held for that.
+    looking: BTreeMap<PieceIndex, usize>,
     members: BTreeSet<PeerId>,
     /// Peers that fetch the same content and have a part of it.
     parts: BTreeSet<PeerId>,
@@ -111,17 +115,18 @@ impl Transfer {
         order: Order,
         now: Duration,
     ) -> Self {
-        let chunk_count = layout.chunk_count();
+        let (chunk_count, piece_count) = (layout.chunk_count(), layout.piece_count());
         let contents = manifests.iter().filter_map(|(claim, manifest)| {
             Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?)))
         });
         let mut transfer = Self {
             layout: Arc::new(layout),
-            scheduler: Scheduler::new(chunk_count, order),
+            scheduler: Scheduler::new(piece_count, order),
             ledger: Ledger::new(chunk_count),
             contents: contents.collect(),
             members: consensus.claims().keys().copied().collect(),
             consensus,
+            looking: BTreeMap::new(),
             parts: BTreeSet::new(),
             joining,
             banned: BTreeSet::new(),
@@ -168,20 +173,26 @@ impl Transfer {
         KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
     }
 
-    /// Asks for the next chunk if there is room for it; returns how many bytes it has.
+    /// Asks for the next piece if there is room for it; returns how many bytes are missing of it.
     pub(crate) fn ask(&mut self, now: Duration) -> Option<u32> {
         let ask = self.scheduler.ask(now)?;
-        self.effects.push(Effect::AskChunk(ask));
-        Some(self.layout.place(ask.chunk).map_or(0, |(place, _)| place.len))
+        self.effects.push(Effect::AskPiece(ask));
+        let places = self.missing(ask.piece).filter_map(|chunk| self.layout.place(chunk));
+        Some(places.map(|(place, _)| place.len).sum())
     }
 
-    /// The bytes of a chunk have arrived; returns whether they are wanted. If so,
-    /// [`Self::stored`] or [`Self::mismatched`] must follow.
+    /// The chunks of a piece that are not stored.
+    pub(crate) fn missing(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> {
+        self.layout.chunks_of(piece).filter(|chunk| !self.ledger.is_stored(*chunk))
+    }
+
+    /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::stored`] or
+    /// [`Self::mismatched`] must follow for each chunk of it, and then [`Self::settle`].
     pub(crate) fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
-        match self.scheduler.arrived(ask.peer, ask.chunk, now) {
+        match self.scheduler.arrived(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
-                let abandoned = abandon.map(|peer| Ask { peer, chunk: ask.chunk });
-                self.effects.extend(abandoned.map(Effect::AbandonChunk));
+                let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
+                self.effects.extend(abandoned.map(Effect::AbandonPiece));
                 true
             }
             Arrival::Unwanted => false,
@@ -189,22 +200,36 @@ impl Transfer {
     }
 
     /// The hash that a chunk from `peer` must have, beside the one that came with it.
-    pub(crate) fn expected_hash(&self, ask: Ask) -> Option<ContentHash> {
-        let claimed = || self.consensus.claims().get(&ask.peer)?.content;
+    pub(crate) fn expected_hash(&self, peer: PeerId, chunk: ChunkIndex) -> Option<ContentHash> {
+        let claimed = || self.consensus.claims().get(&peer)?.content;
         let content = self.consensus.content().or_else(claimed)?;
-        self.contents.get(&content)?.get(ask.chunk)
+        self.contents.get(&content)?.get(chunk)
     }
 
     /// A chunk has the hash that came with it, and is on disk.
-    pub(crate) fn stored(&mut self, ask: Ask, hash: ContentHash, len: u32) {
-        let expected = self.decided().map(|hashes| hashes.get(ask.chunk));
+    pub(crate) fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+        let expected = self.decided().map(|hashes| hashes.get(chunk));
         let is_confirmed = expected == Some(Some(hash));
-        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&ask.peer);
+        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&by);
         if !is_right {
-            self.ledger.spoil(ask.chunk);
-            return self.mismatched(ask);
+            self.ledger.spoil(chunk);
+            return self.mismatched(by, chunk);
         }
-        self.enter(ask.chunk, Stored { hash, by: Some(ask.peer), len, is_confirmed });
+        self.enter(chunk, Stored { hash, by: Some(by), len, is_confirmed });
+    }
+
+    /// A chunk is not what it should be, and nothing of it was written.
+    pub(crate) fn mismatched(&mut self, by: PeerId, chunk: ChunkIndex) {
+        self.release_for_chunk(by, chunk);
+    }
+
+    /// All chunks of a piece that had arrived, or was held, have been dealt with.
+    pub(crate) fn settle(&mut self, piece: PieceIndex) {
+        if self.missing(piece).next().is_some() {
+            return self.scheduler.refused(piece);
+        }
+        self.scheduler.stored(piece);
+        self.effects.push(Effect::PieceStored(piece));
     }
 
     /// Whether it is decided what the content is.
@@ -220,31 +245,41 @@ impl Transfer {
     /// Asks nobody for a chunk that may be on disk already; returns whether it is still to be had.
     /// If so, [`Self::found`] or [`Self::not_found`] must follow.
     pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
-        self.scheduler.hold(chunk)
+        let piece = self.layout.piece_of(chunk);
+        let is_held = !self.ledger.is_stored(chunk)
+            && (self.looking.contains_key(&piece) || self.scheduler.hold(piece));
+        if is_held {
+            *self.looking.entry(piece).or_default() += 1;
+        }
+        is_held
     }
 
     /// A chunk that was held is on disk with this hash.
     pub(crate) fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided_hash(chunk);
-        if expected.is_some_and(|expected| expected != hash) {
-            return self.not_found(chunk);
+        if expected.is_none_or(|expected| expected == hash) {
+            let is_confirmed = expected.is_some();
+            self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
         }
-        let is_confirmed = expected.is_some();
-        self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
+        self.looked_for(chunk);
     }
 
     /// A chunk that was held is not on disk.
     pub(crate) fn not_found(&mut self, chunk: ChunkIndex) {
-        self.scheduler.refused(chunk);
+        self.looked_for(chunk);
     }
 
-    /// A chunk is not what it should be, and nothing of it was written.
-    pub(crate) fn mismatched(&mut self, ask: Ask) {
-        self.scheduler.refused(ask.chunk);
-        self.release_for_chunk(ask);
+    fn looked_for(&mut self, chunk: ChunkIndex) {
+        let piece = self.layout.piece_of(chunk);
+        let Some(left) = self.looking.get_mut(&piece) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.looking.remove(&piece);
+            self.settle(piece);
+        }
     }
 
-    /// A request for a chunk failed.
+    /// A request for a piece failed.
     pub(crate) fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
         let (failure, blame) = match error {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
@@ -268,7 +303,7 @@ impl Transfer {
                 | RefusalCode::NoSuchChunk => (RequestFailure::Refused, Blame::Bad),
             },
         };
-        let trust = self.scheduler.failed(ask.peer, ask.chunk, failure, now);
+        let trust = self.scheduler.failed(ask.peer, ask.piece, failure, now);
         let is_passing = match error {
             SourceError::Gone(_) => true,
             SourceError::Protocol(_) => false,
@@ -297,7 +332,7 @@ impl Transfer {
     }
 
     /// What those are being asked for that have the whole game.
-    pub(crate) fn fetching(&self) -> Vec<ChunkIndex> {
+    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
         self.scheduler.fetching()
     }
 
@@ -307,13 +342,12 @@ impl Transfer {
 
     fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
         self.ledger.store(chunk, stored);
-        self.scheduler.stored(chunk);
         self.effects.push(Effect::Enter(Record::Stored(chunk, stored.hash)));
     }
 
     fn strike(&mut self, chunk: ChunkIndex) {
         self.ledger.revoke(chunk);
-        self.scheduler.refused(chunk);
+        self.scheduler.refused_again(self.layout.piece_of(chunk));
         self.effects.push(Effect::Enter(Record::Struck(chunk)));
     }
 
@@ -334,7 +368,7 @@ impl Transfer {
         for (chunk, by) in conflicts {
             // What was on disk before is nobody's fault.
             if let Some(peer) = by {
-                self.release_for_chunk(Ask { peer, chunk });
+                self.release_for_chunk(peer, chunk);
             }
         }
         self.drop_outvoted();

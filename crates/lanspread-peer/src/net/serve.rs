@@ -1,7 +1,7 @@
 //! Answers the requests of one peer.
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES}
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{
-    ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
+    ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, GetGame, KnownManifest, Refusal,
+    RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
 use tokio::sync::watch;
@@ -21,8 +22,8 @@ use super::limit::{Limiter, RateLimit};
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
 use super::turns::Turns;
-use super::view::{ServedGame, View};
-use crate::download::{SharedChunk, Swarm};
+use super::view::View;
+use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
@@ -109,7 +110,7 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let sender = &mut *sender;
         match request {
-            Request::GetChunk(wanted) => self.send_chunk(link, wanted, sender).await,
+            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted).await;
                 reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await
@@ -154,10 +155,10 @@ impl Server {
         Response::Game { manifest: manifest.as_ref().clone() }
     }
 
-    async fn send_chunk(
+    async fn send_chunks(
         &self,
         link: &PeerLink,
-        wanted: GetChunk,
+        wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         // Nobody closes the semaphore, so it always gives a permit in the end.
@@ -174,16 +175,16 @@ impl Server {
         // Registered before the view is asked for good: whoever takes the game out of it from here
         // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let chunk = self.chunk(&wanted).await;
-        let (header, bytes) = match chunk {
-            Ok(chunk) => chunk,
+        let chunks = self.chunks(&wanted).await;
+        let (chunks, bytes) = match chunks {
+            Ok(chunks) => chunks,
             Err(refusal) => {
                 let response = Response::Refused(refusal);
                 return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
             }
         };
         let send = async {
-            let response = Response::Chunk(header);
+            let response = Response::Chunks { chunks };
             let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
             timeout(ANSWER_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;
             self.send_paced(sender, bytes).await
@@ -226,15 +227,19 @@ impl Server {
         Ok(())
     }
 
-    /// A chunk of a game that is being fetched, or else of one in the library. In this order: a
+    /// Chunks of a game that is being fetched, or else of one in the library. In this order: a
     /// finished download is in the library before it is taken out of the swarm.
-    async fn chunk(&self, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {
-        match self.swarm.chunk(wanted) {
-            Some(Some(chunk)) => read_shared(chunk, wanted).await,
+    async fn chunks(&self, wanted: &GetChunks) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+        match self.swarm.chunks(wanted) {
+            Some(Some(chunks)) => read_shared(chunks, wanted).await,
             Some(None) => Err(not_served(&wanted.game_id)),
             None => {
                 let served = self.view.borrow().game(&wanted.game_id).cloned();
-                read_chunk(served.ok_or_else(|| not_served(&wanted.game_id))?, wanted).await
+                let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
+                if *game.manifest.version() != wanted.version {
+                    return Err(not_served(&wanted.game_id));
+                }
+                read_chunks(game.root, game.manifest, wanted, None).await
             }
         }
     }
@@ -259,41 +264,69 @@ pub(crate) fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }
 
-/// Reads a chunk, and hashes it where the manifest does not know its hash yet.
-async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {
-    if *game.manifest.version() != wanted.version {
-        return Err(not_served(&wanted.game_id));
+/// Reads chunks of a game that is being fetched, and makes sure that they are still what they were
+/// when they were verified.
+async fn read_shared(
+    chunks: SharedChunks,
+    wanted: &GetChunks,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    match chunks {
+        SharedChunks::Here { bytes, hash } => {
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            Ok((vec![ChunkHeader { len, hash }], bytes))
+        }
+        SharedChunks::OnDisk { root, layout, hashes } => {
+            read_chunks(root, Arc::clone(layout.manifest()), wanted, Some(hashes)).await
+        }
     }
-    let (path, index) = (wanted.path.clone(), wanted.index);
-    let read = move || read_chunk_blocking(&game.root, &game.manifest, &path, index);
+}
+
+/// Reads chunks, and hashes those of which the manifest does not know the hash yet. Where there are
+/// `verified` hashes, all are hashed and have to have them.
+async fn read_chunks(
+    root: PathBuf,
+    manifest: Arc<Manifest>,
+    wanted: &GetChunks,
+    verified: Option<Vec<ContentHash>>,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    let names = wanted.chunks.clone();
+    let read = move || read_all_blocking(&root, &manifest, &names, verified.as_deref());
     match tokio::task::spawn_blocking(read).await {
-        Ok(chunk) => chunk,
+        Ok(chunks) => chunks,
         Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned")),
     }
 }
 
-/// Reads a chunk of a game that is being fetched, and makes sure that it is still what it was when it
-/// was verified.
-async fn read_shared(
-    chunk: SharedChunk,
-    wanted: &GetChunk,
-) -> Result<(ChunkHeader, Bytes), Refusal> {
-    let (root, layout, hash) = match chunk {
-        SharedChunk::Here { bytes, hash } => {
-            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            return Ok((ChunkHeader { len, hash }, bytes));
-        }
-        SharedChunk::OnDisk { root, layout, hash } => (root, layout, hash),
-    };
-    let game = ServedGame { root, manifest: Arc::clone(layout.manifest()) };
-    let size = game.manifest.file(&wanted.path).map_or(0, |file| file.size);
-    let (header, bytes) = read_chunk(game, wanted).await?;
-    let (index, checked) = (wanted.index, bytes.clone());
-    let check = move || chunk_hash(size, index, &checked) == hash;
-    match tokio::task::spawn_blocking(check).await {
-        Ok(true) => Ok((ChunkHeader { len: header.len, hash }, bytes)),
-        _ => Err(refused(RefusalCode::ReadFailed, "the chunk is not what it was any more")),
+fn read_all_blocking(
+    root: &Path,
+    manifest: &Manifest,
+    names: &[ChunkName],
+    verified: Option<&[ContentHash]>,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    if names.is_empty() || names.len() > GET_CHUNKS_MAX {
+        return Err(refused(RefusalCode::NoSuchChunk, "that is no number of chunks to ask for"));
     }
+    let (mut headers, mut all) = (Vec::with_capacity(names.len()), Vec::new());
+    for (at, ChunkName { path, index }) in names.iter().enumerate() {
+        let (mut header, bytes) = read_chunk_blocking(root, manifest, path, *index)?;
+        if let Some(verified) = verified.and_then(|verified| verified.get(at)) {
+            let size = manifest.file(path).map_or(0, |file| file.size);
+            if chunk_hash(size, *index, &bytes) != *verified {
+                let message = format!("{path} is not what it was any more");
+                return Err(refused(RefusalCode::ReadFailed, &message));
+            }
+            header.hash = *verified;
+        }
+        headers.push(header);
+        if names.len() == 1 {
+            return Ok((headers, bytes));
+        }
+        if (all.len() + bytes.len()) as u64 > CHUNK_SIZE_BYTES {
+            return Err(refused(RefusalCode::NoSuchChunk, "that is too much to ask for at once"));
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok((headers, all.into()))
 }
 
 fn read_chunk_blocking(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lanspread_proto::message::{GetChunk, GetGame, KnownManifest};
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame, KnownManifest};
 
 use super::super::DownloadNotice;
 use super::super::scheduler::Ask;
@@ -15,9 +15,9 @@ impl Engine {
         let effects = self.stage.transfer().map(Transfer::take_effects).unwrap_or_default();
         for effect in effects {
             match effect {
-                Effect::AskChunk(ask) => self.ask_chunk(ask),
-                Effect::AbandonChunk(ask) => {
-                    self.requests.end(ask.peer, Subject::Chunk(ask.chunk));
+                Effect::AskPiece(ask) => self.ask_piece(ask),
+                Effect::AbandonPiece(ask) => {
+                    self.requests.end(ask.peer, Subject::Piece(ask.piece));
                 }
                 Effect::AskHashes(peer) => {
                     let known = self.stage.transfer().map(|transfer| transfer.known_manifest());
@@ -36,24 +36,31 @@ impl Engine {
                         (&self.stage, &mut self.books)
                     {
                         books.enter(transfer, record);
-                        self.sharer.entered(transfer, record, self.sentinel.as_deref());
+                    }
+                }
+                Effect::PieceStored(piece) => {
+                    if let Stage::Transferring(transfer) = &self.stage {
+                        self.sharer.stored(transfer, piece, self.sentinel.as_deref());
                     }
                 }
             }
         }
     }
 
-    fn ask_chunk(&mut self, ask: Ask) {
+    /// Asks for what is missing of a piece: some of it may have been on disk before.
+    fn ask_piece(&mut self, ask: Ask) {
         let Some(transfer) = self.stage.transfer() else { return };
-        let Some((place, file)) = transfer.layout().place(ask.chunk) else { return };
-        let request = GetChunk {
-            game_id: self.job.game_id.clone(),
-            version: self.job.version.clone(),
-            path: file.path.clone(),
-            index: place.index,
-        };
+        let missing: Vec<_> = transfer.missing(ask.piece).collect();
+        let places = missing.iter().filter_map(|chunk| transfer.layout().place(*chunk));
+        let (chunks, lens): (Vec<_>, Vec<_>) = places
+            .map(|(place, file)| {
+                (ChunkName { path: file.path.clone(), index: place.index }, place.len)
+            })
+            .unzip();
+        let (game_id, version) = (self.job.game_id.clone(), self.job.version.clone());
+        let request = GetChunks { game_id, version, chunks };
         if let Some(source) = self.sources.get(&ask.peer) {
-            self.requests.ask_chunk(Arc::clone(source), ask, request, place.len);
+            self.requests.ask_chunks(Arc::clone(source), ask, missing, request, lens);
         }
     }
 

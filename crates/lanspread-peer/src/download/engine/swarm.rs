@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::super::journal::Record;
-use super::super::layout::ChunkIndex;
+use super::super::layout::PieceIndex;
 use super::super::swarm::{Share, Sharing, SwarmNews};
 use super::super::transfer::Transfer;
 use super::super::{DownloadJob, Seat};
@@ -18,7 +17,7 @@ pub(super) struct Sharer {
     news: Option<mpsc::Receiver<SwarmNews>>,
     /// Whether it was tried to open one.
     is_settled: bool,
-    asking: Vec<ChunkIndex>,
+    asking: Vec<PieceIndex>,
 }
 
 impl Sharer {
@@ -43,7 +42,7 @@ impl Sharer {
                 layout: transfer.layout().clone(),
                 content_root,
                 hashes,
-                have: transfer.ledger().confirmed(),
+                have: transfer.ledger().whole_pieces(transfer.layout()),
                 sentinel: sentinel.map(Bytes::copy_from_slice),
             });
             (self.share, self.news) = opened.unzip();
@@ -56,13 +55,14 @@ impl Sharer {
         }
     }
 
-    /// Gives a chunk to others that is entered into the journal.
-    pub(super) fn entered(&self, transfer: &Transfer, record: Record, sentinel: Option<&[u8]>) {
-        let (Some(share), Record::Stored(chunk, _)) = (&self.share, record) else { return };
-        if transfer.layout().is_sentinel(chunk) {
+    /// Gives a piece to others that is stored.
+    pub(super) fn stored(&self, transfer: &Transfer, piece: PieceIndex, sentinel: Option<&[u8]>) {
+        let Some(share) = &self.share else { return };
+        let layout = transfer.layout();
+        if layout.chunks_of(piece).any(|chunk| layout.is_sentinel(chunk)) {
             share.sentinel_came(sentinel.map(Bytes::copy_from_slice).unwrap_or_default());
         }
-        share.stored(chunk);
+        share.stored(piece);
     }
 
     /// The next news; never, where nothing is shared.

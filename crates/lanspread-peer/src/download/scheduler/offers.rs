@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use lanspread_proto::{ChunkSet, PeerId};
+use lanspread_proto::{PeerId, PieceSet};
 
-use super::super::layout::ChunkIndex;
+use super::super::layout::PieceIndex;
 use super::Scheduler;
 use super::source::{Part, SourceState};
 
@@ -21,14 +21,14 @@ impl Scheduler {
     pub(crate) fn offer(
         &mut self,
         peer: PeerId,
-        has: &ChunkSet,
-        fetching: &[ChunkIndex],
+        has: &PieceSet,
+        fetching: &[PieceIndex],
         now: Duration,
     ) {
         self.withdraw(peer);
         let source = self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
         source.part = Some(Part::default());
-        let has: Vec<_> = has.iter().map(ChunkIndex).collect();
+        let has: Vec<_> = has.iter().map(PieceIndex).collect();
         self.offer_more(peer, &has, fetching, now);
     }
 
@@ -36,25 +36,25 @@ impl Scheduler {
     pub(crate) fn offer_more(
         &mut self,
         peer: PeerId,
-        more: &[ChunkIndex],
-        fetching: &[ChunkIndex],
+        more: &[PieceIndex],
+        fetching: &[PieceIndex],
         now: Duration,
     ) {
         let Some(part) = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut()) else {
             return;
         };
-        for chunk in more {
-            if part.has.insert(chunk.0) {
-                part.wanted.insert(self.pending.rank(*chunk));
-                self.pending.gains(*chunk);
+        for piece in more {
+            if part.has.insert(piece.0) {
+                part.wanted.insert(self.pending.rank(*piece));
+                self.pending.gains(*piece);
             }
         }
         let before = std::mem::replace(&mut part.fetching, fetching.iter().copied().collect());
-        for chunk in part.fetching.difference(&before) {
-            self.pending.is_promised(*chunk, now);
+        for piece in part.fetching.difference(&before) {
+            self.pending.is_promised(*piece, now);
         }
-        for chunk in before.difference(&part.fetching) {
-            self.pending.is_forsaken(*chunk);
+        for piece in before.difference(&part.fetching) {
+            self.pending.is_forsaken(*piece);
         }
     }
 
@@ -71,7 +71,7 @@ impl Scheduler {
     }
 
     /// What those are being asked for that have everything.
-    pub(crate) fn fetching(&self) -> Vec<ChunkIndex> {
+    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
         let full = self.sources.values().filter(|source| source.part.is_none());
         full.flat_map(|source| source.requests.keys().copied()).collect()
     }
@@ -80,11 +80,11 @@ impl Scheduler {
     pub(super) fn withdraw(&mut self, peer: PeerId) {
         let part = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut());
         let Some(part) = part.map(std::mem::take) else { return };
-        for chunk in part.has.iter() {
-            self.pending.loses(ChunkIndex(chunk));
+        for piece in part.has.iter() {
+            self.pending.loses(PieceIndex(piece));
         }
-        for chunk in part.fetching {
-            self.pending.is_forsaken(chunk);
+        for piece in part.fetching {
+            self.pending.is_forsaken(piece);
         }
     }
 }

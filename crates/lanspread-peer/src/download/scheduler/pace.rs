@@ -89,17 +89,17 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The window for a source that sends a chunk in `per_chunk`, over a link with a round trip of
+    /// The window for a source that sends a piece in `per_piece`, over a link with a round trip of
     /// `round_trip`; and whether that keeps the source busy.
-    fn settled(per_chunk: Duration, round_trip: Duration) -> (usize, bool) {
+    fn settled(per_piece: Duration, round_trip: Duration) -> (usize, bool) {
         let mut pace = Pace::new();
         for _ in 0..50 {
             let window = pace.window();
-            let queue = per_chunk * u32::try_from(window).unwrap();
-            pace.answered(queue.max(round_trip + per_chunk), window);
+            let queue = per_piece * u32::try_from(window).unwrap();
+            pace.answered(queue.max(round_trip + per_piece), window);
         }
-        let queue = per_chunk * u32::try_from(pace.window()).unwrap();
-        (pace.window(), queue >= round_trip + per_chunk)
+        let queue = per_piece * u32::try_from(pace.window()).unwrap();
+        (pace.window(), queue >= round_trip + per_piece)
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lanspread_proto::ChunkSet;
+use lanspread_proto::PieceSet;
 
-use super::super::layout::ChunkIndex;
+use super::super::layout::PieceIndex;
 use super::pace::Pace;
 use super::pending::{Pending, Ranked, SAMPLE};
 use super::{
@@ -16,9 +16,9 @@ use super::{
 pub(super) struct SourceState {
     pub(super) pace: Pace,
     /// When each of its requests was made.
-    pub(super) requests: BTreeMap<ChunkIndex, Duration>,
-    /// Chunks that it refused: it is asked for others first.
-    pub(super) avoided: BTreeSet<ChunkIndex>,
+    pub(super) requests: BTreeMap<PieceIndex, Duration>,
+    /// Pieces that it refused: it is asked for others first.
+    pub(super) avoided: BTreeSet<PieceIndex>,
     /// What it has, unless that is everything.
     pub(super) part: Option<Part>,
     /// Failures in a row. Requests that fail together count as one.
@@ -33,27 +33,27 @@ pub(super) struct SourceState {
 /// What a source has that is still fetching the game itself.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    pub(super) has: ChunkSet,
+    pub(super) has: PieceSet,
     /// What it asks those for that have everything.
-    pub(super) fetching: BTreeSet<ChunkIndex>,
-    /// Every pending chunk that it has, and some that are not pending any more.
+    pub(super) fetching: BTreeSet<PieceIndex>,
+    /// Every pending piece that it has, and some that are not pending any more.
     pub(super) wanted: BTreeSet<Ranked>,
 }
 
 impl Part {
-    /// The next few chunks that are wanted of it and `suit`. What it comes across on the way that is
+    /// The next few pieces that are wanted of it and `suit`. What it comes across on the way that is
     /// not pending any more is forgotten.
     pub(super) fn sample(
         &mut self,
         pending: &Pending,
-        suits: impl Fn(ChunkIndex) -> bool,
-    ) -> Vec<ChunkIndex> {
+        suits: impl Fn(PieceIndex) -> bool,
+    ) -> Vec<PieceIndex> {
         let (mut gone, mut sample) = (Vec::new(), Vec::new());
         for ranked in &self.wanted {
-            if !pending.contains(ranked.chunk) {
+            if !pending.contains(ranked.piece) {
                 gone.push(*ranked);
-            } else if suits(ranked.chunk) {
-                sample.push(ranked.chunk);
+            } else if suits(ranked.piece) {
+                sample.push(ranked.piece);
             }
             if sample.len() == SAMPLE {
                 break;
@@ -81,8 +81,8 @@ impl SourceState {
         }
     }
 
-    pub(super) fn has(&self, chunk: ChunkIndex) -> bool {
-        self.part.as_ref().is_none_or(|part| part.has.contains(chunk.0))
+    pub(super) fn has(&self, piece: PieceIndex) -> bool {
+        self.part.as_ref().is_none_or(|part| part.has.contains(piece.0))
     }
 
     /// A source that failed is tried with one request, and one that is late with none.
@@ -103,7 +103,7 @@ impl SourceState {
 
     pub(super) fn failed(
         &mut self,
-        chunk: ChunkIndex,
+        piece: PieceIndex,
         failure: RequestFailure,
         asked_at: Duration,
         now: Duration,
@@ -111,7 +111,7 @@ impl SourceState {
         match failure {
             RequestFailure::Lost => {}
             RequestFailure::Refused => {
-                self.avoided.insert(chunk);
+                self.avoided.insert(piece);
                 self.heard_at = now;
             }
         }
@@ -124,9 +124,9 @@ impl SourceState {
         if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
     }
 
-    /// Another source delivered a chunk that this one was asked for as well.
-    pub(super) fn lost_race(&mut self, chunk: ChunkIndex, now: Duration) {
-        let Some(asked_at) = self.requests.remove(&chunk) else { return };
+    /// Another source delivered a piece that this one was asked for as well.
+    pub(super) fn lost_race(&mut self, piece: PieceIndex, now: Duration) {
+        let Some(asked_at) = self.requests.remove(&piece) else { return };
         if self.is_late(asked_at, now) {
             self.retry_at = now + BACKOFF_LATE;
         }

@@ -1,4 +1,4 @@
-use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, Manifest, ManifestFile};
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, Manifest, ManifestFile, RelPath};
 
 use super::*;
 
@@ -84,7 +84,7 @@ impl Side {
 }
 
 fn brief(news: &SwarmNews) -> String {
-    let numbers = |chunks: &[ChunkIndex]| chunks.iter().map(|chunk| chunk.0).collect::<Vec<_>>();
+    let numbers = |pieces: &[PieceIndex]| pieces.iter().map(|piece| piece.0).collect::<Vec<_>>();
     match news {
         SwarmNews::Offers { has, asking, .. } => {
             format!("offers {:?} asking {:?}", has.iter().collect::<Vec<_>>(), numbers(asking))
@@ -97,9 +97,9 @@ fn brief(news: &SwarmNews) -> String {
     }
 }
 
-fn wanted(path: &str, index: u32, version: &str) -> GetChunk {
-    let (path, version) = (path.parse().unwrap(), version.parse().unwrap());
-    GetChunk { game_id: game(), version, path, index }
+fn wanted(path: &str, index: u32, version: &str) -> GetChunks {
+    let chunks = vec![ChunkName { path: path.parse().unwrap(), index }];
+    GetChunks { game_id: game(), version: version.parse().unwrap(), chunks }
 }
 
 #[tokio::test]
@@ -108,16 +108,16 @@ async fn whoever_fetches_the_same_hears_everything_once() {
     a.fetch(1, &[0]);
     assert_eq!(a.tell(&b).await, 1);
     assert_eq!(a.news(), "", "the other fetches nothing yet");
-    a.share().stored(ChunkIndex(1));
+    a.share().stored(PieceIndex(1));
     assert_eq!(a.tell(&b).await, 0, "who fetches nothing is told no more");
 
     b.fetch(1, &[3]);
-    b.share().asking(&[ChunkIndex(2)]);
+    b.share().asking(&[PieceIndex(2)]);
     assert_eq!(b.tell(&a).await, 1);
     assert_eq!(b.news(), "offers [0, 1] asking []");
     assert_eq!(a.news(), "offers [3] asking [2]");
 
-    b.share().stored(ChunkIndex(2));
+    b.share().stored(PieceIndex(2));
     b.share().asking(&[]);
     assert_eq!((b.tell(&a).await, b.tell(&a).await), (1, 0));
     assert_eq!(a.news(), "more [2] asking []");
@@ -126,7 +126,7 @@ async fn whoever_fetches_the_same_hears_everything_once() {
     drop(b.open.take());
     assert_eq!((b.tell(&a).await, b.tell(&a).await), (1, 0));
     assert_eq!(a.news(), "ended");
-    a.share().stored(ChunkIndex(2));
+    a.share().stored(PieceIndex(2));
     assert_eq!(a.tell(&b).await, 0);
 }
 
@@ -163,14 +163,14 @@ async fn what_could_not_be_told_is_told_anew_unless_it_was_refused() {
     a.fetch(1, &[0]);
     b.fetch(1, &[]);
     a.tell(&b).await;
-    a.share().stored(ChunkIndex(1));
+    a.share().stored(PieceIndex(1));
     assert_eq!(a.swarm.tellings(b.id, a.link, &mut a.told).len(), 1);
     a.swarm.not_told(b.id, &game(), false);
     b.news();
     assert_eq!(a.tell(&b).await, 1);
     assert_eq!(b.news(), "more [0, 1] asking []");
     a.swarm.not_told(b.id, &game(), true);
-    a.share().stored(ChunkIndex(2));
+    a.share().stored(PieceIndex(2));
     assert_eq!(a.tell(&b).await, 0);
 }
 
@@ -190,11 +190,11 @@ async fn only_the_connection_in_use_takes_its_peer_with_it() {
 #[test]
 fn only_what_is_verified_is_given() {
     let mut a = Side::new(1);
-    assert!(a.swarm.chunk(&wanted("a.eti", 0, "1")).is_none());
+    assert!(a.swarm.chunks(&wanted("a.eti", 0, "1")).is_none());
     a.fetch(1, &[1]);
-    let given = |path, index, version| a.swarm.chunk(&wanted(path, index, version)).unwrap();
+    let given = |path, index, version| a.swarm.chunks(&wanted(path, index, version)).unwrap();
     match given("a.eti", 1, "1") {
-        Some(SharedChunk::OnDisk { hash, .. }) => assert_eq!(hash, [2; 32].into()),
+        Some(SharedChunks::OnDisk { hashes, .. }) => assert_eq!(hashes, [[2; 32].into()]),
         other => panic!("{other:?}"),
     }
     for (path, index, version) in [
@@ -207,8 +207,8 @@ fn only_what_is_verified_is_given() {
         assert!(given(path, index, version).is_none(), "{path} {index} {version}");
     }
     a.share().sentinel_came(Bytes::from_static(b"1\n"));
-    a.share().stored(ChunkIndex(CHUNKS - 1));
-    assert!(matches!(given("version.ini", 0, "1"), Some(SharedChunk::Here { .. })));
+    a.share().stored(PieceIndex(CHUNKS - 1));
+    assert!(matches!(given("version.ini", 0, "1"), Some(SharedChunks::Here { .. })));
 }
 
 #[tokio::test]

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::message::KnownManifest;
-use lanspread_proto::{ChunkSet, Manifest, PeerId};
+use lanspread_proto::{Manifest, PeerId, PieceSet};
 
 use super::super::consensus::Claim;
-use super::super::layout::ChunkIndex;
+use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::ledger::ChunkHashes;
-use super::super::scheduler::Ask;
 use super::{Blame, Effect, Transfer};
 
 impl Transfer {
@@ -96,8 +95,8 @@ impl Transfer {
     pub(crate) fn offered(
         &mut self,
         peer: PeerId,
-        has: &ChunkSet,
-        asking: &[ChunkIndex],
+        has: &PieceSet,
+        asking: &[PieceIndex],
         now: Duration,
     ) {
         if !self.banned.contains(&peer) && !self.members.contains(&peer) && self.is_decided() {
@@ -110,8 +109,8 @@ impl Transfer {
     pub(crate) fn offered_more(
         &mut self,
         peer: PeerId,
-        more: &[ChunkIndex],
-        asking: &[ChunkIndex],
+        more: &[PieceIndex],
+        asking: &[PieceIndex],
         now: Duration,
     ) {
         if self.parts.contains(&peer) {
@@ -142,7 +141,7 @@ impl Transfer {
         }
     }
 
-    pub(super) fn release_for_chunk(&mut self, Ask { peer, chunk }: Ask) {
+    pub(super) fn release_for_chunk(&mut self, peer: PeerId, chunk: ChunkIndex) {
         if !self.members.contains(&peer) && !self.parts.contains(&peer) {
             return;
         }

@@ -103,10 +103,10 @@ impl World {
     fn carry_out_effects(&mut self) {
         for effect in self.transfer.take_effects() {
             match effect {
-                Effect::AskChunk(ask) => self.asked.push(ask),
-                Effect::AbandonChunk(ask) => self.asked.retain(|other| *other != ask),
+                Effect::AskPiece(ask) => self.asked.push(ask),
+                Effect::AbandonPiece(ask) => self.asked.retain(|other| *other != ask),
                 Effect::AskHashes(peer) => self.hashing.push(peer),
-                Effect::Enter(_) => {}
+                Effect::Enter(_) | Effect::PieceStored(_) => {}
                 Effect::Drop { peer, .. } => {
                     self.asked.retain(|ask| ask.peer != peer);
                     self.hashing.retain(|hashing| *hashing != peer);
@@ -122,18 +122,21 @@ impl World {
         let Some(at) = n.checked_rem(answers) else { return };
         if at < self.asked.len() {
             let ask = self.asked.remove(at);
-            let hash = self.kinds[&ask.peer].sends(ask.chunk);
+            // A chunk of full size or the sentinel: every piece is one chunk here.
+            let chunk = ChunkIndex(ask.piece.0);
+            let hash = self.kinds[&ask.peer].sends(chunk);
             if !self.transfer.arrived(ask, self.now) {
                 return;
             }
-            let claimed = self.kinds[&ask.peer].claims(ask.chunk);
+            let claimed = self.kinds[&ask.peer].claims(chunk);
             let is_own_word = self.kinds[&ask.peer].is_hashed && claimed != hash;
-            let expected = self.transfer.expected_hash(ask);
+            let expected = self.transfer.expected_hash(ask.peer, chunk);
             if is_own_word || expected.is_some_and(|expected| expected != hash) {
-                self.transfer.mismatched(ask);
+                self.transfer.mismatched(ask.peer, chunk);
             } else {
-                self.transfer.stored(ask, hash, 1);
+                self.transfer.stored(ask.peer, chunk, hash, 1);
             }
+            self.transfer.settle(ask.piece);
         } else {
             let peer = self.hashing.remove(at - self.asked.len());
             let manifest = self.kinds[&peer].manifest(true);
@@ -217,7 +220,8 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     while !world.asked.is_empty() {
         let ask = world.asked.remove(of_changed.min(world.asked.len() - 1));
         assert!(world.transfer.arrived(ask, world.now));
-        world.transfer.stored(ask, [77; 32].into(), 1);
+        world.transfer.stored(ask.peer, ChunkIndex(ask.piece.0), [77; 32].into(), 1);
+        world.transfer.settle(ask.piece);
     }
     let manifest = changed.manifest(true);
     world.transfer.claimed(peer(0), Told::Manifest(&manifest), world.now);
@@ -235,6 +239,7 @@ fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
     world.carry_out_effects();
     let ask = world.asked[0];
     assert!(world.transfer.arrived(ask, world.now));
-    world.transfer.mismatched(ask);
+    world.transfer.mismatched(ask.peer, ChunkIndex(ask.piece.0));
+    world.transfer.settle(ask.piece);
     assert!(!world.transfer.joining(ask.peer));
 }

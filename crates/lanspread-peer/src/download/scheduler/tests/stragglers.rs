@@ -1,10 +1,10 @@
 //! One download from several sources of different speed, some of which fail on the way. Virtual
 //! time, with the links of [`super::swarm`].
 
-use super::swarm::{CHUNK_TIME, Party, id};
+use super::swarm::{PIECE_TIME, Party, id};
 use super::*;
 
-const CHUNKS: u32 = 512;
+const PIECES: u32 = 512;
 /// Mbit/s of the sources.
 const RATES: [f64; 4] = [400.0, 300.0, 200.0, 100.0];
 
@@ -21,9 +21,9 @@ enum Fault {
 
 /// A download from sources of these rates; the receiver's own link is no bound.
 fn download(rates: &[f64]) -> Party {
-    let mut party = Party::new(CHUNKS, rates.len(), 1);
+    let mut party = Party::new(PIECES, rates.len(), 1);
     for (source, rate) in rates.iter().enumerate() {
-        party.nodes[source].up = rate / 100.0 / CHUNK_TIME.as_secs_f64();
+        party.nodes[source].up = rate / 100.0 / PIECE_TIME.as_secs_f64();
     }
     party.nodes[rates.len()].down = 1e6;
     party
@@ -31,7 +31,7 @@ fn download(rates: &[f64]) -> Party {
 
 fn run_until(party: &mut Party, fraction: f64) {
     let receiver = party.nodes.len() - 1;
-    while (party.nodes[receiver].stored.len() as f64) < fraction * f64::from(CHUNKS) {
+    while (party.nodes[receiver].stored.len() as f64) < fraction * f64::from(PIECES) {
         party.step();
     }
 }
@@ -57,18 +57,18 @@ fn with_fault(source: usize, fraction: f64, fault: Fault) -> (Duration, f64) {
     strike(&mut party, source, fault);
     let took = party.run();
     let sent: f64 = party.sent.iter().sum();
-    (took, sent / f64::from(CHUNKS) - 1.0)
+    (took, sent / f64::from(PIECES) - 1.0)
 }
 
 #[test]
 fn sources_of_different_speed_are_all_busy() {
     let mut party = download(&RATES);
     let took = party.run();
-    let ideal = CHUNK_TIME.as_secs_f64() * f64::from(CHUNKS) * 100.0 / RATES.iter().sum::<f64>();
+    let ideal = PIECE_TIME.as_secs_f64() * f64::from(PIECES) * 100.0 / RATES.iter().sum::<f64>();
     let used = ideal / took.as_secs_f64();
     assert!(used >= 0.90, "{used:.3} of the sum of the links");
     let sent: f64 = party.sent.iter().sum();
-    assert!(sent <= f64::from(CHUNKS) * 1.02, "{sent} chunks sent for {CHUNKS}");
+    assert!(sent <= f64::from(PIECES) * 1.02, "{sent} pieces sent for {PIECES}");
 }
 
 #[test]
@@ -78,9 +78,14 @@ fn a_source_that_fails_without_a_word_costs_two_seconds_at_most() {
             let (without, _) = with_fault(source, fraction, Fault::Left);
             for fault in [Fault::Blackholed, Fault::Crawling] {
                 let (took, wasted) = with_fault(source, fraction, fault);
-                println!("{source} {fault:?} at {fraction}: {took:?}, else {without:?}; {wasted:.4}");
+                println!(
+                    "{source} {fault:?} at {fraction}: {took:?}, else {without:?}; {wasted:.4}"
+                );
                 let allowed = without + Duration::from_secs(2).max(without.mul_f64(0.05));
-                assert!(took <= allowed, "{source} {fault:?} at {fraction}: {took:?} > {allowed:?}");
+                assert!(
+                    took <= allowed,
+                    "{source} {fault:?} at {fraction}: {took:?} > {allowed:?}"
+                );
                 assert!(wasted <= 0.02, "{source} {fault:?} at {fraction}: {wasted:.3} wasted");
             }
         }

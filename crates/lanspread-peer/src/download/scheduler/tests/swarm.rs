@@ -1,44 +1,44 @@
 //! Many peers that fetch the same game at once, in virtual time: one scheduler each, links with a
 //! rate, and news of what the others have that come with a delay. No sockets, no disk.
 
-use lanspread_proto::ChunkSet;
+use lanspread_proto::PieceSet;
 
 use super::*;
 
-/// How long a chunk takes over a whole link of 100 Mbit/s.
-pub(super) const CHUNK_TIME: Duration = Duration::from_millis(168);
+/// How long a piece takes over a whole link of 100 Mbit/s.
+pub(super) const PIECE_TIME: Duration = Duration::from_millis(168);
 const STEP: Duration = Duration::from_millis(4);
 /// How often a peer tells the others what it has.
 const NEWS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long it takes until they know.
 const NEWS_DELAY: Duration = Duration::from_millis(4);
 
-/// A chunk on its way.
+/// A piece on its way.
 pub(super) struct Flow {
     pub(super) from: usize,
     to: usize,
-    chunk: ChunkIndex,
-    /// In parts of a chunk.
+    piece: PieceIndex,
+    /// In parts of a piece.
     left: f64,
 }
 
 struct News {
     at: Duration,
     from: usize,
-    has: Vec<ChunkIndex>,
-    fetching: Vec<ChunkIndex>,
+    has: Vec<PieceIndex>,
+    fetching: Vec<PieceIndex>,
 }
 
 pub(super) struct Node {
     pub(super) scheduler: Scheduler,
-    pub(super) stored: BTreeSet<ChunkIndex>,
+    pub(super) stored: BTreeSet<PieceIndex>,
     /// What it has not told yet.
-    untold: Vec<ChunkIndex>,
-    told_fetching: Vec<ChunkIndex>,
+    untold: Vec<PieceIndex>,
+    told_fetching: Vec<PieceIndex>,
     told_at: Duration,
     finished_at: Option<Duration>,
     pub(super) is_dirty: bool,
-    /// In chunks a second.
+    /// In pieces a second.
     pub(super) up: f64,
     pub(super) down: f64,
 }
@@ -46,12 +46,12 @@ pub(super) struct Node {
 /// Seeds come first, then those that fetch.
 pub(super) struct Party {
     pub(super) now: Duration,
-    chunks: u32,
+    pieces: u32,
     seeds: usize,
     pub(super) nodes: Vec<Node>,
     pub(super) flows: Vec<Flow>,
     news: Vec<News>,
-    /// How many chunks each has sent.
+    /// How many pieces each has sent.
     pub(super) sent: Vec<f64>,
     arrivals: usize,
     unwanted: usize,
@@ -62,11 +62,11 @@ pub(super) fn id(n: usize) -> PeerId {
 }
 
 impl Party {
-    pub(super) fn new(chunks: u32, seeds: usize, leechers: usize) -> Self {
-        let rate = 1.0 / CHUNK_TIME.as_secs_f64();
+    pub(super) fn new(pieces: u32, seeds: usize, leechers: usize) -> Self {
+        let rate = 1.0 / PIECE_TIME.as_secs_f64();
         let nodes = (0..seeds + leechers).map(|n| {
             let order = Order::Of(id(n));
-            let mut scheduler = Scheduler::new(chunks, order);
+            let mut scheduler = Scheduler::new(pieces, order);
             if n >= seeds {
                 (0..seeds).for_each(|seed| scheduler.join(id(seed), ms(0)));
             }
@@ -84,7 +84,7 @@ impl Party {
         });
         let mut party = Self {
             now: ms(0),
-            chunks,
+            pieces,
             seeds,
             nodes: nodes.collect(),
             flows: Vec::new(),
@@ -95,7 +95,7 @@ impl Party {
         };
         for a in party.leechers() {
             for b in party.leechers().filter(|b| *b != a) {
-                party.nodes[a].scheduler.offer(id(b), &ChunkSet::default(), &[], ms(0));
+                party.nodes[a].scheduler.offer(id(b), &PieceSet::default(), &[], ms(0));
             }
         }
         party
@@ -108,7 +108,7 @@ impl Party {
     /// Runs until everybody has everything; returns when the last one was.
     pub(super) fn run(&mut self) -> Duration {
         while self.leechers().any(|n| self.nodes[n].finished_at.is_none()) {
-            assert!(self.now < CHUNK_TIME * self.chunks * 8, "does not end");
+            assert!(self.now < PIECE_TIME * self.pieces * 8, "does not end");
             self.step();
         }
         self.now
@@ -134,10 +134,10 @@ impl Party {
         }
         for ask in ask_all(&mut node.scheduler, self.now) {
             let from = (0..self.nodes.len()).find(|n| id(*n) == ask.peer).unwrap();
-            assert!(from < self.seeds || self.nodes[from].stored.contains(&ask.chunk));
-            self.flows.push(Flow { from, to: n, chunk: ask.chunk, left: 1.0 });
-            let asked = self.flows.iter().filter(|f| f.to == n && f.chunk == ask.chunk).count();
-            assert!(asked <= 2, "{:?} is asked of {asked}", ask.chunk);
+            assert!(from < self.seeds || self.nodes[from].stored.contains(&ask.piece));
+            self.flows.push(Flow { from, to: n, piece: ask.piece, left: 1.0 });
+            let asked = self.flows.iter().filter(|f| f.to == n && f.piece == ask.piece).count();
+            assert!(asked <= 2, "{:?} is asked of {asked}", ask.piece);
         }
     }
 
@@ -193,17 +193,17 @@ impl Party {
         let node = &mut self.nodes[flow.to];
         node.is_dirty = true;
         self.arrivals += 1;
-        match node.scheduler.arrived(id(flow.from), flow.chunk, self.now) {
+        match node.scheduler.arrived(id(flow.from), flow.piece, self.now) {
             Arrival::Wanted { abandon } => {
-                node.scheduler.stored(flow.chunk);
-                assert!(node.stored.insert(flow.chunk), "{:?} came twice", flow.chunk);
-                node.untold.push(flow.chunk);
+                node.scheduler.stored(flow.piece);
+                assert!(node.stored.insert(flow.piece), "{:?} came twice", flow.piece);
+                node.untold.push(flow.piece);
                 if node.scheduler.is_complete() {
                     node.finished_at = Some(self.now);
                 }
                 self.flows.retain(|other| {
                     other.to != flow.to
-                        || other.chunk != flow.chunk
+                        || other.piece != flow.piece
                         || Some(id(other.from)) != abandon
                 });
             }
@@ -213,14 +213,14 @@ impl Party {
 
     /// How many copies the seeds have sent together.
     fn copies(&self) -> f64 {
-        self.sent[..self.seeds].iter().sum::<f64>() / f64::from(self.chunks)
+        self.sent[..self.seeds].iter().sum::<f64>() / f64::from(self.pieces)
     }
 }
 
 fn one_seed_serves(leechers: usize) {
     let mut party = Party::new(256, 1, leechers);
     let took = party.run();
-    let one_copy = CHUNK_TIME * 256;
+    let one_copy = PIECE_TIME * 256;
     let factor = took.as_secs_f64() / one_copy.as_secs_f64();
     let copies = party.copies();
     println!("{leechers} leechers: {copies:.3} copies, {factor:.3} of one copy's time");
