@@ -1,4 +1,4 @@
-"""Eight peers fetch from one seed at once: they serve each other, and the seed sends little more than one copy."""
+"""Eight peers fetch from one seed: they serve each other, it sends little more than a copy."""
 
 import asyncio
 import itertools
@@ -44,6 +44,4 @@ async def scenario(lab: Lab) -> None:
         expect(from_others[leecher.name] > 0, f"{leecher.name} fetches from others", served)
     copies = from_seed / game.size
     lab.note(f"the seed gave {copies:.2f} copies to {LEECHERS} peers")
-    expect(
-        copies <= COPIES_MAX, f"the seed gives at most {COPIES_MAX} copies", copies, from_others
-    )
+    expect(copies <= COPIES_MAX, f"the seed gives at most {COPIES_MAX} copies", copies, from_others)
