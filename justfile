@@ -16,6 +16,10 @@ scenarios *arguments:
 scenarios-docker *arguments:
     python3 scripts/run_extended_scenarios.py --backend docker --build-image {{ arguments }}
 
+# Break the product on purpose and see that scenarios notice; takes an hour on two cores.
+mutate *names:
+    python3 scripts/mutate.py {{ names }}
+
 # Rewrite scenarios/README.md.
 scenario-index:
     python3 scripts/scenario_index.py

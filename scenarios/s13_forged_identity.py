@@ -1,7 +1,6 @@
 """A peer that shows another's id is refused, and nothing that it says is kept."""
 
 import shutil
-import socket
 from pathlib import Path
 
 from lanspread_harness import Failure, Game, Lab, Peer, expect, expect_equal
@@ -23,7 +22,7 @@ async def scenario(lab: Lab) -> None:
     before = alpha.mark()
     answer = await say_hello(
         alpha.addr,
-        sock=udp_socket(),
+        sock=await lab.udp_socket(mallory),
         certificate=own / "cert.pem",
         key=own / "key.pem",
         hello=hello(lab, victim, game),
@@ -39,7 +38,7 @@ async def scenario(lab: Lab) -> None:
     lab.note("the victim's certificate, without its key")
     answer = await say_hello(
         alpha.addr,
-        sock=udp_socket(),
+        sock=await lab.udp_socket(mallory),
         certificate=victims / "cert.pem",
         key=own / "key.pem",
         hello=hello(lab, victim, game),
@@ -61,18 +60,13 @@ async def scenario(lab: Lab) -> None:
     lab.note("the same words are believed of the one whose they are")
     answer = await say_hello(
         alpha.addr,
-        sock=udp_socket(),
+        sock=await lab.udp_socket(mallory),
         certificate=victims / "cert.pem",
         key=victims / "key.pem",
         hello=hello(lab, victim, game),
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")
     expect(game.id in await alpha.list_games("remote"), "and its games are listed")
-
-
-def udp_socket() -> socket.socket:
-    """What the liar speaks through."""
-    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
 def identity(peer: Peer) -> Path:

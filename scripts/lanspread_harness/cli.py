@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
-from lanspread_harness.build import build_binary
+from lanspread_harness.build import build_binary, find_binary
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
 from lanspread_harness.evidence import REPORT
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        show_long = options.long or options.list
+        # A list of a shard is what the shard would run.
+        show_long = options.long or (options.list and options.shard is None)
         scenarios = select(discover(SCENARIOS), options.scenarios, long=show_long)
         if options.shard is not None:
             scenarios = of_shard(scenarios, options.shard)
@@ -130,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line for each change of state"
     )
+    parser.add_argument(
+        "--binary", type=Path, metavar="PATH", help="test this lanspread-peer-cli; none is built"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--seed", type=int, metavar="N", help="decides every random choice")
     parser.add_argument(
@@ -196,7 +200,7 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
 async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     seed = random.randrange(MAX_SEED) if options.seed is None else options.seed
     check_backend(options.backend)
-    binary = await asyncio.to_thread(build_binary, REPOSITORY)
+    binary = await asyncio.to_thread(_binary, options.binary)
     backend = await make_backend(
         options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
     )
@@ -215,7 +219,7 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
             fail_fast=options.fail_fast,
             binary=binary,
             repository=REPOSITORY,
-            command=_command(backend),
+            command=_command(backend, options),
             durations_s=read_durations(out, backend.name),
             long_minutes=options.long_minutes,
         )
@@ -265,6 +269,12 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
     return exit_status
 
 
-def _command(backend: Backend) -> tuple[str, ...]:
+def _binary(given: Path | None) -> Path:
+    return build_binary(REPOSITORY) if given is None else find_binary(given)
+
+
+def _command(backend: Backend, options: argparse.Namespace) -> tuple[str, ...]:
     command = ["python3", SCRIPT, "--backend", backend.name]
+    if options.binary is not None:
+        command += ["--binary", str(options.binary.resolve())]
     return (*command, "--build-image") if backend.name == "docker" else tuple(command)

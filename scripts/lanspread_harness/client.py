@@ -280,6 +280,10 @@ class Peer:
         """Uninstall a game and wait for the end."""
         await self.command("uninstall", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
 
+    async def run_setup(self, game: Game | str) -> Fields:
+        """Start the setup script of an installed game; returns when it runs."""
+        return await self.command("run-setup", game_id=_id(game))
+
     async def remove_download(self, game: Game | str) -> None:
         """Delete a downloaded game and wait for the end."""
         await self.command(

@@ -23,9 +23,10 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.errors import HarnessError, ScenarioError
 from lanspread_harness.evidence import root_cause, take_evidence
+from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.leftovers import kill_leftovers
-from lanspread_harness.run_directory import PEERS, unmount_below
+from lanspread_harness.run_directory import PEERS
 from lanspread_harness.scenario import DEFAULT_TIMEOUT_S, Meta
 from lanspread_harness.schema import Schema, load_schema
 
@@ -124,12 +125,17 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
             make_backend(name, lanspread_binary, seed, repository=find_checkout())
         )
         schema = load_schema(lanspread_binary)
-        asyncio.run(backend.sweep())
+        asyncio.run(_sweep(backend))
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
     keep: bool = pytestconfig.getoption("--lanspread-keep")
     yield Ground(lanspread_binary, schema, backend, seed, keep)
-    asyncio.run(backend.sweep())
+    asyncio.run(_sweep(backend))
+
+
+async def _sweep(backend: Backend) -> None:
+    await backend.sweep()
+    await sweep_disks()
 
 
 @pytest.fixture
@@ -213,5 +219,4 @@ def _clear(order: LabOrder, *, failed: bool) -> None:
     if order.ground.keep:
         return
     directory = order.settings.directory
-    unmount_below(directory)
     shutil.rmtree(directory / PEERS if failed else directory, ignore_errors=True)

@@ -6,18 +6,16 @@ those whose runner is gone, which may be many gigabytes; records and logs stay.
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.errors import EnvironmentLackingError, UsageError
+from lanspread_harness.errors import UsageError
 from lanspread_harness.identity import is_alive, runner_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OWNER = "runner"
 
@@ -48,24 +46,5 @@ def sweep(out: Path) -> None:
         if is_alive(owner.read_text(encoding="ascii", errors="replace")):
             continue
         for peers in owner.parent.glob(f"*/{PEERS}"):
-            unmount_below(peers)
             shutil.rmtree(peers)
         owner.unlink()
-
-
-def unmount_below(directory: Path) -> None:
-    """Unmount what is mounted in a directory, innermost first."""
-    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-    points = [_unescape(line.split()[4]) for line in mounts.splitlines()]
-    for point in sorted(points, reverse=True):
-        if Path(point).is_relative_to(directory):
-            unmounted = subprocess.run(
-                ["umount", "--lazy", point], capture_output=True, text=True, check=False
-            )
-            if unmounted.returncode != 0:
-                raise EnvironmentLackingError(f"{point} is left mounted: {unmounted.stderr}")
-
-
-def _unescape(field: str) -> str:
-    """A path as it stands in the kernel's tables, where some characters are octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda matched: chr(int(matched[1], 8)), field)

@@ -50,6 +50,15 @@ def test_a_line_is_bounded(tmp_path: Path) -> None:
     assert len(shown(entry, {})) == MAX_CHARS
 
 
+def test_a_fault_is_shown_with_what_it_is_made_of(tmp_path: Path) -> None:
+    history = WrittenHistory()
+    history.add(10, kind="fault", fault="kill", phase="instant", id=1, peer="alpha", detail={})
+    history.add(20, kind="fault", fault="loss", phase="begin", id=2, peer="alpha", detail={"p": 5})
+    lines = [shown(entry, {}) for entry in history.read(tmp_path).entries]
+    assert lines[0].endswith("alpha    fault    kill")
+    assert lines[1].endswith('fault    loss {"phase": "begin", "detail": {"p": 5}}')
+
+
 def test_ids_are_shown_as_names(tmp_path: Path) -> None:
     history = two_peers()
     history.event(6_000, "alpha", 5_000, "peer-lost", peer_id=BRAVO_ID)

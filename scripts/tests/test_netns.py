@@ -16,6 +16,7 @@ from lanspread_harness.backends.netns import (
     check_namespaces,
     namespaces,
 )
+from lanspread_harness.backends.subnets import CAPACITY
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.identity import PREFIX, owner_of, runner_identity
@@ -46,6 +47,10 @@ def test_peers_of_a_lab_share_a_bridge_and_nothing_stays(tmp_path: Path) -> None
             assert len(own_namespaces()) == 3
             assert await tool("ip", "-brief", "link", "show") == interfaces
             assert alpha.address != bravo.address
+            inside = ("nsenter", f"--net={alpha.peer_namespace}", "ip", "neighbour", "show")
+            known = (await tool(*inside, "nud", "permanent")).splitlines()
+            assert len(known) == CAPACITY - 1, "nobody has to ask for the way"
+            assert any(line.startswith(f"{bravo.address} ") for line in known)
         assert own_namespaces() == []
 
     asyncio.run(body())

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from lanspread_harness.report.packing import Packed
     from lanspread_harness.report.page import Case
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -33,6 +32,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 MANY = packing.MAX_ENTRIES_FAILED
+EXTRA = 500
 
 # Whether some pixel of the canvas has exactly this colour of the style sheet.
 HAS_COLOUR = """(name) => {
@@ -66,8 +66,16 @@ class Opened:
     def settled(self, anchor: str) -> Page:
         """Wait until the timeline of a scenario is drawn."""
         self.page.wait_for_selector(f'#workbench[data-ready="{anchor}"]')
-        drawn = "() => Number(document.getElementById('canvas').dataset.drawn) > 0"
-        self.page.wait_for_function(drawn)
+        return self.redrawn(after=0)
+
+    @property
+    def times_drawn(self) -> int:
+        return int(self.page.get_attribute("#canvas", "data-drawn") or 0)
+
+    def redrawn(self, after: int) -> Page:
+        """Wait until the timeline was drawn more often than `after` times."""
+        drawn = "(after) => Number(document.getElementById('canvas').dataset.drawn) > after"
+        self.page.wait_for_function(drawn, arg=after)
         return self.page
 
 
@@ -165,6 +173,11 @@ def test_a_passed_scenario_has_no_mark_of_failure(opened: Opened, report: Path) 
     assert not page.is_visible("#failure")
     assert not page.is_visible("#to-failure")
     assert not page.evaluate(HAS_COLOUR, "--failed")
+    page.click("#detail >> text=alpha → bravo")
+    assert "25 B (25 bytes)" in page.inner_text("#detail")
+    page.keyboard.press("Escape")
+    page.click("#detail >> text=bravo: download quake")
+    assert "unfinished" in page.inner_text("#detail")
 
 
 def test_search_finds_and_click_shows_the_whole_record(opened: Opened, report: Path) -> None:
@@ -212,14 +225,14 @@ def test_the_timeline_is_clicked_dragged_and_zoomed(opened: Opened, report: Path
     assert "download of quake" in kinds
     before = page.screenshot()
     canvas.hover(position={"x": box["width"] / 2, "y": 60})
+    drawn = opened.times_drawn
     page.mouse.wheel(0, -600)
-    page.wait_for_timeout(100)
-    zoomed = page.screenshot()
+    zoomed = opened.redrawn(drawn).screenshot()
     page.mouse.down()
+    drawn = opened.times_drawn
     page.mouse.move(box["x"] + 300, box["y"] + 60, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(100)
-    assert len({before, zoomed, page.screenshot()}) == 3
+    assert len({before, zoomed, opened.redrawn(drawn).screenshot()}) == 3
 
 
 def test_a_scenario_that_did_not_run_says_why(opened: Opened, report: Path) -> None:
@@ -234,8 +247,9 @@ def test_both_themes_and_a_small_window(opened: Opened, report: Path) -> None:
     light = page.evaluate("getComputedStyle(document.body).color")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).color") != light
+    drawn = opened.times_drawn
     page.set_viewport_size({"width": 380, "height": 700})
-    page.wait_for_timeout(100)
+    opened.redrawn(drawn)
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
 
 
@@ -276,29 +290,32 @@ def test_a_browser_without_decompression_shows_the_same(opened: Opened, report: 
     assert page.inner_text("#search-count") == "13 records"
 
 
-def many_records(directory: Path, extra: int) -> Packed | None:
+@pytest.fixture(scope="module")
+def big_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of more records than it may hold."""
+    directory = tmp_path_factory.mktemp("big")
     history = two_peers()
-    for number in range(MANY + extra - len(history.lines) - 1):
+    for number in range(MANY + EXTRA - len(history.lines) - 1):
         at_us = 10_000 + number * 100
         history.event(at_us, "alpha", at_us - 500, "peer-updated", number=number, note="x" * 120)
     history.add(10_000 + MANY * 100, kind="failure", expectation="it ends")
     history.write(directory / "S54")
-    return take_evidence(directory / "S54", ScenarioError("it ends"), "run").timeline
+    evidence = take_evidence(directory / "S54", ScenarioError("it ends"), "run")
+    big = case(anchor="S54", scenario="S54", timeline=evidence.timeline)
+    write_page(directory / "report.html", RunFacts("run", ()), [big])
+    return directory / "report.html"
 
 
 @pytest.mark.parametrize("native", [True, False])
 def test_a_hundred_thousand_records_are_drawn_and_found(
-    opened: Opened, tmp_path: Path, *, native: bool
+    opened: Opened, big_report: Path, *, native: bool
 ) -> None:
-    extra = 500
-    big = case(anchor="S54", scenario="S54", timeline=many_records(tmp_path, extra))
-    write_page(tmp_path / "report.html", RunFacts("run", ()), [big])
     if not native:
         opened.page.add_init_script("delete globalThis.DecompressionStream")
-    opened.show(tmp_path / "report.html", "#S54")
+    opened.show(big_report, "#S54")
     page = opened.settled("S54")
     assert page.inner_text("#search-count") == f"{MANY:,} records"
-    assert f"{extra:,} of {MANY + extra:,} records are left out" in page.inner_text("#case-notice")
+    assert f"{EXTRA:,} of {MANY + EXTRA:,} records are left out" in page.inner_text("#case-notice")
     assert page.evaluate(HAS_COLOUR, "--event")
     assert page.locator(".row").count() < 100
     page.fill("#search", '"number": 77777,')
@@ -307,6 +324,7 @@ def test_a_hundred_thousand_records_are_drawn_and_found(
     assert '"number": 77777' in page.inner_text("#detail")
     page.keyboard.press("Escape")
     for _ in range(14):
+        drawn = opened.times_drawn
         page.click("#zoom-in")
-    page.wait_for_timeout(100)
+        opened.redrawn(drawn)
     assert page.evaluate(HAS_COLOUR, "--event")

@@ -170,6 +170,21 @@ def test_a_stopped_peer_that_is_killed_is_stopped_until_then(tmp_path: Path) -> 
     assert [fault.end_us for fault in history.read(tmp_path).faults] == [50]
 
 
+def test_a_fault_of_a_process_ends_with_it(tmp_path: Path) -> None:
+    history = WrittenHistory()
+    bad = {"outbound": {"loss_percent": 5, "seed": None}, "inbound": {}, "one_way": True}
+    stop = {"fault": "stop", "phase": "begin", "peer": "alpha", "detail": {"why": "to see"}}
+    history.add(20, kind="fault", id=1, run=1, **stop)
+    history.add(30, kind="fault", id=2, fault="shape", phase="begin", peer="alpha", detail=bad)
+    history.add(50, kind="exit", peer="alpha", run=1, status="SIGKILL")
+    history.add(90, kind="note", text="the end")
+    faults = history.read(tmp_path).faults
+    assert [(fault.title, fault.end_us) for fault in faults] == [
+        ("stop, why to see", 50),
+        ("shape, outbound loss_percent 5, one_way", 90),
+    ]
+
+
 def test_what_cannot_be_read_is_counted_and_left_out(tmp_path: Path) -> None:
     history = two_peers()
     path = history.write(tmp_path)

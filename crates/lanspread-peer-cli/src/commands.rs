@@ -61,6 +61,7 @@ pub(crate) enum PeerRequest {
     CancelDownload { game_id: GameId },
     Install { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
+    RunSetup { game_id: GameId },
     RemoveDownload { game_id: GameId, wait: bool },
 }
 
@@ -80,6 +81,7 @@ impl Command {
                 | PeerRequest::CancelDownload { .. }
                 | PeerRequest::Install { .. }
                 | PeerRequest::Uninstall { .. }
+                | PeerRequest::RunSetup { .. }
                 | PeerRequest::RemoveDownload { .. } => false,
             },
             Self::WaitPeers { .. } | Self::WaitFor { .. } | Self::Shutdown => false,
@@ -191,6 +193,7 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "uninstall" => {
             PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
         }
+        "run-setup" => PeerRequest::RunSetup { game_id: params.required("game_id")? },
         "remove-download" => PeerRequest::RemoveDownload {
             game_id: params.required("game_id")?,
             wait: params.wait()?,

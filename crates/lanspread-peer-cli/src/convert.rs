@@ -7,7 +7,7 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
     GameDetails, GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
-    RejectReason, RemoveFailure, SourceBytes, SourceInfo, StartError,
+    RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError,
 };
 use lanspread_proto::{Manifest, ManifestFile};
 
@@ -136,17 +136,28 @@ pub(crate) fn games_data(games: Vec<GameInfo>) -> ResultData {
 
 /// The result of `get-game`.
 pub(crate) fn details_data(details: GameDetails) -> ResultData {
-    ResultData::Game(GameDetailsData {
+    ResultData::Game(Box::new(GameDetailsData {
         game: game_data(details.game),
         sources: details.sources.into_iter().map(source_data).collect(),
+        setup_done: details.setup_done,
         manifest: details.manifest.as_deref().map(manifest_data),
-    })
+    }))
 }
 
 /// The result of `download`.
 pub(crate) fn download_data(summary: DownloadSummary) -> ResultData {
     let DownloadSummary { files, bytes, sources } = summary;
     ResultData::Download { files, bytes, sources }
+}
+
+/// The result of `run-setup`.
+pub(crate) fn setup_data(started: SetupStarted) -> ResultData {
+    ResultData::Setup {
+        script: path_text(&started.script),
+        log: path_text(&started.log),
+        pid: started.pid,
+        already_done: started.was_done,
+    }
 }
 
 /// A path as text. Bytes that are no UTF-8 become replacement characters: JSON has no others.
@@ -265,9 +276,9 @@ fn reject_reason(reason: RejectReason) -> &'static str {
 pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
     let code = match error {
         CommandError::UnknownGame(_) => ErrorCode::UnknownGame,
-        CommandError::GameBusy { .. } | CommandError::OperationsActive { .. } => {
-            ErrorCode::GameBusy
-        }
+        CommandError::GameBusy { .. }
+        | CommandError::OperationsActive { .. }
+        | CommandError::SetupStarting(_) => ErrorCode::GameBusy,
         CommandError::NoSource(_) => ErrorCode::NoSource,
         CommandError::AlreadyDownloaded(_) => ErrorCode::AlreadyDownloaded,
         CommandError::UpToDate(_) => ErrorCode::UpToDate,
@@ -283,6 +294,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::AllPeersGone(_) => ErrorCode::AllPeersGone,
         CommandError::Install(failure) => return install_error(failure),
         CommandError::Remove(failure) => return remove_error(failure),
+        CommandError::Setup(failure) => return setup_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
     };
     ErrorBody::new(code, error)
@@ -335,6 +347,14 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
         InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,
         InstallFailure::Io { .. } => ErrorCode::IoError,
         InstallFailure::Interrupted => ErrorCode::Interrupted,
+    };
+    ErrorBody::new(code, failure)
+}
+
+fn setup_error(failure: &SetupFailure) -> ErrorBody {
+    let code = match failure {
+        SetupFailure::Unsupported | SetupFailure::NoScript { .. } => ErrorCode::NoSetupScript,
+        SetupFailure::Io { .. } => ErrorCode::SetupNotStarted,
     };
     ErrorBody::new(code, failure)
 }

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
@@ -59,6 +60,8 @@ pub(crate) struct DownloadJob {
     /// The sources known at the start: the choice among manifests waits for them. Those that come
     /// later are told as [`SourceChange::Joined`] and have to fit.
     pub(crate) initial: Vec<Arc<dyn Source>>,
+    /// Cancelled when the peer stops: the download ends as it is, for another start to go on with.
+    pub(crate) stop: CancellationToken,
 }
 
 /// How a download reaches others that fetch the same content.
@@ -124,6 +127,9 @@ pub(crate) enum DownloadEnd {
     /// It was cancelled, and what it brought is discarded.
     #[error("the download was cancelled")]
     Cancelled,
+    /// The peer stops. What is on disk stays, without a sentinel, and nothing writes there any more.
+    #[error("the download was interrupted")]
+    Interrupted,
     /// Nobody serves the game any more. Verified chunks stay on disk, without a sentinel, and in the
     /// journal, so that the next download goes on from there.
     #[error("all sources are gone")]

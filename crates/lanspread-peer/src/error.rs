@@ -138,6 +138,12 @@ pub enum CommandError {
     /// The awaited removal failed.
     #[error(transparent)]
     Remove(RemoveFailure),
+    /// The setup script of the game is being started at this moment.
+    #[error("the setup of game {0} is being started")]
+    SetupStarting(GameId),
+    /// The setup script was not started.
+    #[error(transparent)]
+    Setup(SetupFailure),
     /// The peer is stopping.
     #[error("the peer is shutting down")]
     ShuttingDown,
@@ -266,6 +272,30 @@ pub enum InstallFailure {
     /// The peer is stopping; what was begun is rolled back.
     #[error("the installation was interrupted by shutdown")]
     Interrupted,
+}
+
+/// Why a setup script was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupFailure {
+    /// This system has no setup scripts.
+    #[error("setup scripts are not supported on this system")]
+    Unsupported,
+    /// The installation has no script for this system.
+    #[error("there is no setup script {path}")]
+    NoScript {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The script, its log or its marker is not usable.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 /// Why a download was not removed. Cloneable, since event and answer both carry it.

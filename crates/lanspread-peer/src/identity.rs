@@ -75,6 +75,26 @@ impl Identity {
         Ok(Self { peer_id, certificate, key_pkcs8: key.serialize_der() })
     }
 
+    /// Writes the identity below `state_dir` again, unless it is there. The next start issues the
+    /// certificate.
+    ///
+    /// # Errors
+    /// What the system said, also when another identity is there.
+    pub(crate) fn restore(&self, state_dir: &Path) -> io::Result<()> {
+        let dir = state_dir.join("identity");
+        ensure_dir(&dir)?;
+        let path = dir.join(KEY_FILE);
+        let key = KeyPair::try_from(self.key_pkcs8.as_slice()).map_err(io::Error::other)?;
+        match fs::read_to_string(&path) {
+            Ok(pem) if KeyPair::from_pem(&pem).is_ok_and(|found| is_same(&found, &key)) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_atomic_private(&path, key.serialize_pem().as_bytes())
+            }
+            Ok(_) => Err(io::Error::other(format!("{} is of another peer", path.display()))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The private key, for the TLS stack.
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key_pkcs8.clone()).into()
@@ -91,6 +111,10 @@ pub(crate) fn peer_id_of(certificate: &CertificateDer<'_>) -> Result<PeerId, rus
 
 fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, rustls::Error> {
     Ok(ParsedCertificate::try_from(certificate)?.subject_public_key_info().to_vec())
+}
+
+fn is_same(one: &KeyPair, other: &KeyPair) -> bool {
+    one.subject_public_key_info() == other.subject_public_key_info()
 }
 
 fn issue(key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {

@@ -16,5 +16,5 @@ mod place;
 mod recovery;
 mod transaction;
 
-pub(crate) use recovery::recover_all;
+pub(crate) use recovery::{recover, recover_all};
 pub(crate) use transaction::{InstallJob, InstallSummary, install, uninstall};

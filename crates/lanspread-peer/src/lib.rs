@@ -25,16 +25,17 @@ mod operations;
 mod peers;
 mod runtime;
 mod services;
+mod setup;
 mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SourceInfo,
+    SetupStarted, SourceInfo,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, StartError,
+    RuntimeFailure, SetupFailure, StartError,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,

@@ -14,6 +14,7 @@ use lanspread_proto::GameId;
 
 use crate::disk::{self, Point};
 use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
+use crate::setup::SETUP_DONE;
 use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 
 const LEGACY_INDEX: &str = "index.json";
@@ -21,8 +22,6 @@ const LEGACY_INDEX: &str = "index.json";
 const MIGRATED_INDEX: &str = "legacy_index.json";
 /// Where the old metadata of a game goes, in the game's state.
 const MIGRATED_GAME_FILE: &str = "legacy.json";
-/// Says that the setup script of a game was started, in the game's state.
-const SETUP_DONE: &str = "setup_done";
 /// More than any old file has; a longer one is something else and stays where it is.
 const LEGACY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 

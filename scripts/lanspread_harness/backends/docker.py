@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,9 @@ IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
 INTERFACE = "eth0"
 """What the engine calls a container's only cable."""
+
+BRIDGE_NAME_CHARS = 12
+"""How much of a network's id is in the name of its bridge."""
 
 LAB_LABEL = "lanspread.lab"
 RUNNER_LABEL = "lanspread.runner"
@@ -69,14 +74,27 @@ class ContainerPeer(PipedProcess):
         return ExitStatus.of_container(await self.process.wait())
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the engine made for a lab."""
+
+    subnet: str
+    bridge: str
+
+
 class DockerHost:
     """The containers of one lab."""
 
     def __init__(
-        self, lab_id: str, subnet: str, directory: Path, attached: list[ContainerPeer]
+        self,
+        lab_id: str,
+        network: Network,
+        directory: Path,
+        attached: list[ContainerPeer],
     ) -> None:
         self._lab_id = lab_id
-        self._subnet = subnet
+        self._subnet = network.subnet
+        self._bridge = network.bridge
         self._directory = directory
         self._addresses: dict[str, str] = {}
         self._containers: dict[str, str] = {}
@@ -126,8 +144,8 @@ class DockerHost:
         cables = {link["ifname"]: link.get("link_index") for link in json.loads(inside)}
         cable = cables.get(INTERFACE)
         outside = json.loads(await tool("ip", "-json", "link", "show"))
-        ports = [link for link in outside if link["ifindex"] == cable]
-        if not ports or "master" not in ports[0]:
+        ports = [link["ifname"] for link in outside if link["ifindex"] == cable]
+        if not ports or all(link["ifname"] != self._bridge for link in outside):
             raise BackendError(
                 f"the cable of {peer} ends on a bridge of this machine",
                 [f"its other end is number {cable}", "is the engine rootless or remote?"],
@@ -136,8 +154,8 @@ class DockerHost:
             peer_namespace=namespace,
             interface=INTERFACE,
             switch_namespace=Path("/proc/self/ns/net"),
-            bridge=ports[0]["master"],
-            port=ports[0]["ifname"],
+            bridge=self._bridge,
+            port=ports[0],
             address=self._addresses[peer],
         )
 
@@ -172,8 +190,8 @@ class DockerBackend:
         """A host with a bridge of its own; bridge and containers go when it closes."""
         attached: list[ContainerPeer] = []
         try:
-            subnet = await self._create_network(lab_id)
-            yield DockerHost(lab_id, subnet, directory, attached)
+            network = await self._create_network(lab_id)
+            yield DockerHost(lab_id, network, directory, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
             for peer in attached:
@@ -187,11 +205,11 @@ class DockerBackend:
                 await _remove(f"{RUNNER_LABEL}={owner}")
         await _remove_wires()
 
-    async def _create_network(self, lab_id: str) -> str:
+    async def _create_network(self, lab_id: str) -> Network:
         refusal: BackendError | None = None
         for subnet in self._random.sample(SUBNETS, SUBNET_ATTEMPTS):
             try:
-                await docker(
+                created = await docker(
                     *("network", "create", "--driver", "bridge", "--subnet", f"{subnet}.0/24"),
                     *(*_labels(lab_id), lab_id),
                 )
@@ -200,7 +218,7 @@ class DockerBackend:
                     raise
                 refusal = error
             else:
-                return subnet
+                return Network(subnet, f"br-{created.strip()[:BRIDGE_NAME_CHARS]}")
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
 
 
@@ -209,7 +227,8 @@ async def check_engine() -> None:
     try:
         await docker("version", "--format", "{{.Server.Version}}")
     except FileNotFoundError as error:
-        raise EnvironmentLackingError("the docker command is not installed") from error
+        podman = "; podman is not supported" if shutil.which("podman") else ""
+        raise EnvironmentLackingError(f"the docker command is not installed{podman}") from error
     except BackendError as error:
         reason = " ".join(error.evidence)
         raise EnvironmentLackingError(f"no docker engine answers: {reason}") from error

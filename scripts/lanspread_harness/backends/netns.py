@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import Attachment, Need, PipedProcess
 from lanspread_harness.backends.process import LocalPeer
-from lanspread_harness.backends.subnets import SUBNETS, host_address
+from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking, lacking_for_links, tool, without_privileges
 from lanspread_harness.errors import EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
@@ -126,11 +126,25 @@ class NetnsHost:
         await _ip_batch(
             member.namespace,
             "link set lo up",
-            f"link set {INTERFACE} addrgenmode none",
+            f"link set {INTERFACE} addrgenmode none address {hardware_address(member.address)}",
             f"address add {member.address}/24 dev {INTERFACE}",
             f"link set {INTERFACE} up",
             f"route add 224.0.0.0/4 dev {INTERFACE}",
+            *self._neighbours(member),
         )
+
+    def _neighbours(self, member: Member) -> list[str]:
+        """Tell a member the way to every other there may ever be, so that nobody asks by ARP.
+
+        What the kernel learns by asking, it keeps in one table for all namespaces together, which
+        holds 1,024 entries by default; 50 peers that all know each other would need 2,450.
+        """
+        addresses = [host_address(self._subnet, index) for index in range(CAPACITY)]
+        return [
+            f"neighbour add {address} lladdr {hardware_address(address)} dev {INTERFACE}"
+            for address in addresses
+            if address != member.address
+        ]
 
 
 class NetnsBackend:
@@ -183,6 +197,11 @@ def check_namespaces() -> None:
 def namespaces() -> list[str]:
     """All namespaces that runners made, living or not."""
     return sorted(path.name for path in NAMESPACES.glob(f"{PREFIX}.*"))
+
+
+def hardware_address(address: str) -> str:
+    """The MAC address that goes with an IPv4 address: locally administered, as of a lab."""
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
 
 
 async def _ip_batch(namespace: str, *commands: str) -> None:

@@ -9,13 +9,12 @@ SUBNETS = [f"198.{second}.{third}" for second in (18, 19) for third in range(256
 FIRST_HOST = 10
 """Below it are the bridge's own address and room for tools."""
 
-LAST_HOST = 250
-"""240 peers in one lab."""
+CAPACITY = 240
+"""Peers in one lab."""
 
 
 def host_address(subnet: str, index: int) -> str:
     """The address of the peer that joined a lab as the `index`th, from 0."""
-    host = FIRST_HOST + index
-    if host > LAST_HOST:
-        raise ValueError(f"a lab has room for {LAST_HOST - FIRST_HOST + 1} peers")
-    return f"{subnet}.{host}"
+    if index >= CAPACITY:
+        raise ValueError(f"a lab has room for {CAPACITY} peers")
+    return f"{subnet}.{FIRST_HOST + index}"

@@ -6,6 +6,7 @@ peer starts, or its container would not see it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from contextlib import asynccontextmanager
@@ -73,7 +74,7 @@ async def mounted(path: Path, size_mib: int) -> AsyncIterator[Disk]:
     finally:
         kept = path.with_name(f"{path.name}.kept")
         try:
-            shutil.copytree(path, kept, symlinks=True)
+            await asyncio.to_thread(shutil.copytree, path, kept, symlinks=True)
         finally:
             await tool("umount", str(path))
         path.rmdir()

@@ -36,27 +36,33 @@ class FlippedBit:
 
     path: Path
     offset: int
-    inode: int
+    left_as: tuple[int, int, int]
+    """Inode, size and time of change, by which the file is known again."""
 
     @classmethod
     def make(cls, path: Path, offset: int) -> FlippedBit:
         """Turn over the lowest bit of a byte."""
-        flipped = cls(path, offset, path.stat().st_ino)
-        flipped._flip()
-        return flipped
+        _flip(path, offset)
+        return cls(path, offset, _marks(path))
 
     def repair(self) -> None:
-        """Turn it back, if the file has not been replaced."""
-        if self.path.exists() and self.path.stat().st_ino == self.inode:
-            self._flip()
+        """Turn it back, unless the file was written to or replaced since."""
+        if self.path.exists() and _marks(self.path) == self.left_as:
+            _flip(self.path, self.offset)
 
-    def _flip(self) -> None:
-        with self.path.open("r+b") as file:
-            before = os.fstat(file.fileno())
-            file.seek(self.offset)
-            byte = file.read(1)
-            if not byte:
-                raise ValueError(f"{self.path} has no byte {self.offset}")
-            file.seek(self.offset)
-            file.write(bytes([byte[0] ^ 1]))
-        os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+def _marks(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        before = os.fstat(file.fileno())
+        file.seek(offset)
+        byte = file.read(1)
+        if not byte:
+            raise ValueError(f"{path} has no byte {offset}")
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

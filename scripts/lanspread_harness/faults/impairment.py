@@ -40,7 +40,7 @@ class Link:
     """Overtake: they go without delay. Needs a delay."""
     rate_mbit: float | None = None
     """Megabits a second, counted from the Ethernet header on."""
-    queue_ms: float = 200
+    queue_ms: float = 50
     """How long a packet waits at most for its turn at this rate; the link drops those that would
     have to wait longer, as a switch does whose buffer is full."""
 

@@ -50,6 +50,10 @@ class FaultInjector:
         """Undo what `until_end` began, last first."""
         await _to_the_end(self._faults.aclose())
 
+    async def hold(self, duration_s: float) -> None:
+        """Let what is broken stay so for a time. For anything else, wait for an event."""
+        await asyncio.sleep(duration_s)
+
     @asynccontextmanager
     async def partition(
         self, first: Peer, second: Peer, *, one_way: bool = False

@@ -69,7 +69,7 @@ class CasePage {
     this.drawNeighbours(c);
     this.drawFailure(c);
     byId("search").value = "";
-    byId("detail").replaceChildren(element("p", { class: "empty" }, "Select something in the timeline or the list."));
+    byId("detail").replaceChildren();
     byId("workbench").hidden = !c.data;
     const notice = c.data ? "" : `Nothing to draw: ${c.reason ?? "no history was written"}.`;
     this.note(notice);
@@ -104,6 +104,7 @@ class CasePage {
     byId("canvas").setAttribute("aria-label",
       `Timeline of ${head.peers.length} peers over ${durationText(head.end_us)}; the list below has the same records`);
     this.drawClocks(head);
+    byId("detail").replaceChildren(...summaryOf(model, (found) => this.select(found)));
     if (line) this.selectLine(line);
     else if (this.timeline.failureRow() >= 0) this.select({ row: this.timeline.failureRow() }, true);
     byId("workbench").dataset.ready = this.current.anchor;
@@ -123,7 +124,7 @@ class CasePage {
     const at = index.cases.indexOf(c);
     const links = [["Previous", index.cases[at - 1]], ["Next", index.cases[at + 1]]]
       .filter(([, other]) => other)
-      .map(([text, other]) => element("a", { href: `#${other.anchor}`, title: other.promise }, `${text}: ${other.scenario}`));
+      .map(([text, other]) => element("a", { href: `#${other.anchor}`, title: other.promise }, `${text}: ${other.anchor}`));
     byId("neighbours").replaceChildren(...links);
   }
 
@@ -171,6 +172,8 @@ class CasePage {
 
   select(found, quietly = false) {
     this.timeline.select(found);
+    const at = found.operation?.begin_us ?? found.transfer?.begin_us;
+    if (at !== undefined) this.timeline.reveal(at);
     byId("detail").replaceChildren(...detailOf(this.model, found, (row) => this.select({ row })));
     byId("detail").scrollTop = 0;
     if (found.row === undefined) return;
@@ -213,10 +216,19 @@ class CasePage {
     move();
   }
 
+  /** First ends a search, which leaves what it found among its neighbours; then the selection. */
   clear() {
-    byId("search").value = "";
     byId("canvas").focus();
-    this.search();
+    if (byId("search").value) {
+      byId("search").value = "";
+      this.search();
+      if (this.list.selected >= 0) this.list.mark(this.list.selected);
+      return;
+    }
+    byId("detail").replaceChildren(...summaryOf(this.model, (found) => this.select(found)));
+    this.timeline.select(null);
+    this.list.mark(-1);
+    history.replaceState(null, "", `#${this.current.anchor}`);
   }
 }
 

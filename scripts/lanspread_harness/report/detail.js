@@ -1,5 +1,7 @@
 // All that is known of what is selected, as elements of the page.
 
+const MAX_SUMMARY_LINES = 200;
+
 function facts(pairs) {
   const list = element("dl");
   for (const [name, value] of pairs) {
@@ -19,6 +21,22 @@ function detailOf(model, selected, goTo) {
   if (selected.transfer) return transferDetail(selected.transfer);
   if (selected.fault) return faultDetail(selected.fault, link);
   return recordDetail(model, selected.row);
+}
+
+/** What stands there while nothing is selected: operations to choose from, and who gave whom how much. */
+function summaryOf(model, choose) {
+  const { operations, transfers } = model.head;
+  const line = (text, about, onclick) => element("li", {}, element("button", { type: "button", onclick }, element("span", {}, text),
+    element("span", { class: "quiet" }, about)));
+  const operationLines = operations.slice(0, MAX_SUMMARY_LINES).map((operation) => line(
+    `${operation.peer}: ${operation.name} ${operation.game}`,
+    `${durationText(operation.end_us - operation.begin_us)}, ${operation.code ?? operation.outcome}`, () => choose({ operation })));
+  const transferLines = transfers.slice(0, MAX_SUMMARY_LINES).map((transfer) => line(
+    `${transfer.source} → ${transfer.receiver}`, `${transfer.game}, ${sizeText(transfer.bytes)}`, () => choose({ transfer })));
+  const part = (title, lines, all) => (lines.length ? [element("h3", {}, title), element("ul", { class: "lines" }, ...lines),
+    ...(all > lines.length ? [element("p", { class: "quiet" }, `and ${all - lines.length} more`)] : [])] : []);
+  return [element("p", { class: "quiet" }, "Select something in the timeline or the list."),
+    ...part("Operations", operationLines, operations.length), ...part("Transfers", transferLines, transfers.length)];
 }
 
 function recordDetail(model, row) {
@@ -113,6 +131,6 @@ function tipOf(model, found) {
     return [`${command.name}: ${command.outcome}`, command.end_us === null ? "never answered" : durationText(command.end_us - command.begin_us)];
   }
   if (found.transfer) return [`${found.transfer.source} → ${found.transfer.receiver}`, `${sizeText(found.bytes)} by ${momentText(found.at)}, ${sizeText(found.transfer.bytes)} in all`];
-  if (found.fault) return [found.fault.name, found.fault.end_us === null ? momentText(found.fault.begin_us) : `for ${durationText(found.fault.end_us - found.fault.begin_us)}`];
+  if (found.fault) return [found.fault.title, found.fault.end_us === null ? momentText(found.fault.begin_us) : `for ${durationText(found.fault.end_us - found.fault.begin_us)}`];
   return [`${kindOf(model, found.row)} ${nameOf(model, found.row)}`, momentText(model.at[found.row])];
 }

@@ -171,6 +171,7 @@ def _activities(timeline: Timeline) -> JsonObject:
         "faults": [
             {
                 "name": fault.name,
+                "title": fault.title,
                 "peers": list(fault.peers),
                 "begin_us": fault.begin_us,
                 "end_us": fault.end_us,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCRIPTS = (
     "inflate.js",
     "model.js",
+    "drawing.js",
     "timeline.js",
     "records.js",
     "detail.js",

@@ -51,6 +51,7 @@ class RecordList {
 
   mark(row) {
     this.selected = row;
+    if (row < 0) { this.redraw(); return; }
     const top = this.indexOf(row) * ROW_PX, { scrollTop, clientHeight } = this.box;
     if (top < scrollTop || top + ROW_PX > scrollTop + clientHeight) this.box.scrollTop = top - clientHeight / 3;
     this.redraw();

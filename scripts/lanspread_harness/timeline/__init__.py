@@ -6,6 +6,7 @@ so that they never tell different stories.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -70,8 +71,8 @@ class Timeline:
 
     @property
     def peers(self) -> list[str]:
-        """The names of all peers, in the order in which they first appear."""
-        return list(dict.fromkeys(run.peer for run in self.runs))
+        """The names of all peers, the same way round in every run of a scenario: peer9, peer10."""
+        return sorted({run.peer for run in self.runs}, key=_natural)
 
     @property
     def names(self) -> dict[str, str]:
@@ -115,6 +116,12 @@ def read_timeline(history: Path) -> Timeline:
         faults=faults(entries),
         unreadable=unreadable,
     )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Numbers within a name as numbers."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _runs(entries: list[Entry], by_run: dict[RunKey, Clock]) -> list[PeerRun]:

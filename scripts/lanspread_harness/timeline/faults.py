@@ -1,8 +1,9 @@
 """Faults that the harness made, from when they begin to when they are undone.
 
 A fault that lasts is written as two lines with one `id`, `phase` `begin` and `end`; one that does
-not, as one line with `phase` `instant`. Signals and the end of input have no phase: SIGSTOP lasts
-until SIGCONT, the others are instants.
+not, as one line with `phase` `instant`. A `run` says that it is about one process, with which it
+ends. Histories of older runners have lines without a phase: SIGSTOP lasts until SIGCONT, the others
+are instants.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from lanspread_harness.timeline.entries import Entry, Kind, child, integer, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from lanspread_harness.fields import JsonObject
 
@@ -27,7 +28,7 @@ FaultKey: TypeAlias = "int | tuple[str | None, int, str]"
 class Fault:
     """One fault; `end_us` is absent for an instant. `line` and `end` are its lines in the history.
 
-    One that was not undone lasts to the end of its peer's run, or of the history.
+    One that was not undone lasts to the end of the process that it is about, or of the history.
     """
 
     name: str
@@ -38,34 +39,50 @@ class Fault:
     end: int | None
     detail: JsonObject
 
+    @property
+    def title(self) -> str:
+        """Its name, and in short what it is made of: `shape, inbound rate_mbit 60`."""
+        return ", ".join([self.name, *_in_short(self.detail)])
+
 
 def faults(entries: Iterable[Entry]) -> list[Fault]:
     """All faults in the order in which they begin; `entries` in the order of their times."""
     found: list[Fault] = []
-    lasting: dict[FaultKey, Fault] = {}
+    lasting: dict[FaultKey, tuple[Fault, Entry]] = {}
     last_us = 0
     for entry in entries:
         last_us = max(last_us, entry.at_us)
         if entry.kind is Kind.EXIT:
-            for key in [key for key in lasting if _is_of_run(key, entry)]:
-                _end(lasting.pop(key), entry.at_us, None)
+            for key in [key for key, (_, begin) in lasting.items() if _is_about(begin, entry)]:
+                _end(lasting.pop(key)[0], entry.at_us, None)
         if entry.kind is not Kind.FAULT:
             continue
         phase, key = _phase_and_key(entry)
         if phase == "end":
             ended = lasting.pop(key, None)
             if ended is not None:
-                _end(ended, entry.at_us, entry.line)
+                _end(ended[0], entry.at_us, entry.line)
                 continue
         fault = Fault(
             entry.name, _peers(entry), entry.at_us, None, entry.line, None, _detail(entry)
         )
         found.append(fault)
         if phase == "begin":
-            lasting[key] = fault
-    for fault in lasting.values():
+            lasting[key] = fault, entry
+    for fault, _ in lasting.values():
         _end(fault, last_us, None)
     return found
+
+
+def _in_short(detail: JsonObject) -> Iterator[str]:
+    """What is asked for; what is not, off or empty, is left out."""
+    for name, value in detail.items():
+        if isinstance(value, dict):
+            yield from (f"{name} {inner}" for inner in _in_short(value))
+        elif value is True:
+            yield name
+        elif value not in (None, False, ""):
+            yield f"{name} {value}"
 
 
 def _end(fault: Fault, at_us: int, line: int | None) -> None:
@@ -85,8 +102,8 @@ def _phase_and_key(entry: Entry) -> tuple[str, FaultKey]:
     return "instant", (entry.peer, entry.run, entry.name)
 
 
-def _is_of_run(key: FaultKey, entry: Entry) -> bool:
-    return isinstance(key, tuple) and key[:2] == (entry.peer, entry.run)
+def _is_about(begin: Entry, ended: Entry) -> bool:
+    return "run" in begin.data and (begin.peer, begin.run) == (ended.peer, ended.run)
 
 
 def _peers(entry: Entry) -> tuple[str, ...]:

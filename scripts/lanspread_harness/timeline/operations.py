@@ -36,18 +36,17 @@ class Sample:
 
 @dataclass(slots=True)
 class Transfer:
-    """What one source gave in one download. `source` is a peer of the lab, else a peer id."""
+    """What one source gave in one download. `source` is a peer of the lab, else a peer id.
+
+    `bytes` are verified ones, and the sum of the samples.
+    """
 
     source: str
     receiver: str
     game: str
     begin_us: int
+    bytes: int = 0
     samples: list[Sample] = field(default_factory=list)
-
-    @property
-    def bytes(self) -> int:
-        """Verified bytes from this source."""
-        return sum(sample.bytes for sample in self.samples)
 
     @property
     def end_us(self) -> int:
@@ -184,4 +183,5 @@ class _Reader:
             source = self._names.get(source_id, source_id)
             transfer = Transfer(source, operation.peer, operation.game, operation.begin_us)
             operation.transfers[source_id] = transfer
+        transfer.bytes += fresh
         transfer.samples.append(Sample(entry.at_us, fresh))

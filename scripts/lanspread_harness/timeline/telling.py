@@ -110,6 +110,9 @@ def _rest(entry: Entry) -> str:
         rest = entry.body
     elif entry.kind in {Kind.EXIT, Kind.NOTE, Kind.FAILURE, Kind.START}:
         rest = {}
+    elif entry.kind is Kind.FAULT:
+        told = {name: value for name, value in entry.data.items() if name not in HEAD and value}
+        rest = {name: value for name, value in told.items() if value != "instant"}
     else:
         rest = {name: value for name, value in entry.data.items() if name not in HEAD}
     return json.dumps(rest, ensure_ascii=False) if rest else ""

@@ -60,7 +60,7 @@ def summary_lines(trace: Trace) -> list[str]:
             for (source, receiver, game), count in _transfers(trace).items()
         ],
         "faults": [
-            f"{moment(fault.begin_us)}  {fault.name}  {', '.join(fault.peers) or 'lab'}"
+            f"{moment(fault.begin_us)}  {fault.title}  {', '.join(fault.peers) or 'lab'}"
             f"{'' if fault.end_us is None else f'  for {seconds(fault.end_us - fault.begin_us)}'}"
             for fault in timeline.faults
         ],

@@ -53,6 +53,7 @@ impl fmt::Display for Case {
             Action::Cut(Keep::Nothing) => "cut",
             Action::Cut(Keep::Some) => "cut-some",
             Action::Fail => "fail",
+            Action::Panic => "panic",
         };
         write!(f, "/{action}/{}", self.seed)
     }
@@ -81,6 +82,7 @@ impl FromStr for Case {
             "cut" => Action::Cut(Keep::Nothing),
             "cut-some" => Action::Cut(Keep::Some),
             "fail" => Action::Fail,
+            "panic" => Action::Panic,
             _ => return Err(wrong()),
         };
         let seed = seed.parse().map_err(|_| wrong())?;
@@ -89,6 +91,11 @@ impl FromStr for Case {
 }
 
 impl Case {
+    /// Whether the victim is to live and to go on.
+    pub(super) fn is_survived(&self) -> bool {
+        matches!(self.action, Action::Fail | Action::Panic)
+    }
+
     /// Runs it in a process of its own until that ends. After a power cut the disk is what that
     /// left. Blocks.
     pub(super) fn run(&self, place: &Place, source: SocketAddr) -> Result<End, String> {

@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 
 use super::case::{Case, End};
 use super::peer::{Peer, config};
-use super::plan::{Hits, is_dependable};
+use super::plan::{Hits, is_dependable, is_in_background};
 use super::script::Script;
 use super::verdict::{
     check_content, check_identity, check_journal, check_leftovers, check_library, check_state,
     end_is_reached,
 };
 use super::world::{Download, Local, Place, QUAKE};
+use crate::PeerRuntimeHandle;
 use crate::disk::faults::{Action, Moment};
 use crate::disk::shadow::Dice;
 
@@ -35,7 +36,8 @@ pub(super) struct Lab {
     /// What the source serves.
     manifest: Arc<Manifest>,
     dir: TempDir,
-    _source: Peer,
+    /// Runs as long as this is held.
+    _source: PeerRuntimeHandle,
 }
 
 /// What came of many cases.
@@ -45,6 +47,7 @@ pub(super) struct Tally {
     /// Crashes of a recovery.
     pub(super) second_crashes: usize,
     pub(super) full_disks: usize,
+    pub(super) panics: usize,
     /// Victims that came to their end before the hit that was drawn.
     pub(super) survivors: usize,
     pub(super) violations: usize,
@@ -67,7 +70,7 @@ impl Lab {
         place.prepare(Download::New, Local::Absent);
         let mut source = Peer::start(config(place.games(), place.state())).await.unwrap();
         let manifest = source.hashed_game(QUAKE).await.manifest.unwrap();
-        Self { source: source.addr(), manifest, dir, _source: source }
+        Self { source: source.addr(), manifest, dir, _source: source.leave_running() }
     }
 
     /// Keeps what the crashes left, and tells where.
@@ -116,6 +119,7 @@ impl Lab {
         for (case, trial) in self.for_each(cases, trial).await {
             match (case.action, trial.end) {
                 (Action::Fail, _) => tally.full_disks += 1,
+                (Action::Panic, _) => tally.panics += 1,
                 (_, End::Killed) => tally.crashes += 1,
                 (_, End::Lived) => tally.survivors += 1,
             }
@@ -176,11 +180,10 @@ impl Lab {
                 return trial;
             }
         }
-        let is_fail = case.action == Action::Fail;
-        if trial.end == End::Lived && !is_fail && is_first_hit(&case.moment) {
+        if trial.end == End::Lived && !case.is_survived() && is_certain(&case.moment) {
             trial.wrong.push("the site was not reached".to_owned());
         }
-        let is_done = place.outcome().exists() && case.script.reaches_end() && !is_fail;
+        let is_done = place.outcome().exists() && case.script.reaches_end() && !case.is_survived();
         trial.wrong.extend(check_journal(place, &self.manifest));
         let mut dice = Dice::new(case.seed);
         if trial.end == End::Killed && dice.below(ONE_IN_RECOVERY) == 0 {
@@ -206,10 +209,10 @@ impl Lab {
             Ok(peer) => peer,
             Err(error) => return vec![format!("it does not start again: {error}")],
         };
-        let mut wrong = match case.action {
+        let mut wrong = match case.is_survived() {
             // It has gone on already.
-            Action::Fail => Vec::new(),
-            _ => check_content(script, place, is_done, false),
+            true => Vec::new(),
+            false => check_content(script, place, is_done, false),
         };
         wrong.extend(check_identity(place, &peer).await);
         wrong.extend(check_leftovers(place));
@@ -227,8 +230,9 @@ impl Lab {
     }
 }
 
-fn is_first_hit(moment: &Moment) -> bool {
-    matches!(moment, Moment::Site { hit: 1, .. })
+/// Whether a victim that has come to its end must have been there.
+fn is_certain(moment: &Moment) -> bool {
+    matches!(moment, Moment::Site { hit: 1, site } if !is_in_background(site))
 }
 
 /// The command that tries a case again.

@@ -43,8 +43,8 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
         upload_limit: None,
         download_limit: None,
         // Victims die by the hundred, and none says goodbye.
-        ping_after: Duration::from_secs(1),
-        peer_timeout: Duration::from_secs(4),
+        ping_after: Duration::from_secs(3),
+        peer_timeout: Duration::from_secs(12),
     }
 }
 
@@ -79,6 +79,12 @@ impl Peer {
     pub(super) async fn identity(&self) -> (PeerId, u64) {
         let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
         (status.peer_id, status.library_rev)
+    }
+
+    /// Whether nothing is being done with any game.
+    pub(super) async fn is_idle(&self) -> bool {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        status.active_operations.is_empty()
     }
 
     pub(super) async fn connect(&self, addr: SocketAddr) {
@@ -127,6 +133,14 @@ impl Peer {
             let changed = timeout(PATIENCE, self.events.recv()).await;
             assert!(matches!(changed, Ok(Some(_))), "{id} is not hashed in time");
         }
+    }
+
+    /// Lets it run for others. What it tells is taken and dropped: a peer to which nobody listens
+    /// comes to a halt.
+    pub(super) fn leave_running(self) -> PeerRuntimeHandle {
+        let Self { handle, mut events } = self;
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        handle
     }
 
     /// Ends the peer and returns what it has told since it was asked last.

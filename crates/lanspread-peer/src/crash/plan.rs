@@ -10,11 +10,13 @@ use crate::disk::shadow::{Dice, Keep};
 
 /// Beyond that many of one site, another hit of it tells nothing new.
 const HITS_MAX: u32 = 40;
+/// At one site in that many a sample tries a panic as well: they all take the same way out.
+const SAMPLE_ONE_PANIC_IN: usize = 4;
 /// Random crashes of a sample, beside one at every site.
 const SAMPLE_RANDOM: usize = 20;
 
 /// Files that are written or removed by what many use, by the points that they come to.
-const STATE_FILES: [&str; 8] = [
+const STATE_FILES: [&str; 9] = [
     "cert.pem",
     "download.journal",
     "install_intent.json",
@@ -22,14 +24,16 @@ const STATE_FILES: [&str; 8] = [
     "legacy.json",
     "legacy_index.json",
     "library_index.json",
+    "library_rev",
     "setup_done",
 ];
-const REMOVED_FILES: [&str; 5] = [
+const REMOVED_FILES: [&str; 6] = [
     ".lanspread_owned",
     ".version.ini.discarded",
     ".version.ini.tmp",
     "download.journal",
     "install_intent.json",
+    "setup_done",
 ];
 
 /// How often each script comes to each site.
@@ -55,6 +59,9 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         if *site != Point::UnpackBlock.name() {
             case(Action::Fail);
         }
+        if amount.is_some() || number % SAMPLE_ONE_PANIC_IN == seed as usize % SAMPLE_ONE_PANIC_IN {
+            case(Action::Panic);
+        }
     }
     let of_every_script = hits.keys().filter(|_| amount.is_some());
     for (number, (script, site)) in of_every_script.enumerate() {
@@ -62,7 +69,7 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         let action = CRASHES[number % CRASHES.len()];
         cases.push(Case { script: *script, moment, action, seed: dice.next() });
     }
-    let crashes = cases.iter().filter(|case| case.action != Action::Fail).count();
+    let crashes = cases.iter().filter(|case| !case.is_survived()).count();
     let rest = amount.map_or(SAMPLE_RANDOM, |amount| amount.saturating_sub(crashes));
     let known: Vec<_> = hits.iter().collect();
     for _ in 0..rest {
@@ -92,6 +99,14 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
     assert!(missed.is_empty(), "no script comes to {missed:?}");
     let unknown: Vec<_> = reached.difference(&known).collect();
     assert!(unknown.is_empty(), "files that the crash tests do not know: {unknown:?}");
+}
+
+/// Whether a site belongs to the index, which is saved in the background when there is time: a victim
+/// may come to its end before that.
+pub(super) fn is_in_background(site: &str) -> bool {
+    let files = [":library_index.json", ":library_rev"];
+    ["index.", "revision."].iter().any(|prefix| site.starts_with(prefix))
+        || files.iter().any(|file| site.ends_with(file))
 }
 
 /// Whether a script comes to a site whenever it runs, and not only when the machine is slow.

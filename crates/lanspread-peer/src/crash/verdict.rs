@@ -12,11 +12,13 @@ use super::script::{Course, Script, legacy_files, migrated_files};
 use super::world::{
     DOOM, Download, HERETIC, Local, Place, QUAKE, Tree, bystanders, game_id, read_tree,
 };
+use crate::disk::faults::Action;
 use crate::download::audit::audit;
 use crate::library::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
     is_reserved_root_name,
 };
+use crate::setup;
 use crate::{
     Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,
 };
@@ -51,6 +53,11 @@ pub(super) fn check_content(
     if !allowed.iter().any(|local| local.tree() == found) {
         let found = found.as_ref().map(sketch);
         wrong.push(format!("what is installed is not of {allowed:?}: {found:?}"));
+    }
+    // What was set up was the old installation.
+    let is_set_up = setup::is_done(&place.state(), &game_id(QUAKE));
+    if is_set_up && before.1.tree() != found {
+        wrong.push("what is installed now counts as set up".to_owned());
     }
     wrong.extend(check_bystanders(script, place));
     wrong
@@ -195,14 +202,25 @@ pub(super) async fn check_identity(place: &Place, peer: &Peer) -> Vec<String> {
     wrong
 }
 
-/// Whether it says what is the matter: that the disk is full, and where.
-pub(super) fn is_clear_failure(error: &CommandError) -> bool {
-    matches!(
-        error,
-        CommandError::Download(DownloadFailure::DiskFull { .. })
-            | CommandError::Install(InstallFailure::DiskFull { .. } | InstallFailure::Io { .. })
-            | CommandError::Remove(RemoveFailure::Io { .. })
-    )
+/// Whether an answer says what is the matter: that the disk is full, or that work was lost.
+pub(super) fn is_clear_failure(error: &CommandError, action: Action) -> bool {
+    use {CommandError as C, DownloadFailure as D, InstallFailure as I, RemoveFailure as R};
+    match action {
+        Action::Panic => matches!(
+            error,
+            C::Download(D::Io { .. })
+                | C::Install(I::Interrupted | I::Io { .. })
+                | C::Remove(R::Interrupted)
+        ),
+        _ => matches!(
+            error,
+            C::Download(D::DiskFull { .. })
+                | C::Install(I::DiskFull { .. })
+                | C::Remove(R::Io { .. })
+                // A download that has failed already is not cancelled any more.
+                | C::NotDownloading(_)
+        ),
+    }
 }
 
 /// Panics unless what began has ended once, and a failure was told.

@@ -11,7 +11,7 @@ use super::peer::{PATIENCE, Peer, config};
 use super::script::connect;
 use super::verdict::{check_content, check_events, is_clear_failure};
 use super::world::Place;
-use crate::disk::faults::{self, Action, Plan};
+use crate::disk::faults::{self, Plan};
 
 /// As a test that fails.
 const FAILED_EXIT: i32 = 101;
@@ -51,7 +51,7 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
     let mut peer = match Peer::start(config.clone()).await {
         Ok(peer) => peer,
         Err(error) => {
-            assert!(case.action == Action::Fail && faults::happened(), "cannot start: {error}");
+            assert!(case.is_survived() && faults::happened(), "cannot start: {error}");
             // The disk has room again.
             Peer::start(config).await.unwrap()
         }
@@ -59,17 +59,18 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
     note_told(place, &peer).await;
     connect(case.script, &peer, source).await;
     let outcome = case.script.act(&mut peer).await;
+    assert!(peer.is_idle().await, "an operation did not end with {outcome:?}");
     match &outcome {
         Ok(()) => {
             fs::write(place.outcome(), "done").unwrap();
             note_told(place, &peer).await;
         }
         Err(error) => {
-            let is_meant = case.action == Action::Fail && faults::happened();
-            assert!(is_meant && is_clear_failure(error), "it failed: {error:?}");
+            let is_meant = case.is_survived() && faults::happened();
+            assert!(is_meant && is_clear_failure(error, case.action), "it failed: {error:?}");
         }
     }
-    if case.action == Action::Fail {
+    if case.is_survived() {
         let is_done = outcome.is_ok() && case.script.reaches_end();
         let wrong = check_content(case.script, place, is_done, true);
         assert!(wrong.is_empty(), "after {outcome:?}: {wrong:#?}");

@@ -9,6 +9,8 @@ use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameId, GameVersion};
 
 use crate::identity::Identity;
+use crate::setup::SETUP_DONE;
+use crate::state_file::game_state_dir;
 
 /// The game that everything is done with.
 pub(super) const QUAKE: &str = "quake";
@@ -89,6 +91,9 @@ impl Place {
         write_tree(&self.root(), &download.tree());
         if let Some(tree) = local.tree() {
             write_tree(&self.root().join("local"), &tree);
+            let state = game_state_dir(&self.state(), &game_id(QUAKE));
+            fs::create_dir_all(&state).unwrap();
+            fs::write(state.join(SETUP_DONE), "started\n").unwrap();
         }
         write_tree(&self.games(), &bystanders());
     }

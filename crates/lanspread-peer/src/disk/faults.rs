@@ -42,6 +42,8 @@ pub(crate) enum Action {
     Cut(Keep),
     /// The disk is full, this once.
     Fail,
+    /// The thread panics.
+    Panic,
 }
 
 /// What a victim is in for.
@@ -187,6 +189,10 @@ impl Armed {
                     die()
                 }
                 Action::Fail => return Err(io::ErrorKind::StorageFull.into()),
+                Action::Panic => {
+                    drop(state);
+                    panic!("a panic at {site}, as planned");
+                }
             }
         }
         while state.held == Some(point) && !is_first {

@@ -47,6 +47,19 @@ points! {
     /// It is, and the directory is about to be synced.
     AsideSync = "aside.sync",
 
+    /// What changed in the library is about to be appended to the log of the index.
+    IndexAppend = "index.append",
+    /// It is, and the log is about to be synced.
+    IndexAppendSync = "index.append-sync",
+    /// The log is new, and the directory is about to be synced.
+    IndexLogSync = "index.log-sync",
+    /// The log says nothing any more and is about to be removed.
+    IndexLogRemove = "index.log-remove",
+    /// More revisions are about to be reserved, in place.
+    RevisionWrite = "revision.write",
+    /// They are, and their file is about to be synced.
+    RevisionSync = "revision.sync",
+
     /// The root of a game is about to be made for a download.
     RootCreate = "download.root-create",
     /// It is, and the games directory is about to be synced.

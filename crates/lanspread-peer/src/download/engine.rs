@@ -43,6 +43,8 @@ use crate::event::DownloadProgress;
 
 /// Everything that can happen to a download.
 enum Event {
+    /// The peer stops.
+    Stopped,
     /// The caller wants it to end.
     Cancelled,
     /// A source joins or leaves.
@@ -107,6 +109,7 @@ pub(crate) async fn run(
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {
+    let stop = job.stop.clone();
     let mut engine = Engine::new(job, seat, notices);
     let mut changes_ended = false;
     let ended = loop {
@@ -116,6 +119,7 @@ pub(crate) async fn run(
         let wake_at = engine.wake_at();
         let event = tokio::select! {
             biased;
+            () = stop.cancelled() => Event::Stopped,
             () = cancel.cancelled() => Event::Cancelled,
             change = changes.recv(), if !changes_ended => {
                 change.map_or(Event::ChangesEnded, Event::Change)
@@ -160,6 +164,7 @@ impl Engine {
 
     async fn handle(&mut self, event: Event) -> Option<Ended> {
         match event {
+            Event::Stopped => return Some(Err(DownloadEnd::Interrupted)),
             Event::Cancelled => return Some(Err(DownloadEnd::Cancelled)),
             Event::Change(SourceChange::Joined(source)) => self.join(source),
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
@@ -294,7 +299,8 @@ impl Engine {
             sources: transfer.members().iter().copied().collect(),
         })
         .await;
-        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest);
+        let stop = self.job.stop.clone();
+        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest, stop);
         self.stage = Stage::Transferring(transfer);
     }
 

@@ -27,6 +27,7 @@ use std::thread;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
@@ -68,6 +69,8 @@ pub(crate) struct Storage {
     handles: Handles,
     /// The numbers of the files that may hold bytes from before.
     kept: BTreeSet<usize>,
+    /// Once cancelled, no commit goes on.
+    stop: CancellationToken,
 }
 
 impl Storage {
@@ -89,7 +92,13 @@ impl Storage {
             sync_directory(Point::GameDirSync, &root.join(directory))?;
         }
         sync_directory(Point::GameDirSync, root)?;
-        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new(), kept })
+        let (root, handles) = (root.to_path_buf(), Handles::new());
+        Ok(Self { root, manifest, handles, kept, stop: CancellationToken::new() })
+    }
+
+    /// Lets a commit end between two steps once `stop` is cancelled.
+    pub(crate) fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Whether any file may hold bytes from before.
@@ -179,6 +188,7 @@ impl Storage {
             sync_directory(Point::CommitDirSync, &self.root.join(directory))?;
         }
         sync_directory(Point::CommitDirSync, &self.root)?;
+        self.go_on(&self.root)?;
         self.write_sentinel(sentinel)
     }
 
@@ -189,6 +199,7 @@ impl Storage {
             while let Some(file) = next() {
                 if !is_sentinel(&file.path) {
                     let path = file.path.under(&self.root);
+                    self.go_on(&path)?;
                     let synced = File::open(&path)
                         .and_then(|file| disk::sync_data(Point::CommitFileSync, &path, &file));
                     synced.map_err(failed("sync", &path))?;
@@ -204,6 +215,13 @@ impl Storage {
             });
             synced.collect()
         })
+    }
+
+    fn go_on(&self, path: &Path) -> Result<(), StorageError> {
+        match self.stop.is_cancelled() {
+            true => Err(failed("commit", path)(io::ErrorKind::Interrupted.into())),
+            false => Ok(()),
+        }
     }
 
     fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {

@@ -123,8 +123,12 @@ fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) ->
             remove_owned(&place.backup)?;
             disk::sync_dir(Point::SettleSync, &place.root)
         }
-        Action::RemoveEmptyInstalling => remove_if_empty(&place.installing),
-        Action::RemoveEmptyBackup => remove_if_empty(&place.backup),
+        Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
+            let is_backup = action == Action::RemoveEmptyBackup;
+            remove_if_empty(if is_backup { &place.backup } else { &place.installing })?;
+            // Durable before the intent goes: without it nobody would dare to remove them.
+            disk::sync_dir(Point::SettleSync, &place.root)
+        }
         Action::ClearIntent => intent::clear(state_dir, game_id),
     }
 }

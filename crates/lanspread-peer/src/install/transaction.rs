@@ -13,6 +13,8 @@ use crate::install::durability::sync_tree;
 use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
+use crate::setup;
+use crate::state_file;
 
 /// Why a directory stays that carries no mark.
 const NOT_OURS: &str = "it was not made by a peer";
@@ -129,6 +131,7 @@ fn unpack_and_promote(
     if (job.cancel)() {
         return Err(InstallFailure::Interrupted);
     }
+    forget_setup(job.state_dir, job.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;
     }
@@ -170,6 +173,7 @@ fn uninstall_with(
         return Err(obstacle("remove", &place.local, "it is not there"));
     }
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
+        .and_then(|()| forget_setup(state_dir, game_id))
         .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
     let settled = settle(&place, state_dir, game_id, hook);
     result?;
@@ -206,6 +210,12 @@ fn begin(
     hook(Step::WriteIntent)
         .and_then(|()| intent::write(state_dir, game_id, intent))
         .map_err(failed("write", &intent_path(state_dir, game_id)))
+}
+
+/// Before `local/` is another one or gone: a setup that was done for this one counts for no other.
+fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), InstallFailure> {
+    setup::forget(state_dir, game_id)
+        .map_err(failed("forget the setup in", &state_file::game_state_dir(state_dir, game_id)))
 }
 
 /// Moves `local/` to `.local.backup/`, marked before and durable after.

@@ -11,11 +11,14 @@ use crate::state_file;
 
 impl Engine {
     /// Ends what is under way. After a cancellation, discards what the download brought; after a
-    /// failure, saves what the journal has not been told yet.
+    /// failure, saves what the journal has not been told yet; when the peer stops, without waiting
+    /// for the bytes to be durable, which the next start does not rely on.
     pub(super) async fn close(mut self, ended: Ended) -> Ended {
         self.requests.end_all().await;
         match &ended {
             Ok(_) => self.sharer.hand_over(),
+            // Nothing is removed then, so nobody who still reads is in the way.
+            Err(DownloadEnd::Interrupted) => self.sharer.close(),
             Err(_) => self.sharer.end().await,
         }
         self.disk.idle().await;
@@ -23,8 +26,13 @@ impl Engine {
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
         let last = self.books.as_mut().map(Books::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
+        let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
         let closing = tokio::task::spawn_blocking(move || match last {
             _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
+            Some(last) if is_stopped => {
+                last.note();
+                Ok(())
+            }
             Some(last) if !is_cancelled => {
                 if let Err(error) = last.save() {
                     tracing::warn!(%error, "chunks of a failed download may have to be fetched again");

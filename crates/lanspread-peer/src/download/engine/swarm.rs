@@ -82,6 +82,11 @@ impl Sharer {
         }
     }
 
+    /// Ends it, without waiting for those who still read.
+    pub(super) fn close(&mut self) {
+        self.share = None;
+    }
+
     /// Ends it. Nobody reads the files of the game after that.
     pub(super) async fn end(&mut self) {
         if let Some(share) = self.share.take() {

@@ -271,6 +271,7 @@ pub(super) struct Lab {
     notices: Option<mpsc::Receiver<DownloadNotice>>,
     seen: Mutex<Vec<DownloadNotice>>,
     cancel: CancellationToken,
+    pub(super) stop: CancellationToken,
     running: Option<JoinHandle<Ended>>,
     began: Instant,
 }
@@ -299,6 +300,7 @@ impl Lab {
             notices: None,
             seen: Mutex::default(),
             cancel: CancellationToken::new(),
+            stop: CancellationToken::new(),
             running: None,
             began: Instant::now(),
         }
@@ -318,6 +320,7 @@ impl Lab {
             limiter: Limiter::new(None),
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+            stop: self.stop.clone(),
         };
         let swarm = Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0));
         let source_of = Box::new(|peer| panic!("{peer} is nobody"));
