@@ -94,6 +94,8 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
         mdns: args.mdns_interface,
         unpacker: Arc::new(AutoUnpacker::new(unrar)),
         auto_install: args.auto_install,
+        upload_limit: args.upload_limit,
+        download_limit: args.download_limit,
         ping_after: args.ping_after,
         peer_timeout: args.peer_timeout,
     })

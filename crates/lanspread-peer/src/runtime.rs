@@ -139,6 +139,8 @@ mod tests {
             mdns: MdnsInterface::Off,
             unpacker: Arc::new(AutoUnpacker::new(None)),
             auto_install: false,
+            upload_limit: None,
+            download_limit: None,
             ping_after: Duration::from_secs(10),
             peer_timeout: Duration::from_secs(30),
         };

@@ -40,6 +40,8 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
         mdns: MdnsInterface::Off,
         unpacker: Arc::new(AutoUnpacker::new(None)),
         auto_install: false,
+        upload_limit: None,
+        download_limit: None,
         // Victims die by the hundred, and none says goodbye.
         ping_after: Duration::from_secs(3),
         peer_timeout: Duration::from_secs(12),
