@@ -16,6 +16,10 @@ scenarios *arguments:
 scenarios-docker *arguments:
     python3 scripts/run_extended_scenarios.py --backend docker --build-image {{ arguments }}
 
+# Measure transfers against others' (root): `just bench --suite single --rounds 5`.
+bench *arguments:
+    python3 scripts/bench.py {{ arguments }}
+
 # Rewrite scenarios/README.md.
 scenario-index:
     python3 scripts/scenario_index.py
