@@ -126,7 +126,9 @@ fn main() -> anyhow::Result<()> {
                 report(load, quic::fetch(addr, &certificate, load, tuning).await?)
             }
             Transport::Tcp(Tcp::Serve { listen }) => tcp::serve(listen).await,
-            Transport::Tcp(Tcp::Fetch { addr, load }) => report(load, tcp::fetch(addr, load).await?),
+            Transport::Tcp(Tcp::Fetch { addr, load }) => {
+                report(load, tcp::fetch(addr, load).await?)
+            }
         }
     })
 }

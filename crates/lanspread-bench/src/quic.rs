@@ -117,9 +117,8 @@ fn unspecified(addr: SocketAddr) -> std::net::IpAddr {
 }
 
 fn udp(addr: SocketAddr, tuning: Tuning) -> anyhow::Result<io::tokio::Provider> {
-    let mut builder = io::tokio::Provider::builder()
-        .with_receive_address(addr)?
-        .with_max_mtu(tuning.mtu_max)?;
+    let mut builder =
+        io::tokio::Provider::builder().with_receive_address(addr)?.with_max_mtu(tuning.mtu_max)?;
     if tuning.socket_buffer_kib > 0 {
         let bytes = tuning.socket_buffer_kib * 1024;
         builder = builder.with_recv_buffer_size(bytes)?.with_send_buffer_size(bytes)?;

@@ -10,6 +10,7 @@
 //! What belongs to the user or to other operations (see
 //! [`crate::library::is_reserved_root_name`]) is never touched.
 
+mod direct;
 mod discard;
 mod files;
 mod handles;
@@ -28,6 +29,7 @@ use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
+use self::direct::Direct;
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
 use super::layout::ChunkPlace;
@@ -66,6 +68,7 @@ pub(crate) struct Storage {
     root: PathBuf,
     manifest: Arc<Manifest>,
     handles: Handles,
+    direct: Direct,
     /// The numbers of the files that may hold bytes from before.
     kept: BTreeSet<usize>,
 }
@@ -83,7 +86,13 @@ impl Storage {
             make_directory(&root.join(directory))?;
         }
         let kept = files::make_files(root, &manifest)?;
-        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new(), kept })
+        Ok(Self {
+            root: root.to_path_buf(),
+            manifest,
+            handles: Handles::new(),
+            direct: Direct::new(),
+            kept,
+        })
     }
 
     /// Whether any file may hold bytes from before.
@@ -151,6 +160,9 @@ impl Storage {
         let write = || {
             let file = self.handles.open(place.file, &path)?;
             if is_zeros && read_blocks(&file, place, is_all_zeros)? {
+                return Ok(());
+            }
+            if self.direct.write(&path, bytes, place.offset)? {
                 return Ok(());
             }
             file.write_all_at(bytes, place.offset)

@@ -32,9 +32,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
-/// Most of them for one peer: the largest window of a download, so that only a peer that does not
+/// Most of them for one peer: the largest window of two downloads, so that only a peer that does not
 /// keep to it waits.
 pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
+/// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
+/// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
+/// must not wait so long that its asker takes the silence for the end.
+const TURN_WAIT: Duration = Duration::from_millis(500);
 
 /// What it takes to answer.
 #[derive(Clone)]
@@ -152,6 +156,7 @@ impl Server {
             }
         };
         let send = async {
+            let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
             send_header(sender, &Response::Chunk(header), CONTROL_HEADER_MAX_BYTES).await?;
             send_bytes(sender, bytes).await?;
             Ok::<_, ExchangeError>(())
