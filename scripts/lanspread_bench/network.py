@@ -48,6 +48,11 @@ class Host:
     address: str
     holder: int
 
+    @property
+    def hardware_address(self) -> str:
+        """Locally administered, and made from the address."""
+        return ":".join(["02", "00", *(f"{int(part):02x}" for part in self.address.split("."))])
+
     def command(self, *command: str) -> list[str]:
         """A command line that runs `command` on this host, as the same process."""
         return ["nsenter", f"--net=/proc/{self.holder}/ns/net", "--", *command]
@@ -82,8 +87,7 @@ def cable(mtu: int) -> Iterator[tuple[Host, Host]]:
                 *("netns", str(right.holder), "mtu", str(mtu)),
             ]
         )
-        for host in (left, right):
-            _address(host)
+        _address([left, right])
         yield left, right
 
 
@@ -107,12 +111,12 @@ def switch(rates: Sequence[Rate], mtu: int) -> Iterator[list[Host]]:
                 ]
             )
             run([*at_switch, "ip", "link", "set", port, "master", "bridge", "up"])
-            _address(host)
             if rate.up_mbit is not None:
                 run(host.command(*_shaper(DEVICE, rate.up_mbit)))
             if rate.down_mbit is not None:
                 run([*at_switch, *_shaper(port, rate.down_mbit)])
             hosts.append(host)
+        _address(hosts)
         yield hosts
 
 
@@ -124,9 +128,25 @@ def _shaper(device: str, mbit: int) -> list[str]:
     ]
 
 
-def _address(host: Host) -> None:
-    run(host.command("ip", "address", "add", f"{host.address}/24", "dev", DEVICE))
-    run(host.command("ip", "link", "set", DEVICE, "up"))
+def _address(hosts: Sequence[Host]) -> None:
+    """Give the hosts their addresses, and let them know each other.
+
+    Neighbours are entered for good, because the table of learned ones is shared by all namespaces
+    of the machine: when another program fills it, nobody here would find anybody.
+    """
+    for host in hosts:
+        others = (
+            f"ip neighbour replace {other.address} lladdr {other.hardware_address} dev {DEVICE}"
+            for other in hosts
+            if other is not host
+        )
+        script = [
+            f"ip link set {DEVICE} address {host.hardware_address}",
+            f"ip address add {host.address}/24 dev {DEVICE}",
+            f"ip link set {DEVICE} up",
+            *others,
+        ]
+        run(host.command("sh", "-e", "-c", "\n".join(script)))
 
 
 @contextmanager
