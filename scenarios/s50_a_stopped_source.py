@@ -37,6 +37,7 @@ async def scenario(lab: Lab) -> None:
     await expect_same_game(game, sources[0], delta)
     expect_equal(delta.events("peer-lost"), [], "ten seconds of silence are no reason to lose it")
     await delta.connect(victim)
+    await victim.event("outbound-transfer-count-changed", game_id=game.id, count=0)
     expect_equal((await victim.status()).outbound_transfers, 0, "it serves nobody any more")
 
 
