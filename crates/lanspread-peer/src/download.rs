@@ -28,6 +28,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
+pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
 use crate::error::DownloadFailure;

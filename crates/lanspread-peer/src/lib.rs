@@ -26,15 +26,15 @@ mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SourceInfo,
+    SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, StartError,
+    RuntimeFailure, StartError, StreamFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
-    RejectReason, SourceBytes,
+    RejectReason, SourceBytes, StreamProgress,
 };
 pub use runtime::{PeerRuntimeHandle, start_peer};

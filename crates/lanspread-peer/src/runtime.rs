@@ -14,6 +14,7 @@ mod queries;
 mod removals;
 mod rescans;
 mod startup;
+mod streams;
 mod supervisor;
 
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod manifest;
 pub mod message;
 pub mod path;
+pub mod stream;
 
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
@@ -20,4 +21,4 @@ pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;

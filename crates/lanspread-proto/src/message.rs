@@ -28,6 +28,8 @@ pub enum Request {
     GetGame(GetGame),
     /// Asks for one chunk; answered by [`Response::Chunk`] and its bytes.
     GetChunk(GetChunk),
+    /// Asks for the unpacked content of a game; answered by [`Response::Stream`].
+    StreamInstall(StreamInstall),
     /// Asks for a sign of life; answered by [`Response::Done`].
     Ping {},
     /// The sender is leaving; answered by [`Response::Done`].
@@ -51,6 +53,8 @@ pub enum Response {
     Unchanged {},
     /// Answers [`Request::GetChunk`]; `len` raw bytes follow.
     Chunk(ChunkHeader),
+    /// Answers [`Request::StreamInstall`]; frames follow ([`crate::stream`]).
+    Stream {},
     /// Answers a request that has nothing to say in return.
     Done {},
     /// The request was understood and is refused.
@@ -166,6 +170,16 @@ pub struct GetChunk {
     pub path: RelPath,
     /// Which chunk of the file, from 0.
     pub index: u32,
+}
+
+/// Asks for what the archives of a game hold, unpacked on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamInstall {
+    /// Which game.
+    pub game_id: GameId,
+    /// Which version of it; another one is refused.
+    pub version: GameVersion,
 }
 
 /// Announces the bytes of a chunk.

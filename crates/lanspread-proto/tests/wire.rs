@@ -8,7 +8,7 @@ use lanspread_proto::ids::PeerName;
 use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
     ChunkHeader, GameSummary, GetChunk, GetGame, Hello, KnownManifest, LibraryDelta,
-    LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    LibrarySnapshot, Refusal, RefusalCode, Request, Response, StreamInstall,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -50,7 +50,7 @@ fn requests() -> Vec<(Request, String)> {
         (
             Request::Hello(hello()),
             format!(
-                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":1,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":2,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
             ),
         ),
         (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),
@@ -89,6 +89,13 @@ fn requests() -> Vec<(Request, String)> {
             r#"{"type":"get_chunk","game_id":"quake","version":"20240131","path":"data/pak0.eti","index":5}"#
                 .to_owned(),
         ),
+        (
+            Request::StreamInstall(StreamInstall {
+                game_id: GameId::new("quake").unwrap(),
+                version: GameVersion::new("20240131").unwrap(),
+            }),
+            r#"{"type":"stream_install","game_id":"quake","version":"20240131"}"#.to_owned(),
+        ),
         (Request::Ping {}, r#"{"type":"ping"}"#.to_owned()),
         (Request::Goodbye {}, r#"{"type":"goodbye"}"#.to_owned()),
     ]
@@ -125,6 +132,7 @@ fn responses() -> Vec<(Response, String)> {
             Response::Chunk(ChunkHeader { len: 2, hash: hash(1) }),
             format!(r#"{{"type":"chunk","len":2,"hash":"{one}"}}"#),
         ),
+        (Response::Stream {}, r#"{"type":"stream"}"#.to_owned()),
         (Response::Done {}, r#"{"type":"done"}"#.to_owned()),
         (
             Response::Refused(Refusal {

@@ -1,5 +1,8 @@
 //! Answers the requests of one peer.
 
+mod queue;
+mod stream;
+
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use super::view::{ServedGame, View};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
+pub(crate) use stream::StreamService;
+
 /// Longest time one answer may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,6 +47,7 @@ pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
     chunks: Arc<Semaphore>,
+    streams: StreamService,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -67,8 +73,12 @@ pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), Exc
 }
 
 impl Server {
-    pub(crate) fn new(view: watch::Receiver<Arc<View>>, outbound: OutboundTransfers) -> Self {
-        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)) }
+    pub(crate) fn new(
+        view: watch::Receiver<Arc<View>>,
+        outbound: OutboundTransfers,
+        streams: StreamService,
+    ) -> Self {
+        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)), streams }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -84,6 +94,7 @@ impl Server {
         let sender = &mut *sender;
         match request {
             Request::GetChunk(wanted) => self.send_chunk(link, wanted, sender).await,
+            Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted).await;
                 reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await

@@ -35,7 +35,7 @@ use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
-use crate::net::serve::Server;
+use crate::net::serve::{Server, StreamService};
 use crate::net::transport::Listener;
 use crate::net::view::View;
 use crate::operations::outbound::{OutboundCount, OutboundTransfers};
@@ -106,6 +106,7 @@ pub(super) async fn prepare(
     let (index_saves, saves) = watch::channel(disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
+    let streams = StreamService::new(config.stream_provider, config.max_streams);
     let mut core = Core {
         listen_addr,
         games_dir: disk.games_dir,
@@ -129,7 +130,7 @@ pub(super) async fn prepare(
         watched,
         find_games_dir_at: None,
         view: view_sender,
-        server: Server::new(view, OutboundTransfers::new(counts)),
+        server: Server::new(view, OutboundTransfers::new(counts), streams),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
@@ -138,6 +139,7 @@ pub(super) async fn prepare(
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
+        streams: BTreeMap::new(),
         is_changing_dir: false,
         core: core_sender,
         inbox,
