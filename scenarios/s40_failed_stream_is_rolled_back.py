@@ -15,7 +15,7 @@ from lanspread_harness import (
 from lanspread_harness.errors import CommandError
 
 # Large enough to be killed in the middle of on any machine.
-SIZE = 512 * MIB
+SIZE = 256 * MIB
 
 
 async def scenario(lab: Lab) -> None:
