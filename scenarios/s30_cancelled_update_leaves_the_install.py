@@ -6,12 +6,15 @@ from lanspread_harness import (
     MIB,
     SENTINEL,
     Lab,
+    Meta,
     Sparse,
     expect,
     expect_equal,
     expect_same_game,
     tree_digest,
 )
+
+META = Meta(expected_s=16)
 
 OLD_VERSION = "20230101"
 CANCEL_AT = 0.1

@@ -7,6 +7,7 @@ from lanspread_harness import (
     SENTINEL,
     Bytes,
     Lab,
+    Meta,
     Noise,
     Sparse,
     expect,
@@ -14,6 +15,8 @@ from lanspread_harness import (
     expect_error,
     expect_same_game,
 )
+
+META = Meta(expected_s=30)
 
 OLD_VERSION = "20230101"
 KILL_AT = 0.2

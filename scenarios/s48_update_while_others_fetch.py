@@ -9,6 +9,7 @@ from lanspread_harness import (
     Fields,
     Game,
     Lab,
+    Meta,
     Noise,
     Peer,
     Sparse,
@@ -17,6 +18,8 @@ from lanspread_harness import (
     expect_error,
     expect_same_game,
 )
+
+META = Meta(expected_s=20)
 
 UPDATE_AT = 0.1
 

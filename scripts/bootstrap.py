@@ -33,9 +33,8 @@ class BootstrapError(Exception):
 def pinned_requirements(*, dev: bool) -> list[str]:
     """The pinned packages of `pyproject.toml`: the runner's, and with `dev` the checkers' too."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    requirements: list[str] = list(project["project"]["dependencies"])
-    if dev:
-        requirements += project["dependency-groups"]["dev"]
+    groups = project["dependency-groups"]
+    requirements: list[str] = [*groups["run"], *(groups["dev"] if dev else ())]
     return sorted(requirements)
 
 

@@ -96,12 +96,30 @@ def all_steps() -> list[Step]:
         Step("doctests", ("cargo", "test", "--doc", "--workspace", "--locked"), counts=True),
         Step("scenarios-process", (python, RUNNER, "--backend", "process"), counts=True),
         Step(
+            "scenarios-netns",
+            (python, RUNNER, "--backend", "netns"),
+            counts=True,
+            skip=lacking_namespaces(),
+        ),
+        Step(
             "scenarios-docker",
             (python, RUNNER, "--backend", "docker", "--build-image"),
             counts=True,
             skip=lacking_engine(),
         ),
     ]
+
+
+def lacking_namespaces() -> str | None:
+    """Why no network namespaces can be made here, or `None` when they can."""
+    from lanspread_harness.backends.netns import check_namespaces
+    from lanspread_harness.errors import EnvironmentLackingError
+
+    try:
+        check_namespaces()
+    except EnvironmentLackingError as error:
+        return str(error)
+    return None
 
 
 def lacking_engine() -> str | None:

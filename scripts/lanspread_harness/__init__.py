@@ -13,12 +13,14 @@ from lanspread_harness.checks import (
 )
 from lanspread_harness.client import Peer
 from lanspread_harness.errors import CommandError
+from lanspread_harness.faults import Link
 from lanspread_harness.fields import Fields
 from lanspread_harness.fixtures import (
     MIB,
     SENTINEL,
     VERSION,
     Bytes,
+    Content,
     CopyOf,
     Game,
     Noise,
@@ -36,6 +38,7 @@ __all__ = [
     "VERSION",
     "Bytes",
     "CommandError",
+    "Content",
     "CopyOf",
     "Event",
     "ExitStatus",
@@ -44,6 +47,7 @@ __all__ = [
     "Game",
     "GameView",
     "Lab",
+    "Link",
     "Meta",
     "Need",
     "Noise",

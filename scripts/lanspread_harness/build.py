@@ -18,6 +18,44 @@ STAGED_BINARY = Path("target/image") / PACKAGE
 """Where the Dockerfile takes the binary from; all else in `target/` stays out of the context."""
 
 
+BINARY_VARIABLE = "LANSPREAD_PEER_CLI"
+
+
+def find_binary(given: Path | None = None) -> Path:
+    """The binary that peers are started from.
+
+    That is the one that is `given`, else the one that the environment variable `LANSPREAD_PEER_CLI`
+    names, else `lanspread-peer-cli` of PATH, else, inside a checkout of Lanspread, a freshly built
+    one. Raises `EnvironmentLackingError` where there is none.
+    """
+    named = given or (
+        Path(os.environ[BINARY_VARIABLE]) if os.environ.get(BINARY_VARIABLE) else None
+    )
+    if named is not None:
+        if not os.access(named, os.X_OK) or named.is_dir():
+            raise EnvironmentLackingError(f"{named} is no program that can be run")
+        return named.resolve()
+    on_path = shutil.which(PACKAGE)
+    if on_path is not None:
+        return Path(on_path).resolve()
+    checkout = find_checkout()
+    if checkout is not None:
+        return build_binary(checkout)
+    raise EnvironmentLackingError(
+        f"there is no {PACKAGE}: name it with {BINARY_VARIABLE}, put it on PATH, or start inside a "
+        "checkout of Lanspread, where it is built"
+    )
+
+
+def find_checkout() -> Path | None:
+    """The checkout of Lanspread that the working directory or this very file lies in."""
+    here = Path.cwd()
+    for directory in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (directory / "crates" / PACKAGE / "Cargo.toml").is_file():
+            return directory
+    return None
+
+
 def build_binary(repository: Path) -> Path:
     """Build the release binary and return its path. Quick when nothing changed.
 
@@ -47,18 +85,18 @@ def build_binary(repository: Path) -> Path:
     return _executable(built.stdout)
 
 
-async def require_image(repository: Path, binary: Path, *, build: bool) -> None:
+async def require_image(repository: Path | None, binary: Path, *, build: bool) -> None:
     """Make sure that the image holds this binary.
 
     With `build` a missing or different image is built, otherwise it is an error that names the
-    flag.
+    flag. It can be built only from a checkout.
     """
     await check_engine()
     digest = await asyncio.to_thread(_digest, binary)
     found = await image_binary_digest()
     if found == digest:
         return
-    if not build:
+    if not build or repository is None:
         state = "is missing" if found is None else "holds another binary"
         raise EnvironmentLackingError(f"image {IMAGE} {state}; add --build-image")
     await asyncio.to_thread(_build_image, repository, binary, digest)

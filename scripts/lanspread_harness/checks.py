@@ -43,11 +43,9 @@ def expect_clean_exit(status: ExitStatus, peer: Peer) -> None:
     expect_equal(str(status), "status 0", f"{peer.name} exits cleanly")
     records = peer.session.records
     stopped = peer.events("stopped")
-    expect(
-        stopped and records[-1] == stopped[-1],
-        f"{peer.name}: stopped is the last record",
-        *peer.session.evidence(),
-    )
+    if not stopped or records[-1] != stopped[-1]:
+        expectation = f"{peer.name}: stopped is the last record"
+        raise ExpectationError(expectation, records=peer.session.evidence())
 
 
 async def expect_same_game(game: Game, holder: Peer, copier: Peer) -> None:

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
-import shlex
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.docker import DockerBackend
-from lanspread_harness.backends.process import ProcessBackend
-from lanspread_harness.build import build_binary, require_image
+from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
+from lanspread_harness.build import build_binary, find_binary
+from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
-from lanspread_harness.reports import counts, finished_lines, table, write_junit
+from lanspread_harness.evidence import REPORT
+from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.leftovers import kill_leftovers
+from lanspread_harness.machine import machine_budget
+from lanspread_harness.progress import Plan, Summary, make_display
+from lanspread_harness.reports import longest_passed_s, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
-from lanspread_harness.runner import Outcome, Runner, RunSettings, State
+from lanspread_harness.runner import Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
+from lanspread_harness.schedule import Shard, jobs_of, of_shard
 from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lanspread_harness.backends import Backend
-    from lanspread_harness.schema import Schema
+    from lanspread_harness.progress import Display
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1
@@ -39,8 +45,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = REPOSITORY / "scenarios"
 SCRIPT = "scripts/run_extended_scenarios.py"
 
-MIN_JOBS = 2
-"""Scenarios wait more than they compute, so even one core runs two of them."""
+LONG_MINUTES = 10.0
+MAX_LONG_MINUTES = 24 * 60.0
 
 MAX_SEED = 2**32
 
@@ -49,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        scenarios = select(discover(SCENARIOS), options.scenarios)
+        # A list of a shard is what the shard would run.
+        show_long = options.long or (options.list and options.shard is None)
+        scenarios = select(discover(SCENARIOS), options.scenarios, long=show_long)
+        if options.shard is not None:
+            scenarios = of_shard(scenarios, options.shard)
         if options.list:
-            for scenario in scenarios:
-                print(f"{scenario.id:<4} {scenario.promise}")
-            sys.stdout.flush()
+            _list(scenarios, json_lines=options.json)
             return EXIT_PASSED
         return asyncio.run(_run_until_interrupted(scenarios, options))
     except BrokenPipeError:
@@ -76,15 +84,19 @@ def _parser() -> argparse.ArgumentParser:
         prog=SCRIPT,
         description="Start many peers, break things on purpose, and prove what holds.",
         epilog="exit status: 0 all passed, 1 some failed, 2 bad usage, 3 the environment lacks "
-        "something",
+        "something, 130 interrupted",
     )
-    parser.add_argument("scenarios", nargs="*", metavar="S22", help="scenarios to run; all if none")
+    parser.add_argument(
+        "scenarios",
+        nargs="*",
+        metavar="S22",
+        help="scenarios to run; all but the long ones if none",
+    )
     parser.add_argument(
         "--backend",
-        choices=("auto", "process", "netns", "docker"),
+        choices=("auto", *BACKENDS),
         default="auto",
-        help="where peers run; auto is process, which needs nothing but this machine; netns is not "
-        "there yet",
+        help="where peers run; auto is process, which needs nothing but this machine",
     )
     parser.add_argument(
         "--build-image", action="store_true", help="build the docker image if it is not current"
@@ -92,9 +104,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         type=_positive,
-        default=max(MIN_JOBS, os.cpu_count() or 1),
         metavar="N",
-        help="scenarios at a time (default: number of cores, at least 2)",
+        help="most scenarios at a time (default: as many as cores and memory allow)",
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="only the Ith of N parts, which take about equally long",
+    )
+    parser.add_argument(
+        "--repeat",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="run each scenario N times, each with a seed of its own, to find flaky ones",
+    )
+    parser.add_argument("--long", action="store_true", help="run the long scenarios as well")
+    parser.add_argument(
+        "--long-minutes",
+        type=_minutes,
+        default=LONG_MINUTES,
+        metavar="N",
+        help=f"how long a long scenario goes on (default: {LONG_MINUTES:g})",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line for each change of state"
+    )
+    parser.add_argument(
+        "--binary", type=Path, metavar="PATH", help="test this lanspread-peer-cli; none is built"
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--seed", type=int, metavar="N", help="decides every random choice")
@@ -117,6 +155,35 @@ def _positive(text: str) -> int:
     return number
 
 
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= MAX_LONG_MINUTES:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {MAX_LONG_MINUTES:g}")
+    return minutes
+
+
+def _shard(text: str) -> Shard:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise argparse.ArgumentTypeError("must be I/N with I from 1 to N, such as 2/3")
+    return Shard(int(index), int(count))
+
+
+def _list(scenarios: Sequence[Scenario], *, json_lines: bool) -> None:
+    for scenario in scenarios:
+        meta = scenario.meta
+        entry = {
+            "scenario": scenario.id,
+            "promise": scenario.promise,
+            "needs": sorted(meta.needs),
+            "expected_s": meta.expected_s,
+            "long": meta.long,
+        }
+        long = " (long)" * meta.long
+        print(json.dumps(entry) if json_lines else f"{scenario.id:<4} {scenario.promise}{long}")
+    sys.stdout.flush()
+
+
 async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     """Run, and turn SIGINT and SIGTERM into a cancellation that every lab cleans up after."""
     run = asyncio.ensure_future(_run(scenarios, options))
@@ -132,68 +199,82 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
 
 async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     seed = random.randrange(MAX_SEED) if options.seed is None else options.seed
-    if options.backend == "netns":
-        raise EnvironmentLackingError("backend netns does not exist yet; use process or docker")
-    binary = await asyncio.to_thread(build_binary, REPOSITORY)
-    backend = await _backend(options, binary, seed)
+    check_backend(options.backend)
+    binary = await asyncio.to_thread(_binary, options.binary)
+    backend = await make_backend(
+        options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
+    )
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
-    with run_directory(options.out.resolve(), run_id) as directory:
+    out = options.out.resolve()
+    # Peers go before their disks do.
+    await asyncio.to_thread(kill_leftovers)
+    await backend.sweep()
+    await sweep_disks()
+    with run_directory(out, run_id) as directory:
         settings = RunSettings(
             run_id=run_id,
             directory=directory,
-            seed=seed,
-            jobs=options.jobs,
+            budget=machine_budget(options.jobs),
             keep=options.keep,
             fail_fast=options.fail_fast,
             binary=binary,
             repository=REPOSITORY,
-            command=_command(backend, seed),
+            command=_command(backend, options),
+            durations_s=read_durations(out, backend.name),
+            long_minutes=options.long_minutes,
         )
-        return await _run_scenarios(scenarios, settings, backend, load_schema(binary))
+        plan = Plan(
+            run_id=run_id,
+            backend=backend.name,
+            seed=seed,
+            jobs=jobs_of(scenarios, seed, options.repeat),
+            budget=settings.budget,
+            shard=options.shard,
+            directory=directory,
+        )
+        display = make_display(json=options.json)
+        display.run_started(plan)
+        runner = Runner(settings, backend, load_schema(binary), display)
+        return await _run_jobs(runner, plan, backend, display)
 
 
-async def _run_scenarios(
-    scenarios: Sequence[Scenario], settings: RunSettings, backend: Backend, schema: Schema
-) -> int:
-    print(
-        f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} on {backend.name}, "
-        f"{settings.jobs} at a time, seed {settings.seed}",
-        flush=True,
-    )
+async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Display) -> int:
     started = time.monotonic()
+    interrupted = True
     try:
-        await backend.sweep()
-        outcomes = await Runner(settings, backend, schema, _show).run(scenarios)
+        async with display.live():
+            await runner.run(plan.jobs)
+        interrupted = False
     finally:
+        outcomes = runner.outcomes(plan.jobs)
         await backend.sweep()
-    junit = settings.directory / "junit.xml"
-    write_junit(junit, outcomes)
-    print("", *table(outcomes), "", sep="\n")
-    print(f"junit  {_shown(junit)}")
-    print(f"took   {time.monotonic() - started:.1f} s")
-    print(counts(outcomes), flush=True)
-    failed = any(outcome.state is State.FAILED for outcome in outcomes)
-    return EXIT_FAILED if failed else EXIT_PASSED
+        await sweep_disks()
+        failed = any(outcome.state is State.FAILED for outcome in outcomes)
+        exit_status = EXIT_FAILED if failed else EXIT_PASSED
+        junit = plan.directory / "junit.xml"
+        write_junit(junit, outcomes)
+        report = plan.directory / REPORT
+        words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
+        write_report(report, plan.run_id, words, outcomes)
+        summary = Summary(
+            outcomes=outcomes,
+            duration_s=time.monotonic() - started,
+            junit=junit,
+            report=report,
+            exit_status=EXIT_INTERRUPTED if interrupted else exit_status,
+            interrupted=interrupted,
+        )
+        write_durations(plan.directory.parent, backend.name, longest_passed_s(outcomes))
+        display.run_finished(summary)
+    return exit_status
 
 
-async def _backend(options: argparse.Namespace, binary: Path, seed: int) -> Backend:
-    if options.backend == "docker":
-        await require_image(REPOSITORY, binary, build=options.build_image)
-        return DockerBackend(seed)
-    return ProcessBackend(binary)
+def _binary(given: Path | None) -> Path:
+    return build_binary(REPOSITORY) if given is None else find_binary(given)
 
 
-def _command(backend: Backend, seed: int) -> tuple[str, ...]:
-    command = ["python3", SCRIPT, "--backend", backend.name, "--seed", str(seed)]
+def _command(backend: Backend, options: argparse.Namespace) -> tuple[str, ...]:
+    command = ["python3", SCRIPT, "--backend", backend.name]
+    if options.binary is not None:
+        command += ["--binary", str(options.binary.resolve())]
     return (*command, "--build-image") if backend.name == "docker" else tuple(command)
-
-
-def _show(outcome: Outcome) -> None:
-    print(*finished_lines(outcome), sep="\n", flush=True)
-
-
-def _shown(path: Path) -> str:
-    """A path as short as it can be pasted here."""
-    here = Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return shlex.quote(str(shown))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
+from lanspread_harness.history import FaultPhase
 from lanspread_harness.records import Event, Failure, Ready, Record
 from lanspread_harness.session import Session
 from lanspread_harness.views import GameView, RemotePeer, Status
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lanspread_harness.backends import ExitStatus, LabHost
+    from lanspread_harness.faults.links import LinkControl
     from lanspread_harness.fields import Fields, JsonObject, JsonValue
     from lanspread_harness.fixtures import Game
     from lanspread_harness.history import History
@@ -49,6 +51,7 @@ class PeerOptions:
     state_dir: Path
     catalog: Path
     network: str
+    network_key: Path | None = None
     mdns: bool = False
     auto_install: bool = False
     ping_after_s: int = 10
@@ -67,15 +70,17 @@ class Peer:
         history: History,
         stderr: Path,
         tasks: asyncio.TaskGroup,
+        links: LinkControl,
     ) -> None:
         self.name = name
         self.options = options
         self.stderr = stderr
-        self.frozen = False
         self._host = host
         self._schema = schema
         self._history = history
         self._tasks = tasks
+        self._links = links
+        self._stop_fault: int | None = None
         self._session: Session | None = None
         self._ready: Ready | None = None
         self._runs = 0
@@ -125,15 +130,20 @@ class Peer:
         """The root of a game on its disk."""
         return self.games_dir / _id(game)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it was stopped and not let run on since."""
+        return self._stop_fault is not None
+
     # Its life
 
     async def launch(self) -> None:
         """Start its process without waiting for `ready`."""
         self._runs += 1
-        self.frozen = False
         arguments = self._arguments()
+        asked_us = self._history.now_us()
         process = await self._host.start(self.name, self._runs, arguments, self.stderr)
-        self._history.start(self.name, self._runs, list(process.command_line))
+        self._history.start(self.name, self._runs, list(process.command_line), asked_us)
         self._session = Session(self.name, self._runs, process, self._schema, self._history)
         self._tasks.create_task(self._session.read(), name=f"output of {self.name}")
 
@@ -145,9 +155,10 @@ class Peer:
         )
         if not isinstance(first, Ready):
             raise PeerExitedError(
-                f"{self.name}: the first record is ready", self.session.evidence()
+                f"{self.name}: the first record is ready", records=self.session.evidence()
             )
         self._ready = first
+        await self._links.started(self.name)
         return first
 
     async def exited(self, timeout_s: float = EXIT_TIMEOUT_S) -> ExitStatus:
@@ -159,9 +170,10 @@ class Peer:
                 status = await session.process.wait()
         except TimeoutError as error:
             raise RecordTimeoutError(
-                f"{self.name} ends within {timeout_s:g} s", session.evidence()
+                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
             ) from error
         self._history.exit(self.name, session.run, str(status))
+        self._end_stop()
         return status
 
     def close_stdin(self) -> None:
@@ -171,26 +183,29 @@ class Peer:
 
     async def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        self._fault(number.name)
+        self._fault("signal", {"signal": number.name})
         await self.session.process.signal(number)
 
     async def kill(self) -> None:
         """Kill it with SIGKILL and wait until it is gone."""
-        await self.signal(signal.SIGKILL)
+        self._fault("kill")
+        await self.session.process.signal(signal.SIGKILL)
         await self.exited()
 
     async def freeze(self) -> None:
         """Stop it with SIGSTOP until `thaw`."""
-        await self.signal(signal.SIGSTOP)
-        self.frozen = True
+        if self._stop_fault is None:
+            self._stop_fault = self._fault("stop", phase=FaultPhase.BEGIN)
+        await self.session.process.signal(signal.SIGSTOP)
 
     async def thaw(self) -> None:
         """Let it run on."""
-        self.frozen = False
-        await self.signal(signal.SIGCONT)
+        await self.session.process.signal(signal.SIGCONT)
+        self._end_stop()
 
     async def restart(self) -> Ready:
         """Start it again on the same directories; one that still runs is killed first."""
+        self._fault("restart")
         if self.running:
             await self.kill()
         return await self.start()
@@ -276,6 +291,10 @@ class Peer:
         """Uninstall a game and wait for the end."""
         await self.command("uninstall", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
 
+    async def run_setup(self, game: Game | str) -> Fields:
+        """Start the setup script of an installed game; returns when it runs."""
+        return await self.command("run-setup", game_id=_id(game))
+
     async def remove_download(self, game: Game | str) -> None:
         """Delete a downloaded game and wait for the end."""
         await self.command(
@@ -334,6 +353,16 @@ class Peer:
             game_id=_id(game),
         )
 
+    async def hashed(self, game: Game | str) -> str:
+        """Wait until it has hashed its copy of a game; the content root that it then tells."""
+        while True:
+            before = self.mark()
+            manifest = (await self.command("get-game", game_id=_id(game))).child("manifest")
+            root = manifest.optional_text("content_root")
+            if root is not None:
+                return root
+            await self.event("local-games-updated", since=before)
+
     async def failure(
         self, code: str, *, since: int = 0, timeout_s: float = EVENT_TIMEOUT_S
     ) -> Failure:
@@ -354,6 +383,7 @@ class Peer:
 
     def _arguments(self) -> list[str]:
         options = self.options
+        key = options.network_key
         return [
             *("run", "--name", self.name),
             *("--games-dir", str(options.games_dir), "--state-dir", str(options.state_dir)),
@@ -363,11 +393,27 @@ class Peer:
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *(() if key is None else ("--network-key-file", str(key))),
             *("--log", "info"),
         ]
 
-    def _fault(self, fault: str) -> None:
-        self._history.fault(self.name, self.session.run, fault)
+    def _end_stop(self) -> None:
+        fault_id, self._stop_fault = self._stop_fault, None
+        if fault_id is not None:
+            self._fault("stop", phase=FaultPhase.END, fault_id=fault_id)
+
+    def _fault(
+        self,
+        fault: str,
+        detail: JsonObject | None = None,
+        *,
+        phase: FaultPhase = FaultPhase.INSTANT,
+        fault_id: int | None = None,
+    ) -> int:
+        run = self.session.run
+        return self._history.fault(
+            fault, phase, [self.name], run=run, fault_id=fault_id, detail=detail
+        )
 
 
 def _id(game: Game | str) -> str:

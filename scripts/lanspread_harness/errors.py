@@ -27,13 +27,17 @@ class EnvironmentLackingError(HarnessError):
 class ScenarioError(HarnessError):
     """A scenario failed.
 
-    `expectation` says what should have held; `evidence` are the lines that show what happened.
+    `expectation` says what should have held; `evidence` are the lines that show what held instead.
+    `records` are the last of the peer that it is about, for who has no history to look at.
     """
 
-    def __init__(self, expectation: str, evidence: Sequence[str] = ()) -> None:
+    def __init__(
+        self, expectation: str, evidence: Sequence[str] = (), records: Sequence[str] = ()
+    ) -> None:
         super().__init__(expectation)
         self.expectation = expectation
         self.evidence = tuple(evidence)
+        self.records = tuple(records)
 
 
 class ExpectationError(ScenarioError):

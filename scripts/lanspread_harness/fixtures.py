@@ -105,6 +105,8 @@ class Game:
     seed: int
     version: str = VERSION
     title: str = field(default="")
+    content_root: str | None = None
+    """What the catalog says of the content, where it does."""
 
     @property
     def size(self) -> int:
@@ -118,7 +120,8 @@ class Game:
 
     def catalog_entry(self) -> dict[str, str]:
         """Its entry in a JSON catalog."""
-        return {"id": self.id, "title": self.title or self.id.title(), "version": self.version}
+        entry = {"id": self.id, "title": self.title or self.id.title(), "version": self.version}
+        return entry if self.content_root is None else {**entry, "content_root": self.content_root}
 
     def write(self, games_dir: Path, *, sentinel: str | None = SENTINEL) -> Path:
         """Write the game below a games directory and return its root.

@@ -3,20 +3,28 @@
 One JSON object a line: `t_us` (microseconds since the lab began), `peer` (absent for notes), `run`
 (which start of that peer, from 1), `kind` and what belongs to it. Kinds: `command` (the object, or
 `text` where a scenario sent something that is no JSON object), `record`, `start`, `exit`, `fault`,
-`note`.
+`note`, `failure`. `scripts/README.md` describes what belongs to each; `timeline` reads it again.
+
+A `fault` has its name in `fault`, an `id` that ties its lines together, and a `phase`: `begin` (it
+is in effect some time after this line, and at the latest when the scenario goes on), `end` (it has
+been out of effect for some time before this line), or `instant`. It names the `peer` it is about,
+or `peers` where it is about several, and has a `detail` object: what was asked for, at the begin,
+and what was seen of it, at the end. `run` is there where it is about one process.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from lanspread_harness.fields import JsonObject
+    from lanspread_harness.fields import JsonObject, JsonValue
 
 BUFFER_BYTES = 1024 * 1024
 """A disk that is busy with downloads blocks whoever writes to it, so that is done rarely."""
@@ -25,13 +33,25 @@ MAX_TEXT_CHARS = 4096
 """How much of a deliberately broken line is kept; an over-long one would drown the rest."""
 
 
+class FaultPhase(StrEnum):
+    """Where in a fault's life a line of the history stands."""
+
+    BEGIN = "begin"
+    END = "end"
+    INSTANT = "instant"
+
+
 class History:
     """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Callable[[str], None] | None = None) -> None:
         self.path = path
+        self._watch = watch
+        self._faults = 0
         self._origin_ns = time.monotonic_ns()
-        self._file = path.open("w", encoding="utf-8", buffering=BUFFER_BYTES)
+        self._file = path.open(
+            "w", encoding="utf-8", errors="backslashreplace", buffering=BUFFER_BYTES
+        )
 
     def __enter__(self) -> History:
         return self
@@ -56,27 +76,63 @@ class History:
     def command(self, peer: str, run: int, command: JsonObject) -> None:
         """A well-formed command sent to the peer."""
         self._write({"peer": peer, "run": run, "kind": "command", "command": command})
+        self._tell(f"{peer}: {command['cmd']}")
 
     def text(self, peer: str, run: int, line: bytes) -> None:
         """A line sent to the peer as it is, which need not be JSON."""
         text = line[:MAX_TEXT_CHARS].decode("utf-8", "backslashreplace")
         self._write({"peer": peer, "run": run, "kind": "command", "text": text, "bytes": len(line)})
 
-    def start(self, peer: str, run: int, command_line: list[str]) -> None:
-        """A peer was started."""
-        self._write({"peer": peer, "run": run, "kind": "start", "argv": list(command_line)})
+    def start(self, peer: str, run: int, command_line: list[str], asked_us: int) -> None:
+        """A peer was started; its process did not exist yet at `asked_us`."""
+        entry: JsonObject = {"peer": peer, "run": run, "kind": "start", "asked_us": asked_us}
+        self._write({**entry, "argv": list(command_line)})
 
     def exit(self, peer: str, run: int, status: str) -> None:
         """A peer ended."""
         self._write({"peer": peer, "run": run, "kind": "exit", "status": status})
 
-    def fault(self, peer: str, run: int, fault: str) -> None:
-        """The harness did something to a peer."""
-        self._write({"peer": peer, "run": run, "kind": "fault", "fault": fault})
+    def fault(
+        self,
+        fault: str,
+        phase: FaultPhase,
+        peers: Sequence[str],
+        *,
+        run: int | None = None,
+        fault_id: int | None = None,
+        detail: Mapping[str, JsonValue] | None = None,
+    ) -> int:
+        """The harness breaks something or puts it right; the id that ties its lines together.
+
+        `run` is given where the fault is about one process of one peer. Without `fault_id` it is a
+        fault of its own.
+        """
+        if fault_id is None:
+            self._faults += 1
+            fault_id = self._faults
+        entry: JsonObject = {"kind": "fault", "fault": fault, "id": fault_id, "phase": phase.value}
+        if len(peers) == 1:
+            entry["peer"] = peers[0]
+        else:
+            entry["peers"] = list(peers)
+        if run is not None:
+            entry["run"] = run
+        self._write({**entry, "detail": dict(detail or {})})
+        self._tell(f"{', '.join(peers)}: {fault} {phase.value}")
+        return fault_id
+
+    def failure(self, expectation: str) -> None:
+        """The scenario failed, and its end begins."""
+        self._write({"kind": "failure", "expectation": expectation})
 
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""
         self._write({"kind": "note", "text": text})
+        self._tell(text)
+
+    def _tell(self, step: str) -> None:
+        if self._watch is not None:
+            self._watch(step)
 
     def _write(self, entry: JsonObject) -> None:
         stamped: JsonObject = {"t_us": self.now_us(), **entry}

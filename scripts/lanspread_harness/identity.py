@@ -5,11 +5,31 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PREFIX = "lanspread"
+
 
 def runner_identity() -> str:
     """Of the running process: boot, pid and start time."""
     pid = os.getpid()
     return f"{_boot_id()}.{pid}.{_start_time(pid)}"
+
+
+def owned_name(*parts: str) -> str:
+    """A name for something of the kernel's that tells who made it: `lanspread.<runner>.<part>…`."""
+    return ".".join((PREFIX, runner_identity(), *parts))
+
+
+def owner_of(name: str) -> str | None:
+    """The identity in such a name, or `None` where there is none."""
+    prefix, _, rest = name.partition(".")
+    parts = rest.split(".")
+    return ".".join(parts[:3]) if prefix == PREFIX and len(parts) > 3 else None
+
+
+def is_doomed(name: str) -> bool:
+    """Whether a sweep removes what has this name: it is this runner's, or a dead one's."""
+    owner = owner_of(name)
+    return owner is not None and (owner == runner_identity() or not is_alive(owner))
 
 
 def is_alive(identity: str) -> bool:

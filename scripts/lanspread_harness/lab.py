@@ -8,12 +8,15 @@ cleanly when its input does; in any case all of them are gone afterwards.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
 from lanspread_harness.client import Peer, PeerOptions
+from lanspread_harness.evidence import mark_failure
+from lanspread_harness.faults import FaultInjector
+from lanspread_harness.faults.disks import mounted
 from lanspread_harness.fixtures import (
     MIB,
     Content,
@@ -27,7 +30,8 @@ from lanspread_harness.history import History
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+    import socket
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
@@ -41,15 +45,22 @@ PANIC = "panicked at"
 
 @dataclass(frozen=True, slots=True)
 class LabSettings:
-    """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it."""
+    """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it.
+
+    `minutes` is for how long a long scenario goes on; `watch` is told of every step; `figures`
+    takes what is measured.
+    """
 
     lab_id: str
     seed: int
     directory: Path
     binary: Path
+    minutes: float = 0
+    watch: Callable[[str], None] | None = None
+    figures: list[str] = field(default_factory=list)
 
 
-class Lab:
+class Lab(FaultInjector):
     """One scenario's world. See the module."""
 
     def __init__(
@@ -59,14 +70,31 @@ class Lab:
         schema: Schema,
         history: History,
         tasks: asyncio.TaskGroup,
+        mounts: AsyncExitStack,
     ) -> None:
-        self.peers: list[Peer] = []
+        super().__init__(host, history, settings.seed)
         self._settings = settings
-        self._host = host
+        self.host = host
         self._schema = schema
         self._history = history
         self._tasks = tasks
+        self._mounts = mounts
         self._games: dict[str, Game] = {}
+
+    @property
+    def seed(self) -> int:
+        """What decides every random choice of the scenario."""
+        return self._settings.seed
+
+    @property
+    def network(self) -> str:
+        """The name of the party that its peers are in."""
+        return self._settings.lab_id
+
+    @property
+    def minutes(self) -> float:
+        """For how long a long scenario goes on."""
+        return self._settings.minutes
 
     @property
     def peers_dir(self) -> Path:
@@ -82,6 +110,11 @@ class Lab:
 
     def note(self, text: str) -> None:
         """Write a step into the history."""
+        self._history.note(text)
+
+    def figure(self, text: str) -> None:
+        """Tell something that was measured: in the history, and where the run shows its outcome."""
+        self._settings.figures.append(text)
         self._history.note(text)
 
     def game(
@@ -119,31 +152,49 @@ class Lab:
         ping_after_s: int = 10,
         peer_timeout_s: int = 30,
         state_of: Peer | None = None,
+        network: str | None = None,
+        network_key: str | None = None,
+        disk_mib: int | None = None,
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
 
         Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
         nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
-        state directory of another peer.
+        state directory of another peer, `disk_mib` a disk of its own (`Need.DISKS`). `network` is
+        the lab's own unless given; a peer with a `network_key` is in a closed party.
         """
         home = self.peers_dir / name
+        if disk_mib is not None:
+            self.disks[name] = await self._mounts.enter_async_context(mounted(home, disk_mib))
         options = PeerOptions(
             games_dir=home / "games",
             state_dir=state_of.options.state_dir if state_of else home / "state",
             catalog=home / "catalog.json",
-            network=self._settings.lab_id,
+            network=network or self.network,
+            network_key=None if network_key is None else home / "network.key",
             mdns=mdns,
             auto_install=auto_install,
             ping_after_s=ping_after_s,
             peer_timeout_s=peer_timeout_s,
         )
         options.games_dir.mkdir(parents=True)
+        if network_key is not None and options.network_key is not None:
+            options.network_key.write_text(network_key, encoding="utf-8")
         listed = self._games.values() if catalog is None else catalog
         write_catalog(options.catalog, listed or [Game("unused", {}, self._settings.seed)])
         for game in games:
             await asyncio.to_thread(game.write, options.games_dir)
         stderr = self._settings.directory / f"{name}.stderr"
-        peer = Peer(name, options, self._host, self._schema, self._history, stderr, self._tasks)
+        peer = Peer(
+            name,
+            options,
+            self.host,
+            self._schema,
+            self._history,
+            stderr,
+            self._tasks,
+            self.links,
+        )
         self.peers.append(peer)
         if start:
             await peer.start()
@@ -155,9 +206,9 @@ class Lab:
             starting = [tasks.create_task(self.peer(name, games=[game])) for name in names]
         return [task.result() for task in starting]
 
-    def evidence(self) -> list[str]:
-        """The last records of every peer."""
-        return [line for peer in self.peers if peer.started for line in peer.session.evidence()]
+    async def udp_socket(self, beside: Peer) -> socket.socket:
+        """A socket that reaches all peers, from the place of one of them; close it yourself."""
+        return await self.host.udp_socket(beside.name)
 
     async def settle(self) -> None:
         """End every peer that runs and hold it to a clean end."""
@@ -176,11 +227,17 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
     """A lab on a backend. Failures of its peers arrive as an exception group."""
     peers_dir = settings.directory / PEERS
     peers_dir.mkdir(parents=True)
-    with History(settings.directory / "history.jsonl") as history:
-        async with backend.open(settings.lab_id, peers_dir) as host, asyncio.TaskGroup() as tasks:
-            lab = Lab(settings, host, schema, history, tasks)
-            yield lab
-            await lab.settle()
+    with History(settings.directory / "history.jsonl", settings.watch) as history:
+        # Disks are taken away last, when nobody uses them any more.
+        async with AsyncExitStack() as mounts, backend.open(settings.lab_id, peers_dir) as host:
+            with mark_failure(history):
+                async with asyncio.TaskGroup() as tasks:
+                    lab = Lab(settings, host, schema, history, tasks, mounts)
+                    try:
+                        yield lab
+                    finally:
+                        await lab.mend_all()
+                    await lab.settle()
 
 
 async def _end(peer: Peer) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from lanspread_harness.report.page import Case, RunFacts, write_page
 from lanspread_harness.runner import Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from lanspread_harness.schedule import Job
 
 LABELS = {
     State.PASSED: "PASS",
@@ -22,17 +25,19 @@ LABELS = {
 def finished_lines(outcome: Outcome) -> list[str]:
     """What is shown when a scenario has ended: one line, and for a failure all it takes."""
     scenario = outcome.scenario
-    head = f"{LABELS[outcome.state]:<5} {scenario.id:<4} {outcome.duration_s:6.2f} s"
+    head = f"{LABELS[outcome.state]:<5} {outcome.job.label:<4} {outcome.duration_s:6.2f} s"
     lines = [f"{head}  {scenario.promise}"]
     if outcome.reason is not None:
         lines.append(f"      because {outcome.reason}")
+    lines += [f"      measured   {figure}" for figure in outcome.figures]
     if outcome.failure is not None:
         failure = outcome.failure
         lines += [
             f"      promise    {scenario.promise}",
             f"      expected   {failure.expectation}",
-            *(f"      evidence   {line}" for line in failure.evidence),
+            *(f"      evidence   {line}" for line in failure.lines),
             f"      artefacts  {failure.artefacts}",
+            f"      report     {failure.report}",
             f"      run again  {failure.command}",
         ]
     return lines
@@ -41,11 +46,45 @@ def finished_lines(outcome: Outcome) -> list[str]:
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """All outcomes, one a line."""
     width = max(len(LABELS[outcome.state]) for outcome in outcomes)
+    names = max(len(outcome.job.label) for outcome in outcomes)
     return [
-        f"{outcome.scenario.id:<4} {outcome.backend:<8} {LABELS[outcome.state]:<{width}} "
-        f"{outcome.duration_s:6.2f} s  {outcome.scenario.promise}"
+        f"{outcome.job.label:<{names}} {outcome.backend:<8} {LABELS[outcome.state]:<{width}} "
+        f"{outcome.duration_s:6.2f} s  {_seed(outcome.job)}{outcome.scenario.promise}"
         for outcome in outcomes
     ]
+
+
+def flaky_ids(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The scenarios that passed in some repetitions and failed in others, with all of these."""
+    by_id: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.state in (State.PASSED, State.FAILED):
+            by_id.setdefault(outcome.scenario.id, []).append(outcome)
+    return {
+        name: repetitions
+        for name, repetitions in by_id.items()
+        if len({outcome.state for outcome in repetitions}) > 1
+    }
+
+
+def flakes(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line for each flaky scenario."""
+    lines: list[str] = []
+    for name, repetitions in flaky_ids(outcomes).items():
+        failed = [str(o.job.seed) for o in repetitions if o.state is State.FAILED]
+        share = f"{len(failed)} of {len(repetitions)}"
+        lines.append(f"flaky  {name}: {share} repetitions failed, seeds {', '.join(failed)}")
+    return lines
+
+
+def longest_passed_s(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """How long the scenarios that passed took, by id."""
+    durations_s: dict[str, float] = {}
+    for outcome in outcomes:
+        if outcome.state is State.PASSED:
+            known_s = durations_s.get(outcome.scenario.id, 0)
+            durations_s[outcome.scenario.id] = max(known_s, outcome.duration_s)
+    return durations_s
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:
@@ -73,13 +112,17 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
             suite,
             "testcase",
             classname=f"scenarios.{outcome.backend}",
-            name=f"{outcome.scenario.id} {outcome.scenario.promise}",
+            name=f"{outcome.job.label} {outcome.scenario.promise}",
             file=f"scenarios/{outcome.scenario.path.name}",
             time=f"{outcome.duration_s:.3f}",
         )
+        properties = ET.SubElement(case, "properties")
+        ET.SubElement(properties, "property", name="seed", value=str(outcome.job.seed))
+        for figure in outcome.figures:
+            ET.SubElement(properties, "property", name="measured", value=_xml(figure))
         if outcome.failure is not None:
             failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
-            lines = [*outcome.failure.evidence, f"run again: {outcome.failure.command}"]
+            lines = [*outcome.failure.lines, f"run again: {outcome.failure.command}"]
             failure.text = _xml("\n".join(lines))
         elif outcome.reason is not None:
             ET.SubElement(case, "skipped", message=_xml(outcome.reason))
@@ -87,6 +130,33 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
     suites.append(suite)
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def write_report(
+    path: Path, run_id: str, words: Sequence[str], outcomes: Sequence[Outcome]
+) -> None:
+    """Write `report.html`; `words` say in a few words what else is to know of the run."""
+    cases = [
+        Case(
+            anchor=outcome.job.label,
+            scenario=outcome.scenario.id,
+            promise=outcome.scenario.promise,
+            backend=outcome.backend,
+            repeat=outcome.job.repetition,
+            state=outcome.state,
+            duration_s=outcome.duration_s,
+            reason=outcome.reason,
+            failure=outcome.failure,
+            timeline=outcome.timeline,
+        )
+        for outcome in outcomes
+    ]
+    write_page(path, RunFacts(run_id, tuple(words)), cases)
+
+
+def _seed(job: Job) -> str:
+    """Where repetitions differ by their seed, which it is."""
+    return f"seed {job.seed:<10}  " if job.repetitions > 1 else ""
 
 
 def _xml(text: str) -> str:

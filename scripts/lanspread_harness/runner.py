@@ -6,25 +6,31 @@ import asyncio
 import shlex
 import shutil
 import time
-import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from lanspread_harness.errors import HarnessError, ProtocolError, ScenarioError
-from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.errors import HarnessError, ScenarioError
+from lanspread_harness.evidence import (
+    Evidence,
+    Failure,
+    scenario_error,
+    take_evidence,
+    write_repro,
+)
+from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.run_directory import PEERS
+from lanspread_harness.schedule import in_order, next_to_begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.report.packing import Packed
     from lanspread_harness.scenario import Scenario
+    from lanspread_harness.schedule import Budget, Job
     from lanspread_harness.schema import Schema
-
-MAX_LISTED_FILES = 2000
-"""How much of the peers' disks `disk.txt` shows; a failed scenario of many files stays readable."""
 
 
 class State(StrEnum):
@@ -37,25 +43,24 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a scenario failed, and where to look further."""
-
-    expectation: str
-    evidence: tuple[str, ...]
-    artefacts: Path
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scenario; `reason` says why it did not run."""
+    """What became of one job; `reason` says why it did not run."""
 
-    scenario: Scenario
+    job: Job
     backend: str
     state: State
     duration_s: float = 0
     failure: Failure | None = None
     reason: str | None = None
+    timeline: Packed | None = None
+    """What the report shows of it, packed; absent where it did not run."""
+    figures: tuple[str, ...] = ()
+    """What it measured, in words."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that it is an execution of."""
+        return self.job.scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,156 +69,146 @@ class RunSettings:
 
     run_id: str
     directory: Path
-    seed: int
-    jobs: int
+    budget: Budget
     keep: bool
     fail_fast: bool
     binary: Path
     repository: Path
     command: tuple[str, ...]
-    """How the runner is started in the repository, up to the scenario's name."""
+    """How the runner is started in the repository, up to the seed and the scenario's name."""
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+    """How long scenarios took before, by id."""
+    long_minutes: float = 0
+    """How long a long scenario goes on."""
+
+
+class Observer(Protocol):
+    """Who is told what happens to the jobs of a run."""
+
+    def started(self, job: Job) -> None:
+        """A job began."""
+        ...
+
+    def stepped(self, job: Job, step: str) -> None:
+        """Something happened in it: a step, a command or a fault, in a few words."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """A job ended, or will not run."""
+        ...
 
 
 class Runner:
-    """Runs scenarios on one backend, longest first, at most `jobs` at a time."""
+    """Runs jobs on one backend, side by side as far as the budget goes."""
 
     def __init__(
-        self,
-        settings: RunSettings,
-        backend: Backend,
-        schema: Schema,
-        finished: Callable[[Outcome], None],
+        self, settings: RunSettings, backend: Backend, schema: Schema, observer: Observer
     ) -> None:
         self._settings = settings
         self._backend = backend
         self._schema = schema
-        self._finished = finished
+        self._observer = observer
         self._outcomes: dict[str, Outcome] = {}
 
-    async def run(self, scenarios: Sequence[Scenario]) -> list[Outcome]:
-        """Run them all and return their outcomes in the order given.
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Run them all; `outcomes` tells what became of them, also after a cancellation.
 
         With `fail_fast` those that did not begin before the first failure are not run.
         """
-        queue = sorted(scenarios, key=lambda s: -s.meta.timeout_s)
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self._settings.jobs, len(queue))):
-                workers.create_task(self._work(queue))
-        return [self._outcomes[scenario.id] for scenario in scenarios]
+        waiting = in_order(jobs, self._settings.durations_s)
+        running: dict[asyncio.Task[None], Job] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while waiting or running:
+                while job := next_to_begin(waiting, list(running.values()), self._settings.budget):
+                    waiting.remove(job)
+                    running[tasks.create_task(self._work(job), name=job.label)] = job
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    del running[task]
 
-    async def _work(self, queue: list[Scenario]) -> None:
-        while queue:
-            scenario = queue.pop(0)
-            outcome = await self._outcome(scenario)
-            self._outcomes[scenario.id] = outcome
-            self._finished(outcome)
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """What became of these jobs, in the order given; those not ended were interrupted."""
+        return [
+            self._outcomes.get(job.label) or self._not_run(job, "the run was interrupted")
+            for job in jobs
+        ]
 
-    async def _outcome(self, scenario: Scenario) -> Outcome:
+    async def _work(self, job: Job) -> None:
+        outcome = self._refused(job)
+        if outcome is None:
+            self._observer.started(job)
+            started = time.monotonic()
+            figures: list[str] = []
+            evidence = await self._attempt(job, figures)
+            duration_s = time.monotonic() - started
+            state = State.PASSED if evidence.failure is None else State.FAILED
+            outcome = Outcome(
+                job,
+                self._backend.name,
+                state,
+                duration_s,
+                evidence.failure,
+                timeline=evidence.timeline,
+                figures=tuple(figures),
+            )
+        self._outcomes[job.label] = outcome
+        self._observer.finished(outcome)
+
+    def _refused(self, job: Job) -> Outcome | None:
         failed = any(outcome.state is State.FAILED for outcome in self._outcomes.values())
         if self._settings.fail_fast and failed:
-            reason = "an earlier scenario failed"
-            return Outcome(scenario, self._backend.name, State.NOT_RUN, reason=reason)
-        reason_unsupported = self._backend.unsupported(scenario.meta.needs)
-        if reason_unsupported is not None:
-            return Outcome(
-                scenario, self._backend.name, State.UNSUPPORTED, reason=reason_unsupported
-            )
-        started = time.monotonic()
-        failure = await self._attempt(scenario)
-        state = State.PASSED if failure is None else State.FAILED
-        duration_s = time.monotonic() - started
-        return Outcome(scenario, self._backend.name, state, duration_s, failure)
+            return self._not_run(job, "an earlier scenario failed")
+        reason = self._backend.unsupported(job.scenario.meta.needs)
+        if reason is not None:
+            return Outcome(job, self._backend.name, State.UNSUPPORTED, reason=reason)
+        return None
 
-    async def _attempt(self, scenario: Scenario) -> Failure | None:
-        directory = self._settings.directory / scenario.id
+    def _not_run(self, job: Job, reason: str) -> Outcome:
+        return Outcome(job, self._backend.name, State.NOT_RUN, reason=reason)
+
+    async def _attempt(self, job: Job, figures: list[str]) -> Evidence:
+        directory = self._settings.directory / job.label
         settings = LabSettings(
-            lab_id=f"lab-{self._settings.run_id}-{scenario.id.lower()}",
-            seed=self._settings.seed,
+            lab_id=f"lab-{self._settings.run_id}-{job.label.lower()}",
+            seed=job.seed,
             directory=directory,
             binary=self._settings.binary,
+            minutes=self._settings.long_minutes if job.scenario.meta.long else 0,
+            watch=lambda step: self._observer.stepped(job, step),
+            figures=figures,
         )
-        failure: Failure | None = None
         try:
-            error = await self._run_in_lab(scenario, settings)
-            if error is not None:
-                failure = self._record_failure(scenario, directory, error)
+            error = await self._run_in_lab(job.scenario, settings)
+            command = self._command(job)
+            evidence = await asyncio.to_thread(take_evidence, directory, error, command)
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
-        if self._settings.keep:
-            self._write_repro(scenario, directory)
-        elif failure is None:
+        if self._settings.keep or evidence.failure is not None:
+            write_repro(directory, self._settings.repository, command)
+        else:
             shutil.rmtree(directory)
-        return failure
+        return evidence
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:
-        labs: list[Lab] = []
+        timeout_s = scenario.meta.timeout_s + settings.minutes * 60
         try:
             async with (
-                asyncio.timeout(scenario.meta.timeout_s),
+                asyncio.timeout(timeout_s),
                 open_lab(settings, self._backend, self._schema) as lab,
             ):
-                labs.append(lab)
                 await scenario.body(lab)
         except TimeoutError:
-            error = ScenarioError(f"the scenario ends within {scenario.meta.timeout_s:g} s")
+            return ScenarioError(f"the scenario ends within {timeout_s:g} s")
         except HarnessError as raised:
-            error = _as_scenario_error(raised)
+            return scenario_error(raised)
         except ExceptionGroup as group:
-            error = _as_scenario_error(_cause(group))
-        else:
-            return None
-        known = set(error.evidence)
-        records = [line for lab in labs for line in lab.evidence() if line not in known]
-        return ScenarioError(error.expectation, [*error.evidence, *records])
+            return scenario_error(group)
+        return None
 
-    def _record_failure(self, scenario: Scenario, directory: Path, error: ScenarioError) -> Failure:
-        _write_disk_listing(directory)
-        command = self._write_repro(scenario, directory)
-        report = "\n".join([error.expectation, *error.evidence, ""])
-        (directory / "failure.txt").write_text(report, encoding="utf-8")
-        return Failure(error.expectation, error.evidence, directory, command)
-
-    def _write_repro(self, scenario: Scenario, directory: Path) -> str:
-        command = shlex.join([*self._settings.command, scenario.id, "--keep"])
-        script = directory / "repro.sh"
-        repository = shlex.quote(str(self._settings.repository))
-        script.write_text(f"#!/bin/sh\ncd {repository} && exec {command}\n", encoding="utf-8")
-        script.chmod(0o755)
-        return command
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a failure comes from, when one failure made others.
-
-    A broken rule of the protocol explains what was waited for in vain, so it goes first.
-    """
-    leaves = list(_leaves(group))
-    for leaf in leaves:
-        if isinstance(leaf, ProtocolError):
-            return leaf
-    return leaves[0]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for child in error.exceptions for leaf in _leaves(child)]
-    return [error]
-
-
-def _as_scenario_error(error: BaseException) -> ScenarioError:
-    if isinstance(error, ScenarioError):
-        return error
-    trace = "".join(traceback.format_exception(error)).splitlines()
-    return ScenarioError("the scenario runs without an error of its own", trace)
-
-
-def _write_disk_listing(directory: Path) -> None:
-    lines: list[str] = []
-    for path in sorted((directory / PEERS).rglob("*")):
-        name = path.relative_to(directory)
-        lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
-    if len(lines) > MAX_LISTED_FILES:
-        lines = [*lines[:MAX_LISTED_FILES], f"… and {len(lines) - MAX_LISTED_FILES} more"]
-    (directory / "disk.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    def _command(self, job: Job) -> str:
+        """What runs just this job again, with the same seed and backend."""
+        long = ["--long-minutes", f"{self._settings.long_minutes:g}"] * job.scenario.meta.long
+        seed = ["--seed", str(job.seed)]
+        return shlex.join([*self._settings.command, *seed, *long, job.scenario.id, "--keep"])

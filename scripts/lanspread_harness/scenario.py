@@ -28,12 +28,22 @@ Body: TypeAlias = "Callable[[Lab], Awaitable[None]]"
 class Meta:
     """What a scenario file may declare as `META`.
 
-    `timeout_s` ends it as failed; scenarios with a longer one start earlier. `needs` are what its
-    backend must offer.
+    `timeout_s` ends it as failed. `needs` are what its backend must offer. `expected_s` is how long
+    it takes on two cores: the longest begin first, and shards are balanced by it. `cores`,
+    `memory_mib` and `peers` (at a time) are what it takes of the machine; only what fits beside
+    each other runs so. `alone` is for what would slow down others, or is slowed down by them, so
+    that a time does not hold. `long` ones run only with `--long` or when they are named, for as
+    many minutes as `--long-minutes` says on top of their `timeout_s`.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
     needs: frozenset[Need] = field(default_factory=frozenset)
+    expected_s: float = 5.0
+    cores: float = 1.0
+    memory_mib: int = 256
+    peers: int = 4
+    alone: bool = False
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +68,21 @@ def discover(directory: Path) -> list[Scenario]:
     return [found[key] for key in sorted(found, key=lambda key: int(key[1:]))]
 
 
-def select(scenarios: Iterable[Scenario], wanted: Iterable[str]) -> list[Scenario]:
-    """The scenarios with these ids, or all where none is named; an unknown id is a usage error."""
+def select(
+    scenarios: Iterable[Scenario], wanted: Iterable[str], *, long: bool = False
+) -> list[Scenario]:
+    """The scenarios with these ids; where none is named, all, or all but the long ones.
+
+    An unknown id is a usage error.
+    """
     by_id = {scenario.id: scenario for scenario in scenarios}
     ids = list(dict.fromkeys(name.upper() for name in wanted))
     unknown = [name for name in ids if name not in by_id]
     if unknown:
         raise UsageError(f"there is no scenario {', '.join(unknown)}; --list shows all")
-    return [by_id[name] for name in ids] if ids else list(by_id.values())
+    if ids:
+        return [by_id[name] for name in ids]
+    return [scenario for scenario in by_id.values() if long or not scenario.meta.long]
 
 
 def _load(path: Path) -> Scenario:

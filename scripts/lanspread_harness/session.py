@@ -155,7 +155,7 @@ class Session:
             return await self.process.stdout.readline()
         except ValueError as error:
             raise ProtocolError(
-                f"{self.peer}: a line has at most {MAX_LINE_BYTES} bytes", self.evidence()
+                f"{self.peer}: a line has at most {MAX_LINE_BYTES} bytes", records=self.evidence()
             ) from error
 
     def _take(self, line: bytes) -> None:
@@ -168,7 +168,7 @@ class Session:
             self._check_order(record)
         except ProtocolError as error:
             raise ProtocolError(
-                f"{self.peer}: {error.expectation}", [*error.evidence, *self.evidence()]
+                f"{self.peer}: {error.expectation}", error.evidence, self.evidence()
             ) from error
         self.records.append(record)
         if isinstance(record, Result | Failure):
@@ -214,9 +214,9 @@ class Session:
             future.cancel()
         done, _ = await asyncio.wait([future], timeout=timeout_s)
         if not done:
-            raise RecordTimeoutError(f"{what} within {timeout_s:g} s", self.evidence())
+            raise RecordTimeoutError(f"{what} within {timeout_s:g} s", records=self.evidence())
         if future.cancelled():
-            raise PeerExitedError(f"{what} before the peer ends", self.evidence())
+            raise PeerExitedError(f"{what} before the peer ends", records=self.evidence())
         return future.result()
 
     async def _write(self, line: bytes) -> None:

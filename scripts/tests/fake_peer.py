@@ -2,13 +2,14 @@
 """A peer that only talks: speaks the JSONL of `lanspread-peer-cli` with nothing behind it.
 
 Its `--name` chooses how it misbehaves; any other name is a well-behaved peer. `echo` answers with
-an event that carries the parameters, `silence` never answers.
+an event that carries the parameters, `read` with what is in a file, `silence` never answers.
 """
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 SCHEMA = {
     "record": {
@@ -40,11 +41,20 @@ class Output:
         if command["cmd"] == "refuse":
             error = {"code": "no", "message": "never", "retryable": False, "hint": "give up"}
             self.put(type="error", error=error, **head)
+        elif command["cmd"] == "read":
+            self.put(type="result", data={"text": read(str(command["path"]))}, **head)
         elif command["cmd"] != "silence":
             self.put(type="event", event="echoed", data=command)
             self.put(type="result", data=command, **head)
             if name == "repeats":
                 self.put(type="result", data={}, **head)
+
+
+def read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        return type(error).__name__
 
 
 def run(name: str) -> None:

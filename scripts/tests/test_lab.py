@@ -8,7 +8,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import FAKE_PEER
 
+from lanspread_harness.backends import Need
+from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.errors import (
     CommandError,
     ExpectationError,
@@ -59,7 +62,7 @@ def test_a_wait_in_vain_shows_what_was_printed(in_lab: InLab) -> None:
 
     with pytest.raises(RecordTimeoutError, match="alpha: event never") as caught:
         in_lab(body)
-    assert any("ready" in line for line in caught.value.evidence)
+    assert any("ready" in line for line in caught.value.records)
 
 
 def test_a_peer_that_dies_ends_waits_for_it(in_lab: InLab) -> None:
@@ -121,6 +124,62 @@ def test_a_restarted_peer_is_a_new_session(in_lab: InLab) -> None:
         await alpha.command("echo")
 
     in_lab(body)
+
+
+def test_a_file_can_be_unreadable_for_a_peer_even_of_root(in_lab: InLab) -> None:
+    reason = ProcessBackend(FAKE_PEER).unsupported(frozenset({Need.PERMISSIONS}))
+    if reason is not None:
+        pytest.skip(reason)
+
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        path = alpha.games_dir / "file"
+        path.write_text("content")
+
+        async def read() -> str:
+            return (await alpha.command("read", path=str(path))).text("text")
+
+        async with lab.unreadable(alpha, path):
+            assert await read() == "PermissionError"
+        assert await read() == "content"
+
+    in_lab(body)
+
+
+def test_a_flipped_bit_is_all_that_changes(in_lab: InLab) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        path = alpha.games_dir / "file"
+        path.write_bytes(b"content")
+        before = path.stat()
+        async with lab.bit_flip(alpha, path, offset=3):
+            assert path.read_bytes() == b"conuent"
+            during = path.stat()
+            assert (during.st_size, during.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        assert path.read_bytes() == b"content"
+        async with lab.bit_flip(alpha, path):
+            path.unlink()
+            path.write_bytes(b"replaced")
+        assert path.read_bytes() == b"replaced", "what replaced it is let alone"
+
+    in_lab(body)
+
+
+def test_a_fault_can_last_until_the_end(in_lab: InLab, tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        path = alpha.games_dir / "file"
+        path.write_bytes(b"content")
+        await lab.until_end(lab.bit_flip(alpha, path))
+        await lab.until_end(lab.stopped(alpha))
+
+    in_lab(body)
+    assert (tmp_path / "peers/alpha/games/file").read_bytes() == b"content"
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    faults = [entry for entry in map(json.loads, lines) if entry["kind"] == "fault"]
+    told = [(fault["fault"], fault["phase"]) for fault in faults]
+    began = [("bit-flip", "begin"), ("stop", "begin")]
+    assert told == [*began, ("stop", "end"), ("bit-flip", "end"), ("close-stdin", "instant")]
 
 
 def test_no_process_outlives_a_lab_that_fails(in_lab: InLab) -> None:

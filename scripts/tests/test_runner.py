@@ -14,9 +14,10 @@ from conftest import FAKE_PEER
 from lanspread_harness.backends import Need
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.checks import expect
-from lanspread_harness.reports import counts, finished_lines, table, write_junit
+from lanspread_harness.reports import counts, finished_lines, flakes, table, write_junit
 from lanspread_harness.runner import Outcome, Runner, RunSettings, State
 from lanspread_harness.scenario import Meta, Scenario
+from lanspread_harness.schedule import Budget, Job, jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,23 +61,55 @@ def run(
     *,
     keep: bool = False,
     fail_fast: bool = False,
+    repeat: int = 1,
 ) -> list[Outcome]:
-    settings = RunSettings(
+    jobs = 1 if fail_fast else 4
+    settings = settings_for(tmp_path, jobs=jobs, keep=keep, fail_fast=fail_fast)
+    observer = Recorder()
+    runner = Runner(settings, NoMulticast(FAKE_PEER), schema, observer)
+    planned = jobs_of(scenarios, 9, repeat)
+    asyncio.run(runner.run(planned))
+    outcomes = runner.outcomes(planned)
+    assert {outcome.job.label for outcome in observer.outcomes} == {job.label for job in planned}
+    assert observer.begun == {o.job.label for o in outcomes if o.state in RAN}
+    return outcomes
+
+
+def settings_for(
+    directory: Path, *, jobs: int, keep: bool = False, fail_fast: bool = False
+) -> RunSettings:
+    return RunSettings(
         run_id="r",
-        directory=tmp_path,
-        seed=9,
-        jobs=1 if fail_fast else 4,
+        directory=directory,
+        budget=Budget(jobs=jobs, cores=4, memory_mib=4096, peers=100),
         keep=keep,
         fail_fast=fail_fast,
         binary=FAKE_PEER,
-        repository=tmp_path,
-        command=("python3", "run.py", "--seed", "9"),
+        repository=directory,
+        command=("python3", "run.py"),
     )
-    seen: list[Outcome] = []
-    runner = Runner(settings, NoMulticast(FAKE_PEER), schema, seen.append)
-    outcomes = asyncio.run(runner.run(scenarios))
-    assert {outcome.scenario.id for outcome in seen} == {s.id for s in scenarios}
-    return outcomes
+
+
+class Recorder:
+    """Keeps what the runner tells."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+        self.steps: list[tuple[str, str]] = []
+        self.outcomes: list[Outcome] = []
+
+    def started(self, job: Job) -> None:
+        self.begun.add(job.label)
+
+    def stepped(self, job: Job, step: str) -> None:
+        assert job.label in self.begun
+        self.steps.append((job.label, step))
+
+    def finished(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+
+RAN = (State.PASSED, State.FAILED)
 
 
 def test_each_way_to_end(tmp_path: Path, schema: Schema) -> None:
@@ -112,7 +145,13 @@ def test_a_failure_shows_its_evidence_and_how_to_run_it_again(
 ) -> None:
     [outcome] = run(tmp_path, schema, [scenario(2, fails, Meta())])
     shown = "\n".join(finished_lines(outcome))
-    for part in ("it fails", "two and two is five", "echoed", "run.py --seed 9 S02 --keep"):
+    for part in (
+        "it fails",
+        "two and two is five",
+        "echoed",
+        "run.py --seed 9 S02 --keep",
+        "report.html#S02",
+    ):
         assert part in shown
     directory = tmp_path / "S02"
     names = {path.name for path in directory.iterdir()}
@@ -130,7 +169,7 @@ def test_what_passes_leaves_nothing_unless_kept(tmp_path: Path, schema: Schema) 
 
 
 def test_fail_fast_begins_nothing_after_a_failure(tmp_path: Path, schema: Schema) -> None:
-    scenarios = [scenario(2, fails, Meta(timeout_s=99)), scenario(1, passes, Meta())]
+    scenarios = [scenario(2, fails, Meta(expected_s=99)), scenario(1, passes, Meta())]
     outcomes = run(tmp_path, schema, scenarios, fail_fast=True)
     assert [outcome.state for outcome in outcomes] == [State.FAILED, State.NOT_RUN]
 
@@ -146,3 +185,21 @@ def test_junit_can_be_read(tmp_path: Path, schema: Schema, text: str) -> None:
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert len(suite.findall("testcase/failure")) == 1
+
+
+def test_repetitions_are_told_apart(tmp_path: Path, schema: Schema) -> None:
+    seeds: list[int] = []
+
+    async def fails_once(lab: Lab) -> None:
+        seeds.append(lab.seed)
+        lab.note("a step")
+        expect(lab.seed == 9, "the seed is the first one")
+
+    outcomes = run(tmp_path, schema, [scenario(1, fails_once, Meta())], repeat=3)
+    assert sorted(seeds) == sorted(outcome.job.seed for outcome in outcomes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["S01-2", "S01-3"]
+    failed = ", ".join(str(outcome.job.seed) for outcome in outcomes[1:])
+    assert flakes(outcomes) == [f"flaky  S01: 2 of 3 repetitions failed, seeds {failed}"]
+    failure = outcomes[1].failure
+    assert failure is not None
+    assert f"--seed {outcomes[1].job.seed} S01 --keep" in failure.command

@@ -28,7 +28,7 @@ def test_scenarios_never_sleep() -> None:
 def test_scenarios_are_selected_by_id() -> None:
     scenarios = discover(SCENARIOS)
     assert [s.id for s in select(scenarios, ["s22", "S01", "s22"])] == ["S22", "S01"]
-    assert select(scenarios, []) == scenarios
+    assert select(scenarios, [], long=True) == scenarios
     with pytest.raises(UsageError, match="S99"):
         select(scenarios, ["S99"])
 
@@ -54,12 +54,16 @@ def test_two_files_of_one_id_are_refused(tmp_path: Path) -> None:
         discover(tmp_path)
 
 
-def test_exit_codes_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_without_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["--list"]) == 0
     assert "S01" in capsys.readouterr().out
     assert main(["S99"]) == 2
-    assert main(["S01", "--backend", "netns"]) == 3
-    assert "netns" in capsys.readouterr().err
+    with monkeypatch.context() as bare:
+        bare.setenv("PATH", "")
+        assert main(["S01", "--backend", "netns"]) == 3
+    assert "ip is not installed (package iproute2)" in capsys.readouterr().err
     for bad in (["--backend", "cloud"], ["--jobs", "0"], ["--jobs", "x"]):
         with pytest.raises(SystemExit) as caught:
             main(bad)

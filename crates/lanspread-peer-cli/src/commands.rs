@@ -62,6 +62,7 @@ pub(crate) enum PeerRequest {
     Install { game_id: GameId, wait: bool },
     StreamInstall { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
+    RunSetup { game_id: GameId },
     RemoveDownload { game_id: GameId, wait: bool },
 }
 
@@ -82,6 +83,7 @@ impl Command {
                 | PeerRequest::Install { .. }
                 | PeerRequest::StreamInstall { .. }
                 | PeerRequest::Uninstall { .. }
+                | PeerRequest::RunSetup { .. }
                 | PeerRequest::RemoveDownload { .. } => false,
             },
             Self::WaitPeers { .. } | Self::WaitFor { .. } | Self::Shutdown => false,
@@ -197,6 +199,7 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "uninstall" => {
             PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
         }
+        "run-setup" => PeerRequest::RunSetup { game_id: params.required("game_id")? },
         "remove-download" => PeerRequest::RemoveDownload {
             game_id: params.required("game_id")?,
             wait: params.wait()?,

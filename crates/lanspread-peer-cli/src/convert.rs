@@ -7,8 +7,8 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
     GameDetails, GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
-    RejectReason, RemoveFailure, SourceBytes, SourceInfo, StartError, StreamFailure,
-    StreamProgress, StreamSummary,
+    RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError,
+    StreamFailure, StreamProgress, StreamSummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
@@ -162,11 +162,12 @@ pub(crate) fn games_data(games: Vec<GameInfo>) -> ResultData {
 
 /// The result of `get-game`.
 pub(crate) fn details_data(details: GameDetails) -> ResultData {
-    ResultData::Game(GameDetailsData {
+    ResultData::Game(Box::new(GameDetailsData {
         game: game_data(details.game),
         sources: details.sources.into_iter().map(source_data).collect(),
+        setup_done: details.setup_done,
         manifest: details.manifest.as_deref().map(manifest_data),
-    })
+    }))
 }
 
 /// The result of `download`.
@@ -179,6 +180,16 @@ pub(crate) fn download_data(summary: DownloadSummary) -> ResultData {
 pub(crate) fn stream_data(summary: StreamSummary) -> ResultData {
     let StreamSummary { peer_id, files, bytes } = summary;
     ResultData::Streamed { peer_id, files, bytes }
+}
+
+/// The result of `run-setup`.
+pub(crate) fn setup_data(started: SetupStarted) -> ResultData {
+    ResultData::Setup {
+        script: path_text(&started.script),
+        log: path_text(&started.log),
+        pid: started.pid,
+        already_done: started.was_done,
+    }
 }
 
 /// A path as text. Bytes that are no UTF-8 become replacement characters: JSON has no others.
@@ -298,9 +309,9 @@ fn reject_reason(reason: RejectReason) -> &'static str {
 pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
     let code = match error {
         CommandError::UnknownGame(_) => ErrorCode::UnknownGame,
-        CommandError::GameBusy { .. } | CommandError::OperationsActive { .. } => {
-            ErrorCode::GameBusy
-        }
+        CommandError::GameBusy { .. }
+        | CommandError::OperationsActive { .. }
+        | CommandError::SetupStarting(_) => ErrorCode::GameBusy,
         CommandError::NoSource(_) => ErrorCode::NoSource,
         CommandError::AlreadyDownloaded(_) => ErrorCode::AlreadyDownloaded,
         CommandError::UpToDate(_) => ErrorCode::UpToDate,
@@ -317,6 +328,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::Install(failure) => return install_error(failure),
         CommandError::Stream(failure) => return stream_error(failure),
         CommandError::Remove(failure) => return remove_error(failure),
+        CommandError::Setup(failure) => return setup_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
     };
     ErrorBody::new(code, error)
@@ -387,6 +399,14 @@ fn stream_error(failure: &StreamFailure) -> ErrorBody {
         StreamFailure::NotEnoughRoom { .. } => ErrorCode::DiskFull,
         StreamFailure::Cancelled => ErrorCode::Cancelled,
         StreamFailure::Install(failure) => return install_error(failure),
+    };
+    ErrorBody::new(code, failure)
+}
+
+fn setup_error(failure: &SetupFailure) -> ErrorBody {
+    let code = match failure {
+        SetupFailure::Unsupported | SetupFailure::NoScript { .. } => ErrorCode::NoSetupScript,
+        SetupFailure::Io { .. } => ErrorCode::SetupNotStarted,
     };
     ErrorBody::new(code, failure)
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::commands::PeerRequest;
 use crate::convert::{
     command_error, connect_error, details_data, download_data, games_data, path_text, peers_data,
-    status_data, stream_data,
+    setup_data, status_data, stream_data,
 };
 use crate::errors::ErrorBody;
 use crate::records::ResultData;
@@ -61,6 +61,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         }
         PeerRequest::Uninstall { game_id, wait } => {
             ask(|reply| PeerCommand::Uninstall { game_id, wait, reply }, done)
+        }
+        PeerRequest::RunSetup { game_id } => {
+            ask(|reply| PeerCommand::RunSetup { game_id, reply }, setup_data)
         }
         PeerRequest::RemoveDownload { game_id, wait } => {
             ask(|reply| PeerCommand::RemoveDownload { game_id, wait, reply }, done)

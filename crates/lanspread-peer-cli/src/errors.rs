@@ -127,7 +127,13 @@ error_table! {
         "`uninstall` it first to install it anew";
     NotInstalled = "not-installed", retryable: false,
         "The game is not installed.",
-        "nothing needs to be removed";
+        "nothing needs to be removed; `install` it first to run its setup";
+    NoSetupScript = "no-setup-script", retryable: false,
+        "The installation has no setup script for this system: `game_setup.sh` in `local/` on Unix, `game_setup.cmd` on Windows.",
+        "nothing needs to be set up; look into `local/`";
+    SetupNotStarted = "setup-not-started", retryable: true,
+        "The setup script, its interpreter or its log is not usable; links are never followed.",
+        "correct what the message names, then try again";
     StillInstalled = "still-installed", retryable: false,
         "The game is installed, or its root may hold an installation, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";

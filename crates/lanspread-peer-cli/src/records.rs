@@ -60,13 +60,14 @@ pub(crate) enum ResultData {
     Status(StatusData),
     Peers { peers: Vec<PeerData> },
     Games { games: Vec<GameData> },
-    Game(GameDetailsData),
+    Game(Box<GameDetailsData>),
     Connected { peer_id: PeerId },
     PeerCount { peer_count: usize },
     Awaited { event: &'static str, seq: u64, t_us: u64, data: Box<RawValue> },
     GamesDir { games_dir: String },
     Download { files: usize, bytes: u64, sources: Vec<PeerId> },
     Streamed { peer_id: PeerId, files: u64, bytes: u64 },
+    Setup { script: String, log: String, pid: u32, already_done: bool },
     Done {},
 }
 
@@ -123,6 +124,7 @@ pub(crate) struct GameData {
 pub(crate) struct GameDetailsData {
     pub(crate) game: GameData,
     pub(crate) sources: Vec<SourceData>,
+    pub(crate) setup_done: bool,
     pub(crate) manifest: Option<ManifestData>,
 }
 

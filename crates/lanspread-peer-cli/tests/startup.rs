@@ -176,6 +176,7 @@ fn the_schema_is_one_json_document_with_every_part() {
         "list-games",
         "list-peers",
         "remove-download",
+        "run-setup",
         "set-game-dir",
         "shutdown",
         "status",

@@ -119,6 +119,13 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<()>,
     },
+    /// Starts the setup script of an installed game; answers when it runs, and not when it ends.
+    RunSetup {
+        /// Which game.
+        game_id: GameId,
+        /// Where the answer goes.
+        reply: Reply<SetupStarted>,
+    },
     /// Deletes a downloaded game that is not installed from the disk.
     RemoveDownload {
         /// Which game.
@@ -225,6 +232,8 @@ pub struct GameDetails {
     pub game: GameInfo,
     /// Who announces it at the catalog's version, in peer id order.
     pub sources: Vec<SourceInfo>,
+    /// Whether it is installed and its setup script was started since.
+    pub setup_done: bool,
     /// Its files, when it is downloaded here, or as a source tells them.
     pub manifest: Option<Arc<Manifest>>,
 }
@@ -240,6 +249,19 @@ pub struct SourceInfo {
     pub addr: SocketAddr,
     /// The content root it announces, once it has hashed the game.
     pub content_root: Option<ContentHash>,
+}
+
+/// The answer to [`PeerCommand::RunSetup`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetupStarted {
+    /// The script.
+    pub script: PathBuf,
+    /// Where its output goes.
+    pub log: PathBuf,
+    /// Its process, which leads a group of its own.
+    pub pid: u32,
+    /// Whether it was started before since the game was installed.
+    pub was_done: bool,
 }
 
 /// The answer to [`PeerCommand::Download`].

@@ -8,6 +8,8 @@
 //! `storage` and `journal` carry out, and `recovery` settles what a crash left. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
+#[cfg(test)]
+pub(crate) mod audit;
 mod consensus;
 mod engine;
 mod gathering;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
@@ -49,6 +52,8 @@ pub(crate) struct DownloadJob {
     /// The sources known at the start: the choice among manifests waits for them. Those that come
     /// later are told as [`SourceChange::Joined`] and have to fit.
     pub(crate) initial: Vec<Arc<dyn Source>>,
+    /// Cancelled when the peer stops: the download ends as it is, for another start to go on with.
+    pub(crate) stop: CancellationToken,
 }
 
 /// A change of the sources while a download runs.
@@ -106,6 +111,9 @@ pub(crate) enum DownloadEnd {
     /// It was cancelled, and what it brought is discarded.
     #[error("the download was cancelled")]
     Cancelled,
+    /// The peer stops. What is on disk stays, without a sentinel, and nothing writes there any more.
+    #[error("the download was interrupted")]
+    Interrupted,
     /// Nobody serves the game any more. Verified chunks stay on disk, without a sentinel, and in the
     /// journal, so that the next download goes on from there.
     #[error("all sources are gone")]

@@ -142,6 +142,12 @@ pub enum CommandError {
     /// The awaited removal failed.
     #[error(transparent)]
     Remove(RemoveFailure),
+    /// The setup script of the game is being started at this moment.
+    #[error("the setup of game {0} is being started")]
+    SetupStarting(GameId),
+    /// The setup script was not started.
+    #[error(transparent)]
+    Setup(SetupFailure),
     /// The peer is stopping.
     #[error("the peer is shutting down")]
     ShuttingDown,
@@ -329,6 +335,30 @@ impl StreamFailure {
             Self::NotEnoughRoom { .. } | Self::Cancelled | Self::Install(_) => false,
         }
     }
+}
+
+/// Why a setup script was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupFailure {
+    /// This system has no setup scripts.
+    #[error("setup scripts are not supported on this system")]
+    Unsupported,
+    /// The installation has no script for this system.
+    #[error("there is no setup script {path}")]
+    NoScript {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The script, its log or its marker is not usable.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 /// Why a download was not removed. Cloneable, since event and answer both carry it.

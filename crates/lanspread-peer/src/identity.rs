@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ParsedCertificate;
 
 use crate::error::StartError;
-use crate::state_file::write_atomic_private;
+use crate::state_file::{ensure_dir, write_atomic_private};
 
 const KEY_FILE: &str = "key.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";
@@ -40,7 +40,7 @@ impl Identity {
     pub(crate) fn load_or_create(state_dir: &Path) -> Result<Self, StartError> {
         let dir = state_dir.join("identity");
         let unusable = |source| StartError::StateDir { path: dir.clone(), source };
-        fs::create_dir_all(&dir).map_err(unusable)?;
+        ensure_dir(&dir).map_err(unusable)?;
         let key_path = dir.join(KEY_FILE);
         let certificate_path = dir.join(CERTIFICATE_FILE);
 
@@ -75,6 +75,26 @@ impl Identity {
         Ok(Self { peer_id, certificate, key_pkcs8: key.serialize_der() })
     }
 
+    /// Writes the identity below `state_dir` again, unless it is there. The next start issues the
+    /// certificate.
+    ///
+    /// # Errors
+    /// What the system said, also when another identity is there.
+    pub(crate) fn restore(&self, state_dir: &Path) -> io::Result<()> {
+        let dir = state_dir.join("identity");
+        fs::create_dir_all(&dir)?;
+        let path = dir.join(KEY_FILE);
+        let key = KeyPair::try_from(self.key_pkcs8.as_slice()).map_err(io::Error::other)?;
+        match fs::read_to_string(&path) {
+            Ok(pem) if KeyPair::from_pem(&pem).is_ok_and(|found| is_same(&found, &key)) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_atomic_private(&path, key.serialize_pem().as_bytes())
+            }
+            Ok(_) => Err(io::Error::other(format!("{} is of another peer", path.display()))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The private key, for the TLS stack.
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key_pkcs8.clone()).into()
@@ -91,6 +111,10 @@ pub(crate) fn peer_id_of(certificate: &CertificateDer<'_>) -> Result<PeerId, rus
 
 fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, rustls::Error> {
     Ok(ParsedCertificate::try_from(certificate)?.subject_public_key_info().to_vec())
+}
+
+fn is_same(one: &KeyPair, other: &KeyPair) -> bool {
+    one.subject_public_key_info() == other.subject_public_key_info()
 }
 
 fn issue(key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {

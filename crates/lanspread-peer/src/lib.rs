@@ -10,6 +10,9 @@
 
 mod command;
 mod config;
+#[cfg(test)]
+mod crash;
+mod disk;
 mod download;
 mod error;
 mod event;
@@ -22,16 +25,17 @@ mod operations;
 mod peers;
 mod runtime;
 mod services;
+mod setup;
 mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SourceInfo, StreamSummary,
+    SetupStarted, SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, StartError, StreamFailure,
+    RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,

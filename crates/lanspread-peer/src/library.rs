@@ -21,7 +21,7 @@ pub(crate) use delta::{DeltaOutcome, apply, diff, normalise};
 pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, hash_manifest};
-pub(crate) use index::Index;
+pub(crate) use index::{Index, IndexWarning};
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name,

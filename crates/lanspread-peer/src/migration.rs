@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
 
+use crate::disk::{self, Point};
 use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
-use crate::state_file::{ensure_dir, game_state_dir, sync_dir, write_atomic};
+use crate::setup::SETUP_DONE;
+use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 
 const LEGACY_INDEX: &str = "index.json";
 /// Where the old index goes, below the state directory.
 const MIGRATED_INDEX: &str = "legacy_index.json";
 /// Where the old metadata of a game goes, in the game's state.
 const MIGRATED_GAME_FILE: &str = "legacy.json";
-/// Says that the setup script of a game was started, in the game's state.
-const SETUP_DONE: &str = "setup_done";
 /// More than any old file has; a longer one is something else and stays where it is.
 const LEGACY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -50,7 +50,7 @@ pub(crate) fn migrate(games_dir: &Path, state_dir: &Path) -> MigrationReport {
     report.add(move_file(&legacy_dir.join(LEGACY_INDEX), &state_dir.join(MIGRATED_INDEX)));
     if !report.moved.is_empty() {
         // Whatever else is in it is not ours, and then it stays.
-        let _ = fs::remove_dir(&legacy_dir);
+        let _ = disk::remove_dir(Point::LegacyDirRemove, &legacy_dir);
     }
     let entries = match fs::read_dir(games_dir) {
         Ok(entries) => entries,
@@ -102,9 +102,9 @@ fn move_file(old: &Path, new: &Path) -> Result<Option<PathBuf>, MigrationError> 
         ensure_dir(parent).map_err(failed("make", parent))?;
         write_atomic(new, &bytes).map_err(failed("write", new))?;
     }
-    fs::remove_file(old).map_err(failed("remove", old))?;
+    disk::remove_file(Point::LegacyRemove, old).map_err(failed("remove", old))?;
     let parent = old.parent().unwrap_or(old);
-    sync_dir(parent).map_err(failed("sync", parent))?;
+    disk::sync_dir(Point::LegacySync, parent).map_err(failed("sync", parent))?;
     Ok(Some(old.to_path_buf()))
 }
 

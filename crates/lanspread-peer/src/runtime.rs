@@ -6,6 +6,7 @@
 
 mod core;
 mod downloads;
+mod guard;
 mod installs;
 mod local_games;
 mod membership;
@@ -13,7 +14,9 @@ mod messages;
 mod queries;
 mod removals;
 mod rescans;
+mod setups;
 mod startup;
+mod state_keeper;
 mod streams;
 mod supervisor;
 

@@ -3,12 +3,14 @@
 //! Every call blocks. One writer at a time per path: two would share one temporary file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
+
+use crate::disk::{self, Point, parent_of};
 
 /// Mode of a file that anybody may read, before the umask.
 const PUBLIC_MODE: u32 = 0o666;
@@ -34,11 +36,6 @@ pub(crate) fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> 
     replace(path, bytes, PRIVATE_MODE)
 }
 
-/// Makes what was created, renamed or removed in the directory `path` durable.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// Makes the directory `path` and whatever is missing above it, durably.
 pub(crate) fn ensure_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
@@ -46,17 +43,17 @@ pub(crate) fn ensure_dir(path: &Path) -> io::Result<()> {
     }
     let parent = parent_of(path);
     ensure_dir(parent)?;
-    match fs::create_dir(path) {
+    match disk::create_dir(Point::StateDirCreate, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    sync_dir(parent)
+    disk::sync_dir(Point::StateDirSync, parent)
 }
 
 /// Removes the file at `path`, durably. Not an error if it is not there.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_dir(parent_of(path)),
+    match disk::remove_file(Point::FileRemove, path) {
+        Ok(()) => disk::sync_name(Point::FileRemoveSync, path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -74,12 +71,12 @@ pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
         }
-        if let Err(error) = fs::rename(path, &target) {
+        if let Err(error) = disk::rename(Point::AsideRename, path, &target) {
             // What is lost is an empty file; the failed rename is what the caller must hear of.
             let _ = fs::remove_file(&target);
             return Err(error);
         }
-        sync_dir(parent_of(path))?;
+        disk::sync_dir(Point::AsideSync, parent_of(path))?;
         return Ok(target);
     }
     let message = format!("{CORRUPT_COPIES_MAX} broken copies of {} are kept", path.display());
@@ -93,33 +90,27 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode)
+        .and_then(|()| disk::rename(Point::StateRename, &temporary, path));
     if let Err(error) = written {
         // Its name is fixed, so that the next write sweeps it if this does not.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    sync_dir(parent_of(path))
+    disk::sync_name(Point::StateRenameSync, path)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    disk::reach(Point::StateWrite, path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    disk::sync_all(Point::StateSync, path, &file)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
 }
 
 #[cfg(test)]

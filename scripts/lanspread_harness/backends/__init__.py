@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from lanspread_harness.leftovers import marked_environment
+
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
@@ -25,6 +28,12 @@ class Need(StrEnum):
     """What a scenario asks of its backend beyond starting peers."""
 
     MDNS = "mdns"
+    LINKS = "links"
+    """A link of its own for each peer, which can be cut and shaped."""
+    DISKS = "disks"
+    """A disk of its own for a peer, which can run full."""
+    PERMISSIONS = "permissions"
+    """File modes that hold for peers, as they do not for root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,22 @@ class ExitStatus:
             return signal.Signals(self.signal).name
         except ValueError:
             return f"signal {self.signal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Where a peer hangs on its lab's switch, in names of the kernel."""
+
+    peer_namespace: Path
+    """The file of the network namespace that the peer lives in."""
+    interface: str
+    """The peer's end of the cable."""
+    switch_namespace: Path
+    """The file of the network namespace that has the bridge."""
+    bridge: str
+    port: str
+    """The switch's end of the cable."""
+    address: str
 
 
 class PeerProcess(Protocol):
@@ -101,6 +126,14 @@ class LabHost(Protocol):
         """Start the peer's `run`th process, its standard error going to the end of a file."""
         ...
 
+    async def attachment(self, peer: str) -> Attachment:
+        """Where the peer hangs on the switch; raises `BackendError` where there is none."""
+        ...
+
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """A socket of the runner's that reaches the lab's peers, from beside this one."""
+        ...
+
 
 class Backend(Protocol):
     """One way of running peers."""
@@ -144,5 +177,6 @@ class PipedProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env=marked_environment(),
                 limit=MAX_LINE_BYTES,
             )

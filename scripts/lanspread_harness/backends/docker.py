@@ -8,35 +8,40 @@ leaves the labs of other living runners alone.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
+import shutil
+import socket
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends import ExitStatus, Need, PipedProcess
+from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProcess
+from lanspread_harness.backends.subnets import SUBNETS, host_address
+from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.identity import is_alive, is_doomed, runner_identity
 
 if TYPE_CHECKING:
+    import asyncio
     import signal
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
 
 IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
+INTERFACE = "eth0"
+"""What the engine calls a container's only cable."""
+
+BRIDGE_NAME_CHARS = 12
+"""How much of a network's id is in the name of its bridge."""
+
 LAB_LABEL = "lanspread.lab"
 RUNNER_LABEL = "lanspread.runner"
 
-SUBNETS = [f"198.{second}.{third}" for second in (18, 19) for third in range(256)]
-"""The /24 networks of 198.18.0.0/15, which is set aside for benchmarks and never routed."""
-
 SUBNET_ATTEMPTS = 16
 """Other labs and runners take from the same 512; this many collisions in a row mean a leak."""
-
-FIRST_HOST = 10
-"""Below it are the bridge's own address and room for tools."""
 
 GONE = ("is not running", "No such container", "no such container")
 """What the engine says of a container that ended before the command reached it."""
@@ -44,18 +49,7 @@ GONE = ("is not running", "No such container", "no such container")
 
 async def docker(*arguments: str) -> str:
     """Run one docker command and return what it printed; failure raises `BackendError`."""
-    process = await asyncio.create_subprocess_exec(
-        "docker",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    stdout, stderr = await process.communicate()
-    if process.returncode != 0:
-        reason = stderr.decode("utf-8", "replace").strip()
-        raise BackendError(f"docker {' '.join(arguments)} works", [reason])
-    return stdout.decode()
+    return await tool("docker", *arguments)
 
 
 class ContainerPeer(PipedProcess):
@@ -80,16 +74,30 @@ class ContainerPeer(PipedProcess):
         return ExitStatus.of_container(await self.process.wait())
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the engine made for a lab."""
+
+    subnet: str
+    bridge: str
+
+
 class DockerHost:
     """The containers of one lab."""
 
     def __init__(
-        self, lab_id: str, subnet: str, directory: Path, attached: list[ContainerPeer]
+        self,
+        lab_id: str,
+        network: Network,
+        directory: Path,
+        attached: list[ContainerPeer],
     ) -> None:
         self._lab_id = lab_id
-        self._subnet = subnet
+        self._subnet = network.subnet
+        self._bridge = network.bridge
         self._directory = directory
         self._addresses: dict[str, str] = {}
+        self._containers: dict[str, str] = {}
         self._attached = attached
 
     def listen_address(self) -> str:
@@ -109,14 +117,14 @@ class DockerHost:
         self, peer: str, run: int, arguments: Sequence[str], stderr: Path
     ) -> ContainerPeer:
         """Start a container; a peer keeps its address over restarts."""
-        address = self._addresses.setdefault(
-            peer, f"{self._subnet}.{FIRST_HOST + len(self._addresses)}"
-        )
+        address = self._addresses.setdefault(peer, host_address(self._subnet, len(self._addresses)))
         container = f"{self._lab_id}-{peer}-{run}"
         command_line = [
             *("docker", "run", "--interactive", "--name", container, "--hostname", peer),
             *("--network", self._lab_id, "--ip", address, "--log-driver", "none"),
             *("--user", f"{os.getuid()}:{os.getgid()}"),
+            # A peer has no need of privileges, and without them file modes hold for it.
+            *("--cap-drop", "ALL"),
             # The same path inside and outside, so that a record's paths mean the same to both.
             *("--volume", f"{self._directory}:{self._directory}"),
             *_labels(self._lab_id),
@@ -125,7 +133,39 @@ class DockerHost:
         process = await PipedProcess.spawn(command_line, stderr)
         started = ContainerPeer(process, command_line, container)
         self._attached.append(started)
+        self._containers[peer] = container
         return started
+
+    async def attachment(self, peer: str) -> Attachment:
+        """Where the running container hangs on the lab's bridge."""
+        namespace = Path("/proc") / (await self._pid(peer)) / "ns/net"
+        # The other end of its cable, by number; the engine tells no name of it.
+        inside = await tool("nsenter", f"--net={namespace}", "ip", "-json", "link", "show")
+        cables = {link["ifname"]: link.get("link_index") for link in json.loads(inside)}
+        cable = cables.get(INTERFACE)
+        outside = json.loads(await tool("ip", "-json", "link", "show"))
+        ports = [link["ifname"] for link in outside if link["ifindex"] == cable]
+        if not ports or all(link["ifname"] != self._bridge for link in outside):
+            raise BackendError(
+                f"the cable of {peer} ends on a bridge of this machine",
+                [f"its other end is number {cable}", "is the engine rootless or remote?"],
+            )
+        return Attachment(
+            peer_namespace=namespace,
+            interface=INTERFACE,
+            switch_namespace=Path("/proc/self/ns/net"),
+            bridge=self._bridge,
+            port=ports[0],
+            address=self._addresses[peer],
+        )
+
+    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
+        """The machine is on every container's bridge."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    async def _pid(self, peer: str) -> str:
+        state = "{{.State.Pid}}"
+        return (await docker("inspect", "--format", state, self._containers[peer])).strip()
 
 
 class DockerBackend:
@@ -136,17 +176,22 @@ class DockerBackend:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"{seed} {os.getpid()}")
 
-    def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
-        """A bridge carries everything that scenarios ask for so far."""
-        return None
+    def unsupported(self, needs: frozenset[Need]) -> str | None:
+        """Links and disks are broken from outside the containers, which takes rights there."""
+        lacking = None
+        if Need.LINKS in needs:
+            lacking = lacking_for_links()
+        if Need.DISKS in needs:
+            lacking = lacking or lacking_for_disks()
+        return lacking
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[DockerHost]:
         """A host with a bridge of its own; bridge and containers go when it closes."""
         attached: list[ContainerPeer] = []
         try:
-            subnet = await self._create_network(lab_id)
-            yield DockerHost(lab_id, subnet, directory, attached)
+            network = await self._create_network(lab_id)
+            yield DockerHost(lab_id, network, directory, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
             for peer in attached:
@@ -158,12 +203,13 @@ class DockerBackend:
         for owner in await _owners():
             if owner == runner_identity() or not is_alive(owner):
                 await _remove(f"{RUNNER_LABEL}={owner}")
+        await _remove_wires()
 
-    async def _create_network(self, lab_id: str) -> str:
+    async def _create_network(self, lab_id: str) -> Network:
         refusal: BackendError | None = None
         for subnet in self._random.sample(SUBNETS, SUBNET_ATTEMPTS):
             try:
-                await docker(
+                created = await docker(
                     *("network", "create", "--driver", "bridge", "--subnet", f"{subnet}.0/24"),
                     *(*_labels(lab_id), lab_id),
                 )
@@ -172,7 +218,7 @@ class DockerBackend:
                     raise
                 refusal = error
             else:
-                return subnet
+                return Network(subnet, f"br-{created.strip()[:BRIDGE_NAME_CHARS]}")
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
 
 
@@ -181,7 +227,8 @@ async def check_engine() -> None:
     try:
         await docker("version", "--format", "{{.Server.Version}}")
     except FileNotFoundError as error:
-        raise EnvironmentLackingError("the docker command is not installed") from error
+        podman = "; podman is not supported" if shutil.which("podman") else ""
+        raise EnvironmentLackingError(f"the docker command is not installed{podman}") from error
     except BackendError as error:
         reason = " ".join(error.evidence)
         raise EnvironmentLackingError(f"no docker engine answers: {reason}") from error
@@ -210,6 +257,15 @@ async def _owners() -> set[str]:
         )
         found.update(listed.split())
     return found
+
+
+async def _remove_wires() -> None:
+    """Remove the cables of faults on the engine's bridges, which are in the machine's namespace."""
+    if lacking_for_links() is not None:
+        return
+    for link in json.loads(await tool("ip", "-json", "link", "show")):
+        if is_doomed(link.get("ifalias", "")):
+            await tool("ip", "link", "delete", link["ifname"])
 
 
 async def _remove(label: str) -> None:

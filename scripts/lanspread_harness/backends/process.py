@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
+from lanspread_harness.backends.tools import lacking_for_disks, without_privileges
+from lanspread_harness.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from lanspread_harness.backends import Attachment
 
 LOOPBACK_INTERFACE = "lo"
 MDNS_GROUP = "224.0.0.251"
@@ -68,10 +72,18 @@ class ProcessHost:
         stderr: Path,
     ) -> LocalPeer:
         """Start a process."""
-        command_line = [str(self._binary), *arguments]
+        command_line = [*without_privileges(), str(self._binary), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
+
+    async def attachment(self, peer: str) -> Attachment:
+        """There is none: all peers share loopback."""
+        raise BackendError(f"{peer} has a link of its own; META needs Need.LINKS")
+
+    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
+        """They are all on this machine."""
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
 class ProcessBackend:
@@ -86,6 +98,12 @@ class ProcessBackend:
         """MDNS needs a loopback interface that carries multicast."""
         if Need.MDNS in needs and not _loopback_carries_multicast():
             return f"{LOOPBACK_INTERFACE} carries no multicast here; use --backend docker"
+        if Need.PERMISSIONS in needs and os.geteuid() == 0 and not without_privileges():
+            return "file modes do not hold for root, and setpriv is not there to change that"
+        if Need.LINKS in needs:
+            return "peers share loopback; use --backend netns or docker"
+        if Need.DISKS in needs:
+            return lacking_for_disks()
         return None
 
     @asynccontextmanager
@@ -99,7 +117,7 @@ class ProcessBackend:
                 await peer.destroy()
 
     async def sweep(self) -> None:
-        """Nothing outlives a run: peers end with their input, which dies with the runner."""
+        """Nothing of its own: whatever a runner started is swept with `leftovers`."""
 
 
 def _loopback_carries_multicast() -> bool:

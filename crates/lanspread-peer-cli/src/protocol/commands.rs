@@ -119,6 +119,11 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             field("game", Shape::Object(GAME), "the game, as in `list-games`"),
             field("sources", Shape::List(&Shape::Object(SOURCE)), "who serves it"),
             field(
+                "setup_done",
+                Shape::Flag,
+                "whether it is installed and `run-setup` has started its setup script since",
+            ),
+            field(
                 "manifest",
                 Shape::Nullable(&Shape::Object(MANIFEST)),
                 "its files; null when neither this peer nor a source can tell them",
@@ -246,6 +251,22 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         params: &[GAME_ID, WAIT],
         result: &[],
         example: r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
+        name: "run-setup",
+        doc: "Starts the setup script of an installed game (`game_setup.sh` in `local/`, on Windows `game_setup.cmd`) and answers when it runs, not when it ends. It runs in `local/`, in a process group of its own, without input; it goes on when the peer ends, and may be run again. A script that is not executable is run by `/bin/sh`.",
+        params: &[GAME_ID],
+        result: &[
+            field("script", Shape::Text, "the script"),
+            field("log", Shape::Text, "the file to which its output goes"),
+            field("pid", COUNT, "its process, which leads a group of its own"),
+            field(
+                "already_done",
+                Shape::Flag,
+                "whether it was started before since the game was installed",
+            ),
+        ],
+        example: r#"{"id":15,"cmd":"run-setup","game_id":"doom"}"#,
     },
     CommandSpec {
         name: "shutdown",

@@ -9,7 +9,8 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
     GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus, RejectReason,
-    RemoveFailure, SourceBytes, SourceInfo, StreamFailure, StreamProgress, StreamSummary,
+    RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress,
+    StreamSummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -21,7 +22,8 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use crate::convert::{
-    details_data, download_data, event_data, games_data, peers_data, status_data, stream_data,
+    details_data, download_data, event_data, games_data, peers_data, setup_data, status_data,
+    stream_data,
 };
 use crate::errors::{ERRORS, ErrorBody, ErrorCode};
 use crate::protocol::{COMMANDS, EVENTS, PROTOCOL};
@@ -323,9 +325,16 @@ fn results() -> Vec<(&'static str, ResultData)> {
     let details = |manifest: Option<Manifest>| GameDetails {
         game: game(None, None),
         sources: vec![source(None), source(Some(ContentHash::of(b"x")))],
+        setup_done: manifest.is_some(),
         manifest: manifest.map(Arc::new),
     };
     let summary = DownloadSummary { files: 1, bytes: 2, sources: vec![peer_id()] };
+    let started = SetupStarted {
+        script: "/g/doom/local/game_setup.sh".into(),
+        log: "/s/games/doom/setup.log".into(),
+        pid: 7,
+        was_done: false,
+    };
     let awaited = ResultData::Awaited {
         event: "stopped",
         seq: 1,
@@ -349,6 +358,7 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("stream-install", stream_data(StreamSummary { peer_id: peer_id(), files: 1, bytes: 2 })),
         ("uninstall", ResultData::Done {}),
         ("remove-download", ResultData::Done {}),
+        ("run-setup", setup_data(started)),
         ("shutdown", ResultData::Done {}),
     ]
 }

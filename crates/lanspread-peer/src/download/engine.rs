@@ -38,6 +38,8 @@ use crate::state_file;
 
 /// Everything that can happen to a download.
 enum Event {
+    /// The peer stops.
+    Stopped,
     /// The caller wants it to end.
     Cancelled,
     /// A source joins or leaves.
@@ -97,6 +99,7 @@ pub(crate) async fn run(
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {
+    let stop = job.stop.clone();
     let mut engine = Engine::new(job, notices);
     let mut changes_ended = false;
     let ended = loop {
@@ -106,6 +109,7 @@ pub(crate) async fn run(
         let wake_at = engine.wake_at();
         let event = tokio::select! {
             biased;
+            () = stop.cancelled() => Event::Stopped,
             () = cancel.cancelled() => Event::Cancelled,
             change = changes.recv(), if !changes_ended => {
                 change.map_or(Event::ChangesEnded, Event::Change)
@@ -146,6 +150,7 @@ impl Engine {
 
     async fn handle(&mut self, event: Event) -> Option<Ended> {
         match event {
+            Event::Stopped => return Some(Err(DownloadEnd::Interrupted)),
             Event::Cancelled => return Some(Err(DownloadEnd::Cancelled)),
             Event::Change(SourceChange::Joined(source)) => self.join(source),
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
@@ -274,7 +279,8 @@ impl Engine {
             sources: transfer.members().iter().copied().collect(),
         })
         .await;
-        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest);
+        let stop = self.job.stop.clone();
+        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest, stop);
         self.stage = Stage::Transferring(transfer);
     }
 
@@ -396,7 +402,8 @@ impl Engine {
     }
 
     /// Ends what is under way. After a cancellation, discards what the download brought; after a
-    /// failure, saves what the journal has not been told yet.
+    /// failure, saves what the journal has not been told yet; when the peer stops, without waiting
+    /// for the bytes to be durable, which the next start does not rely on.
     async fn close(mut self, ended: Ended) -> Ended {
         self.requests.end_all().await;
         self.disk.idle().await;
@@ -404,8 +411,13 @@ impl Engine {
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
         let last = self.books.as_mut().map(Books::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
+        let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
         let closing = tokio::task::spawn_blocking(move || match last {
             _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
+            Some(last) if is_stopped => {
+                last.note();
+                Ok(())
+            }
             Some(last) if !is_cancelled => {
                 if let Err(error) = last.save() {
                     tracing::warn!(%error, "chunks of a failed download may have to be fetched again");

@@ -22,6 +22,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest};
 use serde::{Deserialize, Serialize};
 
 use super::layout::{ChunkIndex, DOWNLOAD_MAX_CHUNKS};
+use crate::disk::{self, Point};
 use crate::state_file::{self, game_state_dir};
 
 const JOURNAL_FILE: &str = "download.journal";
@@ -119,7 +120,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Contents>> {
 /// Notes that the download is cancelled, durably. That there is no journal is fine.
 pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(path) {
-        Ok(mut file) => file.write_all(&encode(Record::Discarding)).and_then(|()| file.sync_data()),
+        Ok(mut file) => {
+            disk::reach(Point::DiscardMark, path)?;
+            file.write_all(&encode(Record::Discarding))?;
+            disk::sync_data(Point::DiscardMarkSync, path, &file)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -157,8 +162,9 @@ impl Journal {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too many records"));
         }
         let bytes: Vec<u8> = records.iter().flat_map(|record| encode(*record)).collect();
+        disk::reach(Point::JournalAppend, &self.path)?;
         file.write_all(&bytes)?;
-        file.sync_data()?;
+        disk::sync_data(Point::JournalSync, &self.path, &file)?;
         *place = Some((file, count));
         Ok(())
     }

@@ -27,13 +27,14 @@ use std::thread;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
 use super::layout::ChunkPlace;
+use crate::disk::{self, Point};
 use crate::error::DownloadFailure;
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
-use crate::state_file::sync_dir;
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.
@@ -68,6 +69,8 @@ pub(crate) struct Storage {
     handles: Handles,
     /// The numbers of the files that may hold bytes from before.
     kept: BTreeSet<usize>,
+    /// Once cancelled, no commit goes on.
+    stop: CancellationToken,
 }
 
 impl Storage {
@@ -83,7 +86,19 @@ impl Storage {
             make_directory(&root.join(directory))?;
         }
         let kept = files::make_files(root, &manifest)?;
-        Ok(Self { root: root.to_path_buf(), manifest, handles: Handles::new(), kept })
+        // A chunk is entered into the journal once its bytes are durable, which is of no use while the
+        // name of its file is not.
+        for directory in directories(&manifest) {
+            sync_directory(Point::GameDirSync, &root.join(directory))?;
+        }
+        sync_directory(Point::GameDirSync, root)?;
+        let (root, handles) = (root.to_path_buf(), Handles::new());
+        Ok(Self { root, manifest, handles, kept, stop: CancellationToken::new() })
+    }
+
+    /// Lets a commit end between two steps once `stop` is cancelled.
+    pub(crate) fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Whether any file may hold bytes from before.
@@ -123,7 +138,8 @@ impl Storage {
         for number in files {
             let Some(file) = self.manifest.files().get(*number) else { continue };
             let path = file.path.under(&self.root);
-            let synced = self.handles.open(*number, &path).and_then(|file| file.sync_data());
+            let synced = self.handles.open(*number, &path);
+            let synced = synced.and_then(|file| disk::sync_data(Point::ChunkSync, &path, &file));
             synced.map_err(failed("sync", &path))?;
         }
         Ok(())
@@ -153,6 +169,7 @@ impl Storage {
             if is_zeros && read_blocks(&file, place, is_all_zeros)? {
                 return Ok(());
             }
+            disk::reach(Point::ChunkWrite, &path)?;
             file.write_all_at(bytes, place.offset)
         };
         write().map_err(failed("write", &path))
@@ -168,9 +185,10 @@ impl Storage {
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
         for directory in directories(&self.manifest) {
-            sync_directory(&self.root.join(directory))?;
+            sync_directory(Point::CommitDirSync, &self.root.join(directory))?;
         }
-        sync_directory(&self.root)?;
+        sync_directory(Point::CommitDirSync, &self.root)?;
+        self.go_on(&self.root)?;
         self.write_sentinel(sentinel)
     }
 
@@ -181,7 +199,9 @@ impl Storage {
             while let Some(file) = next() {
                 if !is_sentinel(&file.path) {
                     let path = file.path.under(&self.root);
-                    let synced = File::open(&path).and_then(|file| file.sync_data());
+                    self.go_on(&path)?;
+                    let synced = File::open(&path)
+                        .and_then(|file| disk::sync_data(Point::CommitFileSync, &path, &file));
                     synced.map_err(failed("sync", &path))?;
                 }
             }
@@ -197,20 +217,31 @@ impl Storage {
         })
     }
 
+    fn go_on(&self, path: &Path) -> Result<(), StorageError> {
+        match self.stop.is_cancelled() {
+            true => Err(failed("commit", path)(io::ErrorKind::Interrupted.into())),
+            false => Ok(()),
+        }
+    }
+
     fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {
         let unfinished = self.root.join(SENTINEL_TMP);
         unlink(&unfinished)?;
         let write = || {
+            disk::reach(Point::SentinelWrite, &unfinished)?;
             let mut file = File::create_new(&unfinished)?;
             file.write_all(sentinel)?;
-            file.sync_all()
+            disk::sync_all(Point::SentinelSync, &unfinished, &file)
         };
         write().map_err(failed("write", &unfinished))?;
         let place = self.root.join(VERSION_FILE);
-        fs::rename(&unfinished, &place).map_err(failed("rename to", &place))?;
-        sync_directory(&self.root)?;
+        disk::rename(Point::SentinelRename, &unfinished, &place)
+            .map_err(failed("rename to", &place))?;
+        sync_directory(Point::SentinelRenameSync, &self.root)?;
         // The game is committed: a parked sentinel that stays behind is of no consequence.
-        if let Err(error) = discard::remove_any(&self.root.join(SENTINEL_DISCARDED)) {
+        if let Err(error) =
+            discard::remove_any(Point::ParkedRemove, &self.root.join(SENTINEL_DISCARDED))
+        {
             tracing::warn!(%error, "a parked sentinel stays behind");
         }
         Ok(())
@@ -246,8 +277,8 @@ fn make_root(root: &Path) -> Result<(), StorageError> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir(root)?;
-            root.parent().map_or(Ok(()), sync_dir)
+            disk::create_dir(Point::RootCreate, root)?;
+            disk::sync_name(Point::RootSync, root)
         }
         Err(error) => Err(error),
     };
@@ -258,8 +289,10 @@ fn make_root(root: &Path) -> Result<(), StorageError> {
 fn make_directory(path: &Path) -> Result<(), StorageError> {
     let make = || match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => fs::remove_file(path).and_then(|()| fs::create_dir(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(path),
+        Ok(_) => fs::remove_file(path).and_then(|()| disk::create_dir(Point::GameDirCreate, path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk::create_dir(Point::GameDirCreate, path)
+        }
         Err(error) => Err(error),
     };
     make().map_err(failed("create directory", path))
@@ -267,10 +300,10 @@ fn make_directory(path: &Path) -> Result<(), StorageError> {
 
 fn park_sentinel(root: &Path) -> Result<(), StorageError> {
     let sentinel = root.join(VERSION_FILE);
-    match fs::rename(&sentinel, root.join(SENTINEL_DISCARDED)) {
+    match disk::rename(Point::Park, &sentinel, &root.join(SENTINEL_DISCARDED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed("park", &sentinel)(error)),
-        Ok(()) => sync_directory(root),
+        Ok(()) => sync_directory(Point::ParkSync, root),
     }
 }
 
@@ -284,8 +317,8 @@ fn unlink(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), StorageError> {
-    sync_dir(path).map_err(failed("sync", path))
+fn sync_directory(point: Point, path: &Path) -> Result<(), StorageError> {
+    disk::sync_dir(point, path).map_err(failed("sync", path))
 }
 
 /// Reads the place of a chunk block by block until `go_on` does not want more; returns whether it

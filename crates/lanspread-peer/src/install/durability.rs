@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::state_file::sync_dir;
+use crate::disk::{self, Point};
 
 /// How many files are synced at a time. A file system commits once for all that wait for it, so
 /// many small files cost little more than a few; more threads gained nothing.
@@ -28,12 +28,12 @@ pub(super) fn sync_tree(directory: &Path) -> io::Result<()> {
         })
     })?;
     // From the leaves up, so that no name is durable before what it names.
-    directories.iter().rev().try_for_each(|directory| sync_dir(directory))
+    directories.iter().rev().try_for_each(|path| disk::sync_dir(Point::UnpackedDirSync, path))
 }
 
 fn sync_files(files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        File::open(path)?.sync_all()?;
+        disk::sync_all(Point::UnpackedFileSync, path, &File::open(path)?)?;
     }
     Ok(())
 }

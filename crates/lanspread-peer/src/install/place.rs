@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Point};
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
-use crate::state_file::{self, sync_dir};
+use crate::state_file;
 
 /// How much of a mark is read; ours are shorter.
 const MARK_MAX_BYTES: u64 = 64;
@@ -84,10 +85,11 @@ pub(super) fn mark(directory: &Path, mark: Mark) -> io::Result<()> {
     let path = directory.join(OWNER_MARKER);
     // It is made anew, because one that is there may be a link to somewhere else.
     state_file::remove_file(&path)?;
+    disk::reach(Point::MarkWrite, &path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
     file.write_all(mark.text().as_bytes())?;
-    file.sync_all()?;
-    sync_dir(directory)
+    disk::sync_all(Point::MarkSync, &path, &file)?;
+    disk::sync_dir(Point::MarkDirSync, directory)
 }
 
 /// Takes the mark out of a directory, durably.
@@ -103,20 +105,20 @@ pub(super) fn remove_owned(directory: &Path) -> io::Result<()> {
             continue;
         }
         if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
+            disk::remove_dir_all(Point::OwnedRemove, &entry.path())?;
         } else {
-            fs::remove_file(entry.path())?;
+            disk::remove_file(Point::OwnedRemove, &entry.path())?;
         }
     }
-    sync_dir(directory)?;
+    disk::sync_dir(Point::OwnedSync, directory)?;
     unmark(directory)?;
-    fs::remove_dir(directory)
+    disk::remove_dir(Point::OwnedDirRemove, directory)
 }
 
 /// Deletes a directory if there is nothing in it.
 pub(super) fn remove_if_empty(directory: &Path) -> io::Result<()> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
-    match fs::remove_dir(directory) {
+    match disk::remove_dir(Point::EmptyDirRemove, directory) {
         Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
             Ok(())
         }

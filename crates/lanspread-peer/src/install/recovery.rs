@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
 
+use crate::disk::{self, Point};
 use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
 use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
-use crate::state_file::{self, sync_dir};
+use crate::state_file;
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
 #[derive(Debug, thiserror::Error)]
@@ -110,26 +111,30 @@ pub(super) fn settle(
 fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) -> io::Result<()> {
     match action {
         Action::RestoreBackup => {
-            fs::rename(&place.backup, &place.local)?;
-            sync_dir(&place.root)
+            disk::rename(Point::RestoreBackup, &place.backup, &place.local)?;
+            disk::sync_dir(Point::SettleSync, &place.root)
         }
         Action::UnmarkLocal => {
             // A mark may only go once the name it stands under is durable.
-            sync_dir(&place.root)?;
+            disk::sync_dir(Point::SettleSync, &place.root)?;
             unmark(&place.local)
         }
         Action::RemoveInstalling => {
             remove_owned(&place.installing)?;
-            sync_dir(&place.root)
+            disk::sync_dir(Point::SettleSync, &place.root)
         }
         Action::RemoveBackup => {
             // The backup may only go once what made it needless is durable.
-            sync_dir(&place.root)?;
+            disk::sync_dir(Point::SettleSync, &place.root)?;
             remove_owned(&place.backup)?;
-            sync_dir(&place.root)
+            disk::sync_dir(Point::SettleSync, &place.root)
         }
-        Action::RemoveEmptyInstalling => remove_if_empty(&place.installing),
-        Action::RemoveEmptyBackup => remove_if_empty(&place.backup),
+        Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
+            let is_backup = action == Action::RemoveEmptyBackup;
+            remove_if_empty(if is_backup { &place.backup } else { &place.installing })?;
+            // Durable before the intent goes: without it nobody would dare to remove them.
+            disk::sync_dir(Point::SettleSync, &place.root)
+        }
         Action::ClearIntent => intent::clear(state_dir, game_id),
     }
 }

@@ -1,12 +1,12 @@
 //! Installation and uninstallation, step by step.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
 use lanspread_proto::GameId;
 
+use crate::disk::{self, Point};
 use crate::error::InstallFailure;
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::install::durability::sync_tree;
@@ -14,7 +14,8 @@ use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
 use crate::install::streamed::ensure_root;
-use crate::state_file::sync_dir;
+use crate::setup;
+use crate::state_file;
 
 /// Why a directory stays that carries no mark.
 const NOT_OURS: &str = "it was not made by a peer";
@@ -128,7 +129,7 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
     let replaces_old = found.local == Local::Plain;
     let result = begin(Intent::Install, state_dir, game_id, hook)
         .map_err(E::from)
-        .and_then(|()| unpack_and_promote(&place, cancel, fill, replaces_old, hook));
+        .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
     // After a failure this is the rollback; after a success it puts away the old `local/`.
     match settle(&place, state_dir, game_id, hook) {
         Ok(_) => {}
@@ -140,6 +141,7 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
 
 fn unpack_and_promote<E: From<InstallFailure>>(
     place: &Place,
+    ground: Ground<'_>,
     cancel: &dyn Fn() -> bool,
     fill: &mut Fill<'_, E>,
     replaces_old: bool,
@@ -148,7 +150,7 @@ fn unpack_and_promote<E: From<InstallFailure>>(
     let installing = &place.installing;
     hook(Step::CreateInstalling)
         .and_then(|()| ensure_root(&place.root))
-        .and_then(|()| fs::create_dir(installing))
+        .and_then(|()| disk::create_dir(Point::InstallingCreate, installing))
         .map_err(failed("create", installing))?;
     hook(Step::MarkInstalling)
         .and_then(|()| mark(installing, Mark::Installing))
@@ -159,11 +161,12 @@ fn unpack_and_promote<E: From<InstallFailure>>(
     if cancel() {
         return Err(InstallFailure::Interrupted.into());
     }
+    forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;
     }
     hook(Step::Promote)
-        .and_then(|()| fs::rename(installing, &place.local))
+        .and_then(|()| disk::rename(Point::Promote, installing, &place.local))
         .map_err(failed("create", &place.local))?;
     Ok(summary)
 }
@@ -175,6 +178,7 @@ fn unpack_all(
 ) -> Result<InstallSummary, InstallFailure> {
     let mut summary = InstallSummary::default();
     for archive in archives {
+        disk::reach(Point::UnpackArchive, target).map_err(failed("unpack into", target))?;
         let mut watch =
             Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
         let unpacked = job
@@ -199,6 +203,7 @@ fn uninstall_with(
         return Err(obstacle("remove", &place.local, "it is not there"));
     }
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
+        .and_then(|()| forget_setup(state_dir, game_id))
         .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
     let settled = settle(&place, state_dir, game_id, hook);
     result?;
@@ -237,6 +242,12 @@ fn begin(
         .map_err(failed("write", &intent_path(state_dir, game_id)))
 }
 
+/// Before `local/` is another one or gone: a setup that was done for this one counts for no other.
+fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), InstallFailure> {
+    setup::forget(state_dir, game_id)
+        .map_err(failed("forget the setup in", &state_file::game_state_dir(state_dir, game_id)))
+}
+
 /// Moves `local/` to `.local.backup/`, marked before and durable after.
 fn put_local_aside(
     place: &Place,
@@ -246,9 +257,11 @@ fn put_local_aside(
     let local = &place.local;
     hook(Step::MarkLocal).and_then(|()| mark(local, as_what)).map_err(failed("mark", local))?;
     hook(Step::PutLocalAside)
-        .and_then(|()| fs::rename(local, &place.backup))
+        .and_then(|()| disk::rename(Point::PutAside, local, &place.backup))
         .map_err(failed("put aside", local))?;
-    hook(Step::SyncAside).and_then(|()| sync_dir(&place.root)).map_err(failed("put aside", local))
+    hook(Step::SyncAside)
+        .and_then(|()| disk::sync_dir(Point::PutAsideSync, &place.root))
+        .map_err(failed("put aside", local))
 }
 
 /// Passes cancellation in and progress over all archives out.
@@ -261,7 +274,7 @@ struct Watch<'a> {
 
 impl UnpackControl for Watch<'_> {
     fn is_cancelled(&mut self) -> bool {
-        (self.cancel)()
+        disk::reach(Point::UnpackBlock, Path::new("")).is_err() || (self.cancel)()
     }
 
     fn on_progress(&mut self, unpacked_bytes: u64) {

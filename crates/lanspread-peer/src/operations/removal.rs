@@ -13,9 +13,9 @@ use std::path::Path;
 use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
 
+use crate::disk::{self, Point};
 use crate::error::RemoveFailure;
 use crate::library::LOCAL_DIR;
-use crate::state_file::sync_dir;
 
 /// How the names of an installation's transient directories begin.
 const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
@@ -36,11 +36,11 @@ pub(crate) fn remove_root(games_dir: &Path, game_id: &GameId) -> Result<(), Remo
     look_at(&sentinel)?.filter(Metadata::is_file).ok_or_else(not_downloaded)?;
     refuse_what_is_the_users(&root)?;
 
-    fs::remove_file(&sentinel).map_err(failed("remove", &sentinel))?;
-    sync_dir(&root).map_err(failed("sync", &root))?;
+    disk::remove_file(Point::RemovalSentinel, &sentinel).map_err(failed("remove", &sentinel))?;
+    disk::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &root))?;
     // It removes links themselves, also those that take the place of a directory while it runs.
-    fs::remove_dir_all(&root).map_err(failed("remove", &root))?;
-    sync_dir(games_dir).map_err(failed("sync", games_dir))
+    disk::remove_dir_all(Point::RemovalRoot, &root).map_err(failed("remove", &root))?;
+    disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))
 }
 
 /// An installation that nobody knew of a moment ago, or that waits in a backup, is not a download.

@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
-use super::startup::StateLock;
 use super::streams::ActiveStream;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
@@ -64,7 +63,8 @@ pub(crate) struct Core {
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
-    pub(super) index_saves: watch::Sender<Index>,
+    /// Told when there may be something to save.
+    pub(super) index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
     /// The games directory that the local monitor watches: always the one in use.
     pub(super) watched: watch::Sender<PathBuf>,
@@ -90,6 +90,8 @@ pub(crate) struct Core {
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
     pub(super) streams: BTreeMap<GameId, ActiveStream>,
+    /// Games whose setup script is being started: no operation begins with them meanwhile.
+    pub(super) starting_setup: BTreeSet<GameId>,
     /// Whether another games directory is about to be used: no operation begins then.
     pub(super) is_changing_dir: bool,
 
@@ -98,12 +100,10 @@ pub(crate) struct Core {
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
     pub(super) tasks: TaskTracker,
-    /// Cancelled by whoever wants the peer to stop.
+    /// Cancelled by whoever wants the peer to stop: ends operations.
     pub(super) shutdown: CancellationToken,
     /// Cancelled when the goodbyes are said: ends every task.
     pub(super) cancel: CancellationToken,
-    /// Held as long as the peer runs.
-    pub(super) _lock: StateLock,
 }
 
 impl Core {
@@ -169,6 +169,7 @@ impl Core {
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 self.uninstall(game_id, wait, reply).await;
             }
+            PeerCommand::RunSetup { game_id, reply } => self.run_setup(game_id, reply),
             PeerCommand::RemoveDownload { game_id, wait, reply } => {
                 self.remove_download(game_id, wait, reply).await;
             }
@@ -224,8 +225,11 @@ impl Core {
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
             }
-            CoreMessage::RemoveEnded { game_id, outcome, local, on_end } => {
-                self.remove_ended(game_id, outcome, local, on_end).await;
+            CoreMessage::RemoveEnded { game_id, outcome, local } => {
+                self.remove_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::SetupStarted { game_id, outcome, reply } => {
+                self.setup_started(&game_id, outcome, reply);
             }
             CoreMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");
@@ -254,6 +258,9 @@ impl Core {
         if self.is_changing_dir {
             return Err(CommandError::ChangingGamesDir);
         }
+        if self.starting_setup.contains(game_id) {
+            return Err(CommandError::SetupStarting(game_id.clone()));
+        }
         let busy = |operation| CommandError::GameBusy { game_id: game_id.clone(), operation };
         self.operations.begin(game_id, operation).map_err(busy)
     }
@@ -269,6 +276,8 @@ impl Core {
     /// Says goodbye, ends all tasks and reports the end. Commands that have no answer yet get none:
     /// their reply is dropped.
     async fn stop(mut self) {
+        // Operations end while goodbyes are said.
+        self.shutdown.cancel();
         self.commands.close();
         let links = self.links.all();
         let mut goodbyes = JoinSet::new();

@@ -71,6 +71,7 @@ impl Core {
             journal: download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
+            stop: self.shutdown.clone(),
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();
         let cancel = CancellationToken::new();
@@ -149,8 +150,13 @@ impl Core {
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
-        let outbound = self.server.outbound.clone();
-        self.spawn(async move {
+        let (outbound, stop) = (self.server.outbound.clone(), self.shutdown.clone());
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(panicked(Path::new(game_id.as_str())));
+            CoreMessage::DownloadEnded { game_id, outcome, local }
+        });
+        // Not cut off at shutdown: nothing may be written after it.
+        self.tasks.spawn(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
@@ -159,7 +165,10 @@ impl Core {
             };
             // The view no longer offers the game; who slipped in before must not read what is
             // about to be written.
-            outbound.drain(&game_id).await;
+            if stop.run_until_cancelled(outbound.drain(&game_id)).await.is_none() {
+                guard.done();
+                return;
+            }
             let run = download::run(job, changes, notices, cancel);
             // A panic must not leave the game busy for ever.
             let run = AssertUnwindSafe(run).catch_unwind();
@@ -167,6 +176,7 @@ impl Core {
             let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
             let local = look_at(games_dir, game_id.clone(), index).await;
             let local = with_hashes(local, &outcome);
+            guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });
     }
@@ -236,6 +246,8 @@ impl Core {
                 self.download_succeeded(game_id, outcome, active).await;
                 return;
             }
+            // Whoever waits is told that the peer is stopping.
+            Err(DownloadEnd::Interrupted) => return,
             Err(DownloadEnd::Cancelled) => Ended::Cancelled,
             Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
             Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),

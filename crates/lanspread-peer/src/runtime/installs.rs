@@ -18,16 +18,16 @@ use crate::library::LocalGame;
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 
-/// An installation or uninstallation that is under way.
+/// An installation, uninstallation or removal that is under way.
 pub(crate) struct ActiveInstall {
-    on_end: InstallReply,
+    pub(super) on_end: InstallReply,
 }
 
 /// Who waits for the end of an installation.
 pub(crate) enum InstallReply {
     /// Nobody.
     None,
-    /// An `install` or `uninstall` command.
+    /// An `install`, `uninstall` or `remove-download` command.
     Install(Reply<()>),
     /// A `download` command, if it waits, with its answer.
     Download(Option<(Reply<DownloadSummary>, DownloadSummary)>),
@@ -35,7 +35,7 @@ pub(crate) enum InstallReply {
 
 impl InstallReply {
     /// For a command whose operation has begun: one that does not wait is answered now.
-    fn of_command(wait: bool, reply: Reply<()>) -> Self {
+    pub(super) fn of_command(wait: bool, reply: Reply<()>) -> Self {
         if wait {
             return Self::Install(reply);
         }
@@ -44,7 +44,7 @@ impl InstallReply {
         Self::None
     }
 
-    fn send(self, outcome: Result<(), CommandError>) {
+    pub(super) fn send(self, outcome: Result<(), CommandError>) {
         match self {
             Self::None | Self::Download(None) => {}
             Self::Install(reply) => drop(reply.send(outcome)),
@@ -91,9 +91,13 @@ impl Core {
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
         let unpacker = Arc::clone(&self.unpacker);
-        let cancel = self.cancel.clone();
+        let cancel = self.shutdown.clone();
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(InstallFailure::Interrupted);
+            CoreMessage::InstallEnded { game_id, outcome, local }
+        });
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
         self.tasks.spawn(async move {
             let id = game_id.clone();
@@ -117,6 +121,7 @@ impl Core {
             };
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
+            guard.done();
             let _ = core.send(CoreMessage::InstallEnded { game_id, outcome, local }).await;
         });
     }
@@ -160,6 +165,10 @@ impl Core {
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let outbound = self.server.outbound.clone();
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(InstallFailure::Interrupted);
+            CoreMessage::UninstallEnded { game_id, outcome, local }
+        });
         self.tasks.spawn(async move {
             outbound.drain(&game_id).await;
             let id = game_id.clone();
@@ -167,6 +176,7 @@ impl Core {
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
+            guard.done();
             let _ = core.send(CoreMessage::UninstallEnded { game_id, outcome, local }).await;
         });
     }
@@ -191,7 +201,11 @@ impl Core {
         }
     }
 
-    async fn end_install(&mut self, game_id: &GameId, local: Option<LocalGame>) -> InstallReply {
+    pub(super) async fn end_install(
+        &mut self,
+        game_id: &GameId,
+        local: Option<LocalGame>,
+    ) -> InstallReply {
         self.replace_local(game_id, local);
         self.unhashable.remove(game_id);
         self.operations.end(game_id);

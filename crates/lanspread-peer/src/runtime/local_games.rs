@@ -63,7 +63,7 @@ impl Core {
         changed.sort();
         changed.dedup();
         self.refresh_view(&changed);
-        self.index_saves.send_replace(self.index.clone());
+        self.index_changed.send_replace(());
         self.hash_next();
         self.emit(PeerEvent::LocalGamesUpdated {
             library_rev: self.library_rev(),
@@ -243,7 +243,8 @@ impl Core {
         self.is_changing_dir = true;
         let (catalog, index) = (Arc::clone(&self.catalog), self.index.clone());
         let (core, state_dir) = (self.core.clone(), self.state_dir.clone());
-        self.spawn(async move {
+        // Not cut off at shutdown: recovery may write.
+        self.tasks.spawn(async move {
             let asked = path.clone();
             let work = move || {
                 let games_dir = check_games_dir(&path, &state_dir)?;

@@ -9,10 +9,11 @@ use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest, PeerId};
 use tokio::sync::mpsc;
 
-use crate::command::Reply;
+use crate::command::{Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{
-    ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, StreamFailure,
+    ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
+    StreamFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
 use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
@@ -90,12 +91,12 @@ pub(crate) enum CoreMessage {
         local: Option<LocalGame>,
     },
     /// A removal ended, and the root was looked at.
-    RemoveEnded {
+    RemoveEnded { game_id: GameId, outcome: Result<(), RemoveFailure>, local: Option<LocalGame> },
+    /// A setup script was started, or not.
+    SetupStarted {
         game_id: GameId,
-        outcome: Result<(), RemoveFailure>,
-        local: Option<LocalGame>,
-        /// Who waits for it.
-        on_end: Option<Reply<()>>,
+        outcome: Result<SetupStarted, SetupFailure>,
+        reply: Reply<SetupStarted>,
     },
     /// A required service died.
     ServiceDied(RuntimeFailure),

@@ -11,6 +11,7 @@ use crate::error::CommandError;
 use crate::event::{Availability, Operation};
 use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
+use crate::setup;
 use lanspread_proto::message::GetGame;
 use std::sync::Arc;
 
@@ -55,8 +56,8 @@ impl Core {
             .collect()
     }
 
-    /// Answers what is known of a game. Where it is not downloaded here, a source is asked for its
-    /// manifest, beside the loop.
+    /// Answers what is known of a game, beside the loop. Where it is not downloaded here, a source is
+    /// asked for its manifest.
     pub(super) fn get_game(&self, game_id: GameId, reply: Reply<GameDetails>) {
         let Some(game) = self.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
@@ -65,15 +66,17 @@ impl Core {
         let sources = self.peers.sources(&self.catalog, &game_id);
         let info =
             self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
-        let manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
-        if manifest.is_some() || sources.is_empty() {
-            let _ = reply.send(Ok(GameDetails { game: info, sources, manifest }));
-            return;
-        }
-        let links = self.links.clone();
+        let mut manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let (links, state_dir) = (self.links.clone(), self.state_dir.clone());
         self.spawn(async move {
-            let mut manifest = None;
+            let (is_installed, id) = (info.installed, game_id.clone());
+            let look = move || is_installed && setup::is_done(&state_dir, &id);
+            // A look that panicked found nothing.
+            let setup_done = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             for source in &sources {
+                if manifest.is_some() {
+                    break;
+                }
                 let request =
                     GetGame { game_id: game_id.clone(), known_manifest: None, await_hashes: false };
                 let asked = LinkedSource::new(source.peer_id, links.clone());
@@ -81,11 +84,10 @@ impl Core {
                     && *answer.version() == info.expected_version
                 {
                     manifest = Some(Arc::new(answer));
-                    break;
                 }
             }
             // Whoever asked may have stopped waiting.
-            let _ = reply.send(Ok(GameDetails { game: info, sources, manifest }));
+            let _ = reply.send(Ok(GameDetails { game: info, sources, setup_done, manifest }));
         });
     }
 

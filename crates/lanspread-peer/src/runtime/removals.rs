@@ -3,6 +3,7 @@
 use lanspread_proto::GameId;
 
 use super::core::Core;
+use super::installs::{ActiveInstall, InstallReply};
 use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::Reply;
@@ -17,17 +18,17 @@ impl Core {
             let _ = reply.send(Err(error));
             return;
         }
-        let on_end = if wait {
-            Some(reply)
-        } else {
-            let _ = reply.send(Ok(()));
-            None
-        };
+        let on_end = InstallReply::of_command(wait, reply);
+        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let outbound = self.server.outbound.clone();
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(RemoveFailure::Interrupted);
+            CoreMessage::RemoveEnded { game_id, outcome, local }
+        });
         // Not cut off at shutdown: what has begun to be deleted is better gone.
         self.tasks.spawn(async move {
             // The view no longer offers the game; who reads it still is told to stop.
@@ -36,7 +37,8 @@ impl Core {
             let outcome = tokio::task::spawn_blocking(move || remove_root(&dir, &id)).await;
             let outcome = outcome.unwrap_or(Err(RemoveFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
-            let _ = core.send(CoreMessage::RemoveEnded { game_id, outcome, local, on_end }).await;
+            guard.done();
+            let _ = core.send(CoreMessage::RemoveEnded { game_id, outcome, local }).await;
         });
     }
 
@@ -58,25 +60,18 @@ impl Core {
         game_id: GameId,
         outcome: Result<(), RemoveFailure>,
         local: Option<LocalGame>,
-        on_end: Option<Reply<()>>,
     ) {
-        self.replace_local(&game_id, local);
-        self.unhashable.remove(&game_id);
-        self.operations.end(&game_id);
-        self.publish(vec![game_id.clone()]).await;
-        let answer = match outcome {
+        let on_end = self.end_install(&game_id, local).await;
+        match outcome {
             Ok(()) => {
                 self.emit(PeerEvent::RemoveFinished { game_id }).await;
-                Ok(())
+                on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::RemoveFailed { game_id, failure: failure.clone() };
                 self.emit(event).await;
-                Err(CommandError::Remove(failure))
+                on_end.send(Err(CommandError::Remove(failure)));
             }
-        };
-        if let Some(reply) = on_end {
-            let _ = reply.send(answer);
         }
     }
 }

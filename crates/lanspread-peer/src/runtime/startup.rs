@@ -1,27 +1,26 @@
 //! Everything that can fail before a peer runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
 
 use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_proto::message::LibrarySnapshot;
 use lanspread_proto::{GameId, PROTOCOL_VERSION};
-use rustix::fs::{FlockOperation, flock};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::local_games::{log_warnings, unhashed};
 use super::messages::{CoreMessage, CoreSender};
+use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
@@ -30,7 +29,7 @@ use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
 use crate::install::recover_all;
-use crate::library::{Index, RescanGate, Scan, scan_games_dir};
+use crate::library::{Index, IndexWarning, RescanGate, Scan, scan_games_dir};
 use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::links::LinkTable;
@@ -44,26 +43,17 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Limits;
 use crate::services::{discovery, liveness, local_monitor, server};
+use crate::state_file::ensure_dir;
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
-
-/// Shortest rest before the index is saved: what a crash loses of it is only hashed again.
-const SAVE_REST_MIN: Duration = Duration::from_millis(500);
-/// How much longer the rest is than the last save took. The whole index is written each time, and
-/// while thousands of games are hashed that must stay a small part of the work.
-const SAVE_REST_FACTOR: u32 = 9;
-
-/// Keeps other peers off the state directory until it is dropped.
-#[derive(Debug)]
-pub(super) struct StateLock(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// What is read from the disk before a peer runs.
 struct Disk {
     games_dir: PathBuf,
     state_dir: PathBuf,
-    lock: StateLock,
-    identity: Identity,
+    kept: StateDir,
+    identity: Arc<Identity>,
     index: Index,
     scan: Scan,
 }
@@ -103,7 +93,8 @@ pub(super) async fn prepare(
     };
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
-    let (index_saves, saves) = watch::channel(disk.index.clone());
+    let (index_changed, index_changes) = watch::channel(());
+    let keeper = StateKeeper::new(disk.kept, Arc::clone(&disk.identity), disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
@@ -125,7 +116,7 @@ pub(super) async fn prepare(
         local: disk.scan.games,
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
-        index_saves,
+        index_changed,
         rescans: RescanGate::default(),
         watched,
         find_games_dir_at: None,
@@ -140,6 +131,7 @@ pub(super) async fn prepare(
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
         streams: BTreeMap::new(),
+        starting_setup: BTreeSet::new(),
         is_changing_dir: false,
         core: core_sender,
         inbox,
@@ -149,14 +141,13 @@ pub(super) async fn prepare(
         shutdown,
         cancel: CancellationToken::new(),
         me,
-        _lock: disk.lock,
     };
     let found: Vec<GameId> = core.local.keys().cloned().collect();
     core.refresh_view(&found);
     start_services(&core, listener, games_dirs, config.mdns)?;
     core.spawn(pass_on_counts(count_receiver, core.core.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
-    core.tasks.spawn(save_index(saves, core.cancel.clone()));
+    core.tasks.spawn(keeper.run(index_changes, core.cancel.clone()));
     Ok(core)
 }
 
@@ -218,22 +209,31 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
         return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
     }
     let games_dir = check_games_dir(games_dir, &intended)?;
-    fs::create_dir_all(state_dir).map_err(unusable)?;
+    ensure_dir(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
-    let lock = lock_state(&state_dir)?;
-    let identity = Identity::load_or_create(&state_dir)?;
-    move_legacy_files(&games_dir, &state_dir);
-    recover(&games_dir, &state_dir);
-    let (mut index, warning) =
-        Index::load(&state_dir).map_err(|e| unusable(io::Error::other(e)))?;
+    let kept = StateDir::lock(&state_dir)?;
+    let identity = Arc::new(Identity::load_or_create(&state_dir)?);
+    let (mut index, warning) = thread::scope(|scope| {
+        // Beside what settles the games directory: both take their time with a large library.
+        let loading = scope.spawn(|| load_index(&state_dir));
+        move_legacy_files(&games_dir, &state_dir);
+        recover(&games_dir, &state_dir);
+        loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+    .map_err(unusable)?;
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
     let scan = scan_games_dir(&games_dir, catalog, &index).map_err(GamesDirError::from)?;
     log_warnings(&scan);
     index.absorb(&games_dir, &scan);
-    index.save().map_err(unusable)?;
-    Ok(Disk { games_dir, state_dir, lock, identity, index, scan })
+    Ok(Disk { games_dir, state_dir, kept, identity, index, scan })
+}
+
+fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {
+    let (index, warning) = Index::load(state_dir).map_err(io::Error::other)?;
+    index.reserve_revs()?;
+    Ok((index, warning))
 }
 
 /// Moves what old versions kept beside the games. What cannot be moved stays for the next start.
@@ -296,20 +296,6 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn lock_state(state_dir: &Path) -> Result<StateLock, StartError> {
-    let path = state_dir.join("lock");
-    let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
-    let file =
-        File::options().write(true).create(true).truncate(false).open(path).map_err(unusable)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(StateLock(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(StartError::StateDirLocked { path: state_dir.to_path_buf() })
-        }
-        Err(errno) => Err(unusable(errno.into())),
-    }
-}
-
 /// Draws what tells this start of the peer from every other: the one random number of the runtime.
 fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
     let mut bytes = [0; 8];
@@ -322,28 +308,6 @@ fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
 async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core: CoreSender) {
     while let Some(count) = counts.recv().await {
         if core.send(CoreMessage::Outbound(count)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Saves the newest index whenever there is a newer one, after a rest in which more may come.
-async fn save_index(mut saves: watch::Receiver<Index>, cancel: CancellationToken) {
-    let mut rest = SAVE_REST_MIN;
-    loop {
-        let is_over = cancel.run_until_cancelled(saves.changed()).await.is_none_or(|c| c.is_err());
-        if saves.has_changed().unwrap_or(false) || !is_over {
-            let _ = cancel.run_until_cancelled(sleep(rest)).await;
-            let index = saves.borrow_and_update().clone();
-            let begun = Instant::now();
-            match tokio::task::spawn_blocking(move || index.save()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "library index could not be saved"),
-                Err(error) => tracing::warn!(%error, "saving the library index was abandoned"),
-            }
-            rest = SAVE_REST_MIN.max(begun.elapsed() * SAVE_REST_FACTOR);
-        }
-        if is_over {
             return;
         }
     }

@@ -1,9 +1,7 @@
 //! The command loop's part about streamed installations.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use lanspread_catalog::CatalogGame;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
@@ -48,7 +46,7 @@ impl Core {
             }
         };
         // Shutdown cancels it as well: the transaction hears of it and rolls back.
-        let cancel = self.cancel.child_token();
+        let cancel = self.shutdown.child_token();
         let (on_begin, on_end) = if wait { (None, Some(reply)) } else { (Some(reply), None) };
         let active = ActiveStream {
             cancel: cancel.clone(),
@@ -96,6 +94,10 @@ impl Core {
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
+            CoreMessage::StreamEnded { game_id, outcome, local }
+        });
         // Not cut off at shutdown, so that it can roll back.
         self.tasks.spawn(async move {
             let tell = async {
@@ -105,12 +107,9 @@ impl Core {
                 }
             };
             let run = install::install_streamed(job, notices, cancel);
-            // A panic must not leave the game busy for ever.
-            let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);
-            let interrupted = StreamFailure::Install(InstallFailure::Interrupted);
-            let outcome = outcome.unwrap_or(Err(interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
+            guard.done();
             let _ = core.send(CoreMessage::StreamEnded { game_id, outcome, local }).await;
         });
     }

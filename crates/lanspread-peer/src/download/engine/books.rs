@@ -183,9 +183,14 @@ impl Checkpoint {
     /// When the bytes could not be made durable. A journal that cannot be written is done without.
     pub(super) fn save(self) -> Result<(), StorageError> {
         self.storage.sync(&self.files)?;
+        self.note();
+        Ok(())
+    }
+
+    /// Tells the journal what is on disk, durable or not: it says where to look. Blocks.
+    pub(super) fn note(&self) {
         if let Err(error) = self.journal.append(&self.records) {
             tracing::warn!(%error, "a download goes on without its journal");
         }
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use lanspread_catalog::parse_version_ini;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, GameVersion, Manifest};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::super::journal::{Header, Journal};
 use super::super::layout::ChunkPlace;
@@ -59,9 +60,15 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Begins the journal and makes the files of `manifest` in `root`.
-    pub(super) fn prepare(&mut self, root: PathBuf, journal: PathBuf, manifest: Arc<Manifest>) {
+    pub(super) fn prepare(
+        &mut self,
+        root: PathBuf,
+        journal: PathBuf,
+        manifest: Arc<Manifest>,
+        stop: CancellationToken,
+    ) {
         self.jobs.spawn_blocking(move || {
-            Event::Prepared(prepare(&root, &journal, manifest).map(Box::new))
+            Event::Prepared(prepare(&root, &journal, manifest, stop).map(Box::new))
         });
     }
 
@@ -137,10 +144,15 @@ impl Disk {
 }
 
 /// The journal comes first: from then on, what is found in the root is known to be unfinished.
-fn prepare(root: &Path, journal: &Path, manifest: Arc<Manifest>) -> Result<Prepared, StorageError> {
+fn prepare(
+    root: &Path,
+    journal: &Path,
+    manifest: Arc<Manifest>,
+    stop: CancellationToken,
+) -> Result<Prepared, StorageError> {
     let begun = Journal::begin(journal, Header::new(root, &manifest));
     let (journal, contents) = begun.map_err(failed("write", journal))?;
-    let storage = Storage::prepare(root, manifest)?;
+    let storage = Storage::prepare(root, manifest)?.until(stop);
     Ok(Prepared { storage, journal, contents })
 }
 

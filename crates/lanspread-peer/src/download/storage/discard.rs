@@ -8,7 +8,8 @@ use std::path::Path;
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::VERSION_FILE;
 
-use super::{StorageError, failed, sync_directory, unlink};
+use super::{StorageError, failed, sync_directory};
+use crate::disk::{self, Point};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
 
 /// Removes all that a download brought or a root can hold, the sentinel first, but not what is
@@ -27,17 +28,19 @@ pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
         Ok(_) => {}
     }
     for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
-        remove_any(&root.join(name))?;
+        remove_any(Point::DiscardSentinel, &root.join(name))?;
     }
     for (entry, _) in entries(root)? {
         if !is_reserved(&entry) && !is_install_transient(&entry) {
-            remove_any(&entry.path())?;
+            remove_any(Point::DiscardEntry, &entry.path())?;
         }
     }
-    match fs::remove_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => sync_directory(root),
+    match disk::remove_dir(Point::DiscardRoot, root) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            sync_directory(Point::DiscardSync, root)
+        }
         Err(error) => Err(failed("remove", root)(error)),
-        Ok(()) => root.parent().map_or(Ok(()), sync_directory),
+        Ok(()) => disk::sync_name(Point::DiscardSync, root).map_err(failed("sync", root)),
     }
 }
 
@@ -67,7 +70,7 @@ fn remove_unlisted_entry(
         return Ok(());
     };
     if kind.is_file() && !listed.contains(relative.as_str()) {
-        return unlink(&path);
+        return remove_any(Point::CommitUnlist, &path);
     }
     if !kind.is_dir() {
         return Ok(());
@@ -79,7 +82,7 @@ fn remove_unlisted_entry(
     for (entry, kind) in below {
         remove_unlisted_entry(root, &entry, kind, listed)?;
     }
-    match fs::remove_dir(&path) {
+    match disk::remove_dir(Point::CommitUnlistDir, &path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(failed("remove", &path)),
     }
@@ -109,12 +112,12 @@ fn entries(directory: &Path) -> Result<Vec<(DirEntry, FileType)>, StorageError> 
 }
 
 /// Removes whatever has this name; that there is nothing is fine.
-pub(super) fn remove_any(path: &Path) -> Result<(), StorageError> {
+pub(super) fn remove_any(point: Point, path: &Path) -> Result<(), StorageError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
+        Ok(found) if found.is_dir() => disk::remove_dir_all(point, path),
+        Ok(_) => disk::remove_file(point, path),
     }
     .map_err(failed("remove", path))
 }

@@ -14,6 +14,7 @@ use lanspread_proto::Manifest;
 use rustix::fs::OFlags;
 
 use super::{StorageError, failed, is_sentinel, unlink};
+use crate::disk::{self, Point};
 
 /// Brings every file of `manifest` but the sentinel to its size, and returns the numbers of those
 /// that may hold bytes from before.
@@ -63,6 +64,7 @@ fn keep(path: &Path, size: u64) -> Result<Option<Metadata>, StorageError> {
         if found.nlink() != 1 {
             return copy_of(&file, path, size).map(Some);
         }
+        disk::reach(Point::GameFileResize, path)?;
         file.set_len(size)?;
         Ok(Some(found))
     };
@@ -79,6 +81,9 @@ fn copy_of(file: &File, path: &Path, size: u64) -> io::Result<Metadata> {
 }
 
 fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
-    let make = || OpenOptions::new().write(true).create_new(true).open(path)?.set_len(size);
+    let make = || {
+        disk::reach(Point::GameFileCreate, path)?;
+        OpenOptions::new().write(true).create_new(true).open(path)?.set_len(size)
+    };
     make().map_err(failed("create", path))
 }

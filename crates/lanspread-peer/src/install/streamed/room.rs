@@ -4,14 +4,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::disk::{self, Point};
 use crate::error::StreamFailure;
 use crate::install::place::remove_if_empty;
-use crate::state_file::sync_dir;
 
 /// Makes the root of a game that was never downloaded, durably.
 pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
-    match fs::create_dir(root) {
-        Ok(()) => root.parent().map_or(Ok(()), sync_dir),
+    match disk::create_dir(Point::RootCreate, root) {
+        Ok(()) => disk::sync_name(Point::RootSync, root),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -19,7 +19,8 @@ pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
 
 /// Removes a root in which a rolled back installation has left nothing.
 pub(in crate::install) fn remove_empty_root(root: &Path) -> io::Result<()> {
-    remove_if_empty(root)
+    let is_empty = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty { remove_if_empty(root) } else { Ok(()) }
 }
 
 /// Refuses what does not fit beside everything that is there, an old `local/` included.

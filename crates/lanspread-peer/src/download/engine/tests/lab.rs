@@ -263,6 +263,7 @@ pub(super) struct Lab {
     notices: Option<mpsc::Receiver<DownloadNotice>>,
     seen: Mutex<Vec<DownloadNotice>>,
     cancel: CancellationToken,
+    pub(super) stop: CancellationToken,
     running: Option<JoinHandle<Ended>>,
     began: Instant,
 }
@@ -291,6 +292,7 @@ impl Lab {
             notices: None,
             seen: Mutex::default(),
             cancel: CancellationToken::new(),
+            stop: CancellationToken::new(),
             running: None,
             began: Instant::now(),
         }
@@ -308,6 +310,7 @@ impl Lab {
             journal: self.journal(),
             catalog_content_root,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+            stop: self.stop.clone(),
         };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);

@@ -49,6 +49,22 @@ async fn what_an_interrupted_download_has_is_not_fetched_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_leaves_what_it_has_and_goes_on_from_there() {
+    let game = game_of_chunks(12);
+    let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(50))]);
+    lab.wait_for_bytes(4 * CHUNK_SIZE_BYTES).await;
+    lab.stop.cancel();
+    let before = lab.finish().await;
+    assert_eq!(before.ended.as_ref().unwrap_err(), &DownloadEnd::Interrupted);
+    assert!(before.has_journal() && !before.path("version.ini").exists());
+    let run = downloaded_after(before, FakeSource::new(2, &game)).await;
+    run.assert_complete(&game);
+    // What came since the last checkpoint is known as well.
+    let most = game.manifest().total_size() - 4 * CHUNK_SIZE_BYTES;
+    assert!(run.fetched() <= most, "{}", run.fetched());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_journal_of_what_is_not_on_disk_is_not_believed() {
     let game = game_of_chunks(12);
     for unhashed in [false, true] {

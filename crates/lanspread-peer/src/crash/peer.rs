@@ -1,0 +1,157 @@
+//! A peer that a crash test drives.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_archive::AutoUnpacker;
+use lanspread_mdns::MdnsInterface;
+use lanspread_proto::{NetworkName, PeerId, PeerName};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::world::{QUAKE, catalog, game_id};
+use crate::{
+    CommandError, GameDetails, PeerCommand, PeerConfig, PeerEvent, PeerRuntimeHandle, Reply,
+    StartError, start_peer,
+};
+
+/// Longest wait for anything; a test that gets there has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// Events are collected as they come, so this many never wait.
+const EVENTS_MAX: usize = 10_000;
+
+pub(super) struct Peer {
+    handle: PeerRuntimeHandle,
+    events: mpsc::Receiver<PeerEvent>,
+}
+
+/// A peer of these directories.
+pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
+    PeerConfig {
+        name: PeerName::new("crash-test").unwrap(),
+        games_dir,
+        state_dir,
+        catalog: catalog(),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        network: NetworkName::new("crash-test").unwrap(),
+        network_key: None,
+        mdns: MdnsInterface::Off,
+        unpacker: Arc::new(AutoUnpacker::new(None)),
+        auto_install: false,
+        // Victims die by the hundred, and none says goodbye.
+        ping_after: Duration::from_secs(3),
+        peer_timeout: Duration::from_secs(12),
+    }
+}
+
+impl Peer {
+    pub(super) async fn start(config: PeerConfig) -> Result<Self, StartError> {
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        Ok(Self { handle: start_peer(config, sender).await?, events })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.handle.listen_addr()
+    }
+
+    pub(super) async fn ask<T, E>(
+        &self,
+        command: impl FnOnce(Reply<T, E>) -> PeerCommand,
+    ) -> Result<T, E> {
+        self.send(command).await.get().await
+    }
+
+    /// Sends a command of which the answer comes later.
+    pub(super) async fn send<T, E>(
+        &self,
+        command: impl FnOnce(Reply<T, E>) -> PeerCommand,
+    ) -> Answer<T, E> {
+        let (reply, answer) = oneshot::channel();
+        self.handle.sender().send(command(reply)).await.unwrap();
+        Answer(answer)
+    }
+
+    /// Who the peer is, and at which revision its library.
+    pub(super) async fn identity(&self) -> (PeerId, u64) {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        (status.peer_id, status.library_rev)
+    }
+
+    pub(super) async fn connect(&self, addr: SocketAddr) {
+        self.ask(|reply| PeerCommand::Connect { addr, reply }).await.unwrap();
+    }
+
+    pub(super) async fn download(&self) -> Result<(), CommandError> {
+        let (game_id, install, wait) = (game_id(QUAKE), Some(false), true);
+        self.ask(|reply| PeerCommand::Download { game_id, install, wait, reply }).await.map(drop)
+    }
+
+    pub(super) async fn update(&self, install: bool) -> Result<(), CommandError> {
+        let (game_id, install, wait) = (game_id(QUAKE), Some(install), true);
+        self.ask(|reply| PeerCommand::Update { game_id, install, wait, reply }).await.map(drop)
+    }
+
+    pub(super) async fn install(&self) -> Result<(), CommandError> {
+        self.ask(|reply| PeerCommand::Install { game_id: game_id(QUAKE), wait: true, reply }).await
+    }
+
+    pub(super) async fn uninstall(&self) -> Result<(), CommandError> {
+        let game_id = game_id(QUAKE);
+        self.ask(|reply| PeerCommand::Uninstall { game_id, wait: true, reply }).await
+    }
+
+    pub(super) async fn remove(&self) -> Result<(), CommandError> {
+        let game_id = game_id(QUAKE);
+        self.ask(|reply| PeerCommand::RemoveDownload { game_id, wait: true, reply }).await
+    }
+
+    pub(super) async fn game(&self, id: &str) -> GameDetails {
+        let game_id = game_id(id);
+        self.ask(|reply| PeerCommand::GetGame { game_id, reply }).await.unwrap()
+    }
+
+    /// What the peer knows of a game on this disk, once all of that is hashed.
+    pub(super) async fn hashed_game(&mut self, id: &str) -> GameDetails {
+        loop {
+            let details = self.game(id).await;
+            let is_hashed =
+                details.manifest.as_ref().is_none_or(|manifest| manifest.content_root().is_some());
+            // Of a game that is not at the catalog's version nothing is ever announced.
+            if is_hashed || details.game.version.as_ref() != Some(&details.game.expected_version) {
+                return details;
+            }
+            let changed = timeout(PATIENCE, self.events.recv()).await;
+            assert!(matches!(changed, Ok(Some(_))), "{id} is not hashed in time");
+        }
+    }
+
+    /// Lets it run for others. What it tells is taken and dropped: a peer to which nobody listens
+    /// comes to a halt.
+    pub(super) fn leave_running(self) -> PeerRuntimeHandle {
+        let Self { handle, mut events } = self;
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        handle
+    }
+
+    /// Ends the peer and returns what it has told since it was asked last.
+    pub(super) async fn stop(mut self) -> Vec<PeerEvent> {
+        self.handle.shutdown();
+        timeout(PATIENCE, self.handle.wait_stopped()).await.expect("did not stop").unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = self.events.recv().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+/// An answer that is still to come.
+pub(super) struct Answer<T, E>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E> Answer<T, E> {
+    pub(super) async fn get(self) -> Result<T, E> {
+        timeout(PATIENCE, self.0).await.expect("no answer in time").expect("the peer has stopped")
+    }
+}

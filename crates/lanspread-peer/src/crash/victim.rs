@@ -1,0 +1,85 @@
+//! The process that is killed.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::time::timeout;
+
+use super::case::{Case, VICTIM, VICTIM_DIR, VICTIM_SOURCE};
+use super::peer::{PATIENCE, Peer, config};
+use super::script::connect;
+use super::verdict::{check_content, check_events, is_clear_failure};
+use super::world::Place;
+use crate::disk::faults::{self, Plan};
+
+/// As a test that fails.
+const FAILED_EXIT: i32 = 101;
+
+/// No test: what the crash tests start. Without being told what to do it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the crash tests start it"]
+async fn victim() {
+    let Ok(case) = std::env::var(VICTIM) else { return };
+    let case: Case = case.parse().unwrap();
+    let place = Place { dir: PathBuf::from(std::env::var_os(VICTIM_DIR).unwrap()) };
+    let source: SocketAddr = std::env::var(VICTIM_SOURCE).unwrap().parse().unwrap();
+    faults::arm(Plan {
+        moment: case.moment.clone(),
+        action: case.action,
+        seed: case.seed,
+        disk: place.disk(),
+        cut: place.cut(),
+    });
+    let playing = tokio::spawn({
+        let place = place.clone();
+        async move { play(&case, &place, source).await }
+    });
+    let played = timeout(2 * PATIENCE, playing).await;
+    if !matches!(played, Ok(Ok(()))) {
+        eprintln!("the script did not come to its end: {played:?}");
+        // Whoever is held at a point would keep the runtime from ending.
+        std::process::exit(FAILED_EXIT);
+    }
+    let hits = faults::hits();
+    let lines: Vec<_> = hits.iter().map(|(site, hits)| format!("{site} {hits}\n")).collect();
+    fs::write(place.hits(), lines.concat()).unwrap();
+}
+
+async fn play(case: &Case, place: &Place, source: SocketAddr) {
+    let config = config(place.games(), place.state());
+    let mut peer = match Peer::start(config.clone()).await {
+        Ok(peer) => peer,
+        Err(error) => {
+            assert!(case.is_survived() && faults::happened(), "cannot start: {error}");
+            // The disk has room again.
+            Peer::start(config).await.unwrap()
+        }
+    };
+    note_told(place, &peer).await;
+    connect(case.script, &peer, source).await;
+    let outcome = case.script.act(&mut peer).await;
+    match &outcome {
+        Ok(()) => {
+            fs::write(place.outcome(), "done").unwrap();
+            note_told(place, &peer).await;
+        }
+        Err(error) => {
+            let is_meant = case.is_survived() && faults::happened();
+            assert!(is_meant && is_clear_failure(error, case.action), "it failed: {error:?}");
+        }
+    }
+    if case.is_survived() {
+        let is_done = outcome.is_ok() && case.script.reaches_end();
+        let wrong = check_content(case.script, place, is_done, true);
+        assert!(wrong.is_empty(), "after {outcome:?}: {wrong:#?}");
+        peer.connect(source).await;
+        case.script.go_on(&peer).await.unwrap();
+    }
+    check_events(&peer.stop().await, outcome.is_err());
+}
+
+async fn note_told(place: &Place, peer: &Peer) {
+    let (peer_id, library_rev) = peer.identity().await;
+    fs::write(place.told(), format!("{peer_id} {library_rev}")).unwrap();
+}

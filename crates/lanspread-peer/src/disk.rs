@@ -1,0 +1,115 @@
+//! Effects on the disk that a crash must not catch in between, each under the name of its moment.
+//!
+//! What a transaction does to the disk goes through here, with the [`Point`] at which it does so.
+//! Outside of the unit tests of this crate a point is nothing at all: the functions are those of the
+//! standard library, and neither names nor hooks are compiled. In the tests a point can be made to
+//! end the process, to fail, or to cut the power: see `faults` and the crash tests.
+//!
+//! Everything here blocks.
+
+#[cfg(test)]
+pub(crate) mod faults;
+mod point;
+#[cfg(test)]
+pub(crate) mod shadow;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+pub(crate) use self::point::Point;
+
+/// Comes to a point at which `path` is about to change. What changes it follows at once.
+///
+/// # Errors
+/// Only in tests that let the disk fail here.
+#[cfg(not(test))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "in tests the disk can fail here")]
+pub(crate) fn reach(_point: Point, _path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) fn reach(point: Point, path: &Path) -> io::Result<()> {
+    faults::reach(point, path)
+}
+
+/// Renames `from` to `to`.
+pub(crate) fn rename(point: Point, from: &Path, to: &Path) -> io::Result<()> {
+    reach(point, to)?;
+    fs::rename(from, to)
+}
+
+/// Removes a file or a link itself.
+pub(crate) fn remove_file(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    fs::remove_file(path)
+}
+
+/// Removes an empty directory.
+pub(crate) fn remove_dir(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    fs::remove_dir(path)
+}
+
+/// Removes a directory with all that is in it. Links are removed, never followed.
+pub(crate) fn remove_dir_all(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    fs::remove_dir_all(path)
+}
+
+/// Makes a directory.
+pub(crate) fn create_dir(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    fs::create_dir(path)
+}
+
+/// Makes the content of `file`, which is at `path`, durable, and all that is known of it.
+pub(crate) fn sync_all(point: Point, path: &Path, file: &File) -> io::Result<()> {
+    reach(point, path)?;
+    sync(path, file, File::sync_all)
+}
+
+/// Like [`sync_all`], without what reading the content does not need.
+pub(crate) fn sync_data(point: Point, path: &Path, file: &File) -> io::Result<()> {
+    reach(point, path)?;
+    sync(path, file, File::sync_data)
+}
+
+/// Makes what was created, renamed or removed in the directory `path` durable.
+pub(crate) fn sync_dir(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    sync(path, &File::open(path)?, File::sync_all)
+}
+
+/// Makes durable that `path` was created, renamed or removed in its directory.
+pub(crate) fn sync_name(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    let directory = parent_of(path);
+    sync(directory, &File::open(directory)?, File::sync_all)
+}
+
+/// The directory in which `path` lies.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+#[cfg(not(test))]
+#[inline(always)]
+fn sync(_: &Path, file: &File, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    sync(file)
+}
+
+/// What is read before the sync is durable after it, whatever else is written meanwhile.
+#[cfg(test)]
+fn sync(path: &Path, file: &File, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let seen = faults::see(path);
+    sync(file)?;
+    faults::made_durable(seen);
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! What happens at the points of this process, if anything. Only a victim of the crash tests arms it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::Point;
+use super::shadow::{Keep, Seen, Shadow};
+
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+/// What the tests tell points by that many kinds of files share: the name of the file.
+const BY_FILE: [Point; 6] = [
+    Point::StateWrite,
+    Point::StateSync,
+    Point::StateRename,
+    Point::StateRenameSync,
+    Point::FileRemove,
+    Point::FileRemoveSync,
+];
+
+/// When something is to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Never.
+    Never,
+    /// When a site is reached for the `hit`th time.
+    Site { site: String, hit: u32 },
+    /// When any site is reached for the `hit`th time, all counted together.
+    Any { hit: u32 },
+}
+
+/// What is to happen then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The process ends at once; what it has told the system stays.
+    Kill,
+    /// The process ends at once, and the power goes: what was not synced may be lost.
+    Cut(Keep),
+    /// The disk is full, this once.
+    Fail,
+    /// The thread panics.
+    Panic,
+}
+
+/// What a victim is in for.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) moment: Moment,
+    pub(crate) action: Action,
+    /// Draws what a power cut leaves.
+    pub(crate) seed: u64,
+    /// The directory of which a power cut leaves only what is durable.
+    pub(crate) disk: PathBuf,
+    /// Where it puts what it leaves.
+    pub(crate) cut: PathBuf,
+}
+
+struct Armed {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    plan: Plan,
+    hits: BTreeMap<String, u32>,
+    total: u32,
+    happened: bool,
+    /// Whoever reaches this point, but the first, waits there.
+    held: Option<Point>,
+    shadow: Option<Shadow>,
+}
+
+/// The name under which tests count a point: its own, and that of the file where many share it.
+pub(crate) fn site(point: Point, path: &Path) -> String {
+    if !BY_FILE.contains(&point) {
+        return point.name().to_owned();
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_temporary = matches!(point, Point::StateWrite | Point::StateSync);
+    let name = if is_temporary { name.trim_end_matches(".tmp") } else { &name };
+    format!("{}:{name}", point.name())
+}
+
+/// Every point that is a site of its own.
+pub(crate) fn own_sites() -> impl Iterator<Item = &'static str> {
+    Point::ALL.iter().filter(|point| !BY_FILE.contains(point)).map(|point| point.name())
+}
+
+/// Arms this process, once.
+pub(crate) fn arm(plan: Plan) {
+    let shadow = matches!(plan.action, Action::Cut(_)).then(|| Shadow::of(&plan.disk).unwrap());
+    let (hits, held) = (BTreeMap::new(), None);
+    let state = State { plan, hits, total: 0, happened: false, held, shadow };
+    let armed = Armed { state: Mutex::new(state), changed: Condvar::new() };
+    assert!(ARMED.set(armed).is_ok(), "a process is armed once");
+}
+
+/// How often each site was reached so far.
+pub(crate) fn hits() -> BTreeMap<String, u32> {
+    armed().lock().hits.clone()
+}
+
+/// Whether what was planned has happened.
+pub(crate) fn happened() -> bool {
+    armed().lock().happened
+}
+
+/// Lets the first to reach `point` pass, and all others wait until [`release`].
+pub(crate) fn hold(point: Point) {
+    armed().lock().held = Some(point);
+}
+
+/// Lets all that wait go on.
+pub(crate) fn release() {
+    armed().lock().held = None;
+    armed().changed.notify_all();
+}
+
+/// Blocks until a site was reached, or what was planned has happened.
+pub(crate) fn wait_until_reached(point: Point) {
+    let armed = armed();
+    let mut state = armed.lock();
+    while !state.happened && !state.hits.contains_key(point.name()) {
+        state = armed.wait(state);
+    }
+}
+
+pub(super) fn reach(point: Point, path: &Path) -> io::Result<()> {
+    match ARMED.get() {
+        Some(armed) => armed.reach(point, path),
+        None => Ok(()),
+    }
+}
+
+/// What a sync that is about to begin makes durable, where that matters.
+pub(super) fn see(path: &Path) -> Option<Seen> {
+    let has_shadow = ARMED.get().is_some_and(|armed| armed.lock().shadow.is_some());
+    has_shadow.then(|| Seen::at(path)).and_then(Result::ok)
+}
+
+pub(super) fn made_durable(seen: Option<Seen>) {
+    if let (Some(seen), Some(armed)) = (seen, ARMED.get())
+        && let Some(shadow) = &mut armed.lock().shadow
+    {
+        shadow.made_durable(seen);
+    }
+}
+
+fn armed() -> &'static Armed {
+    ARMED.get().expect("only victims ask")
+}
+
+impl Armed {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self, point: Point, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let site = site(point, path);
+        state.total += 1;
+        let hit = state.hits.entry(site.clone()).and_modify(|hits| *hits += 1).or_insert(1);
+        let is_first = *hit == 1;
+        let is_now = match &state.plan.moment {
+            Moment::Never => false,
+            Moment::Site { site: wanted, hit } => {
+                *wanted == site && state.hits.get(&site) == Some(hit)
+            }
+            Moment::Any { hit } => *hit == state.total,
+        };
+        self.changed.notify_all();
+        if is_now {
+            state.happened = true;
+            // The others stay behind the lock until the end, so that nothing becomes durable.
+            match state.plan.action {
+                Action::Kill => die(),
+                Action::Cut(keep) => {
+                    let (seed, cut) = (state.plan.seed, state.plan.cut.clone());
+                    let shadow = state.shadow.as_mut().expect("a power cut has a shadow");
+                    shadow.write_to(&cut, keep, seed).unwrap();
+                    die()
+                }
+                Action::Fail => return Err(io::ErrorKind::StorageFull.into()),
+                Action::Panic => {
+                    drop(state);
+                    panic!("a panic at {site}, as planned");
+                }
+            }
+        }
+        while state.held == Some(point) && !is_first {
+            state = self.wait(state);
+        }
+        Ok(())
+    }
+}
+
+/// As when somebody pulls the plug: no destructor runs, nothing is flushed.
+fn die() -> ! {
+    kill_process(getpid(), Signal::KILL).unwrap();
+    unreachable!("a killed process does not go on");
+}

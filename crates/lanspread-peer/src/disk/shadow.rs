@@ -1,0 +1,321 @@
+//! What a disk would still have after a power cut.
+//!
+//! The model is the strict reading of POSIX: the content of a file is durable as of its last sync,
+//! and so are the entries of a directory; creating, renaming and removing take part in nothing but
+//! the sync of their directories. What is on disk when the shadow begins counts as durable. A file
+//! is known by its inode, which an open descriptor keeps from being used again.
+//!
+//! Of what was not synced a real disk keeps some. So [`Keep::Some`] draws: for the content of each
+//! file the old, the new, or a mix block by block; for the entries of directories each independent
+//! change on its own. A rename is one change, and so is all that concerns the same file or name.
+//!
+//! Not modelled: links with several names, modes, holes, and what a disk does that lies about a sync.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What content is mixed by: no disk writes less at once.
+const BLOCK_BYTES: usize = 4096;
+
+/// What a power cut keeps of what was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Whatever the seed draws.
+    Some,
+}
+
+type Inode = u64;
+type Entries = BTreeMap<OsString, Node>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Node {
+    File(Inode),
+    Directory(Inode),
+    Link(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    bytes: Vec<u8>,
+    modified: SystemTime,
+}
+
+/// What a sync makes durable.
+#[derive(Debug)]
+pub(super) enum Seen {
+    File(Inode, Content, File),
+    Directory(Inode, Entries, Vec<(Inode, File)>),
+}
+
+/// What is durable of a directory and all below it.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    top: PathBuf,
+    top_inode: Inode,
+    files: BTreeMap<Inode, Content>,
+    directories: BTreeMap<Inode, Entries>,
+    /// Keeps every known inode from being used for another file.
+    pins: BTreeMap<Inode, File>,
+}
+
+/// What is on the disk now.
+#[derive(Debug, Default)]
+struct Current {
+    files: BTreeMap<Inode, Content>,
+    directories: BTreeMap<Inode, Entries>,
+}
+
+/// One name that is not what it was at the last sync of its directory.
+struct Change {
+    directory: Inode,
+    name: OsString,
+    before: Option<Node>,
+    after: Option<Node>,
+}
+
+impl Seen {
+    /// Reads what is at `path`.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_dir() {
+            let content = Content { bytes: fs::read(path)?, modified: metadata.modified()? };
+            return Ok(Self::File(metadata.ino(), content, file));
+        }
+        let (mut entries, mut pins) = (Entries::new(), vec![(metadata.ino(), file)]);
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            // What goes while it is looked at was not there for the sync either.
+            let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
+            let node = if metadata.is_symlink() {
+                Node::Link(fs::read_link(entry.path())?)
+            } else {
+                let Ok(pin) = File::open(entry.path()) else { continue };
+                let inode = pin.metadata()?.ino();
+                pins.push((inode, pin));
+                if metadata.is_dir() { Node::Directory(inode) } else { Node::File(inode) }
+            };
+            entries.insert(entry.file_name(), node);
+        }
+        Ok(Self::Directory(metadata.ino(), entries, pins))
+    }
+}
+
+impl Shadow {
+    /// Takes all that is in `top` for durable.
+    pub(super) fn of(top: &Path) -> io::Result<Self> {
+        let top_inode = fs::metadata(top)?.ino();
+        let (files, directories) = (BTreeMap::new(), BTreeMap::new());
+        let mut shadow =
+            Self { top: top.to_path_buf(), top_inode, files, directories, pins: BTreeMap::new() };
+        walk(top, &mut |seen| shadow.made_durable(seen))?;
+        Ok(shadow)
+    }
+
+    pub(super) fn made_durable(&mut self, seen: Seen) {
+        match seen {
+            Seen::File(inode, content, pin) => {
+                self.files.insert(inode, content);
+                self.pins.entry(inode).or_insert(pin);
+            }
+            Seen::Directory(inode, entries, pins) => {
+                self.directories.insert(inode, entries);
+                for (inode, pin) in pins {
+                    self.pins.entry(inode).or_insert(pin);
+                }
+            }
+        }
+    }
+
+    /// Writes to `target`, which must not exist, what a power cut now would leave.
+    pub(super) fn write_to(&mut self, target: &Path, keep: Keep, seed: u64) -> io::Result<()> {
+        let mut dice = Dice::new(seed);
+        let mut directories = self.directories.clone();
+        let mut files = self.files.clone();
+        if keep == Keep::Some {
+            let mut current = Current::default();
+            walk(&self.top, &mut |seen| current.add(seen))?;
+            for group in groups(self.changes(&current)) {
+                if dice.flip() {
+                    for Change { directory, name, after, .. } in group {
+                        let entries = directories.entry(directory).or_default();
+                        match after {
+                            Some(node) => drop(entries.insert(name, node)),
+                            None => drop(entries.remove(&name)),
+                        }
+                    }
+                }
+            }
+            for (inode, content) in current.files {
+                let durable = files.remove(&inode);
+                files.insert(inode, dice.mix(durable, content));
+            }
+        }
+        write_directory(target, self.top_inode, &directories, &files)
+    }
+
+    fn changes(&self, current: &Current) -> Vec<Change> {
+        let nothing = Entries::new();
+        let known: BTreeSet<_> =
+            self.directories.keys().chain(current.directories.keys()).collect();
+        let mut changes = Vec::new();
+        for directory in known {
+            let before = self.directories.get(directory).unwrap_or(&nothing);
+            let after = current.directories.get(directory).unwrap_or(&nothing);
+            let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            changes.extend(
+                names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(
+                    |name| Change {
+                        directory: *directory,
+                        name: name.clone(),
+                        before: before.get(name).cloned(),
+                        after: after.get(name).cloned(),
+                    },
+                ),
+            );
+        }
+        changes
+    }
+}
+
+impl Current {
+    fn add(&mut self, seen: Seen) {
+        match seen {
+            Seen::File(inode, content, _) => drop(self.files.insert(inode, content)),
+            Seen::Directory(inode, entries, _) => drop(self.directories.insert(inode, entries)),
+        }
+    }
+}
+
+/// Puts together what concerns the same file, such as the two names of a rename.
+fn groups(changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let mut groups: Vec<(BTreeSet<Inode>, Vec<Change>)> = Vec::new();
+    for change in changes {
+        let mut inodes: BTreeSet<_> =
+            [&change.before, &change.after].into_iter().flatten().filter_map(Node::inode).collect();
+        let mut members = vec![change];
+        let (same, others): (Vec<_>, _) =
+            groups.into_iter().partition(|(known, _)| !known.is_disjoint(&inodes));
+        for (known, changes) in same {
+            inodes.extend(known);
+            members.extend(changes);
+        }
+        groups = others;
+        groups.push((inodes, members));
+    }
+    groups.into_iter().map(|(_, changes)| changes).collect()
+}
+
+impl Node {
+    fn inode(&self) -> Option<Inode> {
+        match self {
+            Self::File(inode) | Self::Directory(inode) => Some(*inode),
+            Self::Link(_) => None,
+        }
+    }
+}
+
+/// Shows everything from `path` down. What goes meanwhile is passed over.
+fn walk(path: &Path, show: &mut impl FnMut(Seen)) -> io::Result<()> {
+    let seen = Seen::at(path)?;
+    let below = match &seen {
+        Seen::File(..) => Vec::new(),
+        Seen::Directory(_, entries, _) => entries
+            .iter()
+            .filter(|(_, node)| !matches!(node, Node::Link(_)))
+            .map(|(name, _)| path.join(name))
+            .collect(),
+    };
+    show(seen);
+    for path in below {
+        match walk(&path, show) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_directory(
+    target: &Path,
+    inode: Inode,
+    directories: &BTreeMap<Inode, Entries>,
+    files: &BTreeMap<Inode, Content>,
+) -> io::Result<()> {
+    fs::create_dir(target)?;
+    for (name, node) in directories.get(&inode).into_iter().flatten() {
+        let path = target.join(name);
+        match node {
+            Node::Directory(inode) => write_directory(&path, *inode, directories, files)?,
+            Node::Link(to) => symlink(to, &path)?,
+            Node::File(inode) => {
+                let file = File::create_new(&path)?;
+                // One that was never synced has its name and nothing in it.
+                if let Some(Content { bytes, modified }) = files.get(inode) {
+                    io::Write::write_all(&mut &file, bytes)?;
+                    file.set_modified(*modified)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Draws the same from the same seed. SplitMix64: small, and good enough to toss coins.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn flip(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    /// The durable content, the current one, or blocks of both at the size of either.
+    fn mix(&mut self, durable: Option<Content>, current: Content) -> Content {
+        let durable =
+            durable.unwrap_or_else(|| Content { bytes: Vec::new(), modified: current.modified });
+        if durable.bytes == current.bytes {
+            return if self.flip() { durable } else { current };
+        }
+        match self.below(3) {
+            0 => durable,
+            1 => current,
+            _ => {
+                let sized = if self.flip() { &durable } else { &current };
+                let mut bytes = vec![0; sized.bytes.len()];
+                for (number, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
+                    let from = if self.flip() { &durable } else { &current };
+                    let from = from.bytes.get(number * BLOCK_BYTES..).unwrap_or_default();
+                    let len = block.len().min(from.len());
+                    block[..len].copy_from_slice(&from[..len]);
+                }
+                let modified = if self.flip() { durable.modified } else { current.modified };
+                Content { bytes, modified }
+            }
+        }
+    }
+}

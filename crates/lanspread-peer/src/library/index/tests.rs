@@ -1,0 +1,339 @@
+use std::fs::{self, File};
+
+use lanspread_proto::ManifestFile;
+use proptest::prelude::*;
+
+use super::content::GAMES_DIRS_MAX;
+use super::store::{INDEX_FILE, LOG_FILE};
+use super::*;
+
+fn id(text: &str) -> GameId {
+    text.parse().unwrap()
+}
+
+fn manifest(size: u64) -> Arc<Manifest> {
+    let file = ManifestFile { path: "a.eti".parse().unwrap(), size, hashes: None };
+    Arc::new(Manifest::new("1".parse().unwrap(), vec![file]).unwrap())
+}
+
+fn fingerprint(name: &str) -> Fingerprint {
+    let file = tempfile::tempfile().unwrap();
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add_archive(name, &file.metadata().unwrap());
+    fingerprint
+}
+
+fn load(state: &Path) -> Index {
+    let (index, warning) = Index::load(state).unwrap();
+    assert_eq!(warning, None);
+    index
+}
+
+fn size_of(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+#[test]
+fn what_was_saved_is_found_again_for_the_same_fingerprint_and_directory_only() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    assert_eq!(index.library_rev(), 0);
+    index.record(games, id("quake"), print.clone(), manifest(7));
+    index.save().unwrap();
+
+    let index = load(state.path());
+    assert_eq!(index.manifest(games, &id("quake"), &print), Some(manifest(7)));
+    assert_eq!(index.manifest(games, &id("quake"), &fingerprint("b.eti")), None);
+    assert_eq!(index.manifest(Path::new("/other"), &id("quake"), &print), None);
+    assert_eq!(index.manifest(games, &id("doom"), &print), None);
+}
+
+#[test]
+fn the_least_recently_used_games_directory_is_forgotten_first() {
+    let state = tempfile::tempdir().unwrap();
+    let mut index = load(state.path());
+    let print = fingerprint("a.eti");
+    let dirs: Vec<_> = (0..=GAMES_DIRS_MAX).map(|n| PathBuf::from(format!("/{n}"))).collect();
+    for dir in &dirs {
+        index.record(dir, id("quake"), print.clone(), manifest(1));
+        index.forget(&dirs[0], &id("doom"));
+    }
+    let kept = |dir: &PathBuf| index.manifest(dir, &id("quake"), &print).is_some();
+    let kept: Vec<_> = dirs.iter().map(kept).collect();
+    assert_eq!(kept, [true, false, true, true, true]);
+}
+
+#[test]
+fn a_changed_game_costs_a_line_about_it_alone_and_an_unchanged_library_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    for n in 0..2_000 {
+        index.record(games, id(&format!("quake{n}")), print.clone(), manifest(n));
+    }
+    index.save().unwrap();
+    let snapshot = state.path().join(INDEX_FILE);
+    let written = fs::metadata(&snapshot).unwrap().modified().unwrap();
+    let log = state.path().join(LOG_FILE);
+    assert_eq!(size_of(&log), 0);
+
+    let mut index = load(state.path());
+    for n in 0..2_000 {
+        index.record(games, id(&format!("quake{n}")), print.clone(), manifest(n));
+    }
+    index.forget(games, &id("never-there"));
+    index.save().unwrap();
+    assert_eq!(size_of(&log), 0);
+    index.record(games, id("quake7"), print.clone(), manifest(70));
+    index.save().unwrap();
+    let line = fs::read_to_string(&log).unwrap();
+    assert_eq!((line.matches("quake").count(), line.lines().count()), (1, 1), "{line}");
+    assert!(line.contains("\"quake7\"") && line.len() < 600, "{line}");
+    assert_eq!(fs::metadata(&snapshot).unwrap().modified().unwrap(), written);
+    let found = load(state.path()).manifest(games, &id("quake7"), &print);
+    assert_eq!(found, Some(manifest(70)));
+}
+
+#[test]
+fn the_log_never_outgrows_the_snapshot_by_much() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    let mut written = 0;
+    for n in 0..3_000 {
+        index.record(games, id("quake"), print.clone(), manifest(n));
+        index.save().unwrap();
+        written = written.max(size_of(&state.path().join(LOG_FILE)));
+    }
+    assert!((200_000..=256 * 1024).contains(&written), "{written}");
+    assert_eq!(load(state.path()).manifest(games, &id("quake"), &print), Some(manifest(2_999)));
+}
+
+#[test]
+fn revisions_never_come_again_after_a_crash_and_go_on_after_a_clean_end() {
+    let state = tempfile::tempdir().unwrap();
+    let mut announced = 0;
+    for _ in 0..3 {
+        let mut index = load(state.path());
+        index.reserve_revs().unwrap();
+        // More than are reserved at once: the saves in between reserve more.
+        for n in 0..3 * REV_HEADROOM / 2 {
+            let rev = index.next_rev();
+            assert!(rev > announced, "{rev} after {announced}");
+            announced = rev;
+            if n % 10_000 == 0 {
+                index.save().unwrap();
+            }
+        }
+    }
+    let mut index = load(state.path());
+    announced = index.next_rev();
+    index.close().unwrap();
+    assert_eq!(load(state.path()).next_rev(), announced + 1);
+}
+
+#[test]
+fn a_broken_snapshot_is_moved_aside_and_its_revision_kept() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().join(INDEX_FILE);
+    let broken: [(&[u8], u64); 5] = [
+        (b"", 0),
+        (b"\0\0\0\0", 0),
+        (br#"{"format":1,"library_rev":4711,"libraries":[{"#, 4711),
+        (br#"{"format":1,"library_rev":47"#, 0),
+        (br#"{"format":2,"library_rev":5,"libraries":[]}"#, 5),
+    ];
+    for (count, (bytes, rev)) in broken.into_iter().enumerate() {
+        fs::write(&path, bytes).unwrap();
+        let (index, warning) = Index::load(state.path()).unwrap();
+        assert_eq!(fs::read(warning.unwrap().moved_to).unwrap(), bytes);
+        assert_eq!(index.library_rev(), rev);
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), count + 1);
+    }
+}
+
+#[test]
+fn the_index_of_an_older_version_is_read() {
+    let state = tempfile::tempdir().unwrap();
+    let text = r#"{"format":1,"library_rev":1025,"libraries":[]}"#;
+    fs::write(state.path().join(INDEX_FILE), text).unwrap();
+    assert_eq!(load(state.path()).library_rev(), 1025);
+}
+
+#[test]
+fn a_log_that_is_damaged_before_its_end_is_moved_aside_and_counts_up_to_there() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    index.save().unwrap();
+    for name in ["doom", "hexen", "quake"] {
+        index.record(games, id(name), print.clone(), manifest(1));
+        index.save().unwrap();
+    }
+    let path = state.path().join(LOG_FILE);
+    let damaged = fs::read_to_string(&path).unwrap().replace("hexen", "heXen");
+    fs::write(&path, &damaged).unwrap();
+    let (index, warning) = Index::load(state.path()).unwrap();
+    assert_eq!(fs::read_to_string(warning.unwrap().moved_to).unwrap(), damaged);
+    let is_known = |index: &Index, name| index.manifest(games, &id(name), &print).is_some();
+    let known = |index: &Index| ["doom", "hexen", "quake"].map(|name| is_known(index, name));
+    assert_eq!(known(&index), [true, false, false]);
+    index.save().unwrap();
+    assert_eq!(known(&load(state.path())), [true, false, false]);
+}
+
+#[test]
+fn the_log_of_another_snapshot_says_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    index.save().unwrap();
+    index.record(games, id("quake"), print.clone(), manifest(1));
+    index.save().unwrap();
+    let log = fs::read(state.path().join(LOG_FILE)).unwrap();
+    // A crash between the two steps of a new snapshot leaves the log of the old one.
+    index.forget(games, &id("quake"));
+    index.begin_anew();
+    index.save().unwrap();
+    fs::write(state.path().join(LOG_FILE), &log).unwrap();
+    let mut index = load(state.path());
+    assert_eq!(index.manifest(games, &id("quake"), &print), None);
+    index.record(games, id("doom"), print.clone(), manifest(2));
+    index.save().unwrap();
+    let index = load(state.path());
+    assert_eq!(index.manifest(games, &id("doom"), &print), Some(manifest(2)));
+    assert_eq!(index.manifest(games, &id("quake"), &print), None);
+}
+
+#[test]
+fn what_cannot_be_saved_now_is_saved_later() {
+    let state = tempfile::tempdir().unwrap();
+    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let mut index = load(state.path());
+    index.reserve_revs().unwrap();
+    index.save().unwrap();
+    let log = state.path().join(LOG_FILE);
+    fs::create_dir(&log).unwrap();
+    index.record(games, id("quake"), print.clone(), manifest(1));
+    index.record(games, id("doom"), print.clone(), manifest(1));
+    assert!(index.save().is_err());
+    index.record(games, id("quake"), print.clone(), manifest(2));
+    fs::remove_dir(&log).unwrap();
+    index.save().unwrap();
+    let found = load(state.path());
+    assert_eq!(found.manifest(games, &id("quake"), &print), Some(manifest(2)));
+    assert_eq!(found.manifest(games, &id("doom"), &print), Some(manifest(1)));
+
+    // Whoever removes the log takes nothing with it that the index knows.
+    fs::remove_file(&log).unwrap();
+    index.record(games, id("hexen"), print.clone(), manifest(3));
+    index.save().unwrap();
+    let found = load(state.path());
+    for name in ["doom", "hexen", "quake"] {
+        assert!(found.manifest(games, &id(name), &print).is_some(), "{name}");
+    }
+}
+
+/// One thing that happens to an index.
+#[derive(Debug, Clone)]
+enum Step {
+    Record {
+        dir: usize,
+        game: usize,
+        size: u64,
+    },
+    Forget {
+        dir: usize,
+        game: usize,
+    },
+    Save,
+    /// All is written in a new snapshot.
+    Rewrite,
+    /// The process ends without a save and starts again.
+    Restart,
+    /// A save is cut off after this share of its bytes, and the process starts again.
+    Cut {
+        per_mille: usize,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let dir = 0..GAMES_DIRS_MAX + 2;
+    let record = (dir.clone(), 0..4_usize, 0..3_u64).prop_map(|(dir, game, size)| Step::Record {
+        dir,
+        game,
+        size,
+    });
+    let forget = (dir, 0..4_usize).prop_map(|(dir, game)| Step::Forget { dir, game });
+    let cut = (0..=1_000_usize).prop_map(|per_mille| Step::Cut { per_mille });
+    let step = prop_oneof![
+        8 => record,
+        2 => forget,
+        4 => Just(Step::Save),
+        1 => Just(Step::Rewrite),
+        1 => Just(Step::Restart),
+        2 => cut,
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+fn content(index: &Index) -> Content {
+    let state = index.read();
+    Content { generation: 0, library_rev: 0, ..state.content.clone() }
+}
+
+/// Saves, and cuts off the line that it appended: as much is on disk as a crash may leave.
+fn save_and_cut(index: &Index, state: &Path, per_mille: usize) -> bool {
+    let log = state.join(LOG_FILE);
+    let (before, generation) = (size_of(&log), index.store().save_generation());
+    index.save().unwrap();
+    let appended = size_of(&log).saturating_sub(before);
+    if index.store().save_generation() != generation || appended == 0 {
+        return true;
+    }
+    let kept = appended * per_mille as u64 / 1_000;
+    File::options().write(true).open(&log).unwrap().set_len(before + kept).unwrap();
+    kept == appended
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn snapshot_and_log_always_lead_to_what_was_saved_last(steps in steps()) {
+        let state = tempfile::tempdir().unwrap();
+        let print = fingerprint("a.eti");
+        let mut index = load(state.path());
+        let mut saved = content(&index);
+        for step in steps {
+            let dir = |dir| PathBuf::from(format!("/{dir}"));
+            let game = |game| id(&format!("game{game}"));
+            match step {
+                Step::Record { dir: d, game: g, size } => {
+                    index.record(&dir(d), game(g), print.clone(), manifest(size));
+                }
+                Step::Forget { dir: d, game: g } => index.forget(&dir(d), &game(g)),
+                Step::Rewrite => index.begin_anew(),
+                Step::Save => {
+                    index.save().unwrap();
+                    saved = content(&index);
+                }
+                Step::Restart => {
+                    index = load(state.path());
+                    prop_assert_eq!(&content(&index), &saved);
+                }
+                Step::Cut { per_mille } => {
+                    let after = content(&index);
+                    if save_and_cut(&index, state.path(), per_mille) {
+                        saved = after;
+                    }
+                    index = load(state.path());
+                    prop_assert_eq!(&content(&index), &saved);
+                }
+            }
+        }
+        index.save().unwrap();
+        prop_assert_eq!(content(&load(state.path())), content(&index));
+    }
+}

@@ -1,0 +1,138 @@
+//! What keeps a game from staying busy when the task of its operation is lost.
+//!
+//! The loop clears an operation when it hears of its end, and whoever runs the operation tells it.
+//! A task that panics or is aborted tells nothing, so it carries a guard that does so in its place.
+
+use std::path::PathBuf;
+
+use lanspread_proto::GameId;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::core::Core;
+use super::local_games::look_at;
+use super::messages::{CoreMessage, CoreSender};
+use crate::library::{Index, LocalGame};
+
+/// Makes the message that an operation is lost, from what is on the disk then.
+type Lost = fn(GameId, Option<LocalGame>) -> CoreMessage;
+
+/// Tells the loop that an operation has ended, unless that is [`Self::done`] otherwise.
+pub(super) struct OperationGuard(Option<Watch>);
+
+struct Watch {
+    core: CoreSender,
+    tasks: TaskTracker,
+    /// Cancelled when the loop ends.
+    cancel: CancellationToken,
+    games_dir: PathBuf,
+    game_id: GameId,
+    index: Index,
+    lost: Lost,
+}
+
+impl Core {
+    /// A guard for the task of an operation that has begun.
+    pub(super) fn guard(&self, game_id: &GameId, lost: Lost) -> OperationGuard {
+        OperationGuard(Some(Watch {
+            core: self.core.clone(),
+            tasks: self.tasks.clone(),
+            cancel: self.cancel.clone(),
+            games_dir: self.games_dir.clone(),
+            game_id: game_id.clone(),
+            index: self.index.clone(),
+            lost,
+        }))
+    }
+}
+
+impl OperationGuard {
+    /// The loop is about to hear of the end.
+    pub(super) fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for OperationGuard {
+    fn drop(&mut self) {
+        // A loop that has ended waits for no operation, and without a runtime there is none.
+        let Some(watch) = self.0.take().filter(|watch| !watch.cancel.is_cancelled()) else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Watch { core, tasks, games_dir, game_id, index, lost, .. } = watch;
+        tasks.spawn_on(
+            async move {
+                tracing::error!(%game_id, "the task of an operation was lost");
+                let local = look_at(games_dir, game_id.clone(), index).await;
+                // The loop may have ended meanwhile.
+                let _ = core.send(lost(game_id, local)).await;
+            },
+            &runtime,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::error::InstallFailure;
+
+    /// A guard as a task would carry it, and where the loop would hear of its end.
+    fn guarded() -> (OperationGuard, mpsc::Receiver<CoreMessage>, TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let (core, inbox) = mpsc::channel(1);
+        let (index, _) = Index::load(dir.path()).unwrap();
+        let guard = OperationGuard(Some(Watch {
+            core,
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+            games_dir: dir.path().to_path_buf(),
+            game_id: GameId::new("quake").unwrap(),
+            index,
+            lost: |game_id, local| {
+                let outcome = Err(InstallFailure::Interrupted);
+                CoreMessage::InstallEnded { game_id, outcome, local }
+            },
+        }));
+        (guard, inbox, dir)
+    }
+
+    async fn is_told_of_an_end(mut inbox: mpsc::Receiver<CoreMessage>) -> bool {
+        let told = inbox.recv().await;
+        matches!(told, Some(CoreMessage::InstallEnded { outcome: Err(_), .. }))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_its_operation() {
+        let (guard, inbox, _dir) = guarded();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            panic!("boom");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(is_told_of_an_end(inbox).await);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_aborted_ends_its_operation() {
+        let (guard, inbox, _dir) = guarded();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(is_told_of_an_end(inbox).await);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_tells_its_end_is_not_told_of_twice() {
+        let (guard, mut inbox, _dir) = guarded();
+        tokio::spawn(async move { guard.done() }).await.unwrap();
+        assert!(inbox.recv().await.is_none());
+    }
+}

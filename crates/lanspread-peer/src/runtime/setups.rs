@@ -1,0 +1,57 @@
+//! The command loop's part about the setup scripts of installed games.
+
+use std::io;
+
+use lanspread_proto::GameId;
+
+use super::core::Core;
+use super::messages::CoreMessage;
+use crate::command::{Reply, SetupStarted};
+use crate::error::{CommandError, SetupFailure};
+use crate::setup;
+
+impl Core {
+    /// Starts the setup script of an installed game. That takes a moment, in which no operation may
+    /// begin with the game; it is no operation itself, so the game is served all the while.
+    pub(super) fn run_setup(&mut self, game_id: GameId, reply: Reply<SetupStarted>) {
+        if let Err(error) = self.check_setup(&game_id) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        self.starting_setup.insert(game_id.clone());
+        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let core = self.core.clone();
+        // Not cut off at shutdown: a script that was started is noted.
+        self.tasks.spawn(async move {
+            let (script_root, id) = (root.clone(), game_id.clone());
+            let work = move || setup::start(&script_root, &state_dir, &id);
+            let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+                let reason = io::Error::other(error).to_string();
+                Err(SetupFailure::Io { action: "start the setup of", path: root, reason })
+            });
+            let _ = core.send(CoreMessage::SetupStarted { game_id, outcome, reply }).await;
+        });
+    }
+
+    pub(super) fn setup_started(
+        &mut self,
+        game_id: &GameId,
+        outcome: Result<SetupStarted, SetupFailure>,
+        reply: Reply<SetupStarted>,
+    ) {
+        self.starting_setup.remove(game_id);
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(outcome.map_err(CommandError::Setup));
+    }
+
+    fn check_setup(&self, game_id: &GameId) -> Result<(), CommandError> {
+        self.check_idle(game_id)?;
+        if self.starting_setup.contains(game_id) {
+            return Err(CommandError::SetupStarting(game_id.clone()));
+        }
+        match self.local.get(game_id) {
+            Some(local) if local.installed => Ok(()),
+            _ => Err(CommandError::NotInstalled(game_id.clone())),
+        }
+    }
+}

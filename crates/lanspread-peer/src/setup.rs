@@ -1,0 +1,260 @@
+//! Starts the setup script that some games bring along, and remembers that it was started.
+//!
+//! The script is the game's own program and runs with the rights of the peer, because a user asked
+//! for it. It is a process group of its own in `local/`, without input, and what it prints goes to a
+//! file; the peer neither waits for it nor ends it. It must lie in the root itself: no link is
+//! followed on the way to it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use lanspread_proto::GameId;
+
+use crate::command::SetupStarted;
+use crate::error::SetupFailure;
+use crate::library::{LOCAL_DIR, open_game_file};
+use crate::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
+
+/// Says that the setup script of a game was started since the game was installed.
+pub(crate) const SETUP_DONE: &str = "setup_done";
+/// What the script printed when it ran last.
+const SETUP_LOG: &str = "setup.log";
+
+/// What the script is called on this system.
+const SCRIPT: Option<&str> = if cfg!(unix) {
+    Some("game_setup.sh")
+} else if cfg!(windows) {
+    Some("game_setup.cmd")
+} else {
+    None
+};
+
+/// Starts the setup script of the game that is installed in `root`. Blocks.
+///
+/// # Errors
+/// [`SetupFailure`]. Only where the marker could not be written does the script run nevertheless.
+pub(crate) fn start(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+) -> Result<SetupStarted, SetupFailure> {
+    let name = SCRIPT.ok_or(SetupFailure::Unsupported)?;
+    let local = root.join(LOCAL_DIR);
+    let script = local.join(name);
+    let file = open_script(root, name, &script)?;
+    let state = game_state_dir(state_dir, game_id);
+    ensure_dir(&state).map_err(failed("make", &state))?;
+    let log = state.join(SETUP_LOG);
+    let output = File::create(&log).map_err(failed("write", &log))?;
+    let child = output
+        .try_clone()
+        .and_then(|errors| {
+            let mut command = interpreted(&script, file)?;
+            command.current_dir(&local);
+            command.stdin(Stdio::null()).stdout(output).stderr(errors);
+            detached(&mut command).spawn()
+        })
+        .map_err(failed("start", &script))?;
+    let pid = child.id();
+    reap(child, game_id);
+    let was_done = is_done(state_dir, game_id);
+    if !was_done {
+        let marker = state.join(SETUP_DONE);
+        write_atomic(&marker, b"started\n").map_err(failed("note in", &marker))?;
+    }
+    Ok(SetupStarted { script, log, pid, was_done })
+}
+
+/// Whether the script was started since the game was installed.
+pub(crate) fn is_done(state_dir: &Path, game_id: &GameId) -> bool {
+    game_state_dir(state_dir, game_id).join(SETUP_DONE).is_file()
+}
+
+/// Another installation is about to be there, or none: its setup is still to be done.
+pub(crate) fn forget(state_dir: &Path, game_id: &GameId) -> io::Result<()> {
+    remove_file(&game_state_dir(state_dir, game_id).join(SETUP_DONE))
+}
+
+fn open_script(root: &Path, name: &str, script: &Path) -> Result<File, SetupFailure> {
+    let inside = format!("{LOCAL_DIR}/{name}").parse().map_err(io::Error::other);
+    let opened = inside.and_then(|inside| open_game_file(root, &inside));
+    opened.map_err(|error| match fs::symlink_metadata(script) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            SetupFailure::NoScript { path: script.to_path_buf() }
+        }
+        _ => failed("start", script)(error),
+    })
+}
+
+/// A script that can be run by itself is; archives lose that right easily, and then the shell runs it.
+#[cfg(unix)]
+fn interpreted(script: &Path, file: File) -> io::Result<Command> {
+    use std::os::unix::fs::PermissionsExt;
+    const SHELL: &str = "/bin/sh";
+    const INTERPRETED: &[u8] = b"#!";
+    let is_executable = file.metadata()?.permissions().mode() & 0o111 != 0;
+    let mut beginning = Vec::new();
+    file.take(INTERPRETED.len() as u64).read_to_end(&mut beginning)?;
+    if is_executable && beginning == INTERPRETED {
+        return Ok(Command::new(script));
+    }
+    let mut command = Command::new(SHELL);
+    command.arg(script);
+    Ok(command)
+}
+
+#[cfg(not(unix))]
+fn interpreted(script: &Path, _: File) -> io::Result<Command> {
+    let mut command = Command::new("cmd");
+    command.arg("/C").arg(script);
+    Ok(command)
+}
+
+/// Away from what ends the peer: an interrupt at its terminal is not meant for the game.
+fn detached(command: &mut Command) -> &mut Command {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    command
+}
+
+/// Waits for a script in a thread, so that it leaves no zombie. The thread does not keep the peer
+/// from ending.
+fn reap(mut child: Child, game_id: &GameId) {
+    let id = game_id.clone();
+    let waiting =
+        thread::Builder::new().name("setup".to_owned()).spawn(move || match child.wait() {
+            Ok(status) => tracing::info!(game_id = %id, %status, "setup script ended"),
+            Err(error) => tracing::warn!(game_id = %id, %error, "setup script is lost sight of"),
+        });
+    if let Err(error) = waiting {
+        tracing::warn!(%game_id, %error, "nobody waits for the end of the setup script");
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SetupFailure {
+    let path: PathBuf = path.to_path_buf();
+    move |source| SetupFailure::Io { action, path, reason: source.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::{Duration, Instant};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Far beyond what a script of one line takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Disk(TempDir);
+
+    impl Disk {
+        fn new() -> Self {
+            let disk = Self(tempfile::tempdir().unwrap());
+            fs::create_dir_all(disk.local()).unwrap();
+            disk
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.path().join("quake")
+        }
+
+        fn local(&self) -> PathBuf {
+            self.root().join("local")
+        }
+
+        fn start(&self) -> Result<SetupStarted, SetupFailure> {
+            start(&self.root(), &self.0.path().join("state"), &id())
+        }
+
+        fn is_done(&self) -> bool {
+            is_done(&self.0.path().join("state"), &id())
+        }
+
+        fn write(&self, text: &str, mode: u32) {
+            let path = self.local().join("game_setup.sh");
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        /// What the script writes, once it is there.
+        fn answer(&self) -> String {
+            let began = Instant::now();
+            loop {
+                match fs::read_to_string(self.local().join("answer")) {
+                    Ok(text) if text.ends_with('\n') => return text,
+                    _ => assert!(began.elapsed() < PATIENCE, "the script says nothing"),
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    fn id() -> GameId {
+        "quake".parse().unwrap()
+    }
+
+    #[test]
+    fn a_script_runs_in_its_installation_in_a_group_of_its_own_whatever_its_mode() {
+        for mode in [0o755, 0o644] {
+            let disk = Disk::new();
+            let text = "#!/bin/sh\necho loud; echo louder >&2\n\
+                        read -r a || a=none\necho \"$a $$ $(cut -d' ' -f5 /proc/$$/stat) $(pwd)\" > answer\n";
+            disk.write(text, mode);
+            assert!(!disk.is_done());
+            let started = disk.start().unwrap();
+            assert!(!started.was_done && disk.is_done());
+            let answer = disk.answer();
+            let local = fs::canonicalize(disk.local()).unwrap();
+            let pid = started.pid;
+            assert_eq!(answer.trim(), format!("none {pid} {pid} {}", local.display()), "{mode:o}");
+            assert_eq!(fs::read_to_string(started.log).unwrap(), "loud\nlouder\n");
+            assert!(disk.start().unwrap().was_done);
+        }
+    }
+
+    #[test]
+    fn only_a_regular_file_that_lies_there_itself_is_run() {
+        let disk = Disk::new();
+        assert!(matches!(disk.start(), Err(SetupFailure::NoScript { .. })));
+        let script = disk.local().join("game_setup.sh");
+        fs::create_dir(&script).unwrap();
+        assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
+        fs::remove_dir(&script).unwrap();
+        let outside = disk.0.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("game_setup.sh"), "touch ran").unwrap();
+        symlink(outside.join("game_setup.sh"), &script).unwrap();
+        assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
+        fs::remove_dir_all(disk.local()).unwrap();
+        symlink(&outside, disk.local()).unwrap();
+        assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
+        assert!(!disk.is_done());
+        assert!(!outside.join("ran").exists());
+    }
+
+    #[test]
+    fn a_script_whose_interpreter_is_missing_is_an_error_and_not_done() {
+        let disk = Disk::new();
+        disk.write("#!/no/such/interpreter\n", 0o755);
+        let Err(SetupFailure::Io { action: "start", path, .. }) = disk.start() else { panic!() };
+        assert!(path.ends_with("local/game_setup.sh"));
+        assert!(!disk.is_done());
+    }
+
+    #[test]
+    fn another_installation_has_its_setup_to_be_done() {
+        let disk = Disk::new();
+        disk.write("true", 0o644);
+        disk.start().unwrap();
+        let state = disk.0.path().join("state");
+        forget(&state, &id()).unwrap();
+        forget(&state, &id()).unwrap();
+        assert!(!disk.is_done());
+    }
+}

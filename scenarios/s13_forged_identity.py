@@ -1,0 +1,101 @@
+"""A peer that shows another's id is refused, and nothing that it says is kept."""
+
+import shutil
+from pathlib import Path
+
+from lanspread_harness import Failure, Game, Lab, Peer, expect, expect_equal
+from lanspread_harness.fields import JsonObject
+from lanspread_harness.hostile import say_hello
+
+
+async def scenario(lab: Lab) -> None:
+    game = lab.game("quake")
+    alpha = await lab.peer("alpha")
+    victim = await lab.peer("victim")
+    mallory = await lab.peer("mallory")
+    await alpha.connect(victim)
+    victims, own = identity(victim), identity(mallory)
+    await mallory.shutdown()
+    await mallory.exited()
+
+    lab.note("its own certificate, the victim's id")
+    before = alpha.mark()
+    answer = await say_hello(
+        alpha.addr,
+        sock=await lab.udp_socket(mallory),
+        certificate=own / "cert.pem",
+        key=own / "key.pem",
+        hello=hello(lab, victim, game),
+    )
+    expect(answer is not None, "the liar is answered")
+    expect_equal((answer or {}).get("type"), "refused", "it is refused")
+    expect_equal((answer or {}).get("code"), "identity", "for its identity")
+    rejected = await alpha.event("peer-rejected", since=before)
+    expect_equal(rejected.data.text("peer_id"), mallory.peer_id, "alpha tells who it really was")
+    expect_equal(rejected.data.text("reason"), "identity", "and why")
+    await expect_unmoved(alpha, victim)
+
+    lab.note("the victim's certificate, without its key")
+    answer = await say_hello(
+        alpha.addr,
+        sock=await lab.udp_socket(mallory),
+        certificate=victims / "cert.pem",
+        key=own / "key.pem",
+        hello=hello(lab, victim, game),
+    )
+    expect_equal(answer, None, "the connection does not come about")
+    await expect_unmoved(alpha, victim)
+
+    lab.note("a peer does not start with a certificate that is not its key's")
+    shutil.copy(victims / "cert.pem", own / "cert.pem")
+    await mallory.launch()
+    expect_equal(str(await mallory.exited()), "status 1", "startup fails")
+    [refusal] = mallory.session.records
+    expect(
+        isinstance(refusal, Failure) and refusal.code == "identity-broken",
+        "the identity is broken",
+        refusal,
+    )
+
+    lab.note("the same words are believed of the one whose they are")
+    answer = await say_hello(
+        alpha.addr,
+        sock=await lab.udp_socket(mallory),
+        certificate=victims / "cert.pem",
+        key=victims / "key.pem",
+        hello=hello(lab, victim, game),
+    )
+    expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")
+    expect(game.id in await alpha.list_games("remote"), "and its games are listed")
+
+
+def identity(peer: Peer) -> Path:
+    """Where a peer keeps key and certificate."""
+    return peer.options.state_dir / "identity"
+
+
+def hello(lab: Lab, peer: Peer, game: Game) -> JsonObject:
+    """What a peer with a game says, which this one does not have."""
+    summary: JsonObject = {
+        "id": game.id,
+        "version": game.version,
+        "size": game.size,
+        "manifest_hash": "1" * 64,
+    }
+    return {
+        "peer_id": peer.peer_id,
+        "proto_ver": 1,
+        "session": 1,
+        "name": "mallory",
+        "network": lab.network,
+        "listen_port": 9,
+        "features": [],
+        "library": {"rev": 1_000_000, "games": [summary]},
+    }
+
+
+async def expect_unmoved(peer: Peer, victim: Peer) -> None:
+    """The peer knows the victim as before, and nobody else."""
+    listed = [(entry.name, entry.addr) for entry in await peer.list_peers()]
+    expect_equal(listed, [(victim.name, victim.addr)], "alpha knows the victim and where it is")
+    expect_equal(await peer.list_games("remote"), {}, "no game of the liar is listed")

@@ -1,0 +1,51 @@
+"""Disk full mid-download: a clear code, nothing else harmed, works once there is room."""
+
+import asyncio
+
+from lanspread_harness import (
+    MIB,
+    SENTINEL,
+    Lab,
+    Meta,
+    Need,
+    Noise,
+    expect,
+    expect_equal,
+    expect_error,
+    expect_same_game,
+    tree_digest,
+)
+
+META = Meta(needs=frozenset({Need.DISKS}))
+
+GAME_MIB = 24
+ROOM_MIB = 8
+"""Enough to begin, not enough to end."""
+
+
+async def scenario(lab: Lab) -> None:
+    game = lab.game("quake", {"quake.eti": Noise(GAME_MIB * MIB), "docs/read me.txt": Noise(5)})
+    other = lab.game("doom")
+    alpha = await lab.peer("alpha", games=[game])
+    bravo = await lab.peer("bravo", games=[other], disk_mib=64)
+    await bravo.connect(alpha)
+    before = await asyncio.to_thread(tree_digest, bravo.games_dir)
+
+    async with lab.disk_full(bravo, free_bytes=ROOM_MIB * MIB):
+        with expect_error("disk-full"):
+            await bravo.download(game, wait=True)
+        failed = await bravo.event("download-failed", game_id=game.id)
+        expect_equal(failed.data.child("error").text("code"), "disk-full", "the event says why")
+        progress = bravo.events("download-progress")
+        done = max(event.data.integer("bytes_done") for event in progress)
+        expect(0 < done < game.size, "it failed mid-way", done)
+        expect(not (bravo.root(game) / SENTINEL).exists(), "nothing is committed")
+        after = await asyncio.to_thread(tree_digest, bravo.games_dir, without=("local", game.id))
+        expect_equal(after, before, "what was there before is as it was")
+        expect_equal((await bravo.status()).active_operations, 0, "no operation is active")
+        with expect_error("disk-full"):
+            await bravo.download(game, wait=True)
+
+    await bravo.download(game, wait=True)
+    await expect_same_game(game, alpha, bravo)
+    await bravo.event("download-finished", game_id=game.id)

@@ -1,0 +1,38 @@
+"""Which backend a name stands for, and what must be there before it can be made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lanspread_harness.backends.docker import DockerBackend
+from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
+from lanspread_harness.backends.process import ProcessBackend
+from lanspread_harness.build import require_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lanspread_harness.backends import Backend
+
+BACKENDS = ("process", "netns", "docker")
+
+
+def check_backend(name: str) -> None:
+    """Raise `EnvironmentLackingError` where it is plain before any build that it cannot work."""
+    if name == "netns":
+        check_namespaces()
+
+
+async def make_backend(
+    name: str, binary: Path, seed: int, *, repository: Path | None, build_image: bool = False
+) -> Backend:
+    """The backend with this name; `auto` is process, which needs nothing but this machine.
+
+    `repository` is where the image can be built.
+    """
+    if name == "docker":
+        await require_image(repository, binary, build=build_image)
+        return DockerBackend(seed)
+    if name == "netns":
+        return NetnsBackend(binary, seed)
+    return ProcessBackend(binary)

@@ -1,0 +1,219 @@
+"""Peers as processes, each in a network namespace of its own, on a bridge in a further one.
+
+A lab is one *switch* namespace with a bridge in it, and a namespace for each peer that is tied to
+the bridge by a pair of virtual cables: `eth0` inside, `p1`, `p2` … on the switch. Nothing of it
+appears in the namespace of the machine: no interface, no address, no route and no rule of its
+firewall, and no packet can leave. So the addresses of two labs may even be the same.
+
+Namespaces are named `lanspread.<runner>.<lab>.<member>`, where the runner is its boot, pid and
+start time. Sweeping removes those of this runner and of runners that no longer live, with all that
+runs inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lanspread_harness.backends import Attachment, Need, PipedProcess
+from lanspread_harness.backends.process import LocalPeer
+from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
+from lanspread_harness.backends.tools import lacking, lacking_for_links, tool, without_privileges
+from lanspread_harness.errors import EnvironmentLackingError
+from lanspread_harness.faults.namespaces import socket_in
+from lanspread_harness.identity import PREFIX, is_doomed, owned_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+NAMESPACES = Path("/run/netns")
+SWITCH = "switch"
+BRIDGE = "lan"
+INTERFACE = "eth0"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A peer's place in its lab."""
+
+    namespace: str
+    port: str
+    address: str
+
+
+class NetnsHost:
+    """The namespaces of one lab."""
+
+    def __init__(self, lab_id: str, subnet: str, binary: Path, started: list[LocalPeer]) -> None:
+        self._lab_id = lab_id
+        self._subnet = subnet
+        self._binary = binary
+        self._started = started
+        self._members: dict[str, Member] = {}
+        self._plugging = asyncio.Lock()
+
+    def listen_address(self) -> str:
+        """Any address of the namespace, any port."""
+        return "0.0.0.0:0"
+
+    def mdns_interface(self) -> str:
+        """The cable to the bridge."""
+        return INTERFACE
+
+    def reachable(self, peer: str, listen_addr: str) -> str:
+        """The peer's address on the bridge with the port it listens on."""
+        _, _, port = listen_addr.rpartition(":")
+        return f"{self._members[peer].address}:{port}"
+
+    async def start(
+        self,
+        peer: str,
+        run: int,  # noqa: ARG002
+        arguments: Sequence[str],
+        stderr: Path,
+    ) -> LocalPeer:
+        """Start a process; a peer keeps its namespace and address over restarts."""
+        if peer not in self._members:
+            await self._join(peer)
+        # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
+        enter = ["nsenter", f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
+        command_line = [*enter, *without_privileges(), str(self._binary), *arguments]
+        started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
+        self._started.append(started)
+        return started
+
+    async def attachment(self, peer: str) -> Attachment:
+        """Where the peer hangs on the lab's bridge."""
+        member = self._members[peer]
+        return Attachment(
+            peer_namespace=NAMESPACES / member.namespace,
+            interface=INTERFACE,
+            switch_namespace=NAMESPACES / owned_name(self._lab_id, SWITCH),
+            bridge=BRIDGE,
+            port=member.port,
+            address=member.address,
+        )
+
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """In the peer's namespace, as the machine itself reaches none of them."""
+        attachment = await self.attachment(peer)
+        return socket_in(attachment.peer_namespace, socket.AF_INET, socket.SOCK_DGRAM)
+
+    async def _join(self, peer: str) -> None:
+        number = len(self._members) + 1
+        member = Member(
+            owned_name(self._lab_id, f"{number}"),
+            f"p{number}",
+            host_address(self._subnet, number - 1),
+        )
+        self._members[peer] = member
+        await tool("ip", "netns", "add", member.namespace)
+        # No IPv6 address of its own: peers have exactly the one address that faults look at.
+        await _ip_batch(
+            owned_name(self._lab_id, SWITCH),
+            f"link add {member.port} type veth peer name {INTERFACE} netns {member.namespace}",
+            f"link set {member.port} addrgenmode none",
+            f"link set {member.port} master {BRIDGE}",
+            f"link set {member.port} up",
+        )
+        await _ip_batch(
+            member.namespace,
+            "link set lo up",
+            f"link set {INTERFACE} addrgenmode none address {hardware_address(member.address)}",
+            f"address add {member.address}/24 dev {INTERFACE}",
+            f"link set {INTERFACE} up",
+            f"route add 224.0.0.0/4 dev {INTERFACE}",
+            *self._neighbours(member),
+        )
+
+    def _neighbours(self, member: Member) -> list[str]:
+        """Tell a member the way to every other there may ever be, so that nobody asks by ARP.
+
+        What the kernel learns by asking, it keeps in one table for all namespaces together, which
+        holds 1,024 entries by default; 50 peers that all know each other would need 2,450.
+        """
+        addresses = [host_address(self._subnet, index) for index in range(CAPACITY)]
+        return [
+            f"neighbour add {address} lladdr {hardware_address(address)} dev {INTERFACE}"
+            for address in addresses
+            if address != member.address
+        ]
+
+
+class NetnsBackend:
+    """Runs peers in network namespaces."""
+
+    name = "netns"
+
+    def __init__(self, binary: Path, seed: int) -> None:
+        self._binary = binary
+        self._random = random.Random(f"{seed} {os.getpid()}")
+
+    def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
+        """Whoever may make namespaces may do all that scenarios ask for."""
+        return None
+
+    @asynccontextmanager
+    async def open(self, lab_id: str, directory: Path) -> AsyncIterator[NetnsHost]:  # noqa: ARG002
+        """A host with a bridge of its own; bridge, namespaces and peers go when it closes."""
+        started: list[LocalPeer] = []
+        switch = owned_name(lab_id, SWITCH)
+        try:
+            await tool("ip", "netns", "add", switch)
+            # A switch that floods all multicast, and ports that forward from the first packet on.
+            await _ip_batch(
+                switch,
+                f"link add {BRIDGE} type bridge mcast_snooping 0 stp_state 0 forward_delay 0",
+                f"link set {BRIDGE} addrgenmode none",
+                f"link set {BRIDGE} up",
+            )
+            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._binary, started)
+        finally:
+            for peer in started:
+                await peer.destroy()
+            await _remove(
+                [name for name in namespaces() if name.startswith(switch[: -len(SWITCH)])]
+            )
+
+    async def sweep(self) -> None:
+        """Remove namespaces of this runner and of runners that died."""
+        await _remove([name for name in namespaces() if is_doomed(name)])
+
+
+def check_namespaces() -> None:
+    """Raise `EnvironmentLackingError` unless namespaces can be made and their links broken."""
+    reason = lacking_for_links() or lacking(("setpriv", "mount"), ())
+    if reason is not None:
+        raise EnvironmentLackingError(f"backend netns: {reason}")
+
+
+def namespaces() -> list[str]:
+    """All namespaces that runners made, living or not."""
+    return sorted(path.name for path in NAMESPACES.glob(f"{PREFIX}.*"))
+
+
+def hardware_address(address: str) -> str:
+    """The MAC address that goes with an IPv4 address: locally administered, as of a lab."""
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
+
+
+async def _ip_batch(namespace: str, *commands: str) -> None:
+    await tool("ip", "-n", namespace, "-batch", "-", stdin="\n".join(commands) + "\n")
+
+
+async def _remove(names: Sequence[str]) -> None:
+    for name in names:
+        # What a dead runner left may be stopped, so that the end of its input does not end it.
+        for pid in (await tool("ip", "netns", "pids", name)).split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    if names:
+        commands = "".join(f"netns delete {name}\n" for name in names)
+        await tool("ip", "-batch", "-", stdin=commands)

@@ -1,0 +1,81 @@
+"""Running the programs of the system that backends and faults are made with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from lanspread_harness.errors import BackendError
+
+PACKAGES = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
+}
+"""What each program is part of on Debian and its children; elsewhere the names are much alike."""
+
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
+"""Their numbers in `<linux/capability.h>`."""
+
+
+async def tool(*command: str, stdin: str = "") -> str:
+    """Run a program to its end and return what it printed; failure raises `BackendError`."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    stdout, stderr = await process.communicate(stdin.encode())
+    if process.returncode != 0:
+        reason = stderr.decode("utf-8", "replace").strip()
+        raise BackendError(f"{' '.join(command)} works", [reason, *stdin.splitlines()])
+    return stdout.decode()
+
+
+def lacking(programs: tuple[str, ...], capabilities: tuple[str, ...]) -> str | None:
+    """Which of these programs or rights is not there, in words, or `None` when all are."""
+    if sys.platform != "linux":
+        return "it needs Linux"
+    for program in programs:
+        if shutil.which(program) is None:
+            return f"{program} is not installed (package {PACKAGES[program]})"
+    effective = _effective_capabilities()
+    missing = [name for name in capabilities if not effective >> CAPABILITIES[name] & 1]
+    if missing:
+        return f"it needs {' and '.join(missing)}, so run it as root"
+    return None
+
+
+def lacking_for_disks() -> str | None:
+    """Why peers can have no disks of their own here, or `None` when they can."""
+    return lacking(("mount", "umount"), ("CAP_SYS_ADMIN",))
+
+
+def lacking_for_links() -> str | None:
+    """Why links can be neither cut nor shaped here, or `None` when they can."""
+    return lacking(("ip", "nft", "nsenter"), ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"))
+
+
+def without_privileges() -> list[str]:
+    """What to put before a peer's command, so that file permissions hold for it.
+
+    A peer started by root may read any file whatever its mode says; without capabilities it is
+    held to them like everyone. Empty where the runner has no such privileges to give away.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return []
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
+
+
+def _effective_capabilities() -> int:
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0

@@ -1,0 +1,36 @@
+"""How long scenarios took the last time, so that the next run can begin with the longest."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FILE = "durations.json"
+
+
+def read_durations(out: Path, backend: str) -> dict[str, float]:
+    """Seconds by scenario id; a file that is not there or not readable only costs the order."""
+    with suppress(OSError, ValueError, AttributeError):
+        recorded = json.loads((out / FILE).read_text(encoding="utf-8")).get(backend, {})
+        return {name: float(seconds) for name, seconds in recorded.items()}
+    return {}
+
+
+def write_durations(out: Path, backend: str, durations_s: Mapping[str, float]) -> None:
+    """Remember these, and keep what is known of other scenarios and backends."""
+    recorded: dict[str, object] = {}
+    with suppress(OSError, ValueError):
+        found = json.loads((out / FILE).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            recorded = found
+    known = read_durations(out, backend)
+    rounded = {name: round(seconds, 3) for name, seconds in durations_s.items()}
+    recorded[backend] = dict(sorted({**known, **rounded}.items()))
+    fresh = out / f".{FILE}.new"
+    fresh.write_text(json.dumps(recorded, indent=1), encoding="utf-8")
+    fresh.replace(out / FILE)

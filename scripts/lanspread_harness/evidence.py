@@ -1,0 +1,166 @@
+"""What is kept of a scenario: when and why it failed, what was on the disks, how to run it again.
+
+All of it is taken after the lab is closed, so that the history is whole, and before the peers'
+disks are deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lanspread_harness.errors import ProtocolError, ScenarioError
+from lanspread_harness.report.packing import pack
+from lanspread_harness.run_directory import PEERS
+from lanspread_harness.timeline import read_timeline
+from lanspread_harness.timeline.telling import involved, shown, telling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lanspread_harness.history import History
+    from lanspread_harness.report.packing import Packed
+    from lanspread_harness.timeline import Timeline
+
+MAX_LISTED_FILES = 2000
+"""How much of the peers' disks `disk.txt` shows; a failed scenario of many files stays readable."""
+
+MAX_EVIDENCE_LINES = 40
+"""How much of what a scenario itself shows stands on the terminal: a traceback fits, a dump does
+not. `failure.txt` has all of it."""
+
+HISTORY = "history.jsonl"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a scenario failed, and where to look further.
+
+    `evidence` is what held instead; `records` are the lines of the history that matter most.
+    """
+
+    expectation: str
+    evidence: tuple[str, ...]
+    records: tuple[str, ...]
+    artefacts: Path
+    report: str
+    command: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Evidence and records, as many as a reader wants to see at once."""
+        return [*self.evidence_shown, *self.records]
+
+    @property
+    def evidence_shown(self) -> list[str]:
+        """The first lines of the evidence."""
+        left_out = len(self.evidence) - MAX_EVIDENCE_LINES
+        more = [f"… {left_out} more lines in failure.txt"] if left_out > 0 else []
+        return [*self.evidence[:MAX_EVIDENCE_LINES], *more]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a scenario leaves: its failure, if it failed, and its timeline for the report."""
+
+    failure: Failure | None
+    timeline: Packed | None
+
+
+@contextmanager
+def mark_failure(history: History) -> Iterator[None]:
+    """Write into the history the moment at which something failed inside."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        history.failure("the scenario comes to its end before it is stopped")
+        raise
+    except Exception as error:
+        history.failure(scenario_error(error).expectation)
+        raise
+
+
+def scenario_error(error: BaseException) -> ScenarioError:
+    """What a scenario failed with, in the words of the harness."""
+    cause = root_cause(error)
+    if isinstance(cause, ScenarioError):
+        return cause
+    trace = "".join(traceback.format_exception(cause)).splitlines()
+    return ScenarioError("the scenario runs without an error of its own", trace)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """When one failure made others, the one that made them.
+
+    A broken rule of the protocol explains what was waited for in vain, so it goes first.
+    """
+    leaves = list(_leaves(error))
+    return next((leaf for leaf in leaves if isinstance(leaf, ProtocolError)), leaves[0])
+
+
+def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
+    """Read the history, and of a failure write `failure.txt` and `disk.txt`.
+
+    Blocks: a long history takes seconds. A lab that could not be opened has none.
+    """
+    history = directory / HISTORY
+    timeline = read_timeline(history) if history.exists() else None
+    packed = None if timeline is None else pack(timeline, failed=error is not None)
+    if error is None:
+        return Evidence(None, packed)
+    records = error.records if timeline is None else _records(timeline, error)
+    failure = Failure(
+        expectation=printable(error.expectation),
+        evidence=tuple(map(printable, error.evidence)),
+        records=tuple(map(printable, records)),
+        artefacts=directory,
+        report=f"{directory.parent / REPORT}#{directory.name}",
+        command=command,
+    )
+    _write_disk_listing(directory)
+    report = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
+    (directory / "failure.txt").write_text(report, encoding="utf-8")
+    return Evidence(failure, packed)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal shows as it is, and that can be written: all else is escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def write_repro(directory: Path, repository: Path, command: str) -> None:
+    """Write `repro.sh`, which runs `command` in the repository."""
+    script = directory / "repro.sh"
+    quoted = shlex.quote(str(repository))
+    script.write_text(f"#!/bin/sh\ncd {quoted} && exec {command}\n", encoding="utf-8")
+    script.chmod(0o755)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for child in error.exceptions:
+            yield from _leaves(child)
+    else:
+        yield error
+
+
+def _records(timeline: Timeline, error: ScenarioError) -> tuple[str, ...]:
+    peers = involved(timeline.peers, error.expectation, error.evidence)
+    names = timeline.names
+    return tuple(shown(entry, names) for entry in telling(timeline, peers))
+
+
+def _write_disk_listing(directory: Path) -> None:
+    lines: list[str] = []
+    for path in sorted((directory / PEERS).rglob("*")):
+        name = printable(str(path.relative_to(directory)))
+        lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
+    if len(lines) > MAX_LISTED_FILES:
+        lines = [*lines[:MAX_LISTED_FILES], f"… and {len(lines) - MAX_LISTED_FILES} more"]
+    (directory / "disk.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")

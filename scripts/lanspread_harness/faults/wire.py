@@ -1,0 +1,225 @@
+"""The cable between a peer and its switch, as a program: every packet passes it, or does not.
+
+Started as `python -m lanspread_harness.faults.wire SETUP` with a `Setup` in JSON. It takes the
+place of the switch's port: what the peer sends comes in there and goes on to the bridge by a second
+virtual cable, and the other way round, through one `Impairment` each. It prints a line when it is
+ready, then reads lines of `Links` in JSON that replace the ones it has. When its input ends it
+prints what it did and ends; packets that are still on the way are lost.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import random
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lanspread_harness.faults.cable import INBOUND, OUTBOUND, READY, Counts, Links, Setup
+from lanspread_harness.faults.impairment import Impairment, Link
+from lanspread_harness.faults.namespaces import set_checksum_offload
+
+ETH_P_ALL = 3
+SOL_PACKET = 263
+PACKET_STATISTICS = 6
+PACKET_IGNORE_OUTGOING = 23
+SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE = 32
+"""From `<linux/if_ether.h>`, `<linux/if_packet.h>` and `<asm-generic/socket.h>`."""
+
+SOCKET_BUFFER_BYTES = 64 * 1024 * 1024
+"""For what comes while this program does not run: 0.2 s at 1 Gbit/s, with the kernel's overhead."""
+
+BATCH = 64
+"""Packets taken in from one side before those that are due are sent."""
+
+LARGEST_FRAME = 65_536 + 18
+
+ETHERNET_BYTES = 14
+ETHERTYPE_IPV4 = b"\x08\x00"
+PROTOCOL_UDP = 17
+UDP_HEADER_BYTES = 8
+
+
+class Direction:
+    """Packets that come in at one interface and leave at another."""
+
+    def __init__(self, source: socket.socket, target: socket.socket, rng: random.Random) -> None:
+        self.source = source
+        self.impairment = Impairment(Link(), rng)
+        self.failed = 0
+        self.overrun = 0
+        self._target = target
+        self._random = rng
+        self._held: list[tuple[float, int, bytes]] = []
+        self._order = 0
+
+    def change(self, link: Link) -> None:
+        """Treat the packets to come in another way; counters go on."""
+        counters = self.impairment.counters
+        self.impairment = Impairment(link, self._random)
+        self.impairment.counters = counters
+
+    def take(self) -> None:
+        """Take in packets that came."""
+        for _ in range(BATCH):
+            try:
+                frame = self.source.recv(LARGEST_FRAME)
+            except BlockingIOError:
+                return
+            except OSError:
+                # The interface is down, which the next packet may not find any more.
+                self.failed += 1
+                return
+            now_s = time.monotonic()
+            for departure in self.impairment.admit(len(frame), now_s, len(self._held)):
+                sent = corrupt(frame, self._random) if departure.corrupted else frame
+                self._order += 1
+                heapq.heappush(self._held, (departure.at_s, self._order, sent))
+
+    def release(self) -> None:
+        """Send the packets whose time has come."""
+        now_s = time.monotonic()
+        while self._held and self._held[0][0] <= now_s:
+            try:
+                self._target.send(heapq.heappop(self._held)[2])
+            except OSError:
+                self.failed += 1
+
+    def next_s(self) -> float | None:
+        """When the next packet is due."""
+        return self._held[0][0] if self._held else None
+
+    def report(self) -> dict[str, int]:
+        """What became of the packets."""
+        self.overrun += _overrun(self.source)
+        trouble = {"send_failed": self.failed, "overrun": self.overrun}
+        return {
+            **self.impairment.counters.as_detail(),
+            **{name: count for name, count in trouble.items() if count},
+        }
+
+
+def corrupt(frame: bytes, rng: random.Random) -> bytes:
+    """Turn over one bit of what a packet carries.
+
+    Of UDP over IPv4 it is one of the payload, and the checksum says "none": what the kernel would
+    have dropped quietly reaches the peer. Of all else it is any, and checksums do what they can.
+    """
+    changed = bytearray(frame)
+    begin = 0
+    if frame[12:14] == ETHERTYPE_IPV4 and frame[23] == PROTOCOL_UDP:
+        udp = ETHERNET_BYTES + (frame[14] & 0x0F) * 4
+        if len(frame) > udp + UDP_HEADER_BYTES:
+            changed[udp + 6 : udp + 8] = b"\0\0"
+            begin = udp + UDP_HEADER_BYTES
+    changed[rng.randrange(begin, len(frame))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def run(setup: Setup) -> Counts:
+    """Be the wire until the input ends."""
+    peer = Path(setup.peer_namespace)
+    here = Path("/proc/self/ns/net")
+    # Packets are whole as soon as they leave the peer, and as soon as they leave the bridge.
+    had_offload = set_checksum_offload(peer, setup.peer_interface, on=False)
+    set_checksum_offload(here, setup.far, on=False)
+    port, near = _packet_socket(setup.port), _packet_socket(setup.near)
+    directions = {
+        OUTBOUND: Direction(port, near, random.Random(f"{setup.seed} {OUTBOUND}")),
+        INBOUND: Direction(near, port, random.Random(f"{setup.seed} {INBOUND}")),
+    }
+    _hurry()
+    try:
+        print(READY, flush=True)
+        _forward(directions)
+        return {name: direction.report() for name, direction in directions.items()}
+    finally:
+        if had_offload:
+            _restore_offload(peer, setup.peer_interface)
+
+
+def _forward(directions: dict[str, Direction]) -> None:
+    by_descriptor = {direction.source.fileno(): direction for direction in directions.values()}
+    control = sys.stdin.fileno()
+    os.set_blocking(control, False)
+    pending = b""
+    with select.epoll() as poller:
+        for descriptor in (control, *by_descriptor):
+            poller.register(descriptor, select.EPOLLIN)
+        while True:
+            for descriptor, _ in poller.poll(_timeout_s(directions)):
+                if descriptor != control:
+                    by_descriptor[descriptor].take()
+                    continue
+                received = os.read(control, 65_536)
+                if not received:
+                    return
+                *lines, pending = (pending + received).split(b"\n")
+                for line in lines:
+                    links = Links.from_json(line.decode())
+                    directions[OUTBOUND].change(links.outbound)
+                    directions[INBOUND].change(links.inbound)
+                    print(READY, flush=True)
+            for direction in directions.values():
+                direction.release()
+
+
+def _hurry() -> None:
+    """Run before all that is not as urgent: a busy machine must not add to the delay."""
+    try:
+        os.sched_setscheduler(
+            0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
+        )
+    except OSError:
+        # Not allowed here. It works all the same, with delays as exact as the machine is idle.
+        return
+
+
+def _timeout_s(directions: dict[str, Direction]) -> float:
+    due = [at_s for direction in directions.values() if (at_s := direction.next_s()) is not None]
+    return max(0.0, min(due) - time.monotonic()) if due else -1
+
+
+def _packet_socket(interface: str) -> socket.socket:
+    # Bound before it listens to anything, so that it never has a packet of another interface.
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    packets.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    packets.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES)
+    packets.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES)
+    packets.setblocking(False)
+    packets.bind((interface, ETH_P_ALL))
+    return packets
+
+
+def _overrun(packets: socket.socket) -> int:
+    """Packets that came faster than they were taken in; asking starts the count again."""
+    statistics = packets.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+    return int.from_bytes(statistics[4:8], sys.byteorder)
+
+
+def _restore_offload(peer: Path, interface: str) -> None:
+    try:
+        set_checksum_offload(peer, interface, on=True)
+    except OSError:
+        # The peer is gone, and its namespace with it.
+        return
+
+
+def main() -> None:
+    """Run as a program."""
+    setup: dict[str, Any] = json.loads(sys.argv[1])
+    try:
+        counts = run(Setup(**setup))
+    except OSError as error:
+        sys.exit(f"wire: {error}")
+    print(json.dumps(counts), flush=True)
+
+
+if __name__ == "__main__":
+    main()

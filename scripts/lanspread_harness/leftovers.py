@@ -1,0 +1,76 @@
+"""Processes that a killed runner left behind.
+
+Every process a runner starts carries the runner's identity in its environment, and so do the
+processes that it starts in turn. Nothing has to be written down, so there is no moment at which a
+runner can be killed and its peers be forgotten. A peer ends by itself when its input does, but one
+that is stopped cannot, which is why the next run looks for them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lanspread_harness.identity import is_alive, runner_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARIABLE = "LANSPREAD_RUNNER"
+
+DEATH_TIMEOUT_S = 10.0
+"""A process that was killed is gone at once, unless its disk hangs."""
+
+
+def marked_environment() -> dict[str, str]:
+    """The environment of this process, with its mark, for what it starts."""
+    return {**os.environ, VARIABLE: runner_identity()}
+
+
+def kill_leftovers() -> list[int]:
+    """Kill every process that a dead runner started, wait until they are gone, and name them."""
+    return [pid for pid in _processes() if _kill_if_left(pid)]
+
+
+def _kill_if_left(pid: int) -> bool:
+    with suppress(OSError), _descriptor(pid) as descriptor:
+        # Read only now: what the descriptor stands for cannot become another process.
+        owner = _owner(pid)
+        if owner is None or is_alive(owner):
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], DEATH_TIMEOUT_S)
+        return True
+    return False
+
+
+@contextmanager
+def _descriptor(pid: int) -> Iterator[int]:
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _owner(pid: int) -> str | None:
+    """The runner that started a process; of other users' processes nothing can be read."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    mark = f"{VARIABLE}=".encode()
+    for entry in environment.split(b"\0"):
+        if entry.startswith(mark):
+            return entry.removeprefix(mark).decode("ascii", "replace")
+    return None
+
+
+def _processes() -> list[int]:
+    own = os.getpid()
+    found = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    return sorted(pid for pid in found if pid != own)

@@ -1,0 +1,1 @@
+"""The report: one page for a run, that works without a network."""

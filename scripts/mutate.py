@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Breaks the product on purpose, and sees whether the scenarios notice.
+
+Applies each mutation of `mutations.toml` to a copy of the checkout, builds it, and runs the
+scenarios that must notice on that binary: one of them must fail, and say what is expected of it.
+Before that they must all pass on the unchanged copy. `mutate.py NAME…` runs only mutations whose
+names contain one of these; `--write` puts the table into `docs/scenarios.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bootstrap import REPOSITORY, enter_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+LIST = REPOSITORY / "scripts" / "mutations.toml"
+DOCUMENT = REPOSITORY / "docs" / "scenarios.md"
+RUNNER = (
+    "import sys; sys.path.insert(0, 'scripts'); from lanspread_harness.cli import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
+"""The runner of the copy in the environment of this script: the checkout may change meanwhile."""
+TARGET = REPOSITORY / "target" / "mutations"
+"""Of its own, so that a mutated crate never ends up in the real binary."""
+
+BEGIN = "<!-- begin of what mutate.py writes -->\n"
+END = "<!-- end of what mutate.py writes -->\n"
+
+CARGO_CONFIG = """\
+[profile.release]
+incremental = true
+
+[profile.release.package.lanspread-peer]
+opt-level = 1
+
+[profile.release.package.lanspread-peer-cli]
+opt-level = 1
+"""
+"""Only the crates that mutations change are built again and again, so they are built quickly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One place of the source and what it becomes."""
+
+    file: str
+    find: str
+    replace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One way to break the product, and who must notice."""
+
+    name: str
+    what: str
+    edits: tuple[Edit, ...]
+    scenarios: tuple[str, ...]
+    expect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a mutation: who noticed it, and in which words."""
+
+    mutation: Mutation
+    scenario: str | None
+    words: str
+
+
+class MutationError(Exception):
+    """A mutation cannot be applied or built."""
+
+
+def main() -> int:
+    """Run the mutations and return 0 when all were noticed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only those; all if none")
+    parser.add_argument("--write", action="store_true", help="write the table of docs/scenarios.md")
+    options = parser.parse_args()
+    mutations = [
+        mutation
+        for mutation in read_mutations(LIST)
+        if not options.names or any(name in mutation.name for name in options.names)
+    ]
+    copy = copy_checkout(TARGET / "checkout")
+    wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
+    failures = run_scenarios(copy, build(copy), wanted)
+    if failures:
+        print(f"unchanged: {failures}", file=sys.stderr)
+        return 1
+    print(f"unchanged: {', '.join(wanted)} pass", flush=True)
+    verdicts = list(judge_all(copy, mutations))
+    unnoticed = [verdict.mutation.name for verdict in verdicts if verdict.scenario is None]
+    if options.write and not options.names:
+        write_table(verdicts)
+    print(f"{len(verdicts) - len(unnoticed)} noticed, {len(unnoticed)} not", flush=True)
+    return 1 if unnoticed else 0
+
+
+def read_mutations(path: Path) -> list[Mutation]:
+    """The list."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["mutation"]
+    return [
+        Mutation(
+            name=entry["name"],
+            what=entry["what"],
+            edits=tuple(
+                Edit(edit["file"], edit["find"], edit["replace"])
+                for edit in [entry, *entry.get("also", [])]
+            ),
+            scenarios=tuple(entry["scenarios"]),
+            expect=entry["expect"],
+        )
+        for entry in entries
+    ]
+
+
+def apply(edit: Edit, checkout: Path) -> str:
+    """Make an edit, and return what the file was before."""
+    path = checkout / edit.file
+    before = path.read_text(encoding="utf-8")
+    if before.count(edit.find) != 1:
+        raise MutationError(f"{edit.file} has {before.count(edit.find)} times: {edit.find}")
+    path.write_text(before.replace(edit.find, edit.replace), encoding="utf-8")
+    return before
+
+
+def judge_all(copy: Path, mutations: Sequence[Mutation]) -> Iterator[Verdict]:
+    """Apply, build, run, and undo each mutation."""
+    for mutation in mutations:
+        before = [(edit.file, apply(edit, copy)) for edit in mutation.edits]
+        try:
+            verdict = judge(mutation, run_scenarios(copy, build(copy), mutation.scenarios))
+        finally:
+            for file, text in reversed(before):
+                (copy / file).write_text(text, encoding="utf-8")
+        noticed = verdict.scenario or "NOT NOTICED"
+        print(f"{noticed:<11} {mutation.name}: {verdict.words}", flush=True)
+        yield verdict
+
+
+def judge(mutation: Mutation, failures: dict[str, list[str]]) -> Verdict:
+    """Whether a scenario failed for the right reason; the words are what it expected in vain."""
+    for scenario, lines in failures.items():
+        if any(mutation.expect in line for line in lines[:2]):
+            return Verdict(mutation, scenario, lines[0])
+    return Verdict(mutation, None, f"{failures or 'all passed'}")
+
+
+def copy_checkout(directory: Path) -> Path:
+    """Bring the copy in line with what is in the working tree and known to git.
+
+    What is the same already is left alone, so that cargo need not build it again.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True
+    )
+    names = [name for name in listed.stdout.decode().split("\0") if (REPOSITORY / name).is_file()]
+    wanted = {directory / name: (REPOSITORY / name).read_bytes() for name in names}
+    wanted[directory / ".cargo" / "config.toml"] = CARGO_CONFIG.encode()
+    for path in directory.rglob("*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return directory
+
+
+def build(checkout: Path) -> Path:
+    """Build the binary of a copy."""
+    from lanspread_harness.build import build_binary
+    from lanspread_harness.errors import EnvironmentLackingError
+
+    os.environ["CARGO_TARGET_DIR"] = str(TARGET)
+    try:
+        return build_binary(checkout)
+    except EnvironmentLackingError as error:
+        raise MutationError(str(error)) from error
+
+
+def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Run scenarios on a binary; of each that failed, what it expected and its evidence."""
+    command = [sys.executable, "-c", RUNNER, "--binary", str(binary), "--json", *names]
+    printed = subprocess.run(
+        command, cwd=checkout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+    )
+    if printed.returncode not in (0, 1):
+        raise MutationError(f"the runner ends with {printed.returncode}")
+    failures: dict[str, list[str]] = {}
+    for line in printed.stdout.splitlines():
+        event = json.loads(line)
+        if event["event"] == "scenario-finished" and event["failure"] is not None:
+            failure = event["failure"]
+            failures[event["scenario"]] = [failure["expected"], *failure["evidence"]]
+    return failures
+
+
+def write_table(verdicts: Sequence[Verdict]) -> None:
+    """Put the table between its marks in the document."""
+    rows = [
+        f"| {verdict.mutation.name} | {verdict.mutation.what} | {verdict.scenario or '—'} | "
+        f"{cell(verdict.words)} |\n"
+        for verdict in verdicts
+    ]
+    head = "| mutation | what is broken | who notices | what it expected in vain |\n"
+    table = f"{head}| --- | --- | --- | --- |\n{''.join(rows)}"
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    enter_environment()
+    try:
+        sys.exit(main())
+    except MutationError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,59 @@
+"""The list of mutations fits the source; running them takes many builds and is done by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lanspread_harness.cli import REPOSITORY, SCENARIOS
+from lanspread_harness.scenario import discover
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@pytest.fixture(scope="module")
+def mutate() -> ModuleType:
+    path = Path(__file__).parents[1] / "mutate.py"
+    spec = importlib.util.spec_from_file_location("mutate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_mutation_has_its_place_and_its_scenarios(mutate: ModuleType) -> None:
+    ids = {scenario.id for scenario in discover(SCENARIOS)}
+    mutations = mutate.read_mutations(mutate.LIST)
+    assert len({mutation.name for mutation in mutations}) == len(mutations) >= 10
+    for mutation in mutations:
+        assert set(mutation.scenarios) <= ids, mutation.name
+        for edit in mutation.edits:
+            text = (REPOSITORY / edit.file).read_text(encoding="utf-8")
+            assert text.count(edit.find) == 1, f"{mutation.name}: {edit.file}"
+
+
+def test_an_edit_is_made_where_its_place_is_unique(mutate: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a.rs").write_text("one two one")
+    assert mutate.apply(mutate.Edit("a.rs", "two", "2"), tmp_path) == "one two one"
+    assert (tmp_path / "a.rs").read_text() == "one 2 one"
+    for find in ("one", "three"):
+        with pytest.raises(mutate.MutationError, match="times"):
+            mutate.apply(mutate.Edit("a.rs", find, ""), tmp_path)
+
+
+def test_only_the_expected_failure_counts(mutate: ModuleType) -> None:
+    mutation = mutate.Mutation("m", "what", (), ("S01", "S02"), "the right reason")
+    assert mutate.judge(mutation, {}).scenario is None
+    assert (
+        mutate.judge(mutation, {"S01": ["another reason", "a", "the right reason"]}).scenario
+        is None
+    )
+    verdict = mutate.judge(mutation, {"S01": ["x"], "S02": ["for the right reason"]})
+    assert (verdict.scenario, verdict.words) == ("S02", "for the right reason")
