@@ -16,6 +16,10 @@ scenarios *arguments:
 scenarios-docker *arguments:
     python3 scripts/run_extended_scenarios.py --backend docker --build-image {{ arguments }}
 
+# Break the product on purpose and see that scenarios notice; takes an hour on two cores.
+mutate *names:
+    python3 scripts/mutate.py {{ names }}
+
 # Rewrite scenarios/README.md.
 scenario-index:
     python3 scripts/scenario_index.py
@@ -51,3 +55,7 @@ python:
 # Licences, bans, sources and advisories of all dependencies (needs cargo-deny).
 deny:
     cargo deny check
+
+# Crash a peer at that many points; a sample of them is among the tests.
+crash points="1000":
+    LANSPREAD_CRASH_POINTS={{ points }} cargo nextest run -p lanspread-peer --no-capture no_crash

@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import Lab, Meta, Need, expect_equal
 
-META = Meta(needs=frozenset({Need.MDNS, Need.LINKS}), timeout_s=75)
+META = Meta(needs=frozenset({Need.MDNS, Need.LINKS}), timeout_s=75, expected_s=7)
 
 PING_AFTER_S = 1
 PEER_TIMEOUT_S = 4

@@ -8,7 +8,7 @@ import shutil
 
 from lanspread_harness import Game, Lab, Meta, Need, Peer, expect_equal
 
-META = Meta(needs=frozenset({Need.MDNS, Need.LINKS}), timeout_s=75)
+META = Meta(needs=frozenset({Need.MDNS, Need.LINKS}), timeout_s=75, expected_s=7)
 
 FOUND_AGAIN_S = 20
 """A peer that was lost is dialled again after 8 s at the latest, and a dial may take 5."""

@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Link, Meta, Need, Sparse, expect, expect_same_game
 
-META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90)
+META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90, expected_s=6, cores=2)
 
 GAME_MIB = 48
 FAST_MBIT = 80

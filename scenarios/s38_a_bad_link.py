@@ -2,7 +2,7 @@
 
 from lanspread_harness import Lab, Link, Meta, Need, Noise, expect_equal, expect_same_game
 
-META = Meta(needs=frozenset({Need.LINKS}), timeout_s=120)
+META = Meta(needs=frozenset({Need.LINKS}), timeout_s=120, expected_s=14, cores=0.5)
 
 BAD = Link(delay_ms=50, jitter_ms=10, loss=0.05, reorder=0.05, duplicate=0.01)
 """For each direction, so a round trip takes 100 ms."""

@@ -14,7 +14,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90)
+META = Meta(needs=frozenset({Need.LINKS}), timeout_s=90, expected_s=11)
 
 RATE_MBIT = 40
 """Without a break the game takes this link five seconds."""

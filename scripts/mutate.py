@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,8 @@ TARGET = REPOSITORY / "target" / "mutations"
 BEGIN = "<!-- begin of what mutate.py writes -->\n"
 END = "<!-- end of what mutate.py writes -->\n"
 
+HEAD = "| mutation | what is broken | who notices | what it expected in vain |"
+
 CARGO_CONFIG = """\
 [profile.release]
 incremental = true
@@ -48,6 +51,9 @@ opt-level = 1
 opt-level = 1
 """
 """Only the crates that mutations change are built again and again, so they are built quickly."""
+
+
+PEER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +107,13 @@ def main() -> int:
         print(f"unchanged: {failures}", file=sys.stderr)
         return 1
     print(f"unchanged: {', '.join(wanted)} pass", flush=True)
-    verdicts = list(judge_all(copy, mutations))
+    verdicts: list[Verdict] = []
+    for verdict in judge_all(copy, mutations):
+        verdicts.append(verdict)
+        if options.write:
+            # After each, as a full run takes an hour on two busy cores.
+            write_table(verdicts)
     unnoticed = [verdict.mutation.name for verdict in verdicts if verdict.scenario is None]
-    if options.write and not options.names:
-        write_table(verdicts)
     print(f"{len(verdicts) - len(unnoticed)} noticed, {len(unnoticed)} not", flush=True)
     return 1 if unnoticed else 0
 
@@ -210,22 +219,27 @@ def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[st
 
 
 def write_table(verdicts: Sequence[Verdict]) -> None:
-    """Put the table between its marks in the document."""
-    rows = [
-        f"| {verdict.mutation.name} | {verdict.mutation.what} | {verdict.scenario or '—'} | "
-        f"{cell(verdict.words)} |\n"
-        for verdict in verdicts
-    ]
-    head = "| mutation | what is broken | who notices | what it expected in vain |\n"
-    table = f"{head}| --- | --- | --- | --- |\n{''.join(rows)}"
+    """Put rows into the table of the document; those of other mutations stay as they are."""
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    table, _, after = rest.partition(END)
+    rows = {name_of(line): line for line in table.splitlines() if line.startswith("| ")}
+    for verdict in verdicts:
+        name, what = cell(verdict.mutation.name), cell(verdict.mutation.what)
+        rows[name] = f"| {name} | {what} | {verdict.scenario or '—'} | {cell(verdict.words)} |"
+    known = [rows[cell(m.name)] for m in read_mutations(LIST) if cell(m.name) in rows]
+    lines = [HEAD, "| --- | --- | --- | --- |", *known]
+    text = "".join(f"{line}\n" for line in lines)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def name_of(row: str) -> str:
+    """The first cell of a row."""
+    return row.split(" | ", 1)[0].removeprefix("| ")
 
 
 def cell(text: str) -> str:
-    """Text for a cell of a table."""
-    return text.replace("|", "\\|")
+    """Text for a cell of a table; ids of peers are other ones in each run."""
+    return PEER_ID.sub("…", text).replace("|", "\\|")
 
 
 if __name__ == "__main__":

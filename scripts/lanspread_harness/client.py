@@ -56,6 +56,7 @@ class PeerOptions:
     auto_install: bool = False
     ping_after_s: int = 10
     peer_timeout_s: int = 30
+    upload_limit: str | None = None
 
 
 class Peer:
@@ -393,6 +394,7 @@ class Peer:
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *(("--upload-limit", options.upload_limit) if options.upload_limit else ()),
             *(() if key is None else ("--network-key-file", str(key))),
             *("--log", "info"),
         ]

@@ -151,6 +151,7 @@ class Lab(FaultInjector):
         auto_install: bool = False,
         ping_after_s: int = 10,
         peer_timeout_s: int = 30,
+        upload_limit: str | None = None,
         state_of: Peer | None = None,
         network: str | None = None,
         network_key: str | None = None,
@@ -176,6 +177,7 @@ class Lab(FaultInjector):
             auto_install=auto_install,
             ping_after_s=ping_after_s,
             peer_timeout_s=peer_timeout_s,
+            upload_limit=upload_limit,
         )
         options.games_dir.mkdir(parents=True)
         if network_key is not None and options.network_key is not None:

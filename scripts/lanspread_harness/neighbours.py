@@ -2,12 +2,14 @@
 
 Who speaks to whom over Ethernet is a table of the kernel, and all network namespaces of a machine
 share one limit on it, 1,024 by default. Fifty peers on a bridge need 2,450 entries; past the limit
-packets are lost without a word. Peers on loopback need none.
+packets are lost without a word, also those of others. Peers on loopback need none.
 """
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import json
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +18,18 @@ from lanspread_harness.errors import EnvironmentLackingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
 SETTINGS = Path("/proc/sys/net/ipv4/neigh/default")
-LIMIT = SETTINGS / "gc_thresh3"
-SOFT_LIMIT = SETTINGS / "gc_thresh2"
-"""Above it entries are thrown out after five seconds."""
+LIMITS = ("gc_thresh2", "gc_thresh3")
+"""Above the first, entries are thrown out after five seconds; above the second, none is made."""
 
-SPARE = 512
-"""For everything else on the machine."""
+STATE = Path("/run/lanspread-neighbours")
+"""What the limits were. Locked by all who need them raised: the last one to leave puts them back,
+and where it was killed, the next one does."""
+
+RUNS = 4
+"""So many crowds may be on the machine at a time; an entry takes half a kilobyte."""
 
 
 @contextmanager
@@ -32,23 +38,55 @@ def room_for_neighbours(peers: int, addr: str) -> Iterator[None]:
 
     Raises `EnvironmentLackingError` where that takes rights that are not there.
     """
-    needed = peers * (peers - 1) + SPARE
+    needed = peers * (peers - 1) * RUNS
+    limits = _limits()
     if ipaddress.ip_address(addr.rpartition(":")[0].strip("[]")).is_loopback:
         yield
         return
-    before = {path: int(path.read_text("ascii")) for path in (LIMIT, SOFT_LIMIT)}
-    raised = [path for path, value in before.items() if value < needed]
     try:
-        for path in raised:
-            path.write_text(str(needed), "ascii")
-    except OSError as error:
+        with STATE.open("a+", encoding="ascii") as state:
+            _raise(state, needed)
+            try:
+                yield
+            finally:
+                _put_back(state)
+    except PermissionError as error:
+        wanted = " ".join(f"net.ipv4.neigh.default.{name}={needed}" for name in LIMITS)
         raise EnvironmentLackingError(
-            f"{peers} peers on a bridge need {needed} neighbours, the kernel allows "
-            f"{before[LIMIT]}: sysctl net.ipv4.neigh.default.gc_thresh2={needed} "
-            f"net.ipv4.neigh.default.gc_thresh3={needed}"
+            f"{peers} peers on a bridge need more neighbours than {limits}: sysctl {wanted}"
         ) from error
+
+
+def _raise(state: TextIO, needed: int) -> None:
+    if _locked_alone(state):
+        state.seek(0)
+        if not state.read():
+            state.write(json.dumps(_limits()))
+            state.flush()
+    # Who was first has noted what the limits were.
+    fcntl.flock(state, fcntl.LOCK_SH)
+    for name, value in _limits().items():
+        if value < needed:
+            (SETTINGS / name).write_text(str(needed), "ascii")
+
+
+def _put_back(state: TextIO) -> None:
+    if not _locked_alone(state):
+        return
+    state.seek(0)
+    before: dict[str, int] = json.loads(state.read())
+    for name, value in before.items():
+        (SETTINGS / name).write_text(str(value), "ascii")
+    state.truncate(0)
+
+
+def _locked_alone(state: TextIO) -> bool:
     try:
-        yield
-    finally:
-        for path in raised:
-            path.write_text(str(before[path]), "ascii")
+        fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _limits() -> dict[str, int]:
+    return {name: int((SETTINGS / name).read_text("ascii")) for name in LIMITS}

@@ -57,3 +57,23 @@ def test_only_the_expected_failure_counts(mutate: ModuleType) -> None:
     )
     verdict = mutate.judge(mutation, {"S01": ["x"], "S02": ["for the right reason"]})
     assert (verdict.scenario, verdict.words) == ("S02", "for the right reason")
+
+
+def test_the_table_keeps_rows_of_other_mutations(
+    mutate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = mutate.read_mutations(mutate.LIST)
+    document = tmp_path / "scenarios.md"
+    document.write_text(f"before\n{mutate.BEGIN}{mutate.END}after\n")
+    monkeypatch.setattr(mutate, "DOCUMENT", document)
+    mutate.write_table([mutate.Verdict(second, "S01", "it a | b")])
+    mutate.write_table([mutate.Verdict(first, None, "all passed")])
+    mutate.write_table([mutate.Verdict(second, "S02", "it holds")])
+    text = document.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert rows == [
+        f"| {first.name} | {first.what} | — | all passed |",
+        f"| {second.name} | {second.what} | S02 | it holds |",
+    ]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use lanspread_mdns::MdnsInterface;
+use lanspread_peer::RateLimit;
 use lanspread_proto::{NetworkName, PeerName};
 use tracing_subscriber::EnvFilter;
 
@@ -66,6 +67,12 @@ pub(crate) struct RunArgs {
     /// Whether `download` installs when it does not say.
     #[arg(long, action = ArgAction::Set, value_name = "true|false", default_value_t = false)]
     pub(crate) auto_install: bool,
+    /// Send at most this much a second to all others together, such as `20MiB` [default: no limit].
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) upload_limit: Option<RateLimit>,
+    /// Fetch at most this much a second, all downloads together [default: no limit].
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) download_limit: Option<RateLimit>,
     /// Silence after which a peer is asked for a sign of life.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) ping_after: Duration,
@@ -103,6 +110,30 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Bytes per second: a whole number, and a unit where it is not bytes, such as `20MiB` or `2MB/s`.
+fn rate(text: &str) -> Result<RateLimit, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let bytes_per_unit: u64 = match unit.strip_suffix("/s").unwrap_or(unit) {
+        "" | "B" => 1,
+        "kB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => {
+            let units = "B, kB, MB, GB, KiB, MiB or GiB";
+            return Err(format!("a rate is a whole number and {units}, a second, such as 20MiB"));
+        }
+    };
+    let number: u64 =
+        number.parse().map_err(|_| "the number is missing or too large".to_owned())?;
+    let bytes = number.checked_mul(bytes_per_unit).ok_or("the rate is too high")?;
+    let too_low = || format!("the rate must be at least {} KiB a second", RateLimit::MIN / 1024);
+    RateLimit::new(bytes).ok_or_else(too_low)
+}
+
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -120,6 +151,19 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
         assert!(duration(&format!("{}m", u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn rates_may_have_a_unit() {
+        let bytes = |text| rate(text).map(RateLimit::bytes_per_second);
+        assert_eq!(bytes("1000000"), Ok(1_000_000));
+        assert_eq!(bytes("20MiB"), Ok(20 << 20));
+        assert_eq!(bytes("2MB/s"), Ok(2_000_000));
+        assert_eq!(bytes("256KiB"), Ok(RateLimit::MIN));
+        for bad in ["", "0", "MiB", "1.5MiB", "-1MiB", "20 MiB", "20Mbit", "255KiB", "1m"] {
+            assert!(rate(bad).is_err(), "{bad:?}");
+        }
+        assert!(rate(&format!("{}GiB", u64::MAX)).is_err());
     }
 
     #[test]

@@ -97,6 +97,8 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
         unpacker: Arc::new(unpacker),
         max_streams: args.max_streams,
         auto_install: args.auto_install,
+        upload_limit: args.upload_limit,
+        download_limit: args.download_limit,
         ping_after: args.ping_after,
         peer_timeout: args.peer_timeout,
     })

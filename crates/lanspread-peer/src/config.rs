@@ -11,6 +11,8 @@ use lanspread_catalog::Catalog;
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::{NetworkName, PeerName};
 
+pub use crate::net::limit::RateLimit;
+
 /// Everything that [`crate::start_peer`] needs to know.
 #[derive(Clone)]
 pub struct PeerConfig {
@@ -40,6 +42,10 @@ pub struct PeerConfig {
     pub max_streams: NonZeroUsize,
     /// Whether a download installs the game when the command does not say.
     pub auto_install: bool,
+    /// What is sent to all others together at most.
+    pub upload_limit: Option<RateLimit>,
+    /// What all downloads together fetch at most.
+    pub download_limit: Option<RateLimit>,
     /// Silence after which a peer is asked for a sign of life.
     pub ping_after: Duration,
     /// Silence after which a peer is lost; longer than `ping_after`.

@@ -5,7 +5,8 @@
 //! at the end that the whole is the game, and commits it with the sentinel last.
 //!
 //! `scheduler`, `consensus`, `ledger`, `gathering` and `transfer` decide and are pure; `engine`,
-//! `storage` and `journal` carry out, and `recovery` settles what a crash left. What is behind a source, a [`Source`] hides. Which sources there are, what
+//! `storage` and `journal` carry out, and `recovery` settles what a crash left. Through `swarm`,
+//! downloads of several peers give each other what they have. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod recovery;
 mod scheduler;
 mod source;
 mod storage;
+mod swarm;
 mod transfer;
 
 use std::path::PathBuf;
@@ -33,9 +35,12 @@ pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
 pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
-pub(crate) use self::source::{GameAnswer, ReceivedChunk, Source, SourceError};
+pub(crate) use self::scheduler::Order;
+pub(crate) use self::source::{GameAnswer, ReceivedChunks, Source, SourceError};
+pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
+use crate::net::limit::Limiter;
 
 /// What to download.
 pub(crate) struct DownloadJob {
@@ -49,11 +54,23 @@ pub(crate) struct DownloadJob {
     pub(crate) journal: PathBuf,
     /// The content that the catalog demands, where it does.
     pub(crate) catalog_content_root: Option<ContentHash>,
+    /// What all downloads of this peer keep to together.
+    pub(crate) limiter: Limiter,
+    /// The order in which chunks are fetched that are as rare as each other.
+    pub(crate) order: Order,
     /// The sources known at the start: the choice among manifests waits for them. Those that come
     /// later are told as [`SourceChange::Joined`] and have to fit.
     pub(crate) initial: Vec<Arc<dyn Source>>,
     /// Cancelled when the peer stops: the download ends as it is, for another start to go on with.
     pub(crate) stop: CancellationToken,
+}
+
+/// How a download reaches others that fetch the same content.
+pub(crate) struct Seat {
+    /// Where it shares what it has, and hears of what they have.
+    pub(crate) swarm: Swarm,
+    /// Makes a source of one of them.
+    pub(crate) source_of: Box<dyn Fn(PeerId) -> Arc<dyn Source> + Send + Sync>,
 }
 
 /// A change of the sources while a download runs.

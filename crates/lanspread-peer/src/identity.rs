@@ -82,7 +82,7 @@ impl Identity {
     /// What the system said, also when another identity is there.
     pub(crate) fn restore(&self, state_dir: &Path) -> io::Result<()> {
         let dir = state_dir.join("identity");
-        fs::create_dir_all(&dir)?;
+        ensure_dir(&dir)?;
         let path = dir.join(KEY_FILE);
         let key = KeyPair::try_from(self.key_pkcs8.as_slice()).map_err(io::Error::other)?;
         match fs::read_to_string(&path) {

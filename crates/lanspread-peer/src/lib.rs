@@ -32,7 +32,7 @@ pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
     SetupStarted, SourceInfo, StreamSummary,
 };
-pub use config::{NetworkKey, PeerConfig};
+pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
     RuntimeFailure, SetupFailure, StartError, StreamFailure,

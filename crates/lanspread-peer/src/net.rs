@@ -7,6 +7,7 @@
 
 pub(crate) mod exchange;
 pub(crate) mod handshake;
+pub(crate) mod limit;
 pub(crate) mod link;
 pub(crate) mod links;
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub(crate) mod quic;
 pub(crate) mod serve;
 mod tls;
 pub(crate) mod transport;
+mod turns;
 pub(crate) mod view;

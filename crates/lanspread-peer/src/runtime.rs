@@ -111,3 +111,57 @@ impl Drop for PeerRuntimeHandle {
         self.shutdown.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use lanspread_archive::AutoUnpacker;
+    use lanspread_catalog::{Catalog, CatalogGame};
+    use lanspread_mdns::MdnsInterface;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_death_of_a_required_service_is_told_and_ends_the_peer() {
+        let dir = tempfile::tempdir().unwrap();
+        let games_dir = dir.path().join("games");
+        std::fs::create_dir(&games_dir).unwrap();
+        let game = CatalogGame::new("doom".parse().unwrap(), "Doom", "1".parse().unwrap());
+        let config = PeerConfig {
+            name: "alpha".parse().unwrap(),
+            games_dir,
+            state_dir: dir.path().join("state"),
+            catalog: Catalog::from_games([game]).unwrap(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            network: "test".parse().unwrap(),
+            network_key: None,
+            mdns: MdnsInterface::Off,
+            unpacker: Arc::new(AutoUnpacker::new(None)),
+            auto_install: false,
+            upload_limit: None,
+            download_limit: None,
+            ping_after: Duration::from_secs(10),
+            peer_timeout: Duration::from_secs(30),
+        };
+        let (sender, mut events) = mpsc::channel(100);
+        let (_commands, receiver) = mpsc::channel(1);
+        let shutdown = CancellationToken::new();
+        let core = startup::prepare(config, sender, receiver, shutdown.clone()).await.unwrap();
+        let failure = RuntimeFailure { service: "QUIC server", message: "it panicked".to_owned() };
+        core.core.send(CoreMessage::ServiceDied(failure)).await.unwrap();
+        assert_eq!(core.run().await.unwrap_err().service, "QUIC server");
+        // Whoever else works for the peer hears of it too.
+        assert!(shutdown.is_cancelled());
+        let mut told = Vec::new();
+        while let Some(event) = events.recv().await {
+            told.push(event);
+        }
+        let [.., PeerEvent::RuntimeFailed { service, message }, PeerEvent::Stopped] = &told[..]
+        else {
+            panic!("{told:?}");
+        };
+        assert_eq!((*service, message.as_str()), ("QUIC server", "it panicked"));
+    }
+}

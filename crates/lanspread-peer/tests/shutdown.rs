@@ -109,6 +109,40 @@ impl Unpacker for Endless {
     }
 }
 
+/// Writes something and panics.
+#[derive(Debug)]
+struct Broken;
+
+impl Unpacker for Broken {
+    fn unpack(
+        &self,
+        _: &Path,
+        target: &Path,
+        _: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        fs::write(target.join("half"), "half").unwrap();
+        panic!("a defect in an unpacker");
+    }
+}
+
+#[tokio::test]
+async fn an_installation_that_panics_fails_and_takes_nothing_with_it() {
+    let setup = Setup::new("alpha", &["quake"])
+        .with_game("quake", b"archive")
+        .with(|config| config.unpacker = Arc::new(Broken));
+    let mut peer = setup.start().await;
+    for _ in 0..2 {
+        let install = |reply| PeerCommand::Install { game_id: game_id("quake"), wait: true, reply };
+        let error = peer.ask(install).await.unwrap_err();
+        assert!(error.to_string().contains("an internal error"), "{error}");
+        let failed = |event: &PeerEvent| matches!(event, PeerEvent::InstallFailed { .. });
+        peer.event(|event| failed(event).then_some(())).await;
+        let root = peer.games_dir.join("quake");
+        assert_eq!(fs::read_dir(root).unwrap().count(), 2);
+    }
+    stop(peer).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_that_is_stopped_is_rolled_back_before_the_end() {
     let unpacker = Arc::new(Endless::default());

@@ -13,12 +13,14 @@ pub mod ids;
 pub mod manifest;
 pub mod message;
 pub mod path;
+pub mod piece_set;
 pub mod stream;
 
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
+pub use piece_set::PieceSet;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;

@@ -10,6 +10,7 @@ use crate::hash::ContentHash;
 use crate::ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 use crate::manifest::Manifest;
 use crate::path::RelPath;
+use crate::piece_set::PieceSet;
 
 /// Most features one peer may announce.
 pub const FEATURES_MAX: usize = 64;
@@ -26,8 +27,15 @@ pub enum Request {
     LibraryDelta(LibraryDelta),
     /// Asks for a manifest; answered by [`Response::Game`] or [`Response::Unchanged`].
     GetGame(GetGame),
-    /// Asks for one chunk; answered by [`Response::Chunk`] and its bytes.
-    GetChunk(GetChunk),
+    /// Asks for chunks; answered by [`Response::Chunks`] and their bytes.
+    GetChunks(GetChunks),
+    /// Tells that the sender fetches a game and what it has of it; answered by
+    /// [`Response::Fetching`] if the receiver fetches the same content, else by [`Response::Done`].
+    Fetching(Fetching),
+    /// Tells what more the sender has; answered by [`Response::Done`].
+    Have(Have),
+    /// The sender no longer fetches a game; answered by [`Response::Done`].
+    FetchEnded(FetchEnded),
     /// Asks for the unpacked content of a game; answered by [`Response::Stream`].
     StreamInstall(StreamInstall),
     /// Asks for a sign of life; answered by [`Response::Done`].
@@ -51,8 +59,13 @@ pub enum Response {
     },
     /// Answers [`Request::GetGame`] when the asker's manifest still holds.
     Unchanged {},
-    /// Answers [`Request::GetChunk`]; `len` raw bytes follow.
-    Chunk(ChunkHeader),
+    /// Answers [`Request::GetChunks`]; the raw bytes of all chunks follow.
+    Chunks {
+        /// One for each chunk that was asked for, in the same order.
+        chunks: Vec<ChunkHeader>,
+    },
+    /// Answers [`Request::Fetching`]: what the receiver has.
+    Fetching(Fetching),
     /// Answers [`Request::StreamInstall`]; frames follow ([`crate::stream`]).
     Stream {},
     /// Answers a request that has nothing to say in return.
@@ -158,15 +171,26 @@ pub struct KnownManifest {
     pub content_root: Option<ContentHash>,
 }
 
-/// Asks for one chunk of one file.
+/// Most chunks of one [`GetChunks`]; their bytes together are at most [`crate::CHUNK_SIZE_BYTES`].
+pub const GET_CHUNKS_MAX: usize = 256;
+
+/// Asks for chunks of one game: one of full size, or several small ones. All are given, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GetChunk {
+pub struct GetChunks {
     /// Which game.
     pub game_id: GameId,
     /// Which version of it; another one is refused.
     pub version: GameVersion,
-    /// Which file of its manifest.
+    /// Which chunks; at least one.
+    pub chunks: Vec<ChunkName>,
+}
+
+/// Names a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkName {
+    /// Which file of the manifest.
     pub path: RelPath,
     /// Which chunk of the file, from 0.
     pub index: u32,
@@ -180,6 +204,50 @@ pub struct StreamInstall {
     pub game_id: GameId,
     /// Which version of it; another one is refused.
     pub version: GameVersion,
+}
+
+/// Most pieces that one [`Have`] may list: a sender that has more to tell sends another one.
+pub const HAVE_MAX_PIECES: usize = 4096;
+
+/// What a peer that fetches a game has of it so far. A piece is a chunk, or several small ones that
+/// follow each other; which ones follows from the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetching {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::manifest_hash`] of what it fetches, which is decided.
+    pub manifest_hash: ContentHash,
+    /// [`Manifest::content_root`] of what it fetches, which is decided.
+    pub content_root: ContentHash,
+    /// The pieces that it has verified and gives to others.
+    pub have: PieceSet,
+    /// The pieces that it is asking those for that have the whole game.
+    pub asking: Vec<u32>,
+}
+
+/// What has changed since a peer told what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Have {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::content_root`] of what it fetches.
+    pub content_root: ContentHash,
+    /// The pieces that it has besides.
+    pub more: Vec<u32>,
+    /// The pieces that it is asking those for, now, that have the whole game.
+    pub asking: Vec<u32>,
+}
+
+/// Names a download that has ended, finished or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchEnded {
+    /// Which game.
+    pub game_id: GameId,
+    /// [`Manifest::content_root`] of what was fetched.
+    pub content_root: ContentHash,
 }
 
 /// Announces the bytes of a chunk.

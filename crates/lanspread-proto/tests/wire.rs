@@ -7,8 +7,9 @@ use lanspread_proto::codec::{
 use lanspread_proto::ids::PeerName;
 use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
-    ChunkHeader, GameSummary, GetChunk, GetGame, Hello, KnownManifest, LibraryDelta,
-    LibrarySnapshot, Refusal, RefusalCode, Request, Response, StreamInstall,
+    ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello,
+    KnownManifest, LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    StreamInstall,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -43,6 +44,16 @@ fn hello() -> Hello {
     }
 }
 
+fn fetching() -> Fetching {
+    Fetching {
+        game_id: GameId::new("quake").unwrap(),
+        manifest_hash: hash(1),
+        content_root: hash(2),
+        have: [0, 3, 9].into_iter().collect(),
+        asking: vec![7],
+    }
+}
+
 fn requests() -> Vec<(Request, String)> {
     let (one, two) = ("01".repeat(32), "02".repeat(32));
     let game = format!(r#"{{"id":"quake","version":"20240131","size":7,"manifest_hash":"{one}"}}"#);
@@ -50,7 +61,7 @@ fn requests() -> Vec<(Request, String)> {
         (
             Request::Hello(hello()),
             format!(
-                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":2,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":3,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
             ),
         ),
         (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),
@@ -80,13 +91,15 @@ fn requests() -> Vec<(Request, String)> {
             ),
         ),
         (
-            Request::GetChunk(GetChunk {
+            Request::GetChunks(GetChunks {
                 game_id: GameId::new("quake").unwrap(),
                 version: GameVersion::new("20240131").unwrap(),
-                path: RelPath::new("data/pak0.eti").unwrap(),
-                index: 5,
+                chunks: vec![ChunkName {
+                    path: RelPath::new("data/pak0.eti").unwrap(),
+                    index: 5,
+                }],
             }),
-            r#"{"type":"get_chunk","game_id":"quake","version":"20240131","path":"data/pak0.eti","index":5}"#
+            r#"{"type":"get_chunks","game_id":"quake","version":"20240131","chunks":[{"path":"data/pak0.eti","index":5}]}"#
                 .to_owned(),
         ),
         (
@@ -95,6 +108,30 @@ fn requests() -> Vec<(Request, String)> {
                 version: GameVersion::new("20240131").unwrap(),
             }),
             r#"{"type":"stream_install","game_id":"quake","version":"20240131"}"#.to_owned(),
+        ),
+        (
+            Request::Fetching(fetching()),
+            format!(
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+            ),
+        ),
+        (
+            Request::Have(Have {
+                game_id: GameId::new("quake").unwrap(),
+                content_root: hash(2),
+                more: vec![7, 8],
+                asking: vec![],
+            }),
+            format!(
+                r#"{{"type":"have","game_id":"quake","content_root":"{two}","more":[7,8],"asking":[]}}"#
+            ),
+        ),
+        (
+            Request::FetchEnded(FetchEnded {
+                game_id: GameId::new("quake").unwrap(),
+                content_root: hash(2),
+            }),
+            format!(r#"{{"type":"fetch_ended","game_id":"quake","content_root":"{two}"}}"#),
         ),
         (Request::Ping {}, r#"{"type":"ping"}"#.to_owned()),
         (Request::Goodbye {}, r#"{"type":"goodbye"}"#.to_owned()),
@@ -129,8 +166,14 @@ fn responses() -> Vec<(Response, String)> {
             r#"{"type":"library","rev":0,"games":[]}"#.to_owned(),
         ),
         (
-            Response::Chunk(ChunkHeader { len: 2, hash: hash(1) }),
-            format!(r#"{{"type":"chunk","len":2,"hash":"{one}"}}"#),
+            Response::Chunks { chunks: vec![ChunkHeader { len: 2, hash: hash(1) }] },
+            format!(r#"{{"type":"chunks","chunks":[{{"len":2,"hash":"{one}"}}]}}"#),
+        ),
+        (
+            Response::Fetching(fetching()),
+            format!(
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+            ),
         ),
         (Response::Stream {}, r#"{"type":"stream"}"#.to_owned()),
         (Response::Done {}, r#"{"type":"done"}"#.to_owned()),
@@ -192,12 +235,12 @@ fn refusal_codes_print_as_they_travel() {
 #[test]
 fn unsafe_values_and_unknown_fields_do_not_decode() {
     for json in [
-        r#"{"type":"get_chunk","game_id":"../x","version":"1","path":"a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"../a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"/a","index":0}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":-1}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a","index":0,"more":1}"#,
-        r#"{"type":"get_chunk","game_id":"x","version":"1","path":"a"}"#,
+        r#"{"type":"get_chunks","game_id":"../x","version":"1","chunks":[{"path":"a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"../a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"/a","index":0}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a","index":-1}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a","index":0,"more":1}]}"#,
+        r#"{"type":"get_chunks","game_id":"x","version":"1","chunks":[{"path":"a"}]}"#,
         r#"{"type":"ping","more":1}"#,
         r#"{"type":"launch"}"#,
         r#"{"game_id":"x"}"#,
@@ -230,11 +273,10 @@ proptest! {
         tail in proptest::collection::vec(any::<u8>(), 0..50),
         piece_len in 1_usize..40,
     ) {
-        let request = Request::GetChunk(GetChunk {
+        let request = Request::GetChunks(GetChunks {
             game_id: GameId::new("quake").unwrap(),
             version: GameVersion::new("1").unwrap(),
-            path,
-            index,
+            chunks: vec![ChunkName { path, index }],
         });
         let mut wire = encode_header(&request, CONTROL_HEADER_MAX_BYTES).unwrap().to_vec();
         wire.extend_from_slice(&tail);
@@ -266,8 +308,9 @@ proptest! {
             let mut bytes = json.into_bytes();
             let at = at % bytes.len();
             bytes[at] = byte;
-            if let Ok(Request::GetChunk(chunk)) = decode_header(&bytes) {
-                prop_assert!(RelPath::new(chunk.path.as_str()).is_ok());
+            if let Ok(Request::GetChunks(wanted)) = decode_header(&bytes) {
+                let safe = |chunk: &ChunkName| RelPath::new(chunk.path.as_str()).is_ok();
+                prop_assert!(wanted.chunks.iter().all(safe));
             }
             drop(request);
         }

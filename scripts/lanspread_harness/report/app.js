@@ -124,7 +124,7 @@ class CasePage {
     const at = index.cases.indexOf(c);
     const links = [["Previous", index.cases[at - 1]], ["Next", index.cases[at + 1]]]
       .filter(([, other]) => other)
-      .map(([text, other]) => element("a", { href: `#${other.anchor}`, title: other.promise }, `${text}: ${other.scenario}`));
+      .map(([text, other]) => element("a", { href: `#${other.anchor}`, title: other.promise }, `${text}: ${other.anchor}`));
     byId("neighbours").replaceChildren(...links);
   }
 

@@ -4,7 +4,7 @@ const AXIS_PX = 30;
 const TRANSFER_STEP_PX = 30; // Arrows closer than this are added up to one.
 const TICK_TARGET_PX = 120;
 const MARK_WIDTH_PX = 2;
-const MIN_NAME_PX = 34; // Of the name of a fault; less than that says nothing.
+const MIN_NAME_PX = 34; // Of the name of a fault that does not fit whole; less of it says nothing.
 const CROWD = 300; // Arrows in sight from which they are drawn finer.
 const DENSE = 1.5; // Marks per pixel from which a histogram says more than marks.
 
@@ -138,8 +138,8 @@ class Picture {
       const left = Math.max(x + 3, this.gutter) + 4, middle = y + height - 10;
       const room = fault.end_us === null ? 160 : x + width - left - 6;
       c.font = `600 11px ${this.colours.sans}`;
-      const textWidth = Math.min(c.measureText(fault.title).width, room);
-      if (textWidth < MIN_NAME_PX || left < (free.get(y) ?? 0)) continue;
+      const whole = c.measureText(fault.title).width, textWidth = Math.min(whole, room);
+      if ((room < whole && room < MIN_NAME_PX) || left < (free.get(y) ?? 0)) continue;
       free.set(y, left + textWidth + 8);
       c.fillStyle = this.colours.panel;
       c.beginPath();

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::case::{Case, End};
 use super::peer::{Peer, config};
-use super::plan::{Hits, is_dependable};
+use super::plan::{Hits, is_dependable, is_in_background};
 use super::script::Script;
 use super::verdict::{
     check_content, check_identity, check_journal, check_leftovers, check_library, check_state,
@@ -180,7 +180,7 @@ impl Lab {
                 return trial;
             }
         }
-        if trial.end == End::Lived && !case.is_survived() && is_first_hit(&case.moment) {
+        if trial.end == End::Lived && !case.is_survived() && is_certain(&case.moment) {
             trial.wrong.push("the site was not reached".to_owned());
         }
         let is_done = place.outcome().exists() && case.script.reaches_end() && !case.is_survived();
@@ -230,8 +230,9 @@ impl Lab {
     }
 }
 
-fn is_first_hit(moment: &Moment) -> bool {
-    matches!(moment, Moment::Site { hit: 1, .. })
+/// Whether a victim that has come to its end must have been there.
+fn is_certain(moment: &Moment) -> bool {
+    matches!(moment, Moment::Site { hit: 1, site } if !is_in_background(site))
 }
 
 /// The command that tries a case again.

@@ -43,6 +43,8 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
         stream_provider: Arc::new(AutoUnpacker::new(None)),
         max_streams: NonZeroUsize::MIN,
         auto_install: false,
+        upload_limit: None,
+        download_limit: None,
         // Victims die by the hundred, and none says goodbye.
         ping_after: Duration::from_secs(3),
         peer_timeout: Duration::from_secs(12),
@@ -80,6 +82,12 @@ impl Peer {
     pub(super) async fn identity(&self) -> (PeerId, u64) {
         let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
         (status.peer_id, status.library_rev)
+    }
+
+    /// Whether nothing is being done with any game.
+    pub(super) async fn is_idle(&self) -> bool {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        status.active_operations.is_empty()
     }
 
     pub(super) async fn connect(&self, addr: SocketAddr) {

@@ -59,6 +59,7 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
     note_told(place, &peer).await;
     connect(case.script, &peer, source).await;
     let outcome = case.script.act(&mut peer).await;
+    assert!(peer.is_idle().await, "an operation did not end with {outcome:?}");
     match &outcome {
         Ok(()) => {
             fs::write(place.outcome(), "done").unwrap();

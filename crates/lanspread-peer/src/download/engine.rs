@@ -5,17 +5,20 @@
 
 mod answers;
 mod books;
+mod closing;
 mod disk;
+mod effects;
+mod pacing;
 mod requests;
+mod swarm;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::message::{GetChunk, GetGame, KnownManifest};
+use lanspread_proto::message::KnownManifest;
 use lanspread_proto::{Manifest, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,18 +26,20 @@ use tokio_util::sync::CancellationToken;
 
 use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
+use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
+use self::swarm::Sharer;
 use super::gathering::{Gathered, Gathering};
-use super::journal;
+use super::layout::ChunkIndex;
 use super::progress::ProgressMeter;
 use super::scheduler::Ask;
-use super::source::{GameAnswer, ReceivedChunk, Source, SourceError};
-use super::storage::{StorageError, discard, failed};
-use super::transfer::{Effect, Fate, Transfer};
-use super::{DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange};
+use super::source::{GameAnswer, ReceivedChunks, Source, SourceError};
+use super::storage::StorageError;
+use super::swarm::SwarmNews;
+use super::transfer::{Fate, Transfer};
+use super::{DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange};
 use crate::error::DownloadFailure;
 use crate::event::DownloadProgress;
-use crate::state_file;
 
 /// Everything that can happen to a download.
 enum Event {
@@ -46,20 +51,22 @@ enum Event {
     Change(SourceChange),
     /// The caller will tell of no more sources.
     ChangesEnded,
+    /// A peer that fetches the same content has something to tell.
+    Swarm(SwarmNews),
     /// A source answered with the manifest that it has at hand.
     Manifest { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
     /// A source answered with its hashes.
     Hashes { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
-    /// A source answered with a chunk.
-    Chunk { ask: Ask, answer: Result<ReceivedChunk, SourceError> },
+    /// A source answered with the chunks of a piece.
+    Piece { ask: Ask, chunks: Vec<ChunkIndex>, answer: Result<ReceivedChunks, SourceError> },
     /// The files are made.
     Prepared(Result<Box<Prepared>, StorageError>),
     /// A chunk was looked for on disk.
     Looked { look: Look, is_there: bool },
     /// What the journal was told is durable.
     Saved(Result<(), StorageError>),
-    /// A chunk was verified and written.
-    Kept { ask: Ask, kept: Kept },
+    /// The chunks of a piece were verified and written.
+    Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
     /// The game is committed.
     Committed(Result<(), StorageError>),
     /// It is time to look again.
@@ -84,6 +91,8 @@ struct Engine {
     began: Instant,
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
+    sharer: Sharer,
+    pacer: Pacer,
     disk: Disk,
     /// There once the disk is prepared.
     books: Option<Books>,
@@ -95,12 +104,13 @@ struct Engine {
 /// Fetches a game; see the documentation of the module above.
 pub(crate) async fn run(
     job: DownloadJob,
+    seat: Seat,
     mut changes: mpsc::UnboundedReceiver<SourceChange>,
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {
     let stop = job.stop.clone();
-    let mut engine = Engine::new(job, notices);
+    let mut engine = Engine::new(job, seat, notices);
     let mut changes_ended = false;
     let ended = loop {
         if let Some(ended) = engine.proceed().await {
@@ -115,6 +125,7 @@ pub(crate) async fn run(
                 change.map_or(Event::ChangesEnded, Event::Change)
             }
             Some(event) = engine.disk.next() => event,
+            event = engine.sharer.next() => event,
             Some(event) = engine.requests.next() => event,
             () = tokio::time::sleep_until(wake_at) => Event::Tick,
         };
@@ -127,15 +138,18 @@ pub(crate) async fn run(
 }
 
 impl Engine {
-    fn new(mut job: DownloadJob, notices: mpsc::Sender<DownloadNotice>) -> Self {
+    fn new(mut job: DownloadJob, seat: Seat, notices: mpsc::Sender<DownloadNotice>) -> Self {
         let initial = std::mem::take(&mut job.initial);
-        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root);
+        let pacer = Pacer::new(job.limiter.clone());
+        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
         let mut engine = Self {
             job,
             notices,
             began: Instant::now(),
             sources: BTreeMap::new(),
             requests: Requests::default(),
+            sharer: Sharer::new(seat),
+            pacer,
             disk: Disk::default(),
             books: None,
             sentinel: None,
@@ -155,6 +169,7 @@ impl Engine {
             Event::Change(SourceChange::Joined(source)) => self.join(source),
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
             Event::ChangesEnded | Event::Tick => {}
+            Event::Swarm(news) => self.swarm_told(news),
             Event::Manifest { peer, known, answer } => {
                 if self.requests.finish(peer, Subject::Manifest) {
                     self.manifest_came(peer, known, answer).await;
@@ -165,9 +180,9 @@ impl Engine {
                     self.hashes_came(peer, known, answer);
                 }
             }
-            Event::Chunk { ask, answer } => {
-                if self.requests.finish(ask.peer, Subject::Chunk(ask.chunk)) {
-                    self.chunk_came(ask, answer);
+            Event::Piece { ask, chunks, answer } => {
+                if self.requests.finish(ask.peer, Subject::Piece(ask.piece)) {
+                    self.piece_came(ask, chunks, answer);
                 }
             }
             Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,
@@ -211,7 +226,12 @@ impl Engine {
         }
         if let (Stage::Transferring(transfer), Some(books)) = (&mut self.stage, &mut self.books) {
             self.disk.look_for(books.looks(transfer));
-            transfer.ask(now);
+            while self.pacer.may_ask(now)
+                && let Some(bytes) = transfer.ask(now)
+            {
+                self.pacer.spend(bytes);
+            }
+            self.sharer.follow(&self.job, transfer, self.sentinel.as_deref());
             self.disk.work(books.storage());
         }
         self.carry_out_effects().await;
@@ -316,55 +336,6 @@ impl Engine {
         }
     }
 
-    async fn carry_out_effects(&mut self) {
-        let effects = self.stage.transfer().map(Transfer::take_effects).unwrap_or_default();
-        for effect in effects {
-            match effect {
-                Effect::AskChunk(ask) => self.ask_chunk(ask),
-                Effect::AbandonChunk(ask) => {
-                    self.requests.end(ask.peer, Subject::Chunk(ask.chunk));
-                }
-                Effect::AskHashes(peer) => {
-                    let known = self.stage.transfer().map(|transfer| transfer.known_manifest());
-                    let known = known.filter(|known| known.content_root.is_some());
-                    let request = self.get_game(known, true);
-                    if let Some(source) = self.sources.get(&peer) {
-                        self.requests.ask_hashes(Arc::clone(source), request);
-                    }
-                }
-                Effect::Drop { peer, reason } => {
-                    self.requests.end_all_of(peer);
-                    self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
-                }
-                Effect::Enter(record) => {
-                    if let (Stage::Transferring(transfer), Some(books)) =
-                        (&self.stage, &mut self.books)
-                    {
-                        books.enter(transfer, record);
-                    }
-                }
-            }
-        }
-    }
-
-    fn ask_chunk(&mut self, ask: Ask) {
-        let Some(transfer) = self.stage.transfer() else { return };
-        let Some((place, file)) = transfer.layout().place(ask.chunk) else { return };
-        let request = GetChunk {
-            game_id: self.job.game_id.clone(),
-            version: self.job.version.clone(),
-            path: file.path.clone(),
-            index: place.index,
-        };
-        if let Some(source) = self.sources.get(&ask.peer) {
-            self.requests.ask_chunk(Arc::clone(source), ask, request, place.len);
-        }
-    }
-
-    fn get_game(&self, known_manifest: Option<KnownManifest>, await_hashes: bool) -> GetGame {
-        GetGame { game_id: self.job.game_id.clone(), known_manifest, await_hashes }
-    }
-
     fn tell_progress(&mut self, now: Duration) {
         let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.books) else { return };
         if self.progress.due_at(transfer.ledger().bytes_done()) <= now {
@@ -394,43 +365,14 @@ impl Engine {
                 let books = self.books.as_ref();
                 let progress_at = books.map(|_| self.progress.due_at(bytes_done));
                 let checkpoint_at = books.and_then(Books::due_at);
-                [transfer.wake_at(now), progress_at, checkpoint_at].into_iter().flatten().min()
+                [transfer.wake_at(now), self.pacer.wake_at(), progress_at, checkpoint_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Stage::Committing(_) => None,
         };
         self.began + wake_at.unwrap_or(now + FAR)
-    }
-
-    /// Ends what is under way. After a cancellation, discards what the download brought; after a
-    /// failure, saves what the journal has not been told yet; when the peer stops, without waiting
-    /// for the bytes to be durable, which the next start does not rely on.
-    async fn close(mut self, ended: Ended) -> Ended {
-        self.requests.end_all().await;
-        self.disk.idle().await;
-        let has_touched_disk = !matches!(self.stage, Stage::Gathering(_));
-        let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
-        let last = self.books.as_mut().map(Books::last_checkpoint);
-        let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
-        let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
-        let closing = tokio::task::spawn_blocking(move || match last {
-            _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
-            Some(last) if is_stopped => {
-                last.note();
-                Ok(())
-            }
-            Some(last) if !is_cancelled => {
-                if let Err(error) = last.save() {
-                    tracing::warn!(%error, "chunks of a failed download may have to be fetched again");
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        });
-        match closing.await {
-            Ok(Ok(())) => ended,
-            Ok(Err(error)) => Err(DownloadEnd::Failed(error.into())),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
     }
 }
 
@@ -441,13 +383,6 @@ impl Stage {
             Self::Gathering(_) | Self::Committing(_) => None,
         }
     }
-}
-
-/// Removes what a download brought, the journal last: a crash meanwhile leaves one that says so.
-fn sweep(root: &Path, journal: &Path) -> Result<(), StorageError> {
-    journal::mark_discarding(journal).map_err(failed("write", journal))?;
-    discard(root)?;
-    state_file::remove_file(journal).map_err(failed("remove", journal))
 }
 
 fn report(

@@ -13,6 +13,7 @@ use lanspread_proto::{ContentHash, GameVersion, Manifest, PeerId};
 
 use super::consensus::{Claim, Consensus};
 use super::layout::Layout;
+use super::scheduler::Order;
 use super::transfer::Transfer;
 use crate::library::is_reserved_root_name;
 
@@ -23,6 +24,7 @@ const OTHERS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Gathering {
     version: GameVersion,
+    order: Order,
     consensus: Consensus,
     manifests: BTreeMap<Claim, Arc<Manifest>>,
     awaited: BTreeSet<PeerId>,
@@ -43,10 +45,12 @@ pub(crate) enum Gathered {
 }
 
 impl Gathering {
-    /// Gathers manifests of `version`; `catalog` is the content root of the catalog, if it has one.
-    pub(crate) fn new(version: GameVersion, catalog: Option<ContentHash>) -> Self {
+    /// Gathers manifests of `version`; `catalog` is the content root of the catalog, if it has one,
+    /// and `order` the one in which chunks are to be fetched.
+    pub(crate) fn new(version: GameVersion, catalog: Option<ContentHash>, order: Order) -> Self {
         Self {
             version,
+            order,
             consensus: Consensus::new(catalog),
             manifests: BTreeMap::new(),
             awaited: BTreeSet::new(),
@@ -123,7 +127,8 @@ impl Gathering {
         let awaited = std::mem::take(&mut self.awaited);
         match manifests.values().next().cloned().and_then(Layout::new) {
             Some(layout) => {
-                let transfer = Transfer::new(layout, consensus, &manifests, awaited, now);
+                let transfer =
+                    Transfer::new(layout, consensus, &manifests, awaited, self.order, now);
                 Gathered::Chosen(Box::new(transfer))
             }
             // `check_manifest` let only manifests pass that have a layout.
@@ -184,7 +189,7 @@ mod tests {
     }
 
     fn gathering(sources: u8) -> Gathering {
-        let mut gathering = Gathering::new(version(), None);
+        let mut gathering = Gathering::new(version(), None, Order::File);
         (0..sources).for_each(|n| gathering.asked(peer(n)));
         gathering
     }

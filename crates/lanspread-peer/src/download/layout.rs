@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lanspread_proto::manifest::{VERSION_FILE, chunk_len};
-use lanspread_proto::{CHUNK_SIZE_BYTES, Manifest, ManifestFile};
+use lanspread_proto::message::GET_CHUNKS_MAX;
+use lanspread_proto::{CHUNK_SIZE_BYTES, Manifest, ManifestFile, RelPath};
 
 /// Most chunks of one download, so that a source cannot make us keep books without end.
 ///
@@ -14,6 +15,17 @@ pub(crate) const DOWNLOAD_MAX_CHUNKS: u32 = 1 << 19;
 /// The place of a chunk among all chunks of a manifest: file by file in path order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ChunkIndex(pub(crate) u32);
+
+/// The place of a piece among all pieces of a manifest.
+///
+/// A piece is what is asked for at once: one chunk, or several small ones that follow each other and
+/// are no more than a chunk together, so that thousands of small files do not cost a request each.
+/// Which chunks those are follows from the manifest alone, and is the same for every peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PieceIndex(pub(crate) u32);
+
+/// Most bytes of the paths in one piece: a request for it stays within 64 KiB however long they are.
+const PIECE_MAX_PATH_BYTES: usize = 32 * 1024;
 
 /// Where the bytes of a chunk belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +47,8 @@ pub(crate) struct Layout {
     /// For each file the number of chunks before it.
     chunks_before: Vec<u32>,
     chunk_count: u32,
+    /// For each piece its first chunk.
+    pieces: Vec<u32>,
 }
 
 impl Layout {
@@ -48,7 +62,8 @@ impl Layout {
                 .checked_add(file.chunk_count())
                 .filter(|count| *count <= DOWNLOAD_MAX_CHUNKS)?;
         }
-        Some(Self { manifest, chunks_before, chunk_count })
+        let pieces = pieces(&manifest, &chunks_before);
+        Some(Self { manifest, chunks_before, chunk_count, pieces })
     }
 
     /// Whether `manifest` has at most [`DOWNLOAD_MAX_CHUNKS`] chunks.
@@ -82,15 +97,69 @@ impl Layout {
         Some((ChunkPlace { file, index, offset, len }, manifest_file))
     }
 
+    /// How many pieces there are.
+    pub(crate) fn piece_count(&self) -> u32 {
+        // No more than chunks.
+        u32::try_from(self.pieces.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The chunks of a piece, which follow each other.
+    pub(crate) fn chunks_of(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> + use<> {
+        let first = |at: u32| self.pieces.get(usize::try_from(at).ok()?).copied();
+        let begin = first(piece.0).unwrap_or(self.chunk_count);
+        let end = piece.0.checked_add(1).and_then(first).unwrap_or(self.chunk_count);
+        (begin..end).map(ChunkIndex)
+    }
+
+    /// The piece that a chunk is part of.
+    pub(crate) fn piece_of(&self, chunk: ChunkIndex) -> PieceIndex {
+        let next = self.pieces.partition_point(|first| *first <= chunk.0);
+        PieceIndex(u32::try_from(next.saturating_sub(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Chunk `index` of the file at `path`, if there is one.
+    pub(crate) fn find(&self, path: &RelPath, index: u32) -> Option<ChunkIndex> {
+        let files = self.manifest.files();
+        let number = files.binary_search_by(|file| file.path.cmp(path)).ok()?;
+        let first = self.chunks_before.get(number)?;
+        (index < files.get(number)?.chunk_count()).then(|| ChunkIndex(first + index))
+    }
+
     /// Whether a chunk belongs to the sentinel, which is written last of all.
     pub(crate) fn is_sentinel(&self, chunk: ChunkIndex) -> bool {
         self.place(chunk).is_some_and(|(_, file)| file.path.as_str() == VERSION_FILE)
     }
 }
 
+/// The first chunk of every piece. The sentinel is one by itself.
+fn pieces(manifest: &Manifest, chunks_before: &[u32]) -> Vec<u32> {
+    let mut pieces = Vec::new();
+    let (mut bytes, mut chunks, mut path_bytes) = (u64::MAX, 0, 0);
+    for (file, first) in manifest.files().iter().zip(chunks_before) {
+        let is_sentinel = file.path.as_str() == VERSION_FILE;
+        for index in 0..file.chunk_count() {
+            let (len, path_len) = (chunk_len(file.size, index), file.path.as_str().len());
+            let is_full = bytes.saturating_add(len) > CHUNK_SIZE_BYTES
+                || chunks == GET_CHUNKS_MAX
+                || path_bytes + path_len > PIECE_MAX_PATH_BYTES;
+            if is_full || is_sentinel {
+                pieces.push(first + index);
+                (bytes, chunks, path_bytes) = (0, 0, 0);
+            }
+            bytes += len;
+            chunks += 1;
+            path_bytes += path_len;
+        }
+        if is_sentinel {
+            bytes = u64::MAX;
+        }
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
-    use lanspread_proto::{GameVersion, RelPath};
+    use lanspread_proto::GameVersion;
 
     use super::*;
 
@@ -133,6 +202,43 @@ mod tests {
         assert!(layout.place(ChunkIndex(3)).is_none());
         assert!(layout.is_sentinel(ChunkIndex(2)));
         assert!(!layout.is_sentinel(ChunkIndex(1)));
+    }
+
+    #[test]
+    fn small_chunks_that_follow_each_other_are_one_piece() {
+        let names: Vec<_> = (0..600).map(|n| format!("b/{n:03}")).collect();
+        let mut files = vec![("a", CHUNK_SIZE_BYTES + 7), ("version.ini", 9), ("z", 5)];
+        files.extend(names.iter().map(|name| (name.as_str(), 10)));
+        let layout = layout(&files).unwrap();
+        let pieces: Vec<Vec<u32>> = (0..layout.piece_count())
+            .map(|n| layout.chunks_of(PieceIndex(n)).map(|chunk| chunk.0).collect())
+            .collect();
+        // The whole chunk of `a`; its rest and 255 files; 256; 89; the sentinel; `z`.
+        let lens: Vec<_> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(lens, [1, 256, 256, 89, 1, 1]);
+        assert_eq!(pieces.concat(), (0..layout.chunk_count()).collect::<Vec<_>>());
+        for (n, piece) in pieces.iter().enumerate() {
+            assert!(piece.iter().all(|c| layout.piece_of(ChunkIndex(*c)).0 as usize == n));
+        }
+        assert_eq!(layout.chunks_of(PieceIndex(layout.piece_count())).count(), 0);
+    }
+
+    #[test]
+    fn a_piece_is_bounded_in_bytes_and_in_the_length_of_its_paths() {
+        let long: Vec<_> = (0..100)
+            .map(|n| {
+                format!(
+                    "{n:03}{}",
+                    "/directory-of-a-long-name-of-fifty-characters-or-so".repeat(19)
+                )
+            })
+            .collect();
+        let files: Vec<_> = long.iter().map(|name| (name.as_str(), 1)).collect();
+        let by_path = layout(&files).unwrap();
+        assert!(by_path.chunks_of(PieceIndex(0)).count() <= PIECE_MAX_PATH_BYTES / 950);
+        let third = CHUNK_SIZE_BYTES / 3;
+        let files: Vec<_> = long.iter().map(|name| (name.as_str(), third)).collect();
+        assert_eq!(layout(&files).unwrap().chunks_of(PieceIndex(0)).count(), 3);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use lanspread_proto::manifest::ManifestError;
-use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId};
+use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId, PieceSet};
 
-use super::layout::{ChunkIndex, Layout};
+use super::layout::{ChunkIndex, Layout, PieceIndex};
 use crate::event::SourceBytes;
 
 /// The books of one download: one entry a chunk.
@@ -75,10 +75,7 @@ impl Ledger {
 
     /// Whether the place of a chunk has never been written.
     pub(crate) fn is_untouched(&self, chunk: ChunkIndex) -> bool {
-        usize::try_from(chunk.0)
-            .ok()
-            .and_then(|at| self.entries.get(at))
-            .is_some_and(|entry| !entry.is_written)
+        self.entry(chunk).is_some_and(|entry| !entry.is_written)
     }
 
     /// The chunks of a source that rest on its word alone.
@@ -103,6 +100,19 @@ impl Ledger {
         for stored in self.entries.iter_mut().filter_map(|entry| entry.stored.as_mut()) {
             stored.is_confirmed = true;
         }
+    }
+
+    /// Whether a chunk is on disk.
+    pub(crate) fn is_stored(&self, chunk: ChunkIndex) -> bool {
+        self.entry(chunk).is_some_and(|entry| entry.stored.is_some())
+    }
+
+    /// The pieces that are stored whole.
+    pub(crate) fn whole_pieces(&self, layout: &Layout) -> PieceSet {
+        let pieces = (0..layout.piece_count()).filter(|piece| {
+            layout.chunks_of(PieceIndex(*piece)).all(|chunk| self.is_stored(chunk))
+        });
+        pieces.collect()
     }
 
     /// Bytes stored.
@@ -132,6 +142,10 @@ impl Ledger {
     fn stored(&self) -> impl Iterator<Item = (ChunkIndex, &Stored)> {
         let numbered = (0..).map(ChunkIndex).zip(&self.entries);
         numbered.filter_map(|(chunk, entry)| Some((chunk, entry.stored.as_ref()?)))
+    }
+
+    fn entry(&self, chunk: ChunkIndex) -> Option<&Entry> {
+        self.entries.get(usize::try_from(chunk.0).ok()?)
     }
 
     fn entry_mut(&mut self, chunk: ChunkIndex) -> Option<&mut Entry> {

@@ -1,14 +1,26 @@
-//! Which chunk is asked of which source, and when.
+//! Which piece is asked of which source, and when.
 //!
-//! Pure: takes what happened and `now` (time since the download began) and says what to do. The
-//! next chunk in file order goes to whoever has room in its window; a chunk that fails goes back
-//! and its source pauses. Once every chunk is asked for, one that is late may be asked of one
-//! second source, and the first answer counts.
+//! Pure: takes what happened and `now` (time since the download began) and says what to do. There
+//! are sources that have everything, and sources that fetch the same game and have a part of it.
+//! Whoever has room in its window is asked for
 //!
-//! It promises that every chunk is asked for until it is stored, by at most two sources at a time,
-//! and that a source that can take a chunk gets one. It knows nothing of bytes, hashes or files.
+//! 1. if it has everything: what nobody else has or is about to have;
+//! 2. if it has a part: the rarest of what it has;
+//! 3. if it has everything: whatever else is missing, since those that have a part are busy then;
+//! 4. once every piece is asked for: one that is late and asked of one other source. The first
+//!    answer counts.
+//!
+//! So peers that fetch the same game ask for different pieces and give them to each other, and who
+//! has everything sends little of it twice. A piece that fails goes back and its source pauses.
+//!
+//! It promises that every piece is asked for until it is stored, by at most two sources at a time,
+//! and that a source that can give a piece is asked for one. It knows nothing of bytes, hashes or
+//! files.
 
+mod offers;
 mod pace;
+mod pending;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -17,26 +29,31 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
-use self::pace::Pace;
-use super::layout::ChunkIndex;
+pub(crate) use self::pending::Order;
+use self::pending::Pending;
+use self::source::SourceState;
+use super::layout::PieceIndex;
 
-/// Most chunks in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
+/// Most pieces in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
 /// sources busy. A source that has nothing to do may still be asked for one, so that requests to
 /// dead sources cannot lock out the others.
-pub(crate) const CHUNKS_IN_MEMORY_MAX: usize = 32;
+pub(crate) const PIECES_IN_MEMORY_MAX: usize = 32;
 
 /// The first pause of a source after a failure; doubles with each one that follows.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause, so that a source that recovers is soon of use.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// The pause of a source whose chunk another had to deliver: longer than most stalls.
+/// The pause of a source whose piece another had to deliver: longer than most stalls.
 const BACKOFF_LATE: Duration = Duration::from_secs(2);
 /// Failures in a row before a source is given up: about half a minute of pauses, which a source
 /// that is busy, restarts or changes its connection should outlive.
 const FAILURES_MAX: u32 = 12;
-/// Longest silence of a source that owes an answer; a chunk takes that long at 35 KiB/s.
+/// Longest silence of a source that owes an answer; a piece takes that long at 35 KiB/s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How much sooner than its source a second one must be able to deliver a chunk at the end.
+/// How long a piece that another peer is asking for is left to that peer, where nothing else is to
+/// be had. Longer than a source with a queue takes for a piece, and short enough for a stalled one.
+const PROMISE_PATIENCE: Duration = Duration::from_secs(5);
+/// How much sooner than its source a second one must be able to deliver a piece at the end.
 const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
 /// One request to make.
@@ -45,10 +62,10 @@ pub(crate) struct Ask {
     /// Of whom.
     pub(crate) peer: PeerId,
     /// For what.
-    pub(crate) chunk: ChunkIndex,
+    pub(crate) piece: PieceIndex,
 }
 
-/// What to do with a chunk that has arrived.
+/// What to do with a piece that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// Verify and store it, then tell [`Scheduler::stored`] or [`Scheduler::refused`].
@@ -65,7 +82,7 @@ pub(crate) enum Arrival {
 pub(crate) enum RequestFailure {
     /// The connection was lost.
     Lost,
-    /// The source answered, but not with the chunk.
+    /// The source answered, but not with the piece.
     Refused,
 }
 
@@ -78,17 +95,17 @@ pub(crate) enum Trust {
     Spent,
 }
 
-/// The chunks of one download and who is asked for them.
+/// The pieces of one download and who is asked for them.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     /// Nobody is asked for these.
-    pending: BTreeSet<ChunkIndex>,
+    pending: Pending,
     /// Somebody is asked for these.
-    asked: BTreeMap<ChunkIndex, Asked>,
+    asked: BTreeMap<PieceIndex, Asked>,
     /// These have arrived and are not stored yet.
-    storing: BTreeSet<ChunkIndex>,
+    storing: BTreeSet<PieceIndex>,
     /// These may be on disk already, which is being looked at.
-    held: BTreeSet<ChunkIndex>,
+    held: BTreeSet<PieceIndex>,
     sources: BTreeMap<PeerId, SourceState>,
     /// Counts requests, so that sources take turns.
     turn: u64,
@@ -100,27 +117,24 @@ struct Asked {
     second: Option<PeerId>,
 }
 
-#[derive(Debug)]
-struct SourceState {
-    pace: Pace,
-    /// When each of its requests was made.
-    requests: BTreeMap<ChunkIndex, Duration>,
-    /// Chunks that it refused: it is asked for others first.
-    avoided: BTreeSet<ChunkIndex>,
-    /// Failures in a row. Requests that fail together count as one.
-    failures: u32,
-    failed_at: Duration,
-    retry_at: Duration,
-    /// The last sign of life, or when it was asked after having nothing to do.
-    heard_at: Duration,
-    turn: u64,
+/// In what way a source can be asked: the order in which the ways are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Of one that has everything, what nobody else gives out.
+    Rare,
+    /// Of one that has a part, what it has.
+    Part,
+    /// Of one that has everything, what others give out as well.
+    Any,
+    /// What is late at another source.
+    Second,
 }
 
 impl Scheduler {
-    /// A scheduler for `chunk_count` chunks, none of them stored, without sources.
-    pub(crate) fn new(chunk_count: u32) -> Self {
+    /// A scheduler for `piece_count` pieces, none of them stored, without sources.
+    pub(crate) fn new(piece_count: u32, order: Order) -> Self {
         Self {
-            pending: (0..chunk_count).map(ChunkIndex).collect(),
+            pending: Pending::new(piece_count, order),
             asked: BTreeMap::new(),
             storing: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -129,16 +143,12 @@ impl Scheduler {
         }
     }
 
-    /// A source may be asked from now on. Joining twice changes nothing.
-    pub(crate) fn join(&mut self, peer: PeerId, now: Duration) {
-        self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
-    }
-
     /// A source is not to be asked any more; what it was asked for is asked of others.
     pub(crate) fn leave(&mut self, peer: PeerId) {
+        self.withdraw(peer);
         let Some(source) = self.sources.remove(&peer) else { return };
-        for chunk in source.requests.into_keys() {
-            self.take_back(peer, chunk);
+        for piece in source.requests.into_keys() {
+            self.take_back(peer, piece);
         }
     }
 
@@ -151,12 +161,14 @@ impl Scheduler {
             .map(|(peer, source)| (source.requests.len(), source.turn, *peer))
             .collect();
         free.sort_unstable();
-        let (peer, chunk) =
-            free.into_iter().find_map(|(_, _, peer)| Some((peer, self.pick(peer, now)?)))?;
+        let ways = [Way::Rare, Way::Part, Way::Any, Way::Second];
+        let (peer, piece) = ways.into_iter().find_map(|way| {
+            free.iter().find_map(|(_, _, peer)| Some((*peer, self.pick(way, *peer, now)?)))
+        })?;
 
-        self.pending.remove(&chunk);
+        self.pending.remove(piece);
         self.asked
-            .entry(chunk)
+            .entry(piece)
             .and_modify(|asked| asked.second = Some(peer))
             .or_insert(Asked { first: peer, second: None });
         self.turn += 1;
@@ -165,24 +177,24 @@ impl Scheduler {
         if source.requests.is_empty() {
             source.heard_at = now;
         }
-        source.requests.insert(chunk, now);
-        Some(Ask { peer, chunk })
+        source.requests.insert(piece, now);
+        Some(Ask { peer, piece })
     }
 
-    /// All bytes of a chunk have arrived, not verified yet.
-    pub(crate) fn arrived(&mut self, peer: PeerId, chunk: ChunkIndex, now: Duration) -> Arrival {
+    /// All bytes of a piece have arrived, not verified yet.
+    pub(crate) fn arrived(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
         let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
-        let Some(asked_at) = source.requests.remove(&chunk) else { return Arrival::Unwanted };
+        let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
         source.failures = 0;
         source.heard_at = now;
-        source.avoided.remove(&chunk);
+        source.avoided.remove(&piece);
 
-        let abandon = self.asked.remove(&chunk).and_then(|asked| asked.other_than(peer));
+        let abandon = self.asked.remove(&piece).and_then(|asked| asked.other_than(peer));
         if let Some(other) = abandon.and_then(|other| self.sources.get_mut(&other)) {
-            other.lost_race(chunk, now);
+            other.lost_race(piece, now);
         }
-        self.storing.insert(chunk);
+        self.storing.insert(piece);
         Arrival::Wanted { abandon }
     }
 
@@ -190,35 +202,43 @@ impl Scheduler {
     pub(crate) fn failed(
         &mut self,
         peer: PeerId,
-        chunk: ChunkIndex,
+        piece: PieceIndex,
         failure: RequestFailure,
         now: Duration,
     ) -> Trust {
         let Some(source) = self.sources.get_mut(&peer) else { return Trust::Kept };
-        let Some(asked_at) = source.requests.remove(&chunk) else { return Trust::Kept };
-        let trust = source.failed(chunk, failure, asked_at, now);
-        self.take_back(peer, chunk);
+        let Some(asked_at) = source.requests.remove(&piece) else { return Trust::Kept };
+        let trust = source.failed(piece, failure, asked_at, now);
+        self.take_back(peer, piece);
         trust
     }
 
-    /// Asks nobody for a chunk until [`Self::stored`] or [`Self::refused`] is told; returns whether
+    /// Asks nobody for a piece until [`Self::stored`] or [`Self::refused`] is told; returns whether
     /// that is possible, because it is neither asked for nor stored.
-    pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
-        self.pending.remove(&chunk) && self.held.insert(chunk)
+    pub(crate) fn hold(&mut self, piece: PieceIndex) -> bool {
+        self.pending.remove(piece) && self.held.insert(piece)
     }
 
-    /// A chunk that arrived or was held is verified and on disk.
-    pub(crate) fn stored(&mut self, chunk: ChunkIndex) {
-        self.storing.remove(&chunk);
-        self.held.remove(&chunk);
+    /// A piece that arrived or was held is verified and on disk.
+    pub(crate) fn stored(&mut self, piece: PieceIndex) {
+        self.storing.remove(&piece);
+        self.held.remove(&piece);
     }
 
-    /// A chunk that arrived, was held or was stored is not what it should be, and is fetched.
-    pub(crate) fn refused(&mut self, chunk: ChunkIndex) {
-        self.storing.remove(&chunk);
-        self.held.remove(&chunk);
-        if !self.asked.contains_key(&chunk) {
-            self.pending.insert(chunk);
+    /// A piece that arrived, was held or was stored is not what it should be, and is fetched.
+    pub(crate) fn refused(&mut self, piece: PieceIndex) {
+        self.storing.remove(&piece);
+        self.held.remove(&piece);
+        if !self.asked.contains_key(&piece) {
+            self.put_back(piece);
+        }
+    }
+
+    /// A part of a piece is not what it should be any more. Where the piece has not been dealt with to
+    /// its end, that end will show; one that was stored is fetched again.
+    pub(crate) fn refused_again(&mut self, piece: PieceIndex) {
+        if !self.storing.contains(&piece) && !self.held.contains(&piece) {
+            self.refused(piece);
         }
     }
 
@@ -237,10 +257,11 @@ impl Scheduler {
             let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
             lateness.chain([source.retry_at]).chain(source.silence_ends_at())
         });
-        per_source.filter(|at| *at > now).min()
+        let overdue_at = self.pending.overdue_at(PROMISE_PATIENCE, now);
+        per_source.filter(|at| *at > now).chain(overdue_at).min()
     }
 
-    /// Whether every chunk is stored.
+    /// Whether every piece is stored.
     pub(crate) fn is_complete(&self) -> bool {
         self.pending.is_empty()
             && self.asked.is_empty()
@@ -248,12 +269,12 @@ impl Scheduler {
             && self.held.is_empty()
     }
 
-    /// Whether a chunk has arrived, or is held, and is not stored yet.
+    /// Whether a piece has arrived, or is held, and is not stored yet.
     pub(crate) fn is_storing(&self) -> bool {
         !self.storing.is_empty() || !self.held.is_empty()
     }
 
-    /// How many sources a chunk is being asked of.
+    /// How many sources a piece is being asked of.
     pub(crate) fn active_sources(&self) -> usize {
         self.sources.values().filter(|source| !source.requests.is_empty()).count()
     }
@@ -261,34 +282,60 @@ impl Scheduler {
     fn has_room_for(&self, source: &SourceState) -> bool {
         let requests: usize = self.sources.values().map(|source| source.requests.len()).sum();
         let waiting = self.storing.len();
-        requests + waiting < CHUNKS_IN_MEMORY_MAX
-            || (source.requests.is_empty() && waiting < CHUNKS_IN_MEMORY_MAX)
+        requests + waiting < PIECES_IN_MEMORY_MAX
+            || (source.requests.is_empty() && waiting < PIECES_IN_MEMORY_MAX)
     }
 
-    fn pick(&self, peer: PeerId, now: Duration) -> Option<ChunkIndex> {
-        let source = self.sources.get(&peer)?;
-        let untried = self.pending.iter().find(|chunk| !source.avoided.contains(chunk));
-        if let Some(chunk) = untried.or_else(|| self.pending.first()) {
-            return Some(*chunk);
+    fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<PieceIndex> {
+        if way == Way::Rare {
+            return self.pick_rare(peer);
         }
-        let late = self.asked.iter().find(|(chunk, asked)| {
+        let source = self.sources.get_mut(&peer)?;
+        let pending = &self.pending;
+        match (way, &mut source.part) {
+            (Way::Part, Some(part)) => {
+                let untried = part.sample(pending, |piece| !source.avoided.contains(&piece));
+                let mut tried = || part.sample(pending, |_| true);
+                pending.rarest(untried).or_else(|| pending.rarest(tried()))
+            }
+            (Way::Any, None) => {
+                pending.supplied().or_else(|| pending.overdue(PROMISE_PATIENCE, now))
+            }
+            (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
+            _ => None,
+        }
+    }
+
+    fn pick_rare(&self, peer: PeerId) -> Option<PieceIndex> {
+        let source = self.sources.get(&peer).filter(|source| source.part.is_none())?;
+        let others = self.sources.iter().filter(|(_, source)| source.part.is_some());
+        let others: Vec<_> = others.map(|(peer, _)| *peer).collect();
+        let untried = self.pending.rare(&others, |piece| !source.avoided.contains(&piece));
+        untried.or_else(|| self.pending.rare(&others, |_| true))
+    }
+
+    /// A piece that is late at another source, and is worth asking this one for as well.
+    fn late(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
+        let source = self.sources.get(&peer)?;
+        let late = self.asked.iter().find(|(piece, asked)| {
             asked.second.is_none()
                 && asked.first != peer
-                && self.is_worth_a_second(**chunk, asked.first, source, now)
+                && source.has(**piece)
+                && self.is_worth_a_second(**piece, asked.first, source, now)
         });
-        late.map(|(chunk, _)| *chunk)
+        late.map(|(piece, _)| *piece)
     }
 
-    /// Whether `second` is likely to deliver a chunk well before the source that was asked first.
+    /// Whether `second` is likely to deliver a piece well before the source that was asked first.
     fn is_worth_a_second(
         &self,
-        chunk: ChunkIndex,
+        piece: PieceIndex,
         first: PeerId,
         second: &SourceState,
         now: Duration,
     ) -> bool {
         let Some(first) = self.sources.get(&first) else { return false };
-        let Some(asked_at) = first.requests.get(&chunk) else { return false };
+        let Some(asked_at) = first.requests.get(&piece) else { return false };
         let waited = now.saturating_sub(*asked_at);
         if waited >= first.pace.late_after() {
             return true;
@@ -299,12 +346,22 @@ impl Scheduler {
         usual.saturating_sub(waited) > second * 2 + SECOND_MARGIN
     }
 
-    /// Puts a chunk back, unless another source is still asked for it.
-    fn take_back(&mut self, peer: PeerId, chunk: ChunkIndex) {
-        let Some(asked) = self.asked.remove(&chunk) else { return };
+    /// Puts a piece back, unless another source is still asked for it.
+    fn take_back(&mut self, peer: PeerId, piece: PieceIndex) {
+        let Some(asked) = self.asked.remove(&piece) else { return };
         match asked.other_than(peer) {
-            Some(other) => drop(self.asked.insert(chunk, Asked { first: other, second: None })),
-            None => drop(self.pending.insert(chunk)),
+            Some(other) => drop(self.asked.insert(piece, Asked { first: other, second: None })),
+            None => self.put_back(piece),
+        }
+    }
+
+    fn put_back(&mut self, piece: PieceIndex) {
+        self.pending.insert(piece);
+        let ranked = self.pending.rank(piece);
+        for part in self.sources.values_mut().filter_map(|source| source.part.as_mut()) {
+            if part.has.contains(piece.0) {
+                part.wanted.insert(ranked);
+            }
         }
     }
 }
@@ -312,67 +369,5 @@ impl Scheduler {
 impl Asked {
     fn other_than(&self, peer: PeerId) -> Option<PeerId> {
         [Some(self.first), self.second].into_iter().flatten().find(|other| *other != peer)
-    }
-}
-
-impl SourceState {
-    fn new(now: Duration) -> Self {
-        Self {
-            pace: Pace::new(),
-            requests: BTreeMap::new(),
-            avoided: BTreeSet::new(),
-            failures: 0,
-            failed_at: now,
-            retry_at: now,
-            heard_at: now,
-            turn: 0,
-        }
-    }
-
-    /// A source that failed is tried with one request, and one that is late with none.
-    fn is_free(&self, now: Duration) -> bool {
-        let window = if self.failures > 0 { 1 } else { self.pace.window() };
-        now >= self.retry_at
-            && self.requests.len() < window
-            && !self.requests.values().any(|asked_at| self.is_late(*asked_at, now))
-    }
-
-    fn is_late(&self, asked_at: Duration, now: Duration) -> bool {
-        now.saturating_sub(asked_at) >= self.pace.late_after()
-    }
-
-    fn silence_ends_at(&self) -> Option<Duration> {
-        (!self.requests.is_empty()).then(|| self.heard_at + SILENCE_MAX)
-    }
-
-    fn failed(
-        &mut self,
-        chunk: ChunkIndex,
-        failure: RequestFailure,
-        asked_at: Duration,
-        now: Duration,
-    ) -> Trust {
-        match failure {
-            RequestFailure::Lost => {}
-            RequestFailure::Refused => {
-                self.avoided.insert(chunk);
-                self.heard_at = now;
-            }
-        }
-        if self.failures == 0 || asked_at > self.failed_at {
-            self.failures += 1;
-            self.failed_at = now;
-            let doublings = (self.failures - 1).min(16);
-            self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
-        }
-        if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
-    }
-
-    /// Another source delivered a chunk that this one was asked for as well.
-    fn lost_race(&mut self, chunk: ChunkIndex, now: Duration) {
-        let Some(asked_at) = self.requests.remove(&chunk) else { return };
-        if self.is_late(asked_at, now) {
-            self.retry_at = now + BACKOFF_LATE;
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a download needs of a peer, so that tests can stand in for the network.
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lanspread_proto::message::{GetChunk, GetGame, Refusal};
+use lanspread_proto::message::{GetChunks, GetGame, Refusal};
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
 /// A peer that serves a game.
@@ -14,12 +15,12 @@ pub(crate) trait Source: Send + Sync {
     /// Asks for a manifest.
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>>;
 
-    /// Asks for a chunk, which must have exactly `len` bytes.
-    fn get_chunk(
+    /// Asks for chunks, which must have exactly `lens` bytes.
+    fn get_chunks(
         &self,
-        request: GetChunk,
-        len: u32,
-    ) -> BoxFuture<'_, Result<ReceivedChunk, SourceError>>;
+        request: GetChunks,
+        lens: Vec<u32>,
+    ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
 }
 
 /// The answer to [`Source::get_game`].
@@ -31,13 +32,13 @@ pub(crate) enum GameAnswer {
     Unchanged,
 }
 
-/// The answer to [`Source::get_chunk`]; nothing in it is verified yet.
+/// The answer to [`Source::get_chunks`]; nothing in it is verified yet.
 #[derive(Debug)]
-pub(crate) struct ReceivedChunk {
-    /// The hash that the source gave.
-    pub(crate) hash: ContentHash,
-    /// The bytes; as many as asked for.
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct ReceivedChunks {
+    /// The hashes that the source gave, one for each chunk.
+    pub(crate) hashes: Vec<ContentHash>,
+    /// The bytes of all chunks; as many as asked for.
+    pub(crate) bytes: Bytes,
 }
 
 /// Why a source did not give what it was asked for.

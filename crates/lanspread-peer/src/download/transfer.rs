@@ -7,6 +7,8 @@
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
 //! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
 
+mod fate;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -14,24 +16,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::manifest::ManifestError;
 use lanspread_proto::message::{KnownManifest, RefusalCode};
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
-use super::consensus::{Claim, Consensus, Verdict};
+pub(crate) use self::sources::Told;
+use super::consensus::{Claim, Consensus};
 use super::journal::Record;
-use super::layout::{ChunkIndex, Layout};
+use super::layout::{ChunkIndex, Layout, PieceIndex};
 use super::ledger::{ChunkHashes, Ledger, Stored};
-use super::scheduler::{Arrival, Ask, RequestFailure, Scheduler, Trust};
+use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
 use super::source::SourceError;
 
 /// Something that the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Ask a source for a chunk.
-    AskChunk(Ask),
-    /// End the request for a chunk: another source has delivered it.
-    AbandonChunk(Ask),
+    /// Ask a source for the chunks of a piece that are missing.
+    AskPiece(Ask),
+    /// End the request for a piece: another source has delivered it.
+    AbandonPiece(Ask),
     /// Ask a source for its hashes, for as long as it takes.
     AskHashes(PeerId),
     /// End all requests to a source, and tell why it is no longer used.
@@ -43,6 +45,8 @@ pub(crate) enum Effect {
     },
     /// Enter into the journal what became of a chunk.
     Enter(Record),
+    /// All of a piece is stored, and others may have it.
+    PieceStored(PieceIndex),
 }
 
 /// Where a download stands.
@@ -77,13 +81,17 @@ enum Blame {
 /// A download whose layout is known.
 #[derive(Debug)]
 pub(crate) struct Transfer {
-    layout: Layout,
+    layout: Arc<Layout>,
     scheduler: Scheduler,
     consensus: Consensus,
     ledger: Ledger,
     /// The hashes behind every content that is claimed or decided.
-    contents: BTreeMap<ContentHash, ChunkHashes>,
+    contents: BTreeMap<ContentHash, Arc<ChunkHashes>>,
+    /// How many chunks are being looked for on disk, of each piece that is held for that.
+    looking: BTreeMap<PieceIndex, usize>,
     members: BTreeSet<PeerId>,
+    /// Peers that fetch the same content and have a part of it.
+    parts: BTreeSet<PeerId>,
     /// Sources whose claim is awaited.
     joining: BTreeSet<PeerId>,
     banned: BTreeSet<PeerId>,
@@ -92,6 +100,8 @@ pub(crate) struct Transfer {
     /// Since when everything is stored, and the manifest of it.
     complete: Option<(Duration, Arc<Manifest>)>,
     judge_at: Option<Duration>,
+    /// Since when nobody seems to have what is missing.
+    stuck_since: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -102,25 +112,29 @@ impl Transfer {
         consensus: Consensus,
         manifests: &BTreeMap<Claim, Arc<Manifest>>,
         joining: BTreeSet<PeerId>,
+        order: Order,
         now: Duration,
     ) -> Self {
-        let chunk_count = layout.chunk_count();
-        let contents = manifests
-            .iter()
-            .filter_map(|(claim, manifest)| Some((claim.content?, ChunkHashes::of(manifest)?)));
+        let (chunk_count, piece_count) = (layout.chunk_count(), layout.piece_count());
+        let contents = manifests.iter().filter_map(|(claim, manifest)| {
+            Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?)))
+        });
         let mut transfer = Self {
-            layout,
-            scheduler: Scheduler::new(chunk_count),
+            layout: Arc::new(layout),
+            scheduler: Scheduler::new(piece_count, order),
             ledger: Ledger::new(chunk_count),
             contents: contents.collect(),
             members: consensus.claims().keys().copied().collect(),
             consensus,
+            looking: BTreeMap::new(),
+            parts: BTreeSet::new(),
             joining,
             banned: BTreeSet::new(),
             some_left: false,
             last_reason: String::new(),
             complete: None,
             judge_at: None,
+            stuck_since: None,
             effects: Vec::new(),
         };
         transfer.reconsider();
@@ -133,7 +147,7 @@ impl Transfer {
     }
 
     /// The chunks and where they belong.
-    pub(crate) fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
@@ -159,82 +173,26 @@ impl Transfer {
         KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
     }
 
-    /// A source wants to join; returns whether it may, and is to be asked for its claim.
-    pub(crate) fn joining(&mut self, peer: PeerId) -> bool {
-        let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
-        is_welcome && self.joining.insert(peer)
+    /// Asks for the next piece if there is room for it; returns how many bytes are missing of it.
+    pub(crate) fn ask(&mut self, now: Duration) -> Option<u32> {
+        let ask = self.scheduler.ask(now)?;
+        self.effects.push(Effect::AskPiece(ask));
+        let places = self.missing(ask.piece).filter_map(|chunk| self.layout.place(chunk));
+        Some(places.map(|(place, _)| place.len).sum())
     }
 
-    /// A source that wanted to join cannot be used.
-    pub(crate) fn not_joining(&mut self, peer: PeerId, reason: String) {
-        if self.joining.contains(&peer) {
-            self.release(peer, Blame::Failing, Some(reason));
-        }
+    /// The chunks of a piece that are not stored.
+    pub(crate) fn missing(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> {
+        self.layout.chunks_of(piece).filter(|chunk| !self.ledger.is_stored(*chunk))
     }
 
-    /// A source says what the game is, by its manifest or by one that it was shown.
-    pub(crate) fn claimed(&mut self, peer: PeerId, told: Told<'_>, now: Duration) {
-        let is_joining = self.joining.remove(&peer);
-        if !is_joining && !self.members.contains(&peer) {
-            return;
-        }
-        let claim = match told {
-            Told::Manifest(manifest) => {
-                let claim = Claim::of(manifest);
-                if let Some((content, hashes)) = claim.content.zip(ChunkHashes::of(manifest)) {
-                    self.contents.entry(content).or_insert(hashes);
-                }
-                claim
-            }
-            // What the source was shown may be forgotten since; then it has to tell in full.
-            Told::Known(KnownManifest { manifest_hash, content_root }) => Claim {
-                layout: manifest_hash,
-                content: content_root.filter(|content| self.contents.contains_key(content)),
-            },
-        };
-        if let Some(reason) = self.consensus.contradiction(&claim) {
-            return self.release(peer, Blame::Bad, Some(reason.into()));
-        }
-        self.consensus.claim(peer, claim);
-        if self.contradicts_itself(peer, claim) {
-            let reason = "it sent a chunk that its own hashes contradict".into();
-            return self.release(peer, Blame::Bad, Some(reason));
-        }
-        if is_joining {
-            self.members.insert(peer);
-            self.scheduler.join(peer, now);
-            self.ask_hashes_if_unknown(peer);
-        }
-        self.reconsider();
-    }
-
-    /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
-    pub(crate) fn abstains(&mut self, peer: PeerId) {
-        self.consensus.withdraw(peer);
-        self.reconsider();
-    }
-
-    /// A source is gone.
-    pub(crate) fn left(&mut self, peer: PeerId) {
-        if self.members.contains(&peer) || self.joining.contains(&peer) {
-            self.release(peer, Blame::Gone, None);
-        }
-    }
-
-    /// Asks for chunks, as many as there is room for.
-    pub(crate) fn ask(&mut self, now: Duration) {
-        while let Some(ask) = self.scheduler.ask(now) {
-            self.effects.push(Effect::AskChunk(ask));
-        }
-    }
-
-    /// The bytes of a chunk have arrived; returns whether they are wanted. If so,
-    /// [`Self::stored`] or [`Self::mismatched`] must follow.
+    /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::stored`] or
+    /// [`Self::mismatched`] must follow for each chunk of it, and then [`Self::settle`].
     pub(crate) fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
-        match self.scheduler.arrived(ask.peer, ask.chunk, now) {
+        match self.scheduler.arrived(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
-                let abandoned = abandon.map(|peer| Ask { peer, chunk: ask.chunk });
-                self.effects.extend(abandoned.map(Effect::AbandonChunk));
+                let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
+                self.effects.extend(abandoned.map(Effect::AbandonPiece));
                 true
             }
             Arrival::Unwanted => false,
@@ -242,22 +200,36 @@ impl Transfer {
     }
 
     /// The hash that a chunk from `peer` must have, beside the one that came with it.
-    pub(crate) fn expected_hash(&self, ask: Ask) -> Option<ContentHash> {
-        let claimed = || self.consensus.claims().get(&ask.peer)?.content;
+    pub(crate) fn expected_hash(&self, peer: PeerId, chunk: ChunkIndex) -> Option<ContentHash> {
+        let claimed = || self.consensus.claims().get(&peer)?.content;
         let content = self.consensus.content().or_else(claimed)?;
-        self.contents.get(&content)?.get(ask.chunk)
+        self.contents.get(&content)?.get(chunk)
     }
 
     /// A chunk has the hash that came with it, and is on disk.
-    pub(crate) fn stored(&mut self, ask: Ask, hash: ContentHash, len: u32) {
-        let expected = self.decided().map(|hashes| hashes.get(ask.chunk));
+    pub(crate) fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+        let expected = self.decided().map(|hashes| hashes.get(chunk));
         let is_confirmed = expected == Some(Some(hash));
-        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&ask.peer);
+        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&by);
         if !is_right {
-            self.ledger.spoil(ask.chunk);
-            return self.mismatched(ask);
+            self.ledger.spoil(chunk);
+            return self.mismatched(by, chunk);
         }
-        self.enter(ask.chunk, Stored { hash, by: Some(ask.peer), len, is_confirmed });
+        self.enter(chunk, Stored { hash, by: Some(by), len, is_confirmed });
+    }
+
+    /// A chunk is not what it should be, and nothing of it was written.
+    pub(crate) fn mismatched(&mut self, by: PeerId, chunk: ChunkIndex) {
+        self.release_for_chunk(by, chunk);
+    }
+
+    /// All chunks of a piece that had arrived, or was held, have been dealt with.
+    pub(crate) fn settle(&mut self, piece: PieceIndex) {
+        if self.missing(piece).next().is_some() {
+            return self.scheduler.refused(piece);
+        }
+        self.scheduler.stored(piece);
+        self.effects.push(Effect::PieceStored(piece));
     }
 
     /// Whether it is decided what the content is.
@@ -273,31 +245,41 @@ impl Transfer {
     /// Asks nobody for a chunk that may be on disk already; returns whether it is still to be had.
     /// If so, [`Self::found`] or [`Self::not_found`] must follow.
     pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
-        self.scheduler.hold(chunk)
+        let piece = self.layout.piece_of(chunk);
+        let is_held = !self.ledger.is_stored(chunk)
+            && (self.looking.contains_key(&piece) || self.scheduler.hold(piece));
+        if is_held {
+            *self.looking.entry(piece).or_default() += 1;
+        }
+        is_held
     }
 
     /// A chunk that was held is on disk with this hash.
     pub(crate) fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided_hash(chunk);
-        if expected.is_some_and(|expected| expected != hash) {
-            return self.not_found(chunk);
+        if expected.is_none_or(|expected| expected == hash) {
+            let is_confirmed = expected.is_some();
+            self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
         }
-        let is_confirmed = expected.is_some();
-        self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
+        self.looked_for(chunk);
     }
 
     /// A chunk that was held is not on disk.
     pub(crate) fn not_found(&mut self, chunk: ChunkIndex) {
-        self.scheduler.refused(chunk);
+        self.looked_for(chunk);
     }
 
-    /// A chunk is not what it should be, and nothing of it was written.
-    pub(crate) fn mismatched(&mut self, ask: Ask) {
-        self.scheduler.refused(ask.chunk);
-        self.release_for_chunk(ask);
+    fn looked_for(&mut self, chunk: ChunkIndex) {
+        let piece = self.layout.piece_of(chunk);
+        let Some(left) = self.looking.get_mut(&piece) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.looking.remove(&piece);
+            self.settle(piece);
+        }
     }
 
-    /// A request for a chunk failed.
+    /// A request for a piece failed.
     pub(crate) fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
         let (failure, blame) = match error {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
@@ -305,6 +287,10 @@ impl Transfer {
             SourceError::Refused(refusal) => match refusal.code {
                 RefusalCode::Busy | RefusalCode::ReadFailed => {
                     (RequestFailure::Refused, Blame::Failing)
+                }
+                // It has not what it offered, or no longer: something else is asked of it first.
+                RefusalCode::NotServed if self.parts.contains(&ask.peer) => {
+                    (RequestFailure::Refused, Blame::Gone)
                 }
                 // It may only be busy with the game for a moment. If not, it says so in its
                 // library, and whoever looks after the sources lets it leave.
@@ -317,7 +303,7 @@ impl Transfer {
                 | RefusalCode::NoSuchChunk => (RequestFailure::Refused, Blame::Bad),
             },
         };
-        let trust = self.scheduler.failed(ask.peer, ask.chunk, failure, now);
+        let trust = self.scheduler.failed(ask.peer, ask.piece, failure, now);
         let is_passing = match error {
             SourceError::Gone(_) => true,
             SourceError::Protocol(_) => false,
@@ -339,73 +325,30 @@ impl Transfer {
         self.scheduler.wake_at(now).into_iter().chain(judge_at).min()
     }
 
-    /// Where the download stands.
-    ///
-    /// # Errors
-    /// When what is stored cannot be put into a manifest, which the layout excludes.
-    pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
-        for peer in self.scheduler.silent(now) {
-            self.release(peer, Blame::Gone, Some("it owes an answer for too long".into()));
-        }
-        self.judge_at = None;
-        while self.scheduler.is_complete() {
-            let (since, manifest) = match &self.complete {
-                Some((since, manifest)) => (*since, Arc::clone(manifest)),
-                None => (now, Arc::new(self.ledger.manifest(&self.layout)?)),
-            };
-            self.complete = Some((since, Arc::clone(&manifest)));
-            let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
-            match self.consensus.judge(own, now.saturating_sub(since)) {
-                Verdict::Agreed => return Ok(Fate::Complete(manifest)),
-                Verdict::Decided => self.apply_content(),
-                Verdict::Open(wait) => {
-                    self.judge_at = Some(since + wait);
-                    return Ok(Fate::Ongoing);
-                }
-                Verdict::Differs => {
-                    let by_catalog = self.consensus.has_catalog_content();
-                    return Ok(Fate::Mismatch { by_catalog });
-                }
-            }
-        }
-        self.complete = None;
-        let is_over =
-            self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
-        Ok(match is_over {
-            false => Fate::Ongoing,
-            true if self.some_left => Fate::AllGone,
-            true => Fate::AllBad(self.last_reason.clone()),
-        })
+    /// The content and its hashes, once both are known for good.
+    pub(crate) fn decided_content(&self) -> Option<(ContentHash, Arc<ChunkHashes>)> {
+        let content = self.consensus.content()?;
+        Some((content, Arc::clone(self.contents.get(&content)?)))
+    }
+
+    /// What those are being asked for that have the whole game.
+    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
+        self.scheduler.fetching()
     }
 
     fn decided(&self) -> Option<&ChunkHashes> {
-        self.contents.get(&self.consensus.content()?)
+        self.contents.get(&self.consensus.content()?).map(Arc::as_ref)
     }
 
     fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
         self.ledger.store(chunk, stored);
-        self.scheduler.stored(chunk);
         self.effects.push(Effect::Enter(Record::Stored(chunk, stored.hash)));
     }
 
     fn strike(&mut self, chunk: ChunkIndex) {
         self.ledger.revoke(chunk);
-        self.scheduler.refused(chunk);
+        self.scheduler.refused_again(self.layout.piece_of(chunk));
         self.effects.push(Effect::Enter(Record::Struck(chunk)));
-    }
-
-    fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
-        let claim = self.consensus.claims().get(&peer);
-        if claim.is_some_and(|claim| claim.content.is_none()) {
-            self.effects.push(Effect::AskHashes(peer));
-        }
-    }
-
-    fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
-        let hashes = claim.content.and_then(|content| self.contents.get(&content));
-        hashes.is_some_and(|hashes| {
-            self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == Some(peer))
-        })
     }
 
     /// Decides the content where the claims now suffice, and applies it to what is stored.
@@ -425,62 +368,9 @@ impl Transfer {
         for (chunk, by) in conflicts {
             // What was on disk before is nobody's fault.
             if let Some(peer) = by {
-                self.release_for_chunk(Ask { peer, chunk });
+                self.release_for_chunk(peer, chunk);
             }
         }
         self.drop_outvoted();
     }
-
-    fn drop_outvoted(&mut self) {
-        for (peer, reason) in self.consensus.outvoted() {
-            self.release(peer, Blame::Bad, Some(reason.into()));
-        }
-    }
-
-    fn release_for_chunk(&mut self, Ask { peer, chunk }: Ask) {
-        if !self.members.contains(&peer) {
-            return;
-        }
-        let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
-        let reason = format!("it sent a wrong chunk of {}", path.unwrap_or_default());
-        self.release(peer, Blame::Bad, Some(reason));
-    }
-
-    fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
-        self.members.remove(&peer);
-        self.joining.remove(&peer);
-        self.scheduler.leave(peer);
-        self.consensus.withdraw(peer);
-        match blame {
-            Blame::Gone => self.some_left = true,
-            Blame::Failing => {}
-            Blame::Bad => {
-                self.banned.insert(peer);
-                for chunk in self.ledger.unconfirmed_from(peer) {
-                    self.strike(chunk);
-                }
-            }
-        }
-        if let Some(reason) = reason {
-            self.last_reason.clone_from(&reason);
-            self.effects.push(Effect::Drop { peer, reason });
-        }
-        self.forget_unclaimed_contents();
-        self.reconsider();
-    }
-
-    fn forget_unclaimed_contents(&mut self) {
-        let claims = self.consensus.claims().values().filter_map(|claim| claim.content);
-        let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
-        self.contents.retain(|content, _| needed.contains(content));
-    }
-}
-
-/// How a source says what the game is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Told<'a> {
-    /// With a manifest.
-    Manifest(&'a Manifest),
-    /// It is as in the manifest that the source was shown.
-    Known(KnownManifest),
 }

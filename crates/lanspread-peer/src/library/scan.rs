@@ -194,6 +194,8 @@ pub(super) fn list_root(root: &Path, problems: &mut Problems) -> Result<Listing,
             if !listing.installed {
                 problems.add(ScanProblem::Special(entry.path()));
             }
+        } else if name == VERSION_FILE && !entry.file_type()?.is_file() {
+            problems.add(ScanProblem::Special(entry.path()));
         } else if (name == VERSION_FILE || is_archive_name(name)) && entry.file_type()?.is_file() {
             let metadata = entry.metadata()?;
             if name == VERSION_FILE {
@@ -331,7 +333,10 @@ mod tests {
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         fs::remove_file(root.join("version.ini")).unwrap();
         symlink(outside.path().join("version.ini"), root.join("version.ini")).unwrap();
-        assert!(games.scan(&games.index()).games.is_empty());
+        let scan = games.scan(&games.index());
+        assert!(scan.games.is_empty());
+        let warnings = scan.warnings.iter().map(ToString::to_string);
+        assert!(warnings.into_iter().any(|text| text.contains("version.ini is neither")));
     }
 
     #[test]

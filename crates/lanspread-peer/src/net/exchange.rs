@@ -88,6 +88,11 @@ impl Incoming {
         Self { patience: Duration::MAX, ..self }
     }
 
+    /// Waits for the next byte no longer than usual.
+    pub(crate) fn impatient(self) -> Self {
+        Self { patience: RECEIVE_TIMEOUT, ..self }
+    }
+
     /// Receives a header of at most `max` bytes.
     pub(crate) async fn header<T: DeserializeOwned>(
         &mut self,

@@ -9,7 +9,8 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::PeerId;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{
-    GetChunk, GetGame, Hello, LibraryDelta, LibrarySnapshot, Request, Response, StreamInstall,
+    FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta, LibrarySnapshot, Request,
+    Response, StreamInstall,
 };
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection};
-use crate::download::{GameAnswer, ReceivedChunk, SourceError};
+use crate::download::{GameAnswer, ReceivedChunks, SourceError};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct LinkId(u64);
 
 impl LinkId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -113,6 +114,29 @@ impl PeerLink {
         self.expect_done(&Request::LibraryDelta(delta)).await
     }
 
+    /// Tells what this peer fetches; returns what the other side has, if it fetches the same.
+    pub(crate) async fn tell_fetching(
+        &self,
+        fetching: Fetching,
+    ) -> Result<Option<Fetching>, SourceError> {
+        let request = Request::Fetching(fetching);
+        match self.control(&request, CONTROL_HEADER_MAX_BYTES, CONTROL_TIMEOUT).await? {
+            Response::Fetching(theirs) => Ok(Some(theirs)),
+            Response::Done {} => Ok(None),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Tells what this peer has besides of what it fetches.
+    pub(crate) async fn tell_more(&self, have: Have) -> Result<(), SourceError> {
+        self.expect_done(&Request::Have(have)).await
+    }
+
+    /// Tells that this peer fetches something no more.
+    pub(crate) async fn tell_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
+        self.expect_done(&Request::FetchEnded(ended)).await
+    }
+
     /// Asks for the whole library.
     pub(crate) async fn get_library(&self) -> Result<LibrarySnapshot, SourceError> {
         let request = Request::GetLibrary {};
@@ -133,26 +157,31 @@ impl PeerLink {
         }
     }
 
-    /// Asks for a chunk of exactly `len` bytes.
-    pub(crate) async fn get_chunk(
+    /// Asks for chunks of exactly `lens` bytes.
+    pub(crate) async fn get_chunks(
         &self,
-        request: GetChunk,
-        len: u32,
-    ) -> Result<ReceivedChunk, SourceError> {
-        debug_assert!(u64::from(len) <= CHUNK_SIZE_BYTES);
-        let mut incoming = self.ask(&Request::GetChunk(request)).await?;
+        request: GetChunks,
+        lens: &[u32],
+    ) -> Result<ReceivedChunks, SourceError> {
+        let len: u64 = lens.iter().copied().map(u64::from).sum();
+        debug_assert!(len <= CHUNK_SIZE_BYTES);
+        // Behind others that ask as well, an answer takes its time; the scheduler judges how long.
+        let mut incoming = self.ask(&Request::GetChunks(request)).await?.patient();
         let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+        let mut incoming = incoming.impatient();
         self.heard();
         match response {
-            Response::Chunk(header) if header.len == len => {
+            Response::Chunks { chunks }
+                if chunks.iter().map(|chunk| chunk.len).eq(lens.iter().copied()) =>
+            {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 let bytes = incoming.body(len, || self.heard()).await.map_err(broken)?;
-                Ok(ReceivedChunk { hash: header.hash, bytes })
+                let hashes = chunks.into_iter().map(|chunk| chunk.hash).collect();
+                Ok(ReceivedChunks { hashes, bytes: bytes.into() })
             }
-            Response::Chunk(header) => Err(SourceError::Protocol(format!(
-                "sent a chunk of {} bytes in place of {len}",
-                header.len
-            ))),
+            Response::Chunks { .. } => {
+                Err(SourceError::Protocol("sent chunks of other lengths".to_owned()))
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -226,7 +255,8 @@ fn kind(response: &Response) -> &'static str {
         Response::Library(_) => "library",
         Response::Game { .. } => "game",
         Response::Unchanged {} => "unchanged",
-        Response::Chunk(_) => "chunk",
+        Response::Chunks { .. } => "chunks",
+        Response::Fetching(_) => "fetching",
         Response::Stream {} => "stream",
         Response::Done {} => "done",
         Response::Refused(_) => "refused",

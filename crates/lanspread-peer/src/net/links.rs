@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lanspread_proto::PeerId;
-use lanspread_proto::message::{GetChunk, GetGame, StreamInstall};
+use lanspread_proto::message::{GetChunks, GetGame, StreamInstall};
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
-use crate::download::{GameAnswer, ReceivedChunk, Source, SourceError};
+use crate::download::{GameAnswer, ReceivedChunks, Source, SourceError};
 use crate::install::StreamOrigin;
 
 /// The table of links. The command loop alone writes it.
@@ -74,12 +74,12 @@ impl Source for LinkedSource {
         async move { self.link()?.get_game(request).await }.boxed()
     }
 
-    fn get_chunk(
+    fn get_chunks(
         &self,
-        request: GetChunk,
-        len: u32,
-    ) -> BoxFuture<'_, Result<ReceivedChunk, SourceError>> {
-        async move { self.link()?.get_chunk(request, len).await }.boxed()
+        request: GetChunks,
+        lens: Vec<u32>,
+    ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
+        async move { self.link()?.get_chunks(request, &lens).await }.boxed()
     }
 }
 

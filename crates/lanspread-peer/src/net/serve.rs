@@ -4,7 +4,7 @@ mod queue;
 mod stream;
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,24 +13,32 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES}
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{
-    ChunkHeader, GetChunk, GetGame, KnownManifest, Refusal, RefusalCode, Request, Response,
+    ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, GetGame, KnownManifest, Refusal,
+    RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
+use super::limit::{Limiter, RateLimit};
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
-use super::view::{ServedGame, View};
+use super::turns::Turns;
+use super::view::View;
+use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
 pub(crate) use stream::StreamService;
 
-/// Longest time one answer may take to be taken over by the asker. Beyond it the asker is gone or
+/// Longest time that an answer, or a piece of one, may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is sent at once under a limit: it goes out evenly, and who is sent something at the same time
+/// gets as much of it.
+const PACED_BYTES: usize = 32 * 1024;
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
@@ -46,7 +54,9 @@ pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 pub(crate) struct Server {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) outbound: OutboundTransfers,
-    chunks: Arc<Semaphore>,
+    pub(crate) swarm: Swarm,
+    upload: Limiter,
+    chunks: Turns,
     streams: StreamService,
 }
 
@@ -68,17 +78,31 @@ pub(crate) async fn read_request(
 ///
 /// # Errors
 /// [`ExchangeError`] when the answer cannot be sent.
-pub(crate) async fn confirm(mut sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
-    reply(&mut *sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await
+pub(crate) async fn confirm(sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
+    reply_briefly(sender, &Response::Done {}).await
+}
+
+/// Answers with no more than a header.
+///
+/// # Errors
+/// [`ExchangeError`] when the answer cannot be sent.
+pub(crate) async fn reply_briefly(
+    mut sender: Box<dyn StreamSender>,
+    response: &Response,
+) -> Result<(), ExchangeError> {
+    reply(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await
 }
 
 impl Server {
     pub(crate) fn new(
         view: watch::Receiver<Arc<View>>,
         outbound: OutboundTransfers,
+        swarm: Swarm,
+        upload: Limiter,
         streams: StreamService,
     ) -> Self {
-        Self { view, outbound, chunks: Arc::new(Semaphore::new(CHUNKS_MAX)), streams }
+        let chunks = Turns::new(upload.limit().map_or(CHUNKS_MAX, chunks_at_once));
+        Self { view, outbound, swarm, upload, chunks, streams }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -93,7 +117,7 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let sender = &mut *sender;
         match request {
-            Request::GetChunk(wanted) => self.send_chunk(link, wanted, sender).await,
+            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
             Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted).await;
@@ -104,7 +128,12 @@ impl Server {
                 reply(sender, &Response::Library(snapshot), LIBRARY_HEADER_MAX_BYTES).await
             }
             Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
-            Request::Hello(_) | Request::LibraryDelta(_) | Request::Goodbye {} => {
+            Request::Hello(_)
+            | Request::LibraryDelta(_)
+            | Request::Fetching(_)
+            | Request::Have(_)
+            | Request::FetchEnded(_)
+            | Request::Goodbye {} => {
                 let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
                 reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
             }
@@ -134,41 +163,42 @@ impl Server {
         Response::Game { manifest: manifest.as_ref().clone() }
     }
 
-    async fn send_chunk(
+    async fn send_chunks(
         &self,
         link: &PeerLink,
-        wanted: GetChunk,
+        wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        // Nobody closes these semaphores, so both always give a permit in the end.
+        // Nobody closes the semaphore, so it always gives a permit in the end.
         let _of_peer = link.chunks.acquire().await.ok();
-        let _of_all = self.chunks.acquire().await.ok();
-        if self.view.borrow().game(&wanted.game_id).is_none() {
+        let _of_all = self.chunks.take(link.peer_id()).await;
+        let is_served = || {
+            self.swarm.is_shared(&wanted.game_id)
+                || self.view.borrow().game(&wanted.game_id).is_some()
+        };
+        if !is_served() {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
         // Registered before the view is asked for good: whoever takes the game out of it from here
         // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
-        let chunk = match served {
-            Some(game) => read_chunk(game, &wanted).await,
-            None => Err(not_served(&wanted.game_id)),
-        };
-        let (header, bytes) = match chunk {
-            Ok(chunk) => chunk,
+        let chunks = self.chunks(&wanted).await;
+        let (chunks, bytes) = match chunks {
+            Ok(chunks) => chunks,
             Err(refusal) => {
                 let response = Response::Refused(refusal);
                 return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
             }
         };
         let send = async {
-            send_header(sender, &Response::Chunk(header), CONTROL_HEADER_MAX_BYTES).await?;
-            send_bytes(sender, bytes).await?;
-            Ok::<_, ExchangeError>(())
+            let response = Response::Chunks { chunks };
+            let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
+            timeout(ANSWER_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;
+            self.send_paced(sender, bytes).await
         };
         let outcome = tokio::select! {
-            sent = timeout(ANSWER_TIMEOUT, send) => sent.unwrap_or(Err(ExchangeError::Silent)),
+            sent = send => sent,
             () = transfer.stopped() => Err(ExchangeError::EndedEarly),
         };
         match outcome {
@@ -176,6 +206,48 @@ impl Server {
             Err(error) => {
                 sender.reset();
                 Err(error)
+            }
+        }
+    }
+}
+
+/// How many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
+/// each of them arrives before its asker gives up on it.
+fn chunks_at_once(limit: RateLimit) -> usize {
+    let chunks = 2 * limit.bytes_per_second() / CHUNK_SIZE_BYTES;
+    usize::try_from(chunks).unwrap_or(CHUNKS_MAX).clamp(1, CHUNKS_MAX)
+}
+
+impl Server {
+    /// Sends bytes as fast as the limit allows. All at once where there is none.
+    async fn send_paced(
+        &self,
+        sender: &mut dyn StreamSender,
+        mut bytes: Bytes,
+    ) -> Result<(), ExchangeError> {
+        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(piece_len.min(bytes.len()));
+            self.upload.pass(piece.len()).await;
+            let send = send_bytes(sender, piece);
+            timeout(ANSWER_TIMEOUT, send).await.map_err(|_| ExchangeError::Silent)??;
+        }
+        Ok(())
+    }
+
+    /// Chunks of a game that is being fetched, or else of one in the library. In this order: a
+    /// finished download is in the library before it is taken out of the swarm.
+    async fn chunks(&self, wanted: &GetChunks) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+        match self.swarm.chunks(wanted) {
+            Some(Some(chunks)) => read_shared(chunks, wanted).await,
+            Some(None) => Err(not_served(&wanted.game_id)),
+            None => {
+                let served = self.view.borrow().game(&wanted.game_id).cloned();
+                let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
+                if *game.manifest.version() != wanted.version {
+                    return Err(not_served(&wanted.game_id));
+                }
+                read_chunks(game.root, game.manifest, wanted, None).await
             }
         }
     }
@@ -195,21 +267,74 @@ fn refused(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn not_served(game_id: &GameId) -> Refusal {
+/// The refusal of a game that is not served.
+pub(crate) fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }
 
-/// Reads a chunk, and hashes it where the manifest does not know its hash yet.
-async fn read_chunk(game: ServedGame, wanted: &GetChunk) -> Result<(ChunkHeader, Bytes), Refusal> {
-    if *game.manifest.version() != wanted.version {
-        return Err(not_served(&wanted.game_id));
+/// Reads chunks of a game that is being fetched, and makes sure that they are still what they were
+/// when they were verified.
+async fn read_shared(
+    chunks: SharedChunks,
+    wanted: &GetChunks,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    match chunks {
+        SharedChunks::Here { bytes, hash } => {
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            Ok((vec![ChunkHeader { len, hash }], bytes))
+        }
+        SharedChunks::OnDisk { root, layout, hashes } => {
+            read_chunks(root, Arc::clone(layout.manifest()), wanted, Some(hashes)).await
+        }
     }
-    let (path, index) = (wanted.path.clone(), wanted.index);
-    let read = move || read_chunk_blocking(&game.root, &game.manifest, &path, index);
+}
+
+/// Reads chunks, and hashes those of which the manifest does not know the hash yet. Where there are
+/// `verified` hashes, all are hashed and have to have them.
+async fn read_chunks(
+    root: PathBuf,
+    manifest: Arc<Manifest>,
+    wanted: &GetChunks,
+    verified: Option<Vec<ContentHash>>,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    let names = wanted.chunks.clone();
+    let read = move || read_all_blocking(&root, &manifest, &names, verified.as_deref());
     match tokio::task::spawn_blocking(read).await {
-        Ok(chunk) => chunk,
+        Ok(chunks) => chunks,
         Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned")),
     }
+}
+
+fn read_all_blocking(
+    root: &Path,
+    manifest: &Manifest,
+    names: &[ChunkName],
+    verified: Option<&[ContentHash]>,
+) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    if names.is_empty() || names.len() > GET_CHUNKS_MAX {
+        return Err(refused(RefusalCode::NoSuchChunk, "that is no number of chunks to ask for"));
+    }
+    let (mut headers, mut all) = (Vec::with_capacity(names.len()), Vec::new());
+    for (at, ChunkName { path, index }) in names.iter().enumerate() {
+        let (mut header, bytes) = read_chunk_blocking(root, manifest, path, *index)?;
+        if let Some(verified) = verified.and_then(|verified| verified.get(at)) {
+            let size = manifest.file(path).map_or(0, |file| file.size);
+            if chunk_hash(size, *index, &bytes) != *verified {
+                let message = format!("{path} is not what it was any more");
+                return Err(refused(RefusalCode::ReadFailed, &message));
+            }
+            header.hash = *verified;
+        }
+        headers.push(header);
+        if names.len() == 1 {
+            return Ok((headers, bytes));
+        }
+        if (all.len() + bytes.len()) as u64 > CHUNK_SIZE_BYTES {
+            return Err(refused(RefusalCode::NoSuchChunk, "that is too much to ask for at once"));
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok((headers, all.into()))
 }
 
 fn read_chunk_blocking(

@@ -20,7 +20,7 @@ use rustls::{
 use crate::identity::{Identity, peer_id_of};
 
 /// Names the wire protocol in the TLS handshake.
-const ALPN: &[u8] = b"lanspread/2";
+const ALPN: &[u8] = b"lanspread/1";
 
 /// What this peer shows when it dials.
 pub(super) fn client_config(identity: &Identity) -> Result<ClientConfig, rustls::Error> {

@@ -25,6 +25,7 @@ use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::{Index, LocalGame, RescanGate};
 use crate::net::handshake::LocalPeer;
+use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
 use crate::net::serve::Server;
 use crate::net::transport::{CloseCode, Dialer};
@@ -50,6 +51,8 @@ pub(crate) struct Core {
     pub(super) catalog: Arc<Catalog>,
     pub(super) unpacker: Arc<dyn Unpacker>,
     pub(super) auto_install: bool,
+    /// What all downloads together keep to.
+    pub(super) download_limiter: Limiter,
 
     pub(super) dialer: Arc<dyn Dialer>,
     pub(super) links: LinkTable,

@@ -20,7 +20,8 @@ use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
-    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Source, SourceChange,
+    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Seat, Source,
+    SourceChange,
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
@@ -70,6 +71,8 @@ impl Core {
             root: self.root_of(&game_id),
             journal: download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
+            limiter: self.download_limiter.clone(),
+            order: Order::Of(self.me.peer_id),
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
             stop: self.shutdown.clone(),
         };
@@ -150,6 +153,9 @@ impl Core {
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let links = self.links.clone();
+        let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
+        let seat = Seat { swarm: self.server.swarm.clone(), source_of: Box::new(source_of) };
         let (outbound, stop) = (self.server.outbound.clone(), self.shutdown.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(panicked(Path::new(game_id.as_str())));
@@ -169,7 +175,7 @@ impl Core {
                 guard.done();
                 return;
             }
-            let run = download::run(job, changes, notices, cancel);
+            let run = download::run(job, seat, changes, notices, cancel);
             // A panic must not leave the game busy for ever.
             let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);
@@ -241,6 +247,8 @@ impl Core {
         self.unhashable.remove(&game_id);
         self.operations.end(&game_id);
         self.publish(vec![game_id.clone()]).await;
+        // Only now, so that whoever fetches from here finds the game in one place or the other.
+        self.server.swarm.close(&game_id);
         let failure = match outcome {
             Ok(outcome) => {
                 self.download_succeeded(game_id, outcome, active).await;

@@ -23,8 +23,8 @@ pub(super) struct OperationGuard(Option<Watch>);
 struct Watch {
     core: CoreSender,
     tasks: TaskTracker,
-    /// Cancelled when the loop ends.
-    cancel: CancellationToken,
+    /// Cancelled when the peer is to stop: the loop hears of nothing any more.
+    shutdown: CancellationToken,
     games_dir: PathBuf,
     game_id: GameId,
     index: Index,
@@ -37,7 +37,7 @@ impl Core {
         OperationGuard(Some(Watch {
             core: self.core.clone(),
             tasks: self.tasks.clone(),
-            cancel: self.cancel.clone(),
+            shutdown: self.shutdown.clone(),
             games_dir: self.games_dir.clone(),
             game_id: game_id.clone(),
             index: self.index.clone(),
@@ -56,7 +56,7 @@ impl OperationGuard {
 impl Drop for OperationGuard {
     fn drop(&mut self) {
         // A loop that has ended waits for no operation, and without a runtime there is none.
-        let Some(watch) = self.0.take().filter(|watch| !watch.cancel.is_cancelled()) else {
+        let Some(watch) = self.0.take().filter(|watch| !watch.shutdown.is_cancelled()) else {
             return;
         };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -89,7 +89,7 @@ mod tests {
         let guard = OperationGuard(Some(Watch {
             core,
             tasks: TaskTracker::new(),
-            cancel: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
             games_dir: dir.path().to_path_buf(),
             game_id: GameId::new("quake").unwrap(),
             index,

@@ -24,7 +24,7 @@ use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
-use crate::download;
+use crate::download::{self, Swarm};
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
@@ -32,6 +32,7 @@ use crate::install::recover_all;
 use crate::library::{Index, IndexWarning, RescanGate, Scan, scan_games_dir};
 use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
+use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
 use crate::net::serve::{Server, StreamService};
@@ -93,6 +94,7 @@ pub(super) async fn prepare(
     };
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
+    let outbound = OutboundTransfers::new(counts);
     let (index_changed, index_changes) = watch::channel(());
     let keeper = StateKeeper::new(disk.kept, Arc::clone(&disk.identity), disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
@@ -105,6 +107,7 @@ pub(super) async fn prepare(
         catalog,
         unpacker: config.unpacker,
         auto_install: config.auto_install,
+        download_limiter: Limiter::new(config.download_limit),
         dialer,
         links: LinkTable::default(),
         peers: PeerGameDb::default(),
@@ -121,7 +124,13 @@ pub(super) async fn prepare(
         watched,
         find_games_dir_at: None,
         view: view_sender,
-        server: Server::new(view, OutboundTransfers::new(counts), streams),
+        server: Server::new(
+            view,
+            outbound.clone(),
+            Swarm::new(outbound),
+            Limiter::new(config.upload_limit),
+            streams,
+        ),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),

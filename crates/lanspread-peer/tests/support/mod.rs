@@ -78,6 +78,8 @@ impl Setup {
             stream_provider: Arc::new(AutoUnpacker::new(None)),
             max_streams: NonZeroUsize::MIN,
             auto_install: false,
+            upload_limit: None,
+            download_limit: None,
             ping_after: Duration::from_secs(10),
             peer_timeout: Duration::from_secs(30),
         };

@@ -3,8 +3,9 @@
 use lanspread_proto::PeerId;
 use lanspread_proto::message::KnownManifest;
 
+use super::super::layout::ChunkIndex;
 use super::super::scheduler::Ask;
-use super::super::source::{GameAnswer, ReceivedChunk, SourceError};
+use super::super::source::{GameAnswer, ReceivedChunks, SourceError};
 use super::super::transfer::Told;
 use super::super::{DownloadEnd, DownloadNotice};
 use super::books::{Books, Look};
@@ -70,43 +71,53 @@ impl Engine {
         }
     }
 
-    pub(super) fn chunk_came(&mut self, ask: Ask, answer: Result<ReceivedChunk, SourceError>) {
+    pub(super) fn piece_came(
+        &mut self,
+        ask: Ask,
+        chunks: Vec<ChunkIndex>,
+        answer: Result<ReceivedChunks, SourceError>,
+    ) {
         let now = self.now();
         let Some(transfer) = self.stage.transfer() else { return };
-        let chunk = match answer {
-            Ok(chunk) => chunk,
+        let ReceivedChunks { hashes, mut bytes } = match answer {
+            Ok(received) => received,
             Err(error) => return transfer.request_failed(ask, &error, now),
         };
         if !transfer.arrived(ask, now) {
             return;
         }
-        let Some((place, file)) = transfer.layout().place(ask.chunk) else { return };
-        let is_sentinel = transfer.layout().is_sentinel(ask.chunk);
-        self.disk.push(Arrived {
-            ask,
-            place,
-            file_size: file.size,
-            chunk,
-            expected: transfer.expected_hash(ask),
-            is_hole: transfer.ledger().is_untouched(ask.chunk),
-            sentinel_of: is_sentinel.then(|| self.job.version.clone()),
-        });
+        let mut arrived = Vec::with_capacity(chunks.len());
+        for (chunk, hash) in chunks.into_iter().zip(hashes) {
+            let Some((place, file)) = transfer.layout().place(chunk) else { continue };
+            let len = usize::try_from(place.len).unwrap_or(usize::MAX).min(bytes.len());
+            arrived.push(Arrived {
+                chunk,
+                place,
+                file_size: file.size,
+                bytes: bytes.split_to(len),
+                hash,
+                expected: transfer.expected_hash(ask.peer, chunk),
+                is_hole: transfer.ledger().is_untouched(chunk),
+                sentinel_of: transfer.layout().is_sentinel(chunk).then(|| self.job.version.clone()),
+            });
+        }
+        self.disk.push(ask, arrived);
     }
 
-    pub(super) fn kept(&mut self, ask: Ask, kept: Kept) -> Option<Ended> {
+    pub(super) fn kept(&mut self, ask: Ask, kept: Vec<(ChunkIndex, Kept)>) -> Option<Ended> {
         let transfer = self.stage.transfer()?;
-        match kept {
-            Kept::Stored { hash, len, sentinel } => {
-                self.sentinel = sentinel.or(self.sentinel.take());
-                transfer.stored(ask, hash, len);
-                None
+        for (chunk, kept) in kept {
+            match kept {
+                Kept::Stored { hash, len, sentinel } => {
+                    self.sentinel = sentinel.or(self.sentinel.take());
+                    transfer.stored(ask.peer, chunk, hash, len);
+                }
+                Kept::Wrong => transfer.mismatched(ask.peer, chunk),
+                Kept::Failed(error) => return Some(Err(DownloadEnd::Failed(error.into()))),
             }
-            Kept::Wrong => {
-                transfer.mismatched(ask);
-                None
-            }
-            Kept::Failed(error) => Some(Err(DownloadEnd::Failed(error.into()))),
         }
+        transfer.settle(ask.piece);
+        None
     }
 
     pub(super) fn looked(&mut self, look: Look, is_there: bool) {

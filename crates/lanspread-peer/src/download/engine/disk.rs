@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lanspread_catalog::parse_version_ini;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, GameVersion, Manifest};
@@ -11,9 +12,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::super::journal::{Header, Journal};
-use super::super::layout::ChunkPlace;
+use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::scheduler::Ask;
-use super::super::source::ReceivedChunk;
 use super::super::storage::{Storage, StorageError, failed};
 use super::Event;
 use super::books::{Checkpoint, Look, Prepared};
@@ -25,10 +25,12 @@ const WRITERS_MAX: usize = 2;
 
 /// A chunk that has arrived, and what has to be known to verify and keep it.
 pub(super) struct Arrived {
-    pub(super) ask: Ask,
+    pub(super) chunk: ChunkIndex,
     pub(super) place: ChunkPlace,
     pub(super) file_size: u64,
-    pub(super) chunk: ReceivedChunk,
+    pub(super) bytes: Bytes,
+    /// The hash that came with it.
+    pub(super) hash: ContentHash,
     /// The hash that it must have beside its own, if one is known.
     pub(super) expected: Option<ContentHash>,
     /// Whether nothing was ever written to its place.
@@ -52,9 +54,9 @@ pub(super) enum Kept {
 #[derive(Default)]
 pub(super) struct Disk {
     jobs: JoinSet<Event>,
-    /// How many of the jobs verify a chunk.
+    /// How many of the jobs verify chunks.
     verifying: usize,
-    waiting: VecDeque<Arrived>,
+    waiting: VecDeque<(Ask, Vec<Arrived>)>,
     looks: VecDeque<Look>,
 }
 
@@ -72,9 +74,9 @@ impl Disk {
         });
     }
 
-    /// Lets a chunk wait for its turn.
-    pub(super) fn push(&mut self, arrived: Arrived) {
-        self.waiting.push_back(arrived);
+    /// Lets the chunks of a piece wait for their turn.
+    pub(super) fn push(&mut self, ask: Ask, arrived: Vec<Arrived>) {
+        self.waiting.push_back((ask, arrived));
     }
 
     /// Lets chunks be looked for when nothing else is to be done: what was received takes memory,
@@ -87,10 +89,10 @@ impl Disk {
     pub(super) fn work(&mut self, storage: &Arc<Storage>) {
         while self.verifying < WRITERS_MAX {
             let storage = Arc::clone(storage);
-            if let Some(arrived) = self.waiting.pop_front() {
+            if let Some((ask, arrived)) = self.waiting.pop_front() {
                 self.jobs.spawn_blocking(move || {
-                    let ask = arrived.ask;
-                    Event::Kept { ask, kept: keep(&storage, arrived) }
+                    let kept = |arrived: Arrived| (arrived.chunk, keep(&storage, arrived));
+                    Event::Kept { ask, kept: arrived.into_iter().map(kept).collect() }
                 });
             } else if let Some(look) = self.looks.pop_front() {
                 self.jobs.spawn_blocking(move || {
@@ -167,18 +169,18 @@ fn is_there(storage: &Storage, look: Look) -> bool {
 }
 
 fn keep(storage: &Storage, arrived: Arrived) -> Kept {
-    let Arrived { place, file_size, chunk, expected, is_hole, sentinel_of, .. } = arrived;
-    let hash = chunk_hash(file_size, place.index, &chunk.bytes);
-    if hash != chunk.hash || expected.is_some_and(|expected| expected != hash) {
+    let Arrived { place, file_size, bytes, expected, is_hole, sentinel_of, .. } = arrived;
+    let hash = chunk_hash(file_size, place.index, &bytes);
+    if hash != arrived.hash || expected.is_some_and(|expected| expected != hash) {
         return Kept::Wrong;
     }
     let sentinel = match sentinel_of {
-        None => match storage.write(place, &chunk.bytes, is_hole) {
+        None => match storage.write(place, &bytes, is_hole) {
             Ok(()) => None,
             Err(error) => return Kept::Failed(error),
         },
-        Some(version) if parse_version_ini(&chunk.bytes).is_ok_and(|told| told == version) => {
-            Some(chunk.bytes)
+        Some(version) if parse_version_ini(&bytes).is_ok_and(|told| told == version) => {
+            Some(bytes.into())
         }
         Some(_) => return Kept::Wrong,
     };

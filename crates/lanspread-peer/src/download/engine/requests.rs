@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::PeerId;
-use lanspread_proto::message::{GetChunk, GetGame, RefusalCode};
+use lanspread_proto::message::{GetChunks, GetGame, RefusalCode};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use super::super::layout::ChunkIndex;
+use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::scheduler::Ask;
 use super::super::source::{GameAnswer, Source, SourceError};
 use super::Event;
@@ -29,8 +29,8 @@ pub(super) enum Subject {
     Manifest,
     /// Its manifest, with all hashes.
     Hashes,
-    /// A chunk.
-    Chunk(ChunkIndex),
+    /// The chunks of a piece.
+    Piece(PieceIndex),
 }
 
 /// All requests of one download. Dropping it ends them.
@@ -67,21 +67,25 @@ impl Requests {
         });
     }
 
-    /// Asks for a chunk of `len` bytes.
-    pub(super) fn ask_chunk(
+    /// Asks for `chunks` of a piece, which have `lens` bytes.
+    pub(super) fn ask_chunks(
         &mut self,
         source: Arc<dyn Source>,
         ask: Ask,
-        request: GetChunk,
-        len: u32,
+        chunks: Vec<ChunkIndex>,
+        request: GetChunks,
+        lens: Vec<u32>,
     ) {
-        self.start(ask.peer, Subject::Chunk(ask.chunk), async move {
-            let answer = source.get_chunk(request, len).await;
-            let answer = answer.and_then(|chunk| match u32::try_from(chunk.bytes.len()) {
-                Ok(received) if received == len => Ok(chunk),
-                _ => Err(SourceError::Protocol("a chunk of another length".into())),
+        self.start(ask.peer, Subject::Piece(ask.piece), async move {
+            let len: u64 = lens.iter().copied().map(u64::from).sum();
+            let answer = source.get_chunks(request, lens).await;
+            let answer = answer.and_then(|received| {
+                match received.bytes.len() as u64 == len && received.hashes.len() == chunks.len() {
+                    true => Ok(received),
+                    false => Err(SourceError::Protocol("chunks of another length".into())),
+                }
             });
-            Event::Chunk { ask, answer }
+            Event::Piece { ask, chunks, answer }
         });
     }
 

@@ -21,6 +21,9 @@ const LATE_MIN: Duration = Duration::from_millis(500);
 const LATE_UNKNOWN: Duration = Duration::from_secs(2);
 /// How many times its usual time a request may take.
 const LATE_FACTOR: u32 = 4;
+/// How many times, where that is longer than [`LATE_MAX`]: a source that many fetch from at once
+/// takes seconds for each of them, and is not late for that.
+const LATE_FACTOR_BUSY: u32 = 2;
 
 /// The measured speed of one source.
 #[derive(Debug)]
@@ -75,8 +78,10 @@ impl Pace {
 
     /// How long a request may take before it is late.
     pub(super) fn late_after(&self) -> Duration {
-        self.latency()
-            .map_or(LATE_UNKNOWN, |latency| (latency * LATE_FACTOR).clamp(LATE_MIN, LATE_MAX))
+        self.latency().map_or(LATE_UNKNOWN, |latency| {
+            let late_max = LATE_MAX.max(latency * LATE_FACTOR_BUSY);
+            (latency * LATE_FACTOR).clamp(LATE_MIN, late_max)
+        })
     }
 }
 
@@ -84,17 +89,17 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The window for a source that sends a chunk in `per_chunk`, over a link with a round trip of
+    /// The window for a source that sends a piece in `per_piece`, over a link with a round trip of
     /// `round_trip`; and whether that keeps the source busy.
-    fn settled(per_chunk: Duration, round_trip: Duration) -> (usize, bool) {
+    fn settled(per_piece: Duration, round_trip: Duration) -> (usize, bool) {
         let mut pace = Pace::new();
         for _ in 0..50 {
             let window = pace.window();
-            let queue = per_chunk * u32::try_from(window).unwrap();
-            pace.answered(queue.max(round_trip + per_chunk), window);
+            let queue = per_piece * u32::try_from(window).unwrap();
+            pace.answered(queue.max(round_trip + per_piece), window);
         }
-        let queue = per_chunk * u32::try_from(pace.window()).unwrap();
-        (pace.window(), queue >= round_trip + per_chunk)
+        let queue = per_piece * u32::try_from(pace.window()).unwrap();
+        (pace.window(), queue >= round_trip + per_piece)
     }
 
     #[test]
@@ -115,7 +120,9 @@ mod tests {
         assert_eq!(pace.late_after(), LATE_UNKNOWN);
         pace.answered(Duration::ZERO, 1);
         assert_eq!(pace.late_after(), LATE_MIN);
-        pace.answered(Duration::from_secs(100), 1);
+        pace.answered(Duration::from_secs(5), 1);
         assert_eq!(pace.late_after(), LATE_MAX);
+        pace.answered(Duration::from_secs(37), 1);
+        assert!(pace.late_after() > Duration::from_secs(15), "{:?}", pace.late_after());
     }
 }

@@ -1,3 +1,6 @@
+mod stragglers;
+mod swarm;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -14,21 +17,21 @@ fn ask_all(scheduler: &mut Scheduler, now: Duration) -> Vec<Ask> {
     std::iter::from_fn(|| scheduler.ask(now)).collect()
 }
 
-/// Lets a chunk arrive and be stored.
+/// Lets a piece arrive and be stored.
 fn deliver(scheduler: &mut Scheduler, ask: Ask, now: Duration) -> Arrival {
-    let arrival = scheduler.arrived(ask.peer, ask.chunk, now);
-    scheduler.stored(ask.chunk);
+    let arrival = scheduler.arrived(ask.peer, ask.piece, now);
+    scheduler.stored(ask.piece);
     arrival
 }
 
 #[test]
-fn sources_get_different_chunks_in_file_order() {
-    let mut scheduler = Scheduler::new(10);
+fn sources_get_different_pieces_in_file_order() {
+    let mut scheduler = Scheduler::new(10, Order::File);
     scheduler.join(peer(1), ms(0));
     scheduler.join(peer(2), ms(0));
     let asks = ask_all(&mut scheduler, ms(0));
-    let chunks: Vec<_> = asks.iter().map(|ask| ask.chunk.0).collect();
-    assert_eq!(chunks, [0, 1, 2, 3]);
+    let pieces: Vec<_> = asks.iter().map(|ask| ask.piece.0).collect();
+    assert_eq!(pieces, [0, 1, 2, 3]);
     for n in [1, 2] {
         assert_eq!(asks.iter().filter(|ask| ask.peer == peer(n)).count(), pace::WINDOW_START);
     }
@@ -36,44 +39,44 @@ fn sources_get_different_chunks_in_file_order() {
 }
 
 #[test]
-fn a_held_chunk_is_asked_of_nobody_until_it_is_known_to_be_missing() {
-    let mut scheduler = Scheduler::new(3);
-    assert!(scheduler.hold(ChunkIndex(0)) && scheduler.hold(ChunkIndex(1)));
-    assert!(!scheduler.hold(ChunkIndex(1)) && !scheduler.hold(ChunkIndex(3)));
+fn a_held_piece_is_asked_of_nobody_until_it_is_known_to_be_missing() {
+    let mut scheduler = Scheduler::new(3, Order::File);
+    assert!(scheduler.hold(PieceIndex(0)) && scheduler.hold(PieceIndex(1)));
+    assert!(!scheduler.hold(PieceIndex(1)) && !scheduler.hold(PieceIndex(3)));
     scheduler.join(peer(1), ms(0));
     let asks = ask_all(&mut scheduler, ms(0));
-    assert_eq!(asks, [Ask { peer: peer(1), chunk: ChunkIndex(2) }]);
-    assert!(!scheduler.hold(ChunkIndex(2)), "it is asked for");
+    assert_eq!(asks, [Ask { peer: peer(1), piece: PieceIndex(2) }]);
+    assert!(!scheduler.hold(PieceIndex(2)), "it is asked for");
     deliver(&mut scheduler, asks[0], ms(1));
-    scheduler.stored(ChunkIndex(0));
+    scheduler.stored(PieceIndex(0));
     assert!(scheduler.is_storing() && !scheduler.is_complete());
-    scheduler.refused(ChunkIndex(1));
+    scheduler.refused(PieceIndex(1));
     let asks = ask_all(&mut scheduler, ms(2));
-    assert_eq!(asks, [Ask { peer: peer(1), chunk: ChunkIndex(1) }]);
+    assert_eq!(asks, [Ask { peer: peer(1), piece: PieceIndex(1) }]);
     deliver(&mut scheduler, asks[0], ms(3));
     assert!(scheduler.is_complete());
 }
 
 #[test]
 fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
-    let mut scheduler = Scheduler::new(300);
+    let mut scheduler = Scheduler::new(300, Order::File);
     let (fast, slow) = (peer(1), peer(2));
     scheduler.join(fast, ms(0));
     scheduler.join(slow, ms(0));
-    let mut due: BTreeSet<(Duration, PeerId, ChunkIndex)> = BTreeSet::new();
+    let mut due: BTreeSet<(Duration, PeerId, PieceIndex)> = BTreeSet::new();
     let mut line_free = BTreeMap::from([(fast, ms(0)), (slow, ms(0))]);
     let mut served = BTreeMap::from([(fast, 0), (slow, 0)]);
     let mut now = ms(0);
     while !scheduler.is_complete() {
         for ask in ask_all(&mut scheduler, now) {
-            let per_chunk = if ask.peer == fast { ms(10) } else { ms(1000) };
+            let per_piece = if ask.peer == fast { ms(10) } else { ms(1000) };
             let begins = line_free[&ask.peer].max(now);
-            line_free.insert(ask.peer, begins + per_chunk);
-            due.insert((begins + per_chunk, ask.peer, ask.chunk));
+            line_free.insert(ask.peer, begins + per_piece);
+            due.insert((begins + per_piece, ask.peer, ask.piece));
         }
-        let (at, from, chunk) = due.pop_first().unwrap();
+        let (at, from, piece) = due.pop_first().unwrap();
         now = at;
-        if deliver(&mut scheduler, Ask { peer: from, chunk }, now) != Arrival::Unwanted {
+        if deliver(&mut scheduler, Ask { peer: from, piece }, now) != Arrival::Unwanted {
             *served.get_mut(&from).unwrap() += 1;
         }
     }
@@ -82,35 +85,35 @@ fn a_fast_source_gets_most_and_a_slow_one_does_not_set_the_pace() {
 }
 
 #[test]
-fn a_failed_chunk_goes_to_another_source_and_its_source_pauses() {
-    let mut scheduler = Scheduler::new(3);
+fn a_failed_piece_goes_to_another_source_and_its_source_pauses() {
+    let mut scheduler = Scheduler::new(3, Order::File);
     scheduler.join(peer(1), ms(0));
     let first = ask_all(&mut scheduler, ms(0));
     assert_eq!(first.len(), 2);
-    let trust = scheduler.failed(peer(1), first[0].chunk, RequestFailure::Refused, ms(1));
+    let trust = scheduler.failed(peer(1), first[0].piece, RequestFailure::Refused, ms(1));
     assert_eq!(trust, Trust::Kept);
     assert_eq!(ask_all(&mut scheduler, ms(1)), []);
     scheduler.join(peer(2), ms(1));
     let second = ask_all(&mut scheduler, ms(1));
-    assert_eq!(second[0], Ask { peer: peer(2), chunk: first[0].chunk });
+    assert_eq!(second[0], Ask { peer: peer(2), piece: first[0].piece });
 }
 
 #[test]
 fn a_pausing_source_is_asked_again_when_the_pause_is_over() {
-    let mut scheduler = Scheduler::new(1);
+    let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.join(peer(1), ms(0));
     let ask = scheduler.ask(ms(0)).unwrap();
-    scheduler.failed(peer(1), ask.chunk, RequestFailure::Refused, ms(5));
+    scheduler.failed(peer(1), ask.piece, RequestFailure::Refused, ms(5));
     let wake_at = scheduler.wake_at(ms(5)).unwrap();
     assert_eq!(wake_at, ms(105));
     assert_eq!(scheduler.ask(wake_at), Some(ask));
-    scheduler.failed(peer(1), ask.chunk, RequestFailure::Refused, ms(105));
+    scheduler.failed(peer(1), ask.piece, RequestFailure::Refused, ms(105));
     assert_eq!(scheduler.wake_at(ms(105)), Some(ms(305)), "the pause doubles");
 }
 
 #[test]
 fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() {
-    let mut scheduler = Scheduler::new(2);
+    let mut scheduler = Scheduler::new(2, Order::File);
     scheduler.join(peer(1), ms(0));
     let mut now = ms(0);
     let mut rounds = 0;
@@ -119,7 +122,7 @@ fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() 
         let asks = ask_all(&mut scheduler, now);
         assert!(!asks.is_empty());
         for ask in asks {
-            if scheduler.failed(ask.peer, ask.chunk, RequestFailure::Lost, now + ms(1))
+            if scheduler.failed(ask.peer, ask.piece, RequestFailure::Lost, now + ms(1))
                 == Trust::Spent
             {
                 break 'rounds;
@@ -131,8 +134,8 @@ fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() 
 }
 
 #[test]
-fn chunks_of_a_dead_source_are_asked_of_one_other_at_the_end() {
-    let mut scheduler = Scheduler::new(8);
+fn pieces_of_a_dead_source_are_asked_of_one_other_at_the_end() {
+    let mut scheduler = Scheduler::new(8, Order::File);
     let (dead, alive) = (peer(1), peer(2));
     scheduler.join(dead, ms(0));
     scheduler.join(alive, ms(0));
@@ -157,31 +160,31 @@ fn chunks_of_a_dead_source_are_asked_of_one_other_at_the_end() {
 
 #[test]
 fn a_source_without_requests_has_room_even_if_others_hold_all() {
-    let mut scheduler = Scheduler::new(200);
+    let mut scheduler = Scheduler::new(200, Order::File);
     for n in 0..20 {
         scheduler.join(peer(n), ms(0));
     }
     let held = ask_all(&mut scheduler, ms(0)).len();
-    assert_eq!(held, CHUNKS_IN_MEMORY_MAX);
+    assert_eq!(held, PIECES_IN_MEMORY_MAX);
     scheduler.join(peer(100), ms(1));
     assert_eq!(ask_all(&mut scheduler, ms(1)).len(), 1);
 }
 
 #[test]
 fn nothing_is_asked_while_the_disk_does_not_keep_up() {
-    let mut scheduler = Scheduler::new(200);
+    let mut scheduler = Scheduler::new(200, Order::File);
     scheduler.join(peer(1), ms(0));
     let mut waiting = 0;
     while let Some(ask) = scheduler.ask(ms(1)) {
-        assert_eq!(scheduler.arrived(peer(1), ask.chunk, ms(1)), Arrival::Wanted { abandon: None });
+        assert_eq!(scheduler.arrived(peer(1), ask.piece, ms(1)), Arrival::Wanted { abandon: None });
         waiting += 1;
     }
-    assert_eq!(waiting, CHUNKS_IN_MEMORY_MAX);
+    assert_eq!(waiting, PIECES_IN_MEMORY_MAX);
 }
 
 #[test]
 fn a_source_that_owes_an_answer_for_too_long_is_reported() {
-    let mut scheduler = Scheduler::new(1);
+    let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.join(peer(1), ms(0));
     scheduler.ask(ms(10)).unwrap();
     assert_eq!(scheduler.silent(ms(59_000)), []);
@@ -222,13 +225,13 @@ struct World {
     scheduler: Scheduler,
     now: Duration,
     asked: Vec<Ask>,
-    storing: Vec<ChunkIndex>,
-    stored: BTreeSet<ChunkIndex>,
+    storing: Vec<PieceIndex>,
+    stored: BTreeSet<PieceIndex>,
 }
 
 impl World {
-    fn new(chunks: u32) -> Self {
-        let scheduler = Scheduler::new(chunks);
+    fn new(pieces: u32) -> Self {
+        let scheduler = Scheduler::new(pieces, Order::File);
         Self { scheduler, now: ms(0), asked: vec![], storing: vec![], stored: BTreeSet::new() }
     }
 
@@ -242,28 +245,28 @@ impl World {
             Happening::Fail(n, lost) => {
                 if let Some(ask) = take(&mut self.asked, n) {
                     let failure = if lost { RequestFailure::Lost } else { RequestFailure::Refused };
-                    let trust = self.scheduler.failed(ask.peer, ask.chunk, failure, self.now);
+                    let trust = self.scheduler.failed(ask.peer, ask.piece, failure, self.now);
                     if trust == Trust::Spent {
                         self.leave(ask.peer);
                     }
                 }
             }
             Happening::Store(n) => {
-                if let Some(chunk) = take(&mut self.storing, n) {
-                    self.scheduler.stored(chunk);
-                    assert!(self.stored.insert(chunk), "{chunk:?} is stored twice");
+                if let Some(piece) = take(&mut self.storing, n) {
+                    self.scheduler.stored(piece);
+                    assert!(self.stored.insert(piece), "{piece:?} is stored twice");
                 }
             }
             Happening::Refuse(n) => {
-                if let Some(chunk) = take(&mut self.storing, n) {
-                    self.scheduler.refused(chunk);
+                if let Some(piece) = take(&mut self.storing, n) {
+                    self.scheduler.refused(piece);
                 }
             }
             Happening::Reopen(n) => {
                 let mut stored: Vec<_> = self.stored.iter().copied().collect();
-                if let Some(chunk) = take(&mut stored, n) {
-                    self.stored.remove(&chunk);
-                    self.scheduler.refused(chunk);
+                if let Some(piece) = take(&mut stored, n) {
+                    self.stored.remove(&piece);
+                    self.scheduler.refused(piece);
                 }
             }
             Happening::Join(n) => self.scheduler.join(peer(n), self.now),
@@ -275,12 +278,12 @@ impl World {
     }
 
     fn deliver(&mut self, ask: Ask) {
-        match self.scheduler.arrived(ask.peer, ask.chunk, self.now) {
+        match self.scheduler.arrived(ask.peer, ask.piece, self.now) {
             Arrival::Wanted { abandon } => {
                 let before = self.asked.len();
-                self.asked.retain(|other| other.chunk != ask.chunk || Some(other.peer) != abandon);
+                self.asked.retain(|other| other.piece != ask.piece || Some(other.peer) != abandon);
                 assert_eq!(before - self.asked.len(), usize::from(abandon.is_some()));
-                self.storing.push(ask.chunk);
+                self.storing.push(ask.piece);
             }
             Arrival::Unwanted => panic!("{ask:?} was asked for"),
         }
@@ -294,8 +297,8 @@ impl World {
     fn ask(&mut self) {
         while let Some(ask) = self.scheduler.ask(self.now) {
             assert!(!self.asked.contains(&ask), "{ask:?} twice");
-            assert!(!self.stored.contains(&ask.chunk), "{ask:?} is stored");
-            assert!(!self.storing.contains(&ask.chunk), "{ask:?} has arrived");
+            assert!(!self.stored.contains(&ask.piece), "{ask:?} is stored");
+            assert!(!self.storing.contains(&ask.piece), "{ask:?} has arrived");
             self.asked.push(ask);
         }
     }
@@ -303,7 +306,7 @@ impl World {
     fn check(&self) {
         let scheduler = &self.scheduler;
         for ask in &self.asked {
-            let requesters = self.asked.iter().filter(|other| other.chunk == ask.chunk).count();
+            let requesters = self.asked.iter().filter(|other| other.piece == ask.piece).count();
             assert!(requesters <= 2, "{ask:?} is asked of {requesters}");
         }
         for (peer, source) in &scheduler.sources {
@@ -313,13 +316,13 @@ impl World {
             let starved = asked == 0
                 && source.retry_at <= self.now
                 && !scheduler.pending.is_empty()
-                && self.storing.len() < CHUNKS_IN_MEMORY_MAX;
+                && self.storing.len() < PIECES_IN_MEMORY_MAX;
             assert!(!starved, "{peer} has nothing to do");
         }
-        assert!(self.storing.len() <= 2 * CHUNKS_IN_MEMORY_MAX);
-        let asked: BTreeSet<_> = self.asked.iter().map(|ask| ask.chunk).collect();
+        assert!(self.storing.len() <= 2 * PIECES_IN_MEMORY_MAX);
+        let asked: BTreeSet<_> = self.asked.iter().map(|ask| ask.piece).collect();
         let known = scheduler.pending.len() + asked.len() + self.storing.len() + self.stored.len();
-        assert_eq!(known, self.total(), "a chunk is lost or counted twice");
+        assert_eq!(known, self.total(), "a piece is lost or counted twice");
         assert_eq!(scheduler.is_complete(), self.stored.len() == self.total());
     }
 
@@ -339,16 +342,16 @@ fn take<T>(items: &mut Vec<T>, n: usize) -> Option<T> {
 
 proptest! {
     #[test]
-    fn every_chunk_is_stored_once_whatever_happens(
-        chunks in 0_u32..60,
+    fn every_piece_is_stored_once_whatever_happens(
+        pieces in 0_u32..60,
         happenings in prop::collection::vec(happening(), 0..200),
         dead in 0_u8..6,
     ) {
-        let mut world = World::new(chunks);
+        let mut world = World::new(pieces);
         for happening in happenings {
             world.happen(happening);
         }
-        prop_assert_eq!(world.total(), chunks as usize);
+        prop_assert_eq!(world.total(), pieces as usize);
 
         // From here on one new source answers, one is dead, and the others answer as well.
         world.happen(Happening::Join(dead));
@@ -373,7 +376,7 @@ proptest! {
                 world.happen(Happening::Store(0));
             }
         }
-        prop_assert_eq!(world.stored.len(), chunks as usize);
+        prop_assert_eq!(world.stored.len(), pieces as usize);
     }
 
     #[test]

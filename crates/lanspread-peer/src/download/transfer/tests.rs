@@ -87,7 +87,7 @@ impl World {
     fn new(kinds: &[Kind], catalog: Option<ContentHash>) -> Option<Self> {
         let kinds: BTreeMap<_, _> =
             kinds.iter().enumerate().map(|(n, kind)| (peer(n), *kind)).collect();
-        let mut gathering = Gathering::new(version(), catalog);
+        let mut gathering = Gathering::new(version(), catalog, Order::File);
         kinds.keys().for_each(|peer| gathering.asked(*peer));
         for (peer, kind) in &kinds {
             gathering.offered(*peer, kind.manifest(kind.is_hashed), Duration::ZERO).unwrap();
@@ -103,10 +103,10 @@ impl World {
     fn carry_out_effects(&mut self) {
         for effect in self.transfer.take_effects() {
             match effect {
-                Effect::AskChunk(ask) => self.asked.push(ask),
-                Effect::AbandonChunk(ask) => self.asked.retain(|other| *other != ask),
+                Effect::AskPiece(ask) => self.asked.push(ask),
+                Effect::AbandonPiece(ask) => self.asked.retain(|other| *other != ask),
                 Effect::AskHashes(peer) => self.hashing.push(peer),
-                Effect::Enter(_) => {}
+                Effect::Enter(_) | Effect::PieceStored(_) => {}
                 Effect::Drop { peer, .. } => {
                     self.asked.retain(|ask| ask.peer != peer);
                     self.hashing.retain(|hashing| *hashing != peer);
@@ -122,18 +122,21 @@ impl World {
         let Some(at) = n.checked_rem(answers) else { return };
         if at < self.asked.len() {
             let ask = self.asked.remove(at);
-            let hash = self.kinds[&ask.peer].sends(ask.chunk);
+            // A chunk of full size or the sentinel: every piece is one chunk here.
+            let chunk = ChunkIndex(ask.piece.0);
+            let hash = self.kinds[&ask.peer].sends(chunk);
             if !self.transfer.arrived(ask, self.now) {
                 return;
             }
-            let claimed = self.kinds[&ask.peer].claims(ask.chunk);
+            let claimed = self.kinds[&ask.peer].claims(chunk);
             let is_own_word = self.kinds[&ask.peer].is_hashed && claimed != hash;
-            let expected = self.transfer.expected_hash(ask);
+            let expected = self.transfer.expected_hash(ask.peer, chunk);
             if is_own_word || expected.is_some_and(|expected| expected != hash) {
-                self.transfer.mismatched(ask);
+                self.transfer.mismatched(ask.peer, chunk);
             } else {
-                self.transfer.stored(ask, hash, 1);
+                self.transfer.stored(ask.peer, chunk, hash, 1);
             }
+            self.transfer.settle(ask.piece);
         } else {
             let peer = self.hashing.remove(at - self.asked.len());
             let manifest = self.kinds[&peer].manifest(true);
@@ -149,7 +152,7 @@ impl World {
             if !matches!(fate, Fate::Ongoing) {
                 return fate;
             }
-            self.transfer.ask(self.now);
+            while self.transfer.ask(self.now).is_some() {}
             self.carry_out_effects();
             if self.asked.is_empty() && self.hashing.is_empty() {
                 self.now = self.transfer.wake_at(self.now).expect("something to wait for");
@@ -211,13 +214,14 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     let changed = Kind { flaw: Flaw::After(0), is_hashed: false };
     let honest = Kind { flaw: Flaw::None, is_hashed: false };
     let mut world = World::new(&[changed, honest, honest, honest], None).unwrap();
-    world.transfer.ask(Duration::ZERO);
+    while world.transfer.ask(Duration::ZERO).is_some() {}
     world.carry_out_effects();
     let of_changed = world.asked.iter().position(|ask| ask.peer == peer(0)).unwrap();
     while !world.asked.is_empty() {
         let ask = world.asked.remove(of_changed.min(world.asked.len() - 1));
         assert!(world.transfer.arrived(ask, world.now));
-        world.transfer.stored(ask, [77; 32].into(), 1);
+        world.transfer.stored(ask.peer, ChunkIndex(ask.piece.0), [77; 32].into(), 1);
+        world.transfer.settle(ask.piece);
     }
     let manifest = changed.manifest(true);
     world.transfer.claimed(peer(0), Told::Manifest(&manifest), world.now);
@@ -231,10 +235,11 @@ fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
     let mut world = World::new(&[honest, honest], None).unwrap();
     world.transfer.left(peer(0));
     assert!(world.transfer.joining(peer(0)));
-    world.transfer.ask(Duration::ZERO);
+    while world.transfer.ask(Duration::ZERO).is_some() {}
     world.carry_out_effects();
     let ask = world.asked[0];
     assert!(world.transfer.arrived(ask, world.now));
-    world.transfer.mismatched(ask);
+    world.transfer.mismatched(ask.peer, ChunkIndex(ask.piece.0));
+    world.transfer.settle(ask.piece);
     assert!(!world.transfer.joining(ask.peer));
 }

@@ -113,6 +113,11 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
+    /// How much is gathered.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        self.gathered.len()
+    }
+
     /// Whether so much is gathered that it should be sent.
     pub(crate) fn is_full(&self) -> bool {
         self.gathered.len() >= FLUSH_BYTES

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use super::queue::{Place, StreamQueue};
 use super::{Server, not_served, refused, reply};
 use crate::net::exchange::{ExchangeError, FrameWriter, send_header};
+use crate::net::limit::Limiter;
 use crate::net::link::PeerLink;
 use crate::net::transport::StreamSender;
 use crate::net::view::ServedGame;
@@ -122,7 +123,7 @@ impl Server {
             unpack(&*provider, &root, &frames);
             drop((place, transfer));
         });
-        send_all(unpacked, out).await
+        send_all(unpacked, &self.upload, out).await
     }
 }
 
@@ -142,6 +143,7 @@ fn waiting(position: usize) -> StreamFrame {
 
 async fn send_all(
     mut unpacked: mpsc::Receiver<Outgoing>,
+    upload: &Limiter,
     out: &mut FrameWriter<'_>,
 ) -> Result<(), ExchangeError> {
     let mut is_told = false;
@@ -167,6 +169,7 @@ async fn send_all(
                 }
             }
         }
+        upload.pass(out.gathered_bytes()).await;
         flush(out).await?;
     }
 }

@@ -11,8 +11,10 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::super::handshake::{self, LocalPeer};
+use super::super::limit::Limiter;
 use super::super::link::PeerLink;
 use super::super::memory::{OneDial, pair};
+use super::super::view::ServedGame;
 use super::*;
 use crate::download::{GameAnswer, SourceError};
 use crate::library::{Index, scan_game};
@@ -86,7 +88,9 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
     let view = watch::channel(Arc::new(view)).1;
     let provider = Arc::new(AutoUnpacker::default());
     let streams = StreamService::new(provider, NonZeroUsize::MIN);
-    let server = Server::new(view, OutboundTransfers::new(counts), streams);
+    let outbound = OutboundTransfers::new(counts);
+    let swarm = Swarm::new(outbound.clone());
+    let server = Server::new(view, outbound, swarm, Limiter::new(None), streams);
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
             let (request, sender) = read_request(&far.link, stream).await.unwrap();
@@ -96,17 +100,18 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
     near.unwrap().link
 }
 
-fn chunk(path: &str, index: u32) -> GetChunk {
-    GetChunk {
-        game_id: game_id(),
-        version: "1".parse().unwrap(),
-        path: path.parse().unwrap(),
-        index,
-    }
+fn chunk(path: &str, index: u32) -> GetChunks {
+    let chunks = vec![ChunkName { path: path.parse().unwrap(), index }];
+    GetChunks { game_id: game_id(), version: "1".parse().unwrap(), chunks }
 }
 
-async fn refusal(link: &PeerLink, wanted: GetChunk) -> RefusalCode {
-    match link.get_chunk(wanted, 4).await {
+fn chunks<'a>(paths: impl IntoIterator<Item = &'a str>) -> GetChunks {
+    let chunks = paths.into_iter().flat_map(|path| chunk(path, 0).chunks);
+    GetChunks { chunks: chunks.collect(), ..chunk("a", 0) }
+}
+
+async fn refusal(link: &PeerLink, wanted: GetChunks) -> RefusalCode {
+    match link.get_chunks(wanted, &[4]).await {
         Err(SourceError::Refused(refusal)) => refusal.code,
         other => panic!("{other:?}"),
     }
@@ -131,7 +136,7 @@ async fn what_is_private_is_neither_listed_nor_given() {
             );
         }
     }
-    let whole = link.get_chunk(chunk("quake.eti", 0), 7).await.unwrap();
+    let whole = link.get_chunks(chunk("quake.eti", 0), &[7]).await.unwrap();
     assert_eq!(&*whole.bytes, b"archive");
     for index in [1, 2, u32::MAX] {
         assert_eq!(refusal(&link, chunk("quake.eti", index)).await, RefusalCode::NoSuchChunk);
@@ -157,4 +162,18 @@ async fn a_directory_of_a_served_file_that_becomes_a_link_leads_nowhere() {
     let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
     let link = asker(&games, manifest).await;
     assert_eq!(refusal(&link, chunk("data/save.dat", 0)).await, RefusalCode::ReadFailed);
+}
+
+#[tokio::test]
+async fn several_chunks_come_at_once_or_none_of_them() {
+    let (games, manifest) = installed_game();
+    let link = asker(&games, manifest).await;
+    let both = chunks(["version.ini", "quake.eti"]);
+    let whole = link.get_chunks(both, &[2, 7]).await.unwrap();
+    assert_eq!((&*whole.bytes, whole.hashes.len()), (&b"1\narchive"[..], 2));
+    let with_private = chunks(["quake.eti", "local/save.dat"]);
+    assert_eq!(refusal(&link, with_private).await, RefusalCode::NoSuchChunk);
+    assert_eq!(refusal(&link, chunks([])).await, RefusalCode::NoSuchChunk);
+    let many = chunks(std::iter::repeat_n("quake.eti", GET_CHUNKS_MAX + 1));
+    assert_eq!(refusal(&link, many).await, RefusalCode::NoSuchChunk);
 }

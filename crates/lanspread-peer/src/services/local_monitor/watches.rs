@@ -92,7 +92,11 @@ impl Watches {
 
 fn tell_refusal(path: &Path, error: &notify::Error) {
     let path = path.display();
-    tracing::warn!(%error, "{path} cannot be watched; its changes are noticed at the next scan");
+    tracing::warn!(
+        %error,
+        "{path} cannot be watched; its changes are noticed at the next scan, in minutes, or at once \
+         where the system allows more watches (fs.inotify.max_user_watches, max_user_instances)"
+    );
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::{Refusal, RefusalCode};
+use lanspread_proto::message::{GetChunks, GetGame, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::download::{Order, Swarm};
+use crate::net::limit::Limiter;
+use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
 
@@ -179,7 +182,7 @@ impl FakeSource {
         self.0.is_gone.store(true, Ordering::SeqCst);
     }
 
-    /// How many chunks it has sent.
+    /// How many requests for chunks it has answered.
     pub(super) fn served(&self) -> usize {
         self.0.served_chunks.load(Ordering::SeqCst)
     }
@@ -224,11 +227,11 @@ impl Source for FakeSource {
         .boxed()
     }
 
-    fn get_chunk(
+    fn get_chunks(
         &self,
-        request: GetChunk,
-        len: u32,
-    ) -> BoxFuture<'_, Result<ReceivedChunk, SourceError>> {
+        request: GetChunks,
+        lens: Vec<u32>,
+    ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
         async move {
             let inner = &self.0;
             self.check_connection()?;
@@ -246,11 +249,16 @@ impl Source for FakeSource {
             self.check_connection()?;
             drop(line);
             inner.served_chunks.fetch_add(1, Ordering::SeqCst);
-            let (path, index) = (request.path.as_str(), request.index);
-            let bytes = inner.served.chunk(path, index).to_vec();
-            assert_eq!(u32::try_from(bytes.len()).unwrap(), len);
-            let hashed = inner.hash_of_manifest.as_ref().unwrap_or(&inner.served);
-            Ok(ReceivedChunk { hash: hashed.chunk_hash(path, index), bytes })
+            let (mut hashes, mut bytes) = (Vec::new(), Vec::new());
+            for (chunk, len) in request.chunks.iter().zip(lens) {
+                let (path, index) = (chunk.path.as_str(), chunk.index);
+                let served = inner.served.chunk(path, index);
+                assert_eq!(u32::try_from(served.len()).unwrap(), len);
+                bytes.extend_from_slice(served);
+                let hashed = inner.hash_of_manifest.as_ref().unwrap_or(&inner.served);
+                hashes.push(hashed.chunk_hash(path, index));
+            }
+            Ok(ReceivedChunks { hashes, bytes: bytes.into() })
         }
         .boxed()
     }
@@ -309,15 +317,21 @@ impl Lab {
             root: self.root(),
             journal: self.journal(),
             catalog_content_root,
+            limiter: Limiter::new(None),
+            order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
         };
+        let swarm = Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0));
+        let source_of = Box::new(|peer| panic!("{peer} is nobody"));
+        let seat = Seat { swarm, source_of };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
         self.notices = Some(notices);
         self.began = Instant::now();
-        self.running = Some(tokio::spawn(run(job, changes_rx, notices_tx, self.cancel.clone())));
+        self.running =
+            Some(tokio::spawn(run(job, seat, changes_rx, notices_tx, self.cancel.clone())));
     }
 
     pub(super) fn root(&self) -> PathBuf {

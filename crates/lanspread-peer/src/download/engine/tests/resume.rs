@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use proptest::prelude::*;
 
 use super::*;
-use crate::download::journal::{Header, Record};
+use crate::download::journal::{Header, Journal, Record};
 use crate::download::layout::ChunkIndex;
 
 const SENTINEL_BYTES: u64 = 9;
@@ -261,7 +261,7 @@ proptest! {
             bytes.truncate(bytes.len() - chunks(cut));
             lab.write("a.eti", &bytes);
             let header = Header::new(&lab.root(), &manifest);
-            let (journal, _) = journal::Journal::begin(&lab.journal(), header).unwrap();
+            let (journal, _) = Journal::begin(&lab.journal(), header).unwrap();
             let hashes = manifest.files()[0].hashes.as_ref().unwrap().chunks();
             let claims = (0..).zip(hashes).zip(&chunks_before).filter(|(_, chunk)| chunk.is_claimed);
             let mut records: Vec<_> = claims

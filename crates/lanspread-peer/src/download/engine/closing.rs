@@ -1,0 +1,57 @@
+//! How the engine ends.
+
+use std::path::Path;
+
+use super::super::DownloadEnd;
+use super::super::journal;
+use super::super::storage::{StorageError, discard, failed};
+use super::books::Books;
+use super::{Ended, Engine, Stage};
+use crate::state_file;
+
+impl Engine {
+    /// Ends what is under way. After a cancellation, discards what the download brought; after a
+    /// failure, saves what the journal has not been told yet; when the peer stops, without waiting
+    /// for the bytes to be durable, which the next start does not rely on.
+    pub(super) async fn close(mut self, ended: Ended) -> Ended {
+        self.requests.end_all().await;
+        match &ended {
+            Ok(_) => self.sharer.hand_over(),
+            // Nothing is removed then, so nobody who still reads is in the way.
+            Err(DownloadEnd::Interrupted) => self.sharer.close(),
+            Err(_) => self.sharer.end().await,
+        }
+        self.disk.idle().await;
+        let has_touched_disk = !matches!(self.stage, Stage::Gathering(_));
+        let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
+        let last = self.books.as_mut().map(Books::last_checkpoint);
+        let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
+        let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
+        let closing = tokio::task::spawn_blocking(move || match last {
+            _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
+            Some(last) if is_stopped => {
+                last.note();
+                Ok(())
+            }
+            Some(last) if !is_cancelled => {
+                if let Err(error) = last.save() {
+                    tracing::warn!(%error, "chunks of a failed download may have to be fetched again");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        });
+        match closing.await {
+            Ok(Ok(())) => ended,
+            Ok(Err(error)) => Err(DownloadEnd::Failed(error.into())),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Removes what a download brought, the journal last: a crash meanwhile leaves one that says so.
+fn sweep(root: &Path, journal: &Path) -> Result<(), StorageError> {
+    journal::mark_discarding(journal).map_err(failed("write", journal))?;
+    discard(root)?;
+    state_file::remove_file(journal).map_err(failed("remove", journal))
+}

@@ -1,0 +1,74 @@
+//! What the engine does because the transfer says so.
+
+use std::sync::Arc;
+
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame, KnownManifest};
+
+use super::super::DownloadNotice;
+use super::super::scheduler::Ask;
+use super::super::transfer::{Effect, Transfer};
+use super::requests::Subject;
+use super::{Engine, Stage};
+
+impl Engine {
+    pub(super) async fn carry_out_effects(&mut self) {
+        let effects = self.stage.transfer().map(Transfer::take_effects).unwrap_or_default();
+        for effect in effects {
+            match effect {
+                Effect::AskPiece(ask) => self.ask_piece(ask),
+                Effect::AbandonPiece(ask) => {
+                    self.requests.end(ask.peer, Subject::Piece(ask.piece));
+                }
+                Effect::AskHashes(peer) => {
+                    let known = self.stage.transfer().map(|transfer| transfer.known_manifest());
+                    let known = known.filter(|known| known.content_root.is_some());
+                    let request = self.get_game(known, true);
+                    if let Some(source) = self.sources.get(&peer) {
+                        self.requests.ask_hashes(Arc::clone(source), request);
+                    }
+                }
+                Effect::Drop { peer, reason } => {
+                    self.requests.end_all_of(peer);
+                    self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
+                }
+                Effect::Enter(record) => {
+                    if let (Stage::Transferring(transfer), Some(books)) =
+                        (&self.stage, &mut self.books)
+                    {
+                        books.enter(transfer, record);
+                    }
+                }
+                Effect::PieceStored(piece) => {
+                    if let Stage::Transferring(transfer) = &self.stage {
+                        self.sharer.stored(transfer, piece, self.sentinel.as_deref());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for what is missing of a piece: some of it may have been on disk before.
+    fn ask_piece(&mut self, ask: Ask) {
+        let Some(transfer) = self.stage.transfer() else { return };
+        let missing: Vec<_> = transfer.missing(ask.piece).collect();
+        let places = missing.iter().filter_map(|chunk| transfer.layout().place(*chunk));
+        let (chunks, lens): (Vec<_>, Vec<_>) = places
+            .map(|(place, file)| {
+                (ChunkName { path: file.path.clone(), index: place.index }, place.len)
+            })
+            .unzip();
+        let (game_id, version) = (self.job.game_id.clone(), self.job.version.clone());
+        let request = GetChunks { game_id, version, chunks };
+        if let Some(source) = self.sources.get(&ask.peer) {
+            self.requests.ask_chunks(Arc::clone(source), ask, missing, request, lens);
+        }
+    }
+
+    pub(super) fn get_game(
+        &self,
+        known_manifest: Option<KnownManifest>,
+        await_hashes: bool,
+    ) -> GetGame {
+        GetGame { game_id: self.job.game_id.clone(), known_manifest, await_hashes }
+    }
+}

@@ -1,0 +1,118 @@
+//! The engine's part in the swarm: what it gives to others that fetch the same content, and what
+//! it does with what they tell.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::super::layout::PieceIndex;
+use super::super::swarm::{Share, Sharing, SwarmNews};
+use super::super::transfer::Transfer;
+use super::super::{DownloadJob, Seat};
+use super::{Engine, Event};
+
+/// The share of a download, once its content is known for good and its disk is prepared.
+pub(super) struct Sharer {
+    seat: Seat,
+    share: Option<Share>,
+    news: Option<mpsc::Receiver<SwarmNews>>,
+    /// Whether it was tried to open one.
+    is_settled: bool,
+    asking: Vec<PieceIndex>,
+}
+
+impl Sharer {
+    pub(super) fn new(seat: Seat) -> Self {
+        Self { seat, share: None, news: None, is_settled: false, asking: Vec::new() }
+    }
+
+    /// Opens the share as soon as that is possible, and tells what is being asked for.
+    pub(super) fn follow(
+        &mut self,
+        job: &DownloadJob,
+        transfer: &Transfer,
+        sentinel: Option<&[u8]>,
+    ) {
+        if !self.is_settled
+            && let Some((content_root, hashes)) = transfer.decided_content()
+        {
+            self.is_settled = true;
+            let opened = self.seat.swarm.open(Sharing {
+                game_id: job.game_id.clone(),
+                root: job.root.clone(),
+                layout: transfer.layout().clone(),
+                content_root,
+                hashes,
+                have: transfer.ledger().whole_pieces(transfer.layout()),
+                sentinel: sentinel.map(Bytes::copy_from_slice),
+            });
+            (self.share, self.news) = opened.unzip();
+        }
+        let Some(share) = &self.share else { return };
+        let asking = transfer.fetching();
+        if asking != self.asking {
+            share.asking(&asking);
+            self.asking = asking;
+        }
+    }
+
+    /// Gives a piece to others that is stored.
+    pub(super) fn stored(&self, transfer: &Transfer, piece: PieceIndex, sentinel: Option<&[u8]>) {
+        let Some(share) = &self.share else { return };
+        let layout = transfer.layout();
+        if layout.chunks_of(piece).any(|chunk| layout.is_sentinel(chunk)) {
+            share.sentinel_came(sentinel.map(Bytes::copy_from_slice).unwrap_or_default());
+        }
+        share.stored(piece);
+    }
+
+    /// The next news; never, where nothing is shared.
+    pub(super) async fn next(&mut self) -> Event {
+        if let Some(news) = &mut self.news
+            && let Some(news) = news.recv().await
+        {
+            return Event::Swarm(news);
+        }
+        std::future::pending().await
+    }
+
+    /// Leaves the share open until the finished game is published.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(share) = self.share.take() {
+            share.hand_over();
+        }
+    }
+
+    /// Ends it, without waiting for those who still read.
+    pub(super) fn close(&mut self) {
+        self.share = None;
+    }
+
+    /// Ends it. Nobody reads the files of the game after that.
+    pub(super) async fn end(&mut self) {
+        if let Some(share) = self.share.take() {
+            share.end().await;
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn swarm_told(&mut self, news: SwarmNews) {
+        let now = self.now();
+        let Some(transfer) = self.stage.transfer() else { return };
+        match news {
+            SwarmNews::Offers { peer, has, asking } => {
+                transfer.offered(peer, &has, &asking, now);
+                self.sources.entry(peer).or_insert_with(|| (self.sharer.seat.source_of)(peer));
+            }
+            SwarmNews::OffersMore { peer, more, asking } => {
+                transfer.offered_more(peer, &more, &asking, now);
+            }
+            SwarmNews::Ended { peer } => transfer.offers_ended(peer),
+            SwarmNews::Left { peer } => {
+                if transfer.part_left(peer) {
+                    self.requests.end_all_of(peer);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What sources have to give: everything, or the part that they have fetched themselves.
+
+use std::time::Duration;
+
+use lanspread_proto::{PeerId, PieceSet};
+
+use super::super::layout::PieceIndex;
+use super::Scheduler;
+use super::source::{Part, SourceState};
+
+impl Scheduler {
+    /// A source that has everything may be asked from now on. Joining twice changes nothing; one
+    /// that had a part keeps the requests that were made to it.
+    pub(crate) fn join(&mut self, peer: PeerId, now: Duration) {
+        self.withdraw(peer);
+        self.sources.entry(peer).or_insert_with(|| SourceState::new(now)).part = None;
+    }
+
+    /// A source that fetches the game itself has a part of it, and is asking those that have
+    /// everything for `fetching`. Replaces what it said before.
+    pub(crate) fn offer(
+        &mut self,
+        peer: PeerId,
+        has: &PieceSet,
+        fetching: &[PieceIndex],
+        now: Duration,
+    ) {
+        self.withdraw(peer);
+        let source = self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
+        source.part = Some(Part::default());
+        let has: Vec<_> = has.iter().map(PieceIndex).collect();
+        self.offer_more(peer, &has, fetching, now);
+    }
+
+    /// A source that has a part has more of it, and is now asking for `fetching`.
+    pub(crate) fn offer_more(
+        &mut self,
+        peer: PeerId,
+        more: &[PieceIndex],
+        fetching: &[PieceIndex],
+        now: Duration,
+    ) {
+        let Some(part) = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut()) else {
+            return;
+        };
+        for piece in more {
+            if part.has.insert(piece.0) {
+                part.wanted.insert(self.pending.rank(*piece));
+                self.pending.gains(*piece);
+            }
+        }
+        let before = std::mem::replace(&mut part.fetching, fetching.iter().copied().collect());
+        for piece in part.fetching.difference(&before) {
+            self.pending.is_promised(*piece, now);
+        }
+        for piece in before.difference(&part.fetching) {
+            self.pending.is_forsaken(*piece);
+        }
+    }
+
+    /// A source that had a part offers nothing more. What it was asked for may still come.
+    pub(crate) fn offer_nothing(&mut self, peer: PeerId) {
+        self.withdraw(peer);
+    }
+
+    /// Whether sources that have a part may still bring the download forward: one of them owes an
+    /// answer, has something that is missing, or is about to have it.
+    pub(crate) fn is_part_of_use(&self) -> bool {
+        let mut parts = self.sources.values().filter(|source| source.part.is_some());
+        parts.any(|source| !source.requests.is_empty()) || self.pending.is_any_supplied()
+    }
+
+    /// What those are being asked for that have everything.
+    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
+        let full = self.sources.values().filter(|source| source.part.is_none());
+        full.flat_map(|source| source.requests.keys().copied()).collect()
+    }
+
+    /// Takes back what a source that has a part offers.
+    pub(super) fn withdraw(&mut self, peer: PeerId) {
+        let part = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut());
+        let Some(part) = part.map(std::mem::take) else { return };
+        for piece in part.has.iter() {
+            self.pending.loses(PieceIndex(piece));
+        }
+        for piece in part.fetching {
+            self.pending.is_forsaken(piece);
+        }
+    }
+}

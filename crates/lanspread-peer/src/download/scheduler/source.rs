@@ -1,0 +1,134 @@
+//! What the scheduler knows of one source.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lanspread_proto::PieceSet;
+
+use super::super::layout::PieceIndex;
+use super::pace::Pace;
+use super::pending::{Pending, Ranked, SAMPLE};
+use super::{
+    BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, FAILURES_MAX, RequestFailure, SILENCE_MAX, Trust,
+};
+
+#[derive(Debug)]
+pub(super) struct SourceState {
+    pub(super) pace: Pace,
+    /// When each of its requests was made.
+    pub(super) requests: BTreeMap<PieceIndex, Duration>,
+    /// Pieces that it refused: it is asked for others first.
+    pub(super) avoided: BTreeSet<PieceIndex>,
+    /// What it has, unless that is everything.
+    pub(super) part: Option<Part>,
+    /// Failures in a row. Requests that fail together count as one.
+    pub(super) failures: u32,
+    failed_at: Duration,
+    pub(super) retry_at: Duration,
+    /// The last sign of life, or when it was asked after having nothing to do.
+    pub(super) heard_at: Duration,
+    pub(super) turn: u64,
+}
+
+/// What a source has that is still fetching the game itself.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) has: PieceSet,
+    /// What it asks those for that have everything.
+    pub(super) fetching: BTreeSet<PieceIndex>,
+    /// Every pending piece that it has, and some that are not pending any more.
+    pub(super) wanted: BTreeSet<Ranked>,
+}
+
+impl Part {
+    /// The next few pieces that are wanted of it and `suit`. What it comes across on the way that is
+    /// not pending any more is forgotten.
+    pub(super) fn sample(
+        &mut self,
+        pending: &Pending,
+        suits: impl Fn(PieceIndex) -> bool,
+    ) -> Vec<PieceIndex> {
+        let (mut gone, mut sample) = (Vec::new(), Vec::new());
+        for ranked in &self.wanted {
+            if !pending.contains(ranked.piece) {
+                gone.push(*ranked);
+            } else if suits(ranked.piece) {
+                sample.push(ranked.piece);
+            }
+            if sample.len() == SAMPLE {
+                break;
+            }
+        }
+        for ranked in gone {
+            self.wanted.remove(&ranked);
+        }
+        sample
+    }
+}
+
+impl SourceState {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            pace: Pace::new(),
+            requests: BTreeMap::new(),
+            avoided: BTreeSet::new(),
+            part: None,
+            failures: 0,
+            failed_at: now,
+            retry_at: now,
+            heard_at: now,
+            turn: 0,
+        }
+    }
+
+    pub(super) fn has(&self, piece: PieceIndex) -> bool {
+        self.part.as_ref().is_none_or(|part| part.has.contains(piece.0))
+    }
+
+    /// A source that failed is tried with one request, and one that is late with none.
+    pub(super) fn is_free(&self, now: Duration) -> bool {
+        let window = if self.failures > 0 { 1 } else { self.pace.window() };
+        now >= self.retry_at
+            && self.requests.len() < window
+            && !self.requests.values().any(|asked_at| self.is_late(*asked_at, now))
+    }
+
+    fn is_late(&self, asked_at: Duration, now: Duration) -> bool {
+        now.saturating_sub(asked_at) >= self.pace.late_after()
+    }
+
+    pub(super) fn silence_ends_at(&self) -> Option<Duration> {
+        (!self.requests.is_empty()).then(|| self.heard_at + SILENCE_MAX)
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        piece: PieceIndex,
+        failure: RequestFailure,
+        asked_at: Duration,
+        now: Duration,
+    ) -> Trust {
+        match failure {
+            RequestFailure::Lost => {}
+            RequestFailure::Refused => {
+                self.avoided.insert(piece);
+                self.heard_at = now;
+            }
+        }
+        if self.failures == 0 || asked_at > self.failed_at {
+            self.failures += 1;
+            self.failed_at = now;
+            let doublings = (self.failures - 1).min(16);
+            self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
+        }
+        if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
+    }
+
+    /// Another source delivered a piece that this one was asked for as well.
+    pub(super) fn lost_race(&mut self, piece: PieceIndex, now: Duration) {
+        let Some(asked_at) = self.requests.remove(&piece) else { return };
+        if self.is_late(asked_at, now) {
+            self.retry_at = now + BACKOFF_LATE;
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! Downloads of several peers that give each other what they have so far.
+//!
+//! A download whose content is decided and known by its hashes opens a [`Share`] of its game. From
+//! then on its verified pieces may be asked for, and whoever is linked is told: in full once, and
+//! those that fetch the same content also what comes in addition. What those tell in return reaches
+//! the download as [`SwarmNews`].
+//!
+//! A share is no announcement of the game: the library hides it as long as it is being fetched, and
+//! what a share says has no weight in the question what the content is.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use lanspread_proto::message::{ChunkName, FetchEnded, Fetching, GetChunks, HAVE_MAX_PIECES, Have};
+use lanspread_proto::piece_set::PIECE_SET_MAX;
+use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
+use tokio::sync::{mpsc, watch};
+
+use super::layout::{ChunkIndex, Layout, PieceIndex};
+use super::ledger::ChunkHashes;
+use crate::net::link::LinkId;
+use crate::operations::outbound::OutboundTransfers;
+
+/// Most news that wait for a download; who tells more waits for it to take them in.
+const NEWS_MAX: usize = 64;
+/// Most pieces that a peer is believed to be asking for: as many as it may have requests.
+const ASKING_MAX: usize = 64;
+
+/// What a download hears of others that fetch the same content.
+#[derive(Debug)]
+pub(crate) enum SwarmNews {
+    /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
+    Offers { peer: PeerId, has: PieceSet, asking: Vec<PieceIndex> },
+    /// It has more.
+    OffersMore { peer: PeerId, more: Vec<PieceIndex>, asking: Vec<PieceIndex> },
+    /// It fetches it no more; what it was asked for may still come.
+    Ended { peer: PeerId },
+    /// It is not to be reached.
+    Left { peer: PeerId },
+}
+
+/// What is to be told to a peer, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// What is being fetched, and what there is of it.
+    Opening(Fetching),
+    /// What there is in addition.
+    More(Have),
+    /// What is being fetched no more.
+    Ended(FetchEnded),
+}
+
+/// Which fetches a peer has been told of on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
+
+/// Chunks of a game that is being fetched, to be given to another peer.
+#[derive(Debug)]
+pub(crate) enum SharedChunks {
+    /// The sentinel, which is kept in memory.
+    Here { bytes: Bytes, hash: ContentHash },
+    /// They are on disk in this root, and have these hashes if nobody touched them.
+    OnDisk { root: PathBuf, layout: Arc<Layout>, hashes: Vec<ContentHash> },
+}
+
+/// What a download shares.
+pub(crate) struct Sharing {
+    pub(crate) game_id: GameId,
+    pub(crate) root: PathBuf,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) content_root: ContentHash,
+    pub(crate) hashes: Arc<ChunkHashes>,
+    pub(crate) have: PieceSet,
+    pub(crate) sentinel: Option<Bytes>,
+}
+
+/// The fetches of this peer that others may take part in, and who does.
+#[derive(Clone)]
+pub(crate) struct Swarm(Arc<Shared>);
+
+struct Shared {
+    fetches: Mutex<Fetches>,
+    /// Counts changes of what is to be told.
+    changes: watch::Sender<u64>,
+    outbound: OutboundTransfers,
+}
+
+#[derive(Default)]
+struct Fetches {
+    by_game: BTreeMap<GameId, Fetch>,
+    last: FetchNumber,
+}
+
+/// Tells the fetches of one game apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct FetchNumber(u64);
+
+struct Fetch {
+    number: FetchNumber,
+    sharing: Sharing,
+    asking: Vec<u32>,
+    /// Who fetches the same content, and what they have been told.
+    followers: BTreeMap<PeerId, Follower>,
+    news: mpsc::Sender<SwarmNews>,
+}
+
+struct Follower {
+    link: LinkId,
+    told: PieceSet,
+    told_asking: Vec<u32>,
+}
+
+/// The share of one download. Dropping it ends the sharing at once.
+pub(crate) struct Share {
+    swarm: Swarm,
+    game_id: GameId,
+    number: FetchNumber,
+    is_handed_over: bool,
+}
+
+impl Swarm {
+    /// Nothing is shared yet. Chunks that are given to others are counted in `outbound`.
+    pub(crate) fn new(outbound: OutboundTransfers) -> Self {
+        let (fetches, changes) = (Mutex::default(), watch::channel(0).0);
+        Self(Arc::new(Shared { fetches, changes, outbound }))
+    }
+
+    /// Shares a game; `None` if it has more pieces than a set of them can tell.
+    pub(crate) fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
+        if sharing.layout.piece_count() > PIECE_SET_MAX {
+            return None;
+        }
+        let game_id = sharing.game_id.clone();
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        let mut fetches = self.lock();
+        fetches.last.0 += 1;
+        let number = fetches.last;
+        let (asking, followers) = (Vec::new(), BTreeMap::new());
+        let fetch = Fetch { number, sharing, asking, followers, news };
+        fetches.by_game.insert(game_id.clone(), fetch);
+        drop(fetches);
+        self.changed();
+        Some((Share { swarm: self.clone(), game_id, number, is_handed_over: false }, receiver))
+    }
+
+    /// Ends the sharing of a game; whoever asks for it from here on is referred to the library.
+    pub(crate) fn close(&self, game_id: &GameId) {
+        if self.lock().by_game.remove(game_id).is_some() {
+            self.changed();
+        }
+    }
+
+    /// Whether a game is being shared.
+    pub(crate) fn is_shared(&self, game_id: &GameId) -> bool {
+        self.lock().by_game.contains_key(game_id)
+    }
+
+    /// Chunks of a game that is being shared. `None` if the game is not; an inner `None` if one of
+    /// them is not there (yet), or is one of another version.
+    pub(crate) fn chunks(&self, wanted: &GetChunks) -> Option<Option<SharedChunks>> {
+        let fetches = self.lock();
+        let sharing = &fetches.by_game.get(&wanted.game_id)?.sharing;
+        let is_version = *sharing.layout.manifest().version() == wanted.version;
+        Some(is_version.then(|| sharing.find(&wanted.chunks)).flatten())
+    }
+
+    /// Hears of everything that may have to be told.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// What is to be told to a peer over a connection on which it has been `told`.
+    pub(crate) fn tellings(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        told: &mut ToldFetches,
+    ) -> Vec<Telling> {
+        let mut fetches = self.lock();
+        let mut tellings = Vec::new();
+        told.0.retain(|game_id, (number, content_root)| {
+            let is_on = fetches.by_game.get(game_id).is_some_and(|fetch| fetch.number == *number);
+            if !is_on {
+                let (game_id, content_root) = (game_id.clone(), *content_root);
+                tellings.push(Telling::Ended(FetchEnded { game_id, content_root }));
+            }
+            is_on
+        });
+        for (game_id, fetch) in &mut fetches.by_game {
+            if !told.0.contains_key(game_id) {
+                told.0.insert(game_id.clone(), (fetch.number, fetch.sharing.content_root));
+                tellings.push(Telling::Opening(fetch.opening()));
+            } else if let Some(more) = fetch.more_for(peer, link) {
+                tellings.push(Telling::More(more));
+            }
+        }
+        tellings
+    }
+
+    /// A peer that was told an opening has `answered` what it has itself.
+    pub(crate) async fn answered(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        opening: Fetching,
+        answered: Fetching,
+    ) {
+        let told = (opening.have, opening.asking);
+        let news = self.lock().follow(peer, link, &answered, |_| told);
+        send(news).await;
+    }
+
+    /// A peer tells what it fetches. Returns what this peer has, if it fetches the same.
+    pub(crate) async fn heard(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        theirs: &Fetching,
+    ) -> Option<Fetching> {
+        let mut own = None;
+        let news = self.lock().follow(peer, link, theirs, |fetch| {
+            let opening = own.insert(fetch.opening());
+            (opening.have.clone(), opening.asking.clone())
+        });
+        send(news).await;
+        own
+    }
+
+    /// A peer tells what it has in addition; returns whether that is of interest.
+    pub(crate) async fn heard_more(&self, peer: PeerId, have: Have) -> bool {
+        let news = {
+            let fetches = self.lock();
+            let fetch = fetches.by_game.get(&have.game_id).filter(|fetch| {
+                fetch.sharing.content_root == have.content_root
+                    && fetch.followers.contains_key(&peer)
+            });
+            fetch.map(|fetch| {
+                let (more, asking) = (fetch.known(have.more), fetch.known_asking(have.asking));
+                (fetch.news.clone(), SwarmNews::OffersMore { peer, more, asking })
+            })
+        };
+        let is_of_interest = news.is_some();
+        send(news).await;
+        is_of_interest
+    }
+
+    /// A peer fetches a content no more.
+    pub(crate) async fn heard_end(&self, peer: PeerId, ended: &FetchEnded) {
+        let news = {
+            let mut fetches = self.lock();
+            let fetch = fetches.by_game.get_mut(&ended.game_id);
+            fetch.filter(|fetch| fetch.sharing.content_root == ended.content_root).and_then(|f| {
+                f.followers.remove(&peer)?;
+                Some((f.news.clone(), SwarmNews::Ended { peer }))
+            })
+        };
+        send(news).await;
+    }
+
+    /// A peer did not take in what it was told. One that `refused` is not told more; another one is
+    /// told everything anew.
+    pub(crate) fn not_told(&self, peer: PeerId, game_id: &GameId, refused: bool) {
+        let mut fetches = self.lock();
+        let Some(fetch) = fetches.by_game.get_mut(game_id) else { return };
+        if refused {
+            fetch.followers.remove(&peer);
+        } else if let Some(follower) = fetch.followers.get_mut(&peer) {
+            (follower.told, follower.told_asking) = Default::default();
+        }
+    }
+
+    /// A connection is gone, and with it whoever was reached over it.
+    pub(crate) async fn unlinked(&self, peer: PeerId, link: LinkId) {
+        let news: Vec<_> = {
+            let mut fetches = self.lock();
+            let left = fetches.by_game.values_mut().filter_map(|fetch| {
+                fetch.followers.get(&peer).filter(|follower| follower.link == link)?;
+                fetch.followers.remove(&peer);
+                Some((fetch.news.clone(), SwarmNews::Left { peer }))
+            });
+            left.collect()
+        };
+        for news in news {
+            send(Some(news)).await;
+        }
+    }
+
+    fn update(&self, game_id: &GameId, number: FetchNumber, update: impl FnOnce(&mut Fetch)) {
+        let mut fetches = self.lock();
+        let fetch = fetches.by_game.get_mut(game_id).filter(|fetch| fetch.number == number);
+        if let Some(fetch) = fetch {
+            update(fetch);
+            drop(fetches);
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fetches> {
+        // The table is consistent after every statement, so a panic elsewhere does not spoil it.
+        self.0.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Addressed = (mpsc::Sender<SwarmNews>, SwarmNews);
+
+async fn send(news: Option<Addressed>) {
+    if let Some((download, news)) = news {
+        // A download that has just ended has nothing to learn.
+        let _ = download.send(news).await;
+    }
+}
+
+impl Fetches {
+    /// Notes that a peer fetches the same content, if it does, and what it is `told` of this one.
+    fn follow(
+        &mut self,
+        peer: PeerId,
+        link: LinkId,
+        theirs: &Fetching,
+        told: impl FnOnce(&Fetch) -> (PieceSet, Vec<u32>),
+    ) -> Option<Addressed> {
+        let fetch = self.by_game.get_mut(&theirs.game_id)?;
+        let Sharing { layout, content_root, .. } = &fetch.sharing;
+        let is_same = *content_root == theirs.content_root
+            && layout.manifest().manifest_hash() == theirs.manifest_hash
+            && theirs.have.iter().all(|piece| piece < layout.piece_count());
+        if !is_same {
+            return None;
+        }
+        let (told, told_asking) = told(fetch);
+        fetch.followers.insert(peer, Follower { link, told, told_asking });
+        let (has, asking) = (theirs.have.clone(), fetch.known_asking(theirs.asking.clone()));
+        Some((fetch.news.clone(), SwarmNews::Offers { peer, has, asking }))
+    }
+}
+
+impl Fetch {
+    fn opening(&self) -> Fetching {
+        let Sharing { game_id, layout, content_root, have, .. } = &self.sharing;
+        Fetching {
+            game_id: game_id.clone(),
+            manifest_hash: layout.manifest().manifest_hash(),
+            content_root: *content_root,
+            have: have.clone(),
+            asking: self.asking.clone(),
+        }
+    }
+
+    /// What a follower has not been told; it counts as told from here on.
+    fn more_for(&mut self, peer: PeerId, link: LinkId) -> Option<Have> {
+        let follower = self.followers.get_mut(&peer).filter(|follower| follower.link == link)?;
+        let Sharing { game_id, content_root, have, .. } = &self.sharing;
+        let untold = have.iter().filter(|piece| !follower.told.contains(*piece));
+        let more: Vec<_> = untold.take(HAVE_MAX_PIECES).collect();
+        if more.is_empty() && follower.told_asking == self.asking {
+            return None;
+        }
+        for piece in &more {
+            follower.told.insert(*piece);
+        }
+        follower.told_asking.clone_from(&self.asking);
+        let (game_id, content_root) = (game_id.clone(), *content_root);
+        Some(Have { game_id, content_root, more, asking: self.asking.clone() })
+    }
+
+    fn known(&self, pieces: Vec<u32>) -> Vec<PieceIndex> {
+        let known = pieces.into_iter().filter(|piece| *piece < self.sharing.layout.piece_count());
+        known.take(HAVE_MAX_PIECES).map(PieceIndex).collect()
+    }
+
+    fn known_asking(&self, mut pieces: Vec<u32>) -> Vec<PieceIndex> {
+        pieces.truncate(ASKING_MAX);
+        self.known(pieces)
+    }
+}
+
+impl Share {
+    /// A piece is verified and can be read back, and so can be given to others.
+    pub(crate) fn stored(&self, piece: PieceIndex) {
+        self.update(|fetch| {
+            fetch.sharing.have.insert(piece.0);
+        });
+    }
+
+    /// The sentinel has come, which is not on disk before the commit.
+    pub(crate) fn sentinel_came(&self, bytes: Bytes) {
+        self.update(|fetch| fetch.sharing.sentinel = Some(bytes));
+    }
+
+    /// What those are being asked for that have the whole game.
+    pub(crate) fn asking(&self, pieces: &[PieceIndex]) {
+        self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
+    }
+
+    /// Leaves the share open for whoever publishes the finished game, and then has to close it.
+    pub(crate) fn hand_over(mut self) {
+        self.is_handed_over = true;
+    }
+
+    /// Ends the sharing, and waits until nobody reads the files any more.
+    pub(crate) async fn end(self) {
+        let (swarm, game_id) = (self.swarm.clone(), self.game_id.clone());
+        drop(self);
+        swarm.0.outbound.drain(&game_id).await;
+    }
+
+    fn update(&self, update: impl FnOnce(&mut Fetch)) {
+        self.swarm.update(&self.game_id, self.number, update);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let is_ours = || {
+            let fetches = self.swarm.lock();
+            fetches.by_game.get(&self.game_id).is_some_and(|fetch| fetch.number == self.number)
+        };
+        if !self.is_handed_over && is_ours() {
+            self.swarm.close(&self.game_id);
+        }
+    }
+}
+
+impl Sharing {
+    fn find(&self, names: &[ChunkName]) -> Option<SharedChunks> {
+        let find = |name: &ChunkName| {
+            let chunk = self.layout.find(&name.path, name.index)?;
+            let is_here = self.have.contains(self.layout.piece_of(chunk).0);
+            Some((chunk, self.hashes.get(chunk).filter(|_| is_here)?))
+        };
+        let found: Vec<(ChunkIndex, ContentHash)> =
+            names.iter().map(find).collect::<Option<_>>()?;
+        let is_sentinel = |(chunk, _): &(ChunkIndex, ContentHash)| self.layout.is_sentinel(*chunk);
+        if let [only] = found.as_slice()
+            && is_sentinel(only)
+        {
+            return Some(SharedChunks::Here { bytes: self.sentinel.clone()?, hash: only.1 });
+        }
+        // The sentinel is a piece by itself, so that nobody asks for it along with others.
+        if found.iter().any(is_sentinel) {
+            return None;
+        }
+        let hashes = found.into_iter().map(|(_, hash)| hash).collect();
+        let (root, layout) = (self.root.clone(), Arc::clone(&self.layout));
+        Some(SharedChunks::OnDisk { root, layout, hashes })
+    }
+}

@@ -1,0 +1,69 @@
+//! Where a transfer stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::ContentHash;
+use lanspread_proto::manifest::ManifestError;
+
+use super::super::consensus::Verdict;
+use super::{Blame, Fate, Transfer};
+
+/// How long peers that have a part are waited for when none of them has, or is about to have,
+/// what is missing: what they have stored meanwhile is told within a fraction of that.
+const PARTS_PATIENCE: Duration = Duration::from_secs(3);
+
+impl Transfer {
+    /// Where the download stands.
+    ///
+    /// # Errors
+    /// When what is stored cannot be put into a manifest, which the layout excludes.
+    pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
+        for peer in self.scheduler.silent(now) {
+            self.release(peer, Blame::Gone, Some("it owes an answer for too long".into()));
+        }
+        self.judge_at = None;
+        while self.scheduler.is_complete() {
+            let (since, manifest) = match &self.complete {
+                Some((since, manifest)) => (*since, Arc::clone(manifest)),
+                None => (now, Arc::new(self.ledger.manifest(&self.layout)?)),
+            };
+            self.complete = Some((since, Arc::clone(&manifest)));
+            let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
+            match self.consensus.judge(own, now.saturating_sub(since)) {
+                Verdict::Agreed => return Ok(Fate::Complete(manifest)),
+                Verdict::Decided => self.apply_content(),
+                Verdict::Open(wait) => {
+                    self.judge_at = Some(since + wait);
+                    return Ok(Fate::Ongoing);
+                }
+                Verdict::Differs => {
+                    let by_catalog = self.consensus.has_catalog_content();
+                    return Ok(Fate::Mismatch { by_catalog });
+                }
+            }
+        }
+        self.complete = None;
+        Ok(match self.is_hopeless(now) {
+            false => Fate::Ongoing,
+            true if self.some_left => Fate::AllGone,
+            true => Fate::AllBad(self.last_reason.clone()),
+        })
+    }
+
+    /// Whether nobody is left who can give what is missing. Peers that fetch the same content and
+    /// have a part of it count as long as they have something that is missing, or are about to: two
+    /// of them that miss the same do not wait for each other.
+    fn is_hopeless(&mut self, now: Duration) -> bool {
+        let has_no_members =
+            self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
+        if !has_no_members || (!self.parts.is_empty() && self.scheduler.is_part_of_use()) {
+            self.stuck_since = None;
+            return false;
+        }
+        let since = *self.stuck_since.get_or_insert(now);
+        let patience = if self.parts.is_empty() { Duration::ZERO } else { PARTS_PATIENCE };
+        self.judge_at = Some(since + patience).filter(|at| *at > now);
+        self.judge_at.is_none()
+    }
+}

@@ -1,0 +1,191 @@
+//! The sources of a transfer: who may be asked, who has a say, and why one is no longer used.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::message::KnownManifest;
+use lanspread_proto::{Manifest, PeerId, PieceSet};
+
+use super::super::consensus::Claim;
+use super::super::layout::{ChunkIndex, PieceIndex};
+use super::super::ledger::ChunkHashes;
+use super::{Blame, Effect, Transfer};
+
+impl Transfer {
+    /// A source wants to join; returns whether it may, and is to be asked for its claim.
+    pub(crate) fn joining(&mut self, peer: PeerId) -> bool {
+        let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
+        is_welcome && self.joining.insert(peer)
+    }
+
+    /// A source that wanted to join cannot be used.
+    pub(crate) fn not_joining(&mut self, peer: PeerId, reason: String) {
+        if self.joining.contains(&peer) {
+            self.release(peer, Blame::Failing, Some(reason));
+        }
+    }
+
+    /// A source says what the game is, by its manifest or by one that it was shown.
+    pub(crate) fn claimed(&mut self, peer: PeerId, told: Told<'_>, now: Duration) {
+        let is_joining = self.joining.remove(&peer);
+        if !is_joining && !self.members.contains(&peer) {
+            return;
+        }
+        let claim = match told {
+            Told::Manifest(manifest) => {
+                let claim = Claim::of(manifest);
+                if let Some((content, hashes)) = claim.content.zip(ChunkHashes::of(manifest)) {
+                    self.contents.entry(content).or_insert_with(|| Arc::new(hashes));
+                }
+                claim
+            }
+            // What the source was shown may be forgotten since; then it has to tell in full.
+            Told::Known(KnownManifest { manifest_hash, content_root }) => Claim {
+                layout: manifest_hash,
+                content: content_root.filter(|content| self.contents.contains_key(content)),
+            },
+        };
+        if let Some(reason) = self.consensus.contradiction(&claim) {
+            return self.release(peer, Blame::Bad, Some(reason.into()));
+        }
+        self.consensus.claim(peer, claim);
+        if self.contradicts_itself(peer, claim) {
+            let reason = "it sent a chunk that its own hashes contradict".into();
+            return self.release(peer, Blame::Bad, Some(reason));
+        }
+        if is_joining {
+            self.parts.remove(&peer);
+            self.members.insert(peer);
+            self.scheduler.join(peer, now);
+            self.ask_hashes_if_unknown(peer);
+        }
+        self.reconsider();
+    }
+
+    /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
+    pub(crate) fn abstains(&mut self, peer: PeerId) {
+        self.consensus.withdraw(peer);
+        self.reconsider();
+    }
+
+    /// A source is gone.
+    pub(crate) fn left(&mut self, peer: PeerId) {
+        if self.members.contains(&peer) || self.joining.contains(&peer) {
+            self.release(peer, Blame::Gone, None);
+        }
+    }
+
+    pub(super) fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
+        let claim = self.consensus.claims().get(&peer);
+        if claim.is_some_and(|claim| claim.content.is_none()) {
+            self.effects.push(Effect::AskHashes(peer));
+        }
+    }
+
+    fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
+        let hashes = claim.content.and_then(|content| self.contents.get(&content));
+        hashes.is_some_and(|hashes| {
+            self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == Some(peer))
+        })
+    }
+
+    /// A peer that fetches the same content has a part of it, and is asking others for some. It has
+    /// no say in what the content is.
+    pub(crate) fn offered(
+        &mut self,
+        peer: PeerId,
+        has: &PieceSet,
+        asking: &[PieceIndex],
+        now: Duration,
+    ) {
+        if !self.banned.contains(&peer) && !self.members.contains(&peer) && self.is_decided() {
+            self.parts.insert(peer);
+            self.scheduler.offer(peer, has, asking, now);
+        }
+    }
+
+    /// It has more of it.
+    pub(crate) fn offered_more(
+        &mut self,
+        peer: PeerId,
+        more: &[PieceIndex],
+        asking: &[PieceIndex],
+        now: Duration,
+    ) {
+        if self.parts.contains(&peer) {
+            self.scheduler.offer_more(peer, more, asking, now);
+        }
+    }
+
+    /// It fetches it no more, and is soon gone or a source that has everything. What it was asked
+    /// for may still come.
+    pub(crate) fn offers_ended(&mut self, peer: PeerId) {
+        if self.parts.contains(&peer) {
+            self.scheduler.offer_nothing(peer);
+        }
+    }
+
+    /// It is not to be reached; returns whether that ends all requests to it.
+    pub(crate) fn part_left(&mut self, peer: PeerId) -> bool {
+        let was_part = self.parts.remove(&peer);
+        if was_part {
+            self.scheduler.leave(peer);
+        }
+        was_part
+    }
+
+    pub(super) fn drop_outvoted(&mut self) {
+        for (peer, reason) in self.consensus.outvoted() {
+            self.release(peer, Blame::Bad, Some(reason.into()));
+        }
+    }
+
+    pub(super) fn release_for_chunk(&mut self, peer: PeerId, chunk: ChunkIndex) {
+        if !self.members.contains(&peer) && !self.parts.contains(&peer) {
+            return;
+        }
+        let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
+        let reason = format!("it sent a wrong chunk of {}", path.unwrap_or_default());
+        self.release(peer, Blame::Bad, Some(reason));
+    }
+
+    pub(super) fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
+        self.members.remove(&peer);
+        self.parts.remove(&peer);
+        self.joining.remove(&peer);
+        self.scheduler.leave(peer);
+        self.consensus.withdraw(peer);
+        match blame {
+            Blame::Gone => self.some_left = true,
+            Blame::Failing => {}
+            Blame::Bad => {
+                self.banned.insert(peer);
+                for chunk in self.ledger.unconfirmed_from(peer) {
+                    self.strike(chunk);
+                }
+            }
+        }
+        if let Some(reason) = reason {
+            self.last_reason.clone_from(&reason);
+            self.effects.push(Effect::Drop { peer, reason });
+        }
+        self.forget_unclaimed_contents();
+        self.reconsider();
+    }
+
+    fn forget_unclaimed_contents(&mut self) {
+        let claims = self.consensus.claims().values().filter_map(|claim| claim.content);
+        let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
+        self.contents.retain(|content, _| needed.contains(content));
+    }
+}
+
+/// How a source says what the game is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// With a manifest.
+    Manifest(&'a Manifest),
+    /// It is as in the manifest that the source was shown.
+    Known(KnownManifest),
+}

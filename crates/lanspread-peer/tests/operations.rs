@@ -1,0 +1,62 @@
+//! However an operation ends, its game is idle afterwards and can be worked on again.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lanspread_archive::{
+    AutoUnpacker, FixtureWriter, UnpackControl, UnpackError, UnpackSummary, Unpacker,
+};
+use lanspread_peer::{CommandError, InstallFailure, PeerCommand};
+use support::{Setup, TestPeer, game_id};
+
+/// Panics the first time and fails the second; then it does its work.
+#[derive(Default)]
+struct Moody {
+    times: AtomicUsize,
+}
+
+impl Unpacker for Moody {
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Path,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        match self.times.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("in no mood"),
+            1 => Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() }),
+            _ => AutoUnpacker::new(None).unpack(archive, target, control),
+        }
+    }
+}
+
+async fn is_idle(peer: &TestPeer) -> bool {
+    let status = peer.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+    status.active_operations.is_empty()
+}
+
+#[tokio::test]
+async fn a_game_is_idle_after_a_panic_an_error_and_a_success() {
+    let mut archive = FixtureWriter::new(Vec::new()).unwrap();
+    archive.add_file(&"quake.exe".parse().unwrap(), 1, b"x".as_slice()).unwrap();
+    let archive = archive.finish().unwrap();
+    let setup = Setup::new("alpha", &["quake"]).with_game("quake", &archive);
+    let alpha = setup.with(|config| config.unpacker = Arc::new(Moody::default())).start().await;
+    let install =
+        || alpha.ask(|reply| PeerCommand::Install { game_id: game_id("quake"), wait: true, reply });
+
+    let panicked = install().await;
+    assert!(matches!(panicked, Err(CommandError::Install(InstallFailure::Interrupted))));
+    assert!(is_idle(&alpha).await);
+    let failed = install().await;
+    assert!(matches!(failed, Err(CommandError::Install(InstallFailure::BadArchive { .. }))));
+    assert!(is_idle(&alpha).await);
+    install().await.unwrap();
+    assert!(is_idle(&alpha).await);
+    assert_eq!(std::fs::read(alpha.games_dir.join("quake/local/quake.exe")).unwrap(), b"x");
+}
