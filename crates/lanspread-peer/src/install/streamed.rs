@@ -23,6 +23,7 @@ pub(super) use self::room::{ensure_root, remove_empty_root};
 use crate::download::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::net::exchange::FrameReader;
+use crate::net::limit::Limiter;
 
 /// A peer that can stream a game.
 pub(crate) trait StreamOrigin: Send + Sync {
@@ -43,6 +44,8 @@ pub(crate) struct StreamJob {
     pub(crate) root: PathBuf,
     /// Where the intent is kept.
     pub(crate) state_dir: PathBuf,
+    /// What may be fetched a second, together with all downloads.
+    pub(crate) limiter: Limiter,
     /// Who asks: peers spread over the sources by their ids.
     pub(crate) me: PeerId,
     /// Who can be asked, at least one.

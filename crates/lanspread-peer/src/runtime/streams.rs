@@ -63,6 +63,7 @@ impl Core {
             version: game.version,
             root: self.root_of(&game_id),
             state_dir: self.state_dir.clone(),
+            limiter: self.download_limiter.clone(),
             me: self.me.peer_id,
             sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
         };

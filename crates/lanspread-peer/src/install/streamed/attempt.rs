@@ -19,6 +19,7 @@ use crate::download::{ProgressMeter, SourceError};
 use crate::error::{InstallFailure, StreamFailure};
 use crate::install::InstallSummary;
 use crate::net::exchange::{ExchangeError, FrameReader};
+use crate::net::limit::Limiter;
 
 /// Items that wait for the disk. Sources send blocks of 256 KiB, so that is 4 MiB, and 16 MiB from
 /// one that sends the longest blocks allowed.
@@ -65,7 +66,8 @@ pub(super) async fn install_from(
     let pump = async {
         // Dropped at the end, so that the disk never waits for a stream that is over.
         let arrived = arrived;
-        cancel.run_until_cancelled(incoming.pass_on(announced, &arrived)).await
+        let pass_on = incoming.pass_on(announced, &job.limiter, &arrived);
+        cancel.run_until_cancelled(pass_on).await
     };
     let mut teller = Teller::new(peer_id, bytes, notices);
     let work = async { tokio::join!(pump, installing) };
@@ -131,6 +133,7 @@ impl Incoming {
     async fn pass_on(
         &mut self,
         announced: StreamExtent,
+        limiter: &Limiter,
         disk: &mpsc::Sender<Arrived>,
     ) -> Result<(), StreamFailure> {
         loop {
@@ -142,6 +145,8 @@ impl Incoming {
                 }
                 StreamFrame::Data { len: len @ 1..=STREAM_DATA_MAX_BYTES } => {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
+                    // What is not taken yet holds up the source, which is all that a limit can do.
+                    limiter.pass(len).await;
                     let data = self.frames.data(len).await;
                     Arrived::Data(data.map_err(|error| exchange_failure(self.peer_id, error))?)
                 }

@@ -110,6 +110,7 @@ impl World {
             version: "1".parse().unwrap(),
             root: self.root(),
             state_dir: self.state.path().to_path_buf(),
+            limiter: Limiter::new(None),
             me: PeerId::from_public_key(b"me"),
             sources: sources.iter().enumerate().map(source).collect(),
         }
