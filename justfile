@@ -20,6 +20,10 @@ scenarios-docker *arguments:
 mutate *names:
     python3 scripts/mutate.py {{ names }}
 
+# Measure transfers against others' (root): `just bench --suite single --rounds 5`.
+bench *arguments:
+    python3 scripts/bench.py {{ arguments }}
+
 # Rewrite scenarios/README.md.
 scenario-index:
     python3 scripts/scenario_index.py

@@ -56,8 +56,8 @@ def find_checkout() -> Path | None:
     return None
 
 
-def build_binary(repository: Path) -> Path:
-    """Build the release binary and return its path. Quick when nothing changed.
+def build_binary(repository: Path, package: str = PACKAGE) -> Path:
+    """Build the release binary of a package and return its path. Quick when nothing changed.
 
     On Linux it is linked statically, so that one binary serves processes and the empty image.
     """
@@ -69,7 +69,7 @@ def build_binary(repository: Path) -> Path:
         flags = environment.get("RUSTFLAGS", "")
         environment["RUSTFLAGS"] = f"{flags} -C target-feature=+crt-static".strip()
     command = [
-        *("cargo", "build", "--release", "--locked", "--target", target, "--package", PACKAGE),
+        *("cargo", "build", "--release", "--locked", "--target", target, "--package", package),
         "--message-format=json-render-diagnostics",
     ]
     built = subprocess.run(
@@ -82,7 +82,7 @@ def build_binary(repository: Path) -> Path:
     )
     if built.returncode != 0:
         raise EnvironmentLackingError("the binary does not build; cargo says why above")
-    return _executable(built.stdout)
+    return _executable(built.stdout, package)
 
 
 async def require_image(repository: Path | None, binary: Path, *, build: bool) -> None:
@@ -136,13 +136,13 @@ def _host_target(repository: Path) -> str:
     raise EnvironmentLackingError(f"rustc does not tell its host target: {described.stderr}")
 
 
-def _executable(messages: bytes) -> Path:
+def _executable(messages: bytes, package: str) -> Path:
     for line in messages.splitlines():
         message = json.loads(line)
         is_artifact = message.get("reason") == "compiler-artifact"
-        if is_artifact and message["target"]["name"] == PACKAGE and message.get("executable"):
+        if is_artifact and message["target"]["name"] == package and message.get("executable"):
             return Path(message["executable"])
-    raise EnvironmentLackingError(f"cargo built no executable {PACKAGE}")
+    raise EnvironmentLackingError(f"cargo built no executable {package}")
 
 
 def _digest(binary: Path) -> str:

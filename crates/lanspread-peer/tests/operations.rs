@@ -51,7 +51,7 @@ async fn a_game_is_idle_after_a_panic_an_error_and_a_success() {
         || alpha.ask(|reply| PeerCommand::Install { game_id: game_id("quake"), wait: true, reply });
 
     let panicked = install().await;
-    assert!(matches!(panicked, Err(CommandError::Install(InstallFailure::Interrupted))));
+    assert!(matches!(panicked, Err(CommandError::Install(InstallFailure::Io { .. }))));
     assert!(is_idle(&alpha).await);
     let failed = install().await;
     assert!(matches!(failed, Err(CommandError::Install(InstallFailure::BadArchive { .. }))));

@@ -10,6 +10,7 @@
 //! What belongs to the user or to other operations (see
 //! [`crate::library::is_reserved_root_name`]) is never touched.
 
+mod direct;
 mod discard;
 mod files;
 mod handles;
@@ -29,6 +30,7 @@ use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 use tokio_util::sync::CancellationToken;
 
+use self::direct::Direct;
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
 use super::layout::ChunkPlace;
@@ -67,6 +69,7 @@ pub(crate) struct Storage {
     root: PathBuf,
     manifest: Arc<Manifest>,
     handles: Handles,
+    direct: Direct,
     /// The numbers of the files that may hold bytes from before.
     kept: BTreeSet<usize>,
     /// Once cancelled, no commit goes on.
@@ -93,7 +96,8 @@ impl Storage {
         }
         sync_directory(Point::GameDirSync, root)?;
         let (root, handles) = (root.to_path_buf(), Handles::new());
-        Ok(Self { root, manifest, handles, kept, stop: CancellationToken::new() })
+        let (direct, stop) = (Direct::new(), CancellationToken::new());
+        Ok(Self { root, manifest, handles, direct, kept, stop })
     }
 
     /// Lets a commit end between two steps once `stop` is cancelled.
@@ -170,6 +174,9 @@ impl Storage {
                 return Ok(());
             }
             disk::reach(Point::ChunkWrite, &path)?;
+            if self.direct.write(&path, bytes, place.offset)? {
+                return Ok(());
+            }
             file.write_all_at(bytes, place.offset)
         };
         write().map_err(failed("write", &path))

@@ -21,6 +21,10 @@ pub(crate) use frames::{FrameReader, FrameWriter};
 /// which a peer is lost.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is handed to the transport at once. It takes over whole pieces: with larger ones, a chunk would
+/// be buffered beside the one that is being sent.
+const SEND_PIECE_BYTES: usize = 256 * 1024;
+
 /// Why a request got no usable answer, or no usable request came.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
@@ -55,7 +59,11 @@ pub(crate) async fn send_bytes(
     sender: &mut dyn StreamSender,
     mut bytes: Bytes,
 ) -> Result<(), TransportError> {
-    poll_fn(|cx| sender.poll_send(&mut bytes, cx)).await
+    while !bytes.is_empty() {
+        let mut piece = bytes.split_to(bytes.len().min(SEND_PIECE_BYTES));
+        poll_fn(|cx| sender.poll_send(&mut piece, cx)).await?;
+    }
+    Ok(())
 }
 
 /// Opens a stream, sends `request` on it and nothing more, and returns what comes back.

@@ -50,6 +50,8 @@ pub(crate) struct PeerLink {
     pub(crate) established: Instant,
     /// Bounds the chunks in memory that are to be sent to this peer.
     pub(super) chunks: Semaphore,
+    /// Whose turn it is to send a chunk to this peer.
+    pub(super) sending: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl PeerLink {
             told,
             established,
             chunks: Semaphore::new(CHUNKS_PER_PEER_MAX),
+            sending: Semaphore::new(1),
             connection,
             last_heard_ms,
         }

@@ -45,9 +45,13 @@ const PACED_BYTES: usize = 32 * 1024;
 const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
-/// Most of them for one peer: the largest window of a download, so that only a peer that does not
+/// Most of them for one peer: the largest window of two downloads, so that only a peer that does not
 /// keep to it waits.
 pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
+/// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
+/// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
+/// must not wait so long that its asker takes the silence for the end.
+const TURN_WAIT: Duration = Duration::from_millis(500);
 
 /// What it takes to answer.
 #[derive(Clone)]
@@ -192,6 +196,7 @@ impl Server {
             }
         };
         let send = async {
+            let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
             let response = Response::Chunks { chunks };
             let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
             timeout(ANSWER_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Requests to a source of which nothing is known yet: one under way and one behind it.
 pub(super) const WINDOW_START: usize = 2;
-/// Most requests to one source: more than a fast link needs to stay busy only costs memory.
-pub(super) const WINDOW_MAX: usize = 8;
+/// Most requests to one source: one that is sent, and three that are read, on their way or written
+/// meanwhile. More costs memory, and speed, since the bytes leave the cache before they are used.
+pub(super) const WINDOW_MAX: usize = 4;
 /// How much is kept waiting at a source, as time: enough that it never runs dry between two
 /// requests, and short enough that little is lost when the source goes.
 const QUEUE_TARGET: Duration = Duration::from_millis(150);

@@ -1,0 +1,151 @@
+//! Writing whole chunks past the page cache.
+//!
+//! The copy into the page cache costs a receiver more than anything else that it does with a chunk, and
+//! the sync has to wait until all of it is written back. A chunk that is written directly is at the
+//! disk when the call returns. Where the file system cannot do that, or a chunk is too short for it,
+//! the caller writes the usual way; both may be mixed in one file.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use lanspread_proto::CHUNK_SIZE_BYTES;
+use rustix::fs::OFlags;
+
+/// What offset, length and memory have to be multiples of: the largest block of disks in use.
+const ALIGNMENT: usize = 4096;
+/// Shortest write for which it is worth to wait for the disk. Shorter ones are faster gathered in the
+/// page cache.
+const DIRECT_MIN_BYTES: usize = 1024 * 1024;
+/// Buffers kept between two writes: one for each chunk that is written at once.
+const STAGING_MAX: usize = 2;
+
+/// What it takes to write directly.
+#[derive(Debug)]
+pub(super) struct Direct {
+    is_supported: AtomicBool,
+    /// Aligned memory. Kept, since fresh memory costs as much as the copy that it is for.
+    staging: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Direct {
+    pub(super) fn new() -> Self {
+        Self { is_supported: AtomicBool::new(true), staging: Mutex::new(Vec::new()) }
+    }
+
+    /// Writes `bytes` to the file at `path`, which is there; returns `false` if they have to be
+    /// written the usual way. Never follows a link there.
+    ///
+    /// # Errors
+    /// What the system says, unless it is that it cannot write directly.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
+        let is_aligned = bytes.len().is_multiple_of(ALIGNMENT)
+            && offset.is_multiple_of(ALIGNMENT as u64)
+            && (DIRECT_MIN_BYTES as u64..=CHUNK_SIZE_BYTES).contains(&(bytes.len() as u64));
+        if !is_aligned || !self.is_supported.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        match self.write_aligned(path, bytes, offset) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                tracing::debug!(%error, "the file system does not write directly");
+                self.is_supported.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            written => written,
+        }
+    }
+
+    fn write_aligned(&self, path: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
+        let flags = OFlags::NOFOLLOW | OFlags::DIRECT;
+        let flags = flags.bits().cast_signed();
+        let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+        let mut staging = self.take_staging();
+        let begin = staging.as_ptr().align_offset(ALIGNMENT);
+        let place = begin..begin.saturating_add(bytes.len());
+        let written = match staging.get_mut(place) {
+            Some(aligned) => {
+                aligned.copy_from_slice(bytes);
+                file.write_all_at(aligned, offset).map(|()| true)
+            }
+            // Memory that cannot be aligned.
+            None => Ok(false),
+        };
+        self.give_staging(staging);
+        written
+    }
+
+    fn take_staging(&self) -> Vec<u8> {
+        let kept = self.staging.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| {
+            let chunk = usize::try_from(CHUNK_SIZE_BYTES).unwrap_or(0);
+            vec![0; chunk + ALIGNMENT]
+        })
+    }
+
+    fn give_staging(&self, staging: Vec<u8>) {
+        let mut kept = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < STAGING_MAX {
+            kept.push(staging);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const CHUNK: usize = 2 * 1024 * 1024;
+
+    fn written(direct: &Direct, path: &Path, bytes: &[u8], offset: u64) -> bool {
+        direct.write(path, bytes, offset).unwrap()
+    }
+
+    #[test]
+    fn what_is_short_or_lies_crooked_is_left_to_the_caller() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, b"before").unwrap();
+        let direct = Direct::new();
+        let chunk = vec![7; CHUNK + ALIGNMENT];
+        for (len, offset) in [(ALIGNMENT, 0), (CHUNK - 1, 0), (CHUNK, 1), (CHUNK + ALIGNMENT, 0)] {
+            assert!(!written(&direct, &path, &chunk[..len], offset), "{len} at {offset}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+    }
+
+    #[test]
+    fn chunks_lie_at_their_place_beside_what_is_written_the_usual_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let before = vec![1; CHUNK + 5];
+        fs::write(&path, &before).unwrap();
+        // So that a stale page would be seen.
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let direct = Direct::new();
+        for round in 2..5 {
+            // Where it is not supported, nothing may have been touched.
+            let expected = if written(&direct, &path, &vec![round; CHUNK], 0) { round } else { 1 };
+            let found = fs::read(&path).unwrap();
+            assert!(found[..CHUNK].iter().all(|byte| *byte == expected));
+            assert_eq!(found[CHUNK..], [1; 5]);
+        }
+    }
+
+    #[test]
+    fn links_are_not_followed_and_a_missing_file_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, b"mine").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let direct = Direct::new();
+        let chunk = vec![7; CHUNK];
+        direct.write(&link, &chunk, 0).unwrap_err();
+        assert_eq!(fs::read(&target).unwrap(), b"mine");
+        direct.write(&directory.path().join("missing"), &chunk, 0).unwrap_err();
+    }
+}
