@@ -7,6 +7,9 @@ from lanspread_harness import Failure, Game, Lab, Peer, expect, expect_equal
 from lanspread_harness.fields import JsonObject
 from lanspread_harness.hostile import say_hello
 
+PROTOCOL_VERSION = 2
+"""`PROTOCOL_VERSION` of the wire protocol: another one is refused before anybody's id matters."""
+
 
 async def scenario(lab: Lab) -> None:
     game = lab.game("quake")
@@ -84,7 +87,7 @@ def hello(lab: Lab, peer: Peer, game: Game) -> JsonObject:
     }
     return {
         "peer_id": peer.peer_id,
-        "proto_ver": 1,
+        "proto_ver": PROTOCOL_VERSION,
         "session": 1,
         "name": "mallory",
         "network": lab.network,

@@ -396,7 +396,8 @@ class Peer:
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
             *(("--upload-limit", options.upload_limit) if options.upload_limit else ()),
             *(() if key is None else ("--network-key-file", str(key))),
-            *("--log", "info"),
+            # What a failure needs to be understood, and nobody reads otherwise.
+            *("--log", "info,lanspread_peer=debug"),
         ]
 
     def _end_stop(self) -> None:
