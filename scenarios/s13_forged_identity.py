@@ -7,7 +7,7 @@ from lanspread_harness import Failure, Game, Lab, Peer, expect, expect_equal
 from lanspread_harness.fields import JsonObject
 from lanspread_harness.hostile import say_hello
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """`PROTOCOL_VERSION` of the wire protocol: another one is refused before anybody's id matters."""
 
 

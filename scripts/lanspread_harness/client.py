@@ -269,12 +269,24 @@ class Peer:
         return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
-        """Cancel a download or update; returns when what it brought is gone."""
+        """Cancel a download, update or streamed install; returns when what it brought is gone."""
         await self.command("cancel-download", game_id=_id(game))
 
     async def install(self, game: Game | str) -> None:
         """Install a downloaded game and wait for the end."""
         await self.command("install", game_id=_id(game), wait=True, timeout_s=OPERATION_TIMEOUT_S)
+
+    async def stream_install(
+        self,
+        game: Game | str,
+        *,
+        wait: bool = False,
+        timeout_s: float = OPERATION_TIMEOUT_S,
+    ) -> Fields:
+        """Install a game from what a source unpacks; with `wait` until it is there."""
+        return await self.command(
+            "stream-install", game_id=_id(game), wait=wait, timeout_s=timeout_s
+        )
 
     async def uninstall(self, game: Game | str) -> None:
         """Uninstall a game and wait for the end."""

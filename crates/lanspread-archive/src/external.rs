@@ -12,7 +12,7 @@ use std::path::{self, Path, PathBuf};
 
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
-use crate::pass::{EntryPass, RawKind, UnpackSummary};
+use crate::pass::{EntryPass, UnpackSummary};
 use crate::rar::require_first_volume;
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
@@ -45,13 +45,23 @@ impl ExternalUnrar {
         Self { program }
     }
 
-    fn read(&self, pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    /// Lists an archive, in one run of the program.
+    pub(crate) fn survey(&self, pass: &mut EntryPass<'_>) -> Result<Surveyed, UnpackError> {
         let archive = pass.archive();
         require_first_volume(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
         let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
         let entries = self.list(pass, &absolute)?;
-        self.print(pass, &absolute, entries)
+        Ok(Surveyed { absolute, entries })
+    }
+
+    /// Delivers an archive that was listed, in one run of the program for all its files.
+    pub(crate) fn read(
+        &self,
+        pass: &mut EntryPass<'_>,
+        surveyed: Surveyed,
+    ) -> Result<(), UnpackError> {
+        self.print(pass, &surveyed.absolute, surveyed.entries)
     }
 
     fn start(&self, commands: &[&str], archive: &Path) -> Result<Process, UnpackError> {
@@ -84,11 +94,8 @@ impl ExternalUnrar {
         let process = self.start(&["p", "-inul"], archive)?;
         let mut printed = Printed { process, unread: Vec::new() };
         for entry in entries {
-            let Some(size_bytes) = entry.size_bytes else {
-                pass.begin(&entry.name, RawKind::Directory)?;
-                continue;
-            };
-            pass.begin(&entry.name, RawKind::File { size_bytes, modified: None })?;
+            pass.begin(&entry.name, entry.kind())?;
+            let Some(size_bytes) = entry.size_bytes else { continue };
             let mut hasher = crc32fast::Hasher::new();
             let mut left = size_bytes;
             while left > 0 {
@@ -171,7 +178,24 @@ impl Unpacker for ExternalUnrar {
         target: &Path,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
-        unpack_below(archive, target, control, |pass| self.read(pass))
+        unpack_below(archive, target, control, |pass| {
+            let surveyed = self.survey(pass)?;
+            self.read(pass, surveyed)
+        })
+    }
+}
+
+/// An archive that was listed.
+#[derive(Debug)]
+pub(crate) struct Surveyed {
+    absolute: PathBuf,
+    entries: Vec<ListedEntry>,
+}
+
+impl Surveyed {
+    /// Counts all entries as delivered.
+    pub(crate) fn list(&self, pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+        self.entries.iter().try_for_each(|entry| pass.list(&entry.name, entry.kind()))
     }
 }
 

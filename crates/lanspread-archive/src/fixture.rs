@@ -111,6 +111,18 @@ impl Unpacker for FixtureUnpacker {
 
 /// Delivers every entry of a fixture archive to `pass`.
 pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    each_entry(pass, read_file)
+}
+
+/// Lists every entry of a fixture archive to `pass`, without reading its contents.
+pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    each_entry(pass, list_file)
+}
+
+fn each_entry(
+    pass: &mut EntryPass<'_>,
+    on_file: impl Fn(&mut EntryPass<'_>, &mut Input<'_>) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
     let archive = pass.archive();
     let file = File::open(archive).map_err(UnpackError::io("open", archive))?;
     let mut input = Input { reader: BufReader::new(file), archive };
@@ -124,7 +136,7 @@ pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
         let [tag] = input.array()?;
         match tag {
             TAG_DIRECTORY => pass.begin(&input.name()?, RawKind::Directory)?,
-            TAG_FILE => read_file(pass, &mut input)?,
+            TAG_FILE => on_file(pass, &mut input)?,
             TAG_END if u64::from_le_bytes(input.array()?) != entries => {
                 return Err(malformed("entries are missing"));
             }
@@ -157,6 +169,18 @@ fn read_file(pass: &mut EntryPass<'_>, input: &mut Input<'_>) -> Result<(), Unpa
         return Err(pass.damaged_entry(Damage::BadCrc));
     }
     pass.end_file()
+}
+
+fn list_file(pass: &mut EntryPass<'_>, input: &mut Input<'_>) -> Result<(), UnpackError> {
+    let name = input.name()?;
+    let size_bytes = u64::from_le_bytes(input.array()?);
+    pass.list(&name, RawKind::File { size_bytes, modified: None })?;
+    // Past the end of the archive as well: there the next tag is missing.
+    let content_and_crc32 = size_bytes.checked_add(4).and_then(|bytes| i64::try_from(bytes).ok());
+    let Some(bytes) = content_and_crc32 else {
+        return Err(UnpackError::damaged(input.archive, Damage::Truncated));
+    };
+    input.reader.seek_relative(bytes).map_err(UnpackError::io("read", input.archive))
 }
 
 struct Input<'a> {

@@ -7,6 +7,10 @@
 //! entries that would leave the folder, links of every kind, names that exist twice or not on every
 //! platform, passwords, and contents that are not what was announced.
 //!
+//! A [`StreamInstallProvider`] makes the same pass over all archives of a game and hands the entries
+//! on instead of writing them; [`unpack_stream`] writes what arrives at the other end, under the
+//! same rules.
+//!
 //! Everything here blocks. Archives come from other machines and are taken for hostile; the folders
 //! below which they are unpacked belong to the caller alone while it lasts.
 
@@ -18,8 +22,10 @@ mod fixture;
 mod names;
 mod pass;
 mod rar;
+mod received;
 mod roots;
 mod sink;
+mod stream;
 mod unpacker;
 
 pub use content::WriteError;
@@ -30,5 +36,7 @@ pub use fixture::{FixtureUnpacker, FixtureWriter};
 pub use names::NAMES_MAX;
 pub use pass::{BLOCK_BYTES, UnpackSummary};
 pub use rar::{DICTIONARY_MAX_BYTES, RarUnpacker, RarWriter};
+pub use received::{StreamSource, unpack_stream};
 pub use roots::root_archives;
+pub use stream::{ArchiveStream, StreamInstallProvider, StreamItem, StreamSink, StreamTotals};
 pub use unpacker::{ArchiveFormat, AutoUnpacker, Unpacker};

@@ -29,6 +29,7 @@ pub struct UnpackSummary {
 /// A file about to be delivered.
 pub(crate) struct FileEntry {
     pub(crate) path: RelPath,
+    pub(crate) size_bytes: u64,
     pub(crate) modified: Option<SystemTime>,
 }
 
@@ -50,6 +51,33 @@ pub(crate) trait EntryVisitor {
     fn end_file(&mut self) -> Result<(), UnpackError>;
 }
 
+/// Takes nothing, for a pass that only lists.
+pub(crate) struct NoVisitor;
+
+impl EntryVisitor for NoVisitor {
+    fn directory(&mut self, _: &RelPath) -> Result<(), UnpackError> {
+        Ok(())
+    }
+
+    fn begin_file(&mut self, _: &FileEntry) -> Result<(), UnpackError> {
+        Ok(())
+    }
+
+    fn data(&mut self, _: &[u8]) -> Result<(), UnpackError> {
+        Ok(())
+    }
+
+    fn end_file(&mut self) -> Result<(), UnpackError> {
+        Ok(())
+    }
+}
+
+/// An entry that the rules let pass.
+enum Admitted {
+    Directory(RelPath),
+    File(FileEntry),
+}
+
 struct CurrentFile {
     name: String,
     announced_bytes: u64,
@@ -63,6 +91,7 @@ pub(crate) struct EntryPass<'a> {
     control: &'a mut dyn UnpackControl,
     names: NameTree,
     current: Option<CurrentFile>,
+    entries: u64,
     summary: UnpackSummary,
 }
 
@@ -78,6 +107,7 @@ impl<'a> EntryPass<'a> {
             control,
             names: NameTree::default(),
             current: None,
+            entries: 0,
             summary: UnpackSummary::default(),
         }
     }
@@ -85,6 +115,11 @@ impl<'a> EntryPass<'a> {
     /// The archive that is read.
     pub(crate) fn archive(&self) -> &'a Path {
         self.archive
+    }
+
+    /// How many files and directories have begun so far.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
     }
 
     /// What has been delivered so far.
@@ -100,31 +135,51 @@ impl<'a> EntryPass<'a> {
     ///
     /// A directory is complete with that; a file goes on with [`Self::data`] and [`Self::end_file`].
     pub(crate) fn begin(&mut self, name: &str, kind: RawKind) -> Result<(), UnpackError> {
+        let file = match self.admit(name, kind)? {
+            Admitted::Directory(path) => return self.visitor.directory(&path),
+            Admitted::File(file) => file,
+        };
+        self.visitor.begin_file(&file)?;
+        self.current = Some(CurrentFile {
+            name: name.to_owned(),
+            announced_bytes: file.size_bytes,
+            found_bytes: 0,
+        });
+        Ok(())
+    }
+
+    /// Counts an entry as delivered whose content is not read. The visitor does not hear of it.
+    pub(crate) fn list(&mut self, name: &str, kind: RawKind) -> Result<(), UnpackError> {
+        if let Admitted::File(file) = self.admit(name, kind)? {
+            self.summary.files += 1;
+            self.summary.bytes = self.summary.bytes.saturating_add(file.size_bytes);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, name: &str, kind: RawKind) -> Result<Admitted, UnpackError> {
         self.check_cancelled()?;
         let refused = |reason| UnpackError::UnsafeEntry { entry: name.to_owned(), reason };
-        let (is_file, size_bytes, modified) = match kind {
+        let file = match kind {
             RawKind::Refused(reason) => return Err(refused(reason)),
-            RawKind::Directory => (false, 0, None),
-            RawKind::File { size_bytes, modified } => (true, size_bytes, modified),
+            RawKind::Directory => None,
+            RawKind::File { size_bytes, modified } => Some((size_bytes, modified)),
         };
-        let path = safe_path(name, is_file).map_err(refused)?;
-        self.names.add(&path, is_file).map_err(|conflict| match conflict {
+        let path = safe_path(name, file.is_some()).map_err(refused)?;
+        self.names.add(&path, file.is_some()).map_err(|conflict| match conflict {
             NameConflict::Refused(reason) => refused(reason),
             NameConflict::Full => UnpackError::TooManyEntries {
                 archive: self.archive.to_path_buf(),
                 limit: NAMES_MAX,
             },
         })?;
-        if !is_file {
-            return self.visitor.directory(&path);
-        }
-        self.visitor.begin_file(&FileEntry { path, modified })?;
-        self.current = Some(CurrentFile {
-            name: name.to_owned(),
-            announced_bytes: size_bytes,
-            found_bytes: 0,
-        });
-        Ok(())
+        self.entries += 1;
+        Ok(match file {
+            None => Admitted::Directory(path),
+            Some((size_bytes, modified)) => {
+                Admitted::File(FileEntry { path, size_bytes, modified })
+            }
+        })
     }
 
     /// Delivers content of the file that has begun.

@@ -17,7 +17,7 @@ use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use format::ChainError;
 use layout::ERAR_LARGE_DICT;
-use library::{Failure, Header, OpenArchive};
+use library::{Failure, Header, OpenArchive, Purpose};
 
 pub(crate) use format::{RarStart, SIGNATURE, inspect};
 pub use writer::RarWriter;
@@ -71,12 +71,31 @@ pub(crate) fn require_first_volume(archive: &Path) -> Result<bool, UnpackError> 
 
 /// Delivers every entry of a RAR archive to `pass`.
 pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    each_entry(pass, Purpose::Unpack, &mut unpack_entry)
+}
+
+/// Lists every entry of a RAR archive to `pass`. Contents are skipped, also in solid archives.
+pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
+    each_entry(pass, Purpose::List, &mut |pass, open, header, kind| {
+        pass.list(&header.name, kind)?;
+        open.skip().map_err(|failure| failed(pass, failure))
+    })
+}
+
+type OnEntry<'a> = dyn FnMut(&mut EntryPass<'_>, &mut OpenArchive, &Header, RawKind) -> Result<(), UnpackError>
+    + 'a;
+
+fn each_entry(
+    pass: &mut EntryPass<'_>,
+    purpose: Purpose,
+    on_entry: &mut OnEntry<'_>,
+) -> Result<(), UnpackError> {
     let archive = pass.archive();
     let is_rar5 = require_first_volume(archive)?;
     if is_rar5 {
         check_chain(archive, archive)?;
     }
-    let mut open = OpenArchive::open(archive).map_err(|failure| failed(pass, failure))?;
+    let mut open = OpenArchive::open(archive, purpose).map_err(|failure| failed(pass, failure))?;
     let mut checked_volumes = 0;
     loop {
         pass.check_cancelled()?;
@@ -87,7 +106,8 @@ pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
             failure => failed(pass, failure),
         })?;
         if let Some(header) = &header {
-            read_entry(pass, &mut open, header)?;
+            let kind = supported_kind(pass, header)?;
+            on_entry(pass, &mut open, header, kind)?;
         }
         for volume in open.entered_volumes().iter().skip(checked_volumes).filter(|_| is_rar5) {
             check_chain(archive, volume)?;
@@ -111,11 +131,8 @@ fn check_chain(archive: &Path, volume: &Path) -> Result<(), UnpackError> {
     Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
 }
 
-fn read_entry(
-    pass: &mut EntryPass<'_>,
-    open: &mut OpenArchive,
-    header: &Header,
-) -> Result<(), UnpackError> {
+/// What an entry is, unless it needs something that is not supported.
+fn supported_kind(pass: &EntryPass<'_>, header: &Header) -> Result<RawKind, UnpackError> {
     let archive = pass.archive().to_path_buf();
     if header.is_encrypted {
         return Err(UnpackError::PasswordProtected { archive });
@@ -132,6 +149,15 @@ fn read_entry(
         let reason = "does not tell the sizes of its files";
         return Err(UnpackError::Unsupported { archive, reason });
     }
+    Ok(kind)
+}
+
+fn unpack_entry(
+    pass: &mut EntryPass<'_>,
+    open: &mut OpenArchive,
+    header: &Header,
+    kind: RawKind,
+) -> Result<(), UnpackError> {
     pass.begin(&header.name, kind)?;
     let mut refused = None;
     let mut on_block = |block: &[u8]| match pass.data(block) {

@@ -34,7 +34,7 @@ struct OpenFile {
 ///
 /// An existing file is never touched: its name in the archive is an error of kind
 /// [`io::ErrorKind::AlreadyExists`].
-struct FileSink {
+pub(crate) struct FileSink {
     target: PathBuf,
     /// The directory of the file before, which mostly is that of the next one as well.
     known_directory: Option<PathBuf>,
@@ -42,7 +42,7 @@ struct FileSink {
 }
 
 impl FileSink {
-    fn new(target: &Path) -> Result<Self, UnpackError> {
+    pub(crate) fn new(target: &Path) -> Result<Self, UnpackError> {
         require_directory(target).map_err(UnpackError::io("unpack into", target))?;
         Ok(Self { target: target.to_path_buf(), known_directory: None, open: None })
     }

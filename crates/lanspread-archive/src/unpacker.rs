@@ -58,9 +58,11 @@ impl ArchiveFormat {
 }
 
 /// Unpacks every known format, chosen by the first bytes of the archive.
+///
+/// It is also what streams them ([`StreamInstallProvider`](crate::StreamInstallProvider)).
 #[derive(Debug, Clone, Default)]
 pub struct AutoUnpacker {
-    external: Option<ExternalUnrar>,
+    pub(crate) external: Option<ExternalUnrar>,
 }
 
 impl AutoUnpacker {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lanspread_archive::{
-    AutoUnpacker, Damage, ExternalUnrar, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
+    AutoUnpacker, Damage, ExternalUnrar, StreamInstallProvider, StreamItem, StreamSink,
+    StreamTotals, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
 };
 use support::{Target, Watch, data, rar5};
 
@@ -98,6 +99,36 @@ fn two_runs_bring_the_whole_tree() {
             format!("p -inul -cfg- -c- -p- -ver -- {archive}"),
         ]
     );
+}
+
+#[test]
+fn two_runs_stream_the_whole_tree() {
+    struct Contents(Vec<u8>);
+    impl StreamSink for Contents {
+        fn take(&mut self, item: StreamItem<'_>) -> bool {
+            match item {
+                StreamItem::Data(block) => self.0.extend(block),
+                StreamItem::EndFile { crc32 } => self.0.extend(crc32.to_be_bytes()),
+                StreamItem::Directory(_) | StreamItem::File { .. } | StreamItem::EndArchive => {}
+            }
+            true
+        }
+    }
+    let files = [listed_file("sub dir/a", "hello"), listed_file("b", "world!")];
+    let fake = Fake::new(&[HEAD, &files.concat()].concat(), "printf hello; printf world!");
+    let provider = AutoUnpacker::new(Some(fake.program.clone()));
+    let stream = provider.open(std::slice::from_ref(&fake.archive), &mut ()).unwrap();
+    let announced = StreamTotals { archives: 1, entries: 2, files: 2, bytes: 11 };
+    assert_eq!(stream.totals(), announced);
+    assert_eq!(fake.calls().len(), 1);
+    let mut contents = Contents(Vec::new());
+    assert_eq!(stream.run(&mut contents, &mut ()).unwrap(), announced);
+    let crc32 = |text: &[u8]| crc32fast::hash(text).to_be_bytes();
+    let expected = [b"hello", &crc32(b"hello")[..], b"world!", &crc32(b"world!")].concat();
+    assert_eq!(contents.0, expected);
+    let calls = fake.calls();
+    let commands: Vec<_> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
+    assert_eq!(commands, ["lt", "p"]);
 }
 
 #[test]

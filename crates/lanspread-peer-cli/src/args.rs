@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub(crate) struct RunArgs {
     /// Unpack RAR archives with this program instead of in process.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) unrar: Option<PathBuf>,
+    /// To how many peers that store no archives games are streamed at a time; the others wait.
+    #[arg(long, value_name = "COUNT", default_value = "2")]
+    pub(crate) max_streams: NonZeroUsize,
     /// Whether `download` installs when it does not say.
     #[arg(long, action = ArgAction::Set, value_name = "true|false", default_value_t = false)]
     pub(crate) auto_install: bool,

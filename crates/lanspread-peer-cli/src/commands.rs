@@ -60,6 +60,7 @@ pub(crate) enum PeerRequest {
     Update { game_id: GameId, install: Option<bool>, wait: bool },
     CancelDownload { game_id: GameId },
     Install { game_id: GameId, wait: bool },
+    StreamInstall { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
     RunSetup { game_id: GameId },
     RemoveDownload { game_id: GameId, wait: bool },
@@ -80,6 +81,7 @@ impl Command {
                 | PeerRequest::Update { .. }
                 | PeerRequest::CancelDownload { .. }
                 | PeerRequest::Install { .. }
+                | PeerRequest::StreamInstall { .. }
                 | PeerRequest::Uninstall { .. }
                 | PeerRequest::RunSetup { .. }
                 | PeerRequest::RemoveDownload { .. } => false,
@@ -190,6 +192,10 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "install" => {
             PeerRequest::Install { game_id: params.required("game_id")?, wait: params.wait()? }
         }
+        "stream-install" => PeerRequest::StreamInstall {
+            game_id: params.required("game_id")?,
+            wait: params.wait()?,
+        },
         "uninstall" => {
             PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
         }

@@ -8,7 +8,9 @@ use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
     GameDetails, GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
     RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError,
+    StreamFailure, StreamProgress, StreamSummary,
 };
+use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
 
 use crate::errors::{ErrorBody, ErrorCode};
@@ -81,6 +83,30 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
         PeerEvent::InstallFailed { game_id, failure } => {
             ("install-failed", EventData::Failed { game_id, error: install_error(&failure) })
         }
+        PeerEvent::StreamInstallWaiting { game_id, peer_id, position } => {
+            ("stream-install-waiting", EventData::StreamWaiting { game_id, peer_id, position })
+        }
+        PeerEvent::StreamInstallBegin { game_id, peer_id, files, bytes } => {
+            ("stream-install-begin", EventData::Streamed { game_id, peer_id, files, bytes })
+        }
+        PeerEvent::StreamInstallProgress(progress) => {
+            let StreamProgress { game_id, peer_id, bytes_done, bytes_total, bytes_per_second } =
+                progress;
+            let data = EventData::StreamProgress {
+                game_id,
+                peer_id,
+                bytes_done,
+                bytes_total,
+                bytes_per_second,
+            };
+            ("stream-install-progress", data)
+        }
+        PeerEvent::StreamInstallFinished { game_id, peer_id, files, bytes } => {
+            ("stream-install-finished", EventData::Streamed { game_id, peer_id, files, bytes })
+        }
+        PeerEvent::StreamInstallFailed { game_id, failure } => {
+            ("stream-install-failed", EventData::Failed { game_id, error: stream_error(&failure) })
+        }
         PeerEvent::UninstallBegin { game_id } => ("uninstall-begin", EventData::Game { game_id }),
         PeerEvent::UninstallFinished { game_id } => {
             ("uninstall-finished", EventData::Game { game_id })
@@ -148,6 +174,12 @@ pub(crate) fn details_data(details: GameDetails) -> ResultData {
 pub(crate) fn download_data(summary: DownloadSummary) -> ResultData {
     let DownloadSummary { files, bytes, sources } = summary;
     ResultData::Download { files, bytes, sources }
+}
+
+/// The result of `stream-install`.
+pub(crate) fn stream_data(summary: StreamSummary) -> ResultData {
+    let StreamSummary { peer_id, files, bytes } = summary;
+    ResultData::Streamed { peer_id, files, bytes }
 }
 
 /// The result of `run-setup`.
@@ -242,6 +274,7 @@ fn operation(operation: Operation) -> &'static str {
         Operation::Downloading => "downloading",
         Operation::Updating => "updating",
         Operation::Installing => "installing",
+        Operation::StreamInstalling => "stream-installing",
         Operation::Uninstalling => "uninstalling",
         Operation::Removing => "removing",
     }
@@ -293,6 +326,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::Cancelled(_) => ErrorCode::Cancelled,
         CommandError::AllPeersGone(_) => ErrorCode::AllPeersGone,
         CommandError::Install(failure) => return install_error(failure),
+        CommandError::Stream(failure) => return stream_error(failure),
         CommandError::Remove(failure) => return remove_error(failure),
         CommandError::Setup(failure) => return setup_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
@@ -347,6 +381,24 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
         InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,
         InstallFailure::Io { .. } => ErrorCode::IoError,
         InstallFailure::Interrupted => ErrorCode::Interrupted,
+    };
+    ErrorBody::new(code, failure)
+}
+
+fn stream_error(failure: &StreamFailure) -> ErrorBody {
+    let code = match failure {
+        StreamFailure::SourceFailed { .. } => ErrorCode::SourceFailed,
+        StreamFailure::BadSource { .. } => ErrorCode::BadSources,
+        StreamFailure::Archive { code, .. } => match code {
+            StreamErrorCode::NoArchive => ErrorCode::NoArchive,
+            StreamErrorCode::PasswordProtected => ErrorCode::PasswordProtected,
+            StreamErrorCode::UnsafeArchive => ErrorCode::UnsafeArchive,
+            StreamErrorCode::BadArchive => ErrorCode::BadArchive,
+            StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => ErrorCode::SourceFailed,
+        },
+        StreamFailure::NotEnoughRoom { .. } => ErrorCode::DiskFull,
+        StreamFailure::Cancelled => ErrorCode::Cancelled,
+        StreamFailure::Install(failure) => return install_error(failure),
     };
     ErrorBody::new(code, failure)
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::commands::PeerRequest;
 use crate::convert::{
     command_error, connect_error, details_data, download_data, games_data, path_text, peers_data,
-    setup_data, status_data,
+    setup_data, status_data, stream_data,
 };
 use crate::errors::ErrorBody;
 use crate::records::ResultData;
@@ -55,6 +55,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         }
         PeerRequest::Install { game_id, wait } => {
             ask(|reply| PeerCommand::Install { game_id, wait, reply }, done)
+        }
+        PeerRequest::StreamInstall { game_id, wait } => {
+            ask(|reply| PeerCommand::StreamInstall { game_id, wait, reply }, stream_data)
         }
         PeerRequest::Uninstall { game_id, wait } => {
             ask(|reply| PeerCommand::Uninstall { game_id, wait, reply }, done)

@@ -138,14 +138,17 @@ error_table! {
         "The game is installed, or its root may hold an installation, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download or update of the game to cancel.",
+        "There is no download, update or streamed installation of the game to cancel.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
-        "The download that was waited for was cancelled.",
-        "`download` it again";
+        "The download or streamed installation was cancelled.",
+        "repeat the command";
     AllPeersGone = "download-all-peers-gone", retryable: true,
         "Nobody serves the game any more. Verified chunks are kept.",
         "wait for a source (`games-list-updated`), then `download` again: it resumes";
+    SourceFailed = "source-failed", retryable: true,
+        "The source of a streamed installation is gone, fell silent, refused, or gave up for its own reasons. Everything is as it was before.",
+        "look at the `source-dropped` events for each source; repeat the command once there is a source";
     NoManifest = "no-manifest", retryable: true,
         "No source gave a usable list of the game's files.",
         "look at the sources with `get-game`, then try again";

@@ -45,7 +45,7 @@ pub(crate) const READY: &[Field] = &[
 
 /// What is being done with a game.
 pub(crate) const OPERATIONS: &[&str] =
-    &["downloading", "updating", "installing", "uninstalling", "removing"];
+    &["downloading", "updating", "installing", "stream-installing", "uninstalling", "removing"];
 
 const ACTIVE_OPERATIONS: Field = field(
     "active_operations",
@@ -62,6 +62,7 @@ const FILES: Field = field("files", COUNT, "how many files the game has");
 const BYTES: Field = field("bytes", COUNT, "their bytes together");
 const SOURCE_IDS: Field =
     field("sources", Shape::List(&Shape::PeerId), "who serves it, in peer id order");
+const STREAM_SOURCE: Field = field("peer_id", Shape::PeerId, "which source unpacks it");
 const LIBRARY_REV: Field = field("library_rev", COUNT, "revision of the announced library");
 
 /// A known peer, in `list-peers` and in the events about peers.

@@ -66,6 +66,7 @@ pub(crate) enum ResultData {
     Awaited { event: &'static str, seq: u64, t_us: u64, data: Box<RawValue> },
     GamesDir { games_dir: String },
     Download { files: usize, bytes: u64, sources: Vec<PeerId> },
+    Streamed { peer_id: PeerId, files: u64, bytes: u64 },
     Setup { script: String, log: String, pid: u32, already_done: bool },
     Done {},
 }
@@ -215,6 +216,24 @@ pub(crate) enum EventData {
         game_id: GameId,
         files: u64,
         bytes: u64,
+    },
+    StreamWaiting {
+        game_id: GameId,
+        peer_id: PeerId,
+        position: u32,
+    },
+    Streamed {
+        game_id: GameId,
+        peer_id: PeerId,
+        files: u64,
+        bytes: u64,
+    },
+    StreamProgress {
+        game_id: GameId,
+        peer_id: PeerId,
+        bytes_done: u64,
+        bytes_total: u64,
+        bytes_per_second: u64,
     },
     SourceDropped {
         game_id: GameId,

@@ -83,6 +83,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
     let games_dir = args.games_dir.canonicalize().unwrap_or(args.games_dir);
     let network_key = args.network_key_file.as_deref().map(network_key).transpose()?;
     let unrar = args.unrar.as_deref().map(unrar_program).transpose()?;
+    let unpacker = AutoUnpacker::new(unrar);
     Ok(PeerConfig {
         name: args.name.unwrap_or_else(machine_name),
         catalog: catalog(args.catalog.as_deref(), &games_dir)?,
@@ -92,7 +93,9 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
         network: args.network,
         network_key,
         mdns: args.mdns_interface,
-        unpacker: Arc::new(AutoUnpacker::new(unrar)),
+        stream_provider: Arc::new(unpacker.clone()),
+        unpacker: Arc::new(unpacker),
+        max_streams: args.max_streams,
         auto_install: args.auto_install,
         upload_limit: args.upload_limit,
         download_limit: args.download_limit,

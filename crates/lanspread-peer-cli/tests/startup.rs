@@ -180,6 +180,7 @@ fn the_schema_is_one_json_document_with_every_part() {
         "set-game-dir",
         "shutdown",
         "status",
+        "stream-install",
         "uninstall",
         "update",
         "wait-for",

@@ -84,6 +84,7 @@ pub enum PeerCommand {
         reply: Reply<DownloadSummary>,
     },
     /// Ends a download or update and discards what it brought; answers after `DownloadCancelled`.
+    /// Ends a streamed installation as well, and answers after `StreamInstallFailed`.
     CancelDownload {
         /// Which game.
         game_id: GameId,
@@ -98,6 +99,16 @@ pub enum PeerCommand {
         wait: bool,
         /// Where the answer goes.
         reply: Reply<()>,
+    },
+    /// Installs a game that is not downloaded from what a source unpacks. No archive is stored; an old
+    /// `local/` is replaced whole.
+    StreamInstall {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to answer at the end, rather than when a source has said what it will send.
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<StreamSummary>,
     },
     /// Removes `local/` alone.
     Uninstall {
@@ -136,6 +147,17 @@ pub enum GameScope {
     Local,
     /// Those that at least one peer announces.
     Remote,
+}
+
+/// The answer to [`PeerCommand::StreamInstall`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// Which source sends the game, or has sent it.
+    pub peer_id: PeerId,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
 }
 
 /// The answer to [`PeerCommand::Status`].

@@ -1,11 +1,12 @@
 //! What a peer is started with.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_archive::Unpacker;
+use lanspread_archive::{StreamInstallProvider, Unpacker};
 use lanspread_catalog::Catalog;
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::{NetworkName, PeerName};
@@ -34,6 +35,11 @@ pub struct PeerConfig {
     pub mdns: MdnsInterface,
     /// What unpacks root archives.
     pub unpacker: Arc<dyn Unpacker>,
+    /// What unpacks them for peers that store no archives.
+    pub stream_provider: Arc<dyn StreamInstallProvider>,
+    /// To how many such peers at a time; the others wait. Each may take the memory that its archive asks
+    /// for, up to [`lanspread_archive::DICTIONARY_MAX_BYTES`].
+    pub max_streams: NonZeroUsize,
     /// Whether a download installs the game when the command does not say.
     pub auto_install: bool,
     /// What is sent to all others together at most.

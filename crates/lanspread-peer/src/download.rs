@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::journal_path;
+pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;
 pub(crate) use self::source::{GameAnswer, ReceivedChunks, Source, SourceError};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanspread_mdns::MdnsError;
+use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::event::{Operation, RejectReason};
@@ -135,6 +136,9 @@ pub enum CommandError {
     /// The awaited installation or uninstallation failed.
     #[error(transparent)]
     Install(InstallFailure),
+    /// The awaited streamed installation failed, or was cancelled.
+    #[error(transparent)]
+    Stream(StreamFailure),
     /// The awaited removal failed.
     #[error(transparent)]
     Remove(RemoveFailure),
@@ -272,6 +276,65 @@ pub enum InstallFailure {
     /// The peer is stopping; what was begun is rolled back.
     #[error("the installation was interrupted by shutdown")]
     Interrupted,
+}
+
+/// Why a streamed installation failed. Everything is as it was before. Cloneable, since event and
+/// answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamFailure {
+    /// The last source that was asked is gone, fell silent, refused, or gave up for its own reasons.
+    #[error("source {peer_id} did not send the game to its end: {reason}")]
+    SourceFailed {
+        /// Which source.
+        peer_id: PeerId,
+        /// What it said, or what became of the connection.
+        reason: String,
+    },
+    /// The last source that was asked sent what no source should send.
+    #[error("source {peer_id} sent what is refused: {reason}")]
+    BadSource {
+        /// Which source.
+        peer_id: PeerId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The last source that was asked cannot unpack its archives.
+    #[error("source {peer_id} cannot unpack the game: {message}")]
+    Archive {
+        /// Which source.
+        peer_id: PeerId,
+        /// What kind of obstacle it is.
+        code: StreamErrorCode,
+        /// What the source said.
+        message: String,
+    },
+    /// The game does not fit on the disk.
+    #[error("the game takes {needed} bytes, and {available} are free at {path}")]
+    NotEnoughRoom {
+        /// Where.
+        path: PathBuf,
+        /// How many bytes it takes.
+        needed: u64,
+        /// How many there are.
+        available: u64,
+    },
+    /// It was cancelled.
+    #[error("the streamed installation was cancelled")]
+    Cancelled,
+    /// A step of the transaction failed.
+    #[error(transparent)]
+    Install(#[from] InstallFailure),
+}
+
+impl StreamFailure {
+    /// Whether another source may do better.
+    #[must_use]
+    pub fn is_of_source(&self) -> bool {
+        match self {
+            Self::SourceFailed { .. } | Self::BadSource { .. } | Self::Archive { .. } => true,
+            Self::NotEnoughRoom { .. } | Self::Cancelled | Self::Install(_) => false,
+        }
+    }
 }
 
 /// Why a setup script was not started.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::PeerInfo;
-use crate::error::{DownloadFailure, InstallFailure, RemoveFailure};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure};
 
 /// What is being done with a game. At most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub enum Operation {
     Updating,
     /// It is being unpacked into `local/`.
     Installing,
+    /// It is being unpacked by a source and written into `local/` here.
+    StreamInstalling,
     /// Its `local/` is being removed.
     Uninstalling,
     /// Its root is being deleted.
@@ -30,6 +32,7 @@ impl fmt::Display for Operation {
             Self::Downloading => "downloading",
             Self::Updating => "updating",
             Self::Installing => "installing",
+            Self::StreamInstalling => "stream-installing",
             Self::Uninstalling => "uninstalling",
             Self::Removing => "removing",
         })
@@ -217,6 +220,46 @@ pub enum PeerEvent {
         /// Why.
         failure: InstallFailure,
     },
+    /// A source of a streamed installation has others to serve first.
+    StreamInstallWaiting {
+        /// Which game.
+        game_id: GameId,
+        /// Which source.
+        peer_id: PeerId,
+        /// How many it serves first; 0 when it is the turn of this peer.
+        position: u32,
+    },
+    /// The first source of a streamed installation has said what it will send.
+    StreamInstallBegin {
+        /// Which game.
+        game_id: GameId,
+        /// Which source.
+        peer_id: PeerId,
+        /// How many files it will send.
+        files: u64,
+        /// Their bytes together.
+        bytes: u64,
+    },
+    /// How far a streamed installation is; at most ten a second, and a last one at the end.
+    StreamInstallProgress(StreamProgress),
+    /// A game is installed from what a source unpacked.
+    StreamInstallFinished {
+        /// Which game.
+        game_id: GameId,
+        /// Which source.
+        peer_id: PeerId,
+        /// How many files were written.
+        files: u64,
+        /// Their bytes together.
+        bytes: u64,
+    },
+    /// A streamed installation ended and everything is as it was before.
+    StreamInstallFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why; a cancellation is a reason as well.
+        failure: StreamFailure,
+    },
     /// The `local/` of a game is being removed.
     UninstallBegin {
         /// Which game.
@@ -293,4 +336,19 @@ pub struct DownloadProgress {
     pub active_peers: usize,
     /// What each source gave so far, in peer id order.
     pub sources: Arc<[SourceBytes]>,
+}
+
+/// How far a streamed installation is. Another source begins at 0 again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamProgress {
+    /// Which game.
+    pub game_id: GameId,
+    /// Which source.
+    pub peer_id: PeerId,
+    /// Bytes written.
+    pub bytes_done: u64,
+    /// Bytes of all files that the source sends.
+    pub bytes_total: u64,
+    /// Speed over the last second.
+    pub bytes_per_second: u64,
 }

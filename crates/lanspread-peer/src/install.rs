@@ -6,7 +6,9 @@
 //! and failure included, [`recovery::recover`] settles the rest: the rules that run at the next start are the
 //! ones that run every time.
 //!
-//! All of it blocks. Nothing here knows whether a game is busy: the caller sees to it that nothing
+//! [`streamed`] fills the new `local/` from what a source sends, by the same transaction.
+//!
+//! All of it but [`streamed`] blocks. Nothing here knows whether a game is busy: the caller sees to it that nothing
 //! else touches the root meanwhile.
 
 mod decision;
@@ -14,7 +16,10 @@ mod durability;
 mod intent;
 mod place;
 mod recovery;
+mod streamed;
 mod transaction;
 
 pub(crate) use recovery::{recover, recover_all};
+pub(crate) use streamed::run as install_streamed;
+pub(crate) use streamed::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
 pub(crate) use transaction::{InstallJob, InstallSummary, install, uninstall};

@@ -30,15 +30,15 @@ mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SetupStarted, SourceInfo,
+    SetupStarted, SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, SetupFailure, StartError,
+    RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
-    RejectReason, SourceBytes,
+    RejectReason, SourceBytes, StreamProgress,
 };
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -17,6 +17,7 @@ mod rescans;
 mod setups;
 mod startup;
 mod state_keeper;
+mod streams;
 mod supervisor;
 
 use std::net::SocketAddr;
@@ -138,6 +139,8 @@ mod tests {
             network_key: None,
             mdns: MdnsInterface::Off,
             unpacker: Arc::new(AutoUnpacker::new(None)),
+            stream_provider: Arc::new(AutoUnpacker::new(None)),
+            max_streams: std::num::NonZeroUsize::MIN,
             auto_install: false,
             upload_limit: None,
             download_limit: None,

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod message;
 pub mod path;
 pub mod piece_set;
+pub mod stream;
 
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
@@ -22,4 +23,4 @@ pub use path::RelPath;
 pub use piece_set::PieceSet;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;

@@ -36,6 +36,8 @@ pub enum Request {
     Have(Have),
     /// The sender no longer fetches a game; answered by [`Response::Done`].
     FetchEnded(FetchEnded),
+    /// Asks for the unpacked content of a game; answered by [`Response::Stream`].
+    StreamInstall(StreamInstall),
     /// Asks for a sign of life; answered by [`Response::Done`].
     Ping {},
     /// The sender is leaving; answered by [`Response::Done`].
@@ -64,6 +66,8 @@ pub enum Response {
     },
     /// Answers [`Request::Fetching`]: what the receiver has.
     Fetching(Fetching),
+    /// Answers [`Request::StreamInstall`]; frames follow ([`crate::stream`]).
+    Stream {},
     /// Answers a request that has nothing to say in return.
     Done {},
     /// The request was understood and is refused.
@@ -190,6 +194,16 @@ pub struct ChunkName {
     pub path: RelPath,
     /// Which chunk of the file, from 0.
     pub index: u32,
+}
+
+/// Asks for what the archives of a game hold, unpacked on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamInstall {
+    /// Which game.
+    pub game_id: GameId,
+    /// Which version of it; another one is refused.
+    pub version: GameVersion,
 }
 
 /// Most pieces that one [`Have`] may list: a sender that has more to tell sends another one.

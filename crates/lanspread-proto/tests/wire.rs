@@ -9,6 +9,7 @@ use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
     ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello,
     KnownManifest, LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+    StreamInstall,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -60,7 +61,7 @@ fn requests() -> Vec<(Request, String)> {
         (
             Request::Hello(hello()),
             format!(
-                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":2,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":3,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
             ),
         ),
         (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),
@@ -100,6 +101,13 @@ fn requests() -> Vec<(Request, String)> {
             }),
             r#"{"type":"get_chunks","game_id":"quake","version":"20240131","chunks":[{"path":"data/pak0.eti","index":5}]}"#
                 .to_owned(),
+        ),
+        (
+            Request::StreamInstall(StreamInstall {
+                game_id: GameId::new("quake").unwrap(),
+                version: GameVersion::new("20240131").unwrap(),
+            }),
+            r#"{"type":"stream_install","game_id":"quake","version":"20240131"}"#.to_owned(),
         ),
         (
             Request::Fetching(fetching()),
@@ -167,6 +175,7 @@ fn responses() -> Vec<(Response, String)> {
                 r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
             ),
         ),
+        (Response::Stream {}, r#"{"type":"stream"}"#.to_owned()),
         (Response::Done {}, r#"{"type":"done"}"#.to_owned()),
         (
             Response::Refused(Refusal {

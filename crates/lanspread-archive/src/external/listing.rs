@@ -6,7 +6,7 @@
 
 use crate::error::UnsafeReason;
 use crate::names::NAMES_MAX;
-use crate::pass::safe_path;
+use crate::pass::{RawKind, safe_path};
 
 /// Longest line that can matter: the longest path, and its key.
 const LINE_MAX_BYTES: usize = 1024 + 64;
@@ -40,6 +40,16 @@ pub(super) struct ListedEntry {
     /// `None` for a directory.
     pub(super) size_bytes: Option<u64>,
     pub(super) crc32: Option<u32>,
+}
+
+impl ListedEntry {
+    /// What it is. Times are not kept, as the program tells them without a time zone.
+    pub(super) fn kind(&self) -> RawKind {
+        match self.size_bytes {
+            Some(size_bytes) => RawKind::File { size_bytes, modified: None },
+            None => RawKind::Directory,
+        }
+    }
 }
 
 /// Why a listing is refused.

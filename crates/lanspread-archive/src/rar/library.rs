@@ -185,6 +185,15 @@ unsafe fn wide_path(start: LPARAM) -> PathBuf {
     PathBuf::from(decoded_name(wide_text(characters)))
 }
 
+/// What an archive is opened for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// Headers alone: contents are skipped, those of solid archives too.
+    List,
+    /// Headers and contents.
+    Unpack,
+}
+
 /// An archive that the library has open for one pass from front to back.
 pub(super) struct OpenArchive {
     handle: NonNull<unrar_sys::Handle>,
@@ -193,7 +202,7 @@ pub(super) struct OpenArchive {
 }
 
 impl OpenArchive {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self, Failure> {
         let Some(name) = ArchiveName::new(path) else {
             return Err(Failure::Code(unrar_sys::ERAR_EOPEN));
         };
@@ -202,7 +211,10 @@ impl OpenArchive {
         let mut data = OpenData {
             archive_name: name.narrow(),
             archive_name_wide: name.wide(),
-            open_mode: unrar_sys::RAR_OM_EXTRACT,
+            open_mode: match purpose {
+                Purpose::List => unrar_sys::RAR_OM_LIST,
+                Purpose::Unpack => unrar_sys::RAR_OM_EXTRACT,
+            },
             open_result: 0,
             comment: ptr::null_mut(),
             comment_sizes_and_state: [0; 3],
@@ -237,7 +249,8 @@ impl OpenArchive {
         }
     }
 
-    /// The header of the next entry, or `None` at the end. Each entry must be unpacked before the next.
+    /// The header of the next entry, or `None` at the end. Each entry must be unpacked or skipped
+    /// before the next.
     pub(super) fn next_header(&mut self) -> Result<Option<Header>, Failure> {
         let header = (&raw mut *self.header).cast::<unrar_sys::HeaderDataEx>();
         let answer = self.call(None, |handle| {
@@ -260,6 +273,16 @@ impl OpenArchive {
             // SAFETY: the handle is open; no paths are given, as testing writes nothing.
             unsafe {
                 unrar_sys::RARProcessFile(handle, unrar_sys::RAR_TEST, ptr::null(), ptr::null())
+            }
+        })
+    }
+
+    /// Passes over the entry whose header was read last, in an archive opened to be listed.
+    pub(super) fn skip(&mut self) -> Result<(), Failure> {
+        self.call(None, |handle| {
+            // SAFETY: the handle is open; no paths are given, as skipping writes nothing.
+            unsafe {
+                unrar_sys::RARProcessFile(handle, unrar_sys::RAR_SKIP, ptr::null(), ptr::null())
             }
         })
     }

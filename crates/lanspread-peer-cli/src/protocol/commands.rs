@@ -2,7 +2,7 @@
 
 use super::{
     ACTIVE_OPERATIONS, BYTES, CommandSpec, FILES, GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID,
-    SOURCE_IDS,
+    SOURCE_IDS, STREAM_SOURCE,
 };
 use crate::commands::TIMEOUT_MAX_MS;
 use crate::shape::{COUNT, Field, Shape, field, optional};
@@ -212,7 +212,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "cancel-download",
-        doc: "Ends a download or update and discards what it brought, but never `local/`. Answers after `download-cancelled`.",
+        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends a streamed installation likewise; answers after `stream-install-failed`, with the code `cancelled`.",
         params: &[GAME_ID],
         result: &[],
         example: r#"{"id":11,"cmd":"cancel-download","game_id":"doom"}"#,
@@ -225,18 +225,32 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         example: r#"{"id":12,"cmd":"install","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
+        name: "stream-install",
+        doc: "Installs a game that is not downloaded: a source unpacks its archives and sends what they hold straight into `local/`. No archive is stored, so this peer is no source afterwards. An old `local/` is replaced whole, once everything has arrived and was verified. Up to three sources are tried, one after another. Refused with `already-downloaded` where `install` does it from this disk.",
+        params: &[
+            GAME_ID,
+            optional(
+                "wait",
+                Shape::Flag,
+                "whether to answer at the end, rather than when a source has said what it will send; default false",
+            ),
+        ],
+        result: &[STREAM_SOURCE, FILES, BYTES],
+        example: r#"{"id":13,"cmd":"stream-install","game_id":"doom","wait":true}"#,
+    },
+    CommandSpec {
         name: "uninstall",
         doc: "Removes `local/`, and nothing else.",
         params: &[GAME_ID, WAIT],
         result: &[],
-        example: r#"{"id":13,"cmd":"uninstall","game_id":"doom","wait":true}"#,
+        example: r#"{"id":14,"cmd":"uninstall","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
         name: "remove-download",
         doc: "Deletes the root of a downloaded game with all that is in it. Refused while the game is installed, busy, outside the catalog, or without a `version.ini`. Peers that fetch it are told to stop first.",
         params: &[GAME_ID, WAIT],
         result: &[],
-        example: r#"{"id":14,"cmd":"remove-download","game_id":"doom","wait":true}"#,
+        example: r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#,
     },
     CommandSpec {
         name: "run-setup",

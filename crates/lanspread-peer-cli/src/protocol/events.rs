@@ -2,6 +2,7 @@
 
 use super::{
     ACTIVE_OPERATIONS, BYTES, EventSpec, FILES, GAME_ID, LIBRARY_REV, PEER, PEER_ID, SOURCE_IDS,
+    STREAM_SOURCE,
 };
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field};
@@ -140,6 +141,41 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     EventSpec {
         name: "install-failed",
         doc: "An installation ended, and everything is as it was before.",
+        data: FAILED,
+    },
+    EventSpec {
+        name: "stream-install-waiting",
+        doc: "A source of a streamed installation has others to serve first.",
+        data: &[
+            GAME_ID,
+            STREAM_SOURCE,
+            field("position", COUNT, "how many come first; 0 when it is the turn of this peer"),
+        ],
+    },
+    EventSpec {
+        name: "stream-install-begin",
+        doc: "A source has said what it will send, and there is room for it. Once, also where a later source says something else.",
+        data: &[GAME_ID, STREAM_SOURCE, FILES, BYTES],
+    },
+    EventSpec {
+        name: "stream-install-progress",
+        doc: "How far a streamed installation is: at most ten a second, and a last one at the end. After `source-dropped` another source begins at 0 again.",
+        data: &[
+            GAME_ID,
+            STREAM_SOURCE,
+            field("bytes_done", COUNT, "bytes written so far"),
+            field("bytes_total", COUNT, "bytes of all files that the source sends"),
+            field("bytes_per_second", COUNT, "speed over the last second"),
+        ],
+    },
+    EventSpec {
+        name: "stream-install-finished",
+        doc: "A game is installed from what a source unpacked.",
+        data: &[GAME_ID, STREAM_SOURCE, FILES, BYTES],
+    },
+    EventSpec {
+        name: "stream-install-failed",
+        doc: "A streamed installation ended or was cancelled, and everything is as it was before.",
         data: FAILED,
     },
     EventSpec {

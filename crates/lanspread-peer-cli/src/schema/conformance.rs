@@ -9,7 +9,8 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
     GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus, RejectReason,
-    RemoveFailure, SetupStarted, SourceBytes, SourceInfo,
+    RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress,
+    StreamSummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 use super::document;
 use crate::convert::{
     details_data, download_data, event_data, games_data, peers_data, setup_data, status_data,
+    stream_data,
 };
 use crate::errors::{ERRORS, ErrorBody, ErrorCode};
 use crate::protocol::{COMMANDS, EVENTS, PROTOCOL};
@@ -162,6 +164,7 @@ fn active() -> Vec<ActiveOperation> {
         Operation::Downloading,
         Operation::Updating,
         Operation::Installing,
+        Operation::StreamInstalling,
         Operation::Uninstalling,
         Operation::Removing,
     ];
@@ -233,6 +236,34 @@ fn events() -> Vec<PeerEvent> {
         PeerEvent::InstallFailed {
             game_id: game_id.clone(),
             failure: InstallFailure::PasswordProtected { path },
+        },
+        PeerEvent::StreamInstallWaiting {
+            game_id: game_id.clone(),
+            peer_id: peer_id(),
+            position: 1,
+        },
+        PeerEvent::StreamInstallBegin {
+            game_id: game_id.clone(),
+            peer_id: peer_id(),
+            files: 1,
+            bytes: 2,
+        },
+        PeerEvent::StreamInstallProgress(StreamProgress {
+            game_id: game_id.clone(),
+            peer_id: peer_id(),
+            bytes_done: 1,
+            bytes_total: 2,
+            bytes_per_second: 3,
+        }),
+        PeerEvent::StreamInstallFinished {
+            game_id: game_id.clone(),
+            peer_id: peer_id(),
+            files: 1,
+            bytes: 2,
+        },
+        PeerEvent::StreamInstallFailed {
+            game_id: game_id.clone(),
+            failure: StreamFailure::Cancelled,
         },
         PeerEvent::UninstallBegin { game_id: game_id.clone() },
         PeerEvent::UninstallFinished { game_id: game_id.clone() },
@@ -324,6 +355,7 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("update", download_data(summary)),
         ("cancel-download", ResultData::Done {}),
         ("install", ResultData::Done {}),
+        ("stream-install", stream_data(StreamSummary { peer_id: peer_id(), files: 1, bytes: 2 })),
         ("uninstall", ResultData::Done {}),
         ("remove-download", ResultData::Done {}),
         ("run-setup", setup_data(started)),

@@ -1,6 +1,7 @@
 //! A peer that a crash test drives.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
         network_key: None,
         mdns: MdnsInterface::Off,
         unpacker: Arc::new(AutoUnpacker::new(None)),
+        stream_provider: Arc::new(AutoUnpacker::new(None)),
+        max_streams: NonZeroUsize::MIN,
         auto_install: false,
         upload_limit: None,
         download_limit: None,

@@ -60,7 +60,7 @@ points! {
     /// They are, and their file is about to be synced.
     RevisionSync = "revision.sync",
 
-    /// The root of a game is about to be made for a download.
+    /// The root of a game is about to be made, for a download or a streamed installation.
     RootCreate = "download.root-create",
     /// It is, and the games directory is about to be synced.
     RootSync = "download.root-sync",

@@ -10,6 +10,7 @@ use crate::disk::{self, Point};
 use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
+use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
 use crate::state_file;
@@ -47,7 +48,12 @@ pub(crate) fn recover(
     state_dir: &Path,
     game_id: &GameId,
 ) -> Result<bool, RecoveryError> {
-    settle(&Place::of(root), state_dir, game_id, &mut |_| Ok(()))
+    let has_settled = settle(&Place::of(root), state_dir, game_id, &mut |_| Ok(()))?;
+    if has_settled {
+        // That of a streamed installation, which was made for nothing else.
+        remove_empty_root(root).map_err(failed("remove", root))?;
+    }
+    Ok(has_settled)
 }
 
 /// Settles every game in `games_dir` at the start, before anything else looks at it.

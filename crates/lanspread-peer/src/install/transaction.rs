@@ -13,6 +13,7 @@ use crate::install::durability::sync_tree;
 use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
+use crate::install::streamed::ensure_root;
 use crate::setup;
 use crate::state_file;
 
@@ -89,18 +90,46 @@ fn install_with(
     job: &mut InstallJob<'_>,
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, InstallFailure> {
-    let place = Place::of(job.root);
-    let (state_dir, game_id) = (job.state_dir, job.game_id);
+    let archives = root_archives(job.root).map_err(failed("read", job.root))?;
+    if archives.is_empty() {
+        return Err(InstallFailure::NoArchive(job.game_id.clone()));
+    }
+    let ground = Ground { root: job.root, state_dir: job.state_dir, game_id: job.game_id };
+    let cancel = job.cancel;
+    replace_local(ground, cancel, &mut |installing| unpack_all(&archives, installing, job), hook)
+}
+
+/// The game whose `local/` a transaction replaces.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// The game root. Made if it is missing, in a directory that is there.
+    pub(super) root: &'a Path,
+    /// Where the intent is kept.
+    pub(super) state_dir: &'a Path,
+    /// Which game.
+    pub(super) game_id: &'a GameId,
+}
+
+/// Puts what fills a directory into it: a new `local/` before it has its name.
+pub(super) type Fill<'a, E> = dyn FnMut(&Path) -> Result<InstallSummary, E> + 'a;
+
+/// Puts a directory with what `fill` brings in the place of `local/`.
+pub(super) fn replace_local<E: From<InstallFailure>>(
+    ground: Ground<'_>,
+    cancel: &dyn Fn() -> bool,
+    fill: &mut Fill<'_, E>,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, E> {
+    let Ground { root, state_dir, game_id } = ground;
+    let place = Place::of(root);
     let found = prepare(&place, state_dir, game_id, "replace")?;
     if found.installing != Installing::Absent {
-        return Err(obstacle("replace", &place.installing, NOT_OURS));
-    }
-    let archives = root_archives(&place.root).map_err(failed("read", &place.root))?;
-    if archives.is_empty() {
-        return Err(InstallFailure::NoArchive(game_id.clone()));
+        return Err(obstacle("replace", &place.installing, NOT_OURS).into());
     }
     let replaces_old = found.local == Local::Plain;
-    let result = unpack_and_promote(&place, job, &archives, replaces_old, hook);
+    let result = begin(Intent::Install, state_dir, game_id, hook)
+        .map_err(E::from)
+        .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
     // After a failure this is the rollback; after a success it puts away the old `local/`.
     match settle(&place, state_dir, game_id, hook) {
         Ok(_) => {}
@@ -110,28 +139,29 @@ fn install_with(
     result
 }
 
-fn unpack_and_promote(
+fn unpack_and_promote<E: From<InstallFailure>>(
     place: &Place,
-    job: &mut InstallJob<'_>,
-    archives: &[PathBuf],
+    ground: Ground<'_>,
+    cancel: &dyn Fn() -> bool,
+    fill: &mut Fill<'_, E>,
     replaces_old: bool,
     hook: &mut Hook<'_>,
-) -> Result<InstallSummary, InstallFailure> {
-    begin(Intent::Install, job.state_dir, job.game_id, hook)?;
+) -> Result<InstallSummary, E> {
     let installing = &place.installing;
     hook(Step::CreateInstalling)
+        .and_then(|()| ensure_root(&place.root))
         .and_then(|()| disk::create_dir(Point::InstallingCreate, installing))
         .map_err(failed("create", installing))?;
     hook(Step::MarkInstalling)
         .and_then(|()| mark(installing, Mark::Installing))
         .map_err(failed("mark", installing))?;
     hook(Step::Unpack).map_err(failed("unpack into", installing))?;
-    let summary = unpack_all(archives, installing, job)?;
+    let summary = fill(installing)?;
     hook(Step::Sync).and_then(|()| sync_tree(installing)).map_err(failed("write", installing))?;
-    if (job.cancel)() {
-        return Err(InstallFailure::Interrupted);
+    if cancel() {
+        return Err(InstallFailure::Interrupted.into());
     }
-    forget_setup(job.state_dir, job.game_id)?;
+    forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;
     }
@@ -281,7 +311,10 @@ impl From<RecoveryError> for InstallFailure {
     }
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InstallFailure {
+pub(super) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> InstallFailure {
     let path = path.to_path_buf();
     move |source| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -1,5 +1,7 @@
 //! One request and its answer on one stream.
 
+pub(crate) mod frames;
+
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use tokio::time::timeout;
 use super::transport::{
     Connection, RECEIVE_BATCH, Stream, StreamReceiver, StreamSender, TransportError,
 };
+
+pub(crate) use frames::{FrameReader, FrameWriter};
 
 /// Longest wait for the next byte of an answer. Far above any LAN hiccup; below the silence after
 /// which a peer is lost.

@@ -10,12 +10,12 @@ use lanspread_proto::PeerId;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{
     FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta, LibrarySnapshot, Request,
-    Response,
+    Response, StreamInstall,
 };
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::exchange::{ExchangeError, Incoming, ask};
+use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection};
 use crate::download::{GameAnswer, ReceivedChunks, SourceError};
@@ -189,6 +189,20 @@ impl PeerLink {
         }
     }
 
+    /// Asks for a streamed installation; the frames are to be read from what comes back.
+    pub(crate) async fn stream_install(
+        self: Arc<Self>,
+        request: StreamInstall,
+    ) -> Result<FrameReader, SourceError> {
+        let mut incoming = self.ask(&Request::StreamInstall(request)).await?;
+        let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+        self.heard();
+        match response {
+            Response::Stream {} => Ok(incoming.into_frames(move || self.heard())),
+            other => Err(unexpected(other)),
+        }
+    }
+
     async fn expect_done(&self, request: &Request) -> Result<(), SourceError> {
         match self.control(request, CONTROL_HEADER_MAX_BYTES, CONTROL_TIMEOUT).await? {
             Response::Done {} => Ok(()),
@@ -246,6 +260,7 @@ fn kind(response: &Response) -> &'static str {
         Response::Unchanged {} => "unchanged",
         Response::Chunks { .. } => "chunks",
         Response::Fetching(_) => "fetching",
+        Response::Stream {} => "stream",
         Response::Done {} => "done",
         Response::Refused(_) => "refused",
     }

@@ -6,10 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lanspread_proto::PeerId;
-use lanspread_proto::message::{GetChunks, GetGame};
+use lanspread_proto::message::{GetChunks, GetGame, StreamInstall};
 
+use super::exchange::FrameReader;
 use super::link::PeerLink;
 use crate::download::{GameAnswer, ReceivedChunks, Source, SourceError};
+use crate::install::StreamOrigin;
 
 /// The table of links. The command loop alone writes it.
 #[derive(Clone, Default)]
@@ -78,5 +80,15 @@ impl Source for LinkedSource {
         lens: Vec<u32>,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
         async move { self.link()?.get_chunks(request, &lens).await }.boxed()
+    }
+}
+
+impl StreamOrigin for LinkedSource {
+    fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {
+        async move { self.link()?.stream_install(request).await }.boxed()
     }
 }

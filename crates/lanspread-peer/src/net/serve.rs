@@ -1,5 +1,8 @@
 //! Answers the requests of one peer.
 
+mod queue;
+mod stream;
+
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +29,8 @@ use super::view::View;
 use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
+
+pub(crate) use stream::StreamService;
 
 /// Longest time that an answer, or a piece of one, may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
@@ -56,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) swarm: Swarm,
     upload: Limiter,
     chunks: Turns,
+    streams: StreamService,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -97,9 +103,10 @@ impl Server {
         outbound: OutboundTransfers,
         swarm: Swarm,
         upload: Limiter,
+        streams: StreamService,
     ) -> Self {
         let chunks = Turns::new(upload.limit().map_or(CHUNKS_MAX, chunks_at_once));
-        Self { view, outbound, swarm, upload, chunks }
+        Self { view, outbound, swarm, upload, chunks, streams }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -115,6 +122,7 @@ impl Server {
         let sender = &mut *sender;
         match request {
             Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
+            Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted).await;
                 reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await

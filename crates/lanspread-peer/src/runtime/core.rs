@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
+use super::streams::ActiveStream;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
@@ -91,6 +92,7 @@ pub(crate) struct Core {
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
+    pub(super) streams: BTreeMap<GameId, ActiveStream>,
     /// Games whose setup script is being started: no operation begins with them meanwhile.
     pub(super) starting_setup: BTreeSet<GameId>,
     /// Whether another games directory is about to be used: no operation begins then.
@@ -164,6 +166,9 @@ impl Core {
             PeerCommand::Install { game_id, wait, reply } => {
                 self.install(game_id, wait, reply).await;
             }
+            PeerCommand::StreamInstall { game_id, wait, reply } => {
+                self.stream_install(game_id, wait, reply).await;
+            }
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 self.uninstall(game_id, wait, reply).await;
             }
@@ -215,6 +220,10 @@ impl Core {
             }
             CoreMessage::InstallEnded { game_id, outcome, local } => {
                 self.install_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::StreamTold { game_id, notice } => self.stream_told(game_id, notice).await,
+            CoreMessage::StreamEnded { game_id, outcome, local } => {
+                self.stream_ended(game_id, outcome, local).await;
             }
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
@@ -303,7 +312,9 @@ impl Core {
 /// Writes what happened to the log: what a person looks for at `info`, the rest at `debug`.
 fn log(event: &PeerEvent) {
     match event {
-        PeerEvent::DownloadProgress(_) | PeerEvent::InstallProgress { .. } => {
+        PeerEvent::DownloadProgress(_)
+        | PeerEvent::InstallProgress { .. }
+        | PeerEvent::StreamInstallProgress(_) => {
             tracing::trace!(?event);
         }
         PeerEvent::PeerUpdated(_)

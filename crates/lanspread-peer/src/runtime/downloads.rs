@@ -310,7 +310,9 @@ impl Core {
         }
     }
 
+    /// Cancels whatever brings the game here: a download, an update or a streamed installation.
     pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>) {
+        let Some(reply) = self.cancel_stream(&game_id, reply) else { return };
         match self.downloads.get_mut(&game_id) {
             Some(active) => {
                 active.on_cancel.push(reply);

@@ -13,8 +13,9 @@ use crate::command::{Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
+    StreamFailure,
 };
-use crate::install::InstallSummary;
+use crate::install::{InstallSummary, StreamNotice, StreamedGame};
 use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
@@ -73,6 +74,14 @@ pub(crate) enum CoreMessage {
     InstallEnded {
         game_id: GameId,
         outcome: Result<InstallSummary, InstallFailure>,
+        local: Option<LocalGame>,
+    },
+    /// A streamed installation has something to tell.
+    StreamTold { game_id: GameId, notice: StreamNotice },
+    /// A streamed installation ended, and the root was looked at.
+    StreamEnded {
+        game_id: GameId,
+        outcome: Result<StreamedGame, StreamFailure>,
         local: Option<LocalGame>,
     },
     /// An uninstallation ended, and the root was looked at.

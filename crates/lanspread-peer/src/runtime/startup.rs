@@ -35,7 +35,7 @@ use crate::net::handshake::LocalPeer;
 use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
-use crate::net::serve::Server;
+use crate::net::serve::{Server, StreamService};
 use crate::net::transport::Listener;
 use crate::net::view::View;
 use crate::operations::outbound::{OutboundCount, OutboundTransfers};
@@ -99,6 +99,7 @@ pub(super) async fn prepare(
     let keeper = StateKeeper::new(disk.kept, Arc::clone(&disk.identity), disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
+    let streams = StreamService::new(config.stream_provider, config.max_streams);
     let mut core = Core {
         listen_addr,
         games_dir: disk.games_dir,
@@ -128,6 +129,7 @@ pub(super) async fn prepare(
             outbound.clone(),
             Swarm::new(outbound),
             Limiter::new(config.upload_limit),
+            streams,
         ),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
@@ -137,6 +139,7 @@ pub(super) async fn prepare(
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
+        streams: BTreeMap::new(),
         starting_setup: BTreeSet::new(),
         is_changing_dir: false,
         core: core_sender,

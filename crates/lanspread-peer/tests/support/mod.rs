@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that meets the unexpected should panic")]
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,8 @@ impl Setup {
             network_key: None,
             mdns: MdnsInterface::Off,
             unpacker: Arc::new(AutoUnpacker::new(None)),
+            stream_provider: Arc::new(AutoUnpacker::new(None)),
+            max_streams: NonZeroUsize::MIN,
             auto_install: false,
             upload_limit: None,
             download_limit: None,

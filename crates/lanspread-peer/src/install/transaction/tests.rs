@@ -8,7 +8,9 @@ use lanspread_archive::{FixtureUnpacker, FixtureWriter, UnpackSummary};
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::StreamFailure;
 use crate::install::recovery::{recover, recover_all};
+use crate::install::streamed;
 
 const OLD: [(&str, &str); 3] = [("game.exe", "old"), ("only/in/old", "x"), ("save.dat", "mine")];
 const NEW: [(&str, &str); 3] = [("game.exe", "new"), ("only/in/new", "yy"), ("two.dat", "zzz")];
@@ -207,7 +209,17 @@ fn run_uninstall(game: &Game, hook: &mut Hook<'_>) -> Result<(), InstallFailure>
     uninstall_with(&game.root(), game.state.path(), &game.id, hook)
 }
 
-const CASES: [Case; 3] = [
+fn run_streamed(game: &Game, hook: &mut Hook<'_>) -> Result<(), InstallFailure> {
+    match streamed::testing::receive(&game.root(), game.state.path(), &game.id, &NEW, hook) {
+        Ok(_) => Ok(()),
+        Err(StreamFailure::Install(failure)) => Err(failure),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+const CASES: [Case; 5] = [
+    Case { name: "streamed", run: run_streamed, old: None, new: Some(&NEW) },
+    Case { name: "streamed replace", run: run_streamed, old: Some(&OLD), new: Some(&NEW) },
     Case { name: "install", run: run_install, old: None, new: Some(&NEW) },
     Case { name: "replace", run: run_install, old: Some(&OLD), new: Some(&NEW) },
     Case { name: "uninstall", run: run_uninstall, old: Some(&OLD), new: None },

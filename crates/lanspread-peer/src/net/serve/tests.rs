@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 
+use lanspread_archive::AutoUnpacker;
 use lanspread_proto::{ManifestFile, PeerId, PeerName};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -84,8 +86,11 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
     let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
     let (counts, _) = mpsc::unbounded_channel();
     let view = watch::channel(Arc::new(view)).1;
+    let provider = Arc::new(AutoUnpacker::default());
+    let streams = StreamService::new(provider, NonZeroUsize::MIN);
     let outbound = OutboundTransfers::new(counts);
-    let server = Server::new(view, outbound.clone(), Swarm::new(outbound), Limiter::new(None));
+    let swarm = Swarm::new(outbound.clone());
+    let server = Server::new(view, outbound, swarm, Limiter::new(None), streams);
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
             let (request, sender) = read_request(&far.link, stream).await.unwrap();

@@ -1,0 +1,117 @@
+//! The other end of a stream: entries that arrive are written as if an archive had been unpacked.
+//!
+//! A stream is one more reader that drives the common pass, so that a path, a name or a size that an
+//! unpacking would refuse is refused here as well, whatever its sender did or did not check.
+
+use std::path::Path;
+
+use crate::control::UnpackControl;
+use crate::error::{Damage, UnpackError};
+use crate::pass::{EntryPass, RawKind};
+use crate::sink::FileSink;
+use crate::stream::{StreamItem, StreamTotals};
+
+/// A stream that is being received.
+pub trait StreamSource {
+    /// Waits for the next item; `None` at the end, whether or not it should end there.
+    fn next_item(&mut self) -> Option<StreamItem<'_>>;
+}
+
+/// Writes a whole stream below `target`, an existing directory, and compares every checksum.
+///
+/// `announced` is what the stream must bring, neither more nor less: the first entry or byte beyond
+/// it ends the unpacking. `name` stands for the stream in errors. `control` hears of the progress
+/// over all archives. As with an unpacking, no file is overwritten, no link is followed, nothing is
+/// synced, and after a failure `target` holds what was written until then.
+///
+/// # Errors
+/// [`UnpackError`] as for an archive. A stream that ends too early is [`Damage::Truncated`].
+pub fn unpack_stream(
+    source: &mut dyn StreamSource,
+    announced: StreamTotals,
+    name: &Path,
+    target: &Path,
+    control: &mut dyn UnpackControl,
+) -> Result<StreamTotals, UnpackError> {
+    let mut sink = FileSink::new(target)?;
+    let mut totals = StreamTotals::default();
+    while totals.archives < announced.archives {
+        let mut control = Onward { control, before_bytes: totals.bytes };
+        let mut pass = EntryPass::new(name, &mut sink, &mut control);
+        read_archive(source, &mut pass, announced, totals)?;
+        totals.add(&pass);
+    }
+    if source.next_item().is_some() {
+        return Err(malformed(name, "it goes on after the last announced archive"));
+    }
+    if totals != announced {
+        return Err(malformed(name, "it brought less than it announced"));
+    }
+    Ok(totals)
+}
+
+fn read_archive(
+    source: &mut dyn StreamSource,
+    pass: &mut EntryPass<'_>,
+    announced: StreamTotals,
+    before: StreamTotals,
+) -> Result<(), UnpackError> {
+    let name = pass.archive();
+    let mut is_in_file = false;
+    let mut hasher = crc32fast::Hasher::new();
+    loop {
+        let Some(item) = source.next_item() else {
+            return Err(pass.damaged_entry(Damage::Truncated));
+        };
+        let goes_on = matches!(item, StreamItem::Data(_) | StreamItem::EndFile { .. });
+        if goes_on != is_in_file {
+            return Err(malformed(name, "its items come in an impossible order"));
+        }
+        match item {
+            StreamItem::Directory(path) => pass.begin(path.as_str(), RawKind::Directory)?,
+            StreamItem::File { path, size_bytes, modified } => {
+                let bytes = before.bytes.saturating_add(pass.summary().bytes);
+                if bytes.saturating_add(size_bytes) > announced.bytes {
+                    return Err(malformed(name, "it brings more bytes than it announced"));
+                }
+                pass.begin(path.as_str(), RawKind::File { size_bytes, modified })?;
+                is_in_file = true;
+            }
+            StreamItem::Data(block) => {
+                hasher.update(block);
+                pass.data(block)?;
+            }
+            StreamItem::EndFile { crc32 } => {
+                if std::mem::take(&mut hasher).finalize() != crc32 {
+                    return Err(pass.damaged_entry(Damage::BadCrc));
+                }
+                pass.end_file()?;
+                is_in_file = false;
+            }
+            StreamItem::EndArchive => return Ok(()),
+        }
+        if before.entries + pass.entries() > announced.entries {
+            return Err(malformed(name, "it brings more entries than it announced"));
+        }
+    }
+}
+
+fn malformed(name: &Path, what: &'static str) -> UnpackError {
+    UnpackError::damaged(name, Damage::Malformed(what))
+}
+
+/// Tells the progress of one archive as that of all.
+struct Onward<'a> {
+    control: &'a mut dyn UnpackControl,
+    before_bytes: u64,
+}
+
+impl UnpackControl for Onward<'_> {
+    fn is_cancelled(&mut self) -> bool {
+        self.control.is_cancelled()
+    }
+
+    fn on_progress(&mut self, unpacked_bytes: u64) {
+        self.control.on_progress(self.before_bytes.saturating_add(unpacked_bytes));
+    }
+}

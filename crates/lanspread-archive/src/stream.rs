@@ -1,0 +1,230 @@
+//! Archives as a stream of entries, for somebody else to write.
+//!
+//! A [`StreamInstallProvider`] first lists what will come, headers only, so that the receiver knows
+//! whether there is room and what is refused is refused before anything is sent. Then it reads every
+//! archive once from front to back, whether solid or not, and hands each entry to a [`StreamSink`].
+//! The sink sets the pace: nothing is read ahead of it, and it can end the stream at every item.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use lanspread_proto::RelPath;
+
+use crate::control::UnpackControl;
+use crate::error::UnpackError;
+use crate::external::Surveyed;
+use crate::pass::{EntryPass, EntryVisitor, FileEntry, NoVisitor};
+use crate::unpacker::{ArchiveFormat, AutoUnpacker};
+use crate::{fixture, rar};
+
+/// How much a stream brings, or has brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Archives.
+    pub archives: u64,
+    /// Files and directories that the archives list.
+    pub entries: u64,
+    /// Files among them.
+    pub files: u64,
+    /// Bytes of their contents.
+    pub bytes: u64,
+}
+
+impl StreamTotals {
+    /// Adds one archive that has been passed over.
+    pub(crate) fn add(&mut self, pass: &EntryPass<'_>) {
+        let summary = pass.summary();
+        self.archives += 1;
+        self.entries += pass.entries();
+        self.files += summary.files;
+        self.bytes = self.bytes.saturating_add(summary.bytes);
+    }
+}
+
+/// One step of a stream. After a file its content follows and then its end, with nothing between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamItem<'a> {
+    /// A directory, complete with that. Directories that hold something need not be named.
+    Directory(&'a RelPath),
+    /// A file begins.
+    File {
+        /// Where it belongs.
+        path: &'a RelPath,
+        /// Exactly how many bytes of content follow.
+        size_bytes: u64,
+        /// When it was changed last, where the archive tells.
+        modified: Option<SystemTime>,
+    },
+    /// Content of the file that has begun: at most [`BLOCK_BYTES`](crate::BLOCK_BYTES).
+    Data(&'a [u8]),
+    /// The file is whole. Whatever checksum its archive has for it was right.
+    EndFile {
+        /// CRC32 of its content, computed here: not every archive stores one.
+        crc32: u32,
+    },
+    /// An archive is whole.
+    EndArchive,
+}
+
+/// Takes a stream.
+pub trait StreamSink {
+    /// Takes the next item, and waits with it until there is room. `false` ends the stream with
+    /// [`UnpackError::Cancelled`].
+    fn take(&mut self, item: StreamItem<'_>) -> bool;
+}
+
+/// Streams the archives of a game. It blocks the thread.
+pub trait StreamInstallProvider: Send + Sync {
+    /// Lists `archives`, which are to be streamed in this order.
+    ///
+    /// # Errors
+    /// [`UnpackError`] as an unpacking would have it, as far as headers tell.
+    fn open(
+        &self,
+        archives: &[PathBuf],
+        control: &mut dyn UnpackControl,
+    ) -> Result<Box<dyn ArchiveStream>, UnpackError>;
+}
+
+/// Archives that are listed and not read yet.
+pub trait ArchiveStream: Send {
+    /// What will come.
+    fn totals(&self) -> StreamTotals;
+
+    /// Reads every archive once and hands its entries to `sink`. `control` hears of the progress
+    /// within each archive.
+    ///
+    /// # Errors
+    /// [`UnpackError`] as an unpacking would have it. What the sink took until then is of no use.
+    fn run(
+        self: Box<Self>,
+        sink: &mut dyn StreamSink,
+        control: &mut dyn UnpackControl,
+    ) -> Result<StreamTotals, UnpackError>;
+}
+
+impl StreamInstallProvider for AutoUnpacker {
+    fn open(
+        &self,
+        archives: &[PathBuf],
+        control: &mut dyn UnpackControl,
+    ) -> Result<Box<dyn ArchiveStream>, UnpackError> {
+        let mut listed = ListedArchives {
+            unpacker: self.clone(),
+            archives: Vec::new(),
+            totals: StreamTotals::default(),
+        };
+        for archive in archives {
+            let mut visitor = NoVisitor;
+            let mut pass = EntryPass::new(archive, &mut visitor, control);
+            let contents = self.list(&mut pass)?;
+            listed.totals.add(&pass);
+            listed.archives.push((archive.clone(), contents));
+        }
+        Ok(Box::new(listed))
+    }
+}
+
+/// How the contents of a listed archive are read.
+enum Contents {
+    Rar,
+    Fixture,
+    External(Surveyed),
+}
+
+impl AutoUnpacker {
+    fn list(&self, pass: &mut EntryPass<'_>) -> Result<Contents, UnpackError> {
+        let archive = pass.archive();
+        let format = ArchiveFormat::detect(archive).map_err(UnpackError::io("open", archive))?;
+        match (format, &self.external) {
+            (Some(ArchiveFormat::Rar), Some(external)) => {
+                let surveyed = external.survey(pass)?;
+                surveyed.list(pass)?;
+                Ok(Contents::External(surveyed))
+            }
+            (Some(ArchiveFormat::Rar), None) => rar::list(pass).map(|()| Contents::Rar),
+            (Some(ArchiveFormat::Fixture), _) => fixture::list(pass).map(|()| Contents::Fixture),
+            (None, _) => Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() }),
+        }
+    }
+}
+
+struct ListedArchives {
+    unpacker: AutoUnpacker,
+    archives: Vec<(PathBuf, Contents)>,
+    totals: StreamTotals,
+}
+
+impl ArchiveStream for ListedArchives {
+    fn totals(&self) -> StreamTotals {
+        self.totals
+    }
+
+    fn run(
+        self: Box<Self>,
+        sink: &mut dyn StreamSink,
+        control: &mut dyn UnpackControl,
+    ) -> Result<StreamTotals, UnpackError> {
+        let Self { unpacker, archives, .. } = *self;
+        let mut totals = StreamTotals::default();
+        let mut streamer = Streamer { sink, hasher: crc32fast::Hasher::new() };
+        for (archive, contents) in archives {
+            let mut pass = EntryPass::new(&archive, &mut streamer, control);
+            read(&unpacker, &mut pass, &archive, contents)?;
+            totals.add(&pass);
+            streamer.pass_on(StreamItem::EndArchive)?;
+        }
+        Ok(totals)
+    }
+}
+
+fn read(
+    unpacker: &AutoUnpacker,
+    pass: &mut EntryPass<'_>,
+    archive: &Path,
+    contents: Contents,
+) -> Result<(), UnpackError> {
+    match (contents, &unpacker.external) {
+        (Contents::Rar, _) => rar::read(pass),
+        (Contents::Fixture, _) => fixture::read(pass),
+        (Contents::External(surveyed), Some(external)) => external.read(pass, surveyed),
+        // Only an external program makes such a listing.
+        (Contents::External(_), None) => {
+            Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() })
+        }
+    }
+}
+
+/// Hands what passes to a sink, with a checksum of each file.
+struct Streamer<'a> {
+    sink: &'a mut dyn StreamSink,
+    hasher: crc32fast::Hasher,
+}
+
+impl Streamer<'_> {
+    fn pass_on(&mut self, item: StreamItem<'_>) -> Result<(), UnpackError> {
+        if self.sink.take(item) { Ok(()) } else { Err(UnpackError::Cancelled) }
+    }
+}
+
+impl EntryVisitor for Streamer<'_> {
+    fn directory(&mut self, path: &RelPath) -> Result<(), UnpackError> {
+        self.pass_on(StreamItem::Directory(path))
+    }
+
+    fn begin_file(&mut self, file: &FileEntry) -> Result<(), UnpackError> {
+        let FileEntry { path, size_bytes, modified } = file;
+        let (size_bytes, modified) = (*size_bytes, *modified);
+        self.pass_on(StreamItem::File { path, size_bytes, modified })
+    }
+
+    fn data(&mut self, block: &[u8]) -> Result<(), UnpackError> {
+        self.hasher.update(block);
+        self.pass_on(StreamItem::Data(block))
+    }
+
+    fn end_file(&mut self) -> Result<(), UnpackError> {
+        let crc32 = std::mem::take(&mut self.hasher).finalize();
+        self.pass_on(StreamItem::EndFile { crc32 })
+    }
+}

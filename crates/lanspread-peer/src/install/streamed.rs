@@ -1,0 +1,140 @@
+//! Installing a game that another peer unpacks: no archive is ever stored here.
+//!
+//! One source at a time is asked for a stream (`attempt`), which goes through a short channel to a
+//! thread that writes it under an ordinary install transaction (`receive`). Whatever goes wrong, that
+//! transaction has rolled back before the next source is asked (`choice`) or the end is told.
+
+mod attempt;
+mod choice;
+mod receive;
+mod room;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lanspread_proto::message::StreamInstall;
+use lanspread_proto::{GameId, GameVersion, PeerId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::choice::{Next, Tries, in_asking_order};
+pub(super) use self::room::{ensure_root, remove_empty_root};
+use crate::download::SourceError;
+use crate::error::{InstallFailure, StreamFailure};
+use crate::net::exchange::FrameReader;
+use crate::net::limit::Limiter;
+
+/// A peer that can stream a game.
+pub(crate) trait StreamOrigin: Send + Sync {
+    /// Who it is.
+    fn peer_id(&self) -> PeerId;
+
+    /// Asks for the stream.
+    fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>>;
+}
+
+/// What to install, and from whom.
+pub(crate) struct StreamJob {
+    /// Which game.
+    pub(crate) game_id: GameId,
+    /// The version of the catalog.
+    pub(crate) version: GameVersion,
+    /// The game root; its parent must exist.
+    pub(crate) root: PathBuf,
+    /// Where the intent is kept.
+    pub(crate) state_dir: PathBuf,
+    /// What may be fetched a second, together with all downloads.
+    pub(crate) limiter: Limiter,
+    /// Who asks: peers spread over the sources by their ids.
+    pub(crate) me: PeerId,
+    /// Who can be asked, at least one.
+    pub(crate) sources: Vec<Arc<dyn StreamOrigin>>,
+}
+
+/// What a streamed installation tells while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamNotice {
+    /// A source has others to serve first.
+    Waiting {
+        /// Which source.
+        peer_id: PeerId,
+        /// How many come first; 0 when it is the turn of this peer.
+        position: u32,
+    },
+    /// A source has said what it will send, and there is room for it. Once for each source.
+    Began {
+        /// Which source.
+        peer_id: PeerId,
+        /// How many files it will send.
+        files: u64,
+        /// Their bytes together.
+        bytes: u64,
+    },
+    /// How far it is: at most ten a second, and a last one when all is written.
+    Progress {
+        /// Which source.
+        peer_id: PeerId,
+        /// Bytes written.
+        bytes_done: u64,
+        /// Bytes of all files.
+        bytes_total: u64,
+        /// Speed over the last second.
+        bytes_per_second: u64,
+    },
+    /// A source failed; what it sent is gone again.
+    SourceDropped {
+        /// Which source.
+        peer_id: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A game that is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamedGame {
+    /// Whose archives it was unpacked from.
+    pub(crate) peer_id: PeerId,
+    /// Files written.
+    pub(crate) files: u64,
+    /// Their bytes together.
+    pub(crate) bytes: u64,
+}
+
+/// Installs the game from one source after another, three at most. Ends soon after `cancel`.
+pub(crate) async fn run(
+    job: StreamJob,
+    notices: mpsc::Sender<StreamNotice>,
+    cancel: CancellationToken,
+) -> Result<StreamedGame, StreamFailure> {
+    let mut sources = in_asking_order(job.me, &job.game_id, &job.sources).into_iter();
+    let mut tries = Tries::default();
+    let mut last = None;
+    for source in &mut sources {
+        let outcome = attempt::install_from(&job, &*source, &notices, &cancel).await;
+        let failure = match outcome {
+            Ok(game) => return Ok(game),
+            Err(failure) => failure,
+        };
+        if cancel.is_cancelled() {
+            return Err(StreamFailure::Cancelled);
+        }
+        if failure.is_of_source() {
+            let (peer_id, reason) = (source.peer_id(), failure.to_string());
+            // The command loop is gone only when the whole runtime is.
+            let _ = notices.send(StreamNotice::SourceDropped { peer_id, reason }).await;
+        }
+        let next = tries.after(&failure);
+        last = Some(failure);
+        if next == Next::GiveUp {
+            break;
+        }
+    }
+    Err(last.unwrap_or(StreamFailure::Install(InstallFailure::Interrupted)))
+}
+
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;

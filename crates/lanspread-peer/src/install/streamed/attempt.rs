@@ -1,0 +1,271 @@
+//! One source: what it says, what is passed on to the disk, and what came of it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lanspread_proto::PeerId;
+use lanspread_proto::message::StreamInstall;
+use lanspread_proto::stream::{
+    STREAM_DATA_MAX_BYTES, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::receive::{Arrived, Reception, broken_off};
+use super::room::require_room;
+use super::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
+use crate::download::{ProgressMeter, SourceError};
+use crate::error::{InstallFailure, StreamFailure};
+use crate::install::InstallSummary;
+use crate::net::exchange::{ExchangeError, FrameReader};
+use crate::net::limit::Limiter;
+
+/// Items that wait for the disk. Sources send blocks of 256 KiB, so that is 4 MiB, and 16 MiB from
+/// one that sends the longest blocks allowed.
+const ITEMS_WAITING: usize = 16;
+
+/// Asks one source for the game and installs what it sends.
+pub(super) async fn install_from(
+    job: &StreamJob,
+    source: &dyn StreamOrigin,
+    notices: &mpsc::Sender<StreamNotice>,
+    cancel: &CancellationToken,
+) -> Result<StreamedGame, StreamFailure> {
+    let interrupted = || StreamFailure::Install(InstallFailure::Interrupted);
+    let peer_id = source.peer_id();
+    let request = StreamInstall { game_id: job.game_id.clone(), version: job.version.clone() };
+    let opening = async {
+        let frames = source.open(request).await.map_err(|error| source_failure(peer_id, error))?;
+        let mut incoming = Incoming { peer_id, frames };
+        let announced = incoming.announced(notices).await?;
+        Ok::<_, StreamFailure>((incoming, announced))
+    };
+    let (mut incoming, announced) =
+        cancel.run_until_cancelled(opening).await.ok_or_else(interrupted)??;
+    let root = job.root.clone();
+    let room = tokio::task::spawn_blocking(move || require_room(&root, announced.bytes));
+    room.await.unwrap_or_else(|_| Err(interrupted()))?;
+    let StreamExtent { files, bytes, .. } = announced;
+    // Here and below: the command loop is gone only when the whole runtime is.
+    let _ = notices.send(StreamNotice::Began { peer_id, files, bytes }).await;
+
+    let (arrived, arriving) = mpsc::channel(ITEMS_WAITING);
+    let (written, progress) = watch::channel(0);
+    let reception = Reception {
+        root: job.root.clone(),
+        state_dir: job.state_dir.clone(),
+        game_id: job.game_id.clone(),
+        peer_id,
+        announced,
+        arriving,
+        written,
+        cancel: cancel.clone(),
+    };
+    let installing = tokio::task::spawn_blocking(move || reception.install());
+    let pump = async {
+        // Dropped at the end, so that the disk never waits for a stream that is over.
+        let arrived = arrived;
+        let pass_on = incoming.pass_on(announced, &job.limiter, &arrived);
+        cancel.run_until_cancelled(pass_on).await
+    };
+    let mut teller = Teller::new(peer_id, bytes, notices);
+    let work = async { tokio::join!(pump, installing) };
+    let (pumped, installed) = tokio::select! {
+        biased;
+        done = work => done,
+        never = teller.follow(progress) => match never {},
+    };
+    let installed = installed.unwrap_or_else(|_| Err(interrupted()));
+    let InstallSummary { files, bytes } = verdict(pumped.unwrap_or(Ok(())), installed)?;
+    teller.finish().await;
+    Ok(StreamedGame { peer_id, files, bytes })
+}
+
+/// What came of it: where the stream broke off, that is why the disk got too little.
+fn verdict(
+    pumped: Result<(), StreamFailure>,
+    installed: Result<InstallSummary, StreamFailure>,
+) -> Result<InstallSummary, StreamFailure> {
+    match (pumped, installed) {
+        (_, Ok(summary)) => Ok(summary),
+        (Err(cause), Err(effect)) if effect.is_of_source() => Err(cause),
+        (_, Err(failure)) => Err(failure),
+    }
+}
+
+/// A stream from one source.
+struct Incoming {
+    peer_id: PeerId,
+    frames: FrameReader,
+}
+
+impl Incoming {
+    /// Waits for what will come.
+    async fn announced(
+        &mut self,
+        notices: &mpsc::Sender<StreamNotice>,
+    ) -> Result<StreamExtent, StreamFailure> {
+        let peer_id = self.peer_id;
+        let mut told = 0;
+        loop {
+            match self.frame().await? {
+                StreamFrame::Waiting { position } => {
+                    if position != told {
+                        told = position;
+                        let _ = notices.send(StreamNotice::Waiting { peer_id, position }).await;
+                    }
+                }
+                StreamFrame::Begin(extent) if extent.entries > STREAM_ENTRIES_MAX => {
+                    return Err(self.bad(&format!("it announces {} entries", extent.entries)));
+                }
+                StreamFrame::Begin(extent) if extent.files > extent.entries => {
+                    return Err(self.bad("it announces more files than entries"));
+                }
+                StreamFrame::Begin(extent) => return Ok(extent),
+                StreamFrame::Error { code, message } => return Err(self.given_up(code, message)),
+                _ => return Err(self.bad("it does not begin with its totals")),
+            }
+        }
+    }
+
+    /// Passes everything on to the disk. Ends without an error when the disk takes no more.
+    async fn pass_on(
+        &mut self,
+        announced: StreamExtent,
+        limiter: &Limiter,
+        disk: &mpsc::Sender<Arrived>,
+    ) -> Result<(), StreamFailure> {
+        loop {
+            let arrived = match self.frame().await? {
+                StreamFrame::Waiting { .. } => continue,
+                StreamFrame::Directory { path } => Arrived::Directory(path),
+                StreamFrame::File { path, size, modified_ms } => {
+                    Arrived::File { path, size, modified_ms }
+                }
+                StreamFrame::Data { len: len @ 1..=STREAM_DATA_MAX_BYTES } => {
+                    let len = usize::try_from(len).unwrap_or(usize::MAX);
+                    // What is not taken yet holds up the source, which is all that a limit can do.
+                    limiter.pass(len).await;
+                    let data = self.frames.data(len).await;
+                    Arrived::Data(data.map_err(|error| exchange_failure(self.peer_id, error))?)
+                }
+                StreamFrame::Data { len } => {
+                    return Err(self.bad(&format!("it sends a block of {len} bytes")));
+                }
+                StreamFrame::FileEnd { crc32 } => Arrived::FileEnd { crc32 },
+                StreamFrame::ArchiveEnd {} => Arrived::ArchiveEnd,
+                StreamFrame::End(extent) if extent == announced => {
+                    self.require_end().await?;
+                    let _ = disk.send(Arrived::Complete).await;
+                    return Ok(());
+                }
+                StreamFrame::End(_) => return Err(self.bad("it ends with other totals")),
+                StreamFrame::Begin(_) => return Err(self.bad("it begins twice")),
+                StreamFrame::Error { code, message } => return Err(self.given_up(code, message)),
+            };
+            if disk.send(arrived).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Result<StreamFrame, StreamFailure> {
+        match self.frames.frame().await {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(broken_off(self.peer_id)),
+            Err(error) => Err(exchange_failure(self.peer_id, error)),
+        }
+    }
+
+    async fn require_end(&mut self) -> Result<(), StreamFailure> {
+        match self.frames.frame().await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(self.bad("it goes on after its end")),
+            Err(error) => Err(exchange_failure(self.peer_id, error)),
+        }
+    }
+
+    fn bad(&self, reason: &str) -> StreamFailure {
+        StreamFailure::BadSource { peer_id: self.peer_id, reason: reason.to_owned() }
+    }
+
+    fn given_up(&self, code: StreamErrorCode, message: String) -> StreamFailure {
+        let peer_id = self.peer_id;
+        match code {
+            StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => {
+                StreamFailure::SourceFailed { peer_id, reason: message }
+            }
+            StreamErrorCode::NoArchive
+            | StreamErrorCode::PasswordProtected
+            | StreamErrorCode::UnsafeArchive
+            | StreamErrorCode::BadArchive => StreamFailure::Archive { peer_id, code, message },
+        }
+    }
+}
+
+fn source_failure(peer_id: PeerId, error: SourceError) -> StreamFailure {
+    let reason = error.to_string();
+    match error {
+        SourceError::Gone(_) | SourceError::Refused(_) => {
+            StreamFailure::SourceFailed { peer_id, reason }
+        }
+        SourceError::Protocol(_) => StreamFailure::BadSource { peer_id, reason },
+    }
+}
+
+fn exchange_failure(peer_id: PeerId, error: ExchangeError) -> StreamFailure {
+    let reason = error.to_string();
+    match error {
+        ExchangeError::Transport(_) | ExchangeError::EndedEarly | ExchangeError::Silent => {
+            StreamFailure::SourceFailed { peer_id, reason }
+        }
+        ExchangeError::Codec(_) | ExchangeError::TooLong => {
+            StreamFailure::BadSource { peer_id, reason }
+        }
+    }
+}
+
+/// Tells how much is written.
+struct Teller<'a> {
+    peer_id: PeerId,
+    bytes_total: u64,
+    begun: Instant,
+    meter: ProgressMeter,
+    last_told: Option<u64>,
+    notices: &'a mpsc::Sender<StreamNotice>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(peer_id: PeerId, bytes_total: u64, notices: &'a mpsc::Sender<StreamNotice>) -> Self {
+        let (begun, meter) = (Instant::now(), ProgressMeter::new(Duration::ZERO));
+        Self { peer_id, bytes_total, begun, meter, last_told: None, notices }
+    }
+
+    /// Runs until it is dropped.
+    async fn follow(&mut self, mut written: watch::Receiver<u64>) -> Infallible {
+        while written.changed().await.is_ok() {
+            let bytes_done = *written.borrow_and_update();
+            sleep_until(self.begun + self.meter.due_at(bytes_done)).await;
+            let bytes_done = *written.borrow_and_update();
+            self.tell(bytes_done).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Makes sure that the last report is of all bytes.
+    async fn finish(mut self) {
+        if self.last_told != Some(self.bytes_total) {
+            self.tell(self.bytes_total).await;
+        }
+    }
+
+    async fn tell(&mut self, bytes_done: u64) {
+        self.last_told = Some(bytes_done);
+        let bytes_per_second = self.meter.report(self.begun.elapsed(), bytes_done);
+        let (peer_id, bytes_total) = (self.peer_id, self.bytes_total);
+        let progress =
+            StreamNotice::Progress { peer_id, bytes_done, bytes_total, bytes_per_second };
+        let _ = self.notices.send(progress).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! Whom to ask next. Pure.
+
+use std::sync::Arc;
+
+use lanspread_proto::{GameId, PeerId};
+
+use super::StreamOrigin;
+use crate::error::StreamFailure;
+
+/// Most sources that are asked for one installation: each that fails late costs a whole transfer,
+/// and what fails three times is seldom the fault of one source.
+const TRIES_MAX: u32 = 3;
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    AskAnother,
+    GiveUp,
+}
+
+/// How often sources failed.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    failed: u32,
+}
+
+impl Tries {
+    /// What follows a failed attempt. Another source helps only against what a source has caused.
+    pub(super) fn after(&mut self, failure: &StreamFailure) -> Next {
+        self.failed += 1;
+        let has_tries = self.failed < TRIES_MAX;
+        if failure.is_of_source() && has_tries { Next::AskAnother } else { Next::GiveUp }
+    }
+}
+
+/// The sources in the order in which they are asked, which differs between receivers and games, so
+/// that many receivers of one game do not all wait for the same source.
+pub(super) fn in_asking_order(
+    me: PeerId,
+    game_id: &GameId,
+    sources: &[Arc<dyn StreamOrigin>],
+) -> Vec<Arc<dyn StreamOrigin>> {
+    let rank = |source: PeerId| {
+        let text = format!("{me} {source} {game_id}");
+        *blake3::hash(text.as_bytes()).as_bytes()
+    };
+    let mut ordered = sources.to_vec();
+    ordered.sort_by_cached_key(|source| rank(source.peer_id()));
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use futures_util::future::BoxFuture;
+    use lanspread_proto::message::StreamInstall;
+
+    use super::*;
+    use crate::download::SourceError;
+    use crate::error::InstallFailure;
+    use crate::net::exchange::FrameReader;
+
+    struct Named(PeerId);
+
+    impl StreamOrigin for Named {
+        fn peer_id(&self) -> PeerId {
+            self.0
+        }
+
+        fn open(&self, _: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {
+            unreachable!("nobody is asked here")
+        }
+    }
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_public_key(&[n])
+    }
+
+    fn of_source() -> StreamFailure {
+        StreamFailure::SourceFailed { peer_id: peer(1), reason: "gone".to_owned() }
+    }
+
+    #[test]
+    fn three_sources_are_asked_at_most() {
+        let mut tries = Tries::default();
+        let next = [(); 3].map(|()| tries.after(&of_source()));
+        assert_eq!(next, [Next::AskAnother, Next::AskAnother, Next::GiveUp]);
+    }
+
+    #[test]
+    fn no_other_source_helps_against_a_full_disk() {
+        let full = StreamFailure::NotEnoughRoom { path: "/".into(), needed: 2, available: 1 };
+        assert_eq!(Tries::default().after(&full), Next::GiveUp);
+        let interrupted = StreamFailure::Install(InstallFailure::Interrupted);
+        assert_eq!(Tries::default().after(&interrupted), Next::GiveUp);
+    }
+
+    #[test]
+    fn receivers_spread_over_the_sources() {
+        let sources: Vec<Arc<dyn StreamOrigin>> =
+            (1..=4).map(|n| Arc::new(Named(peer(n))) as _).collect();
+        let quake = GameId::new("quake").unwrap();
+        let ids = |me| {
+            let ordered = in_asking_order(me, &quake, &sources);
+            ordered.iter().map(|source| source.peer_id()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(peer(9)), ids(peer(9)));
+        let first: BTreeSet<_> = (10..60).map(|n| ids(peer(n))[0]).collect();
+        assert_eq!(first.len(), 4);
+        let all: BTreeSet<_> = ids(peer(9)).into_iter().collect();
+        assert_eq!(all.len(), 4);
+    }
+}

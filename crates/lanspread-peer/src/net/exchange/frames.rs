@@ -1,0 +1,237 @@
+//! Frames on a stream: many headers, some with raw bytes behind them.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use lanspread_proto::codec::{HeaderReader, decode_header, encode_header};
+use lanspread_proto::stream::{FRAME_HEADER_MAX_BYTES, StreamFrame};
+
+use super::{ExchangeError, Incoming, no_pieces};
+use crate::net::transport::StreamSender;
+
+/// From this size on, frames that were gathered are sent. Small ones share a send; content that is
+/// read in blocks of this size goes at once.
+const FLUSH_BYTES: usize = 256 * 1024;
+
+impl Incoming {
+    /// Receives frames after the header; `on_bytes` hears of progress.
+    pub(crate) fn into_frames(
+        mut self,
+        on_bytes: impl Fn() + Send + Sync + 'static,
+    ) -> FrameReader {
+        let arrived = VecDeque::from([std::mem::take(&mut self.rest)]);
+        FrameReader { incoming: self, arrived, on_bytes: Box::new(on_bytes) }
+    }
+}
+
+/// Receives frames, one after another.
+pub(crate) struct FrameReader {
+    incoming: Incoming,
+    /// What came and is not taken yet.
+    arrived: VecDeque<Bytes>,
+    on_bytes: Box<dyn Fn() + Send + Sync>,
+}
+
+impl FrameReader {
+    /// The next frame; `None` where the stream ends between two.
+    ///
+    /// Not cancel safe: a frame of which a part is taken is lost.
+    pub(crate) async fn frame(&mut self) -> Result<Option<StreamFrame>, ExchangeError> {
+        let mut reader = HeaderReader::new(FRAME_HEADER_MAX_BYTES);
+        loop {
+            let Some(piece) = self.piece().await? else {
+                let is_between = reader.is_empty();
+                return if is_between { Ok(None) } else { Err(ExchangeError::EndedEarly) };
+            };
+            if let Some(complete) = reader.push(&piece)? {
+                self.arrived.push_front(complete.rest);
+                return Ok(Some(decode_header(&complete.header)?));
+            }
+        }
+    }
+
+    /// The `len` raw bytes behind a frame. The caller has bounded `len`.
+    pub(crate) async fn data(&mut self, len: usize) -> Result<Bytes, ExchangeError> {
+        let mut data = BytesMut::with_capacity(len);
+        while data.len() < len {
+            let Some(mut piece) = self.piece().await? else {
+                return Err(ExchangeError::EndedEarly);
+            };
+            let taken = piece.split_to(piece.len().min(len - data.len()));
+            data.put(taken);
+            self.arrived.push_front(piece);
+        }
+        Ok(data.freeze())
+    }
+
+    /// The next bytes, never none; `None` at the end of the stream.
+    async fn piece(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+        loop {
+            match self.arrived.pop_front() {
+                Some(piece) if piece.is_empty() => {}
+                Some(piece) => return Ok(Some(piece)),
+                None if self.incoming.has_ended => return Ok(None),
+                None => {
+                    let mut pieces = no_pieces();
+                    let count = match self.incoming.receive(&mut pieces).await {
+                        Err(ExchangeError::EndedEarly) => return Ok(None),
+                        other => other?,
+                    };
+                    (self.on_bytes)();
+                    self.arrived.extend(pieces.iter_mut().take(count).map(std::mem::take));
+                }
+            }
+        }
+    }
+}
+
+/// Sends frames. What a cancelled [`Self::flush`] left goes with the next one.
+pub(crate) struct FrameWriter<'a> {
+    sender: &'a mut dyn StreamSender,
+    gathered: BytesMut,
+    sending: Bytes,
+}
+
+impl<'a> FrameWriter<'a> {
+    pub(crate) fn new(sender: &'a mut dyn StreamSender) -> Self {
+        Self { sender, gathered: BytesMut::new(), sending: Bytes::new() }
+    }
+
+    /// Gathers a frame to be sent.
+    pub(crate) fn push(&mut self, frame: &StreamFrame) -> Result<(), ExchangeError> {
+        self.gathered.extend_from_slice(&encode_header(frame, FRAME_HEADER_MAX_BYTES)?);
+        Ok(())
+    }
+
+    /// Gathers content to be sent, with its frame.
+    pub(crate) fn push_data(&mut self, data: &[u8]) -> Result<(), ExchangeError> {
+        // Blocks of content are far below 4 GiB.
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        self.push(&StreamFrame::Data { len })?;
+        self.gathered.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// How much is gathered.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        self.gathered.len()
+    }
+
+    /// Whether so much is gathered that it should be sent.
+    pub(crate) fn is_full(&self) -> bool {
+        self.gathered.len() >= FLUSH_BYTES
+    }
+
+    /// Sends what is gathered. Cancel safe.
+    pub(crate) async fn flush(&mut self) -> Result<(), ExchangeError> {
+        while !self.sending.is_empty() || !self.gathered.is_empty() {
+            if self.sending.is_empty() {
+                self.sending = self.gathered.split().freeze();
+            }
+            let (sender, sending) = (&mut self.sender, &mut self.sending);
+            poll_fn(|cx| sender.poll_send(sending, cx)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(self) -> Result<(), ExchangeError> {
+        Ok(self.sender.finish()?)
+    }
+
+    /// Gives up: the other side sees a reset.
+    pub(crate) fn reset(self) {
+        self.sender.reset();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Frames without a network.
+
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::net::transport::{StreamReceiver, TransportError};
+
+    /// Gives out pieces one by one, and then either ends or is reset.
+    struct Scripted {
+        pieces: VecDeque<Bytes>,
+        is_reset: bool,
+    }
+
+    impl StreamReceiver for Scripted {
+        fn poll_receive(
+            &mut self,
+            pieces: &mut [Bytes],
+            _: &mut Context<'_>,
+        ) -> Poll<Result<(usize, bool), TransportError>> {
+            Poll::Ready(match self.pieces.pop_front() {
+                Some(piece) => {
+                    pieces[0] = piece;
+                    Ok((1, false))
+                }
+                None if self.is_reset => Err(TransportError::Reset),
+                None => Ok((0, true)),
+            })
+        }
+    }
+
+    /// What a receiver gets of `bytes` that arrive in pieces of `piece_bytes`.
+    pub(crate) fn arriving(bytes: &[u8], piece_bytes: usize, is_reset: bool) -> FrameReader {
+        let pieces = bytes.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
+        Incoming::new(Box::new(Scripted { pieces, is_reset })).into_frames(|| {})
+    }
+
+    /// Frames as they travel, `Data` with as many bytes behind it as it says.
+    pub(crate) fn bytes_of(frames: &[StreamFrame]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            bytes.extend_from_slice(&encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap());
+            if let StreamFrame::Data { len } = frame {
+                bytes.extend(vec![b'x'; *len as usize]);
+            }
+        }
+        bytes
+    }
+
+    #[tokio::test]
+    async fn frames_come_out_whole_in_whatever_pieces_they_arrive() {
+        let frames = [
+            StreamFrame::Waiting { position: 3 },
+            StreamFrame::Data { len: 300 },
+            StreamFrame::Data { len: 1 },
+            StreamFrame::FileEnd { crc32: 7 },
+        ];
+        let bytes = bytes_of(&frames);
+        for piece_bytes in 1..bytes.len() {
+            let mut reader = arriving(&bytes, piece_bytes, false);
+            for frame in &frames {
+                assert_eq!(reader.frame().await.unwrap().as_ref(), Some(frame), "{piece_bytes}");
+                if let StreamFrame::Data { len } = frame {
+                    let data = reader.data(*len as usize).await.unwrap();
+                    assert_eq!(data, vec![b'x'; *len as usize]);
+                }
+            }
+            assert_eq!(reader.frame().await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_cut_inside_a_frame_is_an_error() {
+        let bytes = bytes_of(&[StreamFrame::Data { len: 5 }]);
+        for length in 1..bytes.len() {
+            let mut reader = arriving(&bytes[..length], 3, false);
+            let result = match reader.frame().await {
+                Ok(Some(_)) => reader.data(5).await.map(drop),
+                other => other.map(drop),
+            };
+            assert!(matches!(result, Err(ExchangeError::EndedEarly)), "{length}: {result:?}");
+        }
+        let mut reader = arriving(&bytes[..3], 3, true);
+        assert!(matches!(reader.frame().await, Err(ExchangeError::Transport(_))));
+        let mut reader = arriving(&[0xff; 8], 8, false);
+        assert!(matches!(reader.frame().await, Err(ExchangeError::Codec(_))));
+    }
+}

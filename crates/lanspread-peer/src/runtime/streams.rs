@@ -1,0 +1,200 @@
+//! The command loop's part about streamed installations.
+
+use std::sync::Arc;
+
+use lanspread_catalog::CatalogGame;
+use lanspread_proto::{GameId, PeerId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::core::Core;
+use super::local_games::look_at;
+use super::messages::CoreMessage;
+use crate::command::{Reply, StreamSummary};
+use crate::error::{CommandError, InstallFailure, StreamFailure};
+use crate::event::{Operation, PeerEvent, StreamProgress};
+use crate::install::{self, StreamJob, StreamNotice, StreamOrigin, StreamedGame};
+use crate::library::LocalGame;
+use crate::net::links::LinkedSource;
+
+/// Most notices of a streamed installation that wait for the loop; it waits beyond that.
+const NOTICES_MAX: usize = 64;
+
+/// A streamed installation that is under way.
+pub(crate) struct ActiveStream {
+    cancel: CancellationToken,
+    has_begun: bool,
+    /// Answered when the first source has said what it will send.
+    on_begin: Option<Reply<StreamSummary>>,
+    /// Answered at the end.
+    on_end: Option<Reply<StreamSummary>>,
+    on_cancel: Vec<Reply<()>>,
+}
+
+impl Core {
+    pub(super) async fn stream_install(
+        &mut self,
+        game_id: GameId,
+        wait: bool,
+        reply: Reply<StreamSummary>,
+    ) {
+        let (game, sources) = match self.begin_stream(&game_id) {
+            Ok(allowed) => allowed,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        // Shutdown cancels it as well: the transaction hears of it and rolls back.
+        let cancel = self.shutdown.child_token();
+        let (on_begin, on_end) = if wait { (None, Some(reply)) } else { (Some(reply), None) };
+        let active = ActiveStream {
+            cancel: cancel.clone(),
+            has_begun: false,
+            on_begin,
+            on_end,
+            on_cancel: Vec::new(),
+        };
+        self.streams.insert(game_id.clone(), active);
+        self.publish(vec![game_id.clone()]).await;
+        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, self.links.clone()));
+        let job = StreamJob {
+            game_id: game_id.clone(),
+            version: game.version,
+            root: self.root_of(&game_id),
+            state_dir: self.state_dir.clone(),
+            limiter: self.download_limiter.clone(),
+            me: self.me.peer_id,
+            sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
+        };
+        self.run_stream(job, cancel);
+    }
+
+    /// Marks the game, unless it must not be installed in this way.
+    fn begin_stream(
+        &mut self,
+        game_id: &GameId,
+    ) -> Result<(CatalogGame, Vec<PeerId>), CommandError> {
+        self.check_idle(game_id)?;
+        let unknown = || CommandError::UnknownGame(game_id.clone());
+        let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        if self.is_downloaded(game_id) {
+            return Err(CommandError::AlreadyDownloaded(game_id.clone()));
+        }
+        let sources = self.peers.sources(&self.catalog, game_id);
+        let sources: Vec<_> = sources.into_iter().map(|source| source.peer_id).collect();
+        if sources.is_empty() {
+            return Err(CommandError::NoSource(game_id.clone()));
+        }
+        self.begin(game_id, Operation::StreamInstalling)?;
+        Ok((game, sources))
+    }
+
+    fn run_stream(&self, job: StreamJob, cancel: CancellationToken) {
+        let game_id = job.game_id.clone();
+        let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
+        let (core, games_dir, index) =
+            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let guard = self.guard(&game_id, |game_id, local| {
+            let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
+            CoreMessage::StreamEnded { game_id, outcome, local }
+        });
+        // Not cut off at shutdown, so that it can roll back.
+        self.tasks.spawn(async move {
+            let tell = async {
+                while let Some(notice) = notice_receiver.recv().await {
+                    let game_id = game_id.clone();
+                    let _ = core.send(CoreMessage::StreamTold { game_id, notice }).await;
+                }
+            };
+            let run = install::install_streamed(job, notices, cancel);
+            let (outcome, ()) = tokio::join!(run, tell);
+            let local = look_at(games_dir, game_id.clone(), index).await;
+            guard.done();
+            let _ = core.send(CoreMessage::StreamEnded { game_id, outcome, local }).await;
+        });
+    }
+
+    pub(super) async fn stream_told(&mut self, game_id: GameId, notice: StreamNotice) {
+        match notice {
+            StreamNotice::Waiting { peer_id, position } => {
+                self.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position }).await;
+            }
+            StreamNotice::Began { peer_id, files, bytes } => {
+                let Some(active) = self.streams.get_mut(&game_id) else { return };
+                let is_first = !std::mem::replace(&mut active.has_begun, true);
+                let on_begin = active.on_begin.take();
+                if is_first {
+                    let begin = PeerEvent::StreamInstallBegin { game_id, peer_id, files, bytes };
+                    self.emit(begin).await;
+                }
+                if let Some(reply) = on_begin {
+                    let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
+                }
+            }
+            StreamNotice::Progress { peer_id, bytes_done, bytes_total, bytes_per_second } => {
+                let progress =
+                    StreamProgress { game_id, peer_id, bytes_done, bytes_total, bytes_per_second };
+                self.emit(PeerEvent::StreamInstallProgress(progress)).await;
+            }
+            StreamNotice::SourceDropped { peer_id, reason } => {
+                self.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+            }
+        }
+    }
+
+    pub(super) async fn stream_ended(
+        &mut self,
+        game_id: GameId,
+        outcome: Result<StreamedGame, StreamFailure>,
+        local: Option<LocalGame>,
+    ) {
+        let Some(active) = self.streams.remove(&game_id) else { return };
+        self.replace_local(&game_id, local);
+        self.unhashable.remove(&game_id);
+        self.operations.end(&game_id);
+        self.publish(vec![game_id.clone()]).await;
+        let replies = active.on_begin.into_iter().chain(active.on_end);
+        match outcome {
+            Ok(StreamedGame { peer_id, files, bytes }) => {
+                let game = game_id.clone();
+                let finished =
+                    PeerEvent::StreamInstallFinished { game_id: game, peer_id, files, bytes };
+                self.emit(finished).await;
+                for reply in replies {
+                    let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
+                }
+                // The game was installed before the cancellation came through.
+                for reply in active.on_cancel {
+                    let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
+                }
+            }
+            Err(failure) => {
+                let event = PeerEvent::StreamInstallFailed { game_id, failure: failure.clone() };
+                self.emit(event).await;
+                for reply in replies {
+                    let _ = reply.send(Err(CommandError::Stream(failure.clone())));
+                }
+                for reply in active.on_cancel {
+                    let answer = match &failure {
+                        StreamFailure::Cancelled => Ok(()),
+                        failure => Err(CommandError::Stream(failure.clone())),
+                    };
+                    let _ = reply.send(answer);
+                }
+            }
+        }
+    }
+
+    /// Cancels the streamed installation of a game; gives the reply back where there is none.
+    pub(super) fn cancel_stream(
+        &mut self,
+        game_id: &GameId,
+        reply: Reply<()>,
+    ) -> Option<Reply<()>> {
+        let Some(active) = self.streams.get_mut(game_id) else { return Some(reply) };
+        active.on_cancel.push(reply);
+        active.cancel.cancel();
+        None
+    }
+}
