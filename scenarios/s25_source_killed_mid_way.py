@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(expected_s=15, timeout_s=90)
+META = Meta(expected_s=7, timeout_s=90)
 
 KILL_AT = 0.2
 

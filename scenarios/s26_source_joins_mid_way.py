@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=90, expected_s=12)
+META = Meta(timeout_s=90, expected_s=4)
 
 JOINS_AT = 0.1
 

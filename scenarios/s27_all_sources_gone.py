@@ -14,7 +14,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=25, timeout_s=90)
+META = Meta(expected_s=8, timeout_s=90)
 
 KILL_AT = 0.3
 

@@ -13,7 +13,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=30, timeout_s=120)
+META = Meta(expected_s=9, timeout_s=120)
 
 PERCENTAGES = (5, 50, 95)
 

@@ -14,7 +14,7 @@ from lanspread_harness import (
     tree_digest,
 )
 
-META = Meta(expected_s=16)
+META = Meta(expected_s=7)
 
 OLD_VERSION = "20230101"
 CANCEL_AT = 0.1

@@ -16,7 +16,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=30)
+META = Meta(expected_s=7)
 
 OLD_VERSION = "20230101"
 KILL_AT = 0.2

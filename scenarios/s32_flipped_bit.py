@@ -15,7 +15,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(timeout_s=90, expected_s=12)
+META = Meta(timeout_s=90, expected_s=4)
 
 STRIDE = 8 * MIB
 """A bit in each of these: whichever chunk the bad source is asked for, it is soon a bad one."""

@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Noise, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(expected_s=30, timeout_s=90)
+META = Meta(expected_s=7, timeout_s=90)
 
 SHARES = (0.3, 0.6)
 """How much is there at the first and at the second kill."""

@@ -7,12 +7,15 @@ from lanspread_harness import (
     Bytes,
     Game,
     Lab,
+    Meta,
     Peer,
     expect_equal,
     expect_error,
     tree_digest,
 )
 from lanspread_harness.errors import CommandError
+
+META = Meta(expected_s=12, cores=0.5)
 
 # Large enough to be killed in the middle of on any machine.
 SIZE = 256 * MIB

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lanspread_harness import MIB, Game, Lab, Meta, Peer, expect, expect_equal, tree_digest
 
-META = Meta(timeout_s=180)
+META = Meta(timeout_s=180, expected_s=8)
 
 OLD_VERSION = "20230101"
 ENTRIES = {"bin/game.exe": 24 * MIB, "data/map.bsp": 24 * MIB, "readme.txt": 10}

@@ -19,7 +19,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=20)
+META = Meta(expected_s=10)
 
 UPDATE_AT = 0.1
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from lanspread_harness import MIB, Lab, Meta, Peer, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=90, expected_s=14)
+META = Meta(timeout_s=90, expected_s=13, cores=0.5)
 
 STOP_AT = 0.1
 STOPPED_S = 10

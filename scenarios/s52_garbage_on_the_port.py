@@ -17,7 +17,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(timeout_s=90, expected_s=7, cores=2)
+META = Meta(timeout_s=90, expected_s=6, cores=2)
 
 GARBAGE = 4000
 LARGEST_DATAGRAM = 1472

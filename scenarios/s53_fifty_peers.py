@@ -11,7 +11,7 @@ from lanspread_harness.usage import idle_cpu_shares, usage_of
 META = Meta(
     needs=frozenset({Need.MDNS}),
     timeout_s=300,
-    expected_s=60,
+    expected_s=16,
     memory_mib=3000,
     peers=50,
     alone=True,
