@@ -278,7 +278,11 @@ impl StreamSender for QuicSender {
     }
 
     fn finish(&mut self) -> Result<(), TransportError> {
-        self.0.finish().map_err(stream_error)
+        match self.0.finish().map_err(stream_error) {
+            // Whoever has read all that it wants may drop its end before it hears of ours.
+            Err(TransportError::Reset) => Ok(()),
+            other => other,
+        }
     }
 
     fn reset(&mut self) {
@@ -322,3 +326,6 @@ fn stream_error(error: s2n_quic::stream::Error) -> TransportError {
         other => TransportError::Lost(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,8 @@ pub(crate) trait StreamSender: Send {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransportError>>;
 
-    /// Says that nothing more will be sent.
+    /// Says that nothing more will be sent. That the other side has stopped reading is no error here: it
+    /// may have read all that it wants.
     fn finish(&mut self) -> Result<(), TransportError>;
 
     /// Gives up: the other side sees a reset.

@@ -1,0 +1,45 @@
+use std::future::poll_fn;
+
+use tokio::time::timeout;
+
+use super::*;
+
+/// Far beyond what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn endpoints() -> Endpoints {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Identity::load_or_create(dir.path()).unwrap();
+    bind(&identity, SocketAddr::from(([127, 0, 0, 1], 0)), IDLE_TIMEOUT_MIN).unwrap()
+}
+
+async fn send(sender: &mut dyn StreamSender) -> Result<(), TransportError> {
+    let mut bytes = Bytes::from_static(b"x");
+    poll_fn(|cx| sender.poll_send(&mut bytes, cx)).await
+}
+
+/// Who reads an answer is done with it before its end has come. On a busy machine that was faster
+/// than the end, and the one that answered took it for a failure of the whole handshake.
+#[tokio::test]
+async fn to_finish_towards_somebody_who_has_read_enough_is_no_failure() {
+    let (alpha, mut bravo) = (endpoints(), endpoints());
+    let addr = bravo.listener.local_addr();
+    let meeting = async {
+        let (dialled, accepted) = tokio::join!(alpha.dialer.dial(addr), bravo.listener.accept());
+        (dialled.unwrap(), accepted.unwrap())
+    };
+    let (dialled, mut accepted) = timeout(PATIENCE, meeting).await.unwrap();
+    let mut asked = dialled.connection.open().await.unwrap();
+    send(&mut *asked.sender).await.unwrap();
+    let mut answer = timeout(PATIENCE, accepted.streams.accept()).await.unwrap().unwrap();
+    send(&mut *answer.sender).await.unwrap();
+    drop(asked.receiver);
+    let until_stopped = async {
+        while send(&mut *answer.sender).await.is_ok() {
+            // The endpoints run on this very thread.
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, until_stopped).await.unwrap();
+    answer.sender.finish().unwrap();
+}
