@@ -55,9 +55,26 @@ pub(crate) enum Telling {
     Ended(FetchEnded),
 }
 
+impl Telling {
+    /// The game of which this is the first that is told.
+    pub(crate) fn opened(&self) -> Option<&GameId> {
+        match self {
+            Self::Opening(opening) => Some(&opening.game_id),
+            Self::More(_) | Self::Ended(_) => None,
+        }
+    }
+}
+
 /// Which fetches a peer has been told of on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
+
+impl ToldFetches {
+    /// An opening did not arrive, and is to be told once more.
+    pub(crate) fn forget(&mut self, game_id: &GameId) {
+        self.0.remove(game_id);
+    }
+}
 
 /// Chunks of a game that is being fetched, to be given to another peer.
 #[derive(Debug)]

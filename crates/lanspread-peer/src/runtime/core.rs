@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::downloads::{ActiveDownload, Fetch};
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
+use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
@@ -66,6 +67,8 @@ pub(crate) struct Core {
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     pub(super) index: Index,
+    /// Held until nothing writes any more.
+    pub(super) kept: StateDir,
     /// Told when there may be something to save.
     pub(super) index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
@@ -303,6 +306,8 @@ impl Core {
         if timeout(TASKS_TIMEOUT, end).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
+        // Whoever hears of the end may start the next peer on this directory.
+        drop(self.kept);
         if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
             tracing::warn!("nobody takes the last event");
         }

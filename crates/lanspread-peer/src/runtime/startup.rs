@@ -96,7 +96,8 @@ pub(super) async fn prepare(
     let (counts, count_receiver) = mpsc::unbounded_channel();
     let outbound = OutboundTransfers::new(counts);
     let (index_changed, index_changes) = watch::channel(());
-    let keeper = StateKeeper::new(disk.kept, Arc::clone(&disk.identity), disk.index.clone());
+    let keeper =
+        StateKeeper::new(disk.kept.clone(), Arc::clone(&disk.identity), disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
@@ -104,6 +105,7 @@ pub(super) async fn prepare(
         listen_addr,
         games_dir: disk.games_dir,
         state_dir: disk.state_dir,
+        kept: disk.kept,
         catalog,
         unpacker: config.unpacker,
         auto_install: config.auto_install,

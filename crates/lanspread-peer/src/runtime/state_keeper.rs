@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -26,11 +26,11 @@ const SAVE_REST_FACTOR: u32 = 9;
 /// Rest after a save that failed. A full disk does not become empty any sooner.
 const SAVE_RETRY_REST: Duration = Duration::from_secs(5);
 
-/// The state directory, locked against other peers until this is dropped.
-#[derive(Debug)]
+/// The state directory, locked against other peers until the last clone of this is dropped.
+#[derive(Debug, Clone)]
 pub(super) struct StateDir {
     path: PathBuf,
-    lock: File,
+    lock: Arc<Mutex<File>>,
 }
 
 impl StateDir {
@@ -43,7 +43,7 @@ impl StateDir {
         let unusable = |source| StartError::StateDir { path: path.to_path_buf(), source };
         let lock = lock_file(path).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), lock }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), lock: Arc::new(Mutex::new(lock)) }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(StartError::StateDirLocked { path: path.to_path_buf() })
             }
@@ -53,7 +53,7 @@ impl StateDir {
 
     /// Whether the directory is still the one that was locked.
     fn is_kept(&self) -> io::Result<bool> {
-        let ours = self.lock.metadata()?;
+        let ours = self.held().metadata()?;
         match fs::symlink_metadata(self.path.join(LOCK_FILE)) {
             Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -65,13 +65,18 @@ impl StateDir {
     ///
     /// # Errors
     /// What the system said, also when another peer has the directory by now.
-    fn take_back(&mut self, identity: &Identity) -> io::Result<()> {
+    fn take_back(&self, identity: &Identity) -> io::Result<()> {
         state_file::ensure_dir(&self.path)?;
         let lock = lock_file(&self.path)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         identity.restore(&self.path)?;
-        self.lock = lock;
+        *self.held() = lock;
         Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, File> {
+        // Replacing it is all that ever happens under the lock.
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

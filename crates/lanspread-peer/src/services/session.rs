@@ -141,7 +141,11 @@ async fn tell_fetches(link: &PeerLink, swarm: &Swarm) -> Infallible {
         let tellings = swarm.tellings(peer_id, link.id, &mut told);
         let is_quiet = tellings.is_empty();
         for telling in tellings {
+            let opened = telling.opened().cloned();
             if let Err(error) = tell(link, swarm, telling).await {
+                if let Some(game_id) = opened {
+                    told.forget(&game_id);
+                }
                 tracing::debug!(%peer_id, %error, "a peer was not told what is being fetched");
                 sleep(RETELL_PAUSE).await;
             }

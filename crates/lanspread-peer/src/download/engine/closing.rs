@@ -26,6 +26,7 @@ impl Engine {
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
         let last = self.books.as_mut().map(Books::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
+        let has_failed = ended.is_err() && !is_cancelled;
         let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
         let closing = tokio::task::spawn_blocking(move || match last {
             _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
@@ -33,7 +34,7 @@ impl Engine {
                 last.note();
                 Ok(())
             }
-            Some(last) if !is_cancelled => {
+            Some(last) if has_failed => {
                 if let Err(error) = last.save() {
                     tracing::warn!(%error, "chunks of a failed download may have to be fetched again");
                 }

@@ -49,7 +49,7 @@ impl Direct {
             return Ok(false);
         }
         match self.write_aligned(path, bytes, offset) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(error) if is_refusal(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);
                 Ok(false)
@@ -91,6 +91,11 @@ impl Direct {
             kept.push(staging);
         }
     }
+}
+
+/// File systems that cannot do it say one or the other.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 #[cfg(test)]

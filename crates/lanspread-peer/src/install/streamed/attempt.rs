@@ -122,6 +122,10 @@ impl Incoming {
                 StreamFrame::Begin(extent) if extent.files > extent.entries => {
                     return Err(self.bad("it announces more files than entries"));
                 }
+                // It would put an empty directory in the place of what is installed.
+                StreamFrame::Begin(extent) if extent.archives == 0 || extent.files == 0 => {
+                    return Err(self.bad("it announces nothing to install"));
+                }
                 StreamFrame::Begin(extent) => return Ok(extent),
                 StreamFrame::Error { code, message } => return Err(self.given_up(code, message)),
                 _ => return Err(self.bad("it does not begin with its totals")),
