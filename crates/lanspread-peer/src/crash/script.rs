@@ -268,8 +268,10 @@ pub(super) async fn connect(script: Script, peer: &Peer, source: SocketAddr) {
 
 /// A download that lasts until its journal has had its first entries.
 async fn download_with_checkpoint(peer: &Peer) -> Result<(), CommandError> {
-    faults::hold(Point::ChunkWrite);
+    // The last file of a piece: the other piece is written, and has to be synced before it is entered.
+    faults::hold_file(Point::ChunkWrite, "second.eti");
     let until_entered = tokio::task::spawn_blocking(|| {
+        faults::wait_until_reached(Point::ChunkSync);
         faults::wait_until_reached(Point::JournalSync);
         faults::release();
     });

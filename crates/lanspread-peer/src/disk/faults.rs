@@ -70,7 +70,7 @@ struct State {
     total: u32,
     happened: bool,
     /// Whoever reaches this point, but the first, waits there.
-    held: Option<Point>,
+    held: Option<Hold>,
     shadow: Option<Shadow>,
 }
 
@@ -104,6 +104,20 @@ pub(crate) fn hits() -> BTreeMap<String, u32> {
     armed().lock().hits.clone()
 }
 
+/// Who has to wait.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    point: Point,
+    /// Only for this file; else for all but the first that comes.
+    file: Option<&'static str>,
+}
+
+impl Hold {
+    fn is_for(self, point: Point, path: &Path, is_first: bool) -> bool {
+        self.point == point && self.file.map_or(!is_first, |name| path.ends_with(name))
+    }
+}
+
 /// Whether what was planned has happened.
 pub(crate) fn happened() -> bool {
     armed().lock().happened
@@ -111,7 +125,12 @@ pub(crate) fn happened() -> bool {
 
 /// Lets the first to reach `point` pass, and all others wait until [`release`].
 pub(crate) fn hold(point: Point) {
-    armed().lock().held = Some(point);
+    armed().lock().held = Some(Hold { point, file: None });
+}
+
+/// Lets all wait that reach `point` with the file of this name, until [`release`].
+pub(crate) fn hold_file(point: Point, name: &'static str) {
+    armed().lock().held = Some(Hold { point, file: Some(name) });
 }
 
 /// Lets all that wait go on.
@@ -195,7 +214,7 @@ impl Armed {
                 }
             }
         }
-        while state.held == Some(point) && !is_first {
+        while state.held.is_some_and(|held| held.is_for(point, path, is_first)) {
             state = self.wait(state);
         }
         Ok(())
