@@ -40,9 +40,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long what is being sent may take once the game is wanted by an operation, which waits for it.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// Content travels in blocks of this size.
-const BLOCK_BYTES: usize = 256 * 1024;
+const BLOCK_BYTES: usize = 64 * 1024;
 /// Blocks that wait to be sent: 4 MiB a stream, to even out disk and network.
-const BLOCKS_WAITING: usize = 16;
+const BLOCKS_WAITING: usize = 64;
 
 /// What it takes to stream games.
 #[derive(Clone)]
@@ -165,7 +165,10 @@ async fn send_all(
                             false
                         }
                     };
-                    next = if out.is_full() { None } else { unpacked.try_recv().ok() };
+                    // Under a limit little goes at a time: others share it, and all that goes at once is
+                    // waited for without a sign of life.
+                    let is_enough = out.is_full() || upload.limit().is_some();
+                    next = if is_enough { None } else { unpacked.try_recv().ok() };
                 }
             }
         }
