@@ -8,6 +8,7 @@
 //! send it messages. Decisions (`peers`, the chunk scheduler, library deltas, install recovery) are
 //! pure and know neither sockets nor disks nor clocks.
 
+mod chunk_buffer;
 mod command;
 mod config;
 #[cfg(test)]

@@ -15,6 +15,8 @@ use super::transport::{
     Connection, RECEIVE_BATCH, Stream, StreamReceiver, StreamSender, TransportError,
 };
 
+use crate::chunk_buffer::ChunkBuffer;
+
 pub(crate) use frames::{FrameReader, FrameWriter};
 
 /// Longest wait for the next byte of an answer. Far above any LAN hiccup; below the silence after
@@ -129,10 +131,9 @@ impl Incoming {
         &mut self,
         len: usize,
         mut on_bytes: impl FnMut(),
-    ) -> Result<Vec<u8>, ExchangeError> {
-        let mut body = Vec::with_capacity(len);
-        let rest = std::mem::take(&mut self.rest);
-        append(&mut body, &rest, len)?;
+    ) -> Result<Bytes, ExchangeError> {
+        let mut body = Body::of_len(len)?;
+        body.append(&std::mem::take(&mut self.rest))?;
         let mut pieces = no_pieces();
         while !self.has_ended {
             let count = match self.receive(&mut pieces).await {
@@ -140,11 +141,11 @@ impl Incoming {
                 other => other?,
             };
             for piece in pieces.iter_mut().take(count).map(std::mem::take) {
-                append(&mut body, &piece, len)?;
+                body.append(&piece)?;
             }
             on_bytes();
         }
-        if body.len() < len { Err(ExchangeError::EndedEarly) } else { Ok(body) }
+        body.finish()
     }
 
     async fn receive(&mut self, pieces: &mut [Bytes]) -> Result<usize, ExchangeError> {
@@ -159,12 +160,32 @@ impl Incoming {
     }
 }
 
-fn append(body: &mut Vec<u8>, piece: &[u8], len: usize) -> Result<(), ExchangeError> {
-    if piece.len() > len - body.len() {
-        return Err(ExchangeError::TooLong);
+/// Raw bytes of which some have arrived.
+struct Body {
+    buffer: ChunkBuffer,
+    filled: usize,
+}
+
+impl Body {
+    fn of_len(len: usize) -> Result<Self, ExchangeError> {
+        let buffer = ChunkBuffer::of_len(len).ok_or(ExchangeError::TooLong)?;
+        Ok(Self { buffer, filled: 0 })
     }
-    body.extend_from_slice(piece);
-    Ok(())
+
+    fn append(&mut self, piece: &[u8]) -> Result<(), ExchangeError> {
+        let end = self.filled + piece.len();
+        let place = self.buffer.get_mut(self.filled..end).ok_or(ExchangeError::TooLong)?;
+        place.copy_from_slice(piece);
+        self.filled = end;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Bytes, ExchangeError> {
+        match self.filled == self.buffer.len() {
+            true => Ok(self.buffer.freeze()),
+            false => Err(ExchangeError::EndedEarly),
+        }
+    }
 }
 
 fn no_pieces() -> [Bytes; RECEIVE_BATCH] {

@@ -180,7 +180,7 @@ impl PeerLink {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
                 let bytes = incoming.body(len, || self.heard()).await.map_err(broken)?;
                 let hashes = chunks.into_iter().map(|chunk| chunk.hash).collect();
-                Ok(ReceivedChunks { hashes, bytes: bytes.into() })
+                Ok(ReceivedChunks { hashes, bytes })
             }
             Response::Chunks { .. } => {
                 Err(SourceError::Protocol("sent chunks of other lengths".to_owned()))

@@ -16,7 +16,7 @@ use lanspread_proto::message::{
     ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, GetGame, KnownManifest, Refusal,
     RefusalCode, Request, Response,
 };
-use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
+use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, ManifestFile};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -26,6 +26,7 @@ use super::link::PeerLink;
 use super::transport::{Stream, StreamSender};
 use super::turns::Turns;
 use super::view::View;
+use crate::chunk_buffer::ChunkBuffer;
 use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
@@ -317,56 +318,72 @@ fn read_all_blocking(
     verified: Option<&[ContentHash]>,
 ) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
     if names.is_empty() || names.len() > GET_CHUNKS_MAX {
-        return Err(refused(RefusalCode::NoSuchChunk, "that is no number of chunks to ask for"));
+        return Err(no_such_chunk("that is no number of chunks to ask for"));
     }
-    let (mut headers, mut all) = (Vec::with_capacity(names.len()), Vec::new());
-    for (at, ChunkName { path, index }) in names.iter().enumerate() {
-        let (mut header, bytes) = read_chunk_blocking(root, manifest, path, *index)?;
-        if let Some(verified) = verified.and_then(|verified| verified.get(at)) {
-            let size = manifest.file(path).map_or(0, |file| file.size);
-            if chunk_hash(size, *index, &bytes) != *verified {
-                let message = format!("{path} is not what it was any more");
-                return Err(refused(RefusalCode::ReadFailed, &message));
-            }
-            header.hash = *verified;
-        }
-        headers.push(header);
-        if names.len() == 1 {
-            return Ok((headers, bytes));
-        }
-        if (all.len() + bytes.len()) as u64 > CHUNK_SIZE_BYTES {
-            return Err(refused(RefusalCode::NoSuchChunk, "that is too much to ask for at once"));
-        }
-        all.extend_from_slice(&bytes);
+    let places = names.iter().map(|name| ChunkPlace::find(manifest, name));
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    // At most `GET_CHUNKS_MAX` chunks.
+    let len = places.iter().map(|place| place.len).sum();
+    let too_much = || no_such_chunk("that is too much to ask for at once");
+    let mut all = ChunkBuffer::of_len(len).ok_or_else(too_much)?;
+    let (mut headers, mut rest) = (Vec::with_capacity(places.len()), &mut *all);
+    for (at, place) in places.iter().enumerate() {
+        let (bytes, behind) = rest.split_at_mut(place.len);
+        let verified = verified.and_then(|verified| verified.get(at));
+        headers.push(place.read(root, bytes, verified)?);
+        rest = behind;
     }
-    Ok((headers, all.into()))
+    Ok((headers, all.freeze()))
 }
 
-fn read_chunk_blocking(
-    root: &Path,
-    manifest: &Manifest,
-    path: &RelPath,
+fn no_such_chunk(message: &str) -> Refusal {
+    refused(RefusalCode::NoSuchChunk, message)
+}
+
+/// Where a chunk is that was asked for.
+struct ChunkPlace<'a> {
+    file: &'a ManifestFile,
     index: u32,
-) -> Result<(ChunkHeader, Bytes), Refusal> {
-    let no_such_chunk = || {
-        refused(RefusalCode::NoSuchChunk, &format!("{path} has no chunk {index} in the manifest"))
-    };
-    let file = manifest.file(path).ok_or_else(no_such_chunk)?;
-    let len = u32::try_from(chunk_len(file.size, index)).unwrap_or(0);
-    if len == 0 {
-        return Err(no_such_chunk());
-    }
-    let failed =
-        |e: std::io::Error| refused(RefusalCode::ReadFailed, &format!("cannot read {path}: {e}"));
-    let handle = open_game_file(root, path).map_err(failed)?;
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    let offset = u64::from(index) * CHUNK_SIZE_BYTES;
-    handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
-    let hash = known_hash(file, index).unwrap_or_else(|| chunk_hash(file.size, index, &bytes));
-    Ok((ChunkHeader { len, hash }, bytes.into()))
+    len: usize,
 }
 
-fn known_hash(file: &lanspread_proto::ManifestFile, index: u32) -> Option<ContentHash> {
+impl<'a> ChunkPlace<'a> {
+    fn find(manifest: &'a Manifest, name: &ChunkName) -> Result<Self, Refusal> {
+        let ChunkName { path, index } = name;
+        let absent = || no_such_chunk(&format!("{path} has no chunk {index} in the manifest"));
+        let file = manifest.file(path).ok_or_else(absent)?;
+        let len = usize::try_from(chunk_len(file.size, *index)).unwrap_or(0);
+        if len == 0 {
+            return Err(absent());
+        }
+        Ok(Self { file, index: *index, len })
+    }
+
+    /// Reads the chunk into `bytes`, which has its length. If it has to have a `verified` hash, it
+    /// is hashed, as it is where the manifest does not know its hash yet.
+    fn read(
+        &self,
+        root: &Path,
+        bytes: &mut [u8],
+        verified: Option<&ContentHash>,
+    ) -> Result<ChunkHeader, Refusal> {
+        let Self { file, index, .. } = *self;
+        let path = &file.path;
+        let failed = |what: String| refused(RefusalCode::ReadFailed, &what);
+        let offset = u64::from(index) * CHUNK_SIZE_BYTES;
+        open_game_file(root, path)
+            .and_then(|handle| handle.read_exact_at(bytes, offset))
+            .map_err(|e| failed(format!("cannot read {path}: {e}")))?;
+        let known = known_hash(file, index).filter(|_| verified.is_none());
+        let hash = known.unwrap_or_else(|| chunk_hash(file.size, index, bytes));
+        if verified.is_some_and(|verified| *verified != hash) {
+            return Err(failed(format!("{path} is not what it was any more")));
+        }
+        Ok(ChunkHeader { len: u32::try_from(self.len).unwrap_or(u32::MAX), hash })
+    }
+}
+
+fn known_hash(file: &ManifestFile, index: u32) -> Option<ContentHash> {
     let index = usize::try_from(index).ok()?;
     file.hashes.as_ref()?.chunks().get(index).copied()
 }

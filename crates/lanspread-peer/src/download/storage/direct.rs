@@ -10,30 +10,24 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use lanspread_proto::CHUNK_SIZE_BYTES;
 use rustix::fs::OFlags;
 
-/// What offset, length and memory have to be multiples of: the largest block of disks in use.
-const ALIGNMENT: usize = 4096;
+use crate::chunk_buffer::ALIGNMENT;
+
 /// Shortest write for which it is worth to wait for the disk. Shorter ones are faster gathered in the
 /// page cache.
 const DIRECT_MIN_BYTES: usize = 1024 * 1024;
-/// Buffers kept between two writes: one for each chunk that is written at once.
-const STAGING_MAX: usize = 2;
 
 /// What it takes to write directly.
 #[derive(Debug)]
 pub(super) struct Direct {
     is_supported: AtomicBool,
-    /// Aligned memory. Kept, since fresh memory costs as much as the copy that it is for.
-    staging: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Direct {
     pub(super) fn new() -> Self {
-        Self { is_supported: AtomicBool::new(true), staging: Mutex::new(Vec::new()) }
+        Self { is_supported: AtomicBool::new(true) }
     }
 
     /// Writes `bytes` to the file at `path`, which is there; returns `false` if they have to be
@@ -42,53 +36,23 @@ impl Direct {
     /// # Errors
     /// What the system says, unless it is that it cannot write directly.
     pub(super) fn write(&self, path: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
-        let is_aligned = bytes.len().is_multiple_of(ALIGNMENT)
-            && offset.is_multiple_of(ALIGNMENT as u64)
-            && (DIRECT_MIN_BYTES as u64..=CHUNK_SIZE_BYTES).contains(&(bytes.len() as u64));
-        if !is_aligned || !self.is_supported.load(Ordering::Relaxed) {
+        let is_aligned = bytes.as_ptr().align_offset(ALIGNMENT) == 0
+            && bytes.len().is_multiple_of(ALIGNMENT)
+            && offset.is_multiple_of(ALIGNMENT as u64);
+        let is_worth_it = is_aligned && bytes.len() >= DIRECT_MIN_BYTES;
+        if !is_worth_it || !self.is_supported.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        match self.write_aligned(path, bytes, offset) {
+        let flags = OFlags::NOFOLLOW | OFlags::DIRECT;
+        let flags = flags.bits().cast_signed();
+        let open = OpenOptions::new().write(true).custom_flags(flags).open(path);
+        match open.and_then(|file| file.write_all_at(bytes, offset)) {
             Err(error) if is_refusal(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);
                 Ok(false)
             }
-            written => written,
-        }
-    }
-
-    fn write_aligned(&self, path: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
-        let flags = OFlags::NOFOLLOW | OFlags::DIRECT;
-        let flags = flags.bits().cast_signed();
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
-        let mut staging = self.take_staging();
-        let begin = staging.as_ptr().align_offset(ALIGNMENT);
-        let place = begin..begin.saturating_add(bytes.len());
-        let written = match staging.get_mut(place) {
-            Some(aligned) => {
-                aligned.copy_from_slice(bytes);
-                file.write_all_at(aligned, offset).map(|()| true)
-            }
-            // Memory that cannot be aligned.
-            None => Ok(false),
-        };
-        self.give_staging(staging);
-        written
-    }
-
-    fn take_staging(&self) -> Vec<u8> {
-        let kept = self.staging.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| {
-            let chunk = usize::try_from(CHUNK_SIZE_BYTES).unwrap_or(0);
-            vec![0; chunk + ALIGNMENT]
-        })
-    }
-
-    fn give_staging(&self, staging: Vec<u8>) {
-        let mut kept = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < STAGING_MAX {
-            kept.push(staging);
+            written => written.map(|()| true),
         }
     }
 }
@@ -103,8 +67,15 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::chunk_buffer::ChunkBuffer;
 
     const CHUNK: usize = 2 * 1024 * 1024;
+
+    fn chunk_of(byte: u8) -> ChunkBuffer {
+        let mut chunk = ChunkBuffer::of_len(CHUNK).unwrap();
+        chunk.fill(byte);
+        chunk
+    }
 
     fn written(direct: &Direct, path: &Path, bytes: &[u8], offset: u64) -> bool {
         direct.write(path, bytes, offset).unwrap()
@@ -116,9 +87,10 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, b"before").unwrap();
         let direct = Direct::new();
-        let chunk = vec![7; CHUNK + ALIGNMENT];
-        for (len, offset) in [(ALIGNMENT, 0), (CHUNK - 1, 0), (CHUNK, 1), (CHUNK + ALIGNMENT, 0)] {
-            assert!(!written(&direct, &path, &chunk[..len], offset), "{len} at {offset}");
+        let chunk = chunk_of(7);
+        let (short, crooked) = (&chunk[..ALIGNMENT], &chunk[1..CHUNK - ALIGNMENT + 1]);
+        for (bytes, offset) in [(short, 0), (&chunk[..CHUNK - 1], 0), (&*chunk, 1), (crooked, 0)] {
+            assert!(!written(&direct, &path, bytes, offset), "{} at {offset}", bytes.len());
         }
         assert_eq!(fs::read(&path).unwrap(), b"before");
     }
@@ -134,7 +106,7 @@ mod tests {
         let direct = Direct::new();
         for round in 2..5 {
             // Where it is not supported, nothing may have been touched.
-            let expected = if written(&direct, &path, &vec![round; CHUNK], 0) { round } else { 1 };
+            let expected = if written(&direct, &path, &chunk_of(round), 0) { round } else { 1 };
             let found = fs::read(&path).unwrap();
             assert!(found[..CHUNK].iter().all(|byte| *byte == expected));
             assert_eq!(found[CHUNK..], [1; 5]);
@@ -148,7 +120,7 @@ mod tests {
         fs::write(&target, b"mine").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let direct = Direct::new();
-        let chunk = vec![7; CHUNK];
+        let chunk = chunk_of(7);
         direct.write(&link, &chunk, 0).unwrap_err();
         assert_eq!(fs::read(&target).unwrap(), b"mine");
         direct.write(&directory.path().join("missing"), &chunk, 0).unwrap_err();
