@@ -268,6 +268,40 @@ async fn a_manifest_is_asked_for_again_when_the_connection_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_without_connection_is_waited_for_as_long_as_it_is_one() {
+    let game = game_of_chunks(1);
+    let source = FakeSource::new(1, &game);
+    source.lose_connection();
+    let lab = Lab::start([source.clone()]);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    source.find_connection();
+    let run = lab.finish().await;
+    run.assert_complete(&game);
+    assert!(run.took < Duration::from_secs(23), "{:?}", run.took);
+
+    source.lose_connection();
+    let run = Lab::start([source.clone()]).finish().await;
+    assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
+    assert!(run.took < Duration::from_secs(40), "{:?}", run.took);
+
+    let lab = Lab::start([source]);
+    lab.leave(1);
+    let run = lab.finish().await;
+    assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
+    assert_eq!(run.took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hashes_are_awaited_across_a_lost_connection() {
+    let game = game_of_chunks(4);
+    let source = FakeSource::new(1, &game).hashing_for(ms(500)).losing_first_hashes();
+    let source = source.delayed(ms(1_000));
+    let run = Lab::start([source.clone()]).finish().await;
+    run.assert_complete(&game);
+    assert_eq!(source.asked_hashes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancelling_discards_what_came_and_keeps_what_is_the_users() {
     let game = game_of_chunks(40);
     let source = FakeSource::new(1, &game).delayed(ms(50));

@@ -110,9 +110,11 @@ struct Inner {
     silent_after: usize,
     refusal: Option<RefusalCode>,
     loses_first_manifest: bool,
+    loses_first_hashes: bool,
     on_chunk: Option<Hook>,
     is_gone: AtomicBool,
     asked_manifests: AtomicUsize,
+    asked_hashes: AtomicUsize,
     served_chunks: AtomicUsize,
     /// A source sends one chunk after the other.
     line: tokio::sync::Mutex<()>,
@@ -131,9 +133,11 @@ impl FakeSource {
             silent_after: usize::MAX,
             refusal: None,
             loses_first_manifest: false,
+            loses_first_hashes: false,
             on_chunk: None,
             is_gone: AtomicBool::new(false),
             asked_manifests: AtomicUsize::new(0),
+            asked_hashes: AtomicUsize::new(0),
             served_chunks: AtomicUsize::new(0),
             line: tokio::sync::Mutex::new(()),
         }))
@@ -174,12 +178,25 @@ impl FakeSource {
         self.set(|inner| inner.loses_first_manifest = true)
     }
 
+    pub(super) fn losing_first_hashes(self) -> Self {
+        self.set(|inner| inner.loses_first_hashes = true)
+    }
+
     pub(super) fn on_chunk(self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.set(|inner| inner.on_chunk = Some(Box::new(hook)))
     }
 
     pub(super) fn lose_connection(&self) {
         self.0.is_gone.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn find_connection(&self) {
+        self.0.is_gone.store(false, Ordering::SeqCst);
+    }
+
+    /// How often it was asked for its hashes.
+    pub(super) fn asked_hashes(&self) -> usize {
+        self.0.asked_hashes.load(Ordering::SeqCst)
     }
 
     /// How many requests for chunks it has answered.
@@ -207,6 +224,12 @@ impl Source for FakeSource {
                 return Err(SourceError::Gone("replaced".into()));
             }
             self.check_connection()?;
+            if request.await_hashes {
+                let before = self.0.asked_hashes.fetch_add(1, Ordering::SeqCst);
+                if self.0.loses_first_hashes && before == 0 {
+                    return Err(SourceError::Gone("replaced".into()));
+                }
+            }
             let manifest = match self.0.hashing {
                 Some(time) if request.await_hashes => {
                     tokio::time::sleep(time).await;
