@@ -18,12 +18,12 @@ use lanspread_proto::message::{
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, RelPath};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
 use super::limit::{Limiter, RateLimit};
 use super::link::PeerLink;
-use super::transport::{Stream, StreamSender};
+use super::transport::{Stream, StreamSender, TransportError};
 use super::turns::Turns;
 use super::view::View;
 use crate::download::{SharedChunks, Swarm};
@@ -43,6 +43,8 @@ const PACED_BYTES: usize = 32 * 1024;
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
 const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How often it is looked whether somebody still waits for hashes: one who does not holds a stream.
+const ASKER_CHECK: Duration = Duration::from_secs(5);
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
 /// Most of them for one peer: the largest window of two downloads, so that only a peer that does not
@@ -124,7 +126,7 @@ impl Server {
             Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
             Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
-                let response = self.game(wanted).await;
+                let response = self.game(wanted, sender).await?;
                 reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await
             }
             Request::GetLibrary {} => {
@@ -144,27 +146,38 @@ impl Server {
         }
     }
 
-    async fn game(&self, wanted: GetGame) -> Response {
+    async fn game(
+        &self,
+        wanted: GetGame,
+        sender: &mut dyn StreamSender,
+    ) -> Result<Response, ExchangeError> {
         let mut view = self.view.clone();
         let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
             None => true,
         };
         // Whether settled or not: after that time the asker gets what there is.
-        let _ = timeout(HASHES_TIMEOUT, view.wait_for(is_settled)).await;
+        let gives_up_at = Instant::now() + HASHES_TIMEOUT;
+        while timeout(ASKER_CHECK, view.wait_for(is_settled)).await.is_err()
+            && Instant::now() < gives_up_at
+        {
+            if sender.is_unwanted() {
+                return Err(TransportError::Reset.into());
+            }
+        }
         let manifest =
             self.view.borrow().game(&wanted.game_id).map(|game| Arc::clone(&game.manifest));
         let Some(manifest) = manifest else {
-            return Response::Refused(not_served(&wanted.game_id));
+            return Ok(Response::Refused(not_served(&wanted.game_id)));
         };
         let known = KnownManifest {
             manifest_hash: manifest.manifest_hash(),
             content_root: manifest.content_root(),
         };
         if wanted.known_manifest == Some(known) {
-            return Response::Unchanged {};
+            return Ok(Response::Unchanged {});
         }
-        Response::Game { manifest: manifest.as_ref().clone() }
+        Ok(Response::Game { manifest: manifest.as_ref().clone() })
     }
 
     async fn send_chunks(
