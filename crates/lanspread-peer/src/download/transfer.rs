@@ -285,9 +285,8 @@ impl Transfer {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
             SourceError::Protocol(_) => (RequestFailure::Refused, Blame::Bad),
             SourceError::Refused(refusal) => match refusal.code {
-                RefusalCode::Busy | RefusalCode::ReadFailed => {
-                    (RequestFailure::Refused, Blame::Failing)
-                }
+                RefusalCode::Busy => (RequestFailure::Busy, Blame::Failing),
+                RefusalCode::ReadFailed => (RequestFailure::Refused, Blame::Failing),
                 // It has not what it offered, or no longer: something else is asked of it first.
                 RefusalCode::NotServed if self.parts.contains(&ask.peer) => {
                     (RequestFailure::Refused, Blame::Gone)

@@ -243,6 +243,15 @@ async fn a_busy_source_is_asked_again_and_given_up_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_is_busy_for_long_is_not_given_up() {
+    let game = game_of_chunks(2);
+    let busy = FakeSource::new(1, &game).busy_for(Duration::from_secs(20 * 60));
+    let run = Lab::start([busy]).finish().await;
+    run.assert_complete(&game);
+    assert_eq!(run.dropped(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_manifest_of_another_version_is_not_used() {
     let game = game_of_chunks(1);
     let other = FakeSource::new(1, &game.with_version("19990101"));

@@ -109,6 +109,7 @@ struct Inner {
     delay: Duration,
     silent_after: usize,
     refusal: Option<RefusalCode>,
+    busy_until: Option<Instant>,
     loses_first_manifest: bool,
     loses_first_hashes: bool,
     on_chunk: Option<Hook>,
@@ -132,6 +133,7 @@ impl FakeSource {
             delay: Duration::ZERO,
             silent_after: usize::MAX,
             refusal: None,
+            busy_until: None,
             loses_first_manifest: false,
             loses_first_hashes: false,
             on_chunk: None,
@@ -172,6 +174,11 @@ impl FakeSource {
 
     pub(super) fn refusing_chunks(self, code: RefusalCode) -> Self {
         self.set(|inner| inner.refusal = Some(code))
+    }
+
+    /// Has no time for anybody, and says so, until this long from now.
+    pub(super) fn busy_for(self, time: Duration) -> Self {
+        self.set(|inner| inner.busy_until = Some(Instant::now() + time))
     }
 
     pub(super) fn losing_first_manifest(self) -> Self {
@@ -263,6 +270,11 @@ impl Source for FakeSource {
             }
             if let Some(code) = inner.refusal {
                 return Err(SourceError::Refused(Refusal { code, message: "no".into() }));
+            }
+            if inner.busy_until.is_some_and(|until| Instant::now() < until) {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let (code, message) = (RefusalCode::Busy, "others come first".into());
+                return Err(SourceError::Refused(Refusal { code, message }));
             }
             let line = inner.line.lock().await;
             if inner.served_chunks.load(Ordering::SeqCst) >= inner.silent_after {
