@@ -10,6 +10,7 @@ mod disk;
 mod effects;
 mod pacing;
 mod requests;
+mod sources;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -259,36 +260,6 @@ impl Engine {
             }
         };
         Some(Err(DownloadEnd::Failed(failure)))
-    }
-
-    fn join(&mut self, source: Arc<dyn Source>) {
-        let peer = source.peer_id();
-        self.sources.insert(peer, Arc::clone(&source));
-        let known = match &mut self.stage {
-            Stage::Gathering(gathering) => {
-                gathering.asked(peer);
-                None
-            }
-            Stage::Transferring(transfer) => {
-                if !transfer.joining(peer) {
-                    return;
-                }
-                Some(transfer.known_manifest())
-            }
-            Stage::Committing(_) => return,
-        };
-        let request = self.get_game(known, false);
-        self.requests.ask_manifest(source, request);
-    }
-
-    fn leave(&mut self, peer: PeerId) {
-        self.sources.remove(&peer);
-        self.requests.end_all_of(peer);
-        match &mut self.stage {
-            Stage::Gathering(gathering) => gathering.left(peer),
-            Stage::Transferring(transfer) => transfer.left(peer),
-            Stage::Committing(_) => {}
-        }
     }
 
     async fn chosen(&mut self, transfer: Box<Transfer>) {

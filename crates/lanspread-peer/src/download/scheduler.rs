@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
+pub(crate) use self::offers::Outlook;
 pub(crate) use self::pending::Order;
 use self::pending::Pending;
 use self::source::SourceState;

@@ -100,6 +100,18 @@ impl Requests {
         }
     }
 
+    /// Ends the requests to one source for pieces, and no others.
+    pub(super) fn end_pieces_of(&mut self, peer: PeerId) {
+        let Some(subjects) = self.under_way.get_mut(&peer) else { return };
+        subjects.retain(|subject, handle| {
+            let is_piece = matches!(subject, Subject::Piece(_));
+            if is_piece {
+                handle.abort();
+            }
+            !is_piece
+        });
+    }
+
     /// Ends all requests to one source.
     pub(super) fn end_all_of(&mut self, peer: PeerId) {
         for handle in self.under_way.remove(&peer).unwrap_or_default().into_values() {

@@ -1,5 +1,6 @@
 mod lab;
 mod resume;
+mod swarm;
 
 use std::fs;
 use std::time::Duration;

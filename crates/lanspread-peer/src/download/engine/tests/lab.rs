@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::{GetChunks, GetGame, Refusal, RefusalCode};
+use lanspread_proto::message::{Fetching, GetChunks, GetGame, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::download::{Order, Swarm};
 use crate::net::limit::Limiter;
+use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
@@ -107,6 +108,7 @@ struct Inner {
     hash_of_manifest: Option<Game>,
     hashing: Option<Duration>,
     delay: Duration,
+    manifest_delay: Duration,
     silent_after: usize,
     refusal: Option<RefusalCode>,
     busy_until: Option<Instant>,
@@ -131,6 +133,7 @@ impl FakeSource {
             hash_of_manifest: None,
             hashing: None,
             delay: Duration::ZERO,
+            manifest_delay: Duration::ZERO,
             silent_after: usize::MAX,
             refusal: None,
             busy_until: None,
@@ -160,6 +163,11 @@ impl FakeSource {
     /// Takes this long for every chunk.
     pub(super) fn delayed(self, delay: Duration) -> Self {
         self.set(|inner| inner.delay = delay)
+    }
+
+    /// Takes this long for its manifest.
+    pub(super) fn telling_after(self, delay: Duration) -> Self {
+        self.set(|inner| inner.manifest_delay = delay)
     }
 
     /// Answers nothing any more after so many chunks.
@@ -231,6 +239,7 @@ impl Source for FakeSource {
                 return Err(SourceError::Gone("replaced".into()));
             }
             self.check_connection()?;
+            tokio::time::sleep(self.0.manifest_delay).await;
             if request.await_hashes {
                 let before = self.0.asked_hashes.fetch_add(1, Ordering::SeqCst);
                 if self.0.loses_first_hashes && before == 0 {
@@ -309,6 +318,9 @@ pub(super) struct Lab {
     pub(super) stop: CancellationToken,
     running: Option<JoinHandle<Ended>>,
     began: Instant,
+    swarm: Swarm,
+    /// Those that fetch the same game and are linked.
+    guests: Arc<Mutex<BTreeMap<PeerId, FakeSource>>>,
 }
 
 impl Lab {
@@ -338,6 +350,8 @@ impl Lab {
             stop: CancellationToken::new(),
             running: None,
             began: Instant::now(),
+            swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
+            guests: Arc::default(),
         }
     }
 
@@ -357,9 +371,9 @@ impl Lab {
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
         };
-        let swarm = Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0));
-        let source_of = Box::new(|peer| panic!("{peer} is nobody"));
-        let seat = Seat { swarm, source_of };
+        let guests = Arc::clone(&self.guests);
+        let source_of = move |peer| Arc::new(guests.lock().unwrap()[&peer].clone()) as _;
+        let seat = Seat { swarm: self.swarm.clone(), source_of: Box::new(source_of) };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
@@ -391,6 +405,25 @@ impl Lab {
 
     pub(super) fn leave(&self, n: u8) {
         self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).ok().unwrap();
+    }
+
+    /// Lets a peer tell that it fetches the same and has these pieces.
+    pub(super) async fn offer(&self, guest: &FakeSource, link: LinkId, have: &[u32]) {
+        let (peer, manifest) = (guest.peer_id(), &guest.0.manifest);
+        self.guests.lock().unwrap().insert(peer, guest.clone());
+        let theirs = Fetching {
+            game_id: GameId::new("game").unwrap(),
+            manifest_hash: manifest.manifest_hash(),
+            content_root: manifest.content_root().unwrap(),
+            have: have.iter().copied().collect(),
+            asking: Vec::new(),
+        };
+        assert!(self.swarm.heard(peer, link, &theirs).await.is_some(), "nothing is shared yet");
+    }
+
+    /// Lets the connection over which it told that be lost.
+    pub(super) async fn unlink(&self, guest: &FakeSource, link: LinkId) {
+        self.swarm.unlinked(guest.peer_id(), link).await;
     }
 
     pub(super) fn cancel(&self) {
