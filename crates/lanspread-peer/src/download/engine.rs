@@ -16,14 +16,17 @@ mod swarm;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lanspread_proto::message::KnownManifest;
 use lanspread_proto::{Manifest, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
@@ -102,44 +105,62 @@ struct Engine {
     stage: Stage,
 }
 
-/// Fetches a game; see the documentation of the module above.
+/// Fetches a game; see the documentation of the module above. Nothing is written any more when it
+/// ends, also with a panic.
 pub(crate) async fn run(
     job: DownloadJob,
     seat: Seat,
-    mut changes: mpsc::UnboundedReceiver<SourceChange>,
+    changes: mpsc::UnboundedReceiver<SourceChange>,
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {
-    let stop = job.stop.clone();
-    let mut engine = Engine::new(job, seat, notices);
-    let mut changes_ended = false;
-    let ended = loop {
-        if let Some(ended) = engine.proceed().await {
-            break ended;
-        }
-        let wake_at = engine.wake_at();
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => Event::Stopped,
-            () = cancel.cancelled() => Event::Cancelled,
-            change = changes.recv(), if !changes_ended => {
-                change.map_or(Event::ChangesEnded, Event::Change)
-            }
-            Some(event) = engine.disk.next() => event,
-            event = engine.sharer.next() => event,
-            Some(event) = engine.requests.next() => event,
-            () = tokio::time::sleep_until(wake_at) => Event::Tick,
-        };
-        changes_ended |= matches!(event, Event::ChangesEnded);
-        if let Some(ended) = engine.handle(event).await {
-            break ended;
-        }
-    };
-    engine.close(ended).await
+    let disk_jobs = TaskTracker::new();
+    let engine = Engine::new(job, seat, notices, disk_jobs.clone());
+    let ended = AssertUnwindSafe(engine.run(changes, cancel)).catch_unwind().await;
+    disk_jobs.close();
+    disk_jobs.wait().await;
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl Engine {
-    fn new(mut job: DownloadJob, seat: Seat, notices: mpsc::Sender<DownloadNotice>) -> Self {
+    async fn run(
+        mut self,
+        mut changes: mpsc::UnboundedReceiver<SourceChange>,
+        cancel: CancellationToken,
+    ) -> Ended {
+        let stop = self.job.stop.clone();
+        let mut changes_ended = false;
+        let ended = loop {
+            if let Some(ended) = self.proceed().await {
+                break ended;
+            }
+            let wake_at = self.wake_at();
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => Event::Stopped,
+                () = cancel.cancelled() => Event::Cancelled,
+                change = changes.recv(), if !changes_ended => {
+                    change.map_or(Event::ChangesEnded, Event::Change)
+                }
+                Some(event) = self.disk.next() => event,
+                event = self.sharer.next() => event,
+                Some(event) = self.requests.next() => event,
+                () = tokio::time::sleep_until(wake_at) => Event::Tick,
+            };
+            changes_ended |= matches!(event, Event::ChangesEnded);
+            if let Some(ended) = self.handle(event).await {
+                break ended;
+            }
+        };
+        self.close(ended).await
+    }
+
+    fn new(
+        mut job: DownloadJob,
+        seat: Seat,
+        notices: mpsc::Sender<DownloadNotice>,
+        disk_jobs: TaskTracker,
+    ) -> Self {
         let initial = std::mem::take(&mut job.initial);
         let pacer = Pacer::new(job.limiter.clone());
         let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
@@ -151,7 +172,7 @@ impl Engine {
             requests: Requests::default(),
             sharer: Sharer::new(seat),
             pacer,
-            disk: Disk::default(),
+            disk: Disk::new(disk_jobs),
             books: None,
             sentinel: None,
             progress: ProgressMeter::new(Duration::ZERO),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::message::RefusalCode;
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::io::Errno;
 
 use self::lab::{FakeSource, Game, Lab, peer};
 use super::*;
@@ -384,6 +386,29 @@ async fn a_directory_in_the_way_of_a_file_fails_the_download() {
     lab.run([FakeSource::new(1, &game)], None);
     let run = lab.finish().await;
     run.assert_failed(|failure| matches!(failure, DownloadFailure::Io { .. }));
+}
+
+#[tokio::test]
+async fn a_panic_does_not_end_a_download_before_its_disk_jobs() {
+    let game = game_of_chunks(1);
+    let mut lab = Lab::prepare();
+    // Whoever reads the journal blocks until its writer closes it.
+    let journal = lab.journal();
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    mkfifoat(CWD, &journal, Mode::RWXU).unwrap();
+    lab.run([FakeSource::new(1, &game)], None);
+    lab.wait_for_manifest().await;
+    let writer = loop {
+        match open(&journal, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Err(Errno::NXIO) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
+    lab.join(FakeSource::new(2, &game).panicking());
+    let outlives = lab.outlives_engine().await;
+    drop(writer);
+    lab.panicked().await;
+    assert!(outlives, "it was over while its journal was being read");
 }
 
 #[tokio::test(start_paused = true)]

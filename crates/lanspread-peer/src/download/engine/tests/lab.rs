@@ -114,6 +114,7 @@ struct Inner {
     busy_until: Option<Instant>,
     loses_first_manifest: bool,
     loses_first_hashes: bool,
+    panics: bool,
     on_chunk: Option<Hook>,
     is_gone: AtomicBool,
     asked_manifests: AtomicUsize,
@@ -139,6 +140,7 @@ impl FakeSource {
             busy_until: None,
             loses_first_manifest: false,
             loses_first_hashes: false,
+            panics: false,
             on_chunk: None,
             is_gone: AtomicBool::new(false),
             asked_manifests: AtomicUsize::new(0),
@@ -197,6 +199,11 @@ impl FakeSource {
         self.set(|inner| inner.loses_first_hashes = true)
     }
 
+    /// Lets whoever asks for its manifest panic.
+    pub(super) fn panicking(self) -> Self {
+        self.set(|inner| inner.panics = true)
+    }
+
     pub(super) fn on_chunk(self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.set(|inner| inner.on_chunk = Some(Box::new(hook)))
     }
@@ -234,6 +241,7 @@ impl Source for FakeSource {
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
         async move {
+            assert!(!self.0.panics, "as planned");
             let before = self.0.asked_manifests.fetch_add(1, Ordering::SeqCst);
             if self.0.loses_first_manifest && before == 0 {
                 return Err(SourceError::Gone("replaced".into()));
@@ -440,6 +448,21 @@ impl Lab {
             _ => false,
         })
         .await;
+    }
+
+    pub(super) async fn wait_for_manifest(&mut self) {
+        self.wait_for(|notice| matches!(notice, DownloadNotice::GotManifest { .. })).await;
+    }
+
+    /// Waits until the engine is gone; returns whether the download still is not over then.
+    pub(super) async fn outlives_engine(&mut self) -> bool {
+        while self.notices.as_mut().unwrap().recv().await.is_some() {}
+        !self.running.as_ref().unwrap().is_finished()
+    }
+
+    /// Waits for the panic with which the download ends.
+    pub(super) async fn panicked(mut self) {
+        assert!(self.running.take().unwrap().await.unwrap_err().is_panic());
     }
 
     pub(super) async fn wait_until_done(&mut self) {
