@@ -114,25 +114,33 @@ impl Drop for PeerRuntimeHandle {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
 
     use lanspread_archive::AutoUnpacker;
     use lanspread_catalog::{Catalog, CatalogGame};
     use lanspread_mdns::MdnsInterface;
+    use lanspread_proto::GameId;
+    use tokio::sync::oneshot;
 
+    use super::core::Core;
     use super::*;
+    use crate::net::transport::CloseCode;
 
-    #[tokio::test]
-    async fn the_death_of_a_required_service_is_told_and_ends_the_peer() {
-        let dir = tempfile::tempdir().unwrap();
-        let games_dir = dir.path().join("games");
-        std::fs::create_dir(&games_dir).unwrap();
-        let game = CatalogGame::new("doom".parse().unwrap(), "Doom", "1".parse().unwrap());
+    fn doom() -> GameId {
+        GameId::new("doom").unwrap()
+    }
+
+    /// A peer in `dir` that does not run yet, and where its commands go and its events come from.
+    async fn prepared(dir: &Path) -> (Core, mpsc::Sender<PeerCommand>, mpsc::Receiver<PeerEvent>) {
+        let games_dir = dir.join("games");
+        std::fs::create_dir_all(&games_dir).unwrap();
+        let game = CatalogGame::new(doom(), "Doom", "1".parse().unwrap());
         let config = PeerConfig {
             name: "alpha".parse().unwrap(),
             games_dir,
-            state_dir: dir.path().join("state"),
+            state_dir: dir.join("state"),
             catalog: Catalog::from_games([game]).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             network: "test".parse().unwrap(),
@@ -144,13 +152,20 @@ mod tests {
             auto_install: false,
             upload_limit: None,
             download_limit: None,
-            ping_after: Duration::from_secs(10),
-            peer_timeout: Duration::from_secs(30),
+            ping_after: Duration::from_secs(60),
+            peer_timeout: Duration::from_secs(120),
         };
-        let (sender, mut events) = mpsc::channel(100);
-        let (_commands, receiver) = mpsc::channel(1);
-        let shutdown = CancellationToken::new();
-        let core = startup::prepare(config, sender, receiver, shutdown.clone()).await.unwrap();
+        let (sender, events) = mpsc::channel(1_000);
+        let (commands, receiver) = mpsc::channel(1);
+        let core = startup::prepare(config, sender, receiver, CancellationToken::new());
+        (core.await.unwrap(), commands, events)
+    }
+
+    #[tokio::test]
+    async fn the_death_of_a_required_service_is_told_and_ends_the_peer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (core, _commands, mut events) = prepared(dir.path()).await;
+        let shutdown = core.shutdown.clone();
         let failure = RuntimeFailure { service: "QUIC server", message: "it panicked".to_owned() };
         core.core.send(CoreMessage::ServiceDied(failure)).await.unwrap();
         assert_eq!(core.run().await.unwrap_err().service, "QUIC server");
@@ -165,5 +180,36 @@ mod tests {
             panic!("{told:?}");
         };
         assert_eq!((*service, message.as_str()), ("QUIC server", "it panicked"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_is_made_anew_as_soon_as_it_is_needed() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = there.path().join("games/doom");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("doom.eti"), b"archive").unwrap();
+        std::fs::write(root.join("version.ini"), b"1\n").unwrap();
+        let (source, _source_commands, _source_events) = prepared(there.path()).await;
+        let (addr, source_ends) = (source.listen_addr(), source.shutdown.clone());
+        let source = tokio::spawn(source.run());
+        let (peer, commands, _events) = prepared(here.path()).await;
+        let (links, ends) = (peer.links.clone(), peer.shutdown.clone());
+        let peer = tokio::spawn(peer.run());
+
+        let (reply, answer) = oneshot::channel();
+        commands.send(PeerCommand::Connect { addr, reply }).await.unwrap();
+        let peer_id = answer.await.unwrap().unwrap();
+        links.get(peer_id).unwrap().close(CloseCode::Unknown(99));
+        links.lost(peer_id).await;
+
+        // No discovery, and no ping within a minute.
+        let (reply, answer) = oneshot::channel();
+        let (game_id, install, wait) = (doom(), None, true);
+        commands.send(PeerCommand::Download { game_id, install, wait, reply }).await.unwrap();
+        answer.await.unwrap().unwrap();
+        ends.cancel();
+        source_ends.cancel();
+        peer.await.unwrap().unwrap();
+        source.await.unwrap().unwrap();
     }
 }

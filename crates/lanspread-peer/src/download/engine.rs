@@ -10,19 +10,23 @@ mod disk;
 mod effects;
 mod pacing;
 mod requests;
+mod sources;
 mod swarm;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lanspread_proto::message::KnownManifest;
 use lanspread_proto::{Manifest, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
@@ -101,44 +105,62 @@ struct Engine {
     stage: Stage,
 }
 
-/// Fetches a game; see the documentation of the module above.
+/// Fetches a game; see the documentation of the module above. Nothing is written any more when it
+/// ends, also with a panic.
 pub(crate) async fn run(
     job: DownloadJob,
     seat: Seat,
-    mut changes: mpsc::UnboundedReceiver<SourceChange>,
+    changes: mpsc::UnboundedReceiver<SourceChange>,
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
 ) -> Ended {
-    let stop = job.stop.clone();
-    let mut engine = Engine::new(job, seat, notices);
-    let mut changes_ended = false;
-    let ended = loop {
-        if let Some(ended) = engine.proceed().await {
-            break ended;
-        }
-        let wake_at = engine.wake_at();
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => Event::Stopped,
-            () = cancel.cancelled() => Event::Cancelled,
-            change = changes.recv(), if !changes_ended => {
-                change.map_or(Event::ChangesEnded, Event::Change)
-            }
-            Some(event) = engine.disk.next() => event,
-            event = engine.sharer.next() => event,
-            Some(event) = engine.requests.next() => event,
-            () = tokio::time::sleep_until(wake_at) => Event::Tick,
-        };
-        changes_ended |= matches!(event, Event::ChangesEnded);
-        if let Some(ended) = engine.handle(event).await {
-            break ended;
-        }
-    };
-    engine.close(ended).await
+    let disk_jobs = TaskTracker::new();
+    let engine = Engine::new(job, seat, notices, disk_jobs.clone());
+    let ended = AssertUnwindSafe(engine.run(changes, cancel)).catch_unwind().await;
+    disk_jobs.close();
+    disk_jobs.wait().await;
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl Engine {
-    fn new(mut job: DownloadJob, seat: Seat, notices: mpsc::Sender<DownloadNotice>) -> Self {
+    async fn run(
+        mut self,
+        mut changes: mpsc::UnboundedReceiver<SourceChange>,
+        cancel: CancellationToken,
+    ) -> Ended {
+        let stop = self.job.stop.clone();
+        let mut changes_ended = false;
+        let ended = loop {
+            if let Some(ended) = self.proceed().await {
+                break ended;
+            }
+            let wake_at = self.wake_at();
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => Event::Stopped,
+                () = cancel.cancelled() => Event::Cancelled,
+                change = changes.recv(), if !changes_ended => {
+                    change.map_or(Event::ChangesEnded, Event::Change)
+                }
+                Some(event) = self.disk.next() => event,
+                event = self.sharer.next() => event,
+                Some(event) = self.requests.next() => event,
+                () = tokio::time::sleep_until(wake_at) => Event::Tick,
+            };
+            changes_ended |= matches!(event, Event::ChangesEnded);
+            if let Some(ended) = self.handle(event).await {
+                break ended;
+            }
+        };
+        self.close(ended).await
+    }
+
+    fn new(
+        mut job: DownloadJob,
+        seat: Seat,
+        notices: mpsc::Sender<DownloadNotice>,
+        disk_jobs: TaskTracker,
+    ) -> Self {
         let initial = std::mem::take(&mut job.initial);
         let pacer = Pacer::new(job.limiter.clone());
         let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
@@ -150,7 +172,7 @@ impl Engine {
             requests: Requests::default(),
             sharer: Sharer::new(seat),
             pacer,
-            disk: Disk::default(),
+            disk: Disk::new(disk_jobs),
             books: None,
             sentinel: None,
             progress: ProgressMeter::new(Duration::ZERO),
@@ -259,36 +281,6 @@ impl Engine {
             }
         };
         Some(Err(DownloadEnd::Failed(failure)))
-    }
-
-    fn join(&mut self, source: Arc<dyn Source>) {
-        let peer = source.peer_id();
-        self.sources.insert(peer, Arc::clone(&source));
-        let known = match &mut self.stage {
-            Stage::Gathering(gathering) => {
-                gathering.asked(peer);
-                None
-            }
-            Stage::Transferring(transfer) => {
-                if !transfer.joining(peer) {
-                    return;
-                }
-                Some(transfer.known_manifest())
-            }
-            Stage::Committing(_) => return,
-        };
-        let request = self.get_game(known, false);
-        self.requests.ask_manifest(source, request);
-    }
-
-    fn leave(&mut self, peer: PeerId) {
-        self.sources.remove(&peer);
-        self.requests.end_all_of(peer);
-        match &mut self.stage {
-            Stage::Gathering(gathering) => gathering.left(peer),
-            Stage::Transferring(transfer) => transfer.left(peer),
-            Stage::Committing(_) => {}
-        }
     }
 
     async fn chosen(&mut self, transfer: Box<Transfer>) {

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
+pub(crate) use self::offers::Outlook;
 pub(crate) use self::pending::Order;
 use self::pending::Pending;
 use self::source::SourceState;
@@ -48,6 +49,11 @@ const BACKOFF_LATE: Duration = Duration::from_secs(2);
 /// Failures in a row before a source is given up: about half a minute of pauses, which a source
 /// that is busy, restarts or changes its connection should outlive.
 const FAILURES_MAX: u32 = 12;
+/// The pause of a source that is busy: it has waited with its answer itself.
+const BACKOFF_BUSY: Duration = Duration::from_millis(250);
+/// How long a source may be busy before it is given up: what the last one waits for its chunk when
+/// all of 256 known peers ask for one, and the source sends at the lowest limit, 8 s for each.
+const BUSY_MAX: Duration = Duration::from_secs(256 * 8);
 /// Longest silence of a source that owes an answer; a piece takes that long at 35 KiB/s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
@@ -84,6 +90,8 @@ pub(crate) enum RequestFailure {
     Lost,
     /// The source answered, but not with the piece.
     Refused,
+    /// The source has too much to do at the moment.
+    Busy,
 }
 
 /// Whether a source is still of use after a failure.
@@ -187,6 +195,7 @@ impl Scheduler {
         let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
         source.failures = 0;
+        source.busy_since = None;
         source.heard_at = now;
         source.avoided.remove(&piece);
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use lanspread_proto::message::{KnownManifest, RefusalCode};
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
+use self::sources::Offer;
 pub(crate) use self::sources::Told;
 use super::consensus::{Claim, Consensus};
 use super::journal::Record;
@@ -90,8 +91,10 @@ pub(crate) struct Transfer {
     /// How many chunks are being looked for on disk, of each piece that is held for that.
     looking: BTreeMap<PieceIndex, usize>,
     members: BTreeSet<PeerId>,
-    /// Peers that fetch the same content and have a part of it.
+    /// Peers that fetch the same content and are asked for the part of it that they have.
     parts: BTreeSet<PeerId>,
+    /// What they offer, and what those offer that are members as well.
+    offers: BTreeMap<PeerId, Offer>,
     /// Sources whose claim is awaited.
     joining: BTreeSet<PeerId>,
     banned: BTreeSet<PeerId>,
@@ -100,8 +103,10 @@ pub(crate) struct Transfer {
     /// Since when everything is stored, and the manifest of it.
     complete: Option<(Duration, Arc<Manifest>)>,
     judge_at: Option<Duration>,
-    /// Since when nobody seems to have what is missing.
+    /// Since when nobody seems to have what is missing, or to be about to.
     stuck_since: Option<Duration>,
+    /// Since when nobody has what is missing, whatever is promised.
+    promised_since: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -128,6 +133,7 @@ impl Transfer {
             consensus,
             looking: BTreeMap::new(),
             parts: BTreeSet::new(),
+            offers: BTreeMap::new(),
             joining,
             banned: BTreeSet::new(),
             some_left: false,
@@ -135,6 +141,7 @@ impl Transfer {
             complete: None,
             judge_at: None,
             stuck_since: None,
+            promised_since: None,
             effects: Vec::new(),
         };
         transfer.reconsider();
@@ -285,9 +292,8 @@ impl Transfer {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
             SourceError::Protocol(_) => (RequestFailure::Refused, Blame::Bad),
             SourceError::Refused(refusal) => match refusal.code {
-                RefusalCode::Busy | RefusalCode::ReadFailed => {
-                    (RequestFailure::Refused, Blame::Failing)
-                }
+                RefusalCode::Busy => (RequestFailure::Busy, Blame::Failing),
+                RefusalCode::ReadFailed => (RequestFailure::Refused, Blame::Failing),
                 // It has not what it offered, or no longer: something else is asked of it first.
                 RefusalCode::NotServed if self.parts.contains(&ask.peer) => {
                     (RequestFailure::Refused, Blame::Gone)
@@ -310,7 +316,7 @@ impl Transfer {
             SourceError::Refused(_) => blame != Blame::Bad,
         };
         if trust == Trust::Spent || !is_passing {
-            self.release(ask.peer, blame, Some(error.to_string()));
+            self.give_up(ask.peer, blame, error.to_string());
         }
     }
 

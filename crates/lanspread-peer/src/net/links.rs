@@ -1,50 +1,90 @@
 //! The one connection to each peer, shared with those who ask peers for something.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lanspread_proto::PeerId;
 use lanspread_proto::message::{GetChunks, GetGame, StreamInstall};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
 use crate::download::{GameAnswer, ReceivedChunks, Source, SourceError};
 use crate::install::StreamOrigin;
 
+/// How long a request waits for the connection that it needs: what a handshake may take.
+const LINK_WAIT: Duration = Duration::from_secs(5);
+/// Most calls for a connection that wait for the command loop. A call that is one too many is lost;
+/// whoever needs the connection asks again.
+const CALLS_MAX: usize = 64;
+
 /// The table of links. The command loop alone writes it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct LinkTable {
-    links: Arc<RwLock<BTreeMap<PeerId, Arc<PeerLink>>>>,
+    links: watch::Sender<BTreeMap<PeerId, Arc<PeerLink>>>,
+    calls: mpsc::Sender<PeerId>,
 }
 
 impl LinkTable {
+    /// An empty table, and the peers to which somebody needs a link that is not there.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<PeerId>) {
+        let (calls, called) = mpsc::channel(CALLS_MAX);
+        (Self { links: watch::channel(BTreeMap::new()).0, calls }, called)
+    }
+
     /// The link to a peer.
     pub(crate) fn get(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
-        self.read().get(&peer_id).cloned()
+        self.links.borrow().get(&peer_id).cloned()
     }
 
     /// All links, in peer id order.
     pub(crate) fn all(&self) -> Vec<Arc<PeerLink>> {
-        self.read().values().cloned().collect()
+        self.links.borrow().values().cloned().collect()
     }
 
     /// Sets the link to a peer; returns the one that was there.
     pub(crate) fn insert(&self, link: Arc<PeerLink>) -> Option<Arc<PeerLink>> {
-        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
-        links.insert(link.peer_id(), link)
+        let mut before = None;
+        self.links.send_modify(|links| before = links.insert(link.peer_id(), link));
+        before
     }
 
     /// Forgets the link to a peer; returns it.
     pub(crate) fn remove(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
-        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
-        links.remove(&peer_id)
+        let mut before = None;
+        self.links.send_modify(|links| before = links.remove(&peer_id));
+        before
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<PeerId, Arc<PeerLink>>> {
-        // One insert or remove is all that ever happens under the lock.
-        self.links.read().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until there is no link to a peer.
+    #[cfg(test)]
+    pub(crate) async fn lost(&self, peer_id: PeerId) {
+        let mut links = self.links.subscribe();
+        links.wait_for(|links| !links.contains_key(&peer_id)).await.unwrap();
+    }
+
+    /// The link to a peer. Where there is none, one is called for, for the next request.
+    fn demand(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
+        let link = self.get(peer_id);
+        if link.is_none() {
+            let _ = self.calls.try_send(peer_id);
+        }
+        link
+    }
+
+    /// The link to a peer. Where there is none, one is called for, and awaited for [`LINK_WAIT`].
+    async fn await_link(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
+        let mut links = self.links.subscribe();
+        if let Some(link) = self.demand(peer_id) {
+            return Some(link);
+        }
+        let is_there = |links: &BTreeMap<_, _>| links.contains_key(&peer_id);
+        let links = timeout(LINK_WAIT, links.wait_for(is_there)).await.ok()?.ok()?;
+        links.get(&peer_id).cloned()
     }
 }
 
@@ -59,10 +99,13 @@ impl LinkedSource {
         Self { peer_id, links }
     }
 
-    fn link(&self) -> Result<Arc<PeerLink>, SourceError> {
-        let gone = || SourceError::Gone("there is no connection".to_owned());
-        self.links.get(self.peer_id).ok_or_else(gone)
+    async fn link(&self) -> Result<Arc<PeerLink>, SourceError> {
+        self.links.await_link(self.peer_id).await.ok_or_else(unlinked)
     }
+}
+
+fn unlinked() -> SourceError {
+    SourceError::Gone("there is no connection".to_owned())
 }
 
 impl Source for LinkedSource {
@@ -71,7 +114,7 @@ impl Source for LinkedSource {
     }
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
-        async move { self.link()?.get_game(request).await }.boxed()
+        async move { self.link().await?.get_game(request).await }.boxed()
     }
 
     fn get_chunks(
@@ -79,7 +122,12 @@ impl Source for LinkedSource {
         request: GetChunks,
         lens: Vec<u32>,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
-        async move { self.link()?.get_chunks(request, &lens).await }.boxed()
+        async move {
+            // Not awaited: meanwhile others may be asked for them.
+            let link = self.links.demand(self.peer_id).ok_or_else(unlinked)?;
+            link.get_chunks(request, &lens).await
+        }
+        .boxed()
     }
 }
 
@@ -89,6 +137,6 @@ impl StreamOrigin for LinkedSource {
     }
 
     fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {
-        async move { self.link()?.stream_install(request).await }.boxed()
+        async move { self.link().await?.stream_install(request).await }.boxed()
     }
 }

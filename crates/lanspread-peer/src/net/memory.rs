@@ -144,6 +144,10 @@ impl StreamSender for MemorySender {
         Ok(())
     }
 
+    fn is_unwanted(&mut self) -> bool {
+        self.0.as_ref().is_none_or(|sender| sender.is_closed())
+    }
+
     fn reset(&mut self) {
         if let Some(sender) = self.0.take() {
             // A receiver that is gone needs no reset.

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -287,6 +287,11 @@ impl StreamSender for QuicSender {
             Err(TransportError::Reset) => Ok(()),
             other => other,
         }
+    }
+
+    fn is_unwanted(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.0.poll_send_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     fn reset(&mut self) {

@@ -1,5 +1,6 @@
 //! Answers the requests of one peer.
 
+mod place;
 mod queue;
 mod stream;
 
@@ -18,19 +19,19 @@ use lanspread_proto::message::{
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, ManifestFile};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
-use super::limit::{Limiter, RateLimit};
+use super::limit::Limiter;
 use super::link::PeerLink;
-use super::transport::{Stream, StreamSender};
-use super::turns::Turns;
+use super::transport::{Stream, StreamSender, TransportError};
 use super::view::View;
 use crate::chunk_buffer::ChunkBuffer;
 use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
+use place::{Place, Places};
 pub(crate) use stream::StreamService;
 
 /// Longest time that an answer, or a piece of one, may take to be taken over by the asker. Beyond it the asker is gone or
@@ -44,10 +45,10 @@ const PACED_BYTES: usize = 32 * 1024;
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
 const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
-const CHUNKS_MAX: usize = 64;
-/// Most of them for one peer: the largest window of two downloads, so that only a peer that does not
-/// keep to it waits.
+/// How often it is looked whether somebody still waits for hashes: one who does not holds a stream.
+const ASKER_CHECK: Duration = Duration::from_secs(5);
+/// Most chunks that are in memory to be sent to one peer: the largest window of two downloads, so that
+/// only a peer that does not keep to it waits.
 pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 /// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
@@ -61,7 +62,7 @@ pub(crate) struct Server {
     pub(crate) outbound: OutboundTransfers,
     pub(crate) swarm: Swarm,
     upload: Limiter,
-    chunks: Turns,
+    places: Places,
     streams: StreamService,
 }
 
@@ -106,8 +107,8 @@ impl Server {
         upload: Limiter,
         streams: StreamService,
     ) -> Self {
-        let chunks = Turns::new(upload.limit().map_or(CHUNKS_MAX, chunks_at_once));
-        Self { view, outbound, swarm, upload, chunks, streams }
+        let places = Places::new(upload.limit());
+        Self { view, outbound, swarm, upload, places, streams }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -125,7 +126,7 @@ impl Server {
             Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
             Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
-                let response = self.game(wanted).await;
+                let response = self.game(wanted, sender).await?;
                 reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await
             }
             Request::GetLibrary {} => {
@@ -145,27 +146,38 @@ impl Server {
         }
     }
 
-    async fn game(&self, wanted: GetGame) -> Response {
+    async fn game(
+        &self,
+        wanted: GetGame,
+        sender: &mut dyn StreamSender,
+    ) -> Result<Response, ExchangeError> {
         let mut view = self.view.clone();
         let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
             None => true,
         };
         // Whether settled or not: after that time the asker gets what there is.
-        let _ = timeout(HASHES_TIMEOUT, view.wait_for(is_settled)).await;
+        let gives_up_at = Instant::now() + HASHES_TIMEOUT;
+        while timeout(ASKER_CHECK, view.wait_for(is_settled)).await.is_err()
+            && Instant::now() < gives_up_at
+        {
+            if sender.is_unwanted() {
+                return Err(TransportError::Reset.into());
+            }
+        }
         let manifest =
             self.view.borrow().game(&wanted.game_id).map(|game| Arc::clone(&game.manifest));
         let Some(manifest) = manifest else {
-            return Response::Refused(not_served(&wanted.game_id));
+            return Ok(Response::Refused(not_served(&wanted.game_id)));
         };
         let known = KnownManifest {
             manifest_hash: manifest.manifest_hash(),
             content_root: manifest.content_root(),
         };
         if wanted.known_manifest == Some(known) {
-            return Response::Unchanged {};
+            return Ok(Response::Unchanged {});
         }
-        Response::Game { manifest: manifest.as_ref().clone() }
+        Ok(Response::Game { manifest: manifest.as_ref().clone() })
     }
 
     async fn send_chunks(
@@ -174,9 +186,10 @@ impl Server {
         wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        // Nobody closes the semaphore, so it always gives a permit in the end.
-        let _of_peer = link.chunks.acquire().await.ok();
-        let _of_all = self.chunks.take(link.peer_id()).await;
+        let Some(mut place) = self.places.take(link).await else {
+            let refusal = refused(RefusalCode::Busy, "too many peers ask for chunks");
+            return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
+        };
         let is_served = || {
             self.swarm.is_shared(&wanted.game_id)
                 || self.view.borrow().game(&wanted.game_id).is_some()
@@ -200,8 +213,8 @@ impl Server {
             let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
             let response = Response::Chunks { chunks };
             let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
-            timeout(ANSWER_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;
-            self.send_paced(sender, bytes).await
+            place.hold_for(header).await?;
+            self.send_paced(sender, bytes, &mut place).await
         };
         let outcome = tokio::select! {
             sent = send => sent,
@@ -217,26 +230,19 @@ impl Server {
     }
 }
 
-/// How many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
-/// each of them arrives before its asker gives up on it.
-fn chunks_at_once(limit: RateLimit) -> usize {
-    let chunks = 2 * limit.bytes_per_second() / CHUNK_SIZE_BYTES;
-    usize::try_from(chunks).unwrap_or(CHUNKS_MAX).clamp(1, CHUNKS_MAX)
-}
-
 impl Server {
     /// Sends bytes as fast as the limit allows. All at once where there is none.
     async fn send_paced(
         &self,
         sender: &mut dyn StreamSender,
         mut bytes: Bytes,
+        place: &mut Place<'_>,
     ) -> Result<(), ExchangeError> {
         let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
         while !bytes.is_empty() {
             let piece = bytes.split_to(piece_len.min(bytes.len()));
             self.upload.pass(piece.len()).await;
-            let send = send_bytes(sender, piece);
-            timeout(ANSWER_TIMEOUT, send).await.map_err(|_| ExchangeError::Silent)??;
+            place.hold_for(send_bytes(sender, piece)).await?;
         }
         Ok(())
     }

@@ -150,6 +150,9 @@ pub(crate) trait StreamSender: Send {
     /// may have read all that it wants.
     fn finish(&mut self) -> Result<(), TransportError>;
 
+    /// Whether it is known that the other side reads no more.
+    fn is_unwanted(&mut self) -> bool;
+
     /// Gives up: the other side sees a reset.
     fn reset(&mut self);
 }

@@ -114,6 +114,18 @@ impl DialTable {
         }
     }
 
+    /// Somebody needs a peer now. Returns whether it is dialled in its turn then: it may be known in
+    /// another way than by discovery, or must not be dialled where discovery sees it.
+    pub(crate) fn hurry(&mut self, peer_id: PeerId, now: Instant) -> bool {
+        let Some(candidate) = self.candidates.get_mut(&peer_id) else { return false };
+        match &mut candidate.state {
+            DialState::Due(at) => *at = now.min(*at),
+            DialState::Dialling => {}
+            DialState::Settled => return false,
+        }
+        true
+    }
+
     /// A dial failed.
     pub(crate) fn failed(&mut self, peer_id: PeerId, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(&peer_id)
@@ -214,6 +226,22 @@ mod tests {
         table.settled(great);
         table.unlinked(great, now);
         assert!(table.next_due().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_needed_is_dialled_at_once_and_once() {
+        let now = Instant::now();
+        let (small, great) = ids();
+        let mut table = DialTable::new(great);
+        assert!(!table.hurry(small, now), "discovery has not seen it");
+        table.found(small, addrs(1), true, now);
+        assert!(!table.hurry(small, now), "it is settled");
+        table.unlinked(small, now);
+        assert!(table.take_due(now).is_empty());
+        assert!(table.hurry(small, now));
+        assert_eq!(table.take_due(now).len(), 1);
+        assert!(table.hurry(small, now), "it is being dialled");
+        assert!(table.take_due(now).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

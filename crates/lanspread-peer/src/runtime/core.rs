@@ -186,6 +186,7 @@ impl Core {
         match message {
             CoreMessage::Met(encounter) => self.met(encounter).await,
             CoreMessage::LinkDown { peer_id, link_id } => self.link_down(peer_id, link_id),
+            CoreMessage::LinkNeeded { peer_id } => self.link_needed(peer_id),
             CoreMessage::Delta { peer_id, link_id, delta } => {
                 self.delta(peer_id, link_id, delta).await;
             }

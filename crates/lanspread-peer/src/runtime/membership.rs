@@ -188,6 +188,19 @@ impl Core {
         }
     }
 
+    /// Dials a known peer that has no connection, at once.
+    pub(super) fn link_needed(&mut self, peer_id: PeerId) {
+        let Some(addr) = self.peers.get(peer_id).map(|entry| entry.addr) else { return };
+        if self.links.get(peer_id).is_some() {
+            return;
+        }
+        if self.dials.hurry(peer_id, Instant::now()) {
+            self.dial_due();
+        } else {
+            self.ask_for_life(peer_id, addr);
+        }
+    }
+
     pub(super) async fn goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
         if self.is_current(peer_id, link_id) {
             self.dials.vanished(peer_id);

@@ -30,6 +30,8 @@ pub(crate) enum CoreMessage {
     Met(Encounter),
     /// A connection is gone.
     LinkDown { peer_id: PeerId, link_id: LinkId },
+    /// Somebody needs a connection to a peer that has none.
+    LinkNeeded { peer_id: PeerId },
     /// A peer told what changed in its library.
     Delta { peer_id: PeerId, link_id: LinkId, delta: LibraryDelta },
     /// A peer answered what its whole library is; `None` when it did not.

@@ -11,7 +11,7 @@ use std::thread;
 use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_proto::message::LibrarySnapshot;
-use lanspread_proto::{GameId, PROTOCOL_VERSION};
+use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,7 @@ pub(super) async fn prepare(
     let keeper =
         StateKeeper::new(disk.kept.clone(), Arc::clone(&disk.identity), disk.index.clone());
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
+    let (links, called) = LinkTable::new();
     let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
     let mut core = Core {
@@ -111,7 +112,7 @@ pub(super) async fn prepare(
         auto_install: config.auto_install,
         download_limiter: Limiter::new(config.download_limit),
         dialer,
-        links: LinkTable::default(),
+        links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(me.peer_id),
         liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
@@ -157,6 +158,7 @@ pub(super) async fn prepare(
     core.refresh_view(&found);
     start_services(&core, listener, games_dirs, config.mdns)?;
     core.spawn(pass_on_counts(count_receiver, core.core.clone()));
+    core.spawn(pass_on_calls(called, core.core.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
     core.tasks.spawn(keeper.run(index_changes, core.cancel.clone()));
     Ok(core)
@@ -319,6 +321,14 @@ fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
 async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core: CoreSender) {
     while let Some(count) = counts.recv().await {
         if core.send(CoreMessage::Outbound(count)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn pass_on_calls(mut called: mpsc::Receiver<PeerId>, core: CoreSender) {
+    while let Some(peer_id) = called.recv().await {
+        if core.send(CoreMessage::LinkNeeded { peer_id }).await.is_err() {
             return;
         }
     }

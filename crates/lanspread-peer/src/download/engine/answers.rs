@@ -45,7 +45,9 @@ impl Engine {
                 (Ok(GameAnswer::Unchanged), None) => {
                     transfer.not_joining(peer, "it told no manifest".to_owned());
                 }
-                (Err(SourceError::Gone(_)), _) => transfer.left(peer),
+                (Err(SourceError::Gone(_)), _) => {
+                    transfer.left(peer, now);
+                }
                 (Err(error), _) => transfer.not_joining(peer, error.to_string()),
             },
             Stage::Committing(_) => {}

@@ -10,6 +10,7 @@ use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, GameVersion, Manifest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::super::journal::{Header, Journal};
 use super::super::layout::{ChunkIndex, ChunkPlace};
@@ -51,9 +52,10 @@ pub(super) enum Kept {
 
 /// The disk work of one download, and the chunks that wait for it. Their number is bounded by the
 /// scheduler, which asks for no more while they wait.
-#[derive(Default)]
 pub(super) struct Disk {
     jobs: JoinSet<Event>,
+    /// Counts the jobs, which outlive this when the engine panics: nothing can end them.
+    running: TaskTracker,
     /// How many of the jobs verify chunks.
     verifying: usize,
     waiting: VecDeque<(Ask, Vec<Arrived>)>,
@@ -61,6 +63,17 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// Nothing to do yet. Its jobs will be counted in `running`.
+    pub(super) fn new(running: TaskTracker) -> Self {
+        Self {
+            jobs: JoinSet::new(),
+            running,
+            verifying: 0,
+            waiting: VecDeque::new(),
+            looks: VecDeque::new(),
+        }
+    }
+
     /// Begins the journal and makes the files of `manifest` in `root`.
     pub(super) fn prepare(
         &mut self,
@@ -69,9 +82,7 @@ impl Disk {
         manifest: Arc<Manifest>,
         stop: CancellationToken,
     ) {
-        self.jobs.spawn_blocking(move || {
-            Event::Prepared(prepare(&root, &journal, manifest, stop).map(Box::new))
-        });
+        self.start(move || Event::Prepared(prepare(&root, &journal, manifest, stop).map(Box::new)));
     }
 
     /// Lets the chunks of a piece wait for their turn.
@@ -90,12 +101,12 @@ impl Disk {
         while self.verifying < WRITERS_MAX {
             let storage = Arc::clone(storage);
             if let Some((ask, arrived)) = self.waiting.pop_front() {
-                self.jobs.spawn_blocking(move || {
+                self.start(move || {
                     let kept = |arrived: Arrived| (arrived.chunk, keep(&storage, arrived));
                     Event::Kept { ask, kept: arrived.into_iter().map(kept).collect() }
                 });
             } else if let Some(look) = self.looks.pop_front() {
-                self.jobs.spawn_blocking(move || {
+                self.start(move || {
                     let is_there = is_there(&storage, look);
                     Event::Looked { look, is_there }
                 });
@@ -108,7 +119,7 @@ impl Disk {
 
     /// Saves a checkpoint, beside whatever else is done.
     pub(super) fn save(&mut self, checkpoint: Checkpoint) {
-        self.jobs.spawn_blocking(move || Event::Saved(checkpoint.save()));
+        self.start(move || Event::Saved(checkpoint.save()));
     }
 
     /// Commits the game, after which its journal is of no use.
@@ -118,13 +129,21 @@ impl Disk {
         journal: Arc<Journal>,
         sentinel: Vec<u8>,
     ) {
-        self.jobs.spawn_blocking(move || {
+        self.start(move || {
             Event::Committed(storage.commit(&sentinel).map(|()| {
                 // One that stays behind is swept at the next start.
                 if let Err(error) = journal.remove() {
                     tracing::warn!(%error, "the journal of a finished download stays behind");
                 }
             }))
+        });
+    }
+
+    fn start(&mut self, job: impl FnOnce() -> Event + Send + 'static) {
+        let token = self.running.token();
+        self.jobs.spawn_blocking(move || {
+            let _token = token;
+            job()
         });
     }
 

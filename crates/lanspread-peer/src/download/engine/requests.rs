@@ -8,6 +8,7 @@ use std::time::Duration;
 use lanspread_proto::PeerId;
 use lanspread_proto::message::{GetChunks, GetGame, RefusalCode};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::scheduler::Ask;
@@ -16,11 +17,16 @@ use super::Event;
 
 /// How long a source may take to answer with a manifest that it has at hand.
 const MANIFEST_WAIT: Duration = Duration::from_secs(30);
-/// How often a manifest is asked for. A connection that crosses another one, or a source that is
-/// busy, fails the first time only.
-const MANIFEST_ATTEMPTS: u32 = 3;
-/// The pause between two attempts.
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a source may refuse its manifest. One that is only busy refuses the first time only.
+const REFUSALS_MAX: u32 = 3;
+/// How long a source is asked again that is not to be reached and still counts as one: as long as a
+/// peer is usually silent before it is lost. One that is lost leaves, which ends the request.
+const REACH_PATIENCE: Duration = Duration::from_secs(30);
+/// The first pause between two attempts, which a connection that crosses another one needs. It
+/// doubles with each attempt.
+const ATTEMPT_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// The longest pause: what a source that is to be reached again is kept waiting.
+const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What a source is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,15 +51,7 @@ impl Requests {
     pub(super) fn ask_manifest(&mut self, source: Arc<dyn Source>, request: GetGame) {
         let (peer, known) = (source.peer_id(), request.known_manifest);
         self.start(peer, Subject::Manifest, async move {
-            let mut attempt = 1;
-            let answer = loop {
-                let answer = ask_manifest_once(&*source, request.clone()).await;
-                if attempt == MANIFEST_ATTEMPTS || !answer.as_ref().is_err_and(may_pass) {
-                    break answer;
-                }
-                attempt += 1;
-                tokio::time::sleep(ATTEMPT_PAUSE).await;
-            };
+            let answer = persist(|| ask_manifest_once(&*source, request.clone())).await;
             Event::Manifest { peer, known, answer }
         });
     }
@@ -62,7 +60,7 @@ impl Requests {
     pub(super) fn ask_hashes(&mut self, source: Arc<dyn Source>, request: GetGame) {
         let (peer, known) = (source.peer_id(), request.known_manifest);
         self.start(peer, Subject::Hashes, async move {
-            let answer = source.get_game(request).await;
+            let answer = persist(|| source.get_game(request.clone())).await;
             Event::Hashes { peer, known, answer }
         });
     }
@@ -100,6 +98,18 @@ impl Requests {
         if let Some(handle) = subjects.and_then(|subjects| subjects.remove(&subject)) {
             handle.abort();
         }
+    }
+
+    /// Ends the requests to one source for pieces, and no others.
+    pub(super) fn end_pieces_of(&mut self, peer: PeerId) {
+        let Some(subjects) = self.under_way.get_mut(&peer) else { return };
+        subjects.retain(|subject, handle| {
+            let is_piece = matches!(subject, Subject::Piece(_));
+            if is_piece {
+                handle.abort();
+            }
+            !is_piece
+        });
     }
 
     /// Ends all requests to one source.
@@ -150,16 +160,38 @@ async fn ask_manifest_once(
     source: &dyn Source,
     request: GetGame,
 ) -> Result<GameAnswer, SourceError> {
-    let answer = tokio::time::timeout(MANIFEST_WAIT, source.get_game(request)).await;
+    let answer = timeout(MANIFEST_WAIT, source.get_game(request)).await;
     answer.unwrap_or_else(|_| Err(SourceError::Protocol("no manifest in time".into())))
 }
 
-fn may_pass(error: &SourceError) -> bool {
-    match error {
-        SourceError::Gone(_) => true,
-        SourceError::Refused(refusal) => {
-            matches!(refusal.code, RefusalCode::Busy | RefusalCode::NotServed)
+/// Asks until there is an answer, or no more hope of one.
+async fn persist<F>(mut ask: impl FnMut() -> F) -> Result<GameAnswer, SourceError>
+where
+    F: Future<Output = Result<GameAnswer, SourceError>>,
+{
+    let (mut refusals, mut lost_since, mut pause) = (0, None, ATTEMPT_PAUSE_MIN);
+    loop {
+        let asked_at = Instant::now();
+        let answer = ask().await;
+        if asked_at.elapsed() >= REACH_PATIENCE {
+            // It was reached all the time, and is lost only now.
+            (lost_since, pause) = (None, ATTEMPT_PAUSE_MIN);
         }
-        SourceError::Protocol(_) => false,
+        let may_pass = match &answer {
+            Ok(_) | Err(SourceError::Protocol(_)) => false,
+            Err(SourceError::Gone(_)) => {
+                lost_since.get_or_insert_with(Instant::now).elapsed() < REACH_PATIENCE
+            }
+            Err(SourceError::Refused(refusal)) => {
+                refusals += 1;
+                refusals < REFUSALS_MAX
+                    && matches!(refusal.code, RefusalCode::Busy | RefusalCode::NotServed)
+            }
+        };
+        if !may_pass {
+            return answer;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(ATTEMPT_PAUSE_MAX);
     }
 }

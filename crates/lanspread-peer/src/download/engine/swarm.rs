@@ -110,7 +110,9 @@ impl Engine {
             SwarmNews::Ended { peer } => transfer.offers_ended(peer),
             SwarmNews::Left { peer } => {
                 if transfer.part_left(peer) {
-                    self.requests.end_all_of(peer);
+                    // It may be asked for its manifest at the same time: a download that has ended
+                    // is in the library instead.
+                    self.requests.end_pieces_of(peer);
                 }
             }
         }

@@ -1,11 +1,14 @@
 mod lab;
 mod resume;
+mod swarm;
 
 use std::fs;
 use std::time::Duration;
 
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::message::RefusalCode;
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::io::Errno;
 
 use self::lab::{FakeSource, Game, Lab, peer};
 use super::*;
@@ -243,6 +246,15 @@ async fn a_busy_source_is_asked_again_and_given_up_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_is_busy_for_long_is_not_given_up() {
+    let game = game_of_chunks(2);
+    let busy = FakeSource::new(1, &game).busy_for(Duration::from_secs(20 * 60));
+    let run = Lab::start([busy]).finish().await;
+    run.assert_complete(&game);
+    assert_eq!(run.dropped(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_manifest_of_another_version_is_not_used() {
     let game = game_of_chunks(1);
     let other = FakeSource::new(1, &game.with_version("19990101"));
@@ -265,6 +277,40 @@ async fn a_manifest_is_asked_for_again_when_the_connection_is_replaced() {
     let game = game_of_chunks(1);
     let source = FakeSource::new(1, &game).losing_first_manifest();
     Lab::start([source]).finish().await.assert_complete(&game);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_without_connection_is_waited_for_as_long_as_it_is_one() {
+    let game = game_of_chunks(1);
+    let source = FakeSource::new(1, &game);
+    source.lose_connection();
+    let lab = Lab::start([source.clone()]);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    source.find_connection();
+    let run = lab.finish().await;
+    run.assert_complete(&game);
+    assert!(run.took < Duration::from_secs(23), "{:?}", run.took);
+
+    source.lose_connection();
+    let run = Lab::start([source.clone()]).finish().await;
+    assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
+    assert!(run.took < Duration::from_secs(40), "{:?}", run.took);
+
+    let lab = Lab::start([source]);
+    lab.leave(1);
+    let run = lab.finish().await;
+    assert_eq!(run.ended.unwrap_err(), DownloadEnd::AllPeersGone);
+    assert_eq!(run.took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hashes_are_awaited_across_a_lost_connection() {
+    let game = game_of_chunks(4);
+    let source = FakeSource::new(1, &game).hashing_for(ms(500)).losing_first_hashes();
+    let source = source.delayed(ms(1_000));
+    let run = Lab::start([source.clone()]).finish().await;
+    run.assert_complete(&game);
+    assert_eq!(source.asked_hashes(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,6 +386,29 @@ async fn a_directory_in_the_way_of_a_file_fails_the_download() {
     lab.run([FakeSource::new(1, &game)], None);
     let run = lab.finish().await;
     run.assert_failed(|failure| matches!(failure, DownloadFailure::Io { .. }));
+}
+
+#[tokio::test]
+async fn a_panic_does_not_end_a_download_before_its_disk_jobs() {
+    let game = game_of_chunks(1);
+    let mut lab = Lab::prepare();
+    // Whoever reads the journal blocks until its writer closes it.
+    let journal = lab.journal();
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    mkfifoat(CWD, &journal, Mode::RWXU).unwrap();
+    lab.run([FakeSource::new(1, &game)], None);
+    lab.wait_for_manifest().await;
+    let writer = loop {
+        match open(&journal, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Err(Errno::NXIO) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
+    lab.join(FakeSource::new(2, &game).panicking());
+    let outlives = lab.outlives_engine().await;
+    drop(writer);
+    lab.panicked().await;
+    assert!(outlives, "it was over while its journal was being read");
 }
 
 #[tokio::test(start_paused = true)]

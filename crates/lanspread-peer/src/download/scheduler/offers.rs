@@ -8,6 +8,17 @@ use super::super::layout::PieceIndex;
 use super::Scheduler;
 use super::source::{Part, SourceState};
 
+/// What is to be expected of sources that have a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// One of them owes an answer, or has something that is missing.
+    Giving,
+    /// One of them is about to have something that is missing.
+    Promising,
+    /// None of them is.
+    Nothing,
+}
+
 impl Scheduler {
     /// A source that has everything may be asked from now on. Joining twice changes nothing; one
     /// that had a part keeps the requests that were made to it.
@@ -63,11 +74,16 @@ impl Scheduler {
         self.withdraw(peer);
     }
 
-    /// Whether sources that have a part may still bring the download forward: one of them owes an
-    /// answer, has something that is missing, or is about to have it.
-    pub(crate) fn is_part_of_use(&self) -> bool {
+    /// What sources that have a part may still bring.
+    pub(crate) fn outlook(&self) -> Outlook {
         let mut parts = self.sources.values().filter(|source| source.part.is_some());
-        parts.any(|source| !source.requests.is_empty()) || self.pending.is_any_supplied()
+        if parts.any(|source| !source.requests.is_empty()) || self.pending.is_any_had() {
+            Outlook::Giving
+        } else if self.pending.is_any_promised() {
+            Outlook::Promising
+        } else {
+            Outlook::Nothing
+        }
     }
 
     /// What those are being asked for that have everything.

@@ -159,9 +159,14 @@ impl Pending {
         self.supply.get(&piece).map_or(0, |supply| supply.have)
     }
 
-    /// Whether somebody who fetches the game too has a pending piece, or is about to.
-    pub(super) fn is_any_supplied(&self) -> bool {
-        self.rare.len() < self.all.len()
+    /// Whether somebody who fetches the game too has a pending piece.
+    pub(super) fn is_any_had(&self) -> bool {
+        self.rare.len() + self.promised.len() < self.all.len()
+    }
+
+    /// Whether somebody who fetches the game too is about to have a pending piece that nobody has.
+    pub(super) fn is_any_promised(&self) -> bool {
+        !self.promised.is_empty()
     }
 
     /// A piece that nobody else gives out: of the next few the one that is this peer's rather than

@@ -9,7 +9,8 @@ use super::super::layout::PieceIndex;
 use super::pace::Pace;
 use super::pending::{Pending, Ranked, SAMPLE};
 use super::{
-    BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, FAILURES_MAX, RequestFailure, SILENCE_MAX, Trust,
+    BACKOFF_BUSY, BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, BUSY_MAX, FAILURES_MAX, RequestFailure,
+    SILENCE_MAX, Trust,
 };
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct SourceState {
     /// Failures in a row. Requests that fail together count as one.
     pub(super) failures: u32,
     failed_at: Duration,
+    /// Since when it has given nothing because it is busy.
+    pub(super) busy_since: Option<Duration>,
     pub(super) retry_at: Duration,
     /// The last sign of life, or when it was asked after having nothing to do.
     pub(super) heard_at: Duration,
@@ -75,6 +78,7 @@ impl SourceState {
             part: None,
             failures: 0,
             failed_at: now,
+            busy_since: None,
             retry_at: now,
             heard_at: now,
             turn: 0,
@@ -85,9 +89,10 @@ impl SourceState {
         self.part.as_ref().is_none_or(|part| part.has.contains(piece.0))
     }
 
-    /// A source that failed is tried with one request, and one that is late with none.
+    /// A source that failed or is busy is tried with one request, and one that is late with none.
     pub(super) fn is_free(&self, now: Duration) -> bool {
-        let window = if self.failures > 0 { 1 } else { self.pace.window() };
+        let is_tried = self.failures > 0 || self.busy_since.is_some();
+        let window = if is_tried { 1 } else { self.pace.window() };
         now >= self.retry_at
             && self.requests.len() < window
             && !self.requests.values().any(|asked_at| self.is_late(*asked_at, now))
@@ -113,6 +118,13 @@ impl SourceState {
             RequestFailure::Refused => {
                 self.avoided.insert(piece);
                 self.heard_at = now;
+            }
+            RequestFailure::Busy => {
+                self.heard_at = now;
+                self.retry_at = now + BACKOFF_BUSY;
+                let since = *self.busy_since.get_or_insert(asked_at);
+                let is_spent = now.saturating_sub(since) >= BUSY_MAX;
+                return if is_spent { Trust::Spent } else { Trust::Kept };
             }
         }
         if self.failures == 0 || asked_at > self.failed_at {

@@ -7,11 +7,15 @@ use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
 use super::super::consensus::Verdict;
+use super::super::scheduler::Outlook;
 use super::{Blame, Fate, Transfer};
 
 /// How long peers that have a part are waited for when none of them has, or is about to have,
 /// what is missing: what they have stored meanwhile is told within a fraction of that.
 const PARTS_PATIENCE: Duration = Duration::from_secs(3);
+/// How long they are waited for when they are only about to have it: some times what a source with a
+/// queue takes for a piece.
+const PROMISES_PATIENCE: Duration = Duration::from_secs(120);
 
 impl Transfer {
     /// Where the download stands.
@@ -20,7 +24,7 @@ impl Transfer {
     /// When what is stored cannot be put into a manifest, which the layout excludes.
     pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
         for peer in self.scheduler.silent(now) {
-            self.release(peer, Blame::Gone, Some("it owes an answer for too long".into()));
+            self.give_up(peer, Blame::Gone, "it owes an answer for too long".into());
         }
         self.judge_at = None;
         while self.scheduler.is_complete() {
@@ -53,17 +57,30 @@ impl Transfer {
 
     /// Whether nobody is left who can give what is missing. Peers that fetch the same content and
     /// have a part of it count as long as they have something that is missing, or are about to: two
-    /// of them that miss the same do not wait for each other.
+    /// of them that miss the same do not wait for each other, and none is believed for ever.
     fn is_hopeless(&mut self, now: Duration) -> bool {
         let has_no_members =
             self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
-        if !has_no_members || (!self.parts.is_empty() && self.scheduler.is_part_of_use()) {
-            self.stuck_since = None;
-            return false;
-        }
-        let since = *self.stuck_since.get_or_insert(now);
-        let patience = if self.parts.is_empty() { Duration::ZERO } else { PARTS_PATIENCE };
-        self.judge_at = Some(since + patience).filter(|at| *at > now);
+        let outlook = match has_no_members {
+            false => Outlook::Giving,
+            true if self.parts.is_empty() => Outlook::Nothing,
+            true => self.scheduler.outlook(),
+        };
+        let ends_at = match outlook {
+            Outlook::Giving => {
+                (self.stuck_since, self.promised_since) = (None, None);
+                return false;
+            }
+            Outlook::Promising => {
+                self.stuck_since = None;
+                *self.promised_since.get_or_insert(now) + PROMISES_PATIENCE
+            }
+            Outlook::Nothing => {
+                let patience = if self.parts.is_empty() { Duration::ZERO } else { PARTS_PATIENCE };
+                *self.stuck_since.get_or_insert(now) + patience
+            }
+        };
+        self.judge_at = Some(ends_at).filter(|at| *at > now);
         self.judge_at.is_none()
     }
 }

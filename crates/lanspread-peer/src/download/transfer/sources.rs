@@ -69,11 +69,23 @@ impl Transfer {
         self.reconsider();
     }
 
-    /// A source is gone.
-    pub(crate) fn left(&mut self, peer: PeerId) {
-        if self.members.contains(&peer) || self.joining.contains(&peer) {
+    /// A source that has the whole game is gone; returns whether it was one. If it fetches the same
+    /// content itself, it goes on as one that has a part of it.
+    pub(crate) fn left(&mut self, peer: PeerId, now: Duration) -> bool {
+        let was_source = self.members.contains(&peer) || self.joining.contains(&peer);
+        if was_source {
+            let offer = self.offers.remove(&peer);
             self.release(peer, Blame::Gone, None);
+            if let Some(Offer { has, asking }) = offer {
+                self.offered(peer, &has, &asking, now);
+            }
         }
+        was_source
+    }
+
+    /// Whether a peer is asked for the part that it has.
+    pub(crate) fn is_part(&self, peer: PeerId) -> bool {
+        self.parts.contains(&peer)
     }
 
     pub(super) fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
@@ -91,7 +103,8 @@ impl Transfer {
     }
 
     /// A peer that fetches the same content has a part of it, and is asking others for some. It has
-    /// no say in what the content is.
+    /// no say in what the content is. As long as it is also a source that has everything, its offer
+    /// waits: what a library says and what a fetch says come in no certain order.
     pub(crate) fn offered(
         &mut self,
         peer: PeerId,
@@ -99,7 +112,11 @@ impl Transfer {
         asking: &[PieceIndex],
         now: Duration,
     ) {
-        if !self.banned.contains(&peer) && !self.members.contains(&peer) && self.is_decided() {
+        if self.banned.contains(&peer) || !self.is_decided() {
+            return;
+        }
+        self.offers.insert(peer, Offer { has: has.clone(), asking: asking.to_vec() });
+        if !self.members.contains(&peer) {
             self.parts.insert(peer);
             self.scheduler.offer(peer, has, asking, now);
         }
@@ -113,6 +130,11 @@ impl Transfer {
         asking: &[PieceIndex],
         now: Duration,
     ) {
+        let Some(offer) = self.offers.get_mut(&peer) else { return };
+        for piece in more {
+            offer.has.insert(piece.0);
+        }
+        offer.asking = asking.to_vec();
         if self.parts.contains(&peer) {
             self.scheduler.offer_more(peer, more, asking, now);
         }
@@ -121,13 +143,15 @@ impl Transfer {
     /// It fetches it no more, and is soon gone or a source that has everything. What it was asked
     /// for may still come.
     pub(crate) fn offers_ended(&mut self, peer: PeerId) {
+        self.offers.remove(&peer);
         if self.parts.contains(&peer) {
             self.scheduler.offer_nothing(peer);
         }
     }
 
-    /// It is not to be reached; returns whether that ends all requests to it.
+    /// It is not to be reached; returns whether that ends the requests to it for pieces.
     pub(crate) fn part_left(&mut self, peer: PeerId) -> bool {
+        self.offers.remove(&peer);
         let was_part = self.parts.remove(&peer);
         if was_part {
             self.scheduler.leave(peer);
@@ -150,9 +174,20 @@ impl Transfer {
         self.release(peer, Blame::Bad, Some(reason));
     }
 
+    /// A source has failed at giving pieces. One that had a part and is about to join with everything
+    /// is given up only as what it was.
+    pub(super) fn give_up(&mut self, peer: PeerId, blame: Blame, reason: String) {
+        if blame != Blame::Bad && self.joining.contains(&peer) {
+            self.part_left(peer);
+        } else {
+            self.release(peer, blame, Some(reason));
+        }
+    }
+
     pub(super) fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
         self.members.remove(&peer);
         self.parts.remove(&peer);
+        self.offers.remove(&peer);
         self.joining.remove(&peer);
         self.scheduler.leave(peer);
         self.consensus.withdraw(peer);
@@ -179,6 +214,13 @@ impl Transfer {
         let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
         self.contents.retain(|content, _| needed.contains(content));
     }
+}
+
+/// What a peer offers that fetches the same content.
+#[derive(Debug)]
+pub(super) struct Offer {
+    has: PieceSet,
+    asking: Vec<PieceIndex>,
 }
 
 /// How a source says what the game is.

@@ -1,4 +1,4 @@
-use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, RelPath};
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, PieceSet, RelPath};
 use proptest::prelude::*;
 
 use super::super::gathering::{Gathered, Gathering};
@@ -6,6 +6,8 @@ use super::*;
 use crate::download::layout::ChunkIndex;
 
 const CHUNKS: u32 = 6;
+/// How often a peer tells what it is asking for.
+const PROMISE_NEWS: Duration = Duration::from_secs(1);
 
 fn peer(n: usize) -> PeerId {
     PeerId::from_public_key(&n.to_le_bytes())
@@ -230,10 +232,82 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
 }
 
 #[test]
+fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
+    let honest = Kind { flaw: Flaw::None, is_hashed: true };
+    let mut world = World::new(&[honest, honest], None).unwrap();
+    let (leaving, now) = (peer(1), world.now);
+    let has = [0, 1].into_iter().collect();
+    world.transfer.offered(leaving, &has, &[], now);
+    world.transfer.offered_more(leaving, &[PieceIndex(3)], &[], now);
+    assert!(!world.transfer.is_part(leaving));
+    assert!(world.transfer.left(leaving, now));
+    assert!(world.transfer.is_part(leaving) && !world.transfer.left(leaving, now));
+    world.transfer.left(peer(0), now);
+    let mut given = BTreeSet::new();
+    while world.transfer.ask(now).is_some() {
+        world.carry_out_effects();
+        let ask = world.asked.pop().unwrap();
+        assert_eq!(ask.peer, leaving);
+        assert!(world.transfer.arrived(ask, now));
+        world.transfer.stored(
+            ask.peer,
+            ChunkIndex(ask.piece.0),
+            honest.sends(ChunkIndex(ask.piece.0)),
+            1,
+        );
+        world.transfer.settle(ask.piece);
+        given.insert(ask.piece.0);
+    }
+    assert_eq!(given, BTreeSet::from([0, 1, 3]));
+    world.transfer.offers_ended(leaving);
+    world.transfer.part_left(leaving);
+    assert!(matches!(world.transfer.fate(now).unwrap(), Fate::AllGone));
+}
+
+#[test]
+fn who_fails_at_giving_a_part_may_still_join_with_everything() {
+    let honest = Kind { flaw: Flaw::None, is_hashed: true };
+    let mut world = World::new(&[honest], None).unwrap();
+    let joining = peer(7);
+    world.transfer.offered(joining, &(0..CHUNKS).collect(), &[], world.now);
+    assert!(world.transfer.joining(joining));
+    let gone = SourceError::Gone("reset".to_owned());
+    for _ in 0..100 {
+        while world.transfer.ask(world.now).is_some() {}
+        world.carry_out_effects();
+        for ask in std::mem::take(&mut world.asked).into_iter().filter(|ask| ask.peer == joining) {
+            world.transfer.request_failed(ask, &gone, world.now);
+        }
+        world.now += Duration::from_secs(5);
+    }
+    assert!(!world.transfer.is_part(joining));
+    let manifest = honest.manifest(true);
+    world.transfer.claimed(joining, Told::Manifest(&manifest), world.now);
+    assert!(world.transfer.members().contains(&joining));
+}
+
+#[test]
+fn a_promise_is_not_believed_for_ever() {
+    let honest = Kind { flaw: Flaw::None, is_hashed: true };
+    let mut world = World::new(&[honest], None).unwrap();
+    let promising = peer(7);
+    world.transfer.offered(promising, &PieceSet::default(), &[PieceIndex(0)], world.now);
+    world.transfer.left(peer(0), world.now);
+    let mut promised = 0;
+    while matches!(world.transfer.fate(world.now).unwrap(), Fate::Ongoing) {
+        world.now = world.transfer.wake_at(world.now).unwrap().min(world.now + PROMISE_NEWS);
+        promised = (promised + 1) % CHUNKS;
+        world.transfer.offered_more(promising, &[], &[PieceIndex(promised)], world.now);
+        assert!(world.now < Duration::from_secs(200), "it is believed for ever");
+    }
+    assert!(world.now > Duration::from_secs(60), "{:?}", world.now);
+}
+
+#[test]
 fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest, honest], None).unwrap();
-    world.transfer.left(peer(0));
+    world.transfer.left(peer(0), world.now);
     assert!(world.transfer.joining(peer(0)));
     while world.transfer.ask(Duration::ZERO).is_some() {}
     world.carry_out_effects();

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
+use std::task::{Context, Poll};
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_proto::{ManifestFile, PeerId, PeerName};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::super::handshake::{self, LocalPeer};
-use super::super::limit::Limiter;
+use super::super::handshake::{self, Admitted, LocalPeer};
+use super::super::limit::{Limiter, RateLimit};
 use super::super::link::PeerLink;
 use super::super::memory::{OneDial, pair};
 use super::super::view::ServedGame;
@@ -73,31 +76,86 @@ fn peer(name: &str) -> LocalPeer {
     }
 }
 
-/// A link over which every request reaches a server that serves `manifest` out of `games`.
-async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
-    let (near_peer, far_peer) = (peer("asker"), peer("server"));
+/// A server of `manifest` out of `games`, and what holds up its view.
+fn server(
+    games: &TempDir,
+    manifest: Manifest,
+    upload: Limiter,
+) -> (Server, watch::Sender<Arc<View>>) {
+    let served = ServedGame { root: games.path().join("quake"), manifest: Arc::new(manifest) };
+    let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
+    let (view, shown) = watch::channel(Arc::new(view));
+    let (counts, _) = mpsc::unbounded_channel();
+    let provider = Arc::new(AutoUnpacker::default());
+    let streams = StreamService::new(provider, NonZeroUsize::MIN);
+    let outbound = OutboundTransfers::new(counts);
+    let swarm = Swarm::new(outbound.clone());
+    (Server::new(shown, outbound, swarm, upload, streams), view)
+}
+
+/// Both ends of a link between an asker of this name and a server.
+async fn linked(name: &str) -> (Admitted, Admitted) {
+    let (near_peer, far_peer) = (peer(name), peer("server"));
     let (near, far) = pair(near_peer.peer_id, far_peer.peer_id);
     let dialer = OneDial::new(near);
     let addr = ([127, 0, 0, 1], 1).into();
     let dial = handshake::dial(&dialer, addr, None, &near_peer);
     let (near, far) = tokio::join!(dial, handshake::accept(far, &far_peer));
-    let mut far = far.unwrap();
-    let served = ServedGame { root: games.path().join("quake"), manifest: Arc::new(manifest) };
-    let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
-    let (counts, _) = mpsc::unbounded_channel();
-    let view = watch::channel(Arc::new(view)).1;
-    let provider = Arc::new(AutoUnpacker::default());
-    let streams = StreamService::new(provider, NonZeroUsize::MIN);
-    let outbound = OutboundTransfers::new(counts);
-    let swarm = Swarm::new(outbound.clone());
-    let server = Server::new(view, outbound, swarm, Limiter::new(None), streams);
+    (near.unwrap(), far.unwrap())
+}
+
+/// A link over which every request reaches a server that serves `manifest` out of `games`.
+async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
+    let (server, _view) = server(games, manifest, Limiter::new(None));
+    asker_of(&server, "asker").await
+}
+
+async fn asker_of(server: &Server, name: &str) -> Arc<PeerLink> {
+    let (near, mut far) = linked(name).await;
+    let server = server.clone();
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
             let (request, sender) = read_request(&far.link, stream).await.unwrap();
             server.answer(&far.link, request, sender).await.unwrap();
         }
     });
-    near.unwrap().link
+    near.link
+}
+
+/// A receiver that takes nothing.
+struct Stopped;
+
+impl StreamSender for Stopped {
+    fn poll_send(
+        &mut self,
+        _bytes: &mut Bytes,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransportError>> {
+        Poll::Pending
+    }
+
+    fn finish(&mut self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn is_unwanted(&mut self) -> bool {
+        false
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// A downloaded game with one chunk of full size, not hashed.
+fn game_of_a_chunk() -> (TempDir, Manifest) {
+    let games = tempfile::tempdir().unwrap();
+    let size = CHUNK_SIZE_BYTES;
+    write(&games.path().join("quake"), "quake.eti", &vec![7; usize::try_from(size).unwrap()]);
+    let file = ManifestFile { path: "quake.eti".parse().unwrap(), size, hashes: None };
+    (games, Manifest::new("1".parse().unwrap(), vec![file]).unwrap())
+}
+
+fn lowest_limit() -> Limiter {
+    Limiter::new(RateLimit::new(RateLimit::MIN))
 }
 
 fn chunk(path: &str, index: u32) -> GetChunks {
@@ -176,4 +234,73 @@ async fn several_chunks_come_at_once_or_none_of_them() {
     assert_eq!(refusal(&link, chunks([])).await, RefusalCode::NoSuchChunk);
     let many = chunks(std::iter::repeat_n("quake.eti", GET_CHUNKS_MAX + 1));
     assert_eq!(refusal(&link, many).await, RefusalCode::NoSuchChunk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ask_for_chunks_each_is_answered_soon_and_served_in_the_end() {
+    const ASKERS: u32 = 40;
+    let (games, manifest) = game_of_a_chunk();
+    let (server, _view) = server(&games, manifest, lowest_limit());
+    let began = Instant::now();
+    let mut fetching = JoinSet::new();
+    for n in 0..ASKERS {
+        let link = asker_of(&server, &format!("asker-{n}")).await;
+        fetching.spawn(async move {
+            let len = u32::try_from(CHUNK_SIZE_BYTES).unwrap();
+            loop {
+                let asked_at = Instant::now();
+                let answer = link.get_chunks(chunk("quake.eti", 0), &[len]).await;
+                assert!(asked_at.elapsed() < Duration::from_secs(30), "{:?}", asked_at.elapsed());
+                match answer {
+                    Ok(_) => return,
+                    Err(SourceError::Refused(refusal)) => {
+                        assert_eq!(refusal.code, RefusalCode::Busy);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+                sleep(Duration::from_millis(250)).await;
+            }
+        });
+    }
+    fetching.join_all().await;
+    let at_best = Duration::from_secs(8) * ASKERS;
+    assert!(began.elapsed() < at_best * 11 / 10, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_takes_nothing_does_not_keep_its_place_from_others() {
+    let (games, manifest) = game_of_a_chunk();
+    let (server, _view) = server(&games, manifest, lowest_limit());
+    let (_, stopped) = linked("stopped").await;
+    let mut receiver = Stopped;
+    let of_stopped = server.send_chunks(&stopped.link, chunk("quake.eti", 0), &mut receiver);
+    let began = Instant::now();
+    let other = async {
+        let link = asker_of(&server, "other").await;
+        let len = u32::try_from(CHUNK_SIZE_BYTES).unwrap();
+        link.get_chunks(chunk("quake.eti", 0), &[len]).await.unwrap();
+        began.elapsed()
+    };
+    let (of_stopped, other) = tokio::join!(of_stopped, other);
+    assert!(matches!(of_stopped, Err(ExchangeError::Silent)), "{of_stopped:?}");
+    assert!(other < Duration::from_secs(10), "{other:?}");
+    assert_eq!(began.elapsed(), ANSWER_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_is_gone_awaits_no_hashes() {
+    let (games, manifest) = game_of_a_chunk();
+    let (server, _view) = server(&games, manifest, Limiter::new(None));
+    let (near, mut far) = linked("asker").await;
+    let wanted = GetGame { game_id: game_id(), known_manifest: None, await_hashes: true };
+    let asking = tokio::spawn(async move { near.link.get_game(wanted).await });
+    let stream = far.streams.accept().await.unwrap();
+    let (request, sender) = read_request(&far.link, stream).await.unwrap();
+    let answering = server.answer(&far.link, request, sender);
+    tokio::pin!(answering);
+    assert!(timeout(Duration::from_secs(60), &mut answering).await.is_err(), "it is waited for");
+    asking.abort();
+    let gone_at = Instant::now();
+    assert!(answering.await.is_err());
+    assert!(gone_at.elapsed() <= ASKER_CHECK, "{:?}", gone_at.elapsed());
 }

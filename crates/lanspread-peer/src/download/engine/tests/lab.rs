@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::{GetChunks, GetGame, Refusal, RefusalCode};
+use lanspread_proto::message::{Fetching, GetChunks, GetGame, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::download::{Order, Swarm};
 use crate::net::limit::Limiter;
+use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
@@ -107,12 +108,17 @@ struct Inner {
     hash_of_manifest: Option<Game>,
     hashing: Option<Duration>,
     delay: Duration,
+    manifest_delay: Duration,
     silent_after: usize,
     refusal: Option<RefusalCode>,
+    busy_until: Option<Instant>,
     loses_first_manifest: bool,
+    loses_first_hashes: bool,
+    panics: bool,
     on_chunk: Option<Hook>,
     is_gone: AtomicBool,
     asked_manifests: AtomicUsize,
+    asked_hashes: AtomicUsize,
     served_chunks: AtomicUsize,
     /// A source sends one chunk after the other.
     line: tokio::sync::Mutex<()>,
@@ -128,12 +134,17 @@ impl FakeSource {
             hash_of_manifest: None,
             hashing: None,
             delay: Duration::ZERO,
+            manifest_delay: Duration::ZERO,
             silent_after: usize::MAX,
             refusal: None,
+            busy_until: None,
             loses_first_manifest: false,
+            loses_first_hashes: false,
+            panics: false,
             on_chunk: None,
             is_gone: AtomicBool::new(false),
             asked_manifests: AtomicUsize::new(0),
+            asked_hashes: AtomicUsize::new(0),
             served_chunks: AtomicUsize::new(0),
             line: tokio::sync::Mutex::new(()),
         }))
@@ -156,6 +167,11 @@ impl FakeSource {
         self.set(|inner| inner.delay = delay)
     }
 
+    /// Takes this long for its manifest.
+    pub(super) fn telling_after(self, delay: Duration) -> Self {
+        self.set(|inner| inner.manifest_delay = delay)
+    }
+
     /// Answers nothing any more after so many chunks.
     pub(super) fn silent_after(self, chunks: usize) -> Self {
         self.set(|inner| inner.silent_after = chunks)
@@ -170,8 +186,22 @@ impl FakeSource {
         self.set(|inner| inner.refusal = Some(code))
     }
 
+    /// Has no time for anybody, and says so, until this long from now.
+    pub(super) fn busy_for(self, time: Duration) -> Self {
+        self.set(|inner| inner.busy_until = Some(Instant::now() + time))
+    }
+
     pub(super) fn losing_first_manifest(self) -> Self {
         self.set(|inner| inner.loses_first_manifest = true)
+    }
+
+    pub(super) fn losing_first_hashes(self) -> Self {
+        self.set(|inner| inner.loses_first_hashes = true)
+    }
+
+    /// Lets whoever asks for its manifest panic.
+    pub(super) fn panicking(self) -> Self {
+        self.set(|inner| inner.panics = true)
     }
 
     pub(super) fn on_chunk(self, hook: impl Fn() + Send + Sync + 'static) -> Self {
@@ -180,6 +210,15 @@ impl FakeSource {
 
     pub(super) fn lose_connection(&self) {
         self.0.is_gone.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn find_connection(&self) {
+        self.0.is_gone.store(false, Ordering::SeqCst);
+    }
+
+    /// How often it was asked for its hashes.
+    pub(super) fn asked_hashes(&self) -> usize {
+        self.0.asked_hashes.load(Ordering::SeqCst)
     }
 
     /// How many requests for chunks it has answered.
@@ -202,11 +241,19 @@ impl Source for FakeSource {
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
         async move {
+            assert!(!self.0.panics, "as planned");
             let before = self.0.asked_manifests.fetch_add(1, Ordering::SeqCst);
             if self.0.loses_first_manifest && before == 0 {
                 return Err(SourceError::Gone("replaced".into()));
             }
             self.check_connection()?;
+            tokio::time::sleep(self.0.manifest_delay).await;
+            if request.await_hashes {
+                let before = self.0.asked_hashes.fetch_add(1, Ordering::SeqCst);
+                if self.0.loses_first_hashes && before == 0 {
+                    return Err(SourceError::Gone("replaced".into()));
+                }
+            }
             let manifest = match self.0.hashing {
                 Some(time) if request.await_hashes => {
                     tokio::time::sleep(time).await;
@@ -241,6 +288,11 @@ impl Source for FakeSource {
             if let Some(code) = inner.refusal {
                 return Err(SourceError::Refused(Refusal { code, message: "no".into() }));
             }
+            if inner.busy_until.is_some_and(|until| Instant::now() < until) {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let (code, message) = (RefusalCode::Busy, "others come first".into());
+                return Err(SourceError::Refused(Refusal { code, message }));
+            }
             let line = inner.line.lock().await;
             if inner.served_chunks.load(Ordering::SeqCst) >= inner.silent_after {
                 return pending().await;
@@ -274,6 +326,9 @@ pub(super) struct Lab {
     pub(super) stop: CancellationToken,
     running: Option<JoinHandle<Ended>>,
     began: Instant,
+    swarm: Swarm,
+    /// Those that fetch the same game and are linked.
+    guests: Arc<Mutex<BTreeMap<PeerId, FakeSource>>>,
 }
 
 impl Lab {
@@ -303,6 +358,8 @@ impl Lab {
             stop: CancellationToken::new(),
             running: None,
             began: Instant::now(),
+            swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
+            guests: Arc::default(),
         }
     }
 
@@ -322,9 +379,9 @@ impl Lab {
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
         };
-        let swarm = Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0));
-        let source_of = Box::new(|peer| panic!("{peer} is nobody"));
-        let seat = Seat { swarm, source_of };
+        let guests = Arc::clone(&self.guests);
+        let source_of = move |peer| Arc::new(guests.lock().unwrap()[&peer].clone()) as _;
+        let seat = Seat { swarm: self.swarm.clone(), source_of: Box::new(source_of) };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
@@ -358,6 +415,25 @@ impl Lab {
         self.changes.as_ref().unwrap().send(SourceChange::Left(peer(n))).ok().unwrap();
     }
 
+    /// Lets a peer tell that it fetches the same and has these pieces.
+    pub(super) async fn offer(&self, guest: &FakeSource, link: LinkId, have: &[u32]) {
+        let (peer, manifest) = (guest.peer_id(), &guest.0.manifest);
+        self.guests.lock().unwrap().insert(peer, guest.clone());
+        let theirs = Fetching {
+            game_id: GameId::new("game").unwrap(),
+            manifest_hash: manifest.manifest_hash(),
+            content_root: manifest.content_root().unwrap(),
+            have: have.iter().copied().collect(),
+            asking: Vec::new(),
+        };
+        assert!(self.swarm.heard(peer, link, &theirs).await.is_some(), "nothing is shared yet");
+    }
+
+    /// Lets the connection over which it told that be lost.
+    pub(super) async fn unlink(&self, guest: &FakeSource, link: LinkId) {
+        self.swarm.unlinked(guest.peer_id(), link).await;
+    }
+
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -372,6 +448,21 @@ impl Lab {
             _ => false,
         })
         .await;
+    }
+
+    pub(super) async fn wait_for_manifest(&mut self) {
+        self.wait_for(|notice| matches!(notice, DownloadNotice::GotManifest { .. })).await;
+    }
+
+    /// Waits until the engine is gone; returns whether the download still is not over then.
+    pub(super) async fn outlives_engine(&mut self) -> bool {
+        while self.notices.as_mut().unwrap().recv().await.is_some() {}
+        !self.running.as_ref().unwrap().is_finished()
+    }
+
+    /// Waits for the panic with which the download ends.
+    pub(super) async fn panicked(mut self) {
+        assert!(self.running.take().unwrap().await.unwrap_err().is_panic());
     }
 
     pub(super) async fn wait_until_done(&mut self) {

@@ -1,0 +1,48 @@
+//! The engine's part about sources: who comes and who goes.
+
+use std::sync::Arc;
+
+use lanspread_proto::PeerId;
+
+use super::super::source::Source;
+use super::{Engine, Stage};
+
+impl Engine {
+    pub(super) fn join(&mut self, source: Arc<dyn Source>) {
+        let peer = source.peer_id();
+        self.sources.insert(peer, Arc::clone(&source));
+        let known = match &mut self.stage {
+            Stage::Gathering(gathering) => {
+                gathering.asked(peer);
+                None
+            }
+            Stage::Transferring(transfer) => {
+                if !transfer.joining(peer) {
+                    return;
+                }
+                Some(transfer.known_manifest())
+            }
+            Stage::Committing(_) => return,
+        };
+        let request = self.get_game(known, false);
+        self.requests.ask_manifest(source, request);
+    }
+
+    pub(super) fn leave(&mut self, peer: PeerId) {
+        let now = self.now();
+        let (was_source, is_part) = match &mut self.stage {
+            Stage::Gathering(gathering) => {
+                gathering.left(peer);
+                (true, false)
+            }
+            Stage::Transferring(transfer) => (transfer.left(peer, now), transfer.is_part(peer)),
+            Stage::Committing(_) => (true, false),
+        };
+        if was_source {
+            self.requests.end_all_of(peer);
+        }
+        if !is_part {
+            self.sources.remove(&peer);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Room for the chunks that are being sent: so many at a time, to whoever's turn it is.
+//!
+//! Whoever waits too long for a place is told so, and comes again. Whoever has one and takes nothing
+//! lets others go first.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::CHUNK_SIZE_BYTES;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::super::exchange::ExchangeError;
+use super::super::limit::RateLimit;
+use super::super::link::PeerLink;
+use super::super::turns::{Turn, Turns};
+use super::ANSWER_TIMEOUT;
+
+/// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
+const CHUNKS_MAX: usize = 64;
+/// How long a request waits for its place: a third of the silence after which its asker would give
+/// up on this peer.
+const PLACE_WAIT: Duration = Duration::from_secs(20);
+/// How long a receiver may take nothing before its place goes to another one. It loses nothing by it,
+/// so that need not be long.
+const STALL_WAIT: Duration = Duration::from_secs(1);
+
+/// The places of one peer.
+#[derive(Clone)]
+pub(super) struct Places {
+    turns: Turns,
+    /// What is left of [`CHUNKS_MAX`]: for chunks whose receivers have stalled.
+    beside: Arc<Semaphore>,
+}
+
+/// A chunk that may be in memory: in a place, or beside them.
+pub(super) struct Place<'a> {
+    places: &'a Places,
+    turn: Option<Turn>,
+    beside: Option<SemaphorePermit<'a>>,
+    /// Counts for its peer. Nobody closes the semaphore, so it is always there.
+    _of_peer: Option<SemaphorePermit<'a>>,
+}
+
+impl Places {
+    /// As many places as the limit fills.
+    pub(super) fn new(limit: Option<RateLimit>) -> Self {
+        let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
+        Self { turns: Turns::new(places), beside: Arc::new(Semaphore::new(CHUNKS_MAX - places)) }
+    }
+
+    /// Waits for a place; `None` if too many others come first.
+    pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Option<Place<'a>> {
+        let take = async {
+            let of_peer = link.chunks.acquire().await.ok();
+            let turn = Some(self.turns.take(link.peer_id()).await);
+            Place { places: self, turn, beside: None, _of_peer: of_peer }
+        };
+        timeout(PLACE_WAIT, take).await.ok()
+    }
+}
+
+impl Place<'_> {
+    /// Waits until the receiver has taken over what is sent to it.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Silent`] when it takes nothing for too long; what `send` fails with.
+    pub(super) async fn hold_for<E: Into<ExchangeError>>(
+        &mut self,
+        send: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), ExchangeError> {
+        let mut send = pin!(send);
+        if let Ok(sent) = timeout(STALL_WAIT, send.as_mut()).await {
+            return sent.map_err(Into::into);
+        }
+        if self.beside.is_none()
+            && let Ok(beside) = self.places.beside.try_acquire()
+        {
+            (self.beside, self.turn) = (Some(beside), None);
+        }
+        match timeout(ANSWER_TIMEOUT - STALL_WAIT, send).await {
+            Ok(sent) => sent.map_err(Into::into),
+            Err(_) => Err(ExchangeError::Silent),
+        }
+    }
+}
+
+/// How many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
+/// each of them arrives before its asker gives up on it.
+fn chunks_at_once(limit: RateLimit) -> usize {
+    let chunks = 2 * limit.bytes_per_second() / CHUNK_SIZE_BYTES;
+    usize::try_from(chunks).unwrap_or(CHUNKS_MAX).clamp(1, CHUNKS_MAX)
+}
