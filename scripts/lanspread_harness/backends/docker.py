@@ -108,6 +108,10 @@ class DockerHost:
         """A container has its bridge and nothing else."""
         return "all"
 
+    def asks_for_neighbours(self) -> bool:
+        """The engine tells containers nothing of each other."""
+        return True
+
     def reachable(self, peer: str, listen_addr: str) -> str:
         """The container's address on the bridge with the port it listens on."""
         _, _, port = listen_addr.rpartition(":")
