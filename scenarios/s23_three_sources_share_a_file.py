@@ -4,12 +4,15 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=75)
+META = Meta(timeout_s=75, cores=0.5)
+
+UPLOAD_LIMIT = "16MiB"
+"""Of each source, so that none of them is done before the others have begun."""
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(320 * MIB)})
-    sources = await lab.sources("alpha", "bravo", "charlie", game=game)
+    game = lab.game("quake", {"quake.eti": Sparse(96 * MIB)})
+    sources = await lab.sources("alpha", "bravo", "charlie", game=game, upload_limit=UPLOAD_LIMIT)
     delta = await lab.peer("delta")
     async with asyncio.TaskGroup() as tasks:
         for source in sources:

@@ -4,14 +4,17 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(expected_s=7, timeout_s=90)
+META = Meta(expected_s=7, timeout_s=90, cores=0.5)
+
+UPLOAD_LIMIT = "12MiB"
+"""Of each source: the game takes them three seconds, on a fast machine as well."""
 
 KILL_AT = 0.2
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(768 * MIB)})
-    sources = await lab.sources("alpha", "bravo", "charlie", game=game)
+    game = lab.game("quake", {"quake.eti": Sparse(96 * MIB)})
+    sources = await lab.sources("alpha", "bravo", "charlie", game=game, upload_limit=UPLOAD_LIMIT)
     delta = await lab.peer("delta", ping_after_s=1, peer_timeout_s=4)
     for source in sources:
         await delta.connect(source)

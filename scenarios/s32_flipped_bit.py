@@ -17,12 +17,12 @@ from lanspread_harness import (
 
 META = Meta(timeout_s=90, expected_s=4)
 
-STRIDE = 8 * MIB
+STRIDE = 4 * MIB
 """A bit in each of these: whichever chunk the bad source is asked for, it is soon a bad one."""
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(192 * MIB), "readme.txt": Sparse(4000)})
+    game = lab.game("quake", {"quake.eti": Sparse(96 * MIB), "readme.txt": Sparse(4000)})
     good, bad, worse = await lab.sources("good", "bad", "worse", game=game)
     for source in (good, bad, worse):
         await source.hashed(game)

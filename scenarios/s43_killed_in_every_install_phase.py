@@ -18,7 +18,8 @@ ENTRIES = {
     **{f"data/sounds/{number}.wav": 100 for number in range(400)},
     "readme.txt": 10,
 }
-"""So much that unpacking takes longer than a kill needs to arrive, also in a container: 0.3 s."""
+"""So much that unpacking takes longer than a kill needs to arrive, also in a container whose
+process cannot be seen from here: 0.3 s."""
 
 OLD_FILES = 3_000
 """Many, so that removing the old installation takes a while as well."""
@@ -28,8 +29,8 @@ ATTEMPTS_MAX = 5
 
 UNPACKING = frozenset({"unpacking"})
 PUT_IN_PLACE = frozenset({"aside", "replaced", "new"})
-"""From the first rename on. A kill takes 0.3 s to reach a container, and then the old installation
-is often gone already."""
+"""From the first rename on. Where the engine must do it, a kill takes 0.3 s, and then the old
+installation is often gone already."""
 
 SIGHT_TIMEOUT_S = 30.0
 

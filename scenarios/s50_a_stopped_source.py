@@ -7,6 +7,9 @@ from lanspread_harness import MIB, Lab, Meta, Peer, Sparse, expect, expect_equal
 
 META = Meta(timeout_s=90, expected_s=13, cores=0.5)
 
+UPLOAD_LIMIT = "8MiB"
+"""Of each source: the others need five seconds for what is left, on a fast machine as well."""
+
 STOP_AT = 0.1
 STOPPED_S = 10
 
@@ -16,8 +19,8 @@ the others may have nothing left to do."""
 
 
 async def scenario(lab: Lab) -> None:
-    game = lab.game("quake", {"quake.eti": Sparse(384 * MIB)})
-    sources = await lab.sources("alpha", "bravo", "charlie", game=game)
+    game = lab.game("quake", {"quake.eti": Sparse(96 * MIB)})
+    sources = await lab.sources("alpha", "bravo", "charlie", game=game, upload_limit=UPLOAD_LIMIT)
     delta = await lab.peer("delta")
     for source in sources:
         await delta.connect(source)

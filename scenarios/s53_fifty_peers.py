@@ -35,7 +35,7 @@ RSS_MOST_MIB = 64
 async def scenario(lab: Lab) -> None:
     game = lab.game("quake")
     first = await lab.peer("peer00", mdns=True)
-    with room_for_neighbours(PEERS, first.addr):
+    with room_for_neighbours(PEERS, lab.host):
         peers = [first, *await started(lab)]
         await meet(lab, peers)
         await expect_news_travels(lab, game, peers)

@@ -116,7 +116,7 @@ def lacking_namespaces() -> str | None:
     from lanspread_harness.errors import EnvironmentLackingError
 
     try:
-        check_namespaces()
+        check_namespaces(enter=True)
     except EnvironmentLackingError as error:
         return str(error)
     return None

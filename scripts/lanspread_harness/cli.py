@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lanspread_harness.backends import user_namespace
 from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
+from lanspread_harness.backends.netns import check_namespaces
 from lanspread_harness.build import build_binary, find_binary
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             _list(scenarios, json_lines=options.json)
             return EXIT_PASSED
+        if options.backend == "netns" and user_namespace.is_needed():
+            _enter_user_namespace(options)
         return asyncio.run(_run_until_interrupted(scenarios, options))
     except BrokenPipeError:
         # Whoever reads has seen enough, such as `head`; the interpreter must not try again.
@@ -182,6 +186,15 @@ def _list(scenarios: Sequence[Scenario], *, json_lines: bool) -> None:
         long = " (long)" * meta.long
         print(json.dumps(entry) if json_lines else f"{scenario.id:<4} {scenario.promise}{long}")
     sys.stdout.flush()
+
+
+def _enter_user_namespace(options: argparse.Namespace) -> None:
+    """Begin anew where this user has the rights that the backend takes."""
+    check_namespaces(enter=True)
+    # In there cargo could fetch nothing, and what former runners left inside is out of sight.
+    _binary(options.binary)
+    kill_leftovers()
+    user_namespace.enter()
 
 
 async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:

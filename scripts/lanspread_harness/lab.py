@@ -202,10 +202,13 @@ class Lab(FaultInjector):
             await peer.start()
         return peer
 
-    async def sources(self, *names: str, game: Game) -> list[Peer]:
+    async def sources(self, *names: str, game: Game, upload_limit: str | None = None) -> list[Peer]:
         """Add peers that all hold a game, and start them together."""
         async with asyncio.TaskGroup() as tasks:
-            starting = [tasks.create_task(self.peer(name, games=[game])) for name in names]
+            starting = [
+                tasks.create_task(self.peer(name, games=[game], upload_limit=upload_limit))
+                for name in names
+            ]
         return [task.result() for task in starting]
 
     async def udp_socket(self, beside: Peer) -> socket.socket:

@@ -37,7 +37,7 @@ def kill_leftovers() -> list[int]:
 
 
 def _kill_if_left(pid: int) -> bool:
-    with suppress(OSError), _descriptor(pid) as descriptor:
+    with suppress(OSError), process_descriptor(pid) as descriptor:
         # Read only now: what the descriptor stands for cannot become another process.
         owner = _owner(pid)
         if owner is None or is_alive(owner):
@@ -49,7 +49,8 @@ def _kill_if_left(pid: int) -> bool:
 
 
 @contextmanager
-def _descriptor(pid: int) -> Iterator[int]:
+def process_descriptor(pid: int) -> Iterator[int]:
+    """What stands for a process, and never for another one that gets its number."""
     descriptor = os.pidfd_open(pid)
     try:
         yield descriptor

@@ -2,13 +2,13 @@
 
 Who speaks to whom over Ethernet is a table of the kernel, and all network namespaces of a machine
 share one limit on it, 1,024 by default. Fifty peers on a bridge need 2,450 entries; past the limit
-packets are lost without a word, also those of others. Peers on loopback need none.
+packets are lost without a word, also those of others. What peers are told, and need not ask for,
+does not count.
 """
 
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import json
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,8 @@ from lanspread_harness.errors import EnvironmentLackingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
+
+    from lanspread_harness.backends import LabHost
 
 SETTINGS = Path("/proc/sys/net/ipv4/neigh/default")
 LIMITS = ("gc_thresh2", "gc_thresh3")
@@ -33,16 +35,16 @@ RUNS = 4
 
 
 @contextmanager
-def room_for_neighbours(peers: int, addr: str) -> Iterator[None]:
-    """Raise the limits while so many peers run on a network like that of `addr`, where needed.
+def room_for_neighbours(peers: int, host: LabHost) -> Iterator[None]:
+    """Raise the limits while so many peers run on a lab's host, where they have to ask.
 
     Raises `EnvironmentLackingError` where that takes rights that are not there.
     """
-    needed = peers * (peers - 1) * RUNS
-    limits = _limits()
-    if ipaddress.ip_address(addr.rpartition(":")[0].strip("[]")).is_loopback:
+    if not host.asks_for_neighbours():
         yield
         return
+    needed = peers * (peers - 1) * RUNS
+    limits = _limits()
     try:
         with STATE.open("a+", encoding="ascii") as state:
             _raise(state, needed)

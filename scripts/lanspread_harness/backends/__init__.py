@@ -116,6 +116,10 @@ class LabHost(Protocol):
         """What peers that use mDNS pass to `--mdns-interface`."""
         ...
 
+    def asks_for_neighbours(self) -> bool:
+        """Whether peers find each other's hardware addresses by ARP, which takes room for them."""
+        ...
+
     def reachable(self, peer: str, listen_addr: str) -> str:
         """Where other peers reach one that says it listens on `listen_addr`."""
         ...

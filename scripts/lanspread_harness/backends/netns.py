@@ -22,16 +22,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends import Attachment, Need, PipedProcess
+from lanspread_harness.backends import Attachment, Need, PipedProcess, user_namespace
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
-from lanspread_harness.backends.tools import lacking, lacking_for_links, tool, without_privileges
+from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, tool, without_privileges
 from lanspread_harness.errors import EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.identity import PREFIX, is_doomed, owned_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+PROGRAMS = ("ip", "nft", "nsenter", "setpriv", "mount", "umount")
+"""What it is made and broken with."""
 
 NAMESPACES = Path("/run/netns")
 SWITCH = "switch"
@@ -66,6 +69,10 @@ class NetnsHost:
     def mdns_interface(self) -> str:
         """The cable to the bridge."""
         return INTERFACE
+
+    def asks_for_neighbours(self) -> bool:
+        """They are told; see `_neighbours`."""
+        return False
 
     def reachable(self, peer: str, listen_addr: str) -> str:
         """The peer's address on the bridge with the port it listens on."""
@@ -187,9 +194,15 @@ class NetnsBackend:
         await _remove([name for name in namespaces() if is_doomed(name)])
 
 
-def check_namespaces() -> None:
-    """Raise `EnvironmentLackingError` unless namespaces can be made and their links broken."""
-    reason = lacking_for_links() or lacking(("setpriv", "mount"), ())
+def check_namespaces(*, enter: bool = False) -> None:
+    """Raise `EnvironmentLackingError` unless namespaces can be made and their links broken.
+
+    With `enter` it is enough that this process can go to where they can: into a user namespace.
+    """
+    if enter and user_namespace.is_needed():
+        reason = lacking(PROGRAMS, ()) or user_namespace.obstacle()
+    else:
+        reason = lacking(PROGRAMS, LINK_CAPABILITIES)
     if reason is not None:
         raise EnvironmentLackingError(f"backend netns: {reason}")
 

@@ -60,6 +60,10 @@ class ProcessHost:
         """Loopback, so that nothing leaves the machine."""
         return LOOPBACK_INTERFACE
 
+    def asks_for_neighbours(self) -> bool:
+        """There is no Ethernet on loopback."""
+        return False
+
     def reachable(self, peer: str, listen_addr: str) -> str:  # noqa: ARG002
         """The address itself: all peers share it."""
         return listen_addr

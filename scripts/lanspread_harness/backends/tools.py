@@ -15,12 +15,17 @@ PACKAGES = {
     "nft": "nftables",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
+    "unshare": "util-linux",
     "mount": "mount",
+    "umount": "mount",
 }
 """What each program is part of on Debian and its children; elsewhere the names are much alike."""
 
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 """Their numbers in `<linux/capability.h>`."""
+
+LINK_CAPABILITIES = tuple(CAPABILITIES)
+"""What it takes to make network namespaces, and to cut and shape the links between them."""
 
 
 async def tool(*command: str, stdin: str = "") -> str:
@@ -59,7 +64,7 @@ def lacking_for_disks() -> str | None:
 
 def lacking_for_links() -> str | None:
     """Why links can be neither cut nor shaped here, or `None` when they can."""
-    return lacking(("ip", "nft", "nsenter"), ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"))
+    return lacking(("ip", "nft", "nsenter"), LINK_CAPABILITIES)
 
 
 def without_privileges() -> list[str]:

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import select
-import socket
 import sys
 import time
 from pathlib import Path
@@ -23,22 +22,10 @@ from typing import Any
 from lanspread_harness.faults.cable import INBOUND, OUTBOUND, READY, Counts, Links, Setup
 from lanspread_harness.faults.impairment import Impairment, Link
 from lanspread_harness.faults.namespaces import set_checksum_offload
-
-ETH_P_ALL = 3
-SOL_PACKET = 263
-PACKET_STATISTICS = 6
-PACKET_IGNORE_OUTGOING = 23
-SO_RCVBUFFORCE = 33
-SO_SNDBUFFORCE = 32
-"""From `<linux/if_ether.h>`, `<linux/if_packet.h>` and `<asm-generic/socket.h>`."""
-
-SOCKET_BUFFER_BYTES = 64 * 1024 * 1024
-"""For what comes while this program does not run: 0.2 s at 1 Gbit/s, with the kernel's overhead."""
+from lanspread_harness.faults.packets import PacketSocket
 
 BATCH = 64
 """Packets taken in from one side before those that are due are sent."""
-
-LARGEST_FRAME = 65_536 + 18
 
 ETHERNET_BYTES = 14
 ETHERTYPE_IPV4 = b"\x08\x00"
@@ -49,7 +36,7 @@ UDP_HEADER_BYTES = 8
 class Direction:
     """Packets that come in at one interface and leave at another."""
 
-    def __init__(self, source: socket.socket, target: socket.socket, rng: random.Random) -> None:
+    def __init__(self, source: PacketSocket, target: PacketSocket, rng: random.Random) -> None:
         self.source = source
         self.impairment = Impairment(Link(), rng)
         self.failed = 0
@@ -67,15 +54,11 @@ class Direction:
 
     def take(self) -> None:
         """Take in packets that came."""
-        for _ in range(BATCH):
-            try:
-                frame = self.source.recv(LARGEST_FRAME)
-            except BlockingIOError:
-                return
-            except OSError:
-                # The interface is down, which the next packet may not find any more.
+        for frame in self.source.take(BATCH):
+            if not frame:
+                # Too large, which it cannot be while its sender has no offload.
                 self.failed += 1
-                return
+                continue
             now_s = time.monotonic()
             for departure in self.impairment.admit(len(frame), now_s, len(self._held)):
                 sent = corrupt(frame, self._random) if departure.corrupted else frame
@@ -97,7 +80,7 @@ class Direction:
 
     def report(self) -> dict[str, int]:
         """What became of the packets."""
-        self.overrun += _overrun(self.source)
+        self.overrun += self.source.overrun()
         trouble = {"send_failed": self.failed, "overrun": self.overrun}
         return {
             **self.impairment.counters.as_detail(),
@@ -129,7 +112,7 @@ def run(setup: Setup) -> Counts:
     # Packets are whole as soon as they leave the peer, and as soon as they leave the bridge.
     had_offload = set_checksum_offload(peer, setup.peer_interface, on=False)
     set_checksum_offload(here, setup.far, on=False)
-    port, near = _packet_socket(setup.port), _packet_socket(setup.near)
+    port, near = PacketSocket(setup.port), PacketSocket(setup.near)
     directions = {
         OUTBOUND: Direction(port, near, random.Random(f"{setup.seed} {OUTBOUND}")),
         INBOUND: Direction(near, port, random.Random(f"{setup.seed} {INBOUND}")),
@@ -184,23 +167,6 @@ def _hurry() -> None:
 def _timeout_s(directions: dict[str, Direction]) -> float:
     due = [at_s for direction in directions.values() if (at_s := direction.next_s()) is not None]
     return max(0.0, min(due) - time.monotonic()) if due else -1
-
-
-def _packet_socket(interface: str) -> socket.socket:
-    # Bound before it listens to anything, so that it never has a packet of another interface.
-    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    packets.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    packets.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES)
-    packets.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES)
-    packets.setblocking(False)
-    packets.bind((interface, ETH_P_ALL))
-    return packets
-
-
-def _overrun(packets: socket.socket) -> int:
-    """Packets that came faster than they were taken in; asking starts the count again."""
-    statistics = packets.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
-    return int.from_bytes(statistics[4:8], sys.byteorder)
 
 
 def _restore_offload(peer: Path, interface: str) -> None:
