@@ -26,16 +26,17 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     """Do what the arguments ask for and return the exit status."""
-    from lanspread_bench import network, tools
+    from lanspread_bench import network, streamed, tools
     from lanspread_bench.contents import Contents
     from lanspread_bench.errors import LackingError
-    from lanspread_bench.figures import table, to_json
+    from lanspread_bench.figures import JsonObject, Results, table, to_json
     from lanspread_bench.suites import AGAINST, SUITES, Settings, run
     from lanspread_harness.build import build_binary
     from lanspread_harness.errors import EnvironmentLackingError
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--suite", action="append", choices=SUITES, help="may be given again")
+    names = [*SUITES, streamed.SUITE]
+    parser.add_argument("--suite", action="append", choices=names, help="may be given again")
     parser.add_argument(
         "--against", default=",".join(AGAINST), help="comma-separated; all if not given"
     )
@@ -49,6 +50,15 @@ def main() -> int:
         default=[],
         metavar="NAME=BINARY",
         help="another build of the peer that takes part; may be given again",
+    )
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        metavar="FILE",
+        help="the RAR archive that is streamed; made if not given, with `rar` where there is one",
+    )
+    parser.add_argument(
+        "--unrar", type=Path, metavar="PROGRAM", help="what unpacks where a game is streamed"
     )
     options = parser.parse_args()
     against = frozenset(filter(None, options.against.split(",")))
@@ -73,14 +83,31 @@ def main() -> int:
             candidates={name: Path(binary).resolve() for name, binary in candidates.items()},
         )
         made = Contents(directory / "content", settings.binary)
-        suites = [suite for name in options.suite or ["single"] for suite in SUITES[name]]
-        results = []
-        for suite in suites:
-            results.append(run(suite, settings, made))
-            print(f"\n{table(results[-1])}", flush=True)
+        results: list[Results] = []
+        streams: list[JsonObject] = []
+
+        def tell(shown: str) -> None:
+            print(f"\n{shown}", flush=True)
             if options.json is not None:
-                text = json.dumps(to_json(results, machine()), indent=2)
-                options.json.write_text(f"{text}\n", encoding="utf-8")
+                document = to_json(results, machine(), streams)
+                options.json.write_text(f"{json.dumps(document, indent=2)}\n", encoding="utf-8")
+
+        for name in options.suite or ["single"]:
+            for suite in SUITES.get(name, ()):
+                results.append(run(suite, settings, made))
+                tell(table(results[-1]))
+            if name == streamed.SUITE:
+                setting = streamed.Setting(
+                    binary=settings.binary,
+                    directory=directory / "streamed",
+                    archive=options.archive,
+                    unrar=options.unrar and options.unrar.resolve(),
+                    mtu=options.mtu,
+                    rounds=options.rounds,
+                )
+                stream = streamed.measure(setting)
+                streams.append(streamed.to_json(stream))
+                tell(streamed.table(stream))
     except (LackingError, EnvironmentLackingError) as error:
         print(f"environment: {error}", file=sys.stderr)
         return EXIT_ENVIRONMENT

@@ -74,8 +74,12 @@ class Results:
         return [ours[n].mib_per_s / theirs[n].mib_per_s for n in both]
 
 
-def to_json(results: Sequence[Results], machine: Mapping[str, object]) -> JsonObject:
-    """Everything, with each single sample."""
+def to_json(
+    results: Sequence[Results],
+    machine: Mapping[str, object],
+    others: Sequence[JsonObject] = (),
+) -> JsonObject:
+    """Everything, with each single sample; `others` are suites that are no transfers."""
     return {
         "machine": dict(machine),
         "suites": [
@@ -98,7 +102,8 @@ def to_json(results: Sequence[Results], machine: Mapping[str, object]) -> JsonOb
                 },
             }
             for result in results
-        ],
+        ]
+        + list(others),
     }
 
 
@@ -146,7 +151,13 @@ def table(result: Results) -> str:
                 "" if is_reference else f"{_median(result.ratios(name, durable=True)):.2f}",
             ]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    absent = [f"{name}: no figures: {reason}" for name, reason in sorted(result.absent.items())]
+    return "\n".join([f"{result.suite}: {result.conditions}", "", *markdown(rows), *absent])
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose first row has the headings and whose first column is text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = [
         "| " + " | ".join(_align(cell, width, at) for at, (cell, width) in enumerate(cells)) + " |"
         for cells in ([*zip(row, widths, strict=True)] for row in rows)
@@ -155,8 +166,7 @@ def table(result: Results) -> str:
         ("-" * width if at == 0 else "-" * (width - 1) + ":") for at, width in enumerate(widths)
     ]
     aligned.insert(1, "| " + " | ".join(rule) + " |")
-    absent = [f"{name}: no figures: {reason}" for name, reason in sorted(result.absent.items())]
-    return "\n".join([f"{result.suite}: {result.conditions}", "", *aligned, *absent])
+    return aligned
 
 
 def _all(result: Results, name: str) -> list[Sample]:

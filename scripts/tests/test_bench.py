@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lanspread_bench import streamed
 from lanspread_bench.contents import differs, files_of, size_of
 from lanspread_bench.errors import BenchError
 from lanspread_bench.figures import MIB, Results, Sample, table, to_json
 from lanspread_bench.processes import Cost, processes
+from lanspread_bench.streamed import Step, Streamed
 from lanspread_bench.suites import AGAINST, SUITES
 
 if TYPE_CHECKING:
@@ -125,3 +127,28 @@ def test_every_suite_is_held_against_known_contestants() -> None:
         for suite in suites:
             assert set(suite.against) <= set(AGAINST)
             assert suite.with_reference or "quic" in suite.against
+
+
+def test_a_stream_is_held_against_the_larger_of_its_halves() -> None:
+    def step(seconds: float, source_cpu_s: float, disk_mib: int = 0) -> Step:
+        return Step(seconds, Cost(source_cpu_s, 30 * MIB), Cost(1.0, 40 * MIB), disk_mib * MIB)
+
+    made = Streamed(
+        "a cable",
+        archive_bytes=40 * MIB,
+        installed_bytes=100 * MIB,
+        # The machine was half as fast in the second round.
+        steps={
+            "download": [step(1.0, 0.4, 40), step(2.0, 0.4, 40)],
+            "unpack": [step(5.0, 4.0), step(10.0, 4.0)],
+            "stream": [step(5.5, 5.5, 101), step(11.0, 5.5, 102)],
+        },
+    )
+    assert made.time_ratios() == pytest.approx([1.1, 1.1])
+    # Sending 100 MiB costs what sending 40 MiB does, two and a half times.
+    assert made.cpu_ratios() == pytest.approx([1.1, 1.1])
+    assert made.disk_ratio() == pytest.approx(1.02)
+    lines = streamed.table(made).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines if "|" in line}
+    assert [cell.strip() for cell in cells["stream"]] == ["8.25", "5.50", "1.00", "30", "40", "102"]
+    assert json.loads(json.dumps(to_json([], {}, [streamed.to_json(made)])))["suites"]

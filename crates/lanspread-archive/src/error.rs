@@ -14,10 +14,10 @@ pub enum UnsafeReason {
     /// Its name does not fit the reader's buffer, so that what would be checked is not what is stored.
     #[error("its name is too long")]
     NameTooLong,
-    /// The archive holds two entries of this name, at least one of them a file.
-    #[error("the archive holds another entry of this name")]
+    /// The archive, or the stream, holds two entries of this name, at least one of them a file.
+    #[error("another entry has this name")]
     Duplicate,
-    /// A file of the archive stands where this entry needs a directory.
+    /// A file of the archive or the stream stands where this entry needs a directory.
     #[error("a file stands where it needs a directory")]
     BelowFile,
     /// It is a link or another pointer to something else; the text names its kind.

@@ -127,23 +127,19 @@ impl ExternalUnrar {
         process: Process,
     ) -> Result<(), UnpackError> {
         let ended = process.end(|| pass.check_cancelled())?;
+        // A listing that ends at a missing volume counts as a success for the program.
+        if let Some(volume) = missing_volume(&ended.stderr) {
+            return Err(UnpackError::MissingVolume { archive: archive.to_path_buf(), volume });
+        }
         if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
     }
 
     fn failed(&self, archive: &Path, ended: &Ended) -> UnpackError {
         let archive = archive.to_path_buf();
-        if let Some(volume) = missing_volume(&ended.stderr) {
-            return UnpackError::MissingVolume { archive, volume };
-        }
         match ended.status.code() {
             Some(EXIT_BAD_PASSWORD) => UnpackError::PasswordProtected { archive },
             Some(EXIT_WARNING | EXIT_BAD_CRC) => {
-                let damage = if ended.stderr.is_empty() {
-                    Damage::BadCrc
-                } else {
-                    Damage::Reported(ended.stderr.clone())
-                };
-                UnpackError::damaged(&archive, damage)
+                UnpackError::damaged(&archive, reported(&ended.stderr))
             }
             _ => self.external(ended.status.to_string(), ended.stderr.clone()),
         }
@@ -221,6 +217,17 @@ impl Printed {
         let count = usize::try_from(most_bytes).unwrap_or(usize::MAX).min(self.unread.len());
         let rest = self.unread.split_off(count);
         Ok(Some(std::mem::replace(&mut self.unread, rest)))
+    }
+}
+
+/// The damage that the program tells of.
+fn reported(stderr: &str) -> Damage {
+    if stderr.lines().any(|line| line.trim() == "Unexpected end of archive") {
+        Damage::Truncated
+    } else if stderr.is_empty() {
+        Damage::BadCrc
+    } else {
+        Damage::Reported(stderr.to_owned())
     }
 }
 

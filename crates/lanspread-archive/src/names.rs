@@ -1,4 +1,4 @@
-//! The names that one archive has used so far.
+//! The names that an archive, or all archives of a stream, have used so far.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,8 @@ use lanspread_proto::RelPath;
 
 use crate::error::UnsafeReason;
 
-/// Most files and directories, implied ones included, that one archive may name.
+/// Most files and directories, implied ones included, that one archive may name, or all archives of
+/// one stream together.
 ///
 /// More than twice what a manifest may list, and small enough that a hostile archive of the longest
 /// names takes less than 100 MiB here.

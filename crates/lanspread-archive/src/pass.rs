@@ -89,15 +89,17 @@ pub(crate) struct EntryPass<'a> {
     archive: &'a Path,
     visitor: &'a mut dyn EntryVisitor,
     control: &'a mut dyn UnpackControl,
-    names: NameTree,
+    names: &'a mut NameTree,
     current: Option<CurrentFile>,
     entries: u64,
     summary: UnpackSummary,
 }
 
 impl<'a> EntryPass<'a> {
+    /// `names` are taken already, by archives before this one, and takes in those of this one.
     pub(crate) fn new(
         archive: &'a Path,
+        names: &'a mut NameTree,
         visitor: &'a mut dyn EntryVisitor,
         control: &'a mut dyn UnpackControl,
     ) -> Self {
@@ -105,7 +107,7 @@ impl<'a> EntryPass<'a> {
             archive,
             visitor,
             control,
-            names: NameTree::default(),
+            names,
             current: None,
             entries: 0,
             summary: UnpackSummary::default(),

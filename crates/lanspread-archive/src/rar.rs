@@ -93,7 +93,7 @@ fn each_entry(
     let archive = pass.archive();
     let is_rar5 = require_first_volume(archive)?;
     if is_rar5 {
-        check_chain(archive, archive)?;
+        check_chain(pass, archive)?;
     }
     let mut open = OpenArchive::open(archive, purpose).map_err(|failure| failed(pass, failure))?;
     let mut checked_volumes = 0;
@@ -110,7 +110,7 @@ fn each_entry(
             on_entry(pass, &mut open, header, kind)?;
         }
         for volume in open.entered_volumes().iter().skip(checked_volumes).filter(|_| is_rar5) {
-            check_chain(archive, volume)?;
+            check_chain(pass, volume)?;
         }
         checked_volumes = open.entered_volumes().len();
         if header.is_none() {
@@ -119,10 +119,13 @@ fn each_entry(
     }
 }
 
-fn check_chain(archive: &Path, volume: &Path) -> Result<(), UnpackError> {
-    let chain = format::check_rar5_chain(volume).map_err(UnpackError::io("read", volume))?;
+fn check_chain(pass: &mut EntryPass<'_>, volume: &Path) -> Result<(), UnpackError> {
+    let archive = pass.archive();
+    let chain = format::check_rar5_chain(volume, &mut || pass.check_cancelled().is_err())
+        .map_err(UnpackError::io("read", volume))?;
     let damage = match chain {
         Ok(()) => return Ok(()),
+        Err(ChainError::Cancelled) => return Err(UnpackError::Cancelled),
         Err(ChainError::Truncated) => Damage::Truncated,
         Err(ChainError::BrokenHeader) => Damage::Malformed("a header is broken"),
     };

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
+use crate::names::NameTree;
 use crate::pass::{EntryPass, RawKind};
 use crate::sink::FileSink;
 use crate::stream::{StreamItem, StreamTotals};
@@ -34,10 +35,11 @@ pub fn unpack_stream(
     control: &mut dyn UnpackControl,
 ) -> Result<StreamTotals, UnpackError> {
     let mut sink = FileSink::new(target)?;
+    let mut names = NameTree::default();
     let mut totals = StreamTotals::default();
     while totals.archives < announced.archives {
         let mut control = Onward { control, before_bytes: totals.bytes };
-        let mut pass = EntryPass::new(name, &mut sink, &mut control);
+        let mut pass = EntryPass::new(name, &mut names, &mut sink, &mut control);
         read_archive(source, &mut pass, announced, totals)?;
         totals.add(&pass);
     }

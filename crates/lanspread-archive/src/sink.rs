@@ -2,14 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use lanspread_proto::RelPath;
+use rustix::fs::{Advice, fadvise};
 
 use crate::control::UnpackControl;
 use crate::error::UnpackError;
+use crate::names::NameTree;
 use crate::pass::{EntryPass, EntryVisitor, FileEntry, UnpackSummary};
+
+/// After so much of a file the system is told to begin writing it to the disk. Whoever syncs at the
+/// end, as installations do, would otherwise wait there for all of it, while the disk was idle before.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Runs `read` over `archive` and writes what it finds below `target`.
 pub(crate) fn unpack_below(
@@ -19,7 +26,8 @@ pub(crate) fn unpack_below(
     read: impl FnOnce(&mut EntryPass<'_>) -> Result<(), UnpackError>,
 ) -> Result<UnpackSummary, UnpackError> {
     let mut sink = FileSink::new(target)?;
-    let mut pass = EntryPass::new(archive, &mut sink, control);
+    let mut names = NameTree::default();
+    let mut pass = EntryPass::new(archive, &mut names, &mut sink, control);
     read(&mut pass)?;
     Ok(pass.summary())
 }
@@ -28,6 +36,25 @@ struct OpenFile {
     file: File,
     path: PathBuf,
     modified: Option<SystemTime>,
+    written_bytes: u64,
+    /// How much of it the system was told to write back.
+    sent_back_bytes: u64,
+}
+
+impl OpenFile {
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        self.file.write_all(block)?;
+        self.written_bytes += block.len() as u64;
+        let waiting = self.written_bytes - self.sent_back_bytes;
+        if waiting >= WRITE_BACK_BYTES {
+            // Pages that are dirty stay where they are; it is their writing that this begins. A system
+            // that does not listen writes them later.
+            let length = NonZeroU64::new(waiting);
+            let _ = fadvise(&self.file, self.sent_back_bytes, length, Advice::DontNeed);
+            self.sent_back_bytes = self.written_bytes;
+        }
+        Ok(())
+    }
 }
 
 /// Creates files and directories below a folder, and never goes through a link on the way.
@@ -98,13 +125,19 @@ impl EntryVisitor for FileSink {
             .create_new(true)
             .open(&path)
             .map_err(UnpackError::io("create", &path))?;
-        self.open = Some(OpenFile { file, path, modified: entry.modified });
+        self.open = Some(OpenFile {
+            file,
+            path,
+            modified: entry.modified,
+            written_bytes: 0,
+            sent_back_bytes: 0,
+        });
         Ok(())
     }
 
     fn data(&mut self, block: &[u8]) -> Result<(), UnpackError> {
         match &mut self.open {
-            Some(open) => open.file.write_all(block).map_err(UnpackError::io("write", &open.path)),
+            Some(open) => open.write(block).map_err(UnpackError::io("write", &open.path)),
             None => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ use lanspread_proto::RelPath;
 use crate::control::UnpackControl;
 use crate::error::UnpackError;
 use crate::external::Surveyed;
+use crate::names::NameTree;
 use crate::pass::{EntryPass, EntryVisitor, FileEntry, NoVisitor};
 use crate::unpacker::{ArchiveFormat, AutoUnpacker};
 use crate::{fixture, rar};
@@ -114,9 +115,10 @@ impl StreamInstallProvider for AutoUnpacker {
             archives: Vec::new(),
             totals: StreamTotals::default(),
         };
+        let mut names = NameTree::default();
         for archive in archives {
             let mut visitor = NoVisitor;
-            let mut pass = EntryPass::new(archive, &mut visitor, control);
+            let mut pass = EntryPass::new(archive, &mut names, &mut visitor, control);
             let contents = self.list(&mut pass)?;
             listed.totals.add(&pass);
             listed.archives.push((archive.clone(), contents));
@@ -167,9 +169,10 @@ impl ArchiveStream for ListedArchives {
     ) -> Result<StreamTotals, UnpackError> {
         let Self { unpacker, archives, .. } = *self;
         let mut totals = StreamTotals::default();
+        let mut names = NameTree::default();
         let mut streamer = Streamer { sink, hasher: crc32fast::Hasher::new() };
         for (archive, contents) in archives {
-            let mut pass = EntryPass::new(&archive, &mut streamer, control);
+            let mut pass = EntryPass::new(&archive, &mut names, &mut streamer, control);
             read(&unpacker, &mut pass, &archive, contents)?;
             totals.add(&pass);
             streamer.pass_on(StreamItem::EndArchive)?;

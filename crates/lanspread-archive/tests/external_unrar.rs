@@ -34,10 +34,11 @@ impl Fake {
         let archive = target.beside("game.eti");
         fs::write(&archive, rar5(&[])).unwrap();
         fs::write(target.beside("listing"), listing).unwrap();
+        fs::write(target.beside("complaint"), "").unwrap();
         let program = target.beside("unrar");
         let script = format!(
             "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho \"$*\" >> calls\n\
-             case $1 in\nlt) cat listing ;;\np) {print} ;;\nesac\n"
+             case $1 in\nlt) cat listing; cat complaint >&2 ;;\np) {print} ;;\nesac\n"
         );
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -220,6 +221,7 @@ fn content_that_is_not_as_listed_is_damage() {
         ("printf hello!", Damage::Malformed("it holds more than it lists")),
         ("printf hel", Damage::TooShort { announced: 5, found: 3 }),
         ("printf hel; exit 3", Damage::BadCrc),
+        ("printf hel; echo 'Unexpected end of archive' >&2; exit 3", Damage::Truncated),
         (
             "printf hello; echo 'a - checksum error' >&2; exit 3",
             Damage::Reported("a - checksum error".to_owned()),
@@ -251,6 +253,22 @@ fn failures_tell_status_and_the_end_of_stderr() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// What unrar 6.2 does: it lists as far as it comes, complains, and ends well.
+#[test]
+fn a_volume_that_only_the_listing_misses_is_missed() {
+    let more = "        Size: 5\n       Ratio: -->\n  Pack-CRC32: 00000001\n";
+    let fake = Fake::new(&[HEAD, &listed("big", "File", more)].concat(), "printf he; exit 3");
+    fs::write(fake.target.beside("complaint"), "\nCannot find volume /games/a.part2.rar").unwrap();
+    match fake.unpack() {
+        Err(UnpackError::MissingVolume { volume, .. }) => {
+            assert_eq!(volume, Path::new("/games/a.part2.rar"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(fake.target.names().is_empty());
+    assert_eq!(fake.calls().len(), 1);
 }
 
 #[test]

@@ -155,6 +155,28 @@ fn several_archives_come_one_after_the_other() {
 }
 
 #[test]
+fn archives_that_name_the_same_file_are_refused_by_the_listing() {
+    let target = Target::new();
+    let (first, second) = (target.beside("a.eti"), target.beside("b.eti"));
+    let archives = [first.clone(), second.clone()];
+    for (one, other, expected) in
+        [("sub/x", "sub/x", UnsafeReason::Duplicate), ("sub", "sub/x", UnsafeReason::BelowFile)]
+    {
+        fs::write(&first, rar5(&[raw_file(one, b"1")])).unwrap();
+        fs::write(&second, fixture(&[raw_file(other, b"2")])).unwrap();
+        match open(&archives).err() {
+            Some(UnpackError::UnsafeEntry { entry, reason }) => {
+                assert_eq!((entry.as_str(), reason), (other, expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    fs::write(&first, rar5(&[raw_file("sub/x", b"1")])).unwrap();
+    fs::write(&second, fixture(&[raw_directory("sub"), raw_file("sub/y", b"2")])).unwrap();
+    assert_eq!(open(&archives).unwrap().totals().files, 2, "a directory may come twice");
+}
+
+#[test]
 fn a_checksum_is_sent_whatever_the_archive_stores() {
     for name in ["rar5-blake.rar", "rar5-crc.rar"] {
         let (tape, _) = record(&[data(name)]);
@@ -345,13 +367,13 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
             "a name twice",
             totals(1, 2, 2, 6),
             [file("a", b"abc"), file("a", b"abc"), end()].concat(),
-            "another entry of this name",
+            "another entry has this name",
         ),
         (
             "a file and a folder",
             totals(1, 2, 1, 3),
             [file("d", b"abc"), folder.clone(), end()].concat(),
-            "another entry of this name",
+            "another entry has this name",
         ),
         (
             "below a file",
@@ -363,7 +385,7 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
             "a file of an archive before",
             totals(2, 2, 2, 6),
             [file("a", b"abc"), end(), file("a", b"xyz"), end()].concat(),
-            "exists",
+            "another entry has this name",
         ),
     ];
     for (what, announced, items, words) in rows {

@@ -173,6 +173,9 @@ error_table! {
     UnsafeArchive = "unsafe-archive", retryable: false,
         "The archive has an entry that would leave its folder, or is no plain file or folder.",
         "do not trust this archive; get the game elsewhere";
+    MissingVolume = "missing-volume", retryable: false,
+        "The archive continues in another volume, which is not beside it.",
+        "put all volumes into the game root of whoever unpacks it, under the names that RAR gave them";
     BadArchive = "bad-archive", retryable: false,
         "The archive is damaged, incomplete, or of an unknown format.",
         "compare its hash with that of other sources; get the game again";

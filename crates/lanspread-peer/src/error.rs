@@ -249,6 +249,14 @@ pub enum InstallFailure {
         /// Which entry, and why.
         reason: String,
     },
+    /// The archive continues in a volume that is not there.
+    #[error("volume {volume} of archive {path} is missing")]
+    MissingVolume {
+        /// The first volume.
+        path: PathBuf,
+        /// Where the missing one was looked for.
+        volume: PathBuf,
+    },
     /// The archive is damaged, incomplete, or of an unknown format.
     #[error("archive {path} cannot be unpacked: {reason}")]
     BadArchive {

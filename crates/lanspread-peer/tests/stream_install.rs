@@ -251,7 +251,7 @@ async fn bad_archives_leave_the_old_installation() {
         ("a wrong checksum", flipped, StreamErrorCode::BadArchive),
         ("cut", whole[..whole.len() - 1000].to_vec(), StreamErrorCode::BadArchive),
         ("no archive", b"not even an archive".to_vec(), StreamErrorCode::BadArchive),
-        ("missing volume", real("rar5-vols.part1.rar"), StreamErrorCode::BadArchive),
+        ("missing volume", real("rar5-vols.part1.rar"), StreamErrorCode::MissingVolume),
         ("password", real("rar5-psw.rar"), StreamErrorCode::PasswordProtected),
         ("password on headers", real("rar5-hpsw.rar"), StreamErrorCode::PasswordProtected),
         ("link", real("rar5-evil-symlink-traversal.rar"), StreamErrorCode::UnsafeArchive),
@@ -346,14 +346,12 @@ async fn cancelling_rolls_back_and_frees_the_game() {
 
 #[tokio::test]
 async fn an_operation_on_the_source_ends_its_streams() {
-    let (alpha, mut gate) = gated_source("alpha").await;
-    let bravo = installed("bravo").await;
-    let before = tree(&bravo);
-    bravo.connect(&alpha).await.unwrap();
+    let (alpha, gate, mut first, mut second) = one_waits().await;
+    // What the other one had before it began.
+    let before = tree(&second);
     let removal = async {
-        gate.reached(1).await;
         let counts = alpha.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
-        assert_eq!(counts.outbound_transfers, [(game_id("quake"), 1)]);
+        assert_eq!(counts.outbound_transfers, [(game_id("quake"), 2)]);
         let remove = alpha.ask(|reply| PeerCommand::RemoveDownload {
             game_id: game_id("quake"),
             wait: true,
@@ -367,13 +365,21 @@ async fn an_operation_on_the_source_ends_its_streams() {
         let (removed, ()) = tokio::join!(remove, open);
         removed.unwrap();
     };
-    let (streamed, ()) = tokio::join!(stream(&bravo), removal);
-    let failure = failure(streamed);
-    assert!(matches!(failure, StreamFailure::SourceFailed { .. }), "{failure}");
-    assert_eq!(tree(&bravo), before);
+    let failures = async { [stream_failure(&mut first).await, stream_failure(&mut second).await] };
+    let (failures, ()) = tokio::join!(failures, removal);
+    for failure in failures {
+        match failure {
+            StreamFailure::SourceFailed { reason, .. } => {
+                assert!(reason.contains("about to change"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(tree(&first) == before && tree(&second) == before, "the old installations are there");
     assert!(!alpha.games_dir.join("quake").exists());
-    bravo.stop().await;
-    alpha.stop().await;
+    for peer in [first, second, alpha] {
+        peer.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -414,6 +420,78 @@ async fn those_beyond_the_limit_wait_in_order_and_are_told() {
     assert_eq!(*order.lock().unwrap(), ["first", "second"]);
     assert!(tree(&second).contains_key("local/readme.txt"));
     for peer in [first, second, alpha] {
+        peer.stop().await;
+    }
+}
+
+/// A source that streams to one at a time, somebody it streams to, and somebody who waits.
+async fn one_waits() -> (TestPeer, Gate, TestPeer, TestPeer) {
+    let (mut gate, gated) = Gate::new();
+    let setup = Setup::new("alpha", &["quake"]).with_game("quake", &quake()).with(|config| {
+        config.stream_provider = gated;
+        config.max_streams = NonZeroUsize::MIN;
+    });
+    let alpha = setup.start().await;
+    let first = installed("bravo").await;
+    let mut second = installed("charlie").await;
+    for peer in [&first, &second] {
+        peer.connect(&alpha).await.unwrap();
+    }
+    let command =
+        |reply| PeerCommand::StreamInstall { game_id: game_id("quake"), wait: false, reply };
+    first.ask(command).await.unwrap();
+    gate.reached(1).await;
+    // Its answer comes with the first byte, which never does: nobody waits for it.
+    let (reply, _) = tokio::sync::oneshot::channel();
+    second.handle.sender().send(command(reply)).await.unwrap();
+    let waiting = |event: &PeerEvent| match event {
+        PeerEvent::StreamInstallWaiting { position, .. } => Some(*position),
+        _ => None,
+    };
+    assert_eq!(second.event(waiting).await, 1);
+    (alpha, gate, first, second)
+}
+
+async fn stream_failure(peer: &mut TestPeer) -> StreamFailure {
+    let failed = |event: &PeerEvent| match event {
+        PeerEvent::StreamInstallFailed { failure, .. } => Some(failure.clone()),
+        _ => None,
+    };
+    peer.event(failed).await
+}
+
+#[tokio::test]
+async fn who_waits_can_cancel_before_its_turn() {
+    let (alpha, gate, mut first, mut second) = one_waits().await;
+    let before = tree(&second);
+    // The gate is closed, so that nobody's turn comes.
+    let cancel = |reply| PeerCommand::CancelDownload { game_id: game_id("quake"), reply };
+    second.ask(cancel).await.unwrap();
+    assert_eq!(stream_failure(&mut second).await, StreamFailure::Cancelled);
+    assert_eq!(tree(&second), before);
+    gate.open.send_replace(true);
+    let finished =
+        |event: &PeerEvent| matches!(event, PeerEvent::StreamInstallFinished { .. }).then_some(());
+    first.event(finished).await;
+    stream(&second).await.unwrap();
+    assert!(tree(&second).contains_key("local/readme.txt"));
+    for peer in [first, second, alpha] {
+        peer.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_stops_fails_those_who_wait_too() {
+    let (alpha, gate, first, mut second) = one_waits().await;
+    let before = tree(&second);
+    let stop = async {
+        gate.open.send_replace(true);
+        alpha.stop().await;
+    };
+    let (failure, _) = tokio::join!(stream_failure(&mut second), stop);
+    assert!(matches!(failure, StreamFailure::SourceFailed { .. }), "{failure}");
+    assert_eq!(tree(&second), before);
+    for peer in [first, second] {
         peer.stop().await;
     }
 }

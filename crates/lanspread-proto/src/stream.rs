@@ -14,7 +14,7 @@ use crate::path::RelPath;
 pub const FRAME_HEADER_MAX_BYTES: usize = 8 * 1024;
 /// Most raw bytes behind one [`StreamFrame::Data`]: few frames a second on a fast link, and little
 /// memory for each.
-pub const STREAM_DATA_MAX_BYTES: u32 = 1024 * 1024;
+pub const STREAM_DATA_MAX_BYTES: u32 = 256 * 1024;
 /// Most files and directories of one stream. Ten times what a manifest may list; without a bound a
 /// source could fill a disk with empty directories, which take no announced bytes.
 pub const STREAM_ENTRIES_MAX: u64 = 1_000_000;
@@ -94,6 +94,8 @@ pub enum StreamErrorCode {
     PasswordProtected,
     /// An archive holds an entry that is refused.
     UnsafeArchive,
+    /// An archive continues in a file that is not there.
+    MissingVolume,
     /// An archive is damaged, incomplete, or of an unknown format.
     BadArchive,
     /// An archive could not be read.
@@ -108,6 +110,7 @@ impl std::fmt::Display for StreamErrorCode {
             Self::NoArchive => "no-archive",
             Self::PasswordProtected => "password-protected",
             Self::UnsafeArchive => "unsafe-archive",
+            Self::MissingVolume => "missing-volume",
             Self::BadArchive => "bad-archive",
             Self::ReadFailed => "read-failed",
             Self::Stopped => "stopped",

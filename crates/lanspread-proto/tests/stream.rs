@@ -66,6 +66,7 @@ fn error_codes_print_as_they_travel() {
         StreamErrorCode::NoArchive,
         StreamErrorCode::PasswordProtected,
         StreamErrorCode::UnsafeArchive,
+        StreamErrorCode::MissingVolume,
         StreamErrorCode::BadArchive,
         StreamErrorCode::ReadFailed,
         StreamErrorCode::Stopped,

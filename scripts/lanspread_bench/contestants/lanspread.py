@@ -83,7 +83,7 @@ class Lanspread:
             for host in arena.receivers
         ]
         for source in sources:
-            await _hashed(source, arena.content_id)
+            await hashed(source, arena.content_id)
         early = sources[: len(arena.early_sources())]
         for number, receiver in enumerate(receivers):
             for other in [*early, *receivers[:number]]:
@@ -126,7 +126,8 @@ class Lanspread:
         return peer
 
 
-async def _hashed(source: Peer, game_id: str) -> None:
+async def hashed(source: Peer, game_id: str) -> None:
+    """Wait until a source has the hashes of its content."""
     async with asyncio.timeout(HASHED_TIMEOUT_S):
         while True:
             game = await source.command("get-game", game_id=game_id)

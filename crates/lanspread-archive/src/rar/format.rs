@@ -96,21 +96,29 @@ fn inspect_rar4(reader: &mut impl Read) -> io::Result<RarStart> {
     Ok(if is_continuation { RarStart::Continuation } else { RarStart::First { is_rar5: false } })
 }
 
-/// Why a chain of blocks is not a complete archive.
+/// Why a chain of blocks is not a complete archive, or is not known to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChainError {
     Truncated,
     BrokenHeader,
+    Cancelled,
 }
 
 /// Follows the blocks of the RAR 5 archive at `path` to its end block and checks every header.
 ///
-/// The contents are skipped, so that this costs a read per entry.
-pub(super) fn check_rar5_chain(path: &Path) -> io::Result<Result<(), ChainError>> {
+/// The contents are skipped, so that this costs a read per entry. `is_cancelled` is asked before each:
+/// an archive made for it holds hundreds of millions of blocks.
+pub(super) fn check_rar5_chain(
+    path: &Path,
+    is_cancelled: &mut dyn FnMut() -> bool,
+) -> io::Result<Result<(), ChainError>> {
     let mut reader = BufReader::new(File::open(path)?);
     let length_bytes = reader.seek(SeekFrom::End(0))?;
     let mut position = reader.seek(SeekFrom::Start(RAR5_SIGNATURE.len() as u64))?;
     loop {
+        if is_cancelled() {
+            return Ok(Err(ChainError::Cancelled));
+        }
         let block = match Block::read(&mut reader)? {
             Ok(block) => block,
             Err(error) => return Ok(Err(error)),

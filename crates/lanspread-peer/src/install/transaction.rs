@@ -292,10 +292,10 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
         UnpackError::UnsafeEntry { .. } => {
             InstallFailure::UnsafeArchive { path, reason: error.to_string() }
         }
+        UnpackError::MissingVolume { volume, .. } => InstallFailure::MissingVolume { path, volume },
         UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
         UnpackError::TooManyEntries { .. }
         | UnpackError::Damaged { .. }
-        | UnpackError::MissingVolume { .. }
         | UnpackError::NotFirstVolume { .. }
         | UnpackError::UnknownFormat { .. }
         | UnpackError::Unsupported { .. }

@@ -21,9 +21,9 @@ use crate::install::InstallSummary;
 use crate::net::exchange::{ExchangeError, FrameReader};
 use crate::net::limit::Limiter;
 
-/// Items that wait for the disk. Sources send blocks of 256 KiB, so that is 4 MiB, and 16 MiB from
+/// Items that wait for the disk. Sources send blocks of 64 KiB, so that is 4 MiB, and 16 MiB from
 /// one that sends the longest blocks allowed.
-const ITEMS_WAITING: usize = 16;
+const ITEMS_WAITING: usize = 64;
 
 /// Asks one source for the game and installs what it sends.
 pub(super) async fn install_from(
@@ -67,6 +67,14 @@ pub(super) async fn install_from(
         // Dropped at the end, so that the disk never waits for a stream that is over.
         let arrived = arrived;
         let pass_on = incoming.pass_on(announced, &job.limiter, &arrived);
+        // A disk that takes no more ends it at once, however long the source has nothing to send.
+        let pass_on = async {
+            tokio::select! {
+                biased;
+                passed = pass_on => passed,
+                () = arrived.closed() => Ok(()),
+            }
+        };
         cancel.run_until_cancelled(pass_on).await
     };
     let mut teller = Teller::new(peer_id, bytes, notices);
@@ -203,6 +211,7 @@ impl Incoming {
             StreamErrorCode::NoArchive
             | StreamErrorCode::PasswordProtected
             | StreamErrorCode::UnsafeArchive
+            | StreamErrorCode::MissingVolume
             | StreamErrorCode::BadArchive => StreamFailure::Archive { peer_id, code, message },
         }
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::testing::{crc32, receive};
 use super::*;
 use crate::install::recover_all;
-use crate::net::exchange::frames::testing::{arriving, bytes_of};
+use crate::net::exchange::frames::testing::{arriving, bytes_of, falling_silent};
 
 /// What a source does when it is asked.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ enum Does {
     Sends(Vec<StreamFrame>),
     /// Is gone after these frames.
     BreaksOffAfter(Vec<StreamFrame>),
+    /// Says nothing after these frames.
+    FallsSilentAfter(Vec<StreamFrame>),
     Refuses(RefusalCode),
 }
 
@@ -40,6 +42,7 @@ impl StreamOrigin for Scripted {
         let answer = match &self.does {
             Does::Sends(frames) => Ok(arriving(&bytes_of(frames), 1000, false)),
             Does::BreaksOffAfter(frames) => Ok(arriving(&bytes_of(frames), 1000, true)),
+            Does::FallsSilentAfter(frames) => Ok(falling_silent(&bytes_of(frames))),
             Does::Refuses(code) => {
                 let message = "no".to_owned();
                 Err(SourceError::Refused(Refusal { code: *code, message }))
@@ -191,7 +194,7 @@ fn bad_streams() -> Vec<(&'static str, Does, &'static str)> {
     let other_end = vec![StreamFrame::ArchiveEnd {}, StreamFrame::End(extent(1, 701))];
     let many = StreamExtent { archives: 1, entries: STREAM_ENTRIES_MAX + 1, files: 0, bytes: 0 };
     let crooked = StreamExtent { archives: 1, entries: 1, files: 2, bytes: 0 };
-    let big_block = StreamFrame::Data { len: 1024 * 1024 + 1 };
+    let big_block = StreamFrame::Data { len: 256 * 1024 + 1 };
     let mut rows = vec![
         ("wrong checksum", Does::Sends(wrong_crc), "bad"),
         ("no totals first", sends(&[file("a", 700)]), "bad"),
@@ -219,6 +222,7 @@ fn bad_streams() -> Vec<(&'static str, Does, &'static str)> {
         StreamErrorCode::NoArchive,
         StreamErrorCode::PasswordProtected,
         StreamErrorCode::UnsafeArchive,
+        StreamErrorCode::MissingVolume,
         StreamErrorCode::BadArchive,
     ] {
         rows.push(("an archive at once", sends(&[vec![error(code)]]), "archive"));
@@ -287,6 +291,41 @@ async fn what_does_not_fit_is_refused_before_anything_is_written() {
     assert_eq!(notices, []);
     assert_eq!(world.tree(), before);
     assert_eq!(world.asked.lock().unwrap().len(), 1);
+}
+
+/// A source may have nothing to send for a long time, or be given up only after one.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_ends_it_while_the_source_is_silent() {
+    let world = World::new(true);
+    fs::create_dir(world.root().join(".local.installing")).unwrap();
+    let before = world.tree();
+    let began = tokio::time::Instant::now();
+    let silent = Does::FallsSilentAfter(vec![StreamFrame::Begin(extent(1, 700))]);
+    let (outcome, _) = world.run(&[silent]).await;
+    let failure = InstallFailure::Io {
+        action: "replace",
+        path: world.root().join(".local.installing"),
+        reason: "it was not made by a peer".to_owned(),
+    };
+    assert_eq!(outcome, Err(StreamFailure::Install(failure)));
+    assert_eq!(began.elapsed(), std::time::Duration::ZERO, "nobody waited for the source");
+    assert_eq!(world.tree(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_falls_silent_is_given_up() {
+    for frames in [Vec::new(), vec![StreamFrame::Waiting { position: 1 }]] {
+        let world = World::new(true);
+        let before = world.tree();
+        let (outcome, _) = world.run(&[Does::FallsSilentAfter(frames.clone())]).await;
+        match outcome {
+            Err(StreamFailure::SourceFailed { reason, .. }) => {
+                assert_eq!(reason, "nothing arrived for 10 s", "{frames:?}");
+            }
+            other => panic!("{frames:?}: {other:?}"),
+        }
+        assert_eq!(world.tree(), before);
+    }
 }
 
 #[tokio::test]

@@ -378,6 +378,12 @@ fn each_way_an_archive_can_be_bad_has_its_failure() {
     let path = game.root().join("a.eti");
     let failure = fail(|archive| UnpackError::PasswordProtected { archive });
     assert_eq!(failure, InstallFailure::PasswordProtected { path: path.clone() });
+    let volume = game.root().join("a.part2.eti");
+    let failure = fail(|archive| UnpackError::MissingVolume {
+        volume: archive.with_file_name("a.part2.eti"),
+        archive,
+    });
+    assert_eq!(failure, InstallFailure::MissingVolume { path: path.clone(), volume });
     let failure = fail(|archive| UnpackError::UnknownFormat { archive });
     assert!(matches!(failure, InstallFailure::BadArchive { path: p, .. } if p == path));
     let failure = fail(|_| UnpackError::UnsafeEntry {

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use lanspread_proto::codec::{HeaderReader, decode_header, encode_header};
+use lanspread_proto::codec::{
+    CONTROL_HEADER_MAX_BYTES, HeaderReader, decode_header, encode_header,
+};
+use lanspread_proto::message::Response;
 use lanspread_proto::stream::{FRAME_HEADER_MAX_BYTES, StreamFrame};
 
 use super::{ExchangeError, Incoming, no_pieces};
@@ -94,8 +97,10 @@ pub(crate) struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    pub(crate) fn new(sender: &'a mut dyn StreamSender) -> Self {
-        Self { sender, gathered: BytesMut::new(), sending: Bytes::new() }
+    /// Begins with the header that frames follow. It is gathered, not sent.
+    pub(crate) fn new(sender: &'a mut dyn StreamSender) -> Result<Self, ExchangeError> {
+        let header = encode_header(&Response::Stream {}, CONTROL_HEADER_MAX_BYTES)?;
+        Ok(Self { sender, gathered: BytesMut::from(&*header), sending: Bytes::new() })
     }
 
     /// Gathers a frame to be sent.
@@ -155,10 +160,18 @@ pub(crate) mod testing {
     use super::*;
     use crate::net::transport::{StreamReceiver, TransportError};
 
-    /// Gives out pieces one by one, and then either ends or is reset.
+    /// Gives out pieces one by one, and then comes to its end.
     struct Scripted {
         pieces: VecDeque<Bytes>,
-        is_reset: bool,
+        end: End,
+    }
+
+    /// What follows the last piece.
+    enum End {
+        Closed,
+        Reset,
+        /// Nothing, and nobody is gone.
+        Silence,
     }
 
     impl StreamReceiver for Scripted {
@@ -167,21 +180,31 @@ pub(crate) mod testing {
             pieces: &mut [Bytes],
             _: &mut Context<'_>,
         ) -> Poll<Result<(usize, bool), TransportError>> {
-            Poll::Ready(match self.pieces.pop_front() {
-                Some(piece) => {
-                    pieces[0] = piece;
-                    Ok((1, false))
-                }
-                None if self.is_reset => Err(TransportError::Reset),
-                None => Ok((0, true)),
-            })
+            let Some(piece) = self.pieces.pop_front() else {
+                return match self.end {
+                    End::Closed => Poll::Ready(Ok((0, true))),
+                    End::Reset => Poll::Ready(Err(TransportError::Reset)),
+                    End::Silence => Poll::Pending,
+                };
+            };
+            pieces[0] = piece;
+            Poll::Ready(Ok((1, false)))
         }
     }
 
     /// What a receiver gets of `bytes` that arrive in pieces of `piece_bytes`.
     pub(crate) fn arriving(bytes: &[u8], piece_bytes: usize, is_reset: bool) -> FrameReader {
+        ending(bytes, piece_bytes, if is_reset { End::Reset } else { End::Closed })
+    }
+
+    /// What a receiver gets of a sender that says `bytes` and then neither more nor that it is done.
+    pub(crate) fn falling_silent(bytes: &[u8]) -> FrameReader {
+        ending(bytes, 1000, End::Silence)
+    }
+
+    fn ending(bytes: &[u8], piece_bytes: usize, end: End) -> FrameReader {
         let pieces = bytes.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
-        Incoming::new(Box::new(Scripted { pieces, is_reset })).into_frames(|| {})
+        Incoming::new(Box::new(Scripted { pieces, end })).into_frames(|| {})
     }
 
     /// Frames as they travel, `Data` with as many bytes behind it as it says.

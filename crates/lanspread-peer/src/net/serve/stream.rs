@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::queue::{Place, StreamQueue};
 use super::{Server, not_served, refused, reply};
-use crate::net::exchange::{ExchangeError, FrameWriter, send_header};
+use crate::net::exchange::{ExchangeError, FrameWriter};
 use crate::net::limit::Limiter;
 use crate::net::link::PeerLink;
 use crate::net::transport::StreamSender;
@@ -41,8 +41,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// Content travels in blocks of this size.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Blocks that wait to be sent: 4 MiB a stream, to even out disk and network.
-const BLOCKS_WAITING: usize = 64;
+/// Blocks that wait to be sent: 12 MiB a stream, to even out disk and network. Solid archives come out
+/// in bursts of 4 MiB, and whoever unpacks should not have to wait at the end of each.
+const BLOCKS_WAITING: usize = 192;
 
 /// What it takes to stream games.
 #[derive(Clone)]
@@ -76,8 +77,8 @@ impl Server {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
-        let Some(place) = self.streams.queue.join() else {
-            let refusal = refused(RefusalCode::Busy, "too many peers wait to be streamed to");
+        let Some(place) = self.streams.queue.join(link.peer_id()) else {
+            let refusal = refused(RefusalCode::Busy, "too many wait to be streamed to");
             return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
         };
         // Registered before the view is asked for good, as with chunks.
@@ -85,12 +86,12 @@ impl Server {
         let served =
             self.view.borrow().game(&wanted.game_id).filter(|game| is_wanted(game)).cloned();
         let Some(game) = served else {
+            // Whoever has taken the game out of the view waits for it.
+            drop(transfer);
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         };
-        let header = send_header(sender, &Response::Stream {}, CONTROL_HEADER_MAX_BYTES);
-        timeout(STALL_TIMEOUT, header).await.unwrap_or(Err(ExchangeError::Silent))?;
-        let mut out = FrameWriter::new(sender);
+        let mut out = FrameWriter::new(sender)?;
         let stream = self.stream(&game, place, &transfer, &mut out);
         let outcome = tokio::select! {
             outcome = stream => outcome,
@@ -113,6 +114,7 @@ impl Server {
         transfer: &Arc<TransferGuard>,
         out: &mut FrameWriter<'_>,
     ) -> Result<(), ExchangeError> {
+        flush(out).await?;
         wait_for_turn(&place, out).await?;
         let (frames, unpacked) = mpsc::channel(BLOCKS_WAITING);
         let (provider, root) = (Arc::clone(&self.streams.provider), game.root.clone());
@@ -236,11 +238,11 @@ fn code(error: &UnpackError) -> StreamErrorCode {
     match error {
         UnpackError::PasswordProtected { .. } => StreamErrorCode::PasswordProtected,
         UnpackError::UnsafeEntry { .. } => StreamErrorCode::UnsafeArchive,
+        UnpackError::MissingVolume { .. } => StreamErrorCode::MissingVolume,
         UnpackError::Io { .. } | UnpackError::External { .. } => StreamErrorCode::ReadFailed,
         UnpackError::Cancelled => StreamErrorCode::Stopped,
         UnpackError::TooManyEntries { .. }
         | UnpackError::Damaged { .. }
-        | UnpackError::MissingVolume { .. }
         | UnpackError::NotFirstVolume { .. }
         | UnpackError::UnknownFormat { .. }
         | UnpackError::Unsupported { .. } => StreamErrorCode::BadArchive,

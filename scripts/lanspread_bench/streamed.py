@@ -1,0 +1,350 @@
+"""What a streamed installation costs, against its two halves: fetching the archive, unpacking it.
+
+One source on a cable with one receiver. In each round everything is done once, with new processes:
+`download` fetches the archives and installs nothing, `unpack` installs at the source, `stream`
+installs at the receiver what the source unpacks, after which both installations are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import statistics
+import sys
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lanspread_bench import network
+from lanspread_bench.commands import run
+from lanspread_bench.contents import differs, read_all, size_of
+from lanspread_bench.contestants.lanspread import NETWORK, PORT, Peer, hashed
+from lanspread_bench.errors import BenchError
+from lanspread_bench.figures import MIB, JsonObject, markdown
+from lanspread_bench.processes import Cost, processes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from lanspread_bench.network import Host
+    from lanspread_bench.processes import Processes
+
+SUITE = "stream"
+GAME = "streamed"
+STEPS = ("download", "unpack", "stream")
+
+DISK_POLL_S = 0.05
+"""Between two looks at what the receiver holds."""
+
+BLOCK_BYTES = 4096
+MADE_MIB = 256
+MADE_SMALL_FILES = 500
+"""What is packed where no archive is given: big enough for a second or more of each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is measured, and where."""
+
+    binary: Path
+    directory: Path
+    archive: Path | None
+    """The RAR archive of the game; one is made where there is none."""
+    unrar: Path | None
+    """What unpacks at the source; in its process where there is none."""
+    mtu: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing done once."""
+
+    seconds: float
+    source: Cost
+    receiver: Cost
+    disk_peak_bytes: int
+    """Most that the receiver's directory held meanwhile."""
+
+
+@dataclass(slots=True)
+class Streamed:
+    """All steps of all rounds."""
+
+    conditions: str
+    archive_bytes: int
+    installed_bytes: int
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+
+    def time_ratios(self) -> list[float]:
+        """Time of a stream, in each round, as a multiple of the larger of its halves."""
+        rounds = zip(*(self.steps[name] for name in STEPS), strict=True)
+        return [s.seconds / max(d.seconds, u.seconds) for d, u, s in rounds]
+
+    def cpu_ratios(self) -> list[float]:
+        """CPU time of the source of a stream as a multiple of that of unpacking and sending."""
+        rounds = zip(*(self.steps[name] for name in STEPS), strict=True)
+        scale = self.installed_bytes / self.archive_bytes
+        return [s.source.cpu_s / (u.source.cpu_s + d.source.cpu_s * scale) for d, u, s in rounds]
+
+    def disk_ratio(self) -> float:
+        """Peak disk of the receiver of a stream as a multiple of what is installed."""
+        return max(s.disk_peak_bytes for s in self.steps["stream"]) / self.installed_bytes
+
+
+def measure(setting: Setting) -> Streamed:
+    """Do everything `rounds` times."""
+    setting.directory.mkdir(parents=True)
+    games = setting.directory / "source"
+    said = _make_game(setting, games)
+    unpacked = f"unpacked by {setting.unrar.name}" if setting.unrar else "unpacked in process"
+    result = Streamed(
+        f"{said}, {unpacked}; one source, one receiver, a cable of MTU {setting.mtu}",
+        size_of(games / GAME),
+        0,
+        {name: [] for name in STEPS},
+    )
+    with network.cable(setting.mtu) as hosts:
+        for number in range(setting.rounds):
+            first = number % len(STEPS)
+            for name in [*STEPS[first:], *STEPS[:first]]:
+                step = asyncio.run(_step(name, setting, games, hosts, result))
+                result.steps[name].append(step)
+                print(
+                    f"{SUITE} {number + 1}: {name}: {step.seconds:.2f} s, CPU "
+                    f"{step.source.cpu_s:.2f} s and {step.receiver.cpu_s:.2f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    return result
+
+
+async def _step(
+    name: str, setting: Setting, games: Path, hosts: tuple[Host, Host], result: Streamed
+) -> Step:
+    received = setting.directory / "receiver"
+    read_all(games / GAME)
+    try:
+        async with processes(setting.directory / "logs") as started:
+            source = await _start(setting, started, hosts[0], games)
+            receiver = await _start(setting, started, hosts[1], received / "games")
+            await hashed(source, GAME)
+            await receiver.command("connect", addr=source.addr)
+            os.sync()
+            before = source.process.cost(), receiver.process.cost()
+            began = time.monotonic()
+            async with _disk_peak(received) as peak:
+                match name:
+                    case "download":
+                        wanted = {"game_id": GAME, "wait": True, "install": False}
+                        await receiver.command("download", **wanted)
+                    case "unpack":
+                        await source.command("install", game_id=GAME, wait=True)
+                    case _:
+                        await receiver.command("stream-install", game_id=GAME, wait=True)
+                seconds = time.monotonic() - began
+            cost = (
+                source.process.cost().since(before[0]),
+                receiver.process.cost().since(before[1]),
+            )
+            if name == "stream":
+                await source.command("install", game_id=GAME, wait=True)
+                _compare(games / GAME / "local", received / "games" / GAME / "local")
+            if name != "download":
+                result.installed_bytes = size_of(games / GAME / "local")
+                await source.command("uninstall", game_id=GAME, wait=True)
+    finally:
+        shutil.rmtree(received, ignore_errors=True)
+    return Step(seconds, cost[0], cost[1], peak.bytes)
+
+
+def _compare(ours: Path, theirs: Path) -> None:
+    if difference := differs(ours, theirs):
+        raise BenchError(f"what was streamed is wrong: {difference}")
+
+
+async def _start(setting: Setting, started: Processes, host: Host, games: Path) -> Peer:
+    games.mkdir(parents=True, exist_ok=True)
+    # The index of the source outlives the step, so that it hashes once.
+    is_source = games.parent == setting.directory
+    state = setting.directory / "state" if is_source else games.parent / "state"
+    unrar = () if setting.unrar is None else ("--unrar", str(setting.unrar))
+    process = await started.start(
+        f"stream-{host.name}",
+        host.command(
+            *(str(setting.binary), "run", "--name", host.name, "--network", NETWORK),
+            *("--games-dir", str(games), "--state-dir", str(state)),
+            *("--catalog", str(setting.directory / "catalog.json")),
+            *("--listen", f"{host.address}:{PORT}", "--mdns-interface", "off"),
+            *("--auto-install", "false", "--log", "warn", *unrar),
+        ),
+    )
+    peer = Peer(host, process)
+    await peer.ready()
+    return peer
+
+
+@dataclass(slots=True)
+class _Peak:
+    bytes: int = 0
+
+
+@asynccontextmanager
+async def _disk_peak(directory: Path) -> AsyncIterator[_Peak]:
+    """The most that a directory holds while this is open: what its files take of the disk."""
+    peak = _Peak()
+
+    async def watch() -> None:
+        while True:
+            peak.bytes = max(peak.bytes, _held_bytes(directory))
+            await asyncio.sleep(DISK_POLL_S)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield peak
+    finally:
+        watching.cancel()
+        peak.bytes = max(peak.bytes, _held_bytes(directory))
+
+
+def _held_bytes(directory: Path) -> int:
+    held = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            try:
+                held += os.lstat(os.path.join(parent, name)).st_blocks * 512  # noqa: PTH118
+            except FileNotFoundError:
+                # It was moved or removed while its directory was read.
+                continue
+    return held
+
+
+def _make_game(setting: Setting, games: Path) -> str:
+    """Make the game of the source; what it is, in words."""
+    root = games / GAME
+    fixture = [
+        *(str(setting.binary), "fixture", "--games-dir", str(games), "--id", GAME),
+        *("--catalog", str(setting.directory / "catalog.json")),
+    ]
+    rar = shutil.which("rar")
+    if setting.archive is None and rar is None:
+        run([*fixture, "--archive", "rar", "--entry", f"pak0.pk3={MADE_MIB}MiB"])
+        return f"a RAR archive of {MADE_MIB} MiB that stores without compressing"
+    # An archive as small as can be, in whose place the real one comes.
+    run([*fixture, "--archive", "rar", "--entry", "a=1"])
+    archive = root / f"{GAME}.eti"
+    archive.unlink()
+    if setting.archive is not None:
+        shutil.copyfile(setting.archive, archive)
+        return f"{setting.archive.name} of {archive.stat().st_size / MIB:.0f} MiB"
+    made_files = setting.directory / "packed"
+    _make_content(made_files)
+    run([str(rar), "a", "-idq", "-r", "-s", "-m3", "-ep1", str(archive), f"{made_files}/"])
+    shutil.rmtree(made_files)
+    size = archive.stat().st_size / MIB
+    return f"a solid RAR archive of {MADE_MIB} MiB and small files, compressed to {size:.0f} MiB"
+
+
+def _make_content(directory: Path) -> None:
+    """Files that compress to about a third, by long matches, by letters, and not at all."""
+    rng = random.Random(7)
+    pool = [rng.randbytes(BLOCK_BYTES) for _ in range(2048)]
+    words = [bytes(rng.choices(range(97, 123), k=rng.randint(2, 9))) for _ in range(2000)]
+    texts = [b" ".join(rng.choices(words, k=900))[:BLOCK_BYTES] for _ in range(512)]
+
+    def block() -> bytes:
+        kind = rng.random()
+        if kind < 0.6:
+            changed = bytearray(rng.choice(pool))
+            for _ in range(16):
+                changed[rng.randrange(BLOCK_BYTES)] = rng.randrange(256)
+            return bytes(changed)
+        if kind < 0.85:
+            cut = rng.randrange(1, BLOCK_BYTES)
+            return rng.choice(texts)[cut:] + rng.choice(texts)[:cut]
+        return rng.randbytes(BLOCK_BYTES)
+
+    directory.mkdir()
+    with (directory / "pak0.pk3").open("wb") as large:
+        for _ in range(MADE_MIB * MIB // BLOCK_BYTES):
+            large.write(block())
+    small = directory / "small files"
+    small.mkdir()
+    for number in range(MADE_SMALL_FILES):
+        content = b"".join(block() for _ in range(rng.randint(1, 14)))
+        (small / f"tile {number}.tga").write_bytes(content)
+
+
+HEADINGS = (
+    "step",
+    "s",
+    "CPU s src",
+    "rcv",
+    "RSS MiB src",
+    "rcv",
+    "disk MiB rcv",
+)
+
+
+def table(result: Streamed) -> str:
+    """A table in Markdown: medians over the rounds, and the ratios below it."""
+    rows = [list(HEADINGS)]
+    for name in STEPS:
+        of = _medians(result.steps[name])
+        rows.append(
+            [
+                name,
+                f"{of['seconds']:.2f}",
+                f"{of['source_cpu_s']:.2f}",
+                f"{of['receiver_cpu_s']:.2f}",
+                f"{of['source_peak_rss_mib']:.0f}",
+                f"{of['receiver_peak_rss_mib']:.0f}",
+                f"{of['receiver_peak_disk_mib']:.0f}",
+            ]
+        )
+    installed = result.installed_bytes / MIB
+    return "\n".join(
+        [
+            f"{SUITE}: {result.conditions}; {installed:.0f} MiB installed",
+            "",
+            *markdown(rows),
+            "",
+            f"time of a stream: {statistics.median(result.time_ratios()):.2f} x the larger half",
+            f"CPU of its source: {statistics.median(result.cpu_ratios()):.2f} x unpack and send",
+            f"peak disk of its receiver: {result.disk_ratio():.3f} x what is installed",
+        ]
+    )
+
+
+def to_json(result: Streamed) -> JsonObject:
+    """Everything, with each single step."""
+    return {
+        "suite": SUITE,
+        "conditions": result.conditions,
+        "archive_bytes": result.archive_bytes,
+        "installed_bytes": result.installed_bytes,
+        "time_ratios": result.time_ratios(),
+        "source_cpu_ratios": result.cpu_ratios(),
+        "disk_ratio": result.disk_ratio(),
+        "steps": {name: [_derived(step) for step in steps] for name, steps in result.steps.items()},
+    }
+
+
+def _medians(steps: Sequence[Step]) -> dict[str, float]:
+    each = [_derived(step) for step in steps]
+    return {key: statistics.median(derived[key] for derived in each) for key in each[0]}
+
+
+def _derived(step: Step) -> dict[str, float]:
+    return {
+        "seconds": step.seconds,
+        "source_cpu_s": step.source.cpu_s,
+        "receiver_cpu_s": step.receiver.cpu_s,
+        "source_peak_rss_mib": step.source.peak_rss_bytes / MIB,
+        "receiver_peak_rss_mib": step.receiver.peak_rss_bytes / MIB,
+        "receiver_peak_disk_mib": step.disk_peak_bytes / MIB,
+    }
