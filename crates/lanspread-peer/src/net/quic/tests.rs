@@ -18,10 +18,14 @@ async fn send(sender: &mut dyn StreamSender) -> Result<(), TransportError> {
     poll_fn(|cx| sender.poll_send(&mut bytes, cx)).await
 }
 
-/// Who reads an answer is done with it before its end has come. On a busy machine that was faster
-/// than the end, and the one that answered took it for a failure of the whole handshake.
-#[tokio::test]
-async fn to_finish_towards_somebody_who_has_read_enough_is_no_failure() {
+/// Both ends of a stream with a request on it, and what it takes to keep them alive.
+struct Asked {
+    asked: Stream,
+    answer: Stream,
+    _alive: (Endpoints, Endpoints, NewConnection, NewConnection),
+}
+
+async fn ask() -> Asked {
     let (alpha, mut bravo) = (endpoints(), endpoints());
     let addr = bravo.listener.local_addr();
     let meeting = async {
@@ -31,7 +35,15 @@ async fn to_finish_towards_somebody_who_has_read_enough_is_no_failure() {
     let (dialled, mut accepted) = timeout(PATIENCE, meeting).await.unwrap();
     let mut asked = dialled.connection.open().await.unwrap();
     send(&mut *asked.sender).await.unwrap();
-    let mut answer = timeout(PATIENCE, accepted.streams.accept()).await.unwrap().unwrap();
+    let answer = timeout(PATIENCE, accepted.streams.accept()).await.unwrap().unwrap();
+    Asked { asked, answer, _alive: (alpha, bravo, dialled, accepted) }
+}
+
+/// Who reads an answer is done with it before its end has come. On a busy machine that was faster
+/// than the end, and the one that answered took it for a failure of the whole handshake.
+#[tokio::test]
+async fn to_finish_towards_somebody_who_has_read_enough_is_no_failure() {
+    let Asked { asked, mut answer, _alive } = ask().await;
     send(&mut *answer.sender).await.unwrap();
     drop(asked.receiver);
     let until_stopped = async {
@@ -42,4 +54,17 @@ async fn to_finish_towards_somebody_who_has_read_enough_is_no_failure() {
     };
     timeout(PATIENCE, until_stopped).await.unwrap();
     answer.sender.finish().unwrap();
+}
+
+#[tokio::test]
+async fn somebody_who_stops_reading_before_anything_is_sent_is_noticed() {
+    let Asked { asked, mut answer, _alive } = ask().await;
+    assert!(!answer.sender.is_unwanted());
+    drop(asked.receiver);
+    let until_noticed = async {
+        while !answer.sender.is_unwanted() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, until_noticed).await.unwrap();
 }
