@@ -24,6 +24,10 @@ mutate *names:
 bench *arguments:
     python3 scripts/bench.py {{ arguments }}
 
+# Measure codec, hashes, scheduler and scans by themselves: `just microbench scheduler`.
+microbench *arguments:
+    cargo bench --locked -p lanspread-proto -p lanspread-peer --features lanspread-peer/bench --bench wire --bench inside -- {{ arguments }}
+
 # Rewrite scenarios/README.md.
 scenario-index:
     python3 scripts/scenario_index.py

@@ -4,6 +4,7 @@
 Needs root and Linux. Ends with a table for each suite: medians over the rounds, and how many times
 as fast Lanspread was in the same round. The destination is on one disk for all, the source in the
 page cache for all; `durable` adds the time until the disk has it, which only Lanspread waits for.
+Exit status: 0 all was measured, 1 a transfer failed, 2 bad usage, 3 the machine lacks something.
 """
 
 from __future__ import annotations
@@ -12,30 +13,52 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootstrap import EXIT_ENVIRONMENT, REPOSITORY, enter_environment
 
-EXIT_USAGE = 2
+if TYPE_CHECKING:
+    from lanspread_bench.figures import JsonObject, Results
+
+EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+
+PACKAGES = ("lanspread-peer-cli", "lanspread-bench")
+"""What is measured, and the ceilings it is held against."""
 
 
 def main() -> int:
     """Do what the arguments ask for and return the exit status."""
-    from lanspread_bench import network, streamed, tools
-    from lanspread_bench.contents import Contents
-    from lanspread_bench.errors import LackingError
-    from lanspread_bench.figures import JsonObject, Results, table, to_json
-    from lanspread_bench.suites import AGAINST, SUITES, Settings, run
-    from lanspread_harness.build import build_binary
+    from lanspread_bench.errors import BenchError, LackingError
     from lanspread_harness.errors import EnvironmentLackingError
 
+    options = arguments()
+    # What is under way ends in the order in which it began, and takes its namespaces with it.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        results = measure(options)
+    except (LackingError, EnvironmentLackingError) as error:
+        print(f"environment: {error}", file=sys.stderr)
+        return EXIT_ENVIRONMENT
+    except BenchError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if any(result.failed for result in results) else 0
+
+
+def arguments() -> argparse.Namespace:
+    """The arguments, checked: what is wrong with them shows before hours of measuring."""
+    from lanspread_bench import streamed
+    from lanspread_bench.suites import AGAINST, BY_NAME
+
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*SUITES, streamed.SUITE]
+    names = [*BY_NAME, streamed.SUITE]
     parser.add_argument("--suite", action="append", choices=names, help="may be given again")
     parser.add_argument(
         "--against", default=",".join(AGAINST), help="comma-separated; all if not given"
@@ -61,39 +84,57 @@ def main() -> int:
         "--unrar", type=Path, metavar="PROGRAM", help="what unpacks where a game is streamed"
     )
     options = parser.parse_args()
-    against = frozenset(filter(None, options.against.split(",")))
-    if unknown := against.difference(AGAINST):
+    options.against = frozenset(filter(None, options.against.split(",")))
+    if unknown := options.against.difference(AGAINST):
         parser.error(f"nobody is called {', '.join(sorted(unknown))}; there are {AGAINST}")
     if options.rounds < 1:
         parser.error("there is no median of no rounds")
-    candidates = dict(candidate.partition("=")[::2] for candidate in options.candidate)
-    # What is under way ends in the order in which it began, and takes its namespaces with it.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    directory = options.directory.resolve() / f"run-{os.getpid()}"
-    try:
-        network.require()
+    named = (candidate.partition("=") for candidate in options.candidate)
+    options.candidates = {name: Path(path).resolve() for name, _, path in named}
+    for name, path in options.candidates.items():
+        if not os.access(path, os.X_OK) or path.is_dir():
+            parser.error(f"candidate {name}: {path} is no program that can be run")
+    if options.json is not None and not options.json.resolve().parent.is_dir():
+        parser.error(f"{options.json} cannot be written: there is no such directory")
+    return options
+
+
+def measure(options: argparse.Namespace) -> list[Results]:
+    """Measure all suites; what each gives is printed and written as soon as it is there."""
+    from lanspread_bench import network, streamed, tools
+    from lanspread_bench.contents import Contents
+    from lanspread_bench.figures import table, to_json
+    from lanspread_bench.run_directory import run_directory
+    from lanspread_bench.suites import BY_NAME, Settings, run
+    from lanspread_harness.build import build_binary
+
+    network.require()
+    binary, ceilings = (build_binary(REPOSITORY, package) for package in PACKAGES)
+    results: list[Results] = []
+    with run_directory(options.directory.resolve()) as directory:
         settings = Settings(
-            against=against,
+            against=options.against,
             rounds=options.rounds,
             mtu=options.mtu,
             directory=directory,
             cache=tools.cache_directory(),
-            binary=build_binary(REPOSITORY),
-            ceilings=build_binary(REPOSITORY, "lanspread-bench"),
-            candidates={name: Path(binary).resolve() for name, binary in candidates.items()},
+            binary=binary,
+            ceilings=ceilings,
+            candidates=options.candidates,
         )
         made = Contents(directory / "content", settings.binary)
-        results: list[Results] = []
         streams: list[JsonObject] = []
 
         def tell(shown: str) -> None:
             print(f"\n{shown}", flush=True)
             if options.json is not None:
-                document = to_json(results, machine(), streams)
-                options.json.write_text(f"{json.dumps(document, indent=2)}\n", encoding="utf-8")
+                document = json.dumps(
+                    to_json(results, machine(), streams), indent=2, allow_nan=False
+                )
+                options.json.write_text(f"{document}\n", encoding="utf-8")
 
         for name in options.suite or ["single"]:
-            for suite in SUITES.get(name, ()):
+            for suite in BY_NAME.get(name, ()):
                 results.append(run(suite, settings, made))
                 tell(table(results[-1]))
             if name == streamed.SUITE:
@@ -108,14 +149,7 @@ def main() -> int:
                 stream = streamed.measure(setting)
                 streams.append(streamed.to_json(stream))
                 tell(streamed.table(stream))
-    except (LackingError, EnvironmentLackingError) as error:
-        print(f"environment: {error}", file=sys.stderr)
-        return EXIT_ENVIRONMENT
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-    return 0
+    return results
 
 
 def machine() -> dict[str, object]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lanspread_bench.contents import differs, read_all, size_of
@@ -15,7 +15,7 @@ from lanspread_bench.figures import Sample
 from lanspread_bench.processes import Cost, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from lanspread_bench.network import Host
@@ -63,6 +63,8 @@ class Prepared:
     """Where the copies will be; empty where nothing is stored."""
     receivers: Sequence[Process] = ()
     """Receivers that run before the start, whose cost until then does not count."""
+    figures: Callable[[Sample], Mapping[str, float]] = lambda _: {}
+    """What is measured beside what is measured for all; called after the transfer."""
 
 
 class Contestant(Protocol):
@@ -114,7 +116,7 @@ async def transfer(contestant: Contestant, arena: Arena) -> Sample:
                 raise BenchError(f"the copy is wrong: {difference}")
     finally:
         shutil.rmtree(arena.directory, ignore_errors=True)
-    return Sample(
+    sample = Sample(
         bytes=size * len(arena.receivers),
         seconds=seconds,
         sync_seconds=sync_seconds,
@@ -122,6 +124,7 @@ async def transfer(contestant: Contestant, arena: Arena) -> Sample:
         receivers=receivers_cost,
         seed_bytes_sent=sent,
     )
+    return replace(sample, figures=prepared.figures(sample))
 
 
 def _sum(all_of: Sequence[Process]) -> Cost:

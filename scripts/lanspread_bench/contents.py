@@ -1,6 +1,7 @@
-"""What is transferred: game roots below one directory, from which every contestant serves.
+"""What is transferred: game roots, from which every contestant serves.
 
-All serve the same files, so that the page cache holds them for all or for none.
+All serve the same files, so that the page cache holds them for all or for none. Each root is alone
+in its games directory: a source would hash whatever else lay there while it is measured.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Content:
 
 ONE_GIB = Content("one-gib", ("--sized", "1GiB"), "1 GiB in one file")
 HALF_GIB = Content("half-gib", ("--sized", "512MiB"), "512 MiB in one file")
+QUARTER_GIB = Content("quarter-gib", ("--sized", "256MiB"), "256 MiB in one file")
 SWARM = Content("swarm", ("--sized", "128MiB"), "128 MiB in one file")
 SMALL_FILES = Content(
     "small-files", ("--files", "20000", "--file-size", "10KB"), "20,000 files of 10 KB"
@@ -47,12 +49,13 @@ class Contents:
 
     def root(self, content: Content) -> Path:
         """Where a content is; made if it is not there yet."""
-        root = self.directory / content.id
+        games_dir = self.directory / content.id
+        root = games_dir / content.id
         if not (root / "version.ini").exists():
-            self.directory.mkdir(parents=True, exist_ok=True)
+            games_dir.mkdir(parents=True, exist_ok=True)
             run(
                 [
-                    *(str(self._binary), "fixture", "--games-dir", str(self.directory)),
+                    *(str(self._binary), "fixture", "--games-dir", str(games_dir)),
                     *("--catalog", str(self.catalog), "--id", content.id, "--force"),
                     *content.arguments,
                 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lanspread_bench.processes import Cost
 
@@ -35,6 +35,8 @@ class Sample:
     receivers: Cost
     seed_bytes_sent: int | None = None
     """What left the first source, headers included; `None` where nobody counts it."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What only this suite measures, by name."""
 
     @property
     def mib_per_s(self) -> float:
@@ -45,6 +47,23 @@ class Sample:
     def durable_mib_per_s(self) -> float:
         """The speed at which it is on the disk."""
         return self.bytes / MIB / (self.seconds + self.sync_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure that only some suites have."""
+
+    heading: str
+    key: str
+    """What JSON calls it; the unit comes last."""
+    of: Callable[[Mapping[str, Sample], str], float | None]
+    """The figure of a contestant, from all samples of one round; `None` where it has none."""
+    decimals: int = 2
+
+
+def sampled(heading: str, key: str, decimals: int = 2) -> Column:
+    """A column of what samples have among their own figures."""
+    return Column(heading, key, lambda samples, name: samples[name].figures.get(key), decimals)
 
 
 @dataclass(slots=True)
@@ -59,7 +78,13 @@ class Results:
     """What each contestant verifies and makes durable."""
     samples: dict[str, dict[int, Sample]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
-    """Contestants without figures, and why."""
+    """Contestants without figures, or without further ones, and why."""
+    failed: set[str] = field(default_factory=set)
+    """Those of `absent` that began to transfer."""
+    missed: list[str] = field(default_factory=list)
+    """Which rounds of whom have no figures, and why."""
+    columns: Sequence[Column] = ()
+    """Figures that only this suite has."""
 
     def add(self, contestant: str, number: int, sample: Sample) -> None:
         """Note what a contestant did in a round."""
@@ -72,6 +97,14 @@ class Results:
         if durable:
             return [ours[n].durable_mib_per_s / theirs[n].durable_mib_per_s for n in both]
         return [ours[n].mib_per_s / theirs[n].mib_per_s for n in both]
+
+    def figures(self, column: Column, contestant: str) -> list[float]:
+        """The figure of a column in each round that has it."""
+        found = []
+        for number in self.samples.get(contestant, {}):
+            by_name = {name: of[number] for name, of in self.samples.items() if number in of}
+            found.append(column.of(by_name, contestant))
+        return [figure for figure in found if figure is not None]
 
 
 def to_json(
@@ -88,14 +121,19 @@ def to_json(
                 "conditions": result.conditions,
                 "reference": result.reference,
                 "absent": result.absent,
+                "missed": result.missed,
                 "contestants": {
                     name: {
                         "notes": result.notes.get(name, ""),
                         "median": _medians(list(samples.values())),
-                        "reference_is_times_as_fast": _median(result.ratios(name)),
-                        "reference_is_times_as_fast_durable": _median(
+                        "reference_is_times_as_fast": _median_json(result.ratios(name)),
+                        "reference_is_times_as_fast_durable": _median_json(
                             result.ratios(name, durable=True)
                         ),
+                        "figures": {
+                            column.key: _figures_json(result.figures(column, name))
+                            for column in result.columns
+                        },
                         "rounds": [_sample_json(sample) for sample in samples.values()],
                     }
                     for name, samples in result.samples.items()
@@ -125,7 +163,7 @@ HEADINGS = (
 
 def table(result: Results) -> str:
     """A table in Markdown: medians, and how many times as fast the reference was."""
-    rows = [list(HEADINGS)]
+    rows = [[*HEADINGS, *(column.heading for column in result.columns)]]
     order = sorted(
         result.samples, key=lambda name: -_median([s.mib_per_s for s in _all(result, name)])
     )
@@ -134,7 +172,8 @@ def table(result: Results) -> str:
         speeds = [sample.mib_per_s for sample in samples]
         sent = [s.seed_bytes_sent / MIB for s in samples if s.seed_bytes_sent is not None]
         median = _medians(samples)
-        is_reference = name == result.reference
+        ratios, durable = result.ratios(name), result.ratios(name, durable=True)
+        is_compared = bool(ratios) and name != result.reference
         rows.append(
             [
                 name,
@@ -147,12 +186,17 @@ def table(result: Results) -> str:
                 f"{median['source_peak_rss_mib']:.0f}",
                 f"{median['receiver_peak_rss_mib']:.0f}",
                 f"{_median(sent):.0f} MiB" if sent else "",
-                "" if is_reference else f"{_median(result.ratios(name)):.2f}",
-                "" if is_reference else f"{_median(result.ratios(name, durable=True)):.2f}",
+                f"{_median(ratios):.2f}" if is_compared else "",
+                f"{_median(durable):.2f}" if is_compared else "",
+                *(_cell(result.figures(column, name), column) for column in result.columns),
             ]
         )
-    absent = [f"{name}: no figures: {reason}" for name, reason in sorted(result.absent.items())]
-    return "\n".join([f"{result.suite}: {result.conditions}", "", *markdown(rows), *absent])
+    absent = [
+        f"{name}: no {'further ' if name in result.samples else ''}figures: {reason}"
+        for name, reason in sorted(result.absent.items())
+    ]
+    heading = f"{result.suite}: {result.conditions}"
+    return "\n".join([heading, "", *markdown(rows), *absent, *result.missed])
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -171,6 +215,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _all(result: Results, name: str) -> list[Sample]:
     return list(result.samples[name].values())
+
+
+def _cell(figures: Sequence[float], column: Column) -> str:
+    """The median, and between which figures it lies where that is not the same."""
+    if not figures:
+        return ""
+    low, median, high = (
+        f"{figure:.{column.decimals}f}" for figure in (min(figures), _median(figures), max(figures))
+    )
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def _align(cell: str, width: int, column: int) -> str:
@@ -200,7 +254,16 @@ def _sample_json(sample: Sample) -> JsonObject:
     derived: JsonObject = {**_derived(sample)}
     if sample.seed_bytes_sent is not None:
         derived["seed_bytes_sent"] = sample.seed_bytes_sent
-    return derived
+    return {**derived, **sample.figures}
+
+
+def _figures_json(figures: Sequence[float]) -> JsonObject:
+    return {"median": _median_json(figures), "rounds": list(figures)}
+
+
+def _median_json(values: Sequence[float]) -> float | None:
+    """JSON has no word for what is not a number."""
+    return statistics.median(values) if values else None
 
 
 def _median(values: Sequence[float]) -> float:

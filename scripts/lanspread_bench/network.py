@@ -11,11 +11,11 @@ import os
 import shutil
 import subprocess
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanspread_bench.commands import run
-from lanspread_bench.errors import LackingError
+from lanspread_bench.errors import BenchError, LackingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,12 +41,28 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """Where the cable of a host ends at the switch."""
+
+    name: str
+    holder: int
+    """Of the namespace of the switch."""
+
+    def command(self, *command: str) -> list[str]:
+        """A command line that runs `command` at the switch, as the same process."""
+        return ["nsenter", f"--net=/proc/{self.holder}/ns/net", "--", *command]
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One namespace with an address."""
 
     name: str
     address: str
     holder: int
+    port: Port | None = None
+    """`None` at the end of a cable that has another host at its other one."""
+    rate: Rate = field(default_factory=Rate)
 
     @property
     def hardware_address(self) -> str:
@@ -59,13 +75,42 @@ class Host:
 
     def bytes_sent(self) -> int:
         """Bytes that left this host so far, headers included."""
+        return self._counted("tx")
+
+    def bytes_received(self) -> int:
+        """Bytes that came to this host so far, headers included."""
+        return self._counted("rx")
+
+    def black_hole(self) -> None:
+        """Let the switch drop what comes from this host or goes to it. Its cable looks well."""
+        self._forward("disabled")
+
+    def slow_down(self, parts: int) -> None:
+        """Cut what this host sends to one of so many parts; what its queue holds is as slow."""
+        if self.rate.up_mbit is None:
+            raise BenchError(f"{self.name} has no rate that could be cut")
+        run(self.command(*_shaper(DEVICE, self.rate.up_mbit * 1000 // parts)))
+
+    def recover(self) -> None:
+        """Bring the cable back to what it was made as."""
+        self._forward("forwarding")
+        if self.rate.up_mbit is not None:
+            self.slow_down(1)
+
+    def _forward(self, state: str) -> None:
+        if self.port is None:
+            raise BenchError(f"{self.name} is not at a switch")
+        port = self.port
+        run(port.command("bridge", "link", "set", "dev", port.name, "state", state))
+
+    def _counted(self, direction: str) -> int:
         shown = run(self.command("ip", "-json", "-statistics", "link", "show", "dev", DEVICE))
-        return int(json.loads(shown)[0]["stats64"]["tx"]["bytes"])
+        return int(json.loads(shown)[0]["stats64"][direction]["bytes"])
 
 
 def require() -> None:
     """Make sure that namespaces can be made here."""
-    for program in ("ip", "tc", "unshare", "nsenter", "setpriv"):
+    for program in ("ip", "tc", "bridge", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
             raise LackingError(f"{program} is not installed (packages iproute2 and util-linux)")
     if os.geteuid() != 0:
@@ -101,29 +146,30 @@ def switch(rates: Sequence[Rate], mtu: int) -> Iterator[list[Host]]:
         run([*at_switch, "ip", "link", "set", "bridge", "up"])
         hosts = []
         for number, rate in enumerate(rates, 1):
-            host = Host(f"host{number}", f"198.18.0.{number}", stack.enter_context(_namespace()))
-            port = f"port{number}"
+            port = Port(f"port{number}", inside)
+            holder = stack.enter_context(_namespace())
+            host = Host(f"host{number}", f"198.18.0.{number}", holder, port, rate)
             run(
                 [
                     *("ip", "link", "add", DEVICE, "netns", str(host.holder), "mtu", str(mtu)),
-                    *("type", "veth", "peer", "name", port),
+                    *("type", "veth", "peer", "name", port.name),
                     *("netns", str(inside), "mtu", str(mtu)),
                 ]
             )
-            run([*at_switch, "ip", "link", "set", port, "master", "bridge", "up"])
+            run(port.command("ip", "link", "set", port.name, "master", "bridge", "up"))
             if rate.up_mbit is not None:
-                run(host.command(*_shaper(DEVICE, rate.up_mbit)))
+                run(host.command(*_shaper(DEVICE, rate.up_mbit * 1000)))
             if rate.down_mbit is not None:
-                run([*at_switch, *_shaper(port, rate.down_mbit)])
+                run(port.command(*_shaper(port.name, rate.down_mbit * 1000)))
             hosts.append(host)
         _address(hosts)
         yield hosts
 
 
-def _shaper(device: str, mbit: int) -> list[str]:
-    burst = max(SHAPER_BURST_MIN_BYTES, mbit * 125 * SHAPER_BURST_MS)
+def _shaper(device: str, kbit: int) -> list[str]:
+    burst = max(SHAPER_BURST_MIN_BYTES, kbit * SHAPER_BURST_MS // 8)
     return [
-        *("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", f"{mbit}mbit"),
+        *("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", f"{kbit}kbit"),
         *("burst", f"{burst}b", "latency", f"{SHAPER_LATENCY_MS}ms"),
     ]
 

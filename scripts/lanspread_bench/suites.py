@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lanspread_bench import contents, network, tools
 from lanspread_bench.arena import Arena, transfer
+from lanspread_bench.contestants import limited, straggler
 from lanspread_bench.contestants.ceilings import Ceiling, Copy
 from lanspread_bench.contestants.curl import Curl
-from lanspread_bench.contestants.lanspread import Lanspread
+from lanspread_bench.contestants.lanspread import LATE_COLUMNS, Lanspread
 from lanspread_bench.contestants.libtorrent import Libtorrent
 from lanspread_bench.contestants.rsync import Rsync
 from lanspread_bench.contestants.sendme import Sendme
-from lanspread_bench.errors import BenchError, LackingError
+from lanspread_bench.errors import BenchError, LackingError, MissedError
 from lanspread_bench.figures import Results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lanspread_bench.arena import Contestant
     from lanspread_bench.contents import Content, Contents
+    from lanspread_bench.figures import Column
     from lanspread_bench.network import Host
 
 REFERENCE = "lanspread"
@@ -33,6 +36,10 @@ AGAINST = ("sendme", "libtorrent", "curl", "rsync", "quic", "quic-8", "tcp", "cp
 """Everybody that Lanspread can be held against."""
 
 ONE_TO_ONE = "one source, one receiver, a cable of MTU {mtu}"
+
+
+def _itself(binary: Path, build: str) -> Sequence[Contestant]:
+    return [Lanspread(binary, build)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,12 @@ class Suite:
     receivers: tuple[network.Rate, ...] = (network.Rate(),)
     late_s: float | None = None
     with_reference: bool = True
+    reference: str = REFERENCE
+    """Whom the others are compared with."""
+    rows: Callable[[Path, str], Sequence[Contestant]] = field(default=_itself)
+    """What takes part of one build of the peer, given its binary and its name."""
+    columns: Sequence[Column] = ()
+    """What only this suite measures."""
 
     @contextmanager
     def hosts(self, mtu: int) -> Iterator[tuple[Sequence[Host], Sequence[Host]]]:
@@ -75,6 +88,7 @@ SUITES: dict[str, tuple[Suite, ...]] = {
             ONE_TO_ONE,
             ("quic", "quic-8", "tcp", "cp"),
             with_reference=False,
+            reference="quic",
         ),
     ),
     "single": (Suite("single", contents.ONE_GIB, ONE_TO_ONE, AGAINST),),
@@ -96,7 +110,41 @@ SUITES: dict[str, tuple[Suite, ...]] = {
             ("libtorrent",),
             sources=UNEVEN[::-1],
             late_s=2.0,
+            columns=LATE_COLUMNS,
         ),
+    ),
+    "straggler": tuple(
+        Suite(
+            f"straggler-{percent}",
+            content,
+            f"4 sources of 200 Mbit/s around a switch of MTU {{mtu}}, one fails at {percent} %",
+            (),
+            sources=_even(4, 200),
+            reference=straggler.Fault.NONE.value,
+            rows=partial(straggler.rows, percent / 100),
+            columns=straggler.COLUMNS,
+        )
+        # The last hundredth has to last for longer than it takes to strike.
+        for percent, content in (
+            (50, contents.HALF_GIB),
+            (95, contents.HALF_GIB),
+            (99, contents.ONE_GIB),
+        )
+    ),
+    "limits": tuple(
+        Suite(
+            f"limits-{mib_per_s}",
+            content,
+            f"{ONE_TO_ONE}, {mib_per_s} MiB/s",
+            (),
+            rows=partial(limited.rows, mib_per_s),
+            columns=limited.COLUMNS,
+        )
+        for mib_per_s, content in (
+            (5, contents.LITTLE),
+            (20, contents.QUARTER_GIB),
+            (80, contents.ONE_GIB),
+        )
     ),
     "swarm": tuple(
         Suite(
@@ -114,6 +162,10 @@ SUITES: dict[str, tuple[Suite, ...]] = {
         Suite("memory-8GiB", contents.HUGE, ONE_TO_ONE, ()),
     ),
 }
+
+
+BY_NAME = {**SUITES, **{each.name: (each,) for suites in SUITES.values() for each in suites}}
+"""What can be asked for: several that belong together, or one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +187,7 @@ class Settings:
 def run(suite: Suite, settings: Settings, made: Contents) -> Results:
     """Measure one suite: each round lets all contestants transfer, each time another one first."""
     conditions = f"{suite.content.said}, {suite.said.format(mtu=settings.mtu)}"
-    reference = REFERENCE if suite.with_reference else "quic"
-    results = Results(suite.name, conditions, reference)
+    results = Results(suite.name, conditions, suite.reference, columns=suite.columns)
     contestants = _contestants(suite, settings, results)
     results.notes.update({each.name: each.notes for each in contestants})
     with suite.hosts(settings.mtu) as (sources, receivers):
@@ -163,8 +214,12 @@ def _measure(contestant: Contestant, arena: Arena, number: int, results: Results
         return
     try:
         sample = asyncio.run(transfer(contestant, arena))
+    except* MissedError as errors:
+        results.missed.append(f"{name}: nothing in round {number + 1}: {_leaf(errors)}")
+        _say(f"{results.suite} {number + 1}: {results.missed[-1]}")
     except* BenchError as errors:
         results.absent[name] = f"round {number + 1}: {_leaf(errors)}"
+        results.failed.add(name)
         _say(f"{results.suite} {number + 1}: {name}: {results.absent[name]}")
     else:
         results.add(name, number, sample)
@@ -177,9 +232,8 @@ def _measure(contestant: Contestant, arena: Arena, number: int, results: Results
 def _contestants(suite: Suite, settings: Settings, results: Results) -> list[Contestant]:
     chosen: list[Contestant] = []
     if suite.with_reference:
-        chosen.append(Lanspread(settings.binary))
-        others = settings.candidates.items()
-        chosen += [Lanspread(binary, name) for name, binary in others]
+        builds = {REFERENCE: settings.binary, **settings.candidates}
+        chosen += [each for name, binary in builds.items() for each in suite.rows(binary, name)]
     for name in suite.against:
         if name in settings.against:
             try:
@@ -187,8 +241,9 @@ def _contestants(suite: Suite, settings: Settings, results: Results) -> list[Con
             except LackingError as error:
                 results.absent[name] = str(error)
                 _say(f"{suite.name}: {name}: {error}")
-    for name in sorted(settings.against.difference(suite.against)):
-        results.absent[name] = "does not do this"
+    if suite.against:
+        for name in sorted(settings.against.difference(suite.against)):
+            results.absent[name] = "does not do this"
     return chosen
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lanspread_bench import streamed
 from lanspread_bench.contents import differs, files_of, size_of
+from lanspread_bench.contestants import straggler
+from lanspread_bench.contestants.straggler import Approach
 from lanspread_bench.errors import BenchError
-from lanspread_bench.figures import MIB, Results, Sample, table, to_json
+from lanspread_bench.figures import MIB, Results, Sample, sampled, table, to_json
 from lanspread_bench.processes import Cost, processes
+from lanspread_bench.run_directory import PREFIX, run_directory
 from lanspread_bench.streamed import Step, Streamed
-from lanspread_bench.suites import AGAINST, SUITES
+from lanspread_bench.suites import AGAINST, BY_NAME, SUITES
+from lanspread_harness.identity import runner_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +81,101 @@ def test_the_json_has_every_sample() -> None:
     assert suite["absent"] == {"other": "it is not installed"}
 
 
+def test_who_fails_later_keeps_the_figures_of_the_rounds_before() -> None:
+    made = results()
+    made.absent["theirs"] = "round 4: it crashed"
+    made.missed.append("ours: nothing in round 5: too fast")
+    lines = table(made).splitlines()
+    assert lines[-2:] == [
+        "theirs: no further figures: round 4: it crashed",
+        "ours: nothing in round 5: too fast",
+    ]
+
+
+def test_a_suite_without_its_reference_has_no_ratios_and_valid_json() -> None:
+    made = results()
+    del made.samples["ours"]
+    document = json.dumps(to_json([made], {}), allow_nan=False)
+    theirs = json.loads(document)["suites"][0]["contestants"]["theirs"]
+    assert theirs["reference_is_times_as_fast"] is None
+    assert "nan" not in table(made)
+
+
+def test_figures_of_one_suite_have_columns_of_their_own() -> None:
+    made = Results("limits", "a cable", "ours", columns=(sampled("off %", "off_percent"),))
+    for number, off in enumerate((-1.0, 0.5, -0.25)):
+        made.add("ours", number, replace(sample(1.0), figures={"off_percent": off}))
+        made.add("theirs", number, sample(1.0))
+    ours, theirs = (line for line in table(made).splitlines() if line[2:6] in ("ours", "thei"))
+    assert ours.split("|")[-2].strip() == "-0.25 (-1.00 to 0.50)"
+    assert theirs.split("|")[-2].strip() == ""
+    contestants = to_json([made], {})["suites"][0]["contestants"]  # type: ignore[index]
+    assert contestants["ours"]["figures"] == {
+        "off_percent": {"median": -0.25, "rounds": [-1.0, 0.5, -0.25]}
+    }
+
+
+def test_a_straggler_is_compared_within_its_round_and_its_build() -> None:
+    made = Results("straggler-50", "a switch", "undisturbed", columns=straggler.COLUMNS)
+    for build, slowness in (("", 1.0), ("other: ", 2.0)):
+        for row, seconds, received in (
+            ("undisturbed", 10.0, 104.0),
+            ("leaves", 11.0, 104.5),
+            ("blackholed", 12.0, 106.0),
+        ):
+            figures = {"received_percent": received, "struck_at_percent": 50.0}
+            one = replace(sample(seconds * slowness), figures=figures)
+            made.add(f"{build}{row}", 0, one)
+
+    def of(name: str) -> dict[str, list[float]]:
+        return {column.key: made.figures(column, name) for column in straggler.COLUMNS}
+
+    assert of("blackholed")["longer_than_none_s"] == [2.0]
+    assert of("blackholed")["longer_than_none_percent"] == pytest.approx([20.0])
+    assert of("other: blackholed")["longer_than_leaves_s"] == [2.0]
+    assert of("blackholed")["duplicates_percent"] == pytest.approx([2.0])
+    assert of("leaves")["longer_than_leaves_s"] == []
+    assert of("undisturbed")["longer_than_none_s"] == of("undisturbed")["duplicates_percent"] == []
+
+
+def test_a_share_is_foreseen_between_two_reports() -> None:
+    approach = Approach(0.5)
+    assert approach.due_at() is None
+    approach.note(10.0, 0.2, 1.0)
+    assert approach.due_at() is None, "another report comes before"
+    approach.note(10.1, 0.4, 1.0)
+    assert approach.due_at() == pytest.approx(10.2)
+    approach.note(10.2, 0.4, 0.0)
+    assert approach.due_at() is None, "it stands still"
+    approach.note(11.0, 0.6, 0.5)
+    assert approach.due_at() == 11.0
+    assert approach.share_at(10.05) == pytest.approx(0.3)
+    assert approach.share_at(10.6) == pytest.approx(0.5)
+    assert approach.share_at(12.0) == 0.6
+
+
+def test_a_share_is_waited_for_until_a_report_has_it() -> None:
+    async def body() -> None:
+        approach = Approach(0.5)
+        waiting = asyncio.create_task(approach.reached())
+        for share in (0.1, 0.2, 0.55):
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            approach.note(time.monotonic(), share, 0.0)
+        await waiting
+
+    asyncio.run(body())
+
+
+def test_directories_of_killed_runs_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    (tmp_path / f"{PREFIX}{runner_identity()}0" / "content").mkdir(parents=True)
+    with run_directory(tmp_path) as directory:
+        assert list(tmp_path.iterdir()) == [directory]
+        with pytest.raises(FileExistsError), run_directory(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_copy_is_compared_byte_by_byte(tmp_path: Path) -> None:
     original, copy = tmp_path / "original", tmp_path / "copy"
     for root in (original, copy):
@@ -126,7 +227,8 @@ def test_every_suite_is_held_against_known_contestants() -> None:
     for suites in SUITES.values():
         for suite in suites:
             assert set(suite.against) <= set(AGAINST)
-            assert suite.with_reference or "quic" in suite.against
+            assert suite.with_reference or suite.reference in suite.against
+            assert suite.name in BY_NAME
 
 
 def test_a_stream_is_held_against_the_larger_of_its_halves() -> None:

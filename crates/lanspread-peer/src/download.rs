@@ -36,6 +36,8 @@ pub(crate) use self::journal::journal_path;
 pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;
+#[cfg(feature = "bench")]
+pub(crate) use self::scheduler::Scheduler;
 pub(crate) use self::source::{GameAnswer, ReceivedChunks, Source, SourceError};
 pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 use crate::error::DownloadFailure;
