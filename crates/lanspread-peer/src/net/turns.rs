@@ -35,7 +35,11 @@ impl Turns {
     /// Waits for a place. Cancel safe.
     pub(crate) async fn take(&self, peer: PeerId) -> Turn {
         let (let_in, turn) = oneshot::channel();
-        self.change(|state| state.waiting.entry(peer).or_default().push_back(let_in));
+        self.change(|state| {
+            let queue = state.waiting.entry(peer).or_default();
+            queue.retain(|waiting| !waiting.is_closed());
+            queue.push_back(let_in);
+        });
         // The sender is only ever dropped after it has sent.
         turn.await.unwrap_or(Turn(None))
     }
@@ -58,16 +62,22 @@ impl Turns {
 impl State {
     /// The next one that waits, of the peer whose turn it is.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let following = self.waiting.range((after, Bound::Unbounded)).next();
-        let peer = *following.or_else(|| self.waiting.first_key_value())?.0;
-        let queue = self.waiting.get_mut(&peer)?;
-        let next = queue.pop_front();
-        if queue.is_empty() {
-            self.waiting.remove(&peer);
+        loop {
+            let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+            let following = self.waiting.range((after, Bound::Unbounded)).next();
+            let peer = *following.or_else(|| self.waiting.first_key_value())?.0;
+            self.last = Some(peer);
+            let queue = self.waiting.get_mut(&peer)?;
+            // Who has stopped waiting takes no turn from one who came after him.
+            queue.retain(|waiting| !waiting.is_closed());
+            let next = queue.pop_front();
+            if queue.is_empty() {
+                self.waiting.remove(&peer);
+            }
+            if next.is_some() {
+                return next;
+            }
         }
-        self.last = Some(peer);
-        next
     }
 }
 
@@ -131,5 +141,24 @@ mod tests {
         drop(first);
         drop(gone);
         turns.take(peer(3)).await;
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_and_waits_anew_does_not_lose_his_turn() {
+        let (a, b) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
+        let turns = Turns::new(1);
+        // The turn of `a` is after that of `b`.
+        let first = turns.take(b).await;
+        let mut of_b = Box::pin(turns.take(b));
+        assert!(poll!(&mut of_b).is_pending());
+        let mut given_up: Vec<_> = (0..2).map(|_| Box::pin(turns.take(a))).collect();
+        let mut of_a = Box::pin(turns.take(a));
+        for waiting in given_up.iter_mut().chain([&mut of_a]) {
+            assert!(poll!(waiting).is_pending());
+        }
+        drop(given_up);
+        drop(first);
+        assert!(poll!(&mut of_b).is_pending());
+        assert!(poll!(&mut of_a).is_ready());
     }
 }
