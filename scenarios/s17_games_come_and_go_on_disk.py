@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lanspread_harness import MIB, SENTINEL, Fields, Game, Lab, Meta, Peer, expect, expect_equal
 
-META = Meta(timeout_s=90)
+META = Meta(timeout_s=90, cores=0.3)
 
 STEP_BYTES = 64 * 1024
 

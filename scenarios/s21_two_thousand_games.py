@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import Bytes, Game, Lab, Meta, Peer, expect_equal
 
-META = Meta(expected_s=5, timeout_s=120)
+META = Meta(expected_s=6, timeout_s=120, cores=1)
 
 GAMES = 2_000
 

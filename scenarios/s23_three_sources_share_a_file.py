@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=75, cores=0.5)
+META = Meta(timeout_s=75, cores=0.4)
 
 UPLOAD_LIMIT = "16MiB"
 """Of each source, so that none of them is done before the others have begun."""

@@ -13,7 +13,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(timeout_s=240, expected_s=14, cores=1.5)
+META = Meta(timeout_s=240, expected_s=31, cores=0.8)
 
 SMALL_FILES = 3_000
 DEEPEST = 32

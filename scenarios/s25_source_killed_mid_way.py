@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(expected_s=7, timeout_s=90, cores=0.5)
+META = Meta(expected_s=7, timeout_s=90, cores=0.4)
 
 UPLOAD_LIMIT = "12MiB"
 """Of each source: the game takes them three seconds, on a fast machine as well."""

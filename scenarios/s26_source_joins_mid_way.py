@@ -4,7 +4,7 @@ import asyncio
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=90, expected_s=4, cores=0.5)
+META = Meta(timeout_s=90, expected_s=4, cores=0.4)
 
 UPLOAD_LIMIT = "24MiB"
 """Of each source: the game takes one of them four seconds, on a fast machine as well."""

@@ -14,7 +14,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=9, timeout_s=90, cores=0.5)
+META = Meta(expected_s=9, timeout_s=90, cores=0.4)
 
 UPLOAD_LIMIT = "16MiB"
 """Of each source: after the share below the game takes them two more seconds, in which both die."""

@@ -13,7 +13,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=11, timeout_s=120, cores=0.5)
+META = Meta(expected_s=11, timeout_s=120, cores=0.4)
 
 UPLOAD_LIMIT = "24MiB"
 """Of the source: a cancel at 95 % has a fifth of a second to arrive, on a fast machine as well."""

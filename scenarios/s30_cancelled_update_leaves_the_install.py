@@ -14,7 +14,7 @@ from lanspread_harness import (
     tree_digest,
 )
 
-META = Meta(expected_s=5, cores=0.5)
+META = Meta(expected_s=5, cores=0.4)
 
 UPLOAD_LIMIT = "24MiB"
 """Of the source: the update takes four seconds, on a fast machine as well."""

@@ -16,7 +16,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=6, cores=0.5)
+META = Meta(expected_s=6, cores=0.4)
 
 UPLOAD_LIMIT = "24MiB"
 """Of the source: the update takes four seconds, on a fast machine as well."""

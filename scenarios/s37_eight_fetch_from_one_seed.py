@@ -5,7 +5,7 @@ import itertools
 
 from lanspread_harness import MIB, Lab, Meta, Sparse, expect, expect_same_game
 
-META = Meta(timeout_s=120, expected_s=22, cores=0.5)
+META = Meta(timeout_s=120, expected_s=22, cores=0.4)
 
 LEECHERS = 8
 # In the place of a link each way: far below what the machine can do, so that the limit decides.

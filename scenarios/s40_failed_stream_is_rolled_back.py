@@ -19,7 +19,7 @@ from lanspread_harness import (
 )
 from lanspread_harness.errors import CommandError
 
-META = Meta(expected_s=15, cores=0.5)
+META = Meta(expected_s=15, cores=0.3)
 
 # Large enough to be killed or cancelled in the middle of on any machine.
 SIZE = 256 * MIB

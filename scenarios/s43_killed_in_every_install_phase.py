@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lanspread_harness import MIB, Game, Lab, Meta, Peer, expect, expect_equal, tree_digest
 
-META = Meta(timeout_s=180, expected_s=12)
+META = Meta(timeout_s=180, expected_s=16, cores=0.7)
 
 OLD_VERSION = "20230101"
 ENTRIES = {

@@ -19,7 +19,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(expected_s=9, cores=0.5)
+META = Meta(expected_s=9, cores=0.4)
 
 UPLOAD_LIMIT = "32MiB"
 """Of each source: the game takes one of them six seconds, on a fast machine as well."""

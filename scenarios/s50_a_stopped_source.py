@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from lanspread_harness import MIB, Lab, Meta, Peer, Sparse, expect, expect_equal, expect_same_game
 
-META = Meta(timeout_s=90, expected_s=13, cores=0.5)
+META = Meta(timeout_s=90, expected_s=13, cores=0.4)
 
 UPLOAD_LIMIT = "8MiB"
 """Of each source: the others need five seconds for what is left, on a fast machine as well."""

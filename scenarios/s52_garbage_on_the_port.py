@@ -17,7 +17,7 @@ from lanspread_harness import (
     expect_same_game,
 )
 
-META = Meta(timeout_s=90, expected_s=5)
+META = Meta(timeout_s=90, expected_s=10, cores=0.4)
 
 UPLOAD_LIMIT = "24MiB"
 """Of the source: the game takes four seconds, in which all of the garbage comes."""

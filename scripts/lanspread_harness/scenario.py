@@ -31,15 +31,16 @@ class Meta:
     `timeout_s` ends it as failed. `needs` are what its backend must offer. `expected_s` is how long
     it takes on two cores: the longest begin first, and shards are balanced by it. `cores`,
     `memory_mib` and `peers` (at a time) are what it takes of the machine; only what fits beside
-    each other runs so. `alone` is for what would slow down others, or is slowed down by them, so
-    that a time does not hold. `long` ones run only with `--long` or when they are named, for as
-    many minutes as `--long-minutes` says on top of their `timeout_s`.
+    each other runs so. `cores` are an average: most scenarios mostly wait. `alone` is for what
+    would slow down others, or is slowed down by them, so that a time does not hold. `long`
+    ones run only with `--long` or when they are named, for as many minutes as `--long-minutes` says
+    on top of their `timeout_s`.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
     needs: frozenset[Need] = field(default_factory=frozenset)
     expected_s: float = 5.0
-    cores: float = 1.0
+    cores: float = 0.6
     memory_mib: int = 256
     peers: int = 4
     alone: bool = False
