@@ -12,15 +12,9 @@ use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::storage::{Storage, StorageError};
 use super::super::transfer::Transfer;
 
-/// The shortest pause between two checkpoints: what a crash costs, in download time, where the disk
-/// syncs quickly. Syncing this often also keeps the disk busy while the network is, so that little is
-/// left for the commit.
-const CHECKPOINT_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The longest pause, however slow the disk is.
-const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How many times as long as the last sync took the next one is put off. Hardly anything can be written
-/// while a file system writes its own journal, so this bounds what syncing costs to a twentieth.
-const CHECKPOINT_PAUSE_FACTOR: u32 = 19;
+/// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
+/// often also keeps the disk busy while the network is, so that little is left for the commit.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The disk of a download that is prepared.
 pub(super) struct Prepared {
@@ -58,8 +52,7 @@ pub(super) struct Books {
     files: BTreeSet<usize>,
     records: Vec<Record>,
     checkpoint_at: Duration,
-    /// Since when a checkpoint is under way.
-    saving_since: Option<Duration>,
+    is_saving: bool,
 }
 
 /// How far the search for what was on disk before, other than what the journal claims, has come.
@@ -87,8 +80,8 @@ impl Books {
             looking: 0,
             files: BTreeSet::new(),
             records: Vec::new(),
-            checkpoint_at: now + CHECKPOINT_PAUSE_MIN,
-            saving_since: None,
+            checkpoint_at: now + CHECKPOINT_INTERVAL,
+            is_saving: false,
         }
     }
 
@@ -145,13 +138,13 @@ impl Books {
 
     /// When a checkpoint is due, unless one is under way or there is nothing to save.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        (self.saving_since.is_none() && !self.records.is_empty()).then_some(self.checkpoint_at)
+        (!self.is_saving && !self.records.is_empty()).then_some(self.checkpoint_at)
     }
 
     /// What is to be saved, if it is time for that; [`Self::saved`] must follow.
     pub(super) fn checkpoint(&mut self, now: Duration) -> Option<Checkpoint> {
         self.due_at().filter(|at| *at <= now)?;
-        self.saving_since = Some(now);
+        self.is_saving = true;
         Some(self.last_checkpoint())
     }
 
@@ -165,11 +158,10 @@ impl Books {
         }
     }
 
-    /// A checkpoint has come to its end. The next one keeps its distance, the longer this one took.
+    /// A checkpoint has come to its end. The next one keeps its distance, however long it took.
     pub(super) fn saved(&mut self, now: Duration) {
-        let took =
-            self.saving_since.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        self.checkpoint_at = now + pause_after(took);
+        self.is_saving = false;
+        self.checkpoint_at = now + CHECKPOINT_INTERVAL;
     }
 
     fn look(
@@ -182,12 +174,6 @@ impl Books {
         let may_be_there = self.storage.is_kept(place) && !transfer.layout().is_sentinel(chunk);
         (may_be_there && transfer.hold(chunk)).then_some(Look { chunk, place, expected })
     }
-}
-
-/// The pause after a checkpoint that took `took`.
-fn pause_after(took: Duration) -> Duration {
-    let pause = took.saturating_mul(CHECKPOINT_PAUSE_FACTOR);
-    pause.clamp(CHECKPOINT_PAUSE_MIN, CHECKPOINT_PAUSE_MAX)
 }
 
 impl Checkpoint {
@@ -206,23 +192,5 @@ impl Checkpoint {
         if let Err(error) = self.journal.append(&self.records) {
             tracing::warn!(%error, "a download goes on without its journal");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn syncing_takes_a_twentieth_of_the_time_and_a_crash_costs_no_more_than_the_longest_pause() {
-        for took_ms in 0..1_000 {
-            let took = Duration::from_millis(took_ms);
-            let pause = pause_after(took);
-            let is_bounded = (CHECKPOINT_PAUSE_MIN..=CHECKPOINT_PAUSE_MAX).contains(&pause);
-            assert!(is_bounded, "{pause:?} after {took:?}");
-            assert!(took * 20 <= took + pause || pause == CHECKPOINT_PAUSE_MAX, "{took:?}");
-        }
-        assert_eq!(pause_after(Duration::ZERO), CHECKPOINT_PAUSE_MIN);
-        assert_eq!(pause_after(Duration::MAX), CHECKPOINT_PAUSE_MAX);
     }
 }
