@@ -187,7 +187,7 @@ pub struct GetChunks {
 }
 
 /// Names a chunk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkName {
     /// Which file of the manifest.
@@ -222,7 +222,7 @@ pub struct Fetching {
     pub content_root: ContentHash,
     /// The pieces that it has verified and gives to others.
     pub have: PieceSet,
-    /// The pieces that it is asking those for that have the whole game.
+    /// The pieces that it is asking those for that have the whole game, or is about to store.
     pub asking: Vec<u32>,
 }
 
@@ -236,7 +236,7 @@ pub struct Have {
     pub content_root: ContentHash,
     /// The pieces that it has besides.
     pub more: Vec<u32>,
-    /// The pieces that it is asking those for, now, that have the whole game.
+    /// The pieces that it is asking those for, now, that have the whole game, or is about to store.
     pub asking: Vec<u32>,
 }
 

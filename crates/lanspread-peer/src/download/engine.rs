@@ -143,8 +143,9 @@ impl Engine {
                     change.map_or(Event::ChangesEnded, Event::Change)
                 }
                 Some(event) = self.disk.next() => event,
-                event = self.sharer.next() => event,
                 Some(event) = self.requests.next() => event,
+                // Last, so that others who tell a lot do not keep what was asked for waiting.
+                event = self.sharer.next() => event,
                 () = tokio::time::sleep_until(wake_at) => Event::Tick,
             };
             changes_ended |= matches!(event, Event::ChangesEnded);

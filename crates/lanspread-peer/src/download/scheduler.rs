@@ -6,7 +6,8 @@
 //!
 //! 1. if it has everything: what nobody else has or is about to have;
 //! 2. if it has a part: the rarest of what it has;
-//! 3. if it has everything: whatever else is missing, since those that have a part are busy then;
+//! 3. if it has everything: whatever else is missing, since those that have a part are busy then, but
+//!    not while others wait for what only it can give them;
 //! 4. once every piece is asked for: one that is late and asked of one other source. The first
 //!    answer counts.
 //!
@@ -57,8 +58,13 @@ const BUSY_MAX: Duration = Duration::from_secs(256 * 8);
 /// Longest silence of a source that owes an answer; a piece takes that long at 35 KiB/s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
-/// be had. Longer than a source with a queue takes for a piece, and short enough for a stalled one.
-const PROMISE_PATIENCE: Duration = Duration::from_secs(5);
+/// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
+/// takes that long for others as well; who is much slower must not set the pace.
+const PROMISE_FACTOR: u32 = 4;
+const PROMISE_PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PROMISE_PATIENCE_MAX: Duration = Duration::from_secs(20);
+/// The same, where no source has answered yet.
+const PROMISE_PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
 /// How much sooner than its source a second one must be able to deliver a piece at the end.
 const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
@@ -266,7 +272,7 @@ impl Scheduler {
             let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
             lateness.chain([source.retry_at]).chain(source.silence_ends_at())
         });
-        let overdue_at = self.pending.overdue_at(PROMISE_PATIENCE, now);
+        let overdue_at = self.pending.overdue_at(self.promise_patience(), now);
         per_source.filter(|at| *at > now).chain(overdue_at).min()
     }
 
@@ -299,6 +305,7 @@ impl Scheduler {
         if way == Way::Rare {
             return self.pick_rare(peer);
         }
+        let patience = self.promise_patience();
         let source = self.sources.get_mut(&peer)?;
         let pending = &self.pending;
         match (way, &mut source.part) {
@@ -307,12 +314,20 @@ impl Scheduler {
                 let mut tried = || part.sample(pending, |_| true);
                 pending.rarest(untried).or_else(|| pending.rarest(tried()))
             }
-            (Way::Any, None) => {
-                pending.supplied().or_else(|| pending.overdue(PROMISE_PATIENCE, now))
-            }
+            // A second copy would hold up the first one of another piece.
+            (Way::Any, None) if pending.is_any_promised() => pending.overdue(patience, now),
+            (Way::Any, None) => pending.supplied(),
             (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
             _ => None,
         }
+    }
+
+    fn promise_patience(&self) -> Duration {
+        let full = self.sources.values().filter(|source| source.part.is_none());
+        let usual = full.filter_map(|source| source.pace.latency()).max();
+        usual.map_or(PROMISE_PATIENCE_UNKNOWN, |usual| {
+            (usual * PROMISE_FACTOR).clamp(PROMISE_PATIENCE_MIN, PROMISE_PATIENCE_MAX)
+        })
     }
 
     fn pick_rare(&self, peer: PeerId) -> Option<PieceIndex> {

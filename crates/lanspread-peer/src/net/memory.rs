@@ -144,6 +144,10 @@ impl StreamSender for MemorySender {
         Ok(())
     }
 
+    fn poll_delivered(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
     fn is_unwanted(&mut self) -> bool {
         self.0.as_ref().is_none_or(|sender| sender.is_closed())
     }

@@ -289,6 +289,10 @@ impl StreamSender for QuicSender {
         }
     }
 
+    fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_flush(cx).map_err(stream_error)
+    }
+
     fn is_unwanted(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.0.poll_send_ready(&mut cx), Poll::Ready(Err(_)))

@@ -1,9 +1,11 @@
 //! Answers the requests of one peer.
 
+mod copies;
 mod place;
 mod queue;
 mod stream;
 
+use std::future::poll_fn;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,10 +33,11 @@ use crate::download::{SharedChunks, Swarm};
 use crate::library::open_game_file;
 use crate::operations::outbound::OutboundTransfers;
 
-use place::{Place, Places};
+use copies::{Copy, FirstCopies};
+use place::{PLACE_WAIT, Place, Places};
 pub(crate) use stream::StreamService;
 
-/// Longest time that an answer, or a piece of one, may take to be taken over by the asker. Beyond it the asker is gone or
+/// Longest time that an answer may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,6 +65,7 @@ pub(crate) struct Server {
     pub(crate) outbound: OutboundTransfers,
     pub(crate) swarm: Swarm,
     upload: Limiter,
+    first_copies: FirstCopies,
     places: Places,
     streams: StreamService,
 }
@@ -108,7 +112,7 @@ impl Server {
         streams: StreamService,
     ) -> Self {
         let places = Places::new(upload.limit());
-        Self { view, outbound, swarm, upload, places, streams }
+        Self { view, outbound, swarm, upload, first_copies: FirstCopies::new(), places, streams }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -186,47 +190,77 @@ impl Server {
         wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        let Some(mut place) = self.places.take(link).await else {
-            let refusal = refused(RefusalCode::Busy, "too many peers ask for chunks");
-            return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
-        };
-        let is_served = || {
-            self.swarm.is_shared(&wanted.game_id)
-                || self.view.borrow().game(&wanted.game_id).is_some()
-        };
-        if !is_served() {
+        let is_served = self.swarm.is_shared(&wanted.game_id)
+            || self.view.borrow().game(&wanted.game_id).is_some();
+        if !is_served {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
         // Registered before the view is asked for good: whoever takes the game out of it from here
         // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let chunks = self.chunks(&wanted).await;
-        let (chunks, bytes) = match chunks {
-            Ok(chunks) => chunks,
+        let room = tokio::select! {
+            room = timeout(PLACE_WAIT, self.room(link, &wanted)) => {
+                let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
+                room.unwrap_or_else(|_| Err(too_many()))
+            }
+            () = transfer.stopped() => Err(not_served(&wanted.game_id)),
+        };
+        let prepared = match room {
+            Err(refusal) => Err(refusal),
+            Ok(room) => self.chunks(&wanted).await.map(|chunks| (room, chunks)),
+        };
+        let ((mut copy, mut place), (chunks, bytes)) = match prepared {
+            Ok(prepared) => prepared,
             Err(refusal) => {
+                drop(transfer);
                 let response = Response::Refused(refusal);
                 return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
             }
         };
-        let send = async {
-            let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
-            let response = Response::Chunks { chunks };
-            let header = send_header(sender, &response, CONTROL_HEADER_MAX_BYTES);
-            place.hold_for(header).await?;
-            self.send_paced(sender, bytes, &mut place).await
-        };
-        let outcome = tokio::select! {
-            sent = send => sent,
-            () = transfer.stopped() => Err(ExchangeError::EndedEarly),
-        };
-        match outcome {
-            Ok(()) => Ok(sender.finish()?),
+        let sent = copy.while_sent(async {
+            let hand_over = async {
+                let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
+                let response = Response::Chunks { chunks };
+                let header = send_header(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES);
+                place.hold_for(header).await?;
+                self.send_paced(&mut *sender, bytes, &mut place).await?;
+                Ok(sender.finish()?)
+            };
+            tokio::select! {
+                handed_over = hand_over => handed_over,
+                () = transfer.stopped() => Err(ExchangeError::EndedEarly),
+            }?;
+            // Nobody reads the files any more. The transport has the bytes in memory until they arrive.
+            drop(transfer);
+            place.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
+        });
+        match sent.await {
+            Ok(()) => {
+                copy.delivered();
+                Ok(())
+            }
             Err(error) => {
                 sender.reset();
                 Err(error)
             }
         }
+    }
+
+    /// Waits until the chunks may be in memory.
+    async fn room<'a>(
+        &'a self,
+        link: &'a PeerLink,
+        wanted: &GetChunks,
+    ) -> Result<(Copy, Place<'a>), Refusal> {
+        // Of what is still being fetched here, others have the rest.
+        let fetching = match self.swarm.is_shared(&wanted.game_id) {
+            true => 0,
+            false => self.outbound.count(&wanted.game_id),
+        };
+        let copy = self.first_copies.wait(wanted, link.peer_id(), fetching).await;
+        let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
+        Ok((copy.ok_or_else(on_its_way)?, self.places.take(link).await))
     }
 }
 

@@ -79,6 +79,11 @@ impl OutboundTransfers {
         TransferGuard { table: self.clone(), game_id: game_id.clone(), peer_id, stop }
     }
 
+    /// How many peers fetch a game.
+    pub(crate) fn count(&self, game_id: &GameId) -> usize {
+        self.lock().get(game_id).map_or(0, |game| game.peers.len())
+    }
+
     /// How many peers fetch each game, in game id order.
     pub(crate) fn counts(&self) -> Vec<(GameId, usize)> {
         let games = self.lock();

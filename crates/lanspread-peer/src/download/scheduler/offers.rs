@@ -86,10 +86,12 @@ impl Scheduler {
         }
     }
 
-    /// What those are being asked for that have everything.
+    /// What those are being asked for that have everything, and what has arrived and is not stored yet: what
+    /// this peer is about to have.
     pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
         let full = self.sources.values().filter(|source| source.part.is_none());
-        full.flat_map(|source| source.requests.keys().copied()).collect()
+        let asked = full.flat_map(|source| source.requests.keys());
+        asked.chain(&self.storing).copied().collect()
     }
 
     /// Takes back what a source that has a part offers.

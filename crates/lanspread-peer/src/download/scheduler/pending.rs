@@ -33,12 +33,10 @@ pub(super) struct Ranked {
 }
 
 /// How many of those that fetch the game too have a piece, and how many are about to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Supply {
     have: u32,
     fetching: u32,
-    /// Since when somebody is about to have it.
-    since: Duration,
 }
 
 #[derive(Debug)]
@@ -51,6 +49,9 @@ pub(super) struct Pending {
     promised: BTreeSet<Ranked>,
     /// Whatever has a supply, pending or not.
     supply: BTreeMap<PieceIndex, Supply>,
+    /// When somebody was first about to have a pending piece. Kept where that came to nothing: who promises
+    /// it anew does not have the time anew.
+    promised_at: BTreeMap<PieceIndex, Duration>,
 }
 
 impl Order {
@@ -90,7 +91,7 @@ impl Pending {
     pub(super) fn new(piece_count: u32, order: Order) -> Self {
         let all: BTreeSet<_> = (0..piece_count).map(|n| order.rank(PieceIndex(n))).collect();
         let (rare, promised) = (all.clone(), BTreeSet::new());
-        Self { order, all, rare, promised, supply: BTreeMap::new() }
+        Self { order, all, rare, promised, supply: BTreeMap::new(), promised_at: BTreeMap::new() }
     }
 
     pub(super) fn rank(&self, piece: PieceIndex) -> Ranked {
@@ -119,12 +120,13 @@ impl Pending {
         let ranked = self.rank(piece);
         self.rare.remove(&ranked);
         self.promised.remove(&ranked);
+        self.promised_at.remove(&piece);
         self.all.remove(&ranked)
     }
 
     /// One more of those that fetch the game too has a piece.
     pub(super) fn gains(&mut self, piece: PieceIndex) {
-        self.supply.entry(piece).or_insert_with(Supply::none).have += 1;
+        self.supply.entry(piece).or_default().have += 1;
         self.classify(piece);
     }
 
@@ -138,11 +140,10 @@ impl Pending {
 
     /// One more of them is about to have it.
     pub(super) fn is_promised(&mut self, piece: PieceIndex, now: Duration) {
-        let supply = self.supply.entry(piece).or_insert_with(Supply::none);
-        if supply.fetching == 0 {
-            supply.since = now;
+        self.supply.entry(piece).or_default().fetching += 1;
+        if self.contains(piece) {
+            self.promised_at.entry(piece).or_insert(now);
         }
-        supply.fetching += 1;
         self.classify(piece);
     }
 
@@ -184,12 +185,12 @@ impl Pending {
     /// The next piece that others promise to have since `patience` ago and still have not.
     pub(super) fn overdue(&self, patience: Duration, now: Duration) -> Option<PieceIndex> {
         let mut pieces = self.promised.iter().map(|ranked| ranked.piece);
-        pieces.find(|piece| self.due_at(*piece, patience).is_some_and(|at| at <= now))
+        pieces.find(|piece| self.due_at(*piece, patience) <= now)
     }
 
     /// When the next promised piece is overdue.
     pub(super) fn overdue_at(&self, patience: Duration, now: Duration) -> Option<Duration> {
-        let due = self.promised.iter().filter_map(|ranked| self.due_at(ranked.piece, patience));
+        let due = self.promised.iter().map(|ranked| self.due_at(ranked.piece, patience));
         due.filter(|at| *at > now).min()
     }
 
@@ -207,13 +208,14 @@ impl Pending {
         pieces.into_iter().min_by_key(|piece| self.have(*piece))
     }
 
-    fn due_at(&self, piece: PieceIndex, patience: Duration) -> Option<Duration> {
-        Some(self.supply.get(&piece)?.since + patience)
+    /// One that was asked for here before and came back has been waited for enough.
+    fn due_at(&self, piece: PieceIndex, patience: Duration) -> Duration {
+        self.promised_at.get(&piece).copied().unwrap_or_default() + patience
     }
 
     fn classify(&mut self, piece: PieceIndex) {
         let ranked = self.rank(piece);
-        let supply = self.supply.get(&piece).copied().unwrap_or_else(Supply::none);
+        let supply = self.supply.get(&piece).copied().unwrap_or_default();
         if supply.have == 0 && supply.fetching == 0 {
             self.supply.remove(&piece);
         }
@@ -227,11 +229,5 @@ impl Pending {
                 set.remove(&ranked);
             }
         }
-    }
-}
-
-impl Supply {
-    fn none() -> Self {
-        Self { have: 0, fetching: 0, since: Duration::ZERO }
     }
 }

@@ -120,6 +120,8 @@ impl SourceState {
                 self.heard_at = now;
             }
             RequestFailure::Busy => {
+                // It may be this very piece that is on its way to somebody else.
+                self.avoided.insert(piece);
                 self.heard_at = now;
                 self.retry_at = now + BACKOFF_BUSY;
                 let since = *self.busy_since.get_or_insert(asked_at);

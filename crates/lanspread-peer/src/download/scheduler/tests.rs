@@ -1,6 +1,7 @@
 mod stragglers;
 mod swarm;
 
+use lanspread_proto::PieceSet;
 use proptest::prelude::*;
 
 use super::*;
@@ -392,4 +393,59 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
+}
+
+#[test]
+fn who_promises_a_piece_again_and_again_delays_it_once() {
+    let (seed, promising, patience) = (peer(1), peer(2), PROMISE_PATIENCE_UNKNOWN);
+    let mut scheduler = Scheduler::new(1, Order::File);
+    scheduler.offer(promising, &PieceSet::default(), &[PieceIndex(0)], ms(0));
+    scheduler.join(seed, ms(0));
+    for at in [ms(0), patience / 2, patience - ms(1)] {
+        scheduler.offer(promising, &PieceSet::default(), &[], at);
+        scheduler.offer(promising, &PieceSet::default(), &[PieceIndex(0)], at);
+        assert_eq!(scheduler.ask(at), None);
+    }
+    assert_eq!(scheduler.ask(patience), Some(Ask { peer: seed, piece: PieceIndex(0) }));
+}
+
+#[test]
+fn a_seed_is_asked_for_no_second_copy_while_a_first_one_is_promised() {
+    let (seed, other) = (peer(1), peer(2));
+    let mut scheduler = Scheduler::new(2, Order::File);
+    let has = PieceSet::from_iter([0]);
+    scheduler.offer(other, &has, &[PieceIndex(1)], ms(0));
+    scheduler.join(seed, ms(0));
+    assert_eq!(ask_all(&mut scheduler, ms(0)), [Ask { peer: other, piece: PieceIndex(0) }]);
+    scheduler.failed(other, PieceIndex(0), RequestFailure::Lost, ms(1));
+    assert_eq!(scheduler.ask(ms(1)), None);
+    scheduler.offer_more(other, &[PieceIndex(1)], &[], ms(2));
+    let asked: BTreeSet<_> =
+        ask_all(&mut scheduler, ms(2)).into_iter().map(|ask| ask.peer).collect();
+    assert_eq!(asked, BTreeSet::from([seed]));
+}
+
+#[test]
+fn what_has_arrived_and_is_not_stored_yet_is_still_promised() {
+    let mut scheduler = Scheduler::new(1, Order::File);
+    scheduler.join(peer(1), ms(0));
+    let ask = scheduler.ask(ms(0)).unwrap();
+    assert_eq!(scheduler.fetching(), [ask.piece]);
+    scheduler.arrived(ask.peer, ask.piece, ms(1));
+    assert_eq!(scheduler.fetching(), [ask.piece]);
+    scheduler.stored(ask.piece);
+    assert_eq!(scheduler.fetching(), []);
+}
+
+#[test]
+fn a_source_that_was_busy_with_a_piece_is_asked_for_others_first() {
+    let seed = peer(1);
+    let mut scheduler = Scheduler::new(9, Order::File);
+    scheduler.join(seed, ms(0));
+    let asks = ask_all(&mut scheduler, ms(0));
+    for ask in &asks {
+        scheduler.failed(seed, ask.piece, RequestFailure::Busy, ms(1));
+    }
+    let next = scheduler.ask(ms(1) + BACKOFF_BUSY).unwrap();
+    assert!(asks.iter().all(|ask| ask.piece != next.piece), "{next:?}");
 }

@@ -2,6 +2,8 @@ use std::future::poll_fn;
 
 use tokio::time::timeout;
 
+use crate::net::transport::RECEIVE_BATCH;
+
 use super::*;
 
 /// Far beyond what anything here takes.
@@ -67,4 +69,27 @@ async fn somebody_who_stops_reading_before_anything_is_sent_is_noticed() {
         }
     };
     timeout(PATIENCE, until_noticed).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_sent_is_delivered_once_it_is_there_and_never_to_somebody_who_is_gone() {
+    let Asked { mut asked, mut answer, _alive } = ask().await;
+    send(&mut *answer.sender).await.unwrap();
+    let mut pieces = std::array::from_fn::<_, RECEIVE_BATCH, _>(|_| Bytes::new());
+    let received = poll_fn(|cx| asked.receiver.poll_receive(&mut pieces, cx));
+    timeout(PATIENCE, received).await.unwrap().unwrap();
+    let delivered = poll_fn(|cx| answer.sender.poll_delivered(cx));
+    timeout(PATIENCE, delivered).await.unwrap().unwrap();
+
+    send(&mut *answer.sender).await.unwrap();
+    drop((asked, _alive));
+    let delivered = poll_fn(|cx| answer.sender.poll_delivered(cx));
+    // Whether it came there before the connection was closed is not known.
+    let _ = timeout(PATIENCE, delivered).await.unwrap();
+    let mut last = Ok(());
+    while last.is_ok() {
+        last = timeout(PATIENCE, send(&mut *answer.sender)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    timeout(PATIENCE, poll_fn(|cx| answer.sender.poll_delivered(cx))).await.unwrap().unwrap_err();
 }

@@ -15,13 +15,14 @@ use super::super::exchange::ExchangeError;
 use super::super::limit::RateLimit;
 use super::super::link::PeerLink;
 use super::super::turns::{Turn, Turns};
-use super::ANSWER_TIMEOUT;
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
 /// How long a request waits for its place: a third of the silence after which its asker would give
 /// up on this peer.
-const PLACE_WAIT: Duration = Duration::from_secs(20);
+pub(super) const PLACE_WAIT: Duration = Duration::from_secs(20);
+/// How long one step of sending may take: as long as an asker waits for a whole chunk.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a receiver may take nothing before its place goes to another one. It loses nothing by it,
 /// so that need not be long.
 const STALL_WAIT: Duration = Duration::from_secs(1);
@@ -50,22 +51,19 @@ impl Places {
         Self { turns: Turns::new(places), beside: Arc::new(Semaphore::new(CHUNKS_MAX - places)) }
     }
 
-    /// Waits for a place; `None` if too many others come first.
-    pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Option<Place<'a>> {
-        let take = async {
-            let of_peer = link.chunks.acquire().await.ok();
-            let turn = Some(self.turns.take(link.peer_id()).await);
-            Place { places: self, turn, beside: None, _of_peer: of_peer }
-        };
-        timeout(PLACE_WAIT, take).await.ok()
+    /// Waits for a place.
+    pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
+        let of_peer = link.chunks.acquire().await.ok();
+        let turn = Some(self.turns.take(link.peer_id()).await);
+        Place { places: self, turn, beside: None, _of_peer: of_peer }
     }
 }
 
 impl Place<'_> {
-    /// Waits until the receiver has taken over what is sent to it.
+    /// Waits for a step of sending.
     ///
     /// # Errors
-    /// [`ExchangeError::Silent`] when it takes nothing for too long; what `send` fails with.
+    /// [`ExchangeError::Silent`] when it takes too long; what `send` fails with.
     pub(super) async fn hold_for<E: Into<ExchangeError>>(
         &mut self,
         send: impl Future<Output = Result<(), E>>,
@@ -79,7 +77,7 @@ impl Place<'_> {
         {
             (self.beside, self.turn) = (Some(beside), None);
         }
-        match timeout(ANSWER_TIMEOUT - STALL_WAIT, send).await {
+        match timeout(STEP_TIMEOUT - STALL_WAIT, send).await {
             Ok(sent) => sent.map_err(Into::into),
             Err(_) => Err(ExchangeError::Silent),
         }

@@ -1,0 +1,285 @@
+//! First copies: what nobody else has been given yet goes to few peers at a time.
+//!
+//! When several fetch a game at once, each asks for other pieces of it, to pass them on to the others.
+//! Given to all of them side by side, all these pieces would arrive at the same late moment, and until then
+//! nobody has anything to pass on. One after another they are passed on while the next ones come. And a
+//! piece that is on its way to one is not given to another one beside it, who will soon hear whence it is to
+//! be had, and asks for something else meanwhile. Once it has arrived, further copies wait for nobody.
+//!
+//! A receiver that is much slower than others does not keep them waiting: it goes on beside them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lanspread_proto::message::{ChunkName, GetChunks};
+use lanspread_proto::{GameId, GameVersion, PeerId};
+use tokio::time::{Instant, timeout};
+
+use super::super::turns::{Turn, Turns};
+
+/// First copies that are sent at once: enough that the end of one costs the network no time, also where two
+/// receivers are slower than this peer.
+const AT_ONCE: usize = 3;
+/// How long a piece that is on its way to one peer is kept from others.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
+/// How many times as long as the others a copy may take before it makes room.
+const SLOW_FACTOR: u32 = 2;
+/// The same, as time: before anything is known, and what is too short to matter.
+const PATIENCE_UNKNOWN: Duration = Duration::from_secs(3);
+const PATIENCE_MIN: Duration = Duration::from_millis(50);
+/// So many of the last copies tell how long one takes. Of few slow receivers among them the median knows
+/// nothing.
+const REMEMBERED: usize = 9;
+
+/// The first copies that one peer gives.
+#[derive(Clone)]
+pub(super) struct FirstCopies {
+    turns: Turns,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    games: BTreeMap<GameId, Given>,
+    /// How long the last copies took.
+    took: VecDeque<Duration>,
+}
+
+/// The pieces of a game that several fetch, by the first chunk of each.
+struct Given {
+    version: GameVersion,
+    arrived: BTreeSet<ChunkName>,
+    /// To whom, and since when.
+    on_their_way: BTreeMap<ChunkName, (PeerId, Instant)>,
+}
+
+/// A copy that is about to be given.
+pub(super) struct Copy(Option<First>);
+
+/// A first one.
+struct First {
+    copies: FirstCopies,
+    wanted: GetChunks,
+    turn: Option<Turn>,
+    began: Instant,
+}
+
+impl FirstCopies {
+    pub(super) fn new() -> Self {
+        Self { turns: Turns::new(AT_ONCE), state: Arc::default() }
+    }
+
+    /// Waits until a copy may be sent of what a peer wants, which so many peers fetch from here; `None` if it
+    /// is on its way to another one. Only first copies wait, and only where others could pass them on.
+    pub(super) async fn wait(
+        &self,
+        wanted: &GetChunks,
+        peer: PeerId,
+        fetching: usize,
+    ) -> Option<Copy> {
+        match self.lock().begin(wanted, peer, fetching) {
+            Begun::First => {}
+            Begun::Further => return Some(Copy(None)),
+            Begun::OnItsWay => return None,
+        }
+        // Made before anything is waited for, so that it is taken back when the wait is given up.
+        let (copies, wanted) = (self.clone(), wanted.clone());
+        let mut first = First { copies, wanted, turn: None, began: Instant::now() };
+        first.turn = Some(self.turns.take(peer).await);
+        first.began = Instant::now();
+        Some(Copy(Some(first)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent after every statement, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Begun {
+    First,
+    Further,
+    OnItsWay,
+}
+
+impl State {
+    fn begin(&mut self, wanted: &GetChunks, peer: PeerId, fetching: usize) -> Begun {
+        let Some(piece) = wanted.chunks.first() else { return Begun::Further };
+        if fetching <= 1 {
+            self.games.remove(&wanted.game_id);
+            return Begun::Further;
+        }
+        let given = self.games.entry(wanted.game_id.clone()).or_insert_with(|| Given::of(wanted));
+        if given.version != wanted.version {
+            *given = Given::of(wanted);
+        }
+        if given.arrived.contains(piece) {
+            return Begun::Further;
+        }
+        match given.on_their_way.get(piece) {
+            Some((to, since)) if *to != peer && since.elapsed() < ON_ITS_WAY_MAX => Begun::OnItsWay,
+            _ => {
+                given.on_their_way.insert(piece.clone(), (peer, Instant::now()));
+                Begun::First
+            }
+        }
+    }
+
+    fn of(&mut self, wanted: &GetChunks) -> Option<(&mut Given, ChunkName)> {
+        let given = self.games.get_mut(&wanted.game_id)?;
+        let piece = wanted.chunks.first().cloned()?;
+        (given.version == wanted.version).then_some((given, piece))
+    }
+
+    fn patience(&self) -> Duration {
+        let mut took: Vec<_> = self.took.iter().copied().collect();
+        took.sort_unstable();
+        let median = took.get(took.len() / 2);
+        median.map_or(PATIENCE_UNKNOWN, |median| (*median * SLOW_FACTOR).max(PATIENCE_MIN))
+    }
+}
+
+impl Given {
+    fn of(wanted: &GetChunks) -> Self {
+        let (arrived, on_their_way) = Default::default();
+        Self { version: wanted.version.clone(), arrived, on_their_way }
+    }
+}
+
+impl Copy {
+    /// Waits for what sends it. If that takes long, others go on meanwhile.
+    pub(super) async fn while_sent<T>(&mut self, sending: impl Future<Output = T>) -> T {
+        let Some(first) = &mut self.0 else { return sending.await };
+        let patience = first.copies.lock().patience();
+        let mut sending = pin!(sending);
+        if let Ok(sent) = timeout(patience, sending.as_mut()).await {
+            return sent;
+        }
+        first.turn = None;
+        sending.await
+    }
+
+    /// It has arrived.
+    pub(super) fn delivered(self) {
+        let Some(first) = self.0 else { return };
+        let mut state = first.copies.lock();
+        state.took.push_back(first.began.elapsed());
+        if state.took.len() > REMEMBERED {
+            state.took.pop_front();
+        }
+        if let Some((given, piece)) = state.of(&first.wanted) {
+            given.arrived.insert(piece);
+        }
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        if let Some((given, piece)) = self.copies.lock().of(&self.wanted) {
+            given.on_their_way.remove(&piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    fn peer(n: usize) -> PeerId {
+        PeerId::from_public_key(&n.to_le_bytes())
+    }
+
+    fn piece(index: usize) -> GetChunks {
+        let index = u32::try_from(index).unwrap();
+        GetChunks {
+            game_id: GameId::new("quake").unwrap(),
+            version: "1".parse().unwrap(),
+            chunks: vec![ChunkName { path: "quake.eti".parse().unwrap(), index }],
+        }
+    }
+
+    async fn first(copies: &FirstCopies, index: usize, to: usize) -> Copy {
+        let copy = copies.wait(&piece(index), peer(to), 2).await.unwrap();
+        assert!(has_turn(&copy));
+        copy
+    }
+
+    fn has_turn(copy: &Copy) -> bool {
+        copy.0.as_ref().is_some_and(|first| first.turn.is_some())
+    }
+
+    #[tokio::test]
+    async fn first_copies_wait_for_each_other_and_others_for_nobody() {
+        let copies = FirstCopies::new();
+        first(&copies, 0, 0).await.delivered();
+        let mut sent = Vec::new();
+        for n in 1..=AT_ONCE {
+            sent.push(first(&copies, n, n).await);
+        }
+        let wanted = piece(7);
+        let mut next = pin!(copies.wait(&wanted, peer(7), 2));
+        assert!(poll!(&mut next).is_pending());
+        // A second copy, and a piece of a game that nobody else fetches.
+        copies.wait(&piece(0), peer(8), 2).await.unwrap();
+        let alone = GetChunks { game_id: GameId::new("doom").unwrap(), ..piece(9) };
+        copies.wait(&alone, peer(9), 1).await.unwrap();
+        assert!(poll!(&mut next).is_pending());
+        sent.remove(0).delivered();
+        assert!(poll!(&mut next).is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_the_first_until_one_has_arrived() {
+        let copies = FirstCopies::new();
+        drop(first(&copies, 0, 0).await);
+        first(&copies, 0, 1).await.delivered();
+        assert!(!has_turn(&copies.wait(&piece(0), peer(2), 2).await.unwrap()));
+        // One of another version is another piece.
+        let newer = GetChunks { version: "2".parse().unwrap(), ..piece(0) };
+        assert!(has_turn(&copies.wait(&newer, peer(2), 2).await.unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_to_one_is_not_given_to_another_for_a_while() {
+        let copies = FirstCopies::new();
+        let on_its_way = first(&copies, 0, 0).await;
+        assert!(copies.wait(&piece(0), peer(1), 2).await.is_none());
+        // Who has lost what was on its way asks anew.
+        let again = first(&copies, 0, 0).await;
+        drop(on_its_way);
+        advance(ON_ITS_WAY_MAX).await;
+        let other = first(&copies, 0, 1).await;
+        drop((again, other));
+        // Who gives up waiting for its turn leaves nothing behind.
+        let full =
+            [first(&copies, 1, 1).await, first(&copies, 2, 2).await, first(&copies, 3, 3).await];
+        let wanted = piece(4);
+        let mut given_up = Box::pin(copies.wait(&wanted, peer(4), 2));
+        assert!(poll!(&mut given_up).is_pending());
+        assert!(copies.wait(&piece(4), peer(5), 2).await.is_none());
+        drop((given_up, full));
+        first(&copies, 4, 5).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_receiver_makes_room_and_a_usual_one_does_not() {
+        let copies = FirstCopies::new();
+        let usual = Duration::from_millis(300);
+        for n in 0..REMEMBERED {
+            let mut copy = first(&copies, n, 0).await;
+            copy.while_sent(sleep(usual)).await;
+            assert!(has_turn(&copy));
+            copy.delivered();
+        }
+        let mut slow = first(&copies, 100, 0).await;
+        slow.while_sent(sleep(usual * (SLOW_FACTOR + 1))).await;
+        assert!(!has_turn(&slow));
+        slow.delivered();
+        assert_eq!(copies.lock().patience(), usual * SLOW_FACTOR);
+    }
+}
