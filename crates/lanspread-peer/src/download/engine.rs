@@ -106,7 +106,7 @@ struct Engine {
 }
 
 /// Fetches a game; see the documentation of the module above. Nothing is written any more when it
-/// ends, also with a panic.
+/// ends, also with a panic. A `cancel` that comes when the commit has begun comes too late.
 pub(crate) async fn run(
     job: DownloadJob,
     seat: Seat,
@@ -135,10 +135,13 @@ impl Engine {
                 break ended;
             }
             let wake_at = self.wake_at();
+            // A commit is brought to its end: what is whole by then cannot be discarded without its
+            // journal, and a crash meanwhile would leave a half game with a sentinel.
+            let is_committing = matches!(self.stage, Stage::Committing(_));
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stopped,
-                () = cancel.cancelled() => Event::Cancelled,
+                () = cancel.cancelled(), if !is_committing => Event::Cancelled,
                 change = changes.recv(), if !changes_ended => {
                     change.map_or(Event::ChangesEnded, Event::Change)
                 }

@@ -341,6 +341,15 @@ async fn cancelling_a_fresh_download_leaves_no_root() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancelling_a_commit_comes_too_late() {
+    let game = game_of_chunks(2);
+    let mut lab = Lab::start([FakeSource::new(1, &game)]);
+    lab.wait_until_done().await;
+    lab.cancel();
+    lab.finish().await.assert_complete(&game);
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancelling_before_the_manifest_is_there_touches_nothing() {
     let game = game_of_chunks(1);
     let mut lab = Lab::prepare();
