@@ -9,7 +9,7 @@ use lanspread_proto::message::{Refusal, RefusalCode};
 use lanspread_proto::stream::{STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame};
 use tempfile::TempDir;
 
-use super::testing::{crc32, receive};
+use super::testing::{crc32, receive, reception};
 use super::*;
 use crate::install::recover_all;
 use crate::net::exchange::frames::testing::{arriving, bytes_of, falling_silent};
@@ -325,6 +325,40 @@ async fn a_source_that_falls_silent_is_given_up() {
             other => panic!("{frames:?}: {other:?}"),
         }
         assert_eq!(world.tree(), before);
+    }
+}
+
+#[test]
+fn a_panic_while_it_is_written_leaves_everything_as_it_was() {
+    for is_installed in [false, true] {
+        for steps in 0.. {
+            let world = World::new(is_installed);
+            let before = world.tree();
+            let mut seen = 0;
+            let mut hook = |_| {
+                seen += 1;
+                assert!(seen <= steps, "a panic, as planned");
+                Ok(())
+            };
+            let game_id = "quake".parse().unwrap();
+            let reception = reception(&world.root(), world.state.path(), &game_id, &[("a", "new")]);
+            let outcome = reception.install_or_roll_back(&mut hook);
+            let is_new = world.tree().contains_key("quake/local/a");
+            if outcome.is_ok() {
+                assert!(is_new);
+                break;
+            }
+            let failure = InstallFailure::Io {
+                action: "go on installing",
+                path: world.root(),
+                reason: "an internal error, which the log describes".to_owned(),
+            };
+            assert_eq!(outcome, Err(StreamFailure::Install(failure)), "at step {steps}");
+            let transient = |name: &String| name.contains(".local.") || name.contains("intent");
+            let left: Vec<_> = world.tree().into_keys().filter(transient).collect();
+            assert!(left.is_empty(), "at step {steps}: {left:?}");
+            assert!(is_new || world.tree() == before, "at step {steps}");
+        }
     }
 }
 
