@@ -19,7 +19,7 @@ mod recovery;
 mod streamed;
 mod transaction;
 
-pub(crate) use recovery::{recover, recover_all};
+pub(crate) use recovery::{panicked, recover_all};
 pub(crate) use streamed::run as install_streamed;
 pub(crate) use streamed::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
 pub(crate) use transaction::{InstallJob, InstallSummary, install, uninstall};

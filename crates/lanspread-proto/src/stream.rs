@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::MANIFEST_MAX_FILES;
 use crate::path::RelPath;
 
 /// Longest header of a frame: an entry with the longest path, every byte of it escaped.
@@ -18,6 +19,8 @@ pub const STREAM_DATA_MAX_BYTES: u32 = 256 * 1024;
 /// Most files and directories of one stream. Ten times what a manifest may list; without a bound a
 /// source could fill a disk with empty directories, which take no announced bytes.
 pub const STREAM_ENTRIES_MAX: u64 = 1_000_000;
+/// Most archives of one stream: each is a file of its game's manifest.
+pub const STREAM_ARCHIVES_MAX: u64 = MANIFEST_MAX_FILES as u64;
 /// Longest message of [`StreamFrame::Error`] in bytes: a path, and what is wrong with it.
 pub const STREAM_MESSAGE_MAX_BYTES: usize = 2 * 1024;
 
@@ -74,7 +77,7 @@ pub enum StreamFrame {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamExtent {
-    /// Archives.
+    /// Archives: at most [`STREAM_ARCHIVES_MAX`].
     pub archives: u64,
     /// Files and directories: at most [`STREAM_ENTRIES_MAX`].
     pub entries: u64,

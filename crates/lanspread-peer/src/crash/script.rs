@@ -20,6 +20,7 @@ pub(super) enum Script {
     Resume,
     Cancel,
     CancelBesideLocal,
+    CancelTooLate,
     Remove,
     Install,
     Uninstall,
@@ -42,7 +43,7 @@ pub(super) struct Course {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::FirstStart,
         Self::Migrate,
         Self::BrokenState,
@@ -51,6 +52,7 @@ impl Script {
         Self::Resume,
         Self::Cancel,
         Self::CancelBesideLocal,
+        Self::CancelTooLate,
         Self::Remove,
         Self::Install,
         Self::Uninstall,
@@ -75,6 +77,7 @@ impl Script {
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::CancelBesideLocal => "cancel-beside-local",
+            Self::CancelTooLate => "cancel-too-late",
             Self::Remove => "remove",
             Self::Install => "install",
             Self::Uninstall => "uninstall",
@@ -111,7 +114,7 @@ impl Script {
         match self {
             Self::FirstStart => course((D::Nothing, L::Absent), (D::Nothing, L::Absent)),
             Self::Migrate | Self::BrokenState => course((D::New, L::Old), (D::New, L::Old)),
-            Self::Download | Self::Checkpoint | Self::Resume => {
+            Self::Download | Self::Checkpoint | Self::Resume | Self::CancelTooLate => {
                 course((D::Nothing, L::Absent), (D::New, L::Absent))
             }
             Self::Cancel => course((D::Nothing, L::Absent), (D::Nothing, L::Absent)),
@@ -177,6 +180,7 @@ impl Script {
             Self::Download | Self::Resume => peer.download().await,
             Self::Checkpoint => download_with_checkpoint(peer).await,
             Self::Cancel | Self::CancelBesideLocal => cancel(peer, self == Self::Cancel).await,
+            Self::CancelTooLate => cancel_too_late(peer).await,
             Self::Remove => peer.remove().await,
             Self::Install => peer.install().await,
             Self::Uninstall => peer.uninstall().await,
@@ -302,4 +306,34 @@ async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
     peer.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
     faults::release();
     cancelled.get().await
+}
+
+/// A download that somebody tries to cancel while it is committed.
+async fn cancel_too_late(peer: &Peer) -> Result<(), CommandError> {
+    faults::hold_file(Point::CommitFileSync, "second.eti");
+    let game_id = || game_id(QUAKE);
+    let (install, wait) = (Some(false), true);
+    let download =
+        peer.send(|reply| PeerCommand::Download { game_id: game_id(), install, wait, reply }).await;
+    let is_committing = tokio::task::spawn_blocking(|| {
+        faults::wait_until_reached(Point::CommitFileSync);
+        // What was planned can happen long before.
+        faults::hits().contains_key(Point::CommitFileSync.name())
+    });
+    let cancelled = match is_committing.await.unwrap() {
+        true => {
+            Some(peer.send(|reply| PeerCommand::CancelDownload { game_id: game_id(), reply }).await)
+        }
+        false => None,
+    };
+    // Commands are taken in order, as above.
+    peer.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+    faults::release();
+    let outcome = download.get().await.map(drop);
+    if let Some(cancelled) = cancelled {
+        let refused = cancelled.get().await.expect_err("a game that was committed is cancelled");
+        let too_late = matches!(refused, CommandError::NotDownloading(_));
+        assert!(too_late || outcome.is_err(), "{refused:?} after {outcome:?}");
+    }
+    outcome
 }

@@ -108,6 +108,8 @@ points! {
     ParkedRemove = "commit.parked-remove",
     /// A sentinel, parked or not, is about to be discarded.
     DiscardSentinel = "discard.sentinel",
+    /// None is left, and the root is about to be synced.
+    DiscardSentinelSync = "discard.sentinel-sync",
     /// Something that a cancelled download brought is about to be removed.
     DiscardEntry = "discard.entry",
     /// All of it is, and the root is about to be removed if it is empty.

@@ -10,6 +10,7 @@ mod disk;
 mod effects;
 mod pacing;
 mod requests;
+mod returns;
 mod sources;
 mod swarm;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::books::{Books, Look, Prepared};
 use self::disk::{Disk, Kept};
 use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
+use self::returns::Returns;
 use self::swarm::Sharer;
 use super::gathering::{Gathered, Gathering};
 use super::layout::ChunkIndex;
@@ -95,6 +97,7 @@ struct Engine {
     began: Instant,
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
+    returns: Returns,
     sharer: Sharer,
     pacer: Pacer,
     disk: Disk,
@@ -106,7 +109,7 @@ struct Engine {
 }
 
 /// Fetches a game; see the documentation of the module above. Nothing is written any more when it
-/// ends, also with a panic.
+/// ends, also with a panic. A `cancel` that comes when the commit has begun comes too late.
 pub(crate) async fn run(
     job: DownloadJob,
     seat: Seat,
@@ -135,10 +138,13 @@ impl Engine {
                 break ended;
             }
             let wake_at = self.wake_at();
+            // A commit is brought to its end: what is whole by then cannot be discarded without its
+            // journal, and a crash meanwhile would leave a half game with a sentinel.
+            let is_committing = matches!(self.stage, Stage::Committing(_));
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stopped,
-                () = cancel.cancelled() => Event::Cancelled,
+                () = cancel.cancelled(), if !is_committing => Event::Cancelled,
                 change = changes.recv(), if !changes_ended => {
                     change.map_or(Event::ChangesEnded, Event::Change)
                 }
@@ -171,6 +177,7 @@ impl Engine {
             began: Instant::now(),
             sources: BTreeMap::new(),
             requests: Requests::default(),
+            returns: Returns::default(),
             sharer: Sharer::new(seat),
             pacer,
             disk: Disk::new(disk_jobs),
@@ -239,6 +246,7 @@ impl Engine {
                 }
             }
         }
+        self.invite_again(now);
         if let Some(transfer) = self.stage.transfer() {
             let fate = transfer.fate(now).unwrap_or(Fate::Mismatch { by_catalog: false });
             // What led to this fate is told before it.
@@ -358,10 +366,9 @@ impl Engine {
                 let books = self.books.as_ref();
                 let progress_at = books.map(|_| self.progress.due_at(bytes_done));
                 let checkpoint_at = books.and_then(Books::due_at);
-                [transfer.wake_at(now), self.pacer.wake_at(), progress_at, checkpoint_at]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let own = [self.pacer.wake_at(), self.returns.wake_at()];
+                let others = [transfer.wake_at(now), progress_at, checkpoint_at];
+                own.into_iter().chain(others).flatten().min()
             }
             Stage::Committing(_) => None,
         };

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -107,27 +107,28 @@ pub(crate) fn journal_path(state_dir: &Path, game_id: &GameId) -> PathBuf {
 
 /// Reads a journal; `None` when there is none, or none of which the header holds.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Contents>> {
-    let bound = LENGTH_BYTES + HEADER_MAX_BYTES + HASH_BYTES + RECORDS_MAX * RECORD_BYTES;
-    let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(file) => file.take(bound as u64).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(parse(&bytes))
-}
-
-/// Notes that the download is cancelled, durably. That there is no journal is fine.
-pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().append(true).open(path) {
-        Ok(mut file) => {
-            disk::reach(Point::DiscardMark, path)?;
-            file.write_all(&encode(Record::Discarding))?;
-            disk::sync_data(Point::DiscardMarkSync, path, &file)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(file) => Ok(parse(&read_bounded(&file)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Notes that the download is cancelled, durably. That there is no journal, or none of which the
+/// header holds, is fine.
+pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(whole) = whole_bytes(&read_bounded(&file)?) else { return Ok(()) };
+    disk::reach(Point::DiscardMark, path)?;
+    // An append that failed may have left half a record, which would hide what comes after it.
+    file.set_len(whole)?;
+    file.seek(SeekFrom::Start(whole))?;
+    file.write_all(&encode(Record::Discarding))?;
+    disk::sync_data(Point::DiscardMarkSync, path, &file)
 }
 
 impl Journal {
@@ -189,7 +190,38 @@ impl Contents {
     }
 }
 
+/// What is in a journal, up to the longest that there can be.
+fn read_bounded(file: &File) -> io::Result<Vec<u8>> {
+    const BOUND: usize = LENGTH_BYTES + HEADER_MAX_BYTES + HASH_BYTES + RECORDS_MAX * RECORD_BYTES;
+    let mut bytes = Vec::new();
+    file.take(BOUND as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn parse(bytes: &[u8]) -> Option<Contents> {
+    let (header, records) = split(bytes)?;
+    let mut contents =
+        Contents { header, claims: BTreeMap::new(), is_surveyed: false, is_discarding: false };
+    for record in whole_records(records) {
+        match record {
+            Record::Stored(chunk, hash) => drop(contents.claims.insert(chunk, hash)),
+            Record::Struck(chunk) => drop(contents.claims.remove(&chunk)),
+            Record::Surveyed => contents.is_surveyed = true,
+            Record::Discarding => contents.is_discarding = true,
+        }
+    }
+    Some(contents)
+}
+
+/// How many bytes there are up to the end of the last record that counts.
+fn whole_bytes(bytes: &[u8]) -> Option<u64> {
+    let (_, records) = split(bytes)?;
+    let before = bytes.len() - records.len();
+    Some((before + whole_records(records).count() * RECORD_BYTES) as u64)
+}
+
+/// The header, and the bytes after it.
+fn split(bytes: &[u8]) -> Option<(Header, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     if length > HEADER_MAX_BYTES {
@@ -200,18 +232,12 @@ fn parse(bytes: &[u8]) -> Option<Contents> {
     if ContentHash::of(header).as_bytes() != hash {
         return None;
     }
-    let header = serde_json::from_slice(header).ok()?;
-    let mut contents =
-        Contents { header, claims: BTreeMap::new(), is_surveyed: false, is_discarding: false };
-    for record in rest.chunks_exact(RECORD_BYTES).map_while(decode) {
-        match record {
-            Record::Stored(chunk, hash) => drop(contents.claims.insert(chunk, hash)),
-            Record::Struck(chunk) => drop(contents.claims.remove(&chunk)),
-            Record::Surveyed => contents.is_surveyed = true,
-            Record::Discarding => contents.is_discarding = true,
-        }
-    }
-    Some(contents)
+    Some((serde_json::from_slice(header).ok()?, rest))
+}
+
+/// The records before the first one that does not hold.
+fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record> + '_ {
+    bytes.chunks_exact(RECORD_BYTES).map_while(decode)
 }
 
 fn encode(record: Record) -> [u8; RECORD_BYTES] {

@@ -43,6 +43,8 @@ pub(crate) enum Effect {
         peer: PeerId,
         /// Why, in words.
         reason: String,
+        /// Whether it sent what is wrong, and is never to be asked again.
+        is_for_good: bool,
     },
     /// Enter into the journal what became of a chunk.
     Enter(Record),

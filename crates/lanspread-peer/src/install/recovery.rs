@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use lanspread_proto::GameId;
 
 use crate::disk::{self, Point};
+use crate::error::InstallFailure;
 use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
@@ -54,6 +55,18 @@ pub(crate) fn recover(
         remove_empty_root(root).map_err(failed("remove", root))?;
     }
     Ok(has_settled)
+}
+
+/// Rolls back an installation that panicked, of which the log tells.
+pub(crate) fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> InstallFailure {
+    if let Err(error) = recover(root, state_dir, game_id) {
+        tracing::warn!(%game_id, %error, "an installation is settled at the next start");
+    }
+    InstallFailure::Io {
+        action: "go on installing",
+        path: root.to_path_buf(),
+        reason: "an internal error, which the log describes".to_owned(),
+    }
 }
 
 /// Settles every game in `games_dir` at the start, before anything else looks at it.

@@ -24,6 +24,9 @@ use crate::download::{GameAnswer, ReceivedChunks, SourceError};
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a whole library or manifest: 16 MiB at a tenth of a 100 Mbit/s link.
 const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait until a streamed installation is let in: for a stream of the connection, of which
+/// requests in flight may hold all, and for the answer, which comes before the turn does.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Tells the connections of this process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,8 +197,13 @@ impl PeerLink {
         self: Arc<Self>,
         request: StreamInstall,
     ) -> Result<FrameReader, SourceError> {
-        let mut incoming = self.ask(&Request::StreamInstall(request)).await?;
-        let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+        let exchange = async {
+            let mut incoming = self.ask(&Request::StreamInstall(request)).await?;
+            let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+            Ok((incoming, response))
+        };
+        let (incoming, response) =
+            timeout(STREAM_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
         self.heard();
         match response {
             Response::Stream {} => Ok(incoming.into_frames(move || self.heard())),
@@ -222,9 +230,7 @@ impl PeerLink {
                 if patience == Duration::MAX { incoming.patient() } else { incoming };
             incoming.header(max).await.map_err(broken)
         };
-        let response = timeout(patience, exchange)
-            .await
-            .map_err(|_| SourceError::Gone("no answer in time".to_owned()))??;
+        let response = timeout(patience, exchange).await.map_err(|_| unanswered())??;
         self.heard();
         Ok(response)
     }
@@ -245,6 +251,10 @@ fn broken(error: ExchangeError) -> SourceError {
     }
 }
 
+fn unanswered() -> SourceError {
+    SourceError::Gone("no answer in time".to_owned())
+}
+
 fn unexpected(response: Response) -> SourceError {
     match response {
         Response::Refused(refusal) => SourceError::Refused(refusal),
@@ -263,5 +273,59 @@ fn kind(response: &Response) -> &'static str {
         Response::Stream {} => "stream",
         Response::Done {} => "done",
         Response::Refused(_) => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, pending};
+    use lanspread_proto::PROTOCOL_VERSION;
+
+    use super::*;
+    use crate::net::transport::{Stream, TransportError};
+
+    /// A connection on which the other side allows no stream.
+    struct Full(PeerId);
+
+    impl Connection for Full {
+        fn peer_id(&self) -> PeerId {
+            self.0
+        }
+
+        fn remote_addr(&self) -> SocketAddr {
+            ([127, 0, 0, 1], 1).into()
+        }
+
+        fn exporter(&self) -> &[u8; 32] {
+            &[7; 32]
+        }
+
+        fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>> {
+            pending().boxed()
+        }
+
+        fn close(&self, _: CloseCode) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_installation_does_not_wait_for_ever_for_a_stream() {
+        let peer_id = PeerId::from_public_key(b"source");
+        let hello = Hello {
+            peer_id,
+            proto_ver: PROTOCOL_VERSION,
+            session: 1,
+            name: "source".parse().unwrap(),
+            network: "test".parse().unwrap(),
+            network_proof: None,
+            listen_port: 1,
+            features: Vec::new(),
+            library: LibrarySnapshot::default(),
+        };
+        let link = PeerLink::new(Arc::new(Full(peer_id)), hello, Arc::default(), true);
+        let (game_id, version) = ("quake".parse().unwrap(), "1".parse().unwrap());
+        let asked = Arc::new(link).stream_install(StreamInstall { game_id, version });
+        let answer = timeout(Duration::from_secs(60), asked).await.expect("it waits for ever");
+        assert!(matches!(answer.map(drop), Err(SourceError::Gone(_))));
     }
 }

@@ -1,7 +1,6 @@
 //! The command loop's part about installing and uninstalling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,7 +115,7 @@ impl Core {
                     progress: &mut progress,
                 };
                 let installed = catch_unwind(AssertUnwindSafe(|| install::install(&mut job)));
-                installed.unwrap_or_else(|_| Err(panicked(&root, &state_dir, &id)))
+                installed.unwrap_or_else(|_| Err(install::panicked(&root, &state_dir, &id)))
             };
             let mut run = tokio::task::spawn_blocking(work);
             let tell = tell_progress(progress_receiver, game_id.clone(), core.clone());
@@ -226,18 +225,6 @@ impl Core {
             Some(operation) => Err(CommandError::GameBusy { game_id: game_id.clone(), operation }),
             None => Ok(()),
         }
-    }
-}
-
-/// Rolls back an installation that panicked, of which the log tells.
-fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> InstallFailure {
-    if let Err(error) = install::recover(root, state_dir, game_id) {
-        tracing::warn!(%game_id, %error, "an installation is settled at the next start");
-    }
-    InstallFailure::Io {
-        action: "go on installing",
-        path: root.to_path_buf(),
-        reason: "an internal error, which the log describes".to_owned(),
     }
 }
 

@@ -27,7 +27,10 @@ impl Engine {
                         gathering.offered(peer, manifest, now).err()
                     }
                     Ok(GameAnswer::Unchanged) => Some("it told no manifest".to_owned()),
-                    Err(SourceError::Gone(_)) => return gathering.left(peer),
+                    Err(SourceError::Gone(_)) => {
+                        self.returns.given_up(peer, now);
+                        return gathering.left(peer);
+                    }
                     Err(error) => Some(error.to_string()),
                 };
                 if let Some(reason) = reason {
@@ -46,6 +49,7 @@ impl Engine {
                     transfer.not_joining(peer, "it told no manifest".to_owned());
                 }
                 (Err(SourceError::Gone(_)), _) => {
+                    self.returns.given_up(peer, now);
                     transfer.left(peer, now);
                 }
                 (Err(error), _) => transfer.not_joining(peer, error.to_string()),

@@ -27,8 +27,11 @@ impl Engine {
                         self.requests.ask_hashes(Arc::clone(source), request);
                     }
                 }
-                Effect::Drop { peer, reason } => {
+                Effect::Drop { peer, reason, is_for_good } => {
                     self.requests.end_all_of(peer);
+                    if !is_for_good {
+                        self.returns.given_up(peer, self.now());
+                    }
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
                 Effect::Enter(record) => {

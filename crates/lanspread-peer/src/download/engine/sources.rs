@@ -1,6 +1,7 @@
 //! The engine's part about sources: who comes and who goes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
@@ -9,8 +10,25 @@ use super::{Engine, Stage};
 
 impl Engine {
     pub(super) fn join(&mut self, source: Arc<dyn Source>) {
+        self.returns.joined(source.peer_id());
+        self.sources.insert(source.peer_id(), Arc::clone(&source));
+        self.invite(source);
+    }
+
+    /// Asks those once more that were given up for a while.
+    pub(super) fn invite_again(&mut self, now: Duration) {
+        if !matches!(self.stage, Stage::Transferring(_)) {
+            return;
+        }
+        for peer in self.returns.due(now) {
+            if let Some(source) = self.sources.get(&peer) {
+                self.invite(Arc::clone(source));
+            }
+        }
+    }
+
+    fn invite(&mut self, source: Arc<dyn Source>) {
         let peer = source.peer_id();
-        self.sources.insert(peer, Arc::clone(&source));
         let known = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.asked(peer);
@@ -30,6 +48,7 @@ impl Engine {
 
     pub(super) fn leave(&mut self, peer: PeerId) {
         let now = self.now();
+        self.returns.left(peer);
         let (was_source, is_part) = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.left(peer);

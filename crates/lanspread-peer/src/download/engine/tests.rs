@@ -237,6 +237,43 @@ async fn a_source_that_does_not_serve_at_the_moment_is_asked_again_until_it_is_g
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_was_given_up_is_tried_again_as_long_as_it_is_announced() {
+    let game = game_of_chunks(30);
+    for is_announced in [true, false] {
+        let flaky = FakeSource::new(1, &game).delayed(ms(10));
+        let slow = FakeSource::new(2, &game).delayed(ms(4_000));
+        let mut lab = Lab::prepare();
+        lab.run([flaky.clone(), slow], None);
+        lab.wait_until_begun().await;
+        flaky.lose_connection();
+        lab.wait_until_dropped(1).await;
+        let before = flaky.served();
+        flaky.find_connection();
+        if !is_announced {
+            lab.leave(1);
+        }
+        let run = lab.finish().await;
+        run.assert_complete(&game);
+        assert_eq!(run.dropped(), [peer(1)]);
+        assert_eq!(flaky.served() > before + 10, is_announced, "{} {before}", flaky.served());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_sent_what_is_wrong_is_never_tried_again() {
+    let game = game_of_chunks(12);
+    let bad = FakeSource::new(1, &game).serving(&game.with_flipped_bit("a.eti", 5));
+    let slow = FakeSource::new(2, &game).delayed(ms(4_000));
+    let mut lab = Lab::prepare();
+    lab.run([bad.clone(), slow], None);
+    lab.wait_until_dropped(1).await;
+    let before = bad.served();
+    let run = lab.finish().await;
+    run.assert_complete(&game);
+    assert_eq!((run.dropped(), bad.served()), (vec![peer(1)], before));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_source_is_asked_again_and_given_up_in_the_end() {
     let game = game_of_chunks(2);
     let busy = FakeSource::new(1, &game).refusing_chunks(RefusalCode::Busy);
@@ -338,6 +375,15 @@ async fn cancelling_a_fresh_download_leaves_no_root() {
     let run = lab.finish().await;
     assert_eq!(run.ended.as_ref().unwrap_err(), &DownloadEnd::Cancelled);
     assert!(!run.path("").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_a_commit_comes_too_late() {
+    let game = game_of_chunks(2);
+    let mut lab = Lab::start([FakeSource::new(1, &game)]);
+    lab.wait_until_done().await;
+    lab.cancel();
+    lab.finish().await.assert_complete(&game);
 }
 
 #[tokio::test(start_paused = true)]

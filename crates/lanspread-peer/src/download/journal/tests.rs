@@ -67,6 +67,32 @@ fn what_is_appended_after_a_torn_tail_is_read() {
 }
 
 #[test]
+fn a_cancellation_is_noted_behind_a_torn_tail() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let (_, begun) = Journal::begin(&path, header("1")).unwrap();
+    let header_bytes = begun.encode().unwrap().0.len();
+    journal(&path, &[stored(1, 1), stored(2, 2)]);
+    let whole = fs::read(&path).unwrap();
+    for cut in header_bytes..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let before = read(&path).unwrap().unwrap();
+        mark_discarding(&path).unwrap();
+        let after = read(&path).unwrap().unwrap();
+        assert_eq!(after, Contents { is_discarding: true, ..before }, "cut at {cut}");
+    }
+    let mut damaged = whole.clone();
+    damaged[header_bytes] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    mark_discarding(&path).unwrap();
+    assert!(read(&path).unwrap().unwrap().is_discarding);
+    // Nothing follows from one whose header does not hold, whatever it says.
+    fs::write(&path, &whole[..header_bytes - 1]).unwrap();
+    mark_discarding(&path).unwrap();
+    assert_eq!(read(&path).unwrap(), None);
+}
+
+#[test]
 fn a_journal_that_grows_without_end_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");

@@ -12,8 +12,8 @@ use super::{StorageError, failed, sync_directory};
 use crate::disk::{self, Point};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
 
-/// Removes all that a download brought or a root can hold, the sentinel first, but not what is
-/// reserved for the user or other operations; then the root itself, if that leaves it empty.
+/// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
+/// is reserved for the user or other operations; then the root itself, if that leaves it empty.
 ///
 /// For a cancelled download. Links are removed, never followed. A root that is missing, or that is
 /// no directory and so never held a download, is fine.
@@ -30,6 +30,8 @@ pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
     for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
         remove_any(Point::DiscardSentinel, &root.join(name))?;
     }
+    // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
+    sync_directory(Point::DiscardSentinelSync, root)?;
     for (entry, _) in entries(root)? {
         if !is_reserved(&entry) && !is_install_transient(&entry) {
             remove_any(Point::DiscardEntry, &entry.path())?;

@@ -203,7 +203,8 @@ impl Transfer {
         }
         if let Some(reason) = reason {
             self.last_reason.clone_from(&reason);
-            self.effects.push(Effect::Drop { peer, reason });
+            let is_for_good = blame == Blame::Bad;
+            self.effects.push(Effect::Drop { peer, reason, is_for_good });
         }
         self.forget_unclaimed_contents();
         self.reconsider();

@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lanspread_proto::PeerId;
 use lanspread_proto::message::StreamInstall;
 use lanspread_proto::stream::{
-    STREAM_DATA_MAX_BYTES, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame,
+    STREAM_ARCHIVES_MAX, STREAM_DATA_MAX_BYTES, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent,
+    StreamFrame,
 };
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::receive::{Arrived, Reception, broken_off};
@@ -24,6 +26,15 @@ use crate::net::limit::Limiter;
 /// Items that wait for the disk. Sources send blocks of 64 KiB, so that is 4 MiB, and 16 MiB from
 /// one that sends the longest blocks allowed.
 const ITEMS_WAITING: usize = 64;
+/// How long a source may take for the next frame that is more than a sign of life: far above what a
+/// slow disk and a low limit make of a block.
+const ITEM_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a source may take to list its archives once it is the turn of this peer: they may be many,
+/// on a disk that does other things as well.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
+/// Highest place in a queue that is believed: far above the places that any source has, and few enough
+/// to tell each.
+const POSITION_MAX: u32 = 1_000;
 
 /// Asks one source for the game and installs what it sends.
 pub(super) async fn install_from(
@@ -110,19 +121,32 @@ struct Incoming {
 
 impl Incoming {
     /// Waits for what will come.
+    ///
+    /// For a turn it waits as long as the source gives signs of life: how long those who come first
+    /// take has no bound, a big game under a low limit takes days. The place is told, and whoever does
+    /// not want to wait that long cancels.
     async fn announced(
         &mut self,
         notices: &mpsc::Sender<StreamNotice>,
     ) -> Result<StreamExtent, StreamFailure> {
-        let peer_id = self.peer_id;
-        let mut told = 0;
+        let mut turn_ends = None;
+        let mut place = Place::default();
         loop {
-            match self.frame().await? {
+            match self.frame_by(turn_ends.unwrap_or_else(next_item_by)).await? {
+                StreamFrame::Waiting { position } if position > POSITION_MAX => {
+                    return Err(self.bad(&format!("it says that {position} come first")));
+                }
                 StreamFrame::Waiting { position } => {
-                    if position != told {
-                        told = position;
+                    if position == 0 {
+                        turn_ends.get_or_insert_with(|| Instant::now() + LISTING_TIMEOUT);
+                    }
+                    if let Some(position) = place.heard(position) {
+                        let peer_id = self.peer_id;
                         let _ = notices.send(StreamNotice::Waiting { peer_id, position }).await;
                     }
+                }
+                StreamFrame::Begin(extent) if extent.archives > STREAM_ARCHIVES_MAX => {
+                    return Err(self.bad(&format!("it announces {} archives", extent.archives)));
                 }
                 StreamFrame::Begin(extent) if extent.entries > STREAM_ENTRIES_MAX => {
                     return Err(self.bad(&format!("it announces {} entries", extent.entries)));
@@ -148,8 +172,9 @@ impl Incoming {
         limiter: &Limiter,
         disk: &mpsc::Sender<Arrived>,
     ) -> Result<(), StreamFailure> {
+        let mut until = next_item_by();
         loop {
-            let arrived = match self.frame().await? {
+            let arrived = match self.frame_by(until).await? {
                 StreamFrame::Waiting { .. } => continue,
                 StreamFrame::Directory { path } => Arrived::Directory(path),
                 StreamFrame::File { path, size, modified_ms } => {
@@ -159,8 +184,7 @@ impl Incoming {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
                     // What is not taken yet holds up the source, which is all that a limit can do.
                     limiter.pass(len).await;
-                    let data = self.frames.data(len).await;
-                    Arrived::Data(data.map_err(|error| exchange_failure(self.peer_id, error))?)
+                    Arrived::Data(self.data_by(next_item_by(), len).await?)
                 }
                 StreamFrame::Data { len } => {
                     return Err(self.bad(&format!("it sends a block of {len} bytes")));
@@ -179,23 +203,43 @@ impl Incoming {
             if disk.send(arrived).await.is_err() {
                 return Ok(());
             }
+            // Only now: what the own disk and the own limit take is not the time of the source.
+            until = next_item_by();
         }
     }
 
-    async fn frame(&mut self) -> Result<StreamFrame, StreamFailure> {
-        match self.frames.frame().await {
-            Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(broken_off(self.peer_id)),
-            Err(error) => Err(exchange_failure(self.peer_id, error)),
+    async fn frame_by(&mut self, until: Instant) -> Result<StreamFrame, StreamFailure> {
+        // Of frames that are there already no timeout hears, however many they are.
+        if Instant::now() >= until {
+            return Err(self.too_slow());
+        }
+        match timeout_at(until, self.frames.frame()).await {
+            Ok(Ok(Some(frame))) => Ok(frame),
+            Ok(Ok(None)) => Err(broken_off(self.peer_id)),
+            Ok(Err(error)) => Err(exchange_failure(self.peer_id, error)),
+            Err(_) => Err(self.too_slow()),
+        }
+    }
+
+    async fn data_by(&mut self, until: Instant, len: usize) -> Result<Bytes, StreamFailure> {
+        match timeout_at(until, self.frames.data(len)).await {
+            Ok(data) => data.map_err(|error| exchange_failure(self.peer_id, error)),
+            Err(_) => Err(self.too_slow()),
         }
     }
 
     async fn require_end(&mut self) -> Result<(), StreamFailure> {
-        match self.frames.frame().await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(self.bad("it goes on after its end")),
-            Err(error) => Err(exchange_failure(self.peer_id, error)),
+        match timeout_at(next_item_by(), self.frames.frame()).await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(_))) => Err(self.bad("it goes on after its end")),
+            Ok(Err(error)) => Err(exchange_failure(self.peer_id, error)),
+            Err(_) => Err(self.too_slow()),
         }
+    }
+
+    fn too_slow(&self) -> StreamFailure {
+        let reason = "nothing of the game arrived in time".to_owned();
+        StreamFailure::SourceFailed { peer_id: self.peer_id, reason }
     }
 
     fn bad(&self, reason: &str) -> StreamFailure {
@@ -214,6 +258,28 @@ impl Incoming {
             | StreamErrorCode::MissingVolume
             | StreamErrorCode::BadArchive => StreamFailure::Archive { peer_id, code, message },
         }
+    }
+}
+
+/// When the next frame must be there that is more than a sign of life.
+fn next_item_by() -> Instant {
+    Instant::now() + ITEM_TIMEOUT
+}
+
+/// The place in the queue of a source. Only a better one is told, so that a source cannot make more
+/// notices than a queue has places.
+#[derive(Default)]
+struct Place {
+    lowest: Option<u32>,
+}
+
+impl Place {
+    /// The source says that so many come first; returns what there is to tell.
+    fn heard(&mut self, position: u32) -> Option<u32> {
+        // Who has the turn at once has waited for nobody.
+        let is_told = self.lowest.map_or(position > 0, |lowest| position < lowest);
+        self.lowest = Some(self.lowest.map_or(position, |lowest| lowest.min(position)));
+        is_told.then_some(position)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The blocking half: writes what arrives, under an install transaction.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::remove_empty_root;
 use crate::error::{InstallFailure, StreamFailure};
-use crate::install::InstallSummary;
 use crate::install::transaction::{Ground, Hook, failed, replace_local};
+use crate::install::{InstallSummary, panicked};
 
 /// What the network has for the disk.
 #[derive(Debug)]
@@ -50,9 +51,20 @@ pub(super) struct Reception {
 }
 
 impl Reception {
-    /// Writes the stream and puts it in the place of `local/`, or leaves everything as it was.
+    /// Writes the stream and puts it in the place of `local/`, or leaves everything as it was, also
+    /// where it panics.
     pub(super) fn install(self) -> Result<InstallSummary, StreamFailure> {
-        self.install_with(&mut |_| Ok(()))
+        self.install_or_roll_back(&mut |_| Ok(()))
+    }
+
+    pub(super) fn install_or_roll_back(
+        self,
+        hook: &mut Hook<'_>,
+    ) -> Result<InstallSummary, StreamFailure> {
+        let (root, state_dir) = (self.root.clone(), self.state_dir.clone());
+        let game_id = self.game_id.clone();
+        let installed = catch_unwind(AssertUnwindSafe(|| self.install_with(hook)));
+        installed.unwrap_or_else(|_| Err(panicked(&root, &state_dir, &game_id).into()))
     }
 
     pub(super) fn install_with(self, hook: &mut Hook<'_>) -> Result<InstallSummary, StreamFailure> {

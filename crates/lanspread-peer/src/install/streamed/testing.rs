@@ -21,6 +21,16 @@ pub(in crate::install) fn receive(
     files: &[(&str, &str)],
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, StreamFailure> {
+    reception(root, state_dir, game_id, files).install_with(hook)
+}
+
+/// A reception for which `files` have arrived, and exactly they.
+pub(super) fn reception(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+    files: &[(&str, &str)],
+) -> Reception {
     let mut arrived = Vec::new();
     for (path, text) in files {
         let (path, size) = (path.parse().unwrap(), text.len() as u64);
@@ -35,7 +45,7 @@ pub(in crate::install) fn receive(
     }
     let count = files.len() as u64;
     let bytes = files.iter().map(|(_, text)| text.len() as u64).sum();
-    let reception = Reception {
+    Reception {
         root: root.to_path_buf(),
         state_dir: state_dir.to_path_buf(),
         game_id: game_id.clone(),
@@ -44,8 +54,7 @@ pub(in crate::install) fn receive(
         arriving,
         written: watch::channel(0).0,
         cancel: CancellationToken::new(),
-    };
-    reception.install_with(hook)
+    }
 }
 
 /// CRC-32 as archives use it, bit by bit from its definition.

@@ -6,13 +6,16 @@ use std::sync::Mutex;
 use futures_util::FutureExt;
 use lanspread_proto::RelPath;
 use lanspread_proto::message::{Refusal, RefusalCode};
-use lanspread_proto::stream::{STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame};
+use lanspread_proto::stream::{
+    STREAM_ARCHIVES_MAX, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame,
+};
 use tempfile::TempDir;
+use tokio::time::{Duration, Instant, advance, timeout};
 
-use super::testing::{crc32, receive};
+use super::testing::{crc32, receive, reception};
 use super::*;
 use crate::install::recover_all;
-use crate::net::exchange::frames::testing::{arriving, bytes_of, falling_silent};
+use crate::net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
 
 /// What a source does when it is asked.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ enum Does {
     /// Says nothing after these frames.
     FallsSilentAfter(Vec<StreamFrame>),
     Refuses(RefusalCode),
+    /// Gives nothing but this frame after these, every 5 s.
+    RepeatsAfter(Vec<StreamFrame>, StreamFrame),
 }
 
 struct Scripted {
@@ -43,6 +48,9 @@ impl StreamOrigin for Scripted {
             Does::Sends(frames) => Ok(arriving(&bytes_of(frames), 1000, false)),
             Does::BreaksOffAfter(frames) => Ok(arriving(&bytes_of(frames), 1000, true)),
             Does::FallsSilentAfter(frames) => Ok(falling_silent(&bytes_of(frames))),
+            Does::RepeatsAfter(frames, frame) => {
+                Ok(chattering(&bytes_of(frames), frame, Duration::from_secs(5)))
+            }
             Does::Refuses(code) => {
                 let message = "no".to_owned();
                 Err(SourceError::Refused(Refusal { code: *code, message }))
@@ -194,6 +202,8 @@ fn bad_streams() -> Vec<(&'static str, Does, &'static str)> {
     let other_end = vec![StreamFrame::ArchiveEnd {}, StreamFrame::End(extent(1, 701))];
     let many = StreamExtent { archives: 1, entries: STREAM_ENTRIES_MAX + 1, files: 0, bytes: 0 };
     let crooked = StreamExtent { archives: 1, entries: 1, files: 2, bytes: 0 };
+    let archives = StreamExtent { archives: STREAM_ARCHIVES_MAX + 1, ..extent(1, 700) };
+    let beyond = StreamFrame::Waiting { position: 1_001 };
     let big_block = StreamFrame::Data { len: 256 * 1024 + 1 };
     let mut rows = vec![
         ("wrong checksum", Does::Sends(wrong_crc), "bad"),
@@ -206,6 +216,8 @@ fn bad_streams() -> Vec<(&'static str, Does, &'static str)> {
         ("a longer file", sends(&[begin(), file("a", 701), end()]), "bad"),
         ("too many entries", sends(&[vec![StreamFrame::Begin(many)]]), "bad"),
         ("more files than entries", sends(&[vec![StreamFrame::Begin(crooked)]]), "bad"),
+        ("too many archives", sends(&[vec![StreamFrame::Begin(archives)]]), "bad"),
+        ("a place beyond any queue", sends(&[vec![beyond], whole()]), "bad"),
         ("a block too long", sends(&[begin(), vec![big_block]]), "bad"),
         ("an empty block", sends(&[begin(), vec![StreamFrame::Data { len: 0 }]]), "bad"),
         ("no end", sends(&[begin(), file("a", 700)]), "failed"),
@@ -299,7 +311,7 @@ async fn a_disk_that_fails_ends_it_while_the_source_is_silent() {
     let world = World::new(true);
     fs::create_dir(world.root().join(".local.installing")).unwrap();
     let before = world.tree();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let silent = Does::FallsSilentAfter(vec![StreamFrame::Begin(extent(1, 700))]);
     let (outcome, _) = world.run(&[silent]).await;
     let failure = InstallFailure::Io {
@@ -308,7 +320,7 @@ async fn a_disk_that_fails_ends_it_while_the_source_is_silent() {
         reason: "it was not made by a peer".to_owned(),
     };
     assert_eq!(outcome, Err(StreamFailure::Install(failure)));
-    assert_eq!(began.elapsed(), std::time::Duration::ZERO, "nobody waited for the source");
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited for the source");
     assert_eq!(world.tree(), before);
 }
 
@@ -325,6 +337,102 @@ async fn a_source_that_falls_silent_is_given_up() {
             other => panic!("{frames:?}: {other:?}"),
         }
         assert_eq!(world.tree(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_nothing_but_signs_of_life_is_given_up() {
+    let in_turn = StreamFrame::Waiting { position: 0 };
+    let begin = StreamFrame::Begin(extent(1, 700));
+    let mut half = vec![begin.clone()];
+    half.push(StreamFrame::File { path: path("a"), size: 700, modified_ms: None });
+    for (frames, least_s) in [(Vec::new(), 600), (vec![begin], 120), (half, 120)] {
+        let world = World::new(true);
+        let before = world.tree();
+        let began = Instant::now();
+        let sources = [Does::RepeatsAfter(frames.clone(), in_turn.clone())];
+        let mut running = Box::pin(world.run(&sources));
+        // Time does not go on by itself while the disk waits for what arrives.
+        let (outcome, _) = loop {
+            tokio::select! {
+                biased;
+                ended = &mut running => break ended,
+                () = advance(Duration::from_secs(1)) => {}
+            }
+            // It also goes by while the disk works, which takes real time: so far more than is needed.
+            assert!(began.elapsed() < Duration::from_secs(10_000_000), "{frames:?}: not given up");
+        };
+        match outcome {
+            Err(StreamFailure::SourceFailed { reason, .. }) => {
+                assert_eq!(reason, "nothing of the game arrived in time", "{frames:?}");
+            }
+            other => panic!("{frames:?}: {other:?}"),
+        }
+        assert!(began.elapsed() >= Duration::from_secs(least_s), "{frames:?}");
+        assert_eq!(world.tree(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_waited_for_as_long_as_the_source_gives_signs_of_life() {
+    let world = World::new(true);
+    let queued = Does::RepeatsAfter(Vec::new(), StreamFrame::Waiting { position: 1 });
+    let a_day = Duration::from_secs(24 * 3_600);
+    assert!(timeout(a_day, world.run(&[queued])).await.is_err(), "it was given up");
+}
+
+#[tokio::test]
+async fn only_a_better_place_is_told() {
+    let told = async |positions: &[u32]| {
+        let world = World::new(false);
+        let waiting = positions.iter().map(|position| StreamFrame::Waiting { position: *position });
+        let frames = waiting.chain(sound().split_off(2)).collect();
+        let (outcome, notices) = world.run(&[Does::Sends(frames)]).await;
+        assert!(outcome.is_ok(), "{outcome:?}");
+        let told = notices.iter().filter_map(|notice| match notice {
+            StreamNotice::Waiting { position, .. } => Some(*position),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[3, 3, 2, 5, 2, 3, 1, 4, 0, 0, 7]).await, [3, 2, 1, 0]);
+    let alternating: Vec<_> = (0..500).map(|n| n % 2 + 1).collect();
+    assert_eq!(told(&alternating).await, [1]);
+    // Nobody came first.
+    assert!(told(&[0, 0]).await.is_empty());
+}
+
+#[test]
+fn a_panic_while_it_is_written_leaves_everything_as_it_was() {
+    for is_installed in [false, true] {
+        for steps in 0.. {
+            let world = World::new(is_installed);
+            let before = world.tree();
+            let mut seen = 0;
+            let mut hook = |_| {
+                seen += 1;
+                assert!(seen <= steps, "a panic, as planned");
+                Ok(())
+            };
+            let game_id = "quake".parse().unwrap();
+            let reception = reception(&world.root(), world.state.path(), &game_id, &[("a", "new")]);
+            let outcome = reception.install_or_roll_back(&mut hook);
+            let is_new = world.tree().contains_key("quake/local/a");
+            if outcome.is_ok() {
+                assert!(is_new);
+                break;
+            }
+            let failure = InstallFailure::Io {
+                action: "go on installing",
+                path: world.root(),
+                reason: "an internal error, which the log describes".to_owned(),
+            };
+            assert_eq!(outcome, Err(StreamFailure::Install(failure)), "at step {steps}");
+            let transient = |name: &String| name.contains(".local.") || name.contains("intent");
+            let left: Vec<_> = world.tree().into_keys().filter(transient).collect();
+            assert!(left.is_empty(), "at step {steps}: {left:?}");
+            assert!(is_new || world.tree() == before, "at step {steps}");
+        }
     }
 }
 

@@ -155,7 +155,11 @@ impl<'a> FrameWriter<'a> {
 pub(crate) mod testing {
     //! Frames without a network.
 
-    use std::task::{Context, Poll};
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use std::time::Duration;
+
+    use tokio::time::{Instant, Sleep, sleep};
 
     use super::*;
     use crate::net::transport::{StreamReceiver, TransportError};
@@ -172,19 +176,31 @@ pub(crate) mod testing {
         Reset,
         /// Nothing, and nobody is gone.
         Silence,
+        /// The same again and again.
+        Chatter {
+            frame: Bytes,
+            pause: Duration,
+            next: Pin<Box<Sleep>>,
+        },
     }
 
     impl StreamReceiver for Scripted {
         fn poll_receive(
             &mut self,
             pieces: &mut [Bytes],
-            _: &mut Context<'_>,
+            cx: &mut Context<'_>,
         ) -> Poll<Result<(usize, bool), TransportError>> {
             let Some(piece) = self.pieces.pop_front() else {
-                return match self.end {
+                return match &mut self.end {
                     End::Closed => Poll::Ready(Ok((0, true))),
                     End::Reset => Poll::Ready(Err(TransportError::Reset)),
                     End::Silence => Poll::Pending,
+                    End::Chatter { frame, pause, next } => {
+                        ready!(next.as_mut().poll(cx));
+                        next.as_mut().reset(Instant::now() + *pause);
+                        pieces[0] = frame.clone();
+                        Poll::Ready(Ok((1, false)))
+                    }
                 };
             };
             pieces[0] = piece;
@@ -200,6 +216,12 @@ pub(crate) mod testing {
     /// What a receiver gets of a sender that says `bytes` and then neither more nor that it is done.
     pub(crate) fn falling_silent(bytes: &[u8]) -> FrameReader {
         ending(bytes, 1000, End::Silence)
+    }
+
+    /// What a receiver gets of a sender that says `bytes` and then `frame` after every `pause`.
+    pub(crate) fn chattering(bytes: &[u8], frame: &StreamFrame, pause: Duration) -> FrameReader {
+        let frame = encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap();
+        ending(bytes, 1000, End::Chatter { frame, pause, next: Box::pin(sleep(pause)) })
     }
 
     fn ending(bytes: &[u8], piece_bytes: usize, end: End) -> FrameReader {

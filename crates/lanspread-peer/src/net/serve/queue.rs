@@ -1,4 +1,8 @@
 //! Whose turn it is to be streamed to: a few at a time, in the order in which they came.
+//!
+//! A turn is kept to its end, however long that takes. So a peer that has one gets another only
+//! while nobody waits that has none, and never the last one: whoever comes later would have to wait
+//! for a receiver that may be slow with both.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -21,8 +25,13 @@ pub(super) struct StreamQueue {
 #[derive(Default)]
 struct Tickets {
     next: u64,
-    /// Whose each place is, in the order in which they came.
-    held: BTreeMap<u64, PeerId>,
+    /// The places, in the order in which they came.
+    held: BTreeMap<u64, Held>,
+}
+
+struct Held {
+    peer_id: PeerId,
+    has_turn: bool,
 }
 
 /// One place, waiting or in turn. It is given up by being dropped.
@@ -43,23 +52,48 @@ impl StreamQueue {
         let mut ticket = None;
         self.tickets.send_modify(|tickets| {
             let has_room = tickets.held.len() < self.limit.saturating_add(WAITING_MAX);
-            let of_peer = tickets.held.values().filter(|holder| **holder == peer_id).count();
+            let of_peer = tickets.held.values().filter(|held| held.peer_id == peer_id).count();
             if has_room && of_peer < PLACES_PER_PEER_MAX {
-                tickets.held.insert(tickets.next, peer_id);
+                tickets.held.insert(tickets.next, Held { peer_id, has_turn: false });
                 ticket = Some(tickets.next);
                 tickets.next += 1;
+                tickets.give_turns(self.limit);
             }
         });
         ticket.map(|ticket| Place { limit: self.limit, ticket, tickets: self.tickets.clone() })
     }
 }
 
+impl Tickets {
+    /// Gives the turns that are free.
+    fn give_turns(&mut self, limit: usize) {
+        loop {
+            let mut turns: BTreeMap<PeerId, usize> = BTreeMap::new();
+            for held in self.held.values().filter(|held| held.has_turn) {
+                *turns.entry(held.peer_id).or_default() += 1;
+            }
+            let free = limit.saturating_sub(turns.values().sum());
+            let turns_of = |held: &Held| turns.get(&held.peer_id).copied().unwrap_or_default();
+            let waiting = self.held.values_mut().filter(|held| !held.has_turn);
+            // The first of those whose peers have the fewest.
+            let next = waiting.min_by_key(|held| turns_of(held));
+            match next.filter(|held| free > usize::from(turns_of(held) > 0)) {
+                Some(next) => next.has_turn = true,
+                None => return,
+            }
+        }
+    }
+}
+
 impl Place {
-    /// How many come first; 0 when it is this one's turn. That does not change any more then: those
-    /// before it can only become fewer.
+    /// How many come first, at most: some of them may be overtaken. 0 when it is this one's turn,
+    /// which does not change any more then. It can only become less.
     pub(super) fn position(&self) -> usize {
-        let before = self.tickets.borrow().held.range(..self.ticket).count();
-        (before + 1).saturating_sub(self.limit)
+        let tickets = self.tickets.borrow();
+        if tickets.held.get(&self.ticket).is_some_and(|held| held.has_turn) {
+            return 0;
+        }
+        1 + tickets.held.range(..self.ticket).filter(|(_, held)| !held.has_turn).count()
     }
 
     /// Waits until the position is another than `known`.
@@ -79,6 +113,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.tickets.send_modify(|tickets| {
             tickets.held.remove(&self.ticket);
+            tickets.give_turns(self.limit);
         });
     }
 }
@@ -107,6 +142,45 @@ mod tests {
         assert_eq!(positions(&places), [0, 0, 1]);
         places.clear();
         assert_eq!(queue.join(peer(9)).unwrap().position(), 0);
+    }
+
+    fn positions<const N: usize>(places: [&Place; N]) -> [usize; N] {
+        places.map(Place::position)
+    }
+
+    #[test]
+    fn one_peer_does_not_take_every_turn() {
+        let queue = queue(2);
+        let join = |n| queue.join(peer(n)).unwrap();
+        let (first, second, third) = (join(1), join(1), join(1));
+        assert_eq!(positions([&first, &second, &third]), [0, 1, 2]);
+        let other = join(2);
+        assert_eq!(positions([&second, &third, &other]), [1, 2, 0]);
+        let (late, later) = (join(3), join(2));
+        assert_eq!(positions([&second, &third, &late, &later]), [1, 2, 3, 4]);
+        // Those that have none come before those that have one, however long these have waited.
+        drop(other);
+        assert_eq!(positions([&second, &third, &late, &later]), [1, 2, 0, 3]);
+        drop(late);
+        assert_eq!(positions([&second, &third, &later]), [1, 2, 0]);
+        drop(first);
+        assert_eq!(positions([&second, &third, &later]), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_peer_alone_has_all_turns_but_one() {
+        let queue = queue(3);
+        let join = |n| queue.join(peer(n)).unwrap();
+        let own = [join(1), join(1), join(1)];
+        assert_eq!(own.each_ref().map(Place::position), [0, 0, 1]);
+        let others = [join(2), join(3)];
+        assert_eq!(others.each_ref().map(Place::position), [0, 2]);
+        let [first, second, third] = own;
+        drop(first);
+        assert_eq!(others.each_ref().map(Place::position), [0, 0]);
+        drop(others);
+        // Two of the three are free, and nobody else waits.
+        assert_eq!(positions([&second, &third]), [0, 0]);
     }
 
     #[test]

@@ -465,6 +465,11 @@ impl Lab {
         assert!(self.running.take().unwrap().await.unwrap_err().is_panic());
     }
 
+    pub(super) async fn wait_until_dropped(&mut self, n: u8) {
+        let is_it = |notice: &_| matches!(notice, DownloadNotice::SourceDropped { peer_id, .. } if *peer_id == peer(n));
+        self.wait_for(is_it).await;
+    }
+
     pub(super) async fn wait_until_done(&mut self) {
         self.wait_for(|notice| match notice {
             DownloadNotice::Progress(progress) => progress.bytes_done == progress.bytes_total,

@@ -1,0 +1,106 @@
+//! When to try a source again that was given up and is still announced.
+//!
+//! Pure. What a source sent wrong is never forgiven, and does not come here; but one that was silent,
+//! busy or unreachable for a while may be the only one that is fast.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lanspread_proto::PeerId;
+
+/// Pause after the first time: longer than what gives a source up, so that it is not tried while the
+/// cause is likely to last.
+const PAUSE_MIN: Duration = Duration::from_secs(30);
+/// Longest pause. It doubles each time, so that a source which only costs requests costs few.
+const PAUSE_MAX: Duration = Duration::from_secs(480);
+
+/// The sources that are announced, and when each is to be tried again.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    announced: BTreeMap<PeerId, State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often it was given up.
+    times: u32,
+    at: Option<Duration>,
+}
+
+impl Returns {
+    /// A source is announced, and is being asked.
+    pub(super) fn joined(&mut self, peer: PeerId) {
+        self.announced.insert(peer, State::default());
+    }
+
+    /// It is announced no more.
+    pub(super) fn left(&mut self, peer: PeerId) {
+        self.announced.remove(&peer);
+    }
+
+    /// It was given up, and not for what it sent.
+    pub(super) fn given_up(&mut self, peer: PeerId, now: Duration) {
+        let Some(state) = self.announced.get_mut(&peer) else { return };
+        // More doublings change nothing.
+        let pause = (PAUSE_MIN * 2_u32.pow(state.times.min(16))).min(PAUSE_MAX);
+        state.times = state.times.saturating_add(1);
+        state.at = Some(now + pause);
+    }
+
+    /// Those to try now.
+    pub(super) fn due(&mut self, now: Duration) -> Vec<PeerId> {
+        let waiting = self.announced.iter_mut();
+        let due = waiting.filter(|(_, state)| state.at.is_some_and(|at| at <= now));
+        due.map(|(peer, state)| {
+            state.at = None;
+            *peer
+        })
+        .collect()
+    }
+
+    /// When the next one is due.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.announced.values().filter_map(|state| state.at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_given_up_again_and_again_is_tried_less_and_less() {
+        let peer = PeerId::from_public_key(b"source");
+        let (mut returns, mut now) = (Returns::default(), Duration::ZERO);
+        returns.joined(peer);
+        assert_eq!(returns.wake_at(), None);
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            returns.given_up(peer, now);
+            let at = returns.wake_at().unwrap();
+            assert_eq!(returns.due(at - Duration::from_millis(1)), []);
+            assert_eq!(returns.due(at), [peer]);
+            assert_eq!((returns.due(at), returns.wake_at()), (Vec::new(), None));
+            pauses.push((at - now).as_secs());
+            now = at;
+        }
+        assert_eq!(pauses[..6], [30, 60, 120, 240, 480, 480]);
+        assert_eq!(pauses[39], 480);
+    }
+
+    #[test]
+    fn only_what_is_announced_is_tried_again() {
+        let peer = PeerId::from_public_key(b"source");
+        let mut returns = Returns::default();
+        returns.given_up(peer, Duration::ZERO);
+        assert_eq!(returns.wake_at(), None);
+        returns.joined(peer);
+        returns.given_up(peer, Duration::ZERO);
+        returns.left(peer);
+        assert_eq!(returns.wake_at(), None);
+        // One that is announced anew begins anew.
+        returns.joined(peer);
+        returns.given_up(peer, Duration::ZERO);
+        assert_eq!(returns.wake_at(), Some(PAUSE_MIN));
+    }
+}
