@@ -46,9 +46,12 @@ from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_link
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.faults import Link
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.links import WIRE
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.fixtures import MIB
+from lanspread_harness.identity import runner_identity
 from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.leftovers import VARIABLE
 from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
@@ -389,6 +392,31 @@ def test_a_restarted_peer_is_as_broken_as_before(in_world: InWorld) -> None:
         b.udp.close()
 
     in_world(body)
+
+
+def test_a_wire_bears_the_mark_by_which_a_dead_runner_s_processes_are_found(
+    in_world: InWorld,
+) -> None:
+    async def body(lab: Lab) -> None:
+        alpha = await lab.peer("alpha")
+        async with lab.shape(alpha, Link(delay_ms=1)):
+            (environment,) = [
+                (process / "environ").read_bytes().split(b"\0")
+                for process in Path("/proc").glob("[0-9]*")
+                if is_own_wire(process)
+            ]
+        assert f"{VARIABLE}={runner_identity()}".encode() in environment
+
+    in_world(body)
+
+
+def is_own_wire(process: Path) -> bool:
+    """Whether a directory of `/proc` is that of a wire that this process started."""
+    try:
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        return parent == os.getpid() and WIRE.encode() in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("how", ["raises", "is cancelled"])
