@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from lanspread_bench import network
 from lanspread_bench.commands import run
 from lanspread_bench.contents import differs, read_all, size_of
-from lanspread_bench.contestants.lanspread import NETWORK, PORT, Peer, hashed
+from lanspread_bench.contestants.lanspread import hashed, start_peer
 from lanspread_bench.errors import BenchError
 from lanspread_bench.figures import MIB, JsonObject, markdown
 from lanspread_bench.processes import Cost, processes
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from lanspread_bench.contestants.lanspread import Peer
     from lanspread_bench.network import Host
     from lanspread_bench.processes import Processes
 
@@ -168,24 +169,12 @@ def _compare(ours: Path, theirs: Path) -> None:
 
 
 async def _start(setting: Setting, started: Processes, host: Host, games: Path) -> Peer:
-    games.mkdir(parents=True, exist_ok=True)
     # The index of the source outlives the step, so that it hashes once.
     is_source = games.parent == setting.directory
     state = setting.directory / "state" if is_source else games.parent / "state"
     unrar = () if setting.unrar is None else ("--unrar", str(setting.unrar))
-    process = await started.start(
-        f"stream-{host.name}",
-        host.command(
-            *(str(setting.binary), "run", "--name", host.name, "--network", NETWORK),
-            *("--games-dir", str(games), "--state-dir", str(state)),
-            *("--catalog", str(setting.directory / "catalog.json")),
-            *("--listen", f"{host.address}:{PORT}", "--mdns-interface", "off"),
-            *("--auto-install", "false", "--log", "warn", *unrar),
-        ),
-    )
-    peer = Peer(host, process)
-    await peer.ready()
-    return peer
+    disk = (games, state, setting.directory / "catalog.json")
+    return await start_peer(started, SUITE, host, setting.binary, *disk, unrar)
 
 
 @dataclass(slots=True)
