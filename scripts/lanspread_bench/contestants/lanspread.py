@@ -254,10 +254,13 @@ async def start_peer(
 
 async def hashed(source: Peer, game_id: str) -> None:
     """Wait until a source has the hashes of its content."""
-    async with asyncio.timeout(HASHED_TIMEOUT_S):
-        while True:
-            game = await source.command("get-game", game_id=game_id)
-            manifest = game.get("manifest")
-            if isinstance(manifest, dict) and manifest.get("content_root"):
-                return
-            await asyncio.sleep(HASHED_POLL_S)
+    try:
+        async with asyncio.timeout(HASHED_TIMEOUT_S):
+            while True:
+                game = await source.command("get-game", game_id=game_id)
+                manifest = game.get("manifest")
+                if isinstance(manifest, dict) and manifest.get("content_root"):
+                    return
+                await asyncio.sleep(HASHED_POLL_S)
+    except TimeoutError as error:
+        raise BenchError(f"{game_id} is not hashed after {HASHED_TIMEOUT_S:.0f} s") from error
