@@ -15,10 +15,12 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from lanspread_bench import commands, network
+from lanspread_bench import commands, network, streamed
 from lanspread_bench.contents import Content, Contents
 from lanspread_bench.errors import BenchError, LackingError
+from lanspread_bench.figures import MIB
 from lanspread_bench.run_directory import run_directory
+from lanspread_bench.streamed import STEPS
 from lanspread_bench.suites import BY_NAME, Settings, run
 from lanspread_harness.build import BINARY_VARIABLE
 
@@ -118,6 +120,34 @@ def test_a_late_source_tells_when_it_was_of_use(tmp_path: Path, binary: Path) ->
     results = _run(suite, tmp_path, binary)
     assert results.absent == {}
     assert results.samples["lanspread"][0].figures["late_busy_s"] > 0.0
+
+
+def test_a_stream_is_measured_beside_all_that_it_is_held_against(
+    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "MADE_MIB", 8)
+    monkeypatch.setattr(streamed, "MADE_SMALL_FILES", 10)
+    directory = tmp_path / "streamed"
+    setting = streamed.Setting(binary, directory, archive=None, unrar=None, mtu=1500, rounds=1)
+    result = streamed.measure(setting)
+    assert {name: len(steps) for name, steps in result.steps.items()} == dict.fromkeys(STEPS, 1)
+    assert result.installed_bytes >= 8 * MIB
+    # What is installed was there, and neither an archive nor a second copy beside it.
+    assert result.disk_ratio() == pytest.approx(1, abs=0.2)
+    plain = setting.games(streamed.PLAIN) / streamed.PLAIN / "data.bin"
+    assert plain.stat().st_size == result.installed_bytes
+    assert not setting.received().exists()
+
+
+def test_a_step_of_a_stream_that_does_not_end_fails(
+    tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "MADE_MIB", 8)
+    monkeypatch.setattr(streamed, "TRANSFER_TIMEOUT_S", 0.0)
+    directory = tmp_path / "streamed"
+    setting = streamed.Setting(binary, directory, archive=None, unrar=None, mtu=1500, rounds=1)
+    with pytest.raises(BenchError, match="stream: not done"):
+        streamed.measure(setting)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
