@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
 
 def test_a_signal_finds_the_one_process_with_these_arguments(tmp_path: Path) -> None:
-    arguments = ["-c", "input()", "--state-dir", str(tmp_path / "ü")]
-    other = subprocess.Popen([sys.executable, *arguments, "more"], stdin=subprocess.PIPE)
-    wanted = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE)
-    with other, wanted:
+    arguments = ["-c", "print(flush=True); input()", "--state-dir", str(tmp_path / "ü")]
+    with started(*arguments, "more") as other, started(*arguments) as wanted:
         assert signal_process(arguments, signal.SIGKILL)
         assert wanted.wait() == -signal.SIGKILL
         assert not signal_process(arguments, signal.SIGKILL)
         assert other.poll() is None
         other.kill()
+
+
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """A Python that runs: for an instant after its start the kernel knows no arguments of it."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    return process
