@@ -1,8 +1,13 @@
-"""What a streamed installation costs, against its two halves: fetching the archive, unpacking it.
+"""What a streamed installation costs, against what it is made of.
 
 One source on a cable with one receiver. In each round everything is done once, with new processes:
-`download` fetches the archives and installs nothing, `unpack` installs at the source, `stream`
-installs at the receiver what the source unpacks, after which both installations are compared.
+`download` fetches the archives and installs nothing, `unpack` installs at the source, `transfer`
+fetches a game of as many bytes as are installed, in one file, and `stream` installs at the receiver
+what the source unpacks, after which both installations are compared.
+
+A stream does at once what `unpack` and `transfer` do alone, as it moves what is unpacked; who would
+not stream downloads and unpacks. What the receiver's disk holds at most is looked for in a stream
+of its own that nobody times: to look takes time of the processors that are measured.
 """
 
 from __future__ import annotations
@@ -19,23 +24,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanspread_bench import network
+from lanspread_bench.arena import TRANSFER_TIMEOUT_S
 from lanspread_bench.commands import run
 from lanspread_bench.contents import differs, read_all, size_of
-from lanspread_bench.contestants.lanspread import NETWORK, PORT, Peer, hashed
+from lanspread_bench.contestants.lanspread import hashed, start_peer
 from lanspread_bench.errors import BenchError
 from lanspread_bench.figures import MIB, JsonObject, markdown
 from lanspread_bench.processes import Cost, processes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
+    from lanspread_bench.contestants.lanspread import Peer
     from lanspread_bench.network import Host
     from lanspread_bench.processes import Processes
 
 SUITE = "stream"
 GAME = "streamed"
-STEPS = ("download", "unpack", "stream")
+PLAIN = "plain"
+"""What is transferred: it has as many bytes as `GAME` has when it is installed."""
+
+STEPS = ("download", "unpack", "transfer", "stream")
 
 DISK_POLL_S = 0.05
 """Between two looks at what the receiver holds."""
@@ -59,6 +69,14 @@ class Setting:
     mtu: int
     rounds: int
 
+    def games(self, game: str) -> Path:
+        """The games directory of the source of a game: it holds nothing else."""
+        return self.directory / game / "games"
+
+    def received(self) -> Path:
+        """The games directory of the receiver, empty before each step."""
+        return self.directory / "receiver" / "games"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -67,8 +85,6 @@ class Step:
     seconds: float
     source: Cost
     receiver: Cost
-    disk_peak_bytes: int
-    """Most that the receiver's directory held meanwhile."""
 
 
 @dataclass(slots=True)
@@ -78,41 +94,49 @@ class Streamed:
     conditions: str
     archive_bytes: int
     installed_bytes: int
-    steps: dict[str, list[Step]] = field(default_factory=dict)
+    disk_peak_bytes: int
+    """Most that the receiver's directory held during a stream."""
+    steps: dict[str, list[Step]] = field(default_factory=lambda: {name: [] for name in STEPS})
 
-    def time_ratios(self) -> list[float]:
-        """Time of a stream, in each round, as a multiple of the larger of its halves."""
-        rounds = zip(*(self.steps[name] for name in STEPS), strict=True)
+    def over_download_or_unpack(self) -> list[float]:
+        """Time of a stream, in each round, as a multiple of the longer of its halves."""
+        rounds = zip(*(self.steps[name] for name in ("download", "unpack", "stream")), strict=True)
         return [s.seconds / max(d.seconds, u.seconds) for d, u, s in rounds]
+
+    def over_transfer_or_unpack(self) -> list[float]:
+        """The same for what a stream does at once: unpack, and move as much as is unpacked."""
+        return [s.seconds / max(t.seconds, u.seconds) for t, u, s in self._at_once()]
 
     def cpu_ratios(self) -> list[float]:
         """CPU time of the source of a stream as a multiple of that of unpacking and sending."""
-        rounds = zip(*(self.steps[name] for name in STEPS), strict=True)
-        scale = self.installed_bytes / self.archive_bytes
-        return [s.source.cpu_s / (u.source.cpu_s + d.source.cpu_s * scale) for d, u, s in rounds]
+        return [s.source.cpu_s / (u.source.cpu_s + t.source.cpu_s) for t, u, s in self._at_once()]
 
     def disk_ratio(self) -> float:
         """Peak disk of the receiver of a stream as a multiple of what is installed."""
-        return max(s.disk_peak_bytes for s in self.steps["stream"]) / self.installed_bytes
+        return self.disk_peak_bytes / self.installed_bytes
+
+    def _at_once(self) -> Iterator[tuple[Step, ...]]:
+        return zip(*(self.steps[name] for name in ("transfer", "unpack", "stream")), strict=True)
 
 
 def measure(setting: Setting) -> Streamed:
     """Do everything `rounds` times."""
     setting.directory.mkdir(parents=True)
-    games = setting.directory / "source"
-    said = _make_game(setting, games)
+    said = _make_game(setting)
     unpacked = f"unpacked by {setting.unrar.name}" if setting.unrar else "unpacked in process"
-    result = Streamed(
-        f"{said}, {unpacked}; one source, one receiver, a cable of MTU {setting.mtu}",
-        size_of(games / GAME),
-        0,
-        {name: [] for name in STEPS},
-    )
     with network.cable(setting.mtu) as hosts:
+        installed_bytes, disk_peak_bytes = asyncio.run(_untimed(setting, hosts))
+        run([*_fixture(setting, PLAIN), "--sized", str(installed_bytes)])
+        result = Streamed(
+            f"{said}, {unpacked}; one source, one receiver, a cable of MTU {setting.mtu}",
+            size_of(setting.games(GAME) / GAME),
+            installed_bytes,
+            disk_peak_bytes,
+        )
         for number in range(setting.rounds):
             first = number % len(STEPS)
             for name in [*STEPS[first:], *STEPS[:first]]:
-                step = asyncio.run(_step(name, setting, games, hosts, result))
+                step = asyncio.run(_step(name, setting, hosts))
                 result.steps[name].append(step)
                 print(
                     f"{SUITE} {number + 1}: {name}: {step.seconds:.2f} s, CPU "
@@ -123,69 +147,81 @@ def measure(setting: Setting) -> Streamed:
     return result
 
 
-async def _step(
-    name: str, setting: Setting, games: Path, hosts: tuple[Host, Host], result: Streamed
-) -> Step:
-    received = setting.directory / "receiver"
-    read_all(games / GAME)
+async def _untimed(setting: Setting, hosts: tuple[Host, Host]) -> tuple[int, int]:
+    """Bytes that are installed, and the most that the receiver of a stream holds of the disk."""
+    async with _pair(setting, hosts, GAME) as (source, receiver):
+        async with _disk_peak(setting.received().parent) as peak:
+            await _do("stream", source, receiver)
+        return await _verify(setting, source, receiver), peak.bytes
+
+
+async def _step(name: str, setting: Setting, hosts: tuple[Host, Host]) -> Step:
+    game = PLAIN if name == "transfer" else GAME
+    async with _pair(setting, hosts, game) as (source, receiver):
+        # Whatever was written before must not be written back meanwhile.
+        os.sync()
+        before = source.process.cost(), receiver.process.cost()
+        began = time.monotonic()
+        await _do(name, source, receiver)
+        seconds = time.monotonic() - began
+        cost = source.process.cost().since(before[0]), receiver.process.cost().since(before[1])
+        match name:
+            case "unpack":
+                await source.command("uninstall", game_id=GAME, wait=True)
+            case "stream":
+                await _verify(setting, source, receiver)
+    return Step(seconds, *cost)
+
+
+@asynccontextmanager
+async def _pair(
+    setting: Setting, hosts: tuple[Host, Host], game: str
+) -> AsyncIterator[tuple[Peer, Peer]]:
+    """A source of a game, and a receiver that has nothing, and leaves nothing at the end."""
+    read_all(setting.games(game) / game)
     try:
         async with processes(setting.directory / "logs") as started:
-            source = await _start(setting, started, hosts[0], games)
-            receiver = await _start(setting, started, hosts[1], received / "games")
-            await hashed(source, GAME)
+            source = await _start(setting, started, hosts[0], setting.games(game))
+            receiver = await _start(setting, started, hosts[1], setting.received())
+            await hashed(source, game)
             await receiver.command("connect", addr=source.addr)
-            os.sync()
-            before = source.process.cost(), receiver.process.cost()
-            began = time.monotonic()
-            async with _disk_peak(received) as peak:
-                match name:
-                    case "download":
-                        wanted = {"game_id": GAME, "wait": True, "install": False}
-                        await receiver.command("download", **wanted)
-                    case "unpack":
-                        await source.command("install", game_id=GAME, wait=True)
-                    case _:
-                        await receiver.command("stream-install", game_id=GAME, wait=True)
-                seconds = time.monotonic() - began
-            cost = (
-                source.process.cost().since(before[0]),
-                receiver.process.cost().since(before[1]),
-            )
-            if name == "stream":
-                await source.command("install", game_id=GAME, wait=True)
-                _compare(games / GAME / "local", received / "games" / GAME / "local")
-            if name != "download":
-                result.installed_bytes = size_of(games / GAME / "local")
-                await source.command("uninstall", game_id=GAME, wait=True)
+            yield source, receiver
     finally:
-        shutil.rmtree(received, ignore_errors=True)
-    return Step(seconds, cost[0], cost[1], peak.bytes)
+        shutil.rmtree(setting.received().parent, ignore_errors=True)
 
 
-def _compare(ours: Path, theirs: Path) -> None:
-    if difference := differs(ours, theirs):
+async def _do(name: str, source: Peer, receiver: Peer) -> None:
+    try:
+        async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+            match name:
+                case "download":
+                    await receiver.download(GAME)
+                case "unpack":
+                    await source.command("install", game_id=GAME, wait=True)
+                case "transfer":
+                    await receiver.download(PLAIN)
+                case _:
+                    await receiver.command("stream-install", game_id=GAME, wait=True)
+    except TimeoutError as error:
+        raise BenchError(f"{name}: not done after {TRANSFER_TIMEOUT_S:.0f} s") from error
+
+
+async def _verify(setting: Setting, source: Peer, receiver: Peer) -> int:
+    """Compare what was streamed with what the source unpacks for itself; how many bytes that is."""
+    await _do("unpack", source, receiver)
+    unpacked = setting.games(GAME) / GAME / "local"
+    if difference := differs(unpacked, setting.received() / GAME / "local"):
         raise BenchError(f"what was streamed is wrong: {difference}")
+    installed_bytes = size_of(unpacked)
+    await source.command("uninstall", game_id=GAME, wait=True)
+    return installed_bytes
 
 
 async def _start(setting: Setting, started: Processes, host: Host, games: Path) -> Peer:
-    games.mkdir(parents=True, exist_ok=True)
     # The index of the source outlives the step, so that it hashes once.
-    is_source = games.parent == setting.directory
-    state = setting.directory / "state" if is_source else games.parent / "state"
+    disk = (games, games.with_name("state"), setting.directory / "catalog.json")
     unrar = () if setting.unrar is None else ("--unrar", str(setting.unrar))
-    process = await started.start(
-        f"stream-{host.name}",
-        host.command(
-            *(str(setting.binary), "run", "--name", host.name, "--network", NETWORK),
-            *("--games-dir", str(games), "--state-dir", str(state)),
-            *("--catalog", str(setting.directory / "catalog.json")),
-            *("--listen", f"{host.address}:{PORT}", "--mdns-interface", "off"),
-            *("--auto-install", "false", "--log", "warn", *unrar),
-        ),
-    )
-    peer = Peer(host, process)
-    await peer.ready()
-    return peer
+    return await start_peer(started, SUITE, host, setting.binary, *disk, unrar)
 
 
 @dataclass(slots=True)
@@ -223,20 +259,23 @@ def _held_bytes(directory: Path) -> int:
     return held
 
 
-def _make_game(setting: Setting, games: Path) -> str:
-    """Make the game of the source; what it is, in words."""
-    root = games / GAME
-    fixture = [
-        *(str(setting.binary), "fixture", "--games-dir", str(games), "--id", GAME),
+def _fixture(setting: Setting, game: str) -> list[str]:
+    return [
+        *(str(setting.binary), "fixture", "--games-dir", str(setting.games(game)), "--id", game),
         *("--catalog", str(setting.directory / "catalog.json")),
     ]
+
+
+def _make_game(setting: Setting) -> str:
+    """Make the game that is streamed; what it is, in words."""
+    fixture = _fixture(setting, GAME)
     rar = shutil.which("rar")
     if setting.archive is None and rar is None:
         run([*fixture, "--archive", "rar", "--entry", f"pak0.pk3={MADE_MIB}MiB"])
         return f"a RAR archive of {MADE_MIB} MiB that stores without compressing"
     # An archive as small as can be, in whose place the real one comes.
     run([*fixture, "--archive", "rar", "--entry", "a=1"])
-    archive = root / f"{GAME}.eti"
+    archive = setting.games(GAME) / GAME / f"{GAME}.eti"
     archive.unlink()
     if setting.archive is not None:
         shutil.copyfile(setting.archive, archive)
@@ -286,7 +325,6 @@ HEADINGS = (
     "rcv",
     "RSS MiB src",
     "rcv",
-    "disk MiB rcv",
 )
 
 
@@ -303,18 +341,21 @@ def table(result: Streamed) -> str:
                 f"{of['receiver_cpu_s']:.2f}",
                 f"{of['source_peak_rss_mib']:.0f}",
                 f"{of['receiver_peak_rss_mib']:.0f}",
-                f"{of['receiver_peak_disk_mib']:.0f}",
             ]
         )
     installed = result.installed_bytes / MIB
+    halves = statistics.median(result.over_download_or_unpack())
+    at_once = statistics.median(result.over_transfer_or_unpack())
+    cpu = statistics.median(result.cpu_ratios())
     return "\n".join(
         [
             f"{SUITE}: {result.conditions}; {installed:.0f} MiB installed",
             "",
             *markdown(rows),
             "",
-            f"time of a stream: {statistics.median(result.time_ratios()):.2f} x the larger half",
-            f"CPU of its source: {statistics.median(result.cpu_ratios()):.2f} x unpack and send",
+            f"time of a stream: {halves:.2f} x the longer of download and unpack",
+            f"time of a stream: {at_once:.2f} x the longer of transfer and unpack",
+            f"CPU of its source: {cpu:.2f} x unpack and transfer",
             f"peak disk of its receiver: {result.disk_ratio():.3f} x what is installed",
         ]
     )
@@ -327,7 +368,9 @@ def to_json(result: Streamed) -> JsonObject:
         "conditions": result.conditions,
         "archive_bytes": result.archive_bytes,
         "installed_bytes": result.installed_bytes,
-        "time_ratios": result.time_ratios(),
+        "receiver_peak_disk_bytes": result.disk_peak_bytes,
+        "time_over_download_or_unpack": result.over_download_or_unpack(),
+        "time_over_transfer_or_unpack": result.over_transfer_or_unpack(),
         "source_cpu_ratios": result.cpu_ratios(),
         "disk_ratio": result.disk_ratio(),
         "steps": {name: [_derived(step) for step in steps] for name, steps in result.steps.items()},
@@ -346,5 +389,4 @@ def _derived(step: Step) -> dict[str, float]:
         "receiver_cpu_s": step.receiver.cpu_s,
         "source_peak_rss_mib": step.source.peak_rss_bytes / MIB,
         "receiver_peak_rss_mib": step.receiver.peak_rss_bytes / MIB,
-        "receiver_peak_disk_mib": step.disk_peak_bytes / MIB,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,18 +45,17 @@ def room_for_neighbours(peers: int, host: LabHost) -> Iterator[None]:
         return
     needed = peers * (peers - 1) * RUNS
     limits = _limits()
-    try:
-        with STATE.open("a+", encoding="ascii") as state:
+    with ExitStack() as stack:
+        try:
+            state = stack.enter_context(STATE.open("a+", encoding="ascii"))
             _raise(state, needed)
-            try:
-                yield
-            finally:
-                _put_back(state)
-    except PermissionError as error:
-        wanted = " ".join(f"net.ipv4.neigh.default.{name}={needed}" for name in LIMITS)
-        raise EnvironmentLackingError(
-            f"{peers} peers on a bridge need more neighbours than {limits}: sysctl {wanted}"
-        ) from error
+        except PermissionError as error:
+            wanted = " ".join(f"net.ipv4.neigh.default.{name}={needed}" for name in LIMITS)
+            raise EnvironmentLackingError(
+                f"{peers} peers on a bridge need more neighbours than {limits}: sysctl {wanted}"
+            ) from error
+        stack.callback(_put_back, state)
+        yield
 
 
 def _raise(state: TextIO, needed: int) -> None:

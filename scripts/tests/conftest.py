@@ -15,6 +15,8 @@ from lanspread_harness.schema import Schema, load_schema
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+pytest.register_assert_rewrite("faulty_world")
+
 FAKE_PEER = Path(__file__).parent / "fake_peer.py"
 
 InLab: TypeAlias = "Callable[[Callable[[Lab], Awaitable[None]]], None]"

@@ -231,26 +231,30 @@ def test_every_suite_is_held_against_known_contestants() -> None:
             assert suite.name in BY_NAME
 
 
-def test_a_stream_is_held_against_the_larger_of_its_halves() -> None:
-    def step(seconds: float, source_cpu_s: float, disk_mib: int = 0) -> Step:
-        return Step(seconds, Cost(source_cpu_s, 30 * MIB), Cost(1.0, 40 * MIB), disk_mib * MIB)
+def test_a_stream_is_held_against_what_it_replaces_and_what_it_does_at_once() -> None:
+    def step(seconds: float, source_cpu_s: float) -> Step:
+        return Step(seconds, Cost(source_cpu_s, 30 * MIB), Cost(1.0, 40 * MIB))
 
     made = Streamed(
         "a cable",
         archive_bytes=40 * MIB,
         installed_bytes=100 * MIB,
+        disk_peak_bytes=102 * MIB,
         # The machine was half as fast in the second round.
         steps={
-            "download": [step(1.0, 0.4, 40), step(2.0, 0.4, 40)],
+            "download": [step(1.0, 0.4), step(2.0, 0.4)],
             "unpack": [step(5.0, 4.0), step(10.0, 4.0)],
-            "stream": [step(5.5, 5.5, 101), step(11.0, 5.5, 102)],
+            "transfer": [step(5.5, 1.0), step(11.0, 1.0)],
+            "stream": [step(6.6, 5.5), step(13.2, 5.5)],
         },
     )
-    assert made.time_ratios() == pytest.approx([1.1, 1.1])
-    # Sending 100 MiB costs what sending 40 MiB does, two and a half times.
+    assert made.over_download_or_unpack() == pytest.approx([1.32, 1.32])
+    assert made.over_transfer_or_unpack() == pytest.approx([1.2, 1.2])
     assert made.cpu_ratios() == pytest.approx([1.1, 1.1])
     assert made.disk_ratio() == pytest.approx(1.02)
     lines = streamed.table(made).splitlines()
     cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines if "|" in line}
-    assert [cell.strip() for cell in cells["stream"]] == ["8.25", "5.50", "1.00", "30", "40", "102"]
+    assert [cell.strip() for cell in cells["stream"]] == ["9.90", "5.50", "1.00", "30", "40"]
+    assert "time of a stream: 1.32 x the longer of download and unpack" in lines
+    assert "time of a stream: 1.20 x the longer of transfer and unpack" in lines
     assert json.loads(json.dumps(to_json([], {}, [streamed.to_json(made)])))["suites"]

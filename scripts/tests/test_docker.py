@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +13,6 @@ from lanspread_harness.backends.docker import (
     DockerBackend,
     check_engine,
     docker,
-    signal_process,
 )
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.identity import runner_identity
@@ -72,18 +68,6 @@ def test_a_failing_command_tells_why() -> None:
     with pytest.raises(BackendError) as caught:
         asyncio.run(docker("network", "rm", "no-such-network-here"))
     assert any("no-such-network-here" in line for line in caught.value.evidence)
-
-
-def test_a_signal_finds_the_one_process_with_these_arguments(tmp_path: Path) -> None:
-    arguments = ["-c", "input()", "--state-dir", str(tmp_path / "ü")]
-    other = subprocess.Popen([sys.executable, *arguments, "more"], stdin=subprocess.PIPE)
-    wanted = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE)
-    with other, wanted:
-        assert signal_process(arguments, signal.SIGKILL)
-        assert wanted.wait() == -signal.SIGKILL
-        assert not signal_process(arguments, signal.SIGKILL)
-        assert other.poll() is None
-        other.kill()
 
 
 def _start_of_init() -> str:

@@ -11,6 +11,7 @@ from lanspread_harness import neighbours
 from lanspread_harness.backends.docker import DockerHost, Network
 from lanspread_harness.backends.netns import NetnsHost
 from lanspread_harness.backends.process import ProcessHost
+from lanspread_harness.errors import EnvironmentLackingError
 from lanspread_harness.neighbours import LIMITS, RUNS, room_for_neighbours
 
 BINARY = Path("lanspread-peer-cli")
@@ -45,6 +46,31 @@ def test_what_a_killed_one_left_is_put_back_by_the_next(settings: Path) -> None:
     (settings / "gc_thresh3").write_text("99999")
     with room_for_neighbours(50, CONTAINERS):
         assert limits(settings) == [50 * 49 * RUNS, 99999]
+    assert limits(settings) == [512, 1024]
+
+
+def test_who_may_not_raise_them_is_told_what_to_set(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refused)
+    wanted = f"gc_thresh3={50 * 49 * RUNS}"
+    monkeypatch.setattr(neighbours, "_limits", lambda: {"gc_thresh3": 1024})
+    with (
+        pytest.raises(EnvironmentLackingError, match=wanted),
+        room_for_neighbours(50, CONTAINERS),
+    ):
+        pytest.fail("there is no room")
+    assert not (settings / "state").exists()
+
+
+def test_what_is_refused_to_the_scenario_is_not_taken_for_a_lack_of_room(settings: Path) -> None:
+    refused = PermissionError("a file of the scenario")
+    with pytest.raises(PermissionError) as caught, room_for_neighbours(50, CONTAINERS):
+        raise refused
+    assert caught.value is refused
     assert limits(settings) == [512, 1024]
 
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import FAKE_PEER
 
 from lanspread_harness.backends.netns import (
+    NAMESPACES,
     NetnsBackend,
     check_namespaces,
     namespaces,
@@ -91,6 +92,26 @@ def test_sweeping_takes_from_the_dead_alone() -> None:
             assert living in namespaces()
         finally:
             subprocess.run(["ip", "netns", "delete", living], check=False)  # noqa: ASYNC221
+
+    asyncio.run(body())
+
+
+def test_a_namespace_that_does_not_go_keeps_no_other() -> None:
+    boot, pid, started = runner_identity().split(".")
+    dead = [f"{PREFIX}.{boot}.{pid}.{int(started) + 1}.lab-dead.{number}" for number in range(2)]
+    stays = NAMESPACES / dead[0]
+
+    async def body() -> None:
+        await tool("ip", "netns", "add", dead[1])
+        # What is no file cannot be removed as one.
+        stays.mkdir()
+        try:
+            with pytest.raises(BackendError) as caught:
+                await NetnsBackend(FAKE_PEER, seed=1).sweep()
+        finally:
+            stays.rmdir()
+        assert dead[0] in caught.value.evidence[0]
+        assert dead[1] not in namespaces()
 
     asyncio.run(body())
 

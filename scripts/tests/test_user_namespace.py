@@ -174,7 +174,9 @@ def test_a_stopped_peer_of_a_killed_runner_is_ended_by_the_next(place: Path) -> 
 @pytest.mark.usefixtures("_possible")
 def test_faults_are_as_true_as_with_root(place: Path) -> None:
     tests = Path(__file__).parent
-    files = [str(tests / f"test_{name}.py") for name in ("netns", "packets", "faults")]
+    files = [
+        str(tests / f"test_{name}.py") for name in ("netns", "packets", "faults", "link_faults")
+    ]
     options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(place / "pytest")]
     chosen = ["-k", f"test_netns.py or test_packets.py or {FAULTS}"]
     pytest_command = [sys.executable, "-m", "pytest", *options, *files, *chosen]

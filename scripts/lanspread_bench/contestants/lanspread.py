@@ -158,25 +158,12 @@ class Lanspread:
         games_dir: Path,
         options: Sequence[str],
     ) -> Peer:
-        games_dir.mkdir(exist_ok=True)
         state = arena.directory / f"state-{host.name}"
         # The index of a source outlives the round, so that it hashes once.
         if host in arena.sources:
             state = arena.kept / f"{self._build}-{host.name}"
-        state.mkdir(parents=True, exist_ok=True)
-        process = await processes.start(
-            f"{self._build}-{host.name}",
-            host.command(
-                *(str(self._binary), "run", "--name", host.name, "--network", NETWORK),
-                *("--games-dir", str(games_dir), "--state-dir", str(state)),
-                *("--catalog", str(arena.catalog), "--listen", f"{host.address}:{PORT}"),
-                *("--mdns-interface", "off", "--auto-install", "false", "--log", "warn"),
-                *options,
-            ),
-        )
-        peer = Peer(host, process)
-        await peer.ready()
-        return peer
+        peer = (processes, self._build, host, self._binary)
+        return await start_peer(*peer, games_dir, state, arena.catalog, options)
 
 
 class LateSource:
@@ -237,12 +224,43 @@ def prepared_for(
     )
 
 
+async def start_peer(
+    processes: Processes,
+    build: str,
+    host: Host,
+    binary: Path,
+    games: Path,
+    state: Path,
+    catalog: Path,
+    options: Sequence[str],
+) -> Peer:
+    """Start a peer on a host, of a build for its log's name, and wait until it is ready."""
+    for directory in (games, state):
+        directory.mkdir(parents=True, exist_ok=True)
+    process = await processes.start(
+        f"{build}-{host.name}",
+        host.command(
+            *(str(binary), "run", "--name", host.name, "--network", NETWORK),
+            *("--games-dir", str(games), "--state-dir", str(state)),
+            *("--catalog", str(catalog), "--listen", f"{host.address}:{PORT}"),
+            *("--mdns-interface", "off", "--auto-install", "false", "--log", "warn"),
+            *options,
+        ),
+    )
+    peer = Peer(host, process)
+    await peer.ready()
+    return peer
+
+
 async def hashed(source: Peer, game_id: str) -> None:
     """Wait until a source has the hashes of its content."""
-    async with asyncio.timeout(HASHED_TIMEOUT_S):
-        while True:
-            game = await source.command("get-game", game_id=game_id)
-            manifest = game.get("manifest")
-            if isinstance(manifest, dict) and manifest.get("content_root"):
-                return
-            await asyncio.sleep(HASHED_POLL_S)
+    try:
+        async with asyncio.timeout(HASHED_TIMEOUT_S):
+            while True:
+                game = await source.command("get-game", game_id=game_id)
+                manifest = game.get("manifest")
+                if isinstance(manifest, dict) and manifest.get("content_root"):
+                    return
+                await asyncio.sleep(HASHED_POLL_S)
+    except TimeoutError as error:
+        raise BenchError(f"{game_id} is not hashed after {HASHED_TIMEOUT_S:.0f} s") from error

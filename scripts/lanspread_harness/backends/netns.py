@@ -229,4 +229,5 @@ async def _remove(names: Sequence[str]) -> None:
                 os.kill(int(pid), signal.SIGKILL)
     if names:
         commands = "".join(f"netns delete {name}\n" for name in names)
-        await tool("ip", "-batch", "-", stdin=commands)
+        # One that does not go must not keep the others: each is tried, and the failure told after.
+        await tool("ip", "-force", "-batch", "-", stdin=commands)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.cable import READY, Counts, Links, Setup
 from lanspread_harness.faults.cuts import Cut, rules, unheard
 from lanspread_harness.identity import owned_name
+from lanspread_harness.leftovers import marked_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,7 +194,7 @@ async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Pro
         json.dumps(asdict(setup)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(PACKAGES)},
+        env={**marked_environment(), "PYTHONPATH": str(PACKAGES)},
         start_new_session=True,
     )
 
