@@ -145,7 +145,7 @@ impl StreamSender for MemorySender {
     }
 
     fn poll_delivered(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.finish())
     }
 
     fn is_unwanted(&mut self) -> bool {

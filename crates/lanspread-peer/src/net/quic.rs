@@ -290,7 +290,8 @@ impl StreamSender for QuicSender {
     }
 
     fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.0.poll_flush(cx).map_err(stream_error)
+        // Not `poll_flush`: of a stream that is finished and lacks only the confirmation of its end, that wakes nobody.
+        self.0.poll_close(cx).map_err(stream_error)
     }
 
     fn is_unwanted(&mut self) -> bool {

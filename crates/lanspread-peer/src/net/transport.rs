@@ -150,8 +150,8 @@ pub(crate) trait StreamSender: Send {
     /// may have read all that it wants.
     fn finish(&mut self) -> Result<(), TransportError>;
 
-    /// Waits until the other side has all that was handed over. What is handed over is copied nowhere
-    /// before: until then it takes memory here.
+    /// Says that nothing more will be sent, and waits until the other side has everything. Until then it
+    /// takes memory here.
     fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
     /// Whether it is known that the other side reads no more.

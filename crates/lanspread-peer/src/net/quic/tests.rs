@@ -71,25 +71,36 @@ async fn somebody_who_stops_reading_before_anything_is_sent_is_noticed() {
     timeout(PATIENCE, until_noticed).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_was_sent_is_delivered_once_it_is_there_and_never_to_somebody_who_is_gone() {
-    let Asked { mut asked, mut answer, _alive } = ask().await;
-    send(&mut *answer.sender).await.unwrap();
-    let mut pieces = std::array::from_fn::<_, RECEIVE_BATCH, _>(|_| Bytes::new());
-    let received = poll_fn(|cx| asked.receiver.poll_receive(&mut pieces, cx));
-    timeout(PATIENCE, received).await.unwrap().unwrap();
-    let delivered = poll_fn(|cx| answer.sender.poll_delivered(cx));
-    timeout(PATIENCE, delivered).await.unwrap().unwrap();
-
-    send(&mut *answer.sender).await.unwrap();
-    drop((asked, _alive));
-    let delivered = poll_fn(|cx| answer.sender.poll_delivered(cx));
-    // Whether it came there before the connection was closed is not known.
-    let _ = timeout(PATIENCE, delivered).await.unwrap();
-    let mut last = Ok(());
-    while last.is_ok() {
-        last = timeout(PATIENCE, send(&mut *answer.sender)).await.unwrap();
-        tokio::task::yield_now().await;
+/// The end of a stream is confirmed behind its bytes, so that who is told of its delivery has to hear of
+/// both, in whatever order they come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_the_delivery_of_a_stream_hears_of_it() {
+    const STREAMS: u32 = 1000;
+    let Asked { asked, answer, _alive: (alpha, bravo, dialled, mut accepted) } = ask().await;
+    drop((asked, answer));
+    let answering = tokio::spawn(async move {
+        let mut count = 0;
+        while let Ok(mut stream) = accepted.streams.accept().await {
+            send(&mut *stream.sender).await.unwrap();
+            stream.sender.finish().unwrap();
+            let delivered = poll_fn(|cx| stream.sender.poll_delivered(cx));
+            // The last one may be read and the connection closed before that is confirmed.
+            count += u32::from(timeout(PATIENCE, delivered).await.unwrap().is_ok());
+        }
+        count
+    });
+    for _ in 0..STREAMS {
+        let mut asked = dialled.connection.open().await.unwrap();
+        send(&mut *asked.sender).await.unwrap();
+        let mut pieces = std::array::from_fn::<_, RECEIVE_BATCH, _>(|_| Bytes::new());
+        let mut has_ended = false;
+        while !has_ended {
+            let received = poll_fn(|cx| asked.receiver.poll_receive(&mut pieces, cx));
+            has_ended = timeout(PATIENCE, received).await.unwrap().unwrap().1;
+        }
     }
-    timeout(PATIENCE, poll_fn(|cx| answer.sender.poll_delivered(cx))).await.unwrap().unwrap_err();
+    dialled.connection.close(CloseCode::Goodbye);
+    let delivered = timeout(PATIENCE, answering).await.unwrap().unwrap();
+    assert!(delivered >= STREAMS - 1, "{delivered}");
+    drop((alpha, bravo));
 }
