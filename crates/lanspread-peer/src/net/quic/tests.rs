@@ -92,9 +92,9 @@ async fn whoever_waits_for_the_delivery_of_a_stream_hears_of_it() {
     for _ in 0..STREAMS {
         let mut asked = dialled.connection.open().await.unwrap();
         send(&mut *asked.sender).await.unwrap();
-        let mut pieces = std::array::from_fn::<_, RECEIVE_BATCH, _>(|_| Bytes::new());
         let mut has_ended = false;
         while !has_ended {
+            let mut pieces = std::array::from_fn::<_, RECEIVE_BATCH, _>(|_| Bytes::new());
             let received = poll_fn(|cx| asked.receiver.poll_receive(&mut pieces, cx));
             has_ended = timeout(PATIENCE, received).await.unwrap().unwrap().1;
         }
