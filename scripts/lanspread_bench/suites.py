@@ -164,7 +164,7 @@ SUITES: dict[str, tuple[Suite, ...]] = {
 }
 
 
-BY_NAME = {**SUITES, **{each.name: (each,) for suites in SUITES.values() for each in suites}}
+BY_NAME = {**{each.name: (each,) for suites in SUITES.values() for each in suites}, **SUITES}
 """What can be asked for: several that belong together, or one."""
 
 

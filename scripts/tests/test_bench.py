@@ -224,7 +224,8 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_every_suite_is_held_against_known_contestants() -> None:
-    for suites in SUITES.values():
+    for name, suites in SUITES.items():
+        assert BY_NAME[name] == suites, "a table of the same name does not stand for all"
         for suite in suites:
             assert set(suite.against) <= set(AGAINST)
             assert suite.with_reference or suite.reference in suite.against
