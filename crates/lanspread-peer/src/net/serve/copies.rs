@@ -1,6 +1,6 @@
 //! First copies: what nobody else has been given yet goes to few peers at a time.
 //!
-//! When several fetch a game at once, each asks for other pieces of it, to pass them on to the others.
+//! When three or more fetch a game at once, each asks for other pieces of it, to pass them on to the others.
 //! Given to all of them side by side, all these pieces would arrive at the same late moment, and until then
 //! nobody has anything to pass on. One after another they are passed on while the next ones come. And a
 //! piece that is on its way to one is not given to another one beside it, who will soon hear whence it is to
@@ -22,6 +22,8 @@ use super::super::turns::{Turn, Turns};
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
 const AT_ONCE: usize = 3;
+/// From so many peers on copies are counted: two soon have something for each other anyway.
+const SEVERAL: usize = 3;
 /// How long a piece that is on its way to one peer is kept from others.
 const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
 /// How many times as long as the others a copy may take before it makes room.
@@ -107,7 +109,7 @@ enum Begun {
 impl State {
     fn begin(&mut self, wanted: &GetChunks, peer: PeerId, fetching: usize) -> Begun {
         let Some(piece) = wanted.chunks.first() else { return Begun::Further };
-        if fetching <= 1 {
+        if fetching < SEVERAL {
             self.games.remove(&wanted.game_id);
             return Begun::Further;
         }
@@ -204,7 +206,7 @@ mod tests {
     }
 
     async fn first(copies: &FirstCopies, index: usize, to: usize) -> Copy {
-        let copy = copies.wait(&piece(index), peer(to), 2).await.unwrap();
+        let copy = copies.wait(&piece(index), peer(to), SEVERAL).await.unwrap();
         assert!(has_turn(&copy));
         copy
     }
@@ -222,12 +224,12 @@ mod tests {
             sent.push(first(&copies, n, n).await);
         }
         let wanted = piece(7);
-        let mut next = pin!(copies.wait(&wanted, peer(7), 2));
+        let mut next = pin!(copies.wait(&wanted, peer(7), SEVERAL));
         assert!(poll!(&mut next).is_pending());
-        // A second copy, and a piece of a game that nobody else fetches.
-        copies.wait(&piece(0), peer(8), 2).await.unwrap();
-        let alone = GetChunks { game_id: GameId::new("doom").unwrap(), ..piece(9) };
-        copies.wait(&alone, peer(9), 1).await.unwrap();
+        // A second copy, and a piece of a game that few fetch.
+        copies.wait(&piece(0), peer(8), SEVERAL).await.unwrap();
+        let few = GetChunks { game_id: GameId::new("doom").unwrap(), ..piece(9) };
+        copies.wait(&few, peer(9), SEVERAL - 1).await.unwrap();
         assert!(poll!(&mut next).is_pending());
         sent.remove(0).delivered();
         assert!(poll!(&mut next).is_ready());
@@ -238,17 +240,17 @@ mod tests {
         let copies = FirstCopies::new();
         drop(first(&copies, 0, 0).await);
         first(&copies, 0, 1).await.delivered();
-        assert!(!has_turn(&copies.wait(&piece(0), peer(2), 2).await.unwrap()));
+        assert!(!has_turn(&copies.wait(&piece(0), peer(2), SEVERAL).await.unwrap()));
         // One of another version is another piece.
         let newer = GetChunks { version: "2".parse().unwrap(), ..piece(0) };
-        assert!(has_turn(&copies.wait(&newer, peer(2), 2).await.unwrap()));
+        assert!(has_turn(&copies.wait(&newer, peer(2), SEVERAL).await.unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_on_its_way_to_one_is_not_given_to_another_for_a_while() {
         let copies = FirstCopies::new();
         let on_its_way = first(&copies, 0, 0).await;
-        assert!(copies.wait(&piece(0), peer(1), 2).await.is_none());
+        assert!(copies.wait(&piece(0), peer(1), SEVERAL).await.is_none());
         // Who has lost what was on its way asks anew.
         let again = first(&copies, 0, 0).await;
         drop(on_its_way);
@@ -259,9 +261,9 @@ mod tests {
         let full =
             [first(&copies, 1, 1).await, first(&copies, 2, 2).await, first(&copies, 3, 3).await];
         let wanted = piece(4);
-        let mut given_up = Box::pin(copies.wait(&wanted, peer(4), 2));
+        let mut given_up = Box::pin(copies.wait(&wanted, peer(4), SEVERAL));
         assert!(poll!(&mut given_up).is_pending());
-        assert!(copies.wait(&piece(4), peer(5), 2).await.is_none());
+        assert!(copies.wait(&piece(4), peer(5), SEVERAL).await.is_none());
         drop((given_up, full));
         first(&copies, 4, 5).await;
     }
