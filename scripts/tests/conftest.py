@@ -13,7 +13,7 @@ from lanspread_harness.lab import Lab, LabSettings, open_lab
 from lanspread_harness.schema import Schema, load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 pytest.register_assert_rewrite("faulty_world")
 
@@ -36,13 +36,15 @@ def in_lab(tmp_path: Path, schema: Schema) -> InLab:
         async with open_lab(settings, ProcessBackend(FAKE_PEER), schema) as lab:
             await body(lab)
 
-    def call(body: Callable[[Lab], Awaitable[None]]) -> None:
-        try:
-            asyncio.run(run(body))
-        except ExceptionGroup as group:
-            raise first_leaf(group) from group
+    return lambda body: run_bare(run(body))
 
-    return call
+
+def run_bare(running: Coroutine[object, object, None]) -> None:
+    """Run it; what fails in it arrives bare, not in a group."""
+    try:
+        asyncio.run(running)
+    except ExceptionGroup as group:
+        raise first_leaf(group) from group
 
 
 def first_leaf(error: BaseException) -> BaseException:

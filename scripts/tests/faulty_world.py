@@ -21,7 +21,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from conftest import FAKE_PEER, first_leaf
+from conftest import FAKE_PEER, run_bare
 
 from lanspread_harness.backends.docker import (
     IMAGE,
@@ -72,13 +72,7 @@ def in_world(request: pytest.FixtureRequest, tmp_path: Path) -> InWorld:
         async with open_lab(settings, backend, load_schema(binary)) as lab:
             await body(lab)
 
-    def call(body: Callable[[Lab], Awaitable[None]]) -> None:
-        try:
-            asyncio.run(run(body))
-        except ExceptionGroup as group:
-            raise first_leaf(group) from group
-
-    return call
+    return lambda body: run_bare(run(body))
 
 
 def a_backend(name: str, tmp_path: Path) -> tuple[Backend, Path]:

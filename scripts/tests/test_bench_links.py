@@ -125,13 +125,17 @@ def test_a_late_source_tells_when_it_was_of_use(tmp_path: Path, binary: Path) ->
     assert results.samples["lanspread"][0].figures["late_busy_s"] > 0.0
 
 
+def _stream(tmp_path: Path, binary: Path) -> streamed.Setting:
+    directory = tmp_path / "streamed"
+    return streamed.Setting(binary, directory, archive=None, unrar=None, mtu=1500, rounds=1)
+
+
 def test_a_stream_is_measured_beside_all_that_it_is_held_against(
     tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streamed, "MADE_MIB", 8)
     monkeypatch.setattr(streamed, "MADE_SMALL_FILES", 10)
-    directory = tmp_path / "streamed"
-    setting = streamed.Setting(binary, directory, archive=None, unrar=None, mtu=1500, rounds=1)
+    setting = _stream(tmp_path, binary)
     result = streamed.measure(setting)
     assert {name: len(steps) for name, steps in result.steps.items()} == dict.fromkeys(STEPS, 1)
     assert result.installed_bytes >= 8 * MIB
@@ -147,8 +151,7 @@ def test_a_step_of_a_stream_that_does_not_end_fails(
 ) -> None:
     monkeypatch.setattr(streamed, "MADE_MIB", 8)
     monkeypatch.setattr(streamed, "TRANSFER_TIMEOUT_S", 0.0)
-    directory = tmp_path / "streamed"
-    setting = streamed.Setting(binary, directory, archive=None, unrar=None, mtu=1500, rounds=1)
+    setting = _stream(tmp_path, binary)
     with pytest.raises(BenchError, match="stream: not done"):
         streamed.measure(setting)
 

@@ -302,10 +302,11 @@ impl Scheduler {
     }
 
     fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<PieceIndex> {
-        if way == Way::Rare {
-            return self.pick_rare(peer);
+        match way {
+            Way::Rare => return self.pick_rare(peer),
+            Way::Any => return self.pick_any(peer, now),
+            Way::Part | Way::Second => {}
         }
-        let patience = self.promise_patience();
         let source = self.sources.get_mut(&peer)?;
         let pending = &self.pending;
         match (way, &mut source.part) {
@@ -314,11 +315,17 @@ impl Scheduler {
                 let mut tried = || part.sample(pending, |_| true);
                 pending.rarest(untried).or_else(|| pending.rarest(tried()))
             }
-            // A second copy would hold up the first one of another piece.
-            (Way::Any, None) if pending.is_any_promised() => pending.overdue(patience, now),
-            (Way::Any, None) => pending.supplied(),
             (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
             _ => None,
+        }
+    }
+
+    fn pick_any(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
+        self.sources.get(&peer).filter(|source| source.part.is_none())?;
+        // A second copy would hold up the first one of another piece.
+        match self.pending.is_any_promised() {
+            true => self.pending.overdue(self.promise_patience(), now),
+            false => self.pending.supplied(),
         }
     }
 

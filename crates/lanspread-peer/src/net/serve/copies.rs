@@ -64,6 +64,7 @@ pub(super) struct Copy(Option<First>);
 struct First {
     copies: FirstCopies,
     wanted: GetChunks,
+    to: PeerId,
     turn: Option<Turn>,
     began: Instant,
 }
@@ -88,7 +89,7 @@ impl FirstCopies {
         }
         // Made before anything is waited for, so that it is taken back when the wait is given up.
         let (copies, wanted) = (self.clone(), wanted.clone());
-        let mut first = First { copies, wanted, turn: None, began: Instant::now() };
+        let mut first = First { copies, wanted, to: peer, turn: None, began: Instant::now() };
         first.turn = Some(self.turns.take(peer).await);
         first.began = Instant::now();
         Some(Copy(Some(first)))
@@ -179,7 +180,10 @@ impl Copy {
 
 impl Drop for First {
     fn drop(&mut self) {
-        if let Some((given, piece)) = self.copies.lock().of(&self.wanted) {
+        // After a while it may be on its way to another one instead.
+        if let Some((given, piece)) = self.copies.lock().of(&self.wanted)
+            && given.on_their_way.get(&piece).is_some_and(|(to, _)| *to == self.to)
+        {
             given.on_their_way.remove(&piece);
         }
     }
@@ -256,7 +260,9 @@ mod tests {
         drop(on_its_way);
         advance(ON_ITS_WAY_MAX).await;
         let other = first(&copies, 0, 1).await;
-        drop((again, other));
+        drop(again);
+        assert!(copies.wait(&piece(0), peer(2), SEVERAL).await.is_none());
+        drop(other);
         // Who gives up waiting for its turn leaves nothing behind.
         let full =
             [first(&copies, 1, 1).await, first(&copies, 2, 2).await, first(&copies, 3, 3).await];
