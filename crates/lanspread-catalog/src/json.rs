@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use lanspread_proto::text::without_byte_order_mark;
 use lanspread_proto::{ContentHash, GameId, GameVersion};
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,6 @@ use crate::error::{CatalogError, DuplicateId};
 
 /// Longest JSON catalog in bytes: 600 bytes for each of the most games a catalog may have.
 pub const JSON_CATALOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The mark that some editors put before UTF-8 text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,7 +139,7 @@ pub(crate) fn read_games(
 }
 
 fn parse_games(path: &Path, text: &[u8]) -> Result<Vec<CatalogGame>, CatalogError> {
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let text = without_byte_order_mark(text);
     match text.trim_ascii_start().first() {
         None => return Err(CatalogError::EmptyFile { path: path.to_owned() }),
         Some(b'{' | b'[') => {}

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lanspread_proto::GameVersion;
+use lanspread_proto::text::without_byte_order_mark;
 
 use crate::error::{BadVersion, VersionError};
 
@@ -36,9 +37,9 @@ pub fn read_version(root: &Path) -> Result<Option<GameVersion>, VersionError> {
 /// # Errors
 /// [`BadVersion`] says what is wrong with the first line.
 pub fn parse_version_ini(bytes: &[u8]) -> Result<GameVersion, BadVersion> {
+    let bytes = without_byte_order_mark(bytes);
     let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
     let text = std::str::from_utf8(first_line).map_err(|_| BadVersion::NotUtf8)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(GameVersion::new(text.trim())?)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lanspread_peer::GameScope;
 use lanspread_proto::GameId;
+use lanspread_proto::text::without_byte_order_mark;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -105,6 +106,8 @@ pub(crate) fn parse(line: &Line) -> Result<Option<Request>, BadLine> {
         Line::Whole(bytes) => (bytes, false),
         Line::TooLong(bytes) => (bytes, true),
     };
+    // At the beginning of any line: the input may be several files, one after the other.
+    let bytes = without_byte_order_mark(bytes);
     if !too_long && bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -326,6 +329,15 @@ mod tests {
     fn blank_lines_are_nothing() {
         assert!(parse(&line("")).unwrap().is_none());
         assert!(parse(&line(" \t\r")).unwrap().is_none());
+        assert!(parse(&line("\u{feff}")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_line_is_read_over() {
+        let request = parse(&line("\u{feff}{\"id\":1,\"cmd\":\"status\"}\r")).unwrap().unwrap();
+        assert_eq!(request.cmd, "status");
+        // Inside of a line it is what it is anywhere else in JSON.
+        assert_eq!(refused("{\u{feff}\"id\":1,\"cmd\":\"status\"}").2, "bad-json");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod message;
 pub mod path;
 pub mod piece_set;
 pub mod stream;
+pub mod text;
 
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
