@@ -77,6 +77,52 @@ pub enum CatalogError {
         /// The column.
         column: &'static str,
     },
+    /// What is called `games` is a view or a virtual table, whose rows are computed.
+    #[error("\"games\" of SQLite catalog {path} is not a plain table; copy its rows into one")]
+    NotATable {
+        /// The catalog.
+        path: PathBuf,
+    },
+    /// A column of the table of games is computed whenever it is read.
+    #[error(
+        "column {column:?} of table \"games\" of SQLite catalog {path} is computed; store its values"
+    )]
+    ComputedColumn {
+        /// The catalog.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
+    /// Reading the database takes more work than a catalog can need.
+    #[error(
+        "SQLite catalog {path} takes more than {max} instructions to read; \
+         check that it is a game catalog, or copy it again"
+    )]
+    TooMuchWork {
+        /// The catalog.
+        path: PathBuf,
+        /// The bound, in instructions of SQLite's virtual machine.
+        max: u32,
+    },
+    /// Reading the database takes more memory than a catalog can need.
+    #[error(
+        "SQLite catalog {path} takes more than {max} bytes of memory to read; \
+         check that it is a game catalog, or copy it again"
+    )]
+    TooMuchMemory {
+        /// The catalog.
+        path: PathBuf,
+        /// The bound in bytes.
+        max: u32,
+    },
+    /// The texts of all games are longer together than their bound.
+    #[error("the games of SQLite catalog {path} have more than {max} bytes of text; shorten them")]
+    TooMuchText {
+        /// The catalog.
+        path: PathBuf,
+        /// The bound in bytes.
+        max: usize,
+    },
     /// A row of the table of games breaks a rule.
     #[error("row {row} of SQLite catalog {path} (game_id {id}): {reason}; correct the row")]
     BadRow {

@@ -164,13 +164,60 @@ fn broken_sqlite_catalogs_say_what_and_where() {
          INSERT INTO games VALUES ('a','A','1','beef');"
     );
     assert_message(&database("root.db", &bad_root), &["row 1", "content_root", "\"beef\""]);
-    let endless =
-        "CREATE VIEW games AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)
-         SELECT 'g' || i AS game_id, 'T' AS game_title, 1 AS game_version FROM n;";
-    assert_message(&database("many.db", endless), &["more than 100000 games"]);
+    let many = format!(
+        "{TABLE} WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 100001)
+         INSERT INTO games SELECT 'g' || i, 'T', 1 FROM n;"
+    );
+    assert_message(&database("many.db", &many), &["more than 100000 games"]);
     let mut bytes = fs::read(database("cut.db", TABLE)).unwrap();
     bytes.truncate(100);
     assert_message(&dir.file("cut.db", bytes), &["cannot read SQLite catalog"]);
+}
+
+#[test]
+fn a_database_that_is_a_program_is_refused() {
+    let dir = Dir::new();
+    let database = |name: &str, sql: &str| dir.database(name, sql);
+    let endless =
+        "CREATE VIEW Games AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)
+        SELECT 'g' AS game_id, 'T' AS game_title, 1 AS game_version FROM n WHERE i < 0;";
+    assert_message(&database("view.db", endless), &["not a plain table", "copy its rows"]);
+    let computed = "CREATE TABLE games (game_id TEXT, game_version TEXT,
+        game_title AS (hex(zeroblob(1000))));
+        INSERT INTO games (game_id, game_version) VALUES ('a', '1');";
+    assert_message(&database("computed.db", computed), &["\"game_title\"", "is computed"]);
+    let virtual_table = "CREATE VIRTUAL TABLE games USING fts5(game_id, game_title, game_version);";
+    assert_message(&database("virtual.db", virtual_table), &["not a plain table"]);
+    // Other computed columns are not looked at.
+    let beside = format!(
+        "{TABLE} ALTER TABLE games ADD COLUMN cover AS (hex(zeroblob(1000)));
+         INSERT INTO games (game_id, game_title, game_version) VALUES ('a', 'A', '1');"
+    );
+    assert_eq!(Catalog::load(&database("beside.db", &beside)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_database_that_takes_too_much_is_refused() {
+    let dir = Dir::new();
+    // A row may hold much that is no part of the catalog.
+    let cover = format!(
+        "{TABLE} ALTER TABLE games ADD COLUMN cover;
+         INSERT INTO games VALUES ('a', 'A', '1', zeroblob(20000000));"
+    );
+    let cover = dir.database("cover.db", &cover);
+    let long = format!("{TABLE} INSERT INTO games VALUES ('a', zeroblob(70000000), '1');");
+    let long = dir.database("long.db", &long);
+    // Each text obeys its bound, and all together do not.
+    let much = format!(
+        "{TABLE} ALTER TABLE games ADD game_publisher;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 40000)
+         INSERT INTO games SELECT 'g' || i, hex(zeroblob(512)), '1', hex(zeroblob(512)) FROM n;"
+    );
+    let much = dir.database("much.db", &much);
+    // The first load bounds the memory of SQLite for the whole process, so all are written by now.
+    assert_eq!(Catalog::load(&cover).unwrap().len(), 1);
+    assert_message(&long, &["too big"]);
+    assert_message(&much, &["bytes of text"]);
 }
 
 #[test]
