@@ -352,6 +352,7 @@ pub(crate) fn start_error(error: &StartError) -> ErrorBody {
         StartError::StateDir { .. } | StartError::StateInsideGames { .. } => {
             ErrorCode::StateDirUnusable
         }
+        StartError::StateDirNewer { .. } => ErrorCode::StateDirNewer,
         StartError::StateDirLocked { .. } => ErrorCode::StateDirLocked,
         StartError::Identity { .. } => ErrorCode::IdentityBroken,
         StartError::Listen { .. } => ErrorCode::ListenFailed,

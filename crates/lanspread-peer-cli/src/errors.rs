@@ -197,6 +197,9 @@ error_table! {
     StateDirUnusable = "state-dir-unusable", retryable: false,
         "The state directory cannot be used, or lies inside the games directory.",
         "name a writable directory outside the games directory";
+    StateDirNewer = "state-dir-newer", retryable: false,
+        "A newer version of the program has written the state directory. Nothing in it was changed.",
+        "start the newer version, or name another state directory; a new one makes this another peer";
     StateDirLocked = "state-dir-locked", retryable: true,
         "Another peer runs on the state directory.",
         "stop the other peer, or give each peer a state directory of its own";

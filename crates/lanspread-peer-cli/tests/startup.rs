@@ -35,6 +35,26 @@ fn a_second_peer_on_one_state_directory_is_refused() {
 }
 
 #[test]
+fn a_state_directory_of_a_newer_program_is_refused_and_left_alone() {
+    let home = Home::new();
+    fs::create_dir(home.state()).unwrap();
+    let newer = |name: &str, content: &str| fs::write(home.state().join(name), content).unwrap();
+    newer("state_format.json", r#"{"format":1000,"program":"9.0.0","new":true}"#);
+    newer("library_index.json", r#"{"format":9,"library_rev":7}"#);
+    let listing = || {
+        let entries = fs::read_dir(home.state()).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = listing();
+    let (code, message) = start_error(home.command());
+    assert_eq!(code, "state-dir-newer");
+    assert!(message.contains("format 1000 of version 9.0.0"), "{message}");
+    assert_eq!(listing(), before);
+}
+
+#[test]
 fn a_games_directory_that_is_none_is_refused() {
     let home = Home::new();
     fs::remove_dir(home.games()).unwrap();

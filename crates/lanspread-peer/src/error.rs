@@ -32,6 +32,21 @@ pub enum StartError {
         /// The games directory.
         games_dir: PathBuf,
     },
+    /// A newer program has written the state directory, so this one would misread it.
+    #[error(
+        "state directory {path} has format {format}{}, and this program knows formats up to {known}",
+        .program.as_ref().map(|version| format!(" of version {version}")).unwrap_or_default()
+    )]
+    StateDirNewer {
+        /// The state directory.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest format that this program knows.
+        known: u32,
+        /// The version of the program that wrote it, as that program tells it.
+        program: Option<String>,
+    },
     /// Another peer runs on the state directory.
     #[error("another peer is running on state directory {path}")]
     StateDirLocked {

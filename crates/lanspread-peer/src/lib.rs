@@ -31,6 +31,7 @@ mod runtime;
 mod services;
 mod setup;
 mod state_file;
+mod state_format;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,

@@ -16,7 +16,7 @@ const SAMPLE_ONE_PANIC_IN: usize = 4;
 const SAMPLE_RANDOM: usize = 20;
 
 /// Files that are written or removed by what many use, by the points that they come to.
-const STATE_FILES: [&str; 9] = [
+const STATE_FILES: [&str; 10] = [
     "cert.pem",
     "download.journal",
     "install_intent.json",
@@ -26,6 +26,7 @@ const STATE_FILES: [&str; 9] = [
     "library_index.json",
     "library_rev",
     "setup_done",
+    "state_format.json",
 ];
 const REMOVED_FILES: [&str; 6] = [
     ".lanspread_owned",

@@ -45,6 +45,7 @@ use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Limits;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
+use crate::state_format;
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
@@ -222,9 +223,12 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
         return Err(StartError::StateInsideGames { state_dir: intended, games_dir });
     }
     let games_dir = check_games_dir(games_dir, &intended)?;
+    // Before anything is made or locked: a refusal leaves the directory as it is.
+    state_format::check(&intended)?;
     ensure_dir(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
     let kept = StateDir::lock(&state_dir)?;
+    state_format::claim(&state_dir)?;
     let identity = Arc::new(Identity::load_or_create(&state_dir)?);
     let (mut index, warning) = thread::scope(|scope| {
         // Beside what settles the games directory: both take their time with a large library.

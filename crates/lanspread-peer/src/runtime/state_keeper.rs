@@ -16,6 +16,7 @@ use crate::error::StartError;
 use crate::identity::Identity;
 use crate::library::Index;
 use crate::state_file;
+use crate::state_format;
 
 const LOCK_FILE: &str = "lock";
 /// Shortest rest before the index is saved: what a crash loses of it is only hashed again.
@@ -69,6 +70,7 @@ impl StateDir {
         state_file::ensure_dir(&self.path)?;
         let lock = lock_file(&self.path)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        state_format::claim(&self.path).map_err(io::Error::other)?;
         identity.restore(&self.path)?;
         *self.held() = lock;
         Ok(())
@@ -192,6 +194,7 @@ mod tests {
         keeper.save(false).unwrap();
         assert!(matches!(StateDir::lock(&path), Err(StartError::StateDirLocked { .. })));
         drop(keeper);
+        assert!(path.join("state_format.json").is_file());
         assert_eq!(Identity::load_or_create(&path).unwrap().peer_id, peer_id);
         let (mut index, warning) = Index::load(&path).unwrap();
         assert_eq!(warning, None);
