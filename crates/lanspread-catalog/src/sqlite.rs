@@ -286,7 +286,7 @@ mod tests {
     fn whatever_a_database_asks_for_ends() {
         let mut connection = Connection::open_in_memory().unwrap();
         set_bounds(&mut connection).unwrap();
-        let mut code = |sql: &str| {
+        let code = |sql: &str| {
             let outcome = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
             outcome.unwrap_err().sqlite_error_code()
         };

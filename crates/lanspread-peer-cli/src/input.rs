@@ -4,9 +4,12 @@
 //! thread that nobody waits for does not.
 
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 use std::thread;
 
-use tokio::sync::mpsc;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::{Notify, mpsc};
 
 /// Longest line in bytes, without its line feed: far beyond every command, and little memory.
 pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
@@ -23,27 +26,57 @@ pub(crate) enum Line {
     TooLong(Vec<u8>),
 }
 
-/// Begins to read standard input. The receiver ends where the input ends, or cannot be read.
-pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Line>> {
-    let (lines, receiver) = mpsc::channel(LINES_WAITING);
-    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        let mut input = io::stdin().lock();
-        loop {
-            match next_line(&mut input, LINE_MAX_BYTES) {
-                Ok(Some(line)) => {
-                    if lines.blocking_send(line).is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "standard input cannot be read, taken as its end");
+/// Standard input.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// Its lines. Ends where the input ends, or cannot be read.
+    pub(crate) lines: mpsc::Receiver<Line>,
+    /// Notified once nobody can write any more, though there may be lines left to read.
+    pub(crate) hung_up: Arc<Notify>,
+}
+
+/// Begins to read standard input.
+pub(crate) fn read_stdin() -> io::Result<Input> {
+    let (sender, lines) = mpsc::channel(LINES_WAITING);
+    let hung_up = Arc::new(Notify::new());
+    let ended = Arc::clone(&hung_up);
+    let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+    spawn("stdin").spawn(move || {
+        send_lines(&sender);
+        ended.notify_one();
+    })?;
+    // The reader does not come to the end while lines wait that nobody takes.
+    let ended = Arc::clone(&hung_up);
+    spawn("stdin-end").spawn(move || {
+        wait_for_hang_up();
+        ended.notify_one();
+    })?;
+    Ok(Input { lines, hung_up })
+}
+
+fn send_lines(lines: &mpsc::Sender<Line>) {
+    let mut input = io::stdin().lock();
+    loop {
+        match next_line(&mut input, LINE_MAX_BYTES) {
+            Ok(Some(line)) => {
+                if lines.blocking_send(line).is_err() {
                     return;
                 }
             }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "standard input cannot be read, taken as its end");
+                return;
+            }
         }
-    })?;
-    Ok(receiver)
+    }
+}
+
+/// Returns when the other end of a pipe, socket or terminal is closed; never for a file.
+fn wait_for_hang_up() {
+    let stdin = io::stdin();
+    let mut polled = [PollFd::new(&stdin, PollFlags::RDHUP)];
+    while poll(&mut polled, None) == Err(Errno::INTR) {}
 }
 
 /// The next line of `input`; `None` at its end. A last line without a line feed counts.

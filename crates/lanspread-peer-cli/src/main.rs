@@ -30,6 +30,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Action, Cli, RunArgs};
@@ -37,6 +38,9 @@ use crate::args::{Action, Cli, RunArgs};
 /// Most threads for the network: each connection is the work of one at a time, and a few of them fill
 /// any link of a LAN.
 const NETWORK_THREADS_MAX: usize = 4;
+
+/// Lines of the log that wait for standard error. More are dropped: together a few MiB at most.
+const LOG_LINES_WAITING: usize = 8192;
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -57,9 +61,14 @@ fn act(started: Instant) -> anyhow::Result<ExitCode> {
 }
 
 fn run_peer(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    // By a thread of its own: whoever does not read standard error must not stop the peer.
+    let (log, _writing) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES_WAITING)
+        .thread_name("log")
+        .finish(io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&args.log)?)
-        .with_writer(io::stderr)
+        .with_writer(log)
         .with_ansi(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()

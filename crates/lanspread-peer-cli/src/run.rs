@@ -20,7 +20,7 @@ use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::read_stdin;
 use crate::output::{Output, Reader};
 use crate::records::ReadyData;
-use crate::session::{Ends, Session};
+use crate::session::{Ends, Session, end_in_time};
 use crate::signals;
 
 /// Events on their way to the output. When whoever reads it is slow, the runtime is slowed down
@@ -36,9 +36,13 @@ pub(crate) async fn run(args: RunArgs, started: Instant) -> bool {
     let mut output = Output::new(started);
     match start(args, &mut output).await {
         Ok(Some(ends)) => Session::new(ends, output).run().await,
-        Ok(None) => output.flush().await != Reader::Failed,
+        Ok(None) => {
+            end_in_time();
+            output.flush().await != Reader::Failed
+        }
         Err(error) => {
             output.error(None, None, &error);
+            end_in_time();
             output.flush().await;
             false
         }
@@ -48,7 +52,7 @@ pub(crate) async fn run(args: RunArgs, started: Instant) -> bool {
 /// Starts the peer and says `ready`. `None` when a signal came first.
 async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, ErrorBody> {
     let mut signal = signals::listen().map_err(internal)?;
-    let lines = read_stdin().map_err(internal)?;
+    let input = read_stdin().map_err(internal)?;
     let (sender, events) = mpsc::channel(EVENTS_WAITING);
     let network = args.network.clone();
     let starting = async {
@@ -71,7 +75,7 @@ async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, Error
         games_dir: path_text(&games_dir),
         pid: std::process::id(),
     });
-    Ok(Some(Ends { peer, events, lines, signal }))
+    Ok(Some(Ends { peer, events, input, signal }))
 }
 
 fn internal(error: impl ToString) -> ErrorBody {

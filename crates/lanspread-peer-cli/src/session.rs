@@ -4,14 +4,17 @@
 //! gets exactly one terminal record, that an event which the runtime sent before an answer is
 //! printed before it, and that `stopped` is the last record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lanspread_peer::{PeerCommand, PeerEvent, PeerRuntimeHandle};
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -19,7 +22,7 @@ use crate::commands::{BadLine, Command, Request, parse};
 use crate::convert::event_data;
 use crate::dispatch::{Dispatched, dispatch};
 use crate::errors::{ErrorBody, ErrorCode};
-use crate::input::Line;
+use crate::input::{Input, Line};
 use crate::output::{Output, Reader};
 use crate::records::{CommandId, ResultData};
 use crate::waits::{Outcome, PastEvent, Waits};
@@ -30,8 +33,11 @@ const IN_FLIGHT_MAX: usize = 1024;
 /// How long the end of input waits for questions that were asked before it, so that a script can
 /// be piped in. Questions are answered from memory; `get-game` may ask a source.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
-/// How long a clean end may take: goodbyes and rollbacks take a fraction of it.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long a clean end may take after the last answers, 10 s together: goodbyes and rollbacks take a
+/// fraction of it.
+const STOP_MAX: Duration = Duration::from_secs(9);
+/// How long the process that ends in vain waits for its last message to be taken.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
 
 /// A command in flight, in the order of their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +47,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 pub(crate) struct Ends {
     pub(crate) peer: PeerRuntimeHandle,
     pub(crate) events: mpsc::Receiver<PeerEvent>,
-    pub(crate) lines: mpsc::Receiver<Line>,
+    pub(crate) input: Input,
     pub(crate) signal: oneshot::Receiver<()>,
 }
 
@@ -85,6 +91,10 @@ pub(crate) struct Session {
     phase: Phase,
     signalled: bool,
     input_ended: bool,
+    /// Nobody can write to the input any more; there may be lines left in it.
+    input_hung_up: bool,
+    /// Events that came while the output was blocked, for which there was no waiting any more.
+    held: VecDeque<PeerEvent>,
     peer_stopped: bool,
     next_ticket: u64,
     in_flight: BTreeMap<Ticket, InFlight>,
@@ -103,6 +113,8 @@ impl Session {
             phase: Phase::Running,
             signalled: false,
             input_ended: false,
+            input_hung_up: false,
+            held: VecDeque::new(),
             peer_stopped: false,
             next_ticket: 0,
             in_flight: BTreeMap::new(),
@@ -148,6 +160,9 @@ impl Session {
         let reads_lines =
             !self.input_ended && self.parked.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
         let deadline = self.next_deadline();
+        if let Some(event) = self.held.pop_front() {
+            return Wake::Event(Some(event));
+        }
         tokio::select! {
             biased;
             _ = &mut self.ends.signal, if !self.signalled => Wake::Signal,
@@ -157,7 +172,7 @@ impl Session {
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 Wake::Deadline
             }
-            line = self.ends.lines.recv(), if reads_lines => Wake::Line(line),
+            line = self.ends.input.lines.recv(), if reads_lines => Wake::Line(line),
             () = std::future::ready(()), if self.output.has_batch() => Wake::Idle,
         }
     }
@@ -198,10 +213,15 @@ impl Session {
 
     fn on_answer(&mut self, ticket: Ticket, outcome: Outcome) {
         // The runtime sends an event before the answer that follows from it; keep that order.
-        while let Ok(event) = self.ends.events.try_recv() {
+        while let Ok(event) = self.next_event() {
             self.on_event(event);
         }
         self.complete(ticket, outcome);
+    }
+
+    /// The next event that has come already.
+    fn next_event(&mut self) -> Result<PeerEvent, TryRecvError> {
+        self.held.pop_front().map_or_else(|| self.ends.events.try_recv(), Ok)
     }
 
     fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -289,17 +309,37 @@ impl Session {
         begin_stop(&mut self.phase, &self.ends.peer);
     }
 
-    /// Writes what waits. A signal begins the end also while nobody reads.
+    /// Writes what waits. While nobody reads, a signal and the end of the input begin the end all the
+    /// same, and then the peer's events are taken, so that it need not wait for the reader to stop.
     async fn flush(&mut self) {
+        let began = Instant::now();
         let reader = {
             let mut flush = std::pin::pin!(self.output.flush());
-            tokio::select! {
-                biased;
-                reader = &mut flush => reader,
-                _ = &mut self.ends.signal, if !self.signalled => {
-                    self.signalled = true;
-                    begin_stop(&mut self.phase, &self.ends.peer);
-                    flush.await
+            let mut has_events = true;
+            loop {
+                let is_stopping = self.phase == Phase::Stopping;
+                let patience = match self.phase {
+                    Phase::Running => self.input_hung_up.then(|| began + LAST_ANSWERS_MAX),
+                    Phase::LastAnswers { until } => Some(until),
+                    Phase::Stopping => None,
+                };
+                tokio::select! {
+                    biased;
+                    reader = &mut flush => break reader,
+                    _ = &mut self.ends.signal, if !self.signalled => {
+                        self.signalled = true;
+                        begin_stop(&mut self.phase, &self.ends.peer);
+                    }
+                    () = self.ends.input.hung_up.notified(), if !self.input_hung_up => {
+                        self.input_hung_up = true;
+                    }
+                    () = sleep_until(patience.unwrap_or(began)), if patience.is_some() => {
+                        begin_stop(&mut self.phase, &self.ends.peer);
+                    }
+                    event = self.ends.events.recv(), if is_stopping && has_events => {
+                        has_events = event.is_some();
+                        self.held.extend(event);
+                    }
                 }
             }
         };
@@ -313,7 +353,7 @@ impl Session {
         while let Some(Some((ticket, outcome))) = self.answers.next().now_or_never() {
             self.complete(ticket, outcome);
         }
-        while let Ok(line) = self.ends.lines.try_recv() {
+        while let Ok(line) = self.ends.input.lines.try_recv() {
             self.on_line(&line);
         }
         for (_, InFlight { id, cmd, .. }) in std::mem::take(&mut self.in_flight) {
@@ -336,11 +376,29 @@ fn begin_stop(phase: &mut Phase, peer: &PeerRuntimeHandle) {
     }
     *phase = Phase::Stopping;
     peer.shutdown();
-    tokio::spawn(async {
-        tokio::time::sleep(STOP_MAX).await;
-        tracing::error!("the peer did not stop in time, ending without it");
+    end_in_time();
+}
+
+/// Ends the process after [`STOP_MAX`], whatever still waits then: for the peer, for a reader of standard
+/// output, or for one of standard error. A thread of its own depends on none of them.
+pub(crate) fn end_in_time() {
+    let end = || {
+        thread::sleep(STOP_MAX);
+        let (said, waiting) = sync_channel(1);
+        thread::spawn(move || {
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: the end took longer than {} s; ending with what is not written lost",
+                STOP_MAX.as_secs()
+            );
+            let _ = said.send(());
+        });
+        let _ = waiting.recv_timeout(LAST_WORDS_MAX);
         std::process::exit(1);
-    });
+    };
+    if let Err(error) = thread::Builder::new().name("end".to_owned()).spawn(end) {
+        tracing::warn!(%error, "nothing bounds the time that the end takes");
+    }
 }
 
 fn shutting_down() -> ErrorBody {

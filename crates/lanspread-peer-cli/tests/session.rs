@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Home, Peer, Record, fixture};
@@ -213,6 +214,51 @@ fn a_second_signal_ends_it_at_once() {
     }
     let status = support::end_by(&mut child, Signal::TERM);
     assert_eq!(status.code(), Some(143));
+}
+
+/// More answers than a pipe and the peer's own buffer hold, in fewer bytes than a pipe holds.
+fn more_than_is_taken() -> String {
+    "{\"id\":1,\"cmd\":\"status\"}\n".repeat(2000)
+}
+
+#[test]
+fn the_end_of_input_ends_it_though_nobody_reads() {
+    let shutdown = "{\"id\":1,\"cmd\":\"shutdown\"}\n".to_owned();
+    let started = [more_than_is_taken(), shutdown].map(|lines| {
+        let home = Home::new();
+        let mut child =
+            home.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // So large an answer that it stays in the pipe.
+        let id = "x".repeat(512 * 1024);
+        writeln!(stdin, r#"{{"id":"{id}","cmd":"status"}}"#).unwrap();
+        stdin.write_all(lines.as_bytes()).unwrap();
+        (home, child)
+    });
+    for (home, mut child) in started {
+        let status = support::end_by_itself(&mut child);
+        assert_eq!(status.code(), Some(1));
+        // The peer itself has stopped, so its state directory is free.
+        home.start().ready();
+    }
+}
+
+#[test]
+fn a_peer_whose_log_nobody_reads_goes_on() {
+    let home = Home::new();
+    // Without a catalog it warns at the start.
+    let mut command = home.command_logging("warn");
+    let (_unread, mut stderr) = std::io::pipe().unwrap();
+    fcntl_setfl(&stderr, OFlags::NONBLOCK).unwrap();
+    while stderr.write(&[b'x'; 4096]).is_ok() {}
+    fcntl_setfl(&stderr, OFlags::empty()).unwrap();
+    command.stderr(stderr);
+    let mut peer = Peer::start(command);
+    peer.ready();
+    peer.line(r#"{"id":1,"cmd":"status"}"#);
+    peer.answer(1);
+    peer.close_input();
+    assert!(peer.stopped().success());
 }
 
 #[test]
