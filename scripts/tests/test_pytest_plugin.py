@@ -57,7 +57,9 @@ def test_without_a_lab():
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    binary = () if "--lanspread-binary" in options else ("--lanspread-binary", str(FAKE_PEER))
+    # As one word: of two pytest takes the second for a test, and reads the settings beside it.
+    named = any(option.startswith("--lanspread-binary") for option in options)
+    binary = () if named else (f"--lanspread-binary={FAKE_PEER}",)
     return pytester.runpytest_subprocess(*WITH_PLUGIN, *binary, *options)
 
 
@@ -111,7 +113,7 @@ def test_every_way_to_fail_is_told_apart(pytester: pytest.Pytester) -> None:
 
 def test_a_missing_binary_is_one_clear_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PASSES)
-    result = run(pytester, "--lanspread-binary", "nowhere/peer")
+    result = run(pytester, "--lanspread-binary=nowhere/peer")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["nowhere/peer is no program that can be run"])
 
@@ -146,5 +148,5 @@ def test_the_example_of_the_documentation_runs(
     text = (REPOSITORY / "docs" / "harness.md").read_text(encoding="utf-8")
     [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     pytester.makepyfile(example)
-    result = run(pytester, "--lanspread-binary", str(peer_binary))
+    result = run(pytester, f"--lanspread-binary={peer_binary}")
     result.assert_outcomes(passed=1)
