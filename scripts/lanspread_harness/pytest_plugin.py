@@ -13,6 +13,7 @@ import inspect
 import os
 import random
 import sys
+import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,24 @@ import pytest
 
 from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
 from lanspread_harness.build import find_binary, find_checkout
-from lanspread_harness.errors import HarnessError, ScenarioError
+from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.lab import LabSettings
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.pytest_lab.driven import is_async, plain_fixture, plain_test
+from lanspread_harness.pytest_lab.marks import (
+    NO_COROUTINE,
+    TAKEN,
+    TOO_LATE,
+    TRIO,
+    UNITTEST,
+    is_taken,
+    meta_of,
+    why_not,
+)
 from lanspread_harness.pytest_lab.outcomes import words
 from lanspread_harness.pytest_lab.stage import Ground, Stage
 from lanspread_harness.pytest_lab.timeouts import Timer
-from lanspread_harness.scenario import DEFAULT_TIMEOUT_S, Meta
 from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
@@ -39,17 +49,12 @@ if TYPE_CHECKING:
     from lanspread_harness.pytest_lab.timeouts import Settings
 
 LAB = "lab"
-MARKER = "lanspread"
 MAX_SEED = 2**32
-
-NO_COROUTINE = (
-    "a test with the fixture `lab` must be a plain `async def`; where pytest-asyncio takes it "
-    "first, set asyncio_mode = strict"
-)
-
 
 STAGE: pytest.StashKey[Stage] = pytest.StashKey()
 TEST: pytest.StashKey[Callable[..., Any]] = pytest.StashKey()
+RUNS: pytest.StashKey[bool] = pytest.StashKey()
+"""There from the begin of the test itself on."""
 STAGES: pytest.StashKey[list[Stage]] = pytest.StashKey()
 """Those that nothing was cleared of yet."""
 
@@ -101,6 +106,24 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None if seed is None else f"lanspread: seed {seed}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, obj: object
+) -> Generator[None, object, object]:
+    """Refuse what would be ignored or could not work, before anything runs."""
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        if isinstance(item, pytest.Function):
+            try:
+                meta_of(item)
+            except UsageError as error:
+                raise collector.CollectError(f"{item.name}: {error}") from None
+            reason = why_not(item, obj) if LAB in item.fixturenames else None
+            if reason is not None:
+                raise collector.CollectError(f"{item.name}: {reason}")
+    return made
+
+
 @pytest.fixture(scope="session")
 def lanspread_binary(pytestconfig: pytest.Config) -> Path:
     """The `lanspread-peer-cli` whose peers the labs start."""
@@ -139,7 +162,11 @@ async def _sweep(backend: Backend) -> None:
 @pytest.fixture
 def lanspread_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The loop that a test with a lab and its async fixtures run in."""
-    stage = Stage(_meta(request.node).timeout_s)
+    if "anyio_backend" in request.fixturenames:
+        name = request.getfixturevalue("anyio_backend")
+        if (name if isinstance(name, str) else name[0]) != "asyncio":
+            pytest.skip(TRIO)
+    stage = Stage(meta_of(request.node).timeout_s)
     request.node.stash[STAGE] = stage
     request.config.stash[STAGES].append(stage)
     yield stage
@@ -154,13 +181,19 @@ def lab(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
     """A lab of the test's own: a `lanspread_harness.Lab`, open until the test has ended."""
-    reason = lanspread_ground.backend.unsupported(_meta(request.node).needs)
+    if request.cls is not None and issubclass(request.cls, unittest.TestCase):
+        pytest.fail(UNITTEST, pytrace=False)
+    if RUNS in request.node.stash:
+        pytest.fail(TOO_LATE, pytrace=False)
+    reason = lanspread_ground.backend.unsupported(meta_of(request.node).needs)
     if reason is not None:
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("lab")
     # Labs of two sessions at a time share the network of the machine, so names must differ.
     lab_id = f"lab-{os.getpid()}-{directory.name}"
     settings = LabSettings(lab_id, lanspread_ground.seed, directory, lanspread_ground.binary)
+    # Only a fixture can ask for it without being seen to.
+    lanspread_stage.held = LAB not in request.node.fixturenames
     yield lanspread_stage.open(lanspread_ground, settings)
     lanspread_stage.end_lab()
 
@@ -170,14 +203,22 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """Run the async fixtures of a test with a lab in the lab's loop, and note who holds the lab."""
-    if fixturedef.scope != "function" or LAB not in request.fixturenames:
+    if fixturedef.scope != "function":
+        return (yield)
+    if LAB not in request.fixturenames and STAGE not in request.node.stash:
         return (yield)
     if is_async(fixturedef.func):
-        stage: Stage = request.getfixturevalue("lanspread_stage")
+
+        def stage() -> Stage:
+            found: Stage = request.getfixturevalue("lanspread_stage")
+            return found
+
         plain = plain_fixture(fixturedef.func, request.instance, fixturedef.argname, stage)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fixturedef, "func", plain)
             value = yield
+    elif is_taken(fixturedef.func) and LAB in fixturedef.argnames:
+        pytest.fail(f"fixture `{fixturedef.argname}`: {TAKEN}", pytrace=False)
     else:
         value = yield
     if LAB in fixturedef.argnames and STAGE in request.node.stash:
@@ -188,6 +229,7 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Keep the test as it is written, before another plugin makes something else of it."""
+    item.stash[RUNS] = True
     if STAGE in item.stash and isinstance(item, pytest.Function):
         item.stash[TEST] = item.obj
     return (yield)
@@ -264,8 +306,3 @@ def _add_evidence(
 def _again(item: pytest.Item, stage: Stage) -> str:
     seed = 0 if stage.settings is None else stage.settings.seed
     return f"pytest {item.nodeid} --lanspread-seed {seed} --lanspread-keep"
-
-
-def _meta(item: pytest.Item) -> Meta:
-    marker = item.get_closest_marker(MARKER)
-    return Meta(**marker.kwargs) if marker is not None else Meta(timeout_s=DEFAULT_TIMEOUT_S)

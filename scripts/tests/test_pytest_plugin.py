@@ -146,7 +146,8 @@ def test_the_example_of_the_documentation_runs(
     peer_binary: Path, pytester: pytest.Pytester
 ) -> None:
     text = (REPOSITORY / "docs" / "harness.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    pytester.makepyfile(example)
+    example, fixture = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    pytester.makeconftest(fixture)
+    pytester.makepyfile(f"{example}\n\nasync def test_a_fixture(alpha): assert alpha.running")
     result = run(pytester, f"--lanspread-binary={peer_binary}")
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=2)

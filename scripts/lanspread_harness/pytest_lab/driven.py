@@ -31,19 +31,25 @@ def plain_test(function: Callable[..., Any], stage: Stage) -> Callable[..., obje
 
 
 def plain_fixture(
-    function: Callable[..., Any], instance: object, name: str, stage: Stage
+    function: Callable[..., Any], instance: object, name: str, get_stage: Callable[[], Stage]
 ) -> Callable[..., object]:
-    """A fixture as a plain function, or as a plain generator."""
+    """A fixture as a plain function, or as a plain generator.
+
+    It gets its stage when it is called: what fails there must fail as part of the fixture, or
+    pytest forgets to tear it down.
+    """
     bound = _bound(function, instance)
     set_up, torn_down = f"setting up `{name}`", f"tearing down `{name}`"
     if inspect.iscoroutinefunction(function):
 
         def value(**arguments: object) -> object:
+            stage = get_stage()
             return stage.run_fixture(bound(**arguments), set_up)
 
         return value
 
     def generator(**arguments: object) -> Iterator[object]:
+        stage = get_stage()
         generated = bound(**arguments)
         yield stage.run_fixture(anext(generated), set_up)
         try:
