@@ -25,6 +25,7 @@ from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.lab import LabSettings
 from lanspread_harness.leftovers import kill_leftovers
+from lanspread_harness.pytest_lab.again import command_again
 from lanspread_harness.pytest_lab.driven import is_async, plain_fixture, plain_test
 from lanspread_harness.pytest_lab.marks import (
     NO_COROUTINE,
@@ -274,7 +275,9 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | No
 
     def give_up(words: str) -> None:
         stage = item.stash.get(STAGE, None)
-        if stage is not None and (failure := stage.take_evidence(ScenarioError(words), "")):
+        if stage is not None and (
+            failure := stage.take_evidence(ScenarioError(words), _again(item, stage))
+        ):
             item.config.get_terminal_writer().line(f"artefacts  {failure.artefacts}")
         sys.modules["pytest_timeout"].timeout_timer(item, settings)
 
@@ -304,5 +307,8 @@ def _add_evidence(
 
 
 def _again(item: pytest.Item, stage: Stage) -> str:
-    seed = 0 if stage.settings is None else stage.settings.seed
-    return f"pytest {item.nodeid} --lanspread-seed {seed} --lanspread-keep"
+    ground, settings = stage.ground, stage.settings
+    if ground is None or settings is None:
+        return ""
+    name, binary = ground.backend.name, settings.binary
+    return command_again(item.config, item, backend=name, binary=binary, seed=settings.seed)

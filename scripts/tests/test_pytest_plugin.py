@@ -95,7 +95,7 @@ def test_a_failure_shows_its_evidence(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*assert (2 + 2) == 5*", "* Captured lanspread call *", "*remember me*"]
     )
-    result.stdout.fnmatch_lines(["run again *--lanspread-seed 7 --lanspread-keep"])
+    result.stdout.fnmatch_lines(["run again *--lanspread-seed=7 --lanspread-keep"])
     history = pytester.path / "base/lab0/history.jsonl"
     assert history.exists()
     assert not (history.parent / "peers").exists()

@@ -24,7 +24,8 @@ class OneTask:
     """Runs coroutines in one task. Not for use while another loop runs in the thread."""
 
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
+        # With a factory the loop does not become that of the thread, which other plugins close.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._jobs: asyncio.Queue[tuple[Coroutine[Any, Any, Any], Ended]] = asyncio.Queue()
         self._server: asyncio.Task[None] | None = None
         self._stray: BaseException | None = None

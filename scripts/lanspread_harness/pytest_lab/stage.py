@@ -49,18 +49,18 @@ class Stage:
         """Whether fixtures use the lab, so that it outlasts the test."""
         self.lab: Lab | None = None
         self.settings: LabSettings | None = None
+        self.ground: Ground | None = None
         self._timeout_s = timeout_s
         self._task = OneTask()
         self._manager: AbstractAsyncContextManager[Lab] | None = None
         self._raised: BaseException | None = None
         self._marked = False
         self._failure: tuple[ScenarioError, str] | None = None
-        self._keep = False
 
     def open(self, ground: Ground, settings: LabSettings) -> Lab:
         """Open the lab."""
         self.settings = settings
-        self._keep = ground.keep
+        self.ground = ground
         manager = open_lab(settings, ground.backend, ground.schema)
         self.lab = self._task.run(self._step(manager.__aenter__(), "opening the lab", False))
         self._manager = manager
@@ -108,7 +108,7 @@ class Stage:
         directory = self.settings.directory
         if self._failure is not None and self.held:
             take_evidence(directory, *self._failure)
-        if not self._keep:
+        if self.ground is not None and not self.ground.keep:
             keep_records = interrupted or self._failure is not None
             unwanted = directory / PEERS if keep_records else directory
             shutil.rmtree(unwanted, ignore_errors=True)
