@@ -81,8 +81,10 @@ def mark_failure(history: History) -> Iterator[None]:
     except asyncio.CancelledError:
         history.failure("the scenario comes to its end before it is stopped")
         raise
-    except Exception as error:
-        history.failure(scenario_error(error).expectation)
+    except (Exception, BaseExceptionGroup) as error:
+        # In a group may also be what pytest skips a test with, which is no `Exception`.
+        if any(isinstance(leaf, Exception) for leaf in _leaves(error)):
+            history.failure(scenario_error(error).expectation)
         raise
 
 

@@ -122,8 +122,9 @@ class History:
         return fault_id
 
     def failure(self, expectation: str) -> None:
-        """The scenario failed, and its end begins."""
+        """The scenario failed. What the file has until here can be read from now on."""
         self._write({"kind": "failure", "expectation": expectation})
+        self._file.flush()
 
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""

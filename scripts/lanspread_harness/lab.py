@@ -112,6 +112,10 @@ class Lab(FaultInjector):
         """Write a step into the history."""
         self._history.note(text)
 
+    def mark_failure(self, expectation: str) -> None:
+        """Write into the history that something failed, though the lab stays open."""
+        self._history.failure(expectation)
+
     def figure(self, text: str) -> None:
         """Tell something that was measured: in the history, and where the run shows its outcome."""
         self._settings.figures.append(text)

@@ -12,8 +12,8 @@ import asyncio
 import inspect
 import os
 import random
-import shutil
-from dataclasses import dataclass
+import sys
+import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,47 +21,43 @@ import pytest
 
 from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
 from lanspread_harness.build import find_binary, find_checkout
-from lanspread_harness.errors import HarnessError, ScenarioError
-from lanspread_harness.evidence import root_cause, take_evidence
+from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
-from lanspread_harness.lab import LabSettings, open_lab
+from lanspread_harness.lab import LabSettings
 from lanspread_harness.leftovers import kill_leftovers
-from lanspread_harness.run_directory import PEERS
-from lanspread_harness.scenario import DEFAULT_TIMEOUT_S, Meta
-from lanspread_harness.schema import Schema, load_schema
+from lanspread_harness.pytest_lab.again import command_again
+from lanspread_harness.pytest_lab.driven import is_async, plain_fixture, plain_test
+from lanspread_harness.pytest_lab.marks import (
+    NO_COROUTINE,
+    TAKEN,
+    TOO_LATE,
+    TRIO,
+    UNITTEST,
+    is_taken,
+    meta_of,
+    why_not,
+)
+from lanspread_harness.pytest_lab.outcomes import words
+from lanspread_harness.pytest_lab.stage import Ground, Stage
+from lanspread_harness.pytest_lab.timeouts import Timer
+from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.lab import Lab
+    from lanspread_harness.pytest_lab.timeouts import Settings
 
-MARKER = "lanspread"
+LAB = "lab"
 MAX_SEED = 2**32
 
-NO_COROUTINE = (
-    "a test with the fixture `lab` must be a plain `async def`; where pytest-asyncio takes it "
-    "first, set asyncio_mode = strict"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all labs of a session stand on."""
-
-    binary: Path
-    schema: Schema
-    backend: Backend
-    seed: int
-    keep: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LabOrder:
-    """What the fixture gives; in its place the test gets the open lab."""
-
-    ground: Ground
-    settings: LabSettings
-    meta: Meta
+STAGE: pytest.StashKey[Stage] = pytest.StashKey()
+TEST: pytest.StashKey[Callable[..., Any]] = pytest.StashKey()
+RUNS: pytest.StashKey[bool] = pytest.StashKey()
+"""There from the begin of the test itself on."""
+STAGES: pytest.StashKey[list[Stage]] = pytest.StashKey()
+"""Those that nothing was cleared of yet."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
+    config.stash[STAGES] = []
     config.addinivalue_line(
         "markers",
         "lanspread(timeout_s, needs): how long a test with a lab may take, and what its backend "
@@ -97,10 +94,35 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Clear up after a test that an interrupt has ended, of which there is no report."""
+    for stage in session.config.stash[STAGES]:
+        stage.clear(interrupted=True)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """How to have the same random choices again."""
     seed = config.getoption("--lanspread-seed")
     return None if seed is None else f"lanspread: seed {seed}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, obj: object
+) -> Generator[None, object, object]:
+    """Refuse what would be ignored or could not work, before anything runs."""
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        if isinstance(item, pytest.Function):
+            try:
+                meta_of(item)
+            except UsageError as error:
+                raise collector.CollectError(f"{item.name}: {error}") from None
+            reason = why_not(item, obj) if LAB in item.fixturenames else None
+            if reason is not None:
+                raise collector.CollectError(f"{item.name}: {reason}")
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -139,84 +161,154 @@ async def _sweep(backend: Backend) -> None:
 
 
 @pytest.fixture
+def lanspread_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The loop that a test with a lab and its async fixtures run in."""
+    if "anyio_backend" in request.fixturenames:
+        name = request.getfixturevalue("anyio_backend")
+        if (name if isinstance(name, str) else name[0]) != "asyncio":
+            pytest.skip(TRIO)
+    stage = Stage(meta_of(request.node).timeout_s)
+    request.node.stash[STAGE] = stage
+    request.config.stash[STAGES].append(stage)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
 def lab(
     request: pytest.FixtureRequest,
     lanspread_ground: Ground,
+    lanspread_stage: Stage,
     tmp_path_factory: pytest.TempPathFactory,
-) -> LabOrder:
-    """A lab of the test's own, open while the test runs: a `lanspread_harness.Lab`."""
-    marker = request.node.get_closest_marker(MARKER)
-    meta = Meta(**marker.kwargs) if marker is not None else Meta(timeout_s=DEFAULT_TIMEOUT_S)
-    reason = lanspread_ground.backend.unsupported(meta.needs)
+) -> Iterator[Lab]:
+    """A lab of the test's own: a `lanspread_harness.Lab`, open until the test has ended."""
+    if request.cls is not None and issubclass(request.cls, unittest.TestCase):
+        pytest.fail(UNITTEST, pytrace=False)
+    if RUNS in request.node.stash:
+        pytest.fail(TOO_LATE, pytrace=False)
+    reason = lanspread_ground.backend.unsupported(meta_of(request.node).needs)
     if reason is not None:
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("lab")
     # Labs of two sessions at a time share the network of the machine, so names must differ.
     lab_id = f"lab-{os.getpid()}-{directory.name}"
     settings = LabSettings(lab_id, lanspread_ground.seed, directory, lanspread_ground.binary)
-    return LabOrder(lanspread_ground, settings, meta)
+    # Only a fixture can ask for it without being seen to.
+    lanspread_stage.held = LAB not in request.node.fixturenames
+    yield lanspread_stage.open(lanspread_ground, settings)
+    lanspread_stage.end_lab()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that asked for a lab inside it."""
-    order = pyfuncitem.funcargs.get("lab")
-    if not isinstance(order, LabOrder):
-        return None
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Run the async fixtures of a test with a lab in the lab's loop, and note who holds the lab."""
+    if fixturedef.scope != "function":
+        return (yield)
+    if LAB not in request.fixturenames and STAGE not in request.node.stash:
+        return (yield)
+    if is_async(fixturedef.func):
+
+        def stage() -> Stage:
+            found: Stage = request.getfixturevalue("lanspread_stage")
+            return found
+
+        plain = plain_fixture(fixturedef.func, request.instance, fixturedef.argname, stage)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fixturedef, "func", plain)
+            value = yield
+    elif is_taken(fixturedef.func) and LAB in fixturedef.argnames:
+        pytest.fail(f"fixture `{fixturedef.argname}`: {TAKEN}", pytrace=False)
+    else:
+        value = yield
+    if LAB in fixturedef.argnames and STAGE in request.node.stash:
+        request.node.stash[STAGE].held = True
+    return value
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep the test as it is written, before another plugin makes something else of it."""
+    item.stash[RUNS] = True
+    if STAGE in item.stash and isinstance(item, pytest.Function):
+        item.stash[TEST] = item.obj
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Run a test with a lab on its stage."""
+    stage = pyfuncitem.stash.get(STAGE, None)
+    if stage is None or stage.lab is None:
+        return (yield)
+    test = pyfuncitem.stash[TEST]
+    if not inspect.iscoroutinefunction(test):
         pytest.fail(NO_COROUTINE, pytrace=False)
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
-    failed = True
-    try:
-        asyncio.run(_run(order, pyfuncitem.obj, arguments))
-        failed = False
-    except ExceptionGroup as group:
-        cause = root_cause(group)
-        _add_evidence(pyfuncitem, order, cause)
-        raise cause from None
-    except Exception as error:
-        _add_evidence(pyfuncitem, order, error)
-        raise
-    finally:
-        _clear(order, failed=failed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyfuncitem, "obj", plain_test(test, stage))
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what the peers did, whatever it is that failed."""
+    report = yield
+    stage = item.stash.get(STAGE, None)
+    if stage is not None:
+        if report.failed:
+            _add_evidence(item, stage, call, report)
+        if report.when == "teardown":
+            stage.clear()
+            del item.stash[STAGE]
+            item.config.stash[STAGES].remove(stage)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | None:
+    """Let a thread of pytest-timeout end a test with a lab, not the process."""
+    if settings.method != "thread" or LAB not in getattr(item, "fixturenames", ()):
+        return None
+
+    def give_up(words: str) -> None:
+        stage = item.stash.get(STAGE, None)
+        if stage is not None and (
+            failure := stage.take_evidence(ScenarioError(words), _again(item, stage))
+        ):
+            item.config.get_terminal_writer().line(f"artefacts  {failure.artefacts}")
+        sys.modules["pytest_timeout"].timeout_timer(item, settings)
+
+    timer = Timer(settings, lambda: item.stash.get(STAGE, None), give_up)
+    # pytest-timeout looks there for what ends a timer.
+    item.cancel_timeout = timer.cancel  # type: ignore[attr-defined]
     return True
 
 
-async def _run(
-    order: LabOrder, test: Callable[..., Awaitable[None]], arguments: dict[str, Any]
+def _add_evidence(
+    item: pytest.Item, stage: Stage, call: pytest.CallInfo[None], report: pytest.TestReport
 ) -> None:
-    timeout_s = order.meta.timeout_s
-    try:
-        async with (
-            asyncio.timeout(timeout_s) as deadline,
-            open_lab(order.settings, order.ground.backend, order.ground.schema) as lab,
-        ):
-            await test(**{**arguments, "lab": lab})
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise ScenarioError(f"the test ends within {timeout_s:g} s") from error
-
-
-def _add_evidence(item: pytest.Function, order: LabOrder, error: BaseException) -> None:
-    """Show beside the traceback what the peers did."""
-    shown = error if isinstance(error, ScenarioError) else ScenarioError(f"{error}")
-    command = f"pytest {item.nodeid} --lanspread-seed {order.settings.seed} --lanspread-keep"
-    failure = take_evidence(order.settings.directory, shown, command).failure
-    if failure is not None:
-        lines = [
-            f"expected   {failure.expectation}",
-            *(f"evidence   {line}" for line in failure.lines),
-            f"artefacts  {failure.artefacts}",
-            f"run again  {failure.command}",
-        ]
-        item.add_report_section("call", "lanspread", "\n".join(lines))
-
-
-def _clear(order: LabOrder, *, failed: bool) -> None:
-    """Of a failure keep the records, not the disks; of a success nothing."""
-    if order.ground.keep:
+    raised = None if call.excinfo is None else call.excinfo.value
+    # A test that was to fail and did not has no exception, only the words of the report.
+    told = report.longreprtext if raised is None else words(raised)
+    error = raised if isinstance(raised, ScenarioError) else ScenarioError(told)
+    failure = stage.take_evidence(error, _again(item, stage))
+    if failure is None:
         return
-    directory = order.settings.directory
-    shutil.rmtree(directory / PEERS if failed else directory, ignore_errors=True)
+    lines = [
+        f"expected   {failure.expectation}",
+        *(f"evidence   {line}" for line in failure.lines),
+        f"artefacts  {failure.artefacts}",
+        f"run again  {failure.command}",
+    ]
+    report.sections.append((f"Captured lanspread {report.when}", "\n".join(lines)))
+
+
+def _again(item: pytest.Item, stage: Stage) -> str:
+    ground, settings = stage.ground, stage.settings
+    if ground is None or settings is None:
+        return ""
+    name, binary = ground.backend.name, settings.binary
+    return command_again(item.config, item, backend=name, binary=binary, seed=settings.seed)

@@ -57,7 +57,9 @@ def test_without_a_lab():
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    binary = () if "--lanspread-binary" in options else ("--lanspread-binary", str(FAKE_PEER))
+    # As one word: of two pytest takes the second for a test, and reads the settings beside it.
+    named = any(option.startswith("--lanspread-binary") for option in options)
+    binary = () if named else (f"--lanspread-binary={FAKE_PEER}",)
     return pytester.runpytest_subprocess(*WITH_PLUGIN, *binary, *options)
 
 
@@ -93,7 +95,7 @@ def test_a_failure_shows_its_evidence(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*assert (2 + 2) == 5*", "* Captured lanspread call *", "*remember me*"]
     )
-    result.stdout.fnmatch_lines(["run again *--lanspread-seed 7 --lanspread-keep"])
+    result.stdout.fnmatch_lines(["run again *--lanspread-seed=7 --lanspread-keep"])
     history = pytester.path / "base/lab0/history.jsonl"
     assert history.exists()
     assert not (history.parent / "peers").exists()
@@ -111,7 +113,7 @@ def test_every_way_to_fail_is_told_apart(pytester: pytest.Pytester) -> None:
 
 def test_a_missing_binary_is_one_clear_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PASSES)
-    result = run(pytester, "--lanspread-binary", "nowhere/peer")
+    result = run(pytester, "--lanspread-binary=nowhere/peer")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["nowhere/peer is no program that can be run"])
 
@@ -144,7 +146,8 @@ def test_the_example_of_the_documentation_runs(
     peer_binary: Path, pytester: pytest.Pytester
 ) -> None:
     text = (REPOSITORY / "docs" / "harness.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    pytester.makepyfile(example)
-    result = run(pytester, "--lanspread-binary", str(peer_binary))
-    result.assert_outcomes(passed=1)
+    example, fixture = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    pytester.makeconftest(fixture)
+    pytester.makepyfile(f"{example}\n\nasync def test_a_fixture(alpha): assert alpha.running")
+    result = run(pytester, f"--lanspread-binary={peer_binary}")
+    result.assert_outcomes(passed=2)
