@@ -14,12 +14,10 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import EXIT_ENVIRONMENT, REPOSITORY, enter_environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PEERS = REPOSITORY / "out" / "peers"
 NETWORK = "lanspread-demo"
@@ -32,6 +30,7 @@ def main() -> int:
     """Do what the arguments ask for and return the exit status."""
     from lanspread_harness.build import build_binary, require_image
     from lanspread_harness.errors import EnvironmentLackingError
+    from lanspread_harness.output import tell
 
     parser = argparse.ArgumentParser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
@@ -50,7 +49,7 @@ def main() -> int:
         if options.action == "image" or (options.action == "run" and options.docker):
             asyncio.run(require_image(REPOSITORY, binary, build=True))
     except EnvironmentLackingError as error:
-        print(f"environment: {error}", file=sys.stderr)
+        tell(f"environment: {error}")
         return EXIT_ENVIRONMENT
     if options.action == "build":
         print(binary)
@@ -115,4 +114,7 @@ def ensure_network() -> None:
 
 if __name__ == "__main__":
     enter_environment()
-    sys.exit(main())
+    from lanspread_harness.output import run_answer
+
+    # A peer takes this process over, and its standard output with it.
+    sys.exit(run_answer(main))

@@ -23,6 +23,7 @@ from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
+from lanspread_harness.output import lasting_output, tell
 from lanspread_harness.progress import Plan, Summary, make_display
 from lanspread_harness.reports import longest_passed_s, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.output import Output
     from lanspread_harness.progress import Display
 
 EXIT_PASSED = 0
@@ -55,6 +57,11 @@ MAX_SEED = 2**32
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status."""
+    with lasting_output() as output:
+        return _main(arguments, output)
+
+
+def _main(arguments: Sequence[str] | None, output: Output) -> int:
     options = _parser().parse_args(arguments)
     try:
         # A list of a shard is what the shard would run.
@@ -64,22 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scenarios = of_shard(scenarios, options.shard)
         if options.list:
             _list(scenarios, json_lines=options.json)
-            return EXIT_PASSED
+            return EXIT_FAILED if output.is_unwritten else EXIT_PASSED
         if options.backend == "netns" and user_namespace.is_needed():
             _enter_user_namespace(options)
         return asyncio.run(_run_until_interrupted(scenarios, options))
-    except BrokenPipeError:
-        # Whoever reads has seen enough, such as `head`; the interpreter must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PASSED
     except UsageError as error:
-        print(f"usage: {error}", file=sys.stderr)
+        tell(f"usage: {error}")
         return EXIT_USAGE
     except EnvironmentLackingError as error:
-        print(f"environment: {error}", file=sys.stderr)
+        tell(f"environment: {error}")
         return EXIT_ENVIRONMENT
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return EXIT_FAILED
 
 
@@ -206,7 +209,7 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
     try:
         return await run
     except asyncio.CancelledError:
-        print("interrupted; all peers are gone", file=sys.stderr)
+        tell("interrupted; all peers are gone")
         return EXIT_INTERRUPTED
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from lanspread_harness.reports import flaky_ids
 from lanspread_harness.runner import State
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from lanspread_harness.fields import JsonObject
+    from lanspread_harness.output import Sink
     from lanspread_harness.progress import Plan, Summary
     from lanspread_harness.runner import Outcome
     from lanspread_harness.schedule import Job
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class JsonDisplay:
     """Writes the lines."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Sink) -> None:
         self._out = out
 
     def run_started(self, plan: Plan) -> None:
