@@ -18,7 +18,12 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.backends.netns import check_namespaces
 from lanspread_harness.build import build_binary, find_binary
 from lanspread_harness.durations import read_durations, write_durations
-from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
+from lanspread_harness.errors import (
+    EnvironmentLackingError,
+    HarnessError,
+    UsageError,
+    error_text,
+)
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.leftovers import kill_leftovers
@@ -33,11 +38,12 @@ from lanspread_harness.schedule import Shard, jobs_of, of_shard
 from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lanspread_harness.backends import Backend
     from lanspread_harness.output import Output
     from lanspread_harness.progress import Display
+    from lanspread_harness.runner import Outcome
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1
@@ -48,6 +54,8 @@ EXIT_INTERRUPTED = 130
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = REPOSITORY / "scenarios"
 SCRIPT = "scripts/run_extended_scenarios.py"
+
+JUNIT = "junit.xml"
 
 LONG_MINUTES = 10.0
 MAX_LONG_MINUTES = 24 * 60.0
@@ -263,26 +271,57 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         interrupted = False
     finally:
         outcomes = runner.outcomes(plan.jobs)
-        await backend.sweep()
-        await sweep_disks()
-        failed = any(outcome.state is State.FAILED for outcome in outcomes)
-        exit_status = EXIT_FAILED if failed else EXIT_PASSED
-        junit = plan.directory / "junit.xml"
-        write_junit(junit, outcomes)
-        report = plan.directory / REPORT
-        words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
-        write_report(report, plan.run_id, words, outcomes)
+        troubles = [*await _swept(backend), *_written(plan, outcomes)]
+        for trouble in troubles:
+            tell(trouble)
+        exit_status = EXIT_FAILED if troubles else _exit_status(outcomes)
         summary = Summary(
             outcomes=outcomes,
             duration_s=time.monotonic() - started,
-            junit=junit,
-            report=report,
+            junit=plan.directory / JUNIT,
+            report=plan.directory / REPORT,
             exit_status=EXIT_INTERRUPTED if interrupted else exit_status,
             interrupted=interrupted,
         )
         write_durations(plan.directory.parent, backend.name, longest_passed_s(outcomes))
         display.run_finished(summary)
     return exit_status
+
+
+def _exit_status(outcomes: Sequence[Outcome]) -> int:
+    """0 only where everything passed that this machine can run, and that is something."""
+    states = {outcome.state for outcome in outcomes}
+    if states == {State.UNSUPPORTED}:
+        tell(f"environment: nothing of this can run here: {outcomes[0].reason}")
+        return EXIT_ENVIRONMENT
+    return EXIT_PASSED if states <= {State.PASSED, State.UNSUPPORTED} else EXIT_FAILED
+
+
+async def _swept(backend: Backend) -> list[str]:
+    """Take away what the run has left, and tell what could not be."""
+    troubles: list[str] = []
+    for sweep in (backend.sweep, sweep_disks):
+        try:
+            await sweep()
+        except (HarnessError, OSError) as error:
+            troubles.append(f"something of the run is left: {error_text(error)}")
+    return troubles
+
+
+def _written(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
+    """Write what the run has to say, and tell what could not be written."""
+    words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
+    files: dict[Path, Callable[[Path], None]] = {
+        plan.directory / JUNIT: lambda path: write_junit(path, outcomes),
+        plan.directory / REPORT: lambda path: write_report(path, plan.run_id, words, outcomes),
+    }
+    troubles: list[str] = []
+    for path, write in files.items():
+        try:
+            write(path)
+        except OSError as error:
+            troubles.append(f"{path} cannot be written: {error.strerror}")
+    return troubles
 
 
 def _binary(given: Path | None) -> Path:

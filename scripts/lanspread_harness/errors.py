@@ -80,3 +80,9 @@ class CommandError(ScenarioError):
         self.message = message
         self.retryable = retryable
         self.hint = hint
+
+
+def error_text(error: BaseException) -> str:
+    """An error on one line, with its evidence where it has any."""
+    evidence = error.evidence if isinstance(error, ScenarioError) else ()
+    return " ".join([str(error), *evidence]).replace("\n", " ")

@@ -6,11 +6,12 @@ those whose runner is gone, which may be many gigabytes; records and logs stay.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lanspread_harness.errors import UsageError
+from lanspread_harness.errors import EnvironmentLackingError, UsageError
 from lanspread_harness.identity import is_alive, runner_identity
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWNER = "runner"
+
+CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+"""What a directory that is well named says: the machine does not let this user write there."""
 
 PEERS = "peers"
 """Within a scenario's directory: everything its peers have on disk."""
@@ -33,7 +37,11 @@ def run_directory(out: Path, run_id: str) -> Iterator[Path]:
         directory.mkdir(parents=True)
         owner.write_text(runner_identity(), encoding="ascii")
     except OSError as error:
-        raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
+        message = f"--out {out} cannot be written: {error.strerror}"
+        if error.errno in CLOSED:
+            hint = "name another directory, or run as the user that this one belongs to"
+            raise EnvironmentLackingError(f"{message}; {hint}") from error
+        raise UsageError(message) from error
     try:
         yield directory
     finally:

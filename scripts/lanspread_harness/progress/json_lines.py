@@ -9,7 +9,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from lanspread_harness.reports import flaky_ids
+from lanspread_harness.reports import flaky_ids, skipped_count, unfinished_count
 from lanspread_harness.runner import State
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class JsonDisplay:
             {
                 "passed": states.count(State.PASSED),
                 "failed": states.count(State.FAILED),
-                "skipped": states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN),
+                "skipped": skipped_count(summary.outcomes),
+                "unfinished": unfinished_count(summary.outcomes),
                 "flaky": list(flaky),
                 "interrupted": summary.interrupted,
                 "exit_status": summary.exit_status,
