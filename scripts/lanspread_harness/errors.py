@@ -52,6 +52,10 @@ class PeerExitedError(ScenarioError):
     """A peer ended while something was still expected of it, or ended in the wrong way."""
 
 
+class PeerDiedError(PeerExitedError):
+    """A peer ended that nobody had asked to."""
+
+
 class ProtocolError(ScenarioError):
     """A peer printed something that breaks the JSONL protocol or its own schema."""
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lanspread_harness.errors import ProtocolError, ScenarioError
+from lanspread_harness.errors import PeerDiedError, ProtocolError, ScenarioError
 from lanspread_harness.report.packing import pack
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.timeline import read_timeline
@@ -34,6 +34,9 @@ MAX_LISTED_FILES = 2000
 MAX_EVIDENCE_LINES = 40
 """How much of what a scenario itself shows stands on the terminal: a traceback fits, a dump does
 not. `failure.txt` has all of it."""
+
+TELLING = (ProtocolError, PeerDiedError)
+"""Failures that explain others, the most telling first."""
 
 HISTORY = "history.jsonl"
 REPORT = "report.html"
@@ -107,10 +110,12 @@ def scenario_error(error: BaseException) -> ScenarioError:
 def root_cause(error: BaseException) -> BaseException:
     """When one failure made others, the one that made them.
 
-    A broken rule of the protocol explains what was waited for in vain, so it goes first.
+    A broken rule of the protocol explains what was waited for in vain, so it goes first; then the
+    end of a peer.
     """
     leaves = list(_leaves(error))
-    return next((leaf for leaf in leaves if isinstance(leaf, ProtocolError)), leaves[0])
+    telling = (leaf for kind in TELLING for leaf in leaves if isinstance(leaf, kind))
+    return next(telling, leaves[0])
 
 
 def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:

@@ -1,8 +1,9 @@
 """The lab of one scenario: its games, its peers, and the promise that nothing of them stays.
 
 Inside `open_lab` peers run and everything they print is checked; a broken rule of the protocol ends
-the scenario at once. At the end of a scenario that holds, every peer that still runs must end
-cleanly when its input does; in any case all of them are gone afterwards.
+the scenario at once, and so does a peer that ends without having been asked to. At the end of a
+scenario that holds, every peer that still runs must end cleanly when its input does; in any case
+all of them are gone afterwards.
 """
 
 from __future__ import annotations
@@ -215,12 +216,20 @@ class Lab(FaultInjector):
         """A socket that reaches all peers, from the place of one of them; close it yourself."""
         return await self.host.udp_socket(beside.name)
 
+    async def note_ends(self) -> None:
+        """Write into the history which peers ended while the scenario failed by something else."""
+        for peer in self.peers:
+            for session in peer.sessions:
+                await session.note_end()
+
     async def settle(self) -> None:
         """End every peer that runs and hold it to a clean end."""
         async with asyncio.TaskGroup() as tasks:
             for peer in self.peers:
                 if peer.running:
                     tasks.create_task(_end(peer))
+        for peer in self.peers:
+            await peer.settle()
         for peer in self.peers:
             log = peer.stderr.read_text(errors="replace") if peer.stderr.exists() else ""
             panics = [line for line in log.splitlines() if PANIC in line]
@@ -236,13 +245,18 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
         # Disks are taken away last, when nobody uses them any more.
         async with AsyncExitStack() as mounts, backend.open(settings.lab_id, peers_dir) as host:
             with mark_failure(history):
-                async with asyncio.TaskGroup() as tasks:
-                    lab = Lab(settings, host, schema, history, tasks, mounts)
-                    try:
-                        yield lab
-                    finally:
-                        await lab.mend_all()
-                    await lab.settle()
+                lab: Lab | None = None
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        lab = Lab(settings, host, schema, history, tasks, mounts)
+                        try:
+                            yield lab
+                        finally:
+                            await lab.mend_all()
+                        await lab.settle()
+                finally:
+                    if lab is not None:
+                        await lab.note_ends()
 
 
 async def _end(peer: Peer) -> None:

@@ -58,9 +58,15 @@ def read(path: str) -> str:
 
 
 def run(name: str) -> None:
+    if name == "refuses":
+        print("it will not start", file=sys.stderr)
+        sys.exit(1)
     output = Output()
     data = {"peer_id": f"id of {name}", "name": name, "listen_addr": "127.0.0.1:9"}
     output.put(type="ready", protocol=1, version="0", data=data)
+    if name == "mute":
+        os.close(1)
+        time.sleep(60)
     for line in sys.stdin:
         if name == "exits":
             os._exit(7)

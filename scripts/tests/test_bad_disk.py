@@ -106,10 +106,11 @@ def test_a_history_that_cannot_be_written_fails_once_and_is_dropped(tmp_path: Pa
         path = tmp_path / "disk" / "history.jsonl"
         with pytest.raises(ScenarioError, match="the history can be written"), History(path) as it:
             it.note("x" * 2 * DISK_BYTES)
-        with pytest.raises(ScenarioError, match="two is three"), History(path) as it:
-            with pytest.raises(ScenarioError):
-                it.note("x" * 4 * DISK_BYTES)
-            it.note("nothing of this is kept")
+        history = History(path)
+        with pytest.raises(ScenarioError):
+            history.note("x" * 4 * DISK_BYTES)
+        history.note("nothing of this is kept")
+        with pytest.raises(ScenarioError, match="two is three"), history:
             raise ScenarioError("two is three")
 
 

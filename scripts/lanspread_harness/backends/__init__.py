@@ -53,6 +53,16 @@ class ExitStatus:
         """From the status of a container: 128 and the number for a signal."""
         return cls(None, returncode - 128) if returncode > 128 else cls(returncode, None)
 
+    @property
+    def is_success(self) -> bool:
+        """Whether it is status 0."""
+        return self.code == 0
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether it was ended by SIGKILL."""
+        return self.signal == signal.SIGKILL
+
     def __str__(self) -> str:
         if self.signal is None:
             return f"status {self.code}"
@@ -94,6 +104,10 @@ class PeerProcess(Protocol):
     @property
     def stdout(self) -> asyncio.StreamReader:
         """The peer's records."""
+        ...
+
+    def pid(self) -> int | None:
+        """The process of the peer itself; `None` where it cannot be seen from here."""
         ...
 
     async def signal(self, number: signal.Signals) -> None:

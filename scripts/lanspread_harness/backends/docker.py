@@ -67,6 +67,10 @@ class ContainerPeer(PipedProcess):
         self._container = container
         self._arguments = list(arguments)
 
+    def pid(self) -> int | None:
+        """The first process of the container, as it is numbered here."""
+        return find_process(self._arguments)
+
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the peer, which is the container's first process.
 
@@ -233,21 +237,35 @@ class DockerBackend:
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
 
 
-def signal_process(arguments: Sequence[str], number: signal.Signals) -> bool:
-    """Send a signal to the process that was started with exactly these arguments, if it is found.
+def find_process(arguments: Sequence[str]) -> int | None:
+    """The process that was started with exactly these arguments, if it is found.
 
     They name directories of one run alone, so there is at most one such process. An engine on
     another machine, or in another namespace of processes, hides it.
     """
-    wanted = [os.fsencode(argument) for argument in arguments]
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with suppress(OSError), process_descriptor(int(process.name)) as descriptor:
-            # Read only now: what the descriptor stands for cannot become another process.
-            if (process / "cmdline").read_bytes().split(b"\0")[1:-1] == wanted:
-                signal.pidfd_send_signal(descriptor, number)
-                return True
+        if process.name.isdigit() and _has_arguments(process, arguments):
+            return int(process.name)
+    return None
+
+
+def signal_process(arguments: Sequence[str], number: signal.Signals) -> bool:
+    """Send a signal to the process with exactly these arguments; whether it was found."""
+    pid = find_process(arguments)
+    if pid is None:
+        return False
+    with suppress(OSError), process_descriptor(pid) as descriptor:
+        # Read anew: what the descriptor stands for cannot become another process.
+        if _has_arguments(Path("/proc") / str(pid), arguments):
+            signal.pidfd_send_signal(descriptor, number)
+            return True
+    return False
+
+
+def _has_arguments(process: Path, arguments: Sequence[str]) -> bool:
+    with suppress(OSError):
+        command_line = (process / "cmdline").read_bytes().split(b"\0")
+        return command_line[1:-1] == [os.fsencode(argument) for argument in arguments]
     return False
 
 

@@ -25,6 +25,10 @@ MDNS_GROUP = "224.0.0.251"
 class LocalPeer(PipedProcess):
     """A peer that is a child of the runner, leader of its own process group."""
 
+    def pid(self) -> int | None:
+        """The child's: whatever is put before the peer becomes the peer."""
+        return self.process.pid
+
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the peer alone."""
         # It may have ended without the event loop knowing yet.
