@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -26,6 +25,7 @@ from lanspread_harness.errors import (
 )
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.identity import unique_token
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
 from lanspread_harness.output import lasting_output, tell
@@ -36,6 +36,7 @@ from lanspread_harness.runner import Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
 from lanspread_harness.schedule import Shard, jobs_of, of_shard
 from lanspread_harness.schema import load_schema
+from lanspread_harness.turns import SWEEP, SWEEP_WAIT_S, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,12 +229,13 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
     backend = await make_backend(
         options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
     )
-    run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
+    run_id = f"{time.strftime('%m%d-%H%M%S')}-{unique_token()}"
     out = options.out.resolve()
-    # Peers go before their disks do.
-    await asyncio.to_thread(kill_leftovers)
-    await backend.sweep()
-    await sweep_disks()
+    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+        # Peers go before their disks do.
+        await asyncio.to_thread(kill_leftovers)
+        await backend.sweep()
+        await sweep_disks()
     with run_directory(out, run_id) as directory:
         settings = RunSettings(
             run_id=run_id,
@@ -300,11 +302,12 @@ def _exit_status(outcomes: Sequence[Outcome]) -> int:
 async def _swept(backend: Backend) -> list[str]:
     """Take away what the run has left, and tell what could not be."""
     troubles: list[str] = []
-    for sweep in (backend.sweep, sweep_disks):
-        try:
-            await sweep()
-        except (HarnessError, OSError) as error:
-            troubles.append(f"something of the run is left: {error_text(error)}")
+    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+        for sweep in (backend.sweep, sweep_disks):
+            try:
+                await sweep()
+            except (HarnessError, OSError) as error:
+                troubles.append(f"something of the run is left: {error_text(error)}")
     return troubles
 
 

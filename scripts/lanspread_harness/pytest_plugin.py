@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import random
 import shutil
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.errors import HarnessError, ScenarioError
 from lanspread_harness.evidence import root_cause, take_evidence
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.run_directory import PEERS
@@ -152,7 +152,7 @@ def lab(
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("lab")
     # Labs of two sessions at a time share the network of the machine, so names must differ.
-    lab_id = f"lab-{os.getpid()}-{directory.name}"
+    lab_id = f"lab-{unique_token()}-{directory.name}"
     settings = LabSettings(lab_id, lanspread_ground.seed, directory, lanspread_ground.binary)
     return LabOrder(lanspread_ground, settings, meta)
 

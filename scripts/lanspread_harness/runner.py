@@ -24,6 +24,7 @@ from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.output import tell
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
+from lanspread_harness.turns import ALONE, ALONE_WAIT_S, turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,23 +139,26 @@ class Runner:
     async def _work(self, job: Job) -> None:
         outcome = self._refused(job)
         if outcome is None:
-            self._observer.started(job)
-            started = time.monotonic()
-            figures: list[str] = []
-            evidence = await self._evidence(job, figures)
-            duration_s = time.monotonic() - started
-            state = State.PASSED if evidence.failure is None else State.FAILED
-            outcome = Outcome(
-                job,
-                self._backend.name,
-                state,
-                duration_s,
-                evidence.failure,
-                timeline=evidence.timeline,
-                figures=tuple(figures),
-            )
+            # Other runs on this machine make room for what must run alone.
+            async with turn(ALONE, shared=not job.scenario.meta.alone, wait_s=ALONE_WAIT_S):
+                outcome = await self._ran(job)
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
+
+    async def _ran(self, job: Job) -> Outcome:
+        self._observer.started(job)
+        started = time.monotonic()
+        figures: list[str] = []
+        evidence = await self._evidence(job, figures)
+        return Outcome(
+            job,
+            self._backend.name,
+            State.PASSED if evidence.failure is None else State.FAILED,
+            time.monotonic() - started,
+            evidence.failure,
+            timeline=evidence.timeline,
+            figures=tuple(figures),
+        )
 
     def _refused(self, job: Job) -> Outcome | None:
         failed = any(outcome.state is State.FAILED for outcome in self._outcomes.values())

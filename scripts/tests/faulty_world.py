@@ -14,6 +14,7 @@ import select
 import socket
 import statistics
 import struct
+import subprocess
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -92,6 +93,18 @@ def a_backend(name: str, tmp_path: Path) -> tuple[Backend, Path]:
     binary.write_text(f'#!/bin/sh\nexec docker run --rm {IMAGE} "$@"\n')
     binary.chmod(0o755)
     return DockerBackend(seed=1), binary
+
+
+def binary_in_image(directory: Path) -> Path:
+    """The peer that the image holds, as a file; skips where there is no image."""
+    a_backend("docker", directory)
+    path = directory / "peer"
+    container = subprocess.check_output(["docker", "create", IMAGE], text=True).strip()
+    try:
+        subprocess.run(["docker", "cp", f"{container}:/{IMAGE}", path], check=True)
+    finally:
+        subprocess.run(["docker", "rm", container], check=True, stdout=subprocess.DEVNULL)
+    return path
 
 
 class Probe:

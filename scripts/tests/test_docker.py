@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from runners import dead_runner, living_runner
 
 from lanspread_harness.backends.docker import (
     RUNNER_LABEL,
@@ -46,9 +47,8 @@ def test_a_lab_has_a_network_and_leaves_none(tmp_path: Path) -> None:
 
 
 def test_sweeping_takes_from_the_dead_alone() -> None:
-    boot, pid, started = runner_identity().split(".")
-    dead = f"{boot}.{pid}.{int(started) + 1}"
-    living = f"{boot}.1.{_start_of_init()}"
+    dead, living = dead_runner(), living_runner()
+    pid = os.getpid()
 
     async def body() -> None:
         for number, owner in enumerate((dead, living)):
@@ -68,8 +68,3 @@ def test_a_failing_command_tells_why() -> None:
     with pytest.raises(BackendError) as caught:
         asyncio.run(docker("network", "rm", "no-such-network-here"))
     assert any("no-such-network-here" in line for line in caught.value.evidence)
-
-
-def _start_of_init() -> str:
-    with open("/proc/1/stat", encoding="utf-8") as stat:  # noqa: PTH123
-        return stat.read().rpartition(")")[2].split()[19]

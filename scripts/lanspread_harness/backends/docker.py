@@ -1,13 +1,14 @@
 """Peers as containers on a bridge of their own, through the `docker` command.
 
 Every container and network carries two labels: `lanspread.lab` names the lab it belongs to and
-`lanspread.runner` the process that made it (boot, pid and start time, so that a reused pid is not
-taken for it). Sweeping removes what belongs to this runner or to one that no longer lives, and
-leaves the labs of other living runners alone.
+`lanspread.owner` the process that made it (its `identity`). Sweeping removes what belongs to this
+runner or to one that is known to be dead. It leaves alone the labs of the living, and of those of
+whom nothing is known, such as runners in containers beside this one that share the engine.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -23,11 +24,10 @@ from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProces
 from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import is_alive, is_doomed, runner_identity
+from lanspread_harness.identity import is_dead, is_doomed, runner_identity, unique_token
 from lanspread_harness.leftovers import process_descriptor
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Sequence
 
 IMAGE = "lanspread-peer-cli"
@@ -39,10 +39,14 @@ BRIDGE_NAME_CHARS = 12
 """How much of a network's id is in the name of its bridge."""
 
 LAB_LABEL = "lanspread.lab"
-RUNNER_LABEL = "lanspread.runner"
+RUNNER_LABEL = "lanspread.owner"
 
 SUBNET_ATTEMPTS = 16
 """Other labs and runners take from the same 512; this many collisions in a row mean a leak."""
+
+REMOVE_ATTEMPTS = 20
+REMOVE_PAUSE_S = 0.5
+"""The engine takes seconds for a container on a busy machine, and refuses others that want it."""
 
 GONE = ("is not running", "No such container", "no such container")
 """What the engine says of a container that ended before the command reached it."""
@@ -189,7 +193,7 @@ class DockerBackend:
     name = "docker"
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(f"{seed} {os.getpid()}")
+        self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """Links and disks are broken from outside the containers, which takes rights there."""
@@ -215,8 +219,9 @@ class DockerBackend:
 
     async def sweep(self) -> None:
         """Remove containers and networks of this runner and of runners that died."""
+        local = await engine_is_local()
         for owner in await _owners():
-            if owner == runner_identity() or not is_alive(owner):
+            if owner == runner_identity() or is_dead(owner, of_this_kernel=local):
                 await _remove(f"{RUNNER_LABEL}={owner}")
         await _remove_wires()
 
@@ -289,6 +294,12 @@ async def check_engine() -> None:
         raise EnvironmentLackingError(f"no docker engine answers: {reason}") from error
 
 
+async def engine_is_local() -> bool:
+    """Whether the engine runs on this kernel: what reached it then came from here."""
+    host = await docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    return host.startswith("unix://")
+
+
 async def image_binary_digest() -> str | None:
     """The SHA-256 of the binary in the image, or `None` where there is no image."""
     try:
@@ -320,10 +331,28 @@ async def _remove_wires() -> None:
         return
     for link in json.loads(await tool("ip", "-json", "link", "show")):
         if is_doomed(link.get("ifalias", "")):
-            await tool("ip", "link", "delete", link["ifname"])
+            try:
+                await tool("ip", "link", "delete", link["ifname"])
+            except BackendError as error:
+                # Another runner may have removed it meanwhile.
+                if not any("Cannot find device" in line for line in error.evidence):
+                    raise
 
 
 async def _remove(label: str) -> None:
+    """Remove what has a label; another runner may do so at the same time."""
+    for _ in range(REMOVE_ATTEMPTS):
+        try:
+            await _remove_at_once(label)
+        except BackendError as error:
+            refusal = error
+            await asyncio.sleep(REMOVE_PAUSE_S)
+        else:
+            return
+    raise refusal
+
+
+async def _remove_at_once(label: str) -> None:
     containers = (await docker("ps", "--all", "--quiet", "--filter", f"label={label}")).split()
     if containers:
         await docker("rm", "--force", "--volumes", *containers)
