@@ -229,6 +229,19 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
     backend = await make_backend(
         options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
     )
+    try:
+        return await _run_on(backend, binary, seed, scenarios, options)
+    finally:
+        await backend.close()
+
+
+async def _run_on(
+    backend: Backend,
+    binary: Path,
+    seed: int,
+    scenarios: Sequence[Scenario],
+    options: argparse.Namespace,
+) -> int:
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{unique_token()}"
     out = options.out.resolve()
     async with turn(SWEEP, wait_s=SWEEP_WAIT_S):

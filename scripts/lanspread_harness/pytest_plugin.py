@@ -131,6 +131,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
     keep: bool = pytestconfig.getoption("--lanspread-keep")
     yield Ground(lanspread_binary, schema, backend, seed, keep)
     asyncio.run(_sweep(backend))
+    asyncio.run(backend.close())
 
 
 async def _sweep(backend: Backend) -> None:

@@ -10,6 +10,7 @@ import pytest
 from runners import dead_runner, living_runner
 
 from lanspread_harness.backends.docker import (
+    IMAGE,
     RUNNER_LABEL,
     DockerBackend,
     check_engine,
@@ -37,7 +38,7 @@ async def labelled_networks(owner: str) -> list[str]:
 
 def test_a_lab_has_a_network_and_leaves_none(tmp_path: Path) -> None:
     async def body() -> None:
-        backend = DockerBackend(seed=1)
+        backend = DockerBackend(IMAGE, seed=1)
         async with backend.open(f"lab-test-{os.getpid()}", tmp_path) as host:
             assert len(await labelled_networks(runner_identity())) == 1
             assert host.listen_address() == "0.0.0.0:0"
@@ -55,7 +56,7 @@ def test_sweeping_takes_from_the_dead_alone() -> None:
             label = f"{RUNNER_LABEL}={owner}"
             await docker("network", "create", "--label", label, f"sweep-{pid}-{number}")
         try:
-            await DockerBackend(seed=1).sweep()
+            await DockerBackend(IMAGE, seed=1).sweep()
             assert await labelled_networks(dead) == []
             assert len(await labelled_networks(living)) == 1
         finally:

@@ -50,7 +50,12 @@ class ExitStatus:
 
     @classmethod
     def of_container(cls, returncode: int) -> ExitStatus:
-        """From the status of a container: 128 and the number for a signal."""
+        """From the status of a container: 128 and the number for a signal.
+
+        Below 0 it is not the container's, but that of the command that was attached to it.
+        """
+        if returncode < 0:
+            return cls.of_process(returncode)
         return cls(None, returncode - 128) if returncode > 128 else cls(returncode, None)
 
     @property
@@ -171,6 +176,10 @@ class Backend(Protocol):
 
     async def sweep(self) -> None:
         """Take away what runs that died left behind, and what this one may still have."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it held for all of its labs. No lab can be opened afterwards."""
         ...
 
 

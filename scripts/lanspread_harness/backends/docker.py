@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
+LABELS_FORMAT = "{{json .Config.Labels}}"
+
+HELD = "held."
+"""Before the identity of a runner, in the tag that keeps the image it uses."""
+
 INTERFACE = "eth0"
 """What the engine calls a container's only cable."""
 
@@ -105,9 +110,11 @@ class DockerHost:
         lab_id: str,
         network: Network,
         directory: Path,
+        image: str,
         attached: list[ContainerPeer],
     ) -> None:
         self._lab_id = lab_id
+        self._image = image
         self._subnet = network.subnet
         self._bridge = network.bridge
         self._directory = directory
@@ -147,7 +154,7 @@ class DockerHost:
             # The same path inside and outside, so that a record's paths mean the same to both.
             *("--volume", f"{self._directory}:{self._directory}"),
             *_labels(self._lab_id),
-            *(IMAGE, *arguments),
+            *(self._image, *arguments),
         ]
         process = await PipedProcess.spawn(command_line, stderr)
         started = ContainerPeer(process, command_line, container, arguments)
@@ -188,11 +195,12 @@ class DockerHost:
 
 
 class DockerBackend:
-    """Runs peers in containers of the image `lanspread-peer-cli`."""
+    """Runs peers in containers of one image, named by its id: a tag may be moved meanwhile."""
 
     name = "docker"
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, image: str, seed: int) -> None:
+        self._image = image
         self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
@@ -210,7 +218,7 @@ class DockerBackend:
         attached: list[ContainerPeer] = []
         try:
             network = await self._create_network(lab_id)
-            yield DockerHost(lab_id, network, directory, attached)
+            yield DockerHost(lab_id, network, directory, self._image, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
             for peer in attached:
@@ -224,6 +232,13 @@ class DockerBackend:
             if owner == runner_identity() or is_dead(owner, of_this_kernel=local):
                 await _remove(f"{RUNNER_LABEL}={owner}")
         await _remove_wires()
+        for tag in await _tags(HELD):
+            if is_dead(tag.removeprefix(HELD), of_this_kernel=local):
+                await _untag(tag)
+
+    async def close(self) -> None:
+        """Give the image back."""
+        await release_image()
 
     async def _create_network(self, lab_id: str) -> Network:
         refusal: BackendError | None = None
@@ -300,14 +315,46 @@ async def engine_is_local() -> bool:
     return host.startswith("unix://")
 
 
-async def image_binary_digest() -> str | None:
-    """The SHA-256 of the binary in the image, or `None` where there is no image."""
+async def held_image(digest: str) -> str | None:
+    """The id of an image of the binary with this SHA-256, `None` where there is none.
+
+    It has a tag of this runner's, so that others who build and prune leave it here.
+    """
+    label = f"label={BINARY_LABEL}={digest}"
+    found = await docker("image", "ls", "--quiet", "--no-trunc", "--filter", label)
+    for image in dict.fromkeys(found.split()):
+        try:
+            await docker("tag", image, f"{IMAGE}:{own_tag()}")
+            labels = await docker("image", "inspect", "--format", LABELS_FORMAT, image)
+        except BackendError:
+            # Another runner has pruned it meanwhile.
+            continue
+        if (json.loads(labels) or {}).get(BINARY_LABEL) == digest:
+            return image
+    return None
+
+
+async def release_image() -> None:
+    """Let others prune the image that `held_image` gave."""
+    await _untag(own_tag())
+
+
+def own_tag() -> str:
+    """The tag of the image that this runner uses."""
+    return f"{HELD}{runner_identity()}"
+
+
+async def _tags(prefix: str) -> list[str]:
+    listed = await docker("image", "ls", "--format", "{{.Tag}}", IMAGE)
+    return [tag for tag in listed.split() if tag.startswith(prefix)]
+
+
+async def _untag(tag: str) -> None:
     try:
-        labels = await docker("image", "inspect", "--format", "{{json .Config.Labels}}", IMAGE)
-    except BackendError:
-        return None
-    digest = (json.loads(labels) or {}).get(BINARY_LABEL)
-    return digest if isinstance(digest, str) else ""
+        await docker("image", "rm", f"{IMAGE}:{tag}")
+    except BackendError as error:
+        if not any("No such image" in line for line in error.evidence):
+            raise
 
 
 def _labels(lab_id: str) -> list[str]:

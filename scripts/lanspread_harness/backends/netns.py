@@ -28,6 +28,7 @@ from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, tool, w
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
+from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -58,10 +59,12 @@ class Member:
 class NetnsHost:
     """The namespaces of one lab."""
 
-    def __init__(self, lab_id: str, subnet: str, binary: Path, started: list[LocalPeer]) -> None:
+    def __init__(
+        self, lab_id: str, subnet: str, program: Program, started: list[LocalPeer]
+    ) -> None:
         self._lab_id = lab_id
         self._subnet = subnet
-        self._binary = binary
+        self._program = program
         self._started = started
         self._members: dict[str, Member] = {}
         self._plugging = asyncio.Lock()
@@ -95,7 +98,8 @@ class NetnsHost:
             await self._join(peer)
         # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
         enter = ["nsenter", f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
-        command_line = [*enter, *without_privileges(), str(self._binary), *arguments]
+        self._program.check()
+        command_line = [*enter, *without_privileges(), str(self._program.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -164,7 +168,7 @@ class NetnsBackend:
     name = "netns"
 
     def __init__(self, binary: Path, seed: int) -> None:
-        self._binary = binary
+        self._program = Program(binary)
         self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
@@ -185,7 +189,8 @@ class NetnsBackend:
                 f"link set {BRIDGE} addrgenmode none",
                 f"link set {BRIDGE} up",
             )
-            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._binary, started)
+            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._program, started)
+            self._program.check()
         finally:
             for peer in started:
                 await peer.destroy()
@@ -196,6 +201,9 @@ class NetnsBackend:
     async def sweep(self) -> None:
         """Remove namespaces of this runner and of runners that died."""
         await _remove([name for name in namespaces() if is_doomed(name)])
+
+    async def close(self) -> None:
+        """It holds nothing."""
 
 
 def check_namespaces(*, enter: bool = False) -> None:
