@@ -2,8 +2,9 @@
 
 Inside `open_lab` peers run and everything they print is checked; a broken rule of the protocol ends
 the scenario at once, and so does a peer that ends without having been asked to. At the end of a
-scenario that holds, every peer that still runs must end cleanly when its input does; in any case
-all of them are gone afterwards.
+scenario that holds, every peer that still runs must end cleanly when its input does, and none of
+them may have had trouble that the scenario does not expect; in any case all of them are gone
+afterwards.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lanspread_harness.fixtures import (
 )
 from lanspread_harness.history import History
 from lanspread_harness.run_directory import PEERS
+from lanspread_harness.troubles import check_troubles
 
 if TYPE_CHECKING:
     import socket
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 
 DEFAULT_GAME_BYTES = 3 * MIB + 17
 """More than one chunk of the smallest chunk size, and no whole number of them."""
-
-PANIC = "panicked at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Lab(FaultInjector):
         self._tasks = tasks
         self._mounts = mounts
         self._games: dict[str, Game] = {}
+        self._expected: set[str] = set()
 
     @property
     def seed(self) -> int:
@@ -108,6 +109,14 @@ class Lab(FaultInjector):
         path = self.peers_dir / "scratch"
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def expects(self, *troubles: str) -> None:
+        """Say which trouble belongs to what the scenario does, and is no failure.
+
+        Each is a part of what tells it: of an event such as `source-dropped`, or of a warning or an
+        error in the log of a peer. Whether it comes is for the scenario to see.
+        """
+        self._expected.update(troubles)
 
     def note(self, text: str) -> None:
         """Write a step into the history."""
@@ -230,10 +239,10 @@ class Lab(FaultInjector):
                     tasks.create_task(_end(peer))
         for peer in self.peers:
             await peer.settle()
-        for peer in self.peers:
-            log = peer.stderr.read_text(errors="replace") if peer.stderr.exists() else ""
-            panics = [line for line in log.splitlines() if PANIC in line]
-            expect(not panics, f"{peer.name} does not panic", *panics)
+
+    def check_troubles(self) -> None:
+        """Hold all peers to have had no trouble but what the scenario expects."""
+        check_troubles(self.peers, self._expected)
 
 
 @asynccontextmanager
@@ -254,6 +263,7 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
                         finally:
                             await lab.mend_all()
                         await lab.settle()
+                        lab.check_troubles()
                 finally:
                     if lab is not None:
                         await lab.note_ends()
