@@ -65,6 +65,8 @@ def main() -> int:
 
 def start_peer(binary: Path, name: str, further: list[str], image: str) -> int:
     """Become the peer, in a container of `image` if it names one; returns no more."""
+    from lanspread_harness.backends.docker import bind_mount
+
     prepare(binary, name)
     arguments = [
         *("run", "--name", name, "--network", NETWORK),
@@ -77,7 +79,7 @@ def start_peer(binary: Path, name: str, further: list[str], image: str) -> int:
         ensure_network()
         command = [
             *("docker", "run", "--rm", "--interactive", "--name", container_name),
-            *("--network", NETWORK, "--hostname", name, "--volume", f"{PEERS}:{PEERS}"),
+            *("--network", NETWORK, "--hostname", name, *bind_mount(PEERS)),
             *("--user", f"{os.getuid()}:{os.getgid()}", image, *arguments),
         ]
     else:

@@ -210,11 +210,13 @@ def _enter_user_namespace(options: argparse.Namespace) -> None:
 
 
 async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
-    """Run, and turn SIGINT and SIGTERM into a cancellation that every lab cleans up after."""
+    """Run, and turn what ends a program into a cancellation that every lab cleans up after."""
     run = asyncio.ensure_future(_run(scenarios, options))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, run.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Who ignores a signal, such as `nohup` does, wants the run to go on.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, run.cancel)
     try:
         return await run
     except asyncio.CancelledError:
@@ -262,6 +264,7 @@ async def _run_on(
             durations_s=read_durations(out, backend.name),
             long_minutes=options.long_minutes,
         )
+        await backend.check_directory(directory)
         plan = Plan(
             run_id=run_id,
             backend=backend.name,

@@ -174,6 +174,10 @@ class Backend(Protocol):
         """A host for one lab, whose peers may use everything below `directory`."""
         ...
 
+    async def check_directory(self, directory: Path) -> None:
+        """Raise `EnvironmentLackingError` where peers do not see what is in a directory."""
+        ...
+
     async def sweep(self) -> None:
         """Take away what runs that died left behind, and what this one may still have."""
         ...

@@ -34,6 +34,9 @@ IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
 LABELS_FORMAT = "{{json .Config.Labels}}"
 
+PROBE = "probe"
+"""What a container writes to show that it sees a directory."""
+
 HELD = "held."
 """Before the identity of a runner, in the tag that keeps the image it uses."""
 
@@ -152,7 +155,7 @@ class DockerHost:
             # A peer has no need of privileges, and without them file modes hold for it.
             *("--cap-drop", "ALL"),
             # The same path inside and outside, so that a record's paths mean the same to both.
-            *("--volume", f"{self._directory}:{self._directory}"),
+            *bind_mount(self._directory),
             *_labels(self._lab_id),
             *(self._image, *arguments),
         ]
@@ -225,6 +228,32 @@ class DockerBackend:
                 peer.stdin.close()
                 await peer.wait()
 
+    async def check_directory(self, directory: Path) -> None:
+        """Let a container write a file, which must arrive.
+
+        An engine in another container, or on another machine, has another directory of this name,
+        or none.
+        """
+        probe = directory / PROBE
+        probe.mkdir()
+        try:
+            await docker(
+                *("run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"),
+                *(*bind_mount(probe), *_labels(PROBE), self._image),
+                *("fixture", "--games-dir", str(probe), "--id", PROBE, "--no-catalog"),
+            )
+            arrived = (probe / PROBE).is_dir()
+            reason = "what a container writes there does not arrive"
+        except BackendError as error:
+            arrived, reason = False, "".join(error.evidence).partition("\n")[0]
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+        if not arrived:
+            raise EnvironmentLackingError(
+                f"the docker engine does not see {directory}: {reason}; name a directory that the "
+                "engine has under the same path with --out"
+            )
+
     async def sweep(self) -> None:
         """Remove containers and networks of this runner and of runners that died."""
         local = await engine_is_local()
@@ -255,6 +284,12 @@ class DockerBackend:
             else:
                 return Network(subnet, f"br-{created.strip()[:BRIDGE_NAME_CHARS]}")
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
+
+
+def bind_mount(path: Path) -> list[str]:
+    """The option that gives a container a directory under its own path, whatever is in that."""
+    quoted = str(path).replace('"', '""')
+    return ["--mount", f'type=bind,"source={quoted}","target={quoted}"']
 
 
 def find_process(arguments: Sequence[str]) -> int | None:

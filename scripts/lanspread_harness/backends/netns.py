@@ -198,6 +198,9 @@ class NetnsBackend:
                 [name for name in namespaces() if name.startswith(switch[: -len(SWITCH)])]
             )
 
+    async def check_directory(self, directory: Path) -> None:
+        """Peers see what the runner sees."""
+
     async def sweep(self) -> None:
         """Remove namespaces of this runner and of runners that died."""
         await _remove([name for name in namespaces() if is_doomed(name)])

@@ -127,6 +127,9 @@ class ProcessBackend:
             for peer in started:
                 await peer.destroy()
 
+    async def check_directory(self, directory: Path) -> None:
+        """Peers see what the runner sees."""
+
     async def sweep(self) -> None:
         """Nothing of its own: whatever a runner started is swept with `leftovers`."""
 
