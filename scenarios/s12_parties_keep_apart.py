@@ -8,6 +8,7 @@ KEY = "the secret of this party"
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("peer-rejected")
     game = lab.game("quake")
     elsewhere = f"{lab.network}-2"
     stranger = await lab.peer("stranger", games=[game], mdns=True, network=elsewhere)

@@ -16,6 +16,7 @@ STEP_BYTES = 64 * 1024
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("cannot read games directory")
     quake, doom = lab.game("quake"), lab.game("doom")
     alpha = await lab.peer("alpha", games=[quake])
     bravo = await lab.peer("bravo")

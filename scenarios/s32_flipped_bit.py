@@ -22,6 +22,7 @@ STRIDE = 4 * MIB
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("it sent a wrong chunk")
     game = lab.game("quake", {"quake.eti": Sparse(96 * MIB), "readme.txt": Sparse(4000)})
     good, bad, worse = await lab.sources("good", "bad", "worse", game=game)
     for source in (good, bad, worse):

@@ -8,6 +8,7 @@ META = Meta(timeout_s=90, peers=7)
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("source-dropped")
     game = lab.game("quake", {"quake.eti": Noise(9 * MIB + 3)})
     altered = replace(game, seed=game.seed + 1)
     extended = replace(game, files={**game.files, "bonus.eti": Noise(MIB)})

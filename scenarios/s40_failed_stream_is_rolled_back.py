@@ -36,6 +36,7 @@ REAL = {
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("source-dropped")
     archive = await lab.rar("large", {"pak0.pk3": SIZE})
     large = lab.game("large", {"large.eti": archive})
     small = (await lab.rar("small", {"a.dat": 3 * MIB, "b.dat": 2 * MIB})).source.read_bytes()

@@ -41,6 +41,7 @@ LINKS = {
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("source-dropped")
     games = [
         lab.game(game_id, {f"{game_id}.eti": Bytes(rar5([("fine.txt", b"fine"), (name, b"evil")]))})
         for game_id, name in NAMES.items()

@@ -31,6 +31,7 @@ CLEAN_FAILURES = ("download-all-peers-gone", "bad-sources", "no-manifest", "cont
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("source-dropped")
     game = lab.game("quake", {"quake.eti": Sparse(192 * MIB)})
     other = replace(game, files={"quake.eti": Noise(3 * MIB)})
     alpha, twin = await lab.sources("alpha", "twin", game=game, upload_limit=UPLOAD_LIMIT)

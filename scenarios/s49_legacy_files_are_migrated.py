@@ -7,6 +7,8 @@ METADATA = '{"intent": "none"}'
 
 
 async def scenario(lab: Lab) -> None:
+    # A file is where a directory of the state must be.
+    lab.expects("was not moved into the state directory", "could not be settled")
     game = lab.game("quake")
     alpha = await lab.peer("alpha", games=[game], start=False)
     root, state = alpha.root(game), alpha.options.state_dir

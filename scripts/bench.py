@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import EXIT_ENVIRONMENT, REPOSITORY, enter_environment
 
 if TYPE_CHECKING:
@@ -171,4 +172,6 @@ def machine() -> dict[str, object]:
 
 if __name__ == "__main__":
     enter_environment()
-    sys.exit(main())
+    from lanspread_harness.output import run_program
+
+    sys.exit(run_program(main))

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import REPOSITORY, enter_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 LIST = REPOSITORY / "scripts" / "mutations.toml"
 DOCUMENT = REPOSITORY / "docs" / "scenarios.md"
@@ -209,12 +210,23 @@ def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[st
     )
     if printed.returncode not in (0, 1):
         raise MutationError(f"the runner ends with {printed.returncode}")
+    return failures_told(printed.stdout, names)
+
+
+def failures_told(printed: bytes, names: Sequence[str]) -> dict[str, list[str]]:
+    """The failures in the runner's lines, which must tell how each of these scenarios ended."""
     failures: dict[str, list[str]] = {}
-    for line in printed.stdout.splitlines():
-        event = json.loads(line)
-        if event["event"] == "scenario-finished" and event["failure"] is not None:
-            failure = event["failure"]
-            failures[event["scenario"]] = [failure["expected"], *failure["evidence"]]
+    ended: set[str] = set()
+    events = [json.loads(line) for line in printed.splitlines()]
+    for event in events:
+        if event["event"] == "scenario-finished" and event["state"] in ("passed", "failed"):
+            ended.add(event["scenario"])
+            if event["failure"] is not None:
+                failure = event["failure"]
+                failures[event["scenario"]] = [failure["expected"], *failure["evidence"]]
+    if not events or events[-1]["event"] != "run-finished" or not ended.issuperset(names):
+        missing = sorted(set(names) - ended)
+        raise MutationError(f"the run tells nothing of {', '.join(missing) or 'its end'}")
     return failures
 
 
@@ -244,8 +256,10 @@ def cell(text: str) -> str:
 
 if __name__ == "__main__":
     enter_environment()
+    from lanspread_harness.output import run_program, tell
+
     try:
-        sys.exit(main())
+        sys.exit(run_program(main))
     except MutationError as failure:
-        print(f"error: {failure}", file=sys.stderr)
+        tell(f"error: {failure}")
         sys.exit(1)

@@ -14,12 +14,10 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import EXIT_ENVIRONMENT, REPOSITORY, enter_environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PEERS = REPOSITORY / "out" / "peers"
 NETWORK = "lanspread-demo"
@@ -30,8 +28,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,30}")
 
 def main() -> int:
     """Do what the arguments ask for and return the exit status."""
+    from lanspread_harness.backends.docker import release_image
     from lanspread_harness.build import build_binary, require_image
     from lanspread_harness.errors import EnvironmentLackingError
+    from lanspread_harness.output import tell
+    from lanspread_harness.program import Program
 
     parser = argparse.ArgumentParser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
@@ -45,36 +46,41 @@ def main() -> int:
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     if options.action == "run" and not NAME.fullmatch(options.name):
         parser.error(f"a name has letters, digits and dashes: {options.name}")
+    image = ""
     try:
         binary = build_binary(REPOSITORY)
         if options.action == "image" or (options.action == "run" and options.docker):
-            asyncio.run(require_image(REPOSITORY, binary, build=True))
+            image = asyncio.run(require_image(REPOSITORY, Program(binary), build=True))
     except EnvironmentLackingError as error:
-        print(f"environment: {error}", file=sys.stderr)
+        tell(f"environment: {error}")
         return EXIT_ENVIRONMENT
     if options.action == "build":
         print(binary)
+    if options.action == "image":
+        asyncio.run(release_image())
     if options.action == "run":
-        return start_peer(binary, options.name, further, docker=options.docker)
+        return start_peer(binary, options.name, further, image)
     return 0
 
 
-def start_peer(binary: Path, name: str, further: list[str], *, docker: bool) -> int:
-    """Become the peer; returns only what keeps it from starting."""
+def start_peer(binary: Path, name: str, further: list[str], image: str) -> int:
+    """Become the peer, in a container of `image` if it names one; returns no more."""
+    from lanspread_harness.backends.docker import bind_mount
+
     prepare(binary, name)
     arguments = [
         *("run", "--name", name, "--network", NETWORK),
         *("--games-dir", str(PEERS / name / "games"), "--state-dir", str(PEERS / name / "state")),
         *("--catalog", str(PEERS / "catalog.json")),
     ]
-    if docker:
+    if image:
         arguments += ["--listen", "0.0.0.0:0", "--mdns-interface", "all", *further]
         container_name = f"{NETWORK}-{name}"
         ensure_network()
         command = [
             *("docker", "run", "--rm", "--interactive", "--name", container_name),
-            *("--network", NETWORK, "--hostname", name, "--volume", f"{PEERS}:{PEERS}"),
-            *("--user", f"{os.getuid()}:{os.getgid()}", "lanspread-peer-cli", *arguments),
+            *("--network", NETWORK, "--hostname", name, *bind_mount(PEERS)),
+            *("--user", f"{os.getuid()}:{os.getgid()}", image, *arguments),
         ]
     else:
         arguments += ["--listen", "127.0.0.1:0", "--mdns-interface", "lo", *further]
@@ -115,4 +121,7 @@ def ensure_network() -> None:
 
 if __name__ == "__main__":
     enter_environment()
-    sys.exit(main())
+    from lanspread_harness.output import run_answer
+
+    # A peer takes this process over, and its standard output with it.
+    sys.exit(run_answer(main))

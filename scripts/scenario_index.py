@@ -3,13 +3,16 @@
 
 import argparse
 import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import REPOSITORY, enter_environment
 
 
 def main() -> int:
     """Write or check the index."""
     from lanspread_harness.index import render_index
+    from lanspread_harness.output import tell
     from lanspread_harness.scenario import discover
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,7 +23,7 @@ def main() -> int:
     if path.exists() and path.read_text(encoding="utf-8") == index:
         return 0
     if check:
-        print(f"{path} is stale; run python3 scripts/scenario_index.py", file=sys.stderr)
+        tell(f"{path} is stale; run python3 scripts/scenario_index.py")
         return 1
     path.write_text(index, encoding="utf-8")
     return 0
@@ -28,4 +31,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     enter_environment()
-    sys.exit(main())
+    from lanspread_harness.output import run_program
+
+    sys.exit(run_program(main))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import REPOSITORY, enter_environment
 
 if TYPE_CHECKING:
@@ -194,4 +195,6 @@ def summarise(tallies: Sequence[Tally]) -> int:
 
 if __name__ == "__main__":
     enter_environment(dev=True)
-    sys.exit(main())
+    from lanspread_harness.output import run_program
+
+    sys.exit(run_program(main))

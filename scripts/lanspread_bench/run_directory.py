@@ -6,7 +6,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.identity import is_dead, runner_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ PREFIX = "run-"
 def run_directory(base: Path) -> Iterator[Path]:
     """A new directory in `base`, without those of runs that were killed."""
     for left in base.glob(f"{PREFIX}*"):
-        if not is_alive(left.name.removeprefix(PREFIX)):
+        if is_dead(left.name.removeprefix(PREFIX)):
             shutil.rmtree(left, ignore_errors=True)
     directory = base / f"{PREFIX}{runner_identity()}"
     directory.mkdir(parents=True)

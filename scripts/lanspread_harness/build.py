@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
-from lanspread_harness.backends.docker import BINARY_LABEL, IMAGE, check_engine, image_binary_digest
+from lanspread_harness.backends.docker import (
+    BINARY_LABEL,
+    IMAGE,
+    check_engine,
+    docker,
+    held_image,
+    own_tag,
+)
 from lanspread_harness.errors import EnvironmentLackingError
+from lanspread_harness.program import Program, digest_of
 
 PACKAGE = "lanspread-peer-cli"
 STAGED_BINARY = Path("target/image") / PACKAGE
@@ -85,38 +93,45 @@ def build_binary(repository: Path, package: str = PACKAGE) -> Path:
     return _executable(built.stdout, package)
 
 
-async def require_image(repository: Path | None, binary: Path, *, build: bool) -> None:
-    """Make sure that the image holds this binary.
+async def require_image(repository: Path | None, program: Program, *, build: bool) -> str:
+    """The id of the image that holds this binary; it stays until the runner lets it go.
 
-    With `build` a missing or different image is built, otherwise it is an error that names the
-    flag. It can be built only from a checkout.
+    With `build` a missing image is built, otherwise it is an error that names the flag. It can be
+    built only from a checkout.
     """
     await check_engine()
-    digest = await asyncio.to_thread(_digest, binary)
-    found = await image_binary_digest()
-    if found == digest:
-        return
-    if not build or repository is None:
-        state = "is missing" if found is None else "holds another binary"
-        raise EnvironmentLackingError(f"image {IMAGE} {state}; add --build-image")
-    await asyncio.to_thread(_build_image, repository, binary, digest)
+    image = await held_image(program.digest)
+    if image is None and build and repository is not None:
+        await asyncio.to_thread(_build_image, repository, program)
+        image = await held_image(program.digest)
+    elif image is not None and build:
+        # For people, who name it by its tag.
+        await docker("tag", image, IMAGE)
+    if image is None:
+        raise EnvironmentLackingError(
+            f"no image {IMAGE} holds {program.path}, add --build-image to build it"
+        )
+    return image
 
 
-def _build_image(repository: Path, binary: Path, digest: str) -> None:
-    staged = repository / STAGED_BINARY
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(binary, staged)
-    command = [
-        *("docker", "build", "--target", "prebuilt", "--tag", IMAGE),
-        *("--label", f"{BINARY_LABEL}={digest}", "."),
-    ]
-    built = subprocess.run(
-        command, cwd=repository, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+def _build_image(repository: Path, program: Program) -> None:
+    # In a context of its own: what another runner stages cannot get into this image.
+    with tempfile.TemporaryDirectory(prefix="lanspread-image-") as context:
+        staged = Path(context) / STAGED_BINARY
+        staged.parent.mkdir(parents=True)
+        shutil.copy2(program.path, staged)
+        if digest_of(staged) != program.digest:
+            raise EnvironmentLackingError(f"{program.path} was replaced while its image was built")
+        command = [
+            *("docker", "build", "--target", "prebuilt", "--tag", IMAGE),
+            *("--tag", f"{IMAGE}:{own_tag()}", "--file", str(repository / "Dockerfile")),
+            *("--label", f"{BINARY_LABEL}={program.digest}", context),
+        ]
+        built = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if built.returncode != 0:
         reason = built.stderr.decode("utf-8", "replace").strip()
         raise EnvironmentLackingError(f"the image does not build: {reason}")
-    # The image that was current before has lost its name. One that a peer still runs on stays.
+    # The image that was current before has lost its name. One that a runner holds has another.
     prune = ("docker", "image", "prune", "--force", "--filter", f"label={BINARY_LABEL}")
     subprocess.run(prune, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
@@ -143,8 +158,3 @@ def _executable(messages: bytes, package: str) -> Path:
         if is_artifact and message["target"]["name"] == package and message.get("executable"):
             return Path(message["executable"])
     raise EnvironmentLackingError(f"cargo built no executable {package}")
-
-
-def _digest(binary: Path) -> str:
-    with binary.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

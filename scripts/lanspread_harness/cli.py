@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -18,11 +17,18 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.backends.netns import check_namespaces
 from lanspread_harness.build import build_binary, find_binary
 from lanspread_harness.durations import read_durations, write_durations
-from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
+from lanspread_harness.errors import (
+    EnvironmentLackingError,
+    HarnessError,
+    UsageError,
+    error_text,
+)
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.identity import unique_token
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
+from lanspread_harness.output import lasting_output, tell
 from lanspread_harness.progress import Plan, Summary, make_display
 from lanspread_harness.reports import longest_passed_s, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
@@ -30,12 +36,15 @@ from lanspread_harness.runner import Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
 from lanspread_harness.schedule import Shard, jobs_of, of_shard
 from lanspread_harness.schema import load_schema
+from lanspread_harness.turns import SWEEP, SWEEP_WAIT_S, turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lanspread_harness.backends import Backend
+    from lanspread_harness.output import Output
     from lanspread_harness.progress import Display
+    from lanspread_harness.runner import Outcome
 
 EXIT_PASSED = 0
 EXIT_FAILED = 1
@@ -47,6 +56,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = REPOSITORY / "scenarios"
 SCRIPT = "scripts/run_extended_scenarios.py"
 
+JUNIT = "junit.xml"
+
 LONG_MINUTES = 10.0
 MAX_LONG_MINUTES = 24 * 60.0
 
@@ -55,6 +66,11 @@ MAX_SEED = 2**32
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for and return the exit status."""
+    with lasting_output() as output:
+        return _main(arguments, output)
+
+
+def _main(arguments: Sequence[str] | None, output: Output) -> int:
     options = _parser().parse_args(arguments)
     try:
         # A list of a shard is what the shard would run.
@@ -64,22 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scenarios = of_shard(scenarios, options.shard)
         if options.list:
             _list(scenarios, json_lines=options.json)
-            return EXIT_PASSED
+            return EXIT_FAILED if output.is_unwritten else EXIT_PASSED
         if options.backend == "netns" and user_namespace.is_needed():
             _enter_user_namespace(options)
         return asyncio.run(_run_until_interrupted(scenarios, options))
-    except BrokenPipeError:
-        # Whoever reads has seen enough, such as `head`; the interpreter must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PASSED
     except UsageError as error:
-        print(f"usage: {error}", file=sys.stderr)
+        tell(f"usage: {error}")
         return EXIT_USAGE
     except EnvironmentLackingError as error:
-        print(f"environment: {error}", file=sys.stderr)
+        tell(f"environment: {error}")
         return EXIT_ENVIRONMENT
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return EXIT_FAILED
 
 
@@ -198,15 +210,17 @@ def _enter_user_namespace(options: argparse.Namespace) -> None:
 
 
 async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
-    """Run, and turn SIGINT and SIGTERM into a cancellation that every lab cleans up after."""
+    """Run, and turn what ends a program into a cancellation that every lab cleans up after."""
     run = asyncio.ensure_future(_run(scenarios, options))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, run.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Who ignores a signal, such as `nohup` does, wants the run to go on.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, run.cancel)
     try:
         return await run
     except asyncio.CancelledError:
-        print("interrupted; all peers are gone", file=sys.stderr)
+        tell("interrupted; all peers are gone")
         return EXIT_INTERRUPTED
 
 
@@ -217,12 +231,26 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
     backend = await make_backend(
         options.backend, binary, seed, repository=REPOSITORY, build_image=options.build_image
     )
-    run_id = f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}"
+    try:
+        return await _run_on(backend, binary, seed, scenarios, options)
+    finally:
+        await backend.close()
+
+
+async def _run_on(
+    backend: Backend,
+    binary: Path,
+    seed: int,
+    scenarios: Sequence[Scenario],
+    options: argparse.Namespace,
+) -> int:
+    run_id = f"{time.strftime('%m%d-%H%M%S')}-{unique_token()}"
     out = options.out.resolve()
-    # Peers go before their disks do.
-    await asyncio.to_thread(kill_leftovers)
-    await backend.sweep()
-    await sweep_disks()
+    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+        # Peers go before their disks do.
+        await asyncio.to_thread(kill_leftovers)
+        await backend.sweep()
+        await sweep_disks()
     with run_directory(out, run_id) as directory:
         settings = RunSettings(
             run_id=run_id,
@@ -236,6 +264,7 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
             durations_s=read_durations(out, backend.name),
             long_minutes=options.long_minutes,
         )
+        await backend.check_directory(directory)
         plan = Plan(
             run_id=run_id,
             backend=backend.name,
@@ -260,26 +289,58 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         interrupted = False
     finally:
         outcomes = runner.outcomes(plan.jobs)
-        await backend.sweep()
-        await sweep_disks()
-        failed = any(outcome.state is State.FAILED for outcome in outcomes)
-        exit_status = EXIT_FAILED if failed else EXIT_PASSED
-        junit = plan.directory / "junit.xml"
-        write_junit(junit, outcomes)
-        report = plan.directory / REPORT
-        words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
-        write_report(report, plan.run_id, words, outcomes)
+        troubles = [*await _swept(backend), *_written(plan, outcomes)]
+        for trouble in troubles:
+            tell(trouble)
+        exit_status = EXIT_FAILED if troubles else _exit_status(outcomes)
         summary = Summary(
             outcomes=outcomes,
             duration_s=time.monotonic() - started,
-            junit=junit,
-            report=report,
+            junit=plan.directory / JUNIT,
+            report=plan.directory / REPORT,
             exit_status=EXIT_INTERRUPTED if interrupted else exit_status,
             interrupted=interrupted,
         )
         write_durations(plan.directory.parent, backend.name, longest_passed_s(outcomes))
         display.run_finished(summary)
     return exit_status
+
+
+def _exit_status(outcomes: Sequence[Outcome]) -> int:
+    """0 only where everything passed that this machine can run, and that is something."""
+    states = {outcome.state for outcome in outcomes}
+    if states == {State.UNSUPPORTED}:
+        tell(f"environment: nothing of this can run here: {outcomes[0].reason}")
+        return EXIT_ENVIRONMENT
+    return EXIT_PASSED if states <= {State.PASSED, State.UNSUPPORTED} else EXIT_FAILED
+
+
+async def _swept(backend: Backend) -> list[str]:
+    """Take away what the run has left, and tell what could not be."""
+    troubles: list[str] = []
+    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+        for sweep in (backend.sweep, sweep_disks):
+            try:
+                await sweep()
+            except (HarnessError, OSError) as error:
+                troubles.append(f"something of the run is left: {error_text(error)}")
+    return troubles
+
+
+def _written(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
+    """Write what the run has to say, and tell what could not be written."""
+    words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
+    files: dict[Path, Callable[[Path], None]] = {
+        plan.directory / JUNIT: lambda path: write_junit(path, outcomes),
+        plan.directory / REPORT: lambda path: write_report(path, plan.run_id, words, outcomes),
+    }
+    troubles: list[str] = []
+    for path, write in files.items():
+        try:
+            write(path)
+        except OSError as error:
+            troubles.append(f"{path} cannot be written: {error.strerror}")
+    return troubles
 
 
 def _binary(given: Path | None) -> Path:

@@ -43,6 +43,19 @@ EXIT_TIMEOUT_S = 15.0
 """A clean shutdown says goodbye to every peer, and may wait for one that does not listen."""
 
 
+HARMLESS = frozenset(
+    {
+        signal.SIGCHLD,
+        signal.SIGCONT,
+        signal.SIGSTOP,
+        signal.SIGTSTP,
+        signal.SIGURG,
+        signal.SIGWINCH,
+    }
+)
+"""Signals that end no process that does not ask for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
     """With what a peer is started."""
@@ -82,7 +95,7 @@ class Peer:
         self._tasks = tasks
         self._links = links
         self._stop_fault: int | None = None
-        self._session: Session | None = None
+        self.sessions: list[Session] = []
         self._ready: Ready | None = None
         self._runs = 0
 
@@ -91,19 +104,19 @@ class Peer:
     @property
     def session(self) -> Session:
         """The current run, or the last one when the peer is down."""
-        if self._session is None:
+        if not self.sessions:
             raise PeerExitedError(f"{self.name} was started")
-        return self._session
+        return self.sessions[-1]
 
     @property
     def started(self) -> bool:
         """Whether it ever had a process."""
-        return self._session is not None
+        return bool(self.sessions)
 
     @property
     def running(self) -> bool:
         """Whether its output is still open."""
-        return self._session is not None and not self._session.ended.is_set()
+        return self.started and not self.session.ended.is_set()
 
     @property
     def ready(self) -> Fields:
@@ -145,8 +158,10 @@ class Peer:
         asked_us = self._history.now_us()
         process = await self._host.start(self.name, self._runs, arguments, self.stderr)
         self._history.start(self.name, self._runs, list(process.command_line), asked_us)
-        self._session = Session(self.name, self._runs, process, self._schema, self._history)
-        self._tasks.create_task(self._session.read(), name=f"output of {self.name}")
+        session = Session(self.name, self._runs, process, self._schema, self._history, self.stderr)
+        self.sessions.append(session)
+        self._tasks.create_task(session.read(), name=f"output of {self.name}")
+        self._tasks.create_task(session.watch(), name=f"end of {self.name}")
 
     async def start(self) -> Ready:
         """Start its process and wait for `ready`, which must be the first record."""
@@ -163,35 +178,37 @@ class Peer:
         return first
 
     async def exited(self, timeout_s: float = EXIT_TIMEOUT_S) -> ExitStatus:
-        """Wait until its process has ended and all its output is read."""
+        """Wait until its process has ended and all its output is read.
+
+        Who waits for an end judges it: whatever its status is, it fails nothing by itself.
+        """
         session = self.session
-        try:
-            async with asyncio.timeout(timeout_s):
-                await session.ended.wait()
-                status = await session.process.wait()
-        except TimeoutError as error:
-            raise RecordTimeoutError(
-                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
-            ) from error
-        self._history.exit(self.name, session.run, str(status))
+        session.seen = True
+        status = await self._gone(session, timeout_s)
         self._end_stop()
         return status
 
     def close_stdin(self) -> None:
         """End its input, which asks for a clean shutdown."""
         self._fault("close-stdin")
+        self.session.ask_to_end()
         self.session.process.stdin.close()
 
     async def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send it a signal. Any that is not among `HARMLESS` asks it to end."""
         self._fault("signal", {"signal": number.name})
+        if number not in HARMLESS:
+            self.session.ask_to_end(kill=number == signal.SIGKILL)
         await self.session.process.signal(number)
 
     async def kill(self) -> None:
         """Kill it with SIGKILL and wait until it is gone."""
+        session = self.session
         self._fault("kill")
-        await self.session.process.signal(signal.SIGKILL)
-        await self.exited()
+        session.ask_to_end(kill=True)
+        await session.process.signal(signal.SIGKILL)
+        await self._gone(session, EXIT_TIMEOUT_S)
+        self._end_stop()
 
     async def freeze(self) -> None:
         """Stop it with SIGSTOP until `thaw`."""
@@ -210,6 +227,12 @@ class Peer:
         if self.running:
             await self.kill()
         return await self.start()
+
+    async def settle(self) -> None:
+        """Wait for the processes of all its runs, and hold to the rules those that nobody saw."""
+        for session in self.sessions:
+            await self._gone(session, EXIT_TIMEOUT_S)
+            session.judge()
 
     # Commands
 
@@ -399,6 +422,18 @@ class Peer:
             # What a failure needs to be understood, and nobody reads otherwise.
             *("--log", "info,lanspread_peer=debug"),
         ]
+
+    async def _gone(self, session: Session, timeout_s: float) -> ExitStatus:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await session.gone.wait()
+        except TimeoutError as error:
+            raise RecordTimeoutError(
+                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
+            ) from error
+        if session.status is None:
+            raise PeerExitedError(f"{self.name} has an exit status")
+        return session.status
 
     def _end_stop(self) -> None:
         fault_id, self._stop_fault = self._stop_fault, None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 FILE = "durations.json"
+READABLE = 0o644
 
 
 def read_durations(out: Path, backend: str) -> dict[str, float]:
@@ -22,7 +25,10 @@ def read_durations(out: Path, backend: str) -> dict[str, float]:
 
 
 def write_durations(out: Path, backend: str, durations_s: Mapping[str, float]) -> None:
-    """Remember these, and keep what is known of other scenarios and backends."""
+    """Remember these, and keep what is known of other scenarios and backends.
+
+    Where that cannot be written, only the order of the next run suffers.
+    """
     recorded: dict[str, object] = {}
     with suppress(OSError, ValueError):
         found = json.loads((out / FILE).read_text(encoding="utf-8"))
@@ -31,6 +37,10 @@ def write_durations(out: Path, backend: str, durations_s: Mapping[str, float]) -
     known = read_durations(out, backend)
     rounded = {name: round(seconds, 3) for name, seconds in durations_s.items()}
     recorded[backend] = dict(sorted({**known, **rounded}.items()))
-    fresh = out / f".{FILE}.new"
-    fresh.write_text(json.dumps(recorded, indent=1), encoding="utf-8")
-    fresh.replace(out / FILE)
+    # Another run may write them at the same time, or another user may own them.
+    with suppress(OSError):
+        descriptor, fresh = tempfile.mkstemp(prefix=f".{FILE}.", dir=out)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(recorded, file, indent=1)
+        Path(fresh).chmod(READABLE)
+        Path(fresh).replace(out / FILE)

@@ -52,6 +52,10 @@ class PeerExitedError(ScenarioError):
     """A peer ended while something was still expected of it, or ended in the wrong way."""
 
 
+class PeerDiedError(PeerExitedError):
+    """A peer ended that nobody had asked to."""
+
+
 class ProtocolError(ScenarioError):
     """A peer printed something that breaks the JSONL protocol or its own schema."""
 
@@ -80,3 +84,9 @@ class CommandError(ScenarioError):
         self.message = message
         self.retryable = retryable
         self.hint = hint
+
+
+def error_text(error: BaseException) -> str:
+    """An error on one line, with its evidence where it has any."""
+    evidence = error.evidence if isinstance(error, ScenarioError) else ()
+    return " ".join([str(error), *evidence]).replace("\n", " ")

@@ -7,20 +7,21 @@ disks are deleted.
 from __future__ import annotations
 
 import asyncio
+import errno
 import shlex
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lanspread_harness.errors import ProtocolError, ScenarioError
+from lanspread_harness.errors import PeerDiedError, ProtocolError, ScenarioError
 from lanspread_harness.report.packing import pack
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.timeline import read_timeline
 from lanspread_harness.timeline.telling import involved, shown, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lanspread_harness.history import History
@@ -33,6 +34,9 @@ MAX_LISTED_FILES = 2000
 MAX_EVIDENCE_LINES = 40
 """How much of what a scenario itself shows stands on the terminal: a traceback fits, a dump does
 not. `failure.txt` has all of it."""
+
+TELLING = (ProtocolError, PeerDiedError)
+"""Failures that explain others, the most telling first."""
 
 HISTORY = "history.jsonl"
 REPORT = "report.html"
@@ -71,6 +75,12 @@ class Evidence:
 
     failure: Failure | None
     timeline: Packed | None
+    files: dict[str, str] = field(default_factory=dict)
+    """What belongs into its directory, by name."""
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""Errors of the machine's disk, of which a scenario knows nothing."""
 
 
 @contextmanager
@@ -94,30 +104,69 @@ def scenario_error(error: BaseException) -> ScenarioError:
     if isinstance(cause, ScenarioError):
         return cause
     trace = "".join(traceback.format_exception(cause)).splitlines()
+    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+        return ScenarioError("the disk of this machine can be written", [f"{cause}", *trace])
     return ScenarioError("the scenario runs without an error of its own", trace)
 
 
 def root_cause(error: BaseException) -> BaseException:
     """When one failure made others, the one that made them.
 
-    A broken rule of the protocol explains what was waited for in vain, so it goes first.
+    A broken rule of the protocol explains what was waited for in vain, so it goes first; then the
+    end of a peer.
     """
     leaves = list(_leaves(error))
-    return next((leaf for leaf in leaves if isinstance(leaf, ProtocolError)), leaves[0])
+    telling = (leaf for kind in TELLING for leaf in leaves if isinstance(leaf, kind))
+    return next(telling, leaves[0])
 
 
 def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
     """Read the history, and of a failure write `failure.txt` and `disk.txt`.
 
+    Blocks: a long history takes seconds.
+    """
+    return write_evidence(directory, gather_evidence(directory, error, command))
+
+
+def gather_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
+    """Read the history, and of a failure all that is to be kept; writes nothing.
+
     Blocks: a long history takes seconds. A lab that could not be opened has none.
     """
     history = directory / HISTORY
-    timeline = read_timeline(history) if history.exists() else None
+    try:
+        timeline = read_timeline(history) if history.exists() else None
+    except OSError as trouble:
+        timeline = None
+        error = error or ScenarioError("the history can be read", [f"{trouble}"])
     packed = None if timeline is None else pack(timeline, failed=error is not None)
     if error is None:
         return Evidence(None, packed)
     records = error.records if timeline is None else _records(timeline, error)
-    failure = Failure(
+    failure = failure_of(directory, error, records, command)
+    told = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
+    return Evidence(failure, packed, {"failure.txt": told, "disk.txt": _disk_listing(directory)})
+
+
+def write_evidence(directory: Path, evidence: Evidence) -> Evidence:
+    """Write the files of a failure; what cannot be written is told in the failure itself."""
+    if evidence.failure is None:
+        return evidence
+    unwritten: list[str] = []
+    for name, text in evidence.files.items():
+        try:
+            (directory / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            unwritten.append(f"{name} cannot be written: {error.strerror}")
+    failure = replace(evidence.failure, evidence=(*evidence.failure.evidence, *unwritten))
+    return replace(evidence, failure=failure)
+
+
+def failure_of(
+    directory: Path, error: ScenarioError, records: Sequence[str], command: str
+) -> Failure:
+    """The failure with this error and these lines of the history."""
+    return Failure(
         expectation=printable(error.expectation),
         evidence=tuple(map(printable, error.evidence)),
         records=tuple(map(printable, records)),
@@ -125,10 +174,6 @@ def take_evidence(directory: Path, error: ScenarioError | None, command: str) ->
         report=f"{directory.parent / REPORT}#{directory.name}",
         command=command,
     )
-    _write_disk_listing(directory)
-    report = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
-    (directory / "failure.txt").write_text(report, encoding="utf-8")
-    return Evidence(failure, packed)
 
 
 def printable(text: str) -> str:
@@ -158,11 +203,14 @@ def _records(timeline: Timeline, error: ScenarioError) -> tuple[str, ...]:
     return tuple(shown(entry, names) for entry in telling(timeline, peers))
 
 
-def _write_disk_listing(directory: Path) -> None:
+def _disk_listing(directory: Path) -> str:
     lines: list[str] = []
     for path in sorted((directory / PEERS).rglob("*")):
         name = printable(str(path.relative_to(directory)))
-        lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
+        try:
+            lines.append(f"{name}/" if path.is_dir() else f"{name} {path.lstat().st_size}")
+        except OSError as error:
+            lines.append(f"{name}: {error.strerror}")
     if len(lines) > MAX_LISTED_FILES:
         lines = [*lines[:MAX_LISTED_FILES], f"… and {len(lines) - MAX_LISTED_FILES} more"]
-    (directory / "disk.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return "\n".join([*lines, ""])

@@ -19,6 +19,8 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lanspread_harness.errors import ScenarioError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -42,12 +44,17 @@ class FaultPhase(StrEnum):
 
 
 class History:
-    """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`."""
+    """Writes one `history.jsonl`. Lines are buffered; the file is complete after the `with`.
+
+    Where it cannot be written, that fails the scenario once; what follows is dropped, so that all
+    that is to be put right at the end still is.
+    """
 
     def __init__(self, path: Path, watch: Callable[[str], None] | None = None) -> None:
         self.path = path
         self._watch = watch
         self._faults = 0
+        self._broken = False
         self._origin_ns = time.monotonic_ns()
         self._file = path.open(
             "w", encoding="utf-8", errors="backslashreplace", buffering=BUFFER_BYTES
@@ -62,7 +69,12 @@ class History:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as trouble:
+            # What failed before explains more.
+            if error is None and not self._broken:
+                raise self._unwritten(trouble) from trouble
 
     def now_us(self) -> int:
         """Microseconds since the lab began."""
@@ -71,7 +83,7 @@ class History:
     def record(self, peer: str, run: int, line: str) -> None:
         """A line the peer printed; it must have been read as JSON already."""
         head = json.dumps({"t_us": self.now_us(), "peer": peer, "run": run, "kind": "record"})
-        self._file.write(f'{head[:-1]}, "record": {line}}}\n')
+        self._put(f'{head[:-1]}, "record": {line}}}\n')
 
     def command(self, peer: str, run: int, command: JsonObject) -> None:
         """A well-formed command sent to the peer."""
@@ -137,4 +149,16 @@ class History:
 
     def _write(self, entry: JsonObject) -> None:
         stamped: JsonObject = {"t_us": self.now_us(), **entry}
-        self._file.write(json.dumps(stamped, ensure_ascii=False) + "\n")
+        self._put(json.dumps(stamped, ensure_ascii=False) + "\n")
+
+    def _put(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            self._file.write(line)
+        except OSError as trouble:
+            self._broken = True
+            raise self._unwritten(trouble) from trouble
+
+    def _unwritten(self, trouble: OSError) -> ScenarioError:
+        return ScenarioError("the history can be written", [f"{self.path}: {trouble.strerror}"])

@@ -1,8 +1,10 @@
 """The lab of one scenario: its games, its peers, and the promise that nothing of them stays.
 
 Inside `open_lab` peers run and everything they print is checked; a broken rule of the protocol ends
-the scenario at once. At the end of a scenario that holds, every peer that still runs must end
-cleanly when its input does; in any case all of them are gone afterwards.
+the scenario at once, and so does a peer that ends without having been asked to. At the end of a
+scenario that holds, every peer that still runs must end cleanly when its input does, and none of
+them may have had trouble that the scenario does not expect; in any case all of them are gone
+afterwards.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from lanspread_harness.fixtures import (
 )
 from lanspread_harness.history import History
 from lanspread_harness.run_directory import PEERS
+from lanspread_harness.troubles import check_troubles
 
 if TYPE_CHECKING:
     import socket
@@ -39,8 +42,6 @@ if TYPE_CHECKING:
 
 DEFAULT_GAME_BYTES = 3 * MIB + 17
 """More than one chunk of the smallest chunk size, and no whole number of them."""
-
-PANIC = "panicked at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Lab(FaultInjector):
         self._tasks = tasks
         self._mounts = mounts
         self._games: dict[str, Game] = {}
+        self._expected: set[str] = set()
 
     @property
     def seed(self) -> int:
@@ -107,6 +109,14 @@ class Lab(FaultInjector):
         path = self.peers_dir / "scratch"
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def expects(self, *troubles: str) -> None:
+        """Say which trouble belongs to what the scenario does, and is no failure.
+
+        Each is a part of what tells it: of an event such as `source-dropped`, or of a warning or an
+        error in the log of a peer. Whether it comes is for the scenario to see.
+        """
+        self._expected.update(troubles)
 
     def note(self, text: str) -> None:
         """Write a step into the history."""
@@ -219,6 +229,12 @@ class Lab(FaultInjector):
         """A socket that reaches all peers, from the place of one of them; close it yourself."""
         return await self.host.udp_socket(beside.name)
 
+    async def note_ends(self) -> None:
+        """Write into the history which peers ended while the scenario failed by something else."""
+        for peer in self.peers:
+            for session in peer.sessions:
+                await session.note_end()
+
     async def settle(self) -> None:
         """End every peer that runs and hold it to a clean end."""
         async with asyncio.TaskGroup() as tasks:
@@ -226,9 +242,11 @@ class Lab(FaultInjector):
                 if peer.running:
                     tasks.create_task(_end(peer))
         for peer in self.peers:
-            log = peer.stderr.read_text(errors="replace") if peer.stderr.exists() else ""
-            panics = [line for line in log.splitlines() if PANIC in line]
-            expect(not panics, f"{peer.name} does not panic", *panics)
+            await peer.settle()
+
+    def check_troubles(self) -> None:
+        """Hold all peers to have had no trouble but what the scenario expects."""
+        check_troubles(self.peers, self._expected)
 
 
 @asynccontextmanager
@@ -240,13 +258,19 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
         # Disks are taken away last, when nobody uses them any more.
         async with AsyncExitStack() as mounts, backend.open(settings.lab_id, peers_dir) as host:
             with mark_failure(history):
-                async with asyncio.TaskGroup() as tasks:
-                    lab = Lab(settings, host, schema, history, tasks, mounts)
-                    try:
-                        yield lab
-                    finally:
-                        await lab.mend_all()
-                    await lab.settle()
+                lab: Lab | None = None
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        lab = Lab(settings, host, schema, history, tasks, mounts)
+                        try:
+                            yield lab
+                        finally:
+                            await lab.mend_all()
+                        await lab.settle()
+                        lab.check_troubles()
+                finally:
+                    if lab is not None:
+                        await lab.note_ends()
 
 
 async def _end(peer: Peer) -> None:

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.identity import is_alive, runner_identity
+from lanspread_harness.identity import is_dead, runner_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VARIABLE = "LANSPREAD_RUNNER"
+VARIABLE = "LANSPREAD_OWNER"
 
 DEATH_TIMEOUT_S = 10.0
 """A process that was killed is gone at once, unless its disk hangs."""
@@ -40,7 +40,7 @@ def _kill_if_left(pid: int) -> bool:
     with suppress(OSError), process_descriptor(pid) as descriptor:
         # Read only now: what the descriptor stands for cannot become another process.
         owner = _owner(pid)
-        if owner is None or is_alive(owner):
+        if owner is None or not is_dead(owner):
             return False
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         select.select([descriptor], [], [], DEATH_TIMEOUT_S)

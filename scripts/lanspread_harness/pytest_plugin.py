@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import random
 import sys
 import unittest
@@ -23,6 +22,7 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.pytest_lab.again import command_again
@@ -153,6 +153,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
     keep: bool = pytestconfig.getoption("--lanspread-keep")
     yield Ground(lanspread_binary, schema, backend, seed, keep)
     asyncio.run(_sweep(backend))
+    asyncio.run(backend.close())
 
 
 async def _sweep(backend: Backend) -> None:
@@ -191,7 +192,7 @@ def lab(
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("lab")
     # Labs of two sessions at a time share the network of the machine, so names must differ.
-    lab_id = f"lab-{os.getpid()}-{directory.name}"
+    lab_id = f"lab-{unique_token()}-{directory.name}"
     settings = LabSettings(lab_id, lanspread_ground.seed, directory, lanspread_ground.binary)
     # Only a fixture can ask for it without being seen to.
     lanspread_stage.held = LAB not in request.node.fixturenames

@@ -88,23 +88,36 @@ def longest_passed_s(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:
-    """`N passed, N failed`, and what did not run as skipped."""
+    """`N passed, N failed`, what did not end as unfinished, and what did not run as skipped."""
     states = [outcome.state for outcome in outcomes]
     text = f"{states.count(State.PASSED)} passed, {states.count(State.FAILED)} failed"
-    skipped = states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN)
+    unfinished = unfinished_count(outcomes)
+    text += f", {unfinished} unfinished" if unfinished else ""
+    skipped = skipped_count(outcomes)
     return f"{text}, {skipped} skipped" if skipped else text
 
 
+def unfinished_count(outcomes: Sequence[Outcome]) -> int:
+    """How many the end of the run left unfinished; of these nothing is known."""
+    return sum(outcome.interrupted for outcome in outcomes)
+
+
+def skipped_count(outcomes: Sequence[Outcome]) -> int:
+    """How many did not run, for a reason that is known."""
+    skipped = (State.UNSUPPORTED, State.NOT_RUN)
+    return sum(outcome.state in skipped and not outcome.interrupted for outcome in outcomes)
+
+
 def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the outcomes in the format of JUnit."""
+    """Write the outcomes in the format of JUnit; what did not end is an error."""
     states = [outcome.state for outcome in outcomes]
     suite = ET.Element(
         "testsuite",
         name="lanspread scenarios",
         tests=str(len(states)),
         failures=str(states.count(State.FAILED)),
-        errors="0",
-        skipped=str(states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN)),
+        errors=str(unfinished_count(outcomes)),
+        skipped=str(skipped_count(outcomes)),
         time=f"{sum(outcome.duration_s for outcome in outcomes):.3f}",
     )
     for outcome in outcomes:
@@ -125,7 +138,8 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
             lines = [*outcome.failure.lines, f"run again: {outcome.failure.command}"]
             failure.text = _xml("\n".join(lines))
         elif outcome.reason is not None:
-            ET.SubElement(case, "skipped", message=_xml(outcome.reason))
+            kind = "error" if outcome.interrupted else "skipped"
+            ET.SubElement(case, kind, message=_xml(outcome.reason))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

@@ -6,21 +6,25 @@ import asyncio
 import shlex
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from lanspread_harness.errors import HarnessError, ScenarioError
+from lanspread_harness.errors import ScenarioError
 from lanspread_harness.evidence import (
     Evidence,
     Failure,
+    failure_of,
+    gather_evidence,
     scenario_error,
-    take_evidence,
+    write_evidence,
     write_repro,
 )
 from lanspread_harness.lab import LabSettings, open_lab
+from lanspread_harness.output import tell
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
+from lanspread_harness.turns import ALONE, ALONE_WAIT_S, turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How a scenario ended."""
+    """How a scenario ended. `NOT_RUN` is also one that the end of the run left unfinished."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -56,6 +60,8 @@ class Outcome:
     """What the report shows of it, packed; absent where it did not run."""
     figures: tuple[str, ...] = ()
     """What it measured, in words."""
+    interrupted: bool = False
+    """Whether the run ended before it did: nothing is known of it."""
 
     @property
     def scenario(self) -> Scenario:
@@ -128,31 +134,31 @@ class Runner:
 
     def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         """What became of these jobs, in the order given; those not ended were interrupted."""
-        return [
-            self._outcomes.get(job.label) or self._not_run(job, "the run was interrupted")
-            for job in jobs
-        ]
+        return [self._outcomes.get(job.label) or self._unfinished(job) for job in jobs]
 
     async def _work(self, job: Job) -> None:
         outcome = self._refused(job)
         if outcome is None:
-            self._observer.started(job)
-            started = time.monotonic()
-            figures: list[str] = []
-            evidence = await self._attempt(job, figures)
-            duration_s = time.monotonic() - started
-            state = State.PASSED if evidence.failure is None else State.FAILED
-            outcome = Outcome(
-                job,
-                self._backend.name,
-                state,
-                duration_s,
-                evidence.failure,
-                timeline=evidence.timeline,
-                figures=tuple(figures),
-            )
+            # Other runs on this machine make room for what must run alone.
+            async with turn(ALONE, shared=not job.scenario.meta.alone, wait_s=ALONE_WAIT_S):
+                outcome = await self._ran(job)
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
+
+    async def _ran(self, job: Job) -> Outcome:
+        self._observer.started(job)
+        started = time.monotonic()
+        figures: list[str] = []
+        evidence = await self._evidence(job, figures)
+        return Outcome(
+            job,
+            self._backend.name,
+            State.PASSED if evidence.failure is None else State.FAILED,
+            time.monotonic() - started,
+            evidence.failure,
+            timeline=evidence.timeline,
+            figures=tuple(figures),
+        )
 
     def _refused(self, job: Job) -> Outcome | None:
         failed = any(outcome.state is State.FAILED for outcome in self._outcomes.values())
@@ -165,6 +171,18 @@ class Runner:
 
     def _not_run(self, job: Job, reason: str) -> Outcome:
         return Outcome(job, self._backend.name, State.NOT_RUN, reason=reason)
+
+    def _unfinished(self, job: Job) -> Outcome:
+        return replace(self._not_run(job, "the run was interrupted"), interrupted=True)
+
+    async def _evidence(self, job: Job, figures: list[str]) -> Evidence:
+        """What a job leaves. Whatever goes wrong in it is its failure, and ends no other job."""
+        try:
+            return await self._attempt(job, figures)
+        except Exception as raised:  # noqa: BLE001
+            error = scenario_error(raised)
+            directory = self._settings.directory / job.label
+            return Evidence(failure_of(directory, error, error.records, self._command(job)), None)
 
     async def _attempt(self, job: Job, figures: list[str]) -> Evidence:
         directory = self._settings.directory / job.label
@@ -180,31 +198,35 @@ class Runner:
         try:
             error = await self._run_in_lab(job.scenario, settings)
             command = self._command(job)
-            evidence = await asyncio.to_thread(take_evidence, directory, error, command)
+            evidence = await asyncio.to_thread(gather_evidence, directory, error, command)
         finally:
             if not self._settings.keep:
                 # Freeing gigabytes can take seconds, in which other scenarios must go on.
                 await asyncio.to_thread(shutil.rmtree, directory / PEERS, ignore_errors=True)
-        if self._settings.keep or evidence.failure is not None:
-            write_repro(directory, self._settings.repository, command)
-        else:
-            shutil.rmtree(directory)
+        # Only now is there room on a disk that the peers have filled.
+        evidence = await asyncio.to_thread(write_evidence, directory, evidence)
+        try:
+            if self._settings.keep or evidence.failure is not None:
+                write_repro(directory, self._settings.repository, command)
+            else:
+                shutil.rmtree(directory)
+        except OSError as trouble:
+            tell(f"{job.label}: {trouble}")
         return evidence
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:
         timeout_s = scenario.meta.timeout_s + settings.minutes * 60
         try:
             async with (
-                asyncio.timeout(timeout_s),
+                asyncio.timeout(timeout_s) as deadline,
                 open_lab(settings, self._backend, self._schema) as lab,
             ):
                 await scenario.body(lab)
-        except TimeoutError:
-            return ScenarioError(f"the scenario ends within {timeout_s:g} s")
-        except HarnessError as raised:
+        except Exception as raised:  # noqa: BLE001
+            # Also of the system, such as a full disk: a scenario fails by it, and no other does.
+            if isinstance(raised, TimeoutError) and deadline.expired():
+                return ScenarioError(f"the scenario ends within {timeout_s:g} s")
             return scenario_error(raised)
-        except ExceptionGroup as group:
-            return scenario_error(group)
         return None
 
     def _command(self, job: Job) -> str:

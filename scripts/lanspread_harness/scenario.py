@@ -101,11 +101,13 @@ def _load(path: Path) -> Scenario:
 
 def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"scenarios.{path.stem}", path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise HarnessError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        # Whatever PYTHONOPTIMIZE says: the promise is a docstring, and assertions are to hold.
+        code = compile(path.read_bytes(), path, "exec", dont_inherit=True, optimize=0)
+        exec(code, module.__dict__)  # noqa: S102
     except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
         raise HarnessError(f"{path} cannot be imported: {error}") from error
     return module

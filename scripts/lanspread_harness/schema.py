@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_FAULTS_SHOWN = 3
 """A wrong record usually breaks one rule; the rest is echo."""
 
+MAX_REASON_CHARS = 1000
+
 SCHEMA_TIMEOUT_S = 10
 """The binary prints its schema from memory; longer means that it hangs."""
 
@@ -54,12 +56,16 @@ def load_schema(binary: Path) -> Schema:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=SCHEMA_TIMEOUT_S,
         )
         return Schema(parse_object(printed.stdout))
     except (OSError, subprocess.SubprocessError, ProtocolError, ValueError) as error:
-        raise EnvironmentLackingError(f"{binary} schema gives no usable schema: {error}") from error
+        said = getattr(error, "stderr", None) or ""
+        reason = f"{error} {said}".strip().replace("\n", " ")[:MAX_REASON_CHARS]
+        message = f"{binary} schema gives no usable schema: {reason}"
+        raise EnvironmentLackingError(message) from error
 
 
 def _misfit(

@@ -3,18 +3,22 @@
 A `Session` lasts from the start of the process to the end of its output. It keeps the rules that
 hold for every peer: each line fits the schema, `seq` counts from 1 without a gap, time does not run
 backwards, and a command has exactly one terminal record. Breaking one raises `ProtocolError` from
-`read`, which fails the scenario at once.
+`read`, which fails the scenario at once. So does the end of a peer that nobody asked to end, from
+`watch`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from lanspread_harness.backends import MAX_LINE_BYTES
 from lanspread_harness.errors import (
     CommandError,
+    PeerDiedError,
     PeerExitedError,
     ProtocolError,
     RecordTimeoutError,
@@ -23,6 +27,7 @@ from lanspread_harness.records import (
     CommandId,
     Event,
     Failure,
+    Ready,
     Record,
     Result,
     parse_object,
@@ -31,8 +36,9 @@ from lanspread_harness.records import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from lanspread_harness.backends import PeerProcess
+    from lanspread_harness.backends import ExitStatus, PeerProcess
     from lanspread_harness.fields import JsonObject
     from lanspread_harness.history import History
     from lanspread_harness.schema import Schema
@@ -48,15 +54,42 @@ EVIDENCE_LINE_CHARS = 400
 """How much of one record stands there; the whole is in the history."""
 
 
+LAST_WORDS = 5
+"""How many of the last lines of a peer's standard error stand in a failure about its end."""
+
+LAST_WORDS_BYTES = 8192
+
+REAP_TIMEOUT_S = 2.0
+"""From the end of a peer's output to that of its process, where a failure wants to tell both."""
+
+SHUTDOWN = "shutdown"
+"""The command that asks a peer to end."""
+
+
 class Session:
     """One process of a peer, from start to exit."""
 
     def __init__(
-        self, peer: str, run: int, process: PeerProcess, schema: Schema, history: History
+        self,
+        peer: str,
+        run: int,
+        process: PeerProcess,
+        schema: Schema,
+        history: History,
+        stderr: Path,
     ) -> None:
         self.peer = peer
         self.run = run
         self.process = process
+        self.status: ExitStatus | None = None
+        self.gone = asyncio.Event()
+        """Set when the process is, and `status` known."""
+        self.killed = False
+        self.seen = False
+        """Whether the scenario waits for the end, and looks at it itself."""
+        self._asked = False
+        self._is_read = False
+        self._stderr = stderr
         self.records: list[Record] = []
         self.ended = asyncio.Event()
         self._schema = schema
@@ -72,9 +105,46 @@ class Session:
         try:
             while line := await self._read_line():
                 self._take(line)
+            self._is_read = True
         finally:
             self.ended.set()
             self._release()
+
+    async def watch(self) -> None:
+        """Wait for the end of the process, and hold it to having been asked for.
+
+        Runs as a task beside the scenario. Before `ready` a peer may refuse to start; what that
+        says is for the scenario to see, at the latest by its own end.
+        """
+        await self.ended.wait()
+        self._settle_end(await self.process.wait())
+        if self._is_ready and not self._asked and not self.seen:
+            raise self._death()
+
+    async def note_end(self) -> None:
+        """Write the end into the history, where there was one that nobody was left to see."""
+        if self._is_read and self.status is None:
+            try:
+                async with asyncio.timeout(REAP_TIMEOUT_S):
+                    self._settle_end(await self.process.wait())
+            except TimeoutError:
+                return
+
+    def ask_to_end(self, *, kill: bool = False) -> None:
+        """The scenario does what ends a peer. One that has ended already did so by itself."""
+        if not self.ended.is_set():
+            self._asked = True
+            self.killed = self.killed or kill
+
+    def judge(self) -> None:
+        """Hold an end that the scenario did not look at to how it was asked for."""
+        if self.status is None or self.seen:
+            return
+        if not self._asked:
+            raise self._death()
+        as_asked = self.status.is_kill if self.killed else self.status.is_success
+        if not as_asked:
+            raise PeerExitedError(f"{self.peer} ends as it was asked to", self._last_words())
 
     async def command(self, cmd: str, params: JsonObject, timeout_s: float) -> Result:
         """Send a command and wait for its terminal record; an `error` raises `CommandError`."""
@@ -99,6 +169,8 @@ class Session:
             self._next_id += 1
         command: JsonObject = {"id": command_id, "cmd": cmd, **params}
         self._schema.check_command(command)
+        if cmd == SHUTDOWN:
+            self.ask_to_end()
         answer: asyncio.Future[Terminal] = asyncio.get_running_loop().create_future()
         self._pending[command_id] = answer
         self._history.command(self.peer, self.run, command)
@@ -108,6 +180,8 @@ class Session:
     async def send_line(self, line: bytes) -> None:
         """Send bytes as they are, with a line end. Nothing is expected in return."""
         self._sent_raw = True
+        if SHUTDOWN.encode() in line:
+            self.ask_to_end()
         self._history.text(self.peer, self.run, line)
         await self._write(line + b"\n")
 
@@ -216,8 +290,37 @@ class Session:
         if not done:
             raise RecordTimeoutError(f"{what} within {timeout_s:g} s", records=self.evidence())
         if future.cancelled():
-            raise PeerExitedError(f"{what} before the peer ends", records=self.evidence())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.gone.wait(), REAP_TIMEOUT_S)
+            expectation = f"{what} before the peer ends"
+            raise PeerExitedError(expectation, self._last_words(), self.evidence())
         return future.result()
+
+    @property
+    def _is_ready(self) -> bool:
+        return bool(self.records) and isinstance(self.records[0], Ready)
+
+    def _settle_end(self, status: ExitStatus) -> None:
+        self.status = status
+        self._history.exit(self.peer, self.run, str(status))
+        self.gone.set()
+
+    def _death(self) -> PeerDiedError:
+        waiting = [f"{self.peer}: command {name!r} is unanswered" for name in self._pending]
+        expectation = f"{self.peer} runs until it is asked to end"
+        return PeerDiedError(expectation, [*self._last_words(), *waiting], self.evidence())
+
+    def _last_words(self) -> list[str]:
+        """How it ended, and the last lines of its standard error."""
+        ended = "its output ended" if self.status is None else f"it ended with {self.status}"
+        try:
+            with self._stderr.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS_BYTES))
+                lines = file.read().decode("utf-8", "backslashreplace").splitlines()
+        except OSError:
+            lines = []
+        said = [line[:EVIDENCE_LINE_CHARS] for line in lines[-LAST_WORDS:]]
+        return [f"{self.peer}: {ended}", *(f"{self.peer} stderr: {line}" for line in said)]
 
     async def _write(self, line: bytes) -> None:
         try:

@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING
 from lanspread_harness.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lanspread_harness.client import Peer
-
-PROGRAM = "lanspread-peer-cli"
-COMM = PROGRAM[:15]
-"""The kernel keeps that much of a program's name."""
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -32,11 +28,15 @@ class Usage:
 
 def usage_of(peers: Sequence[Peer]) -> dict[Peer, Usage]:
     """What each of these peers takes, wherever its backend runs it on this machine."""
-    pids = _pids(peers)
-    missing = [peer.name for peer in peers if peer not in pids]
-    if missing:
-        raise BackendError("every peer is a process of this machine", missing)
-    return {peer: _usage(pids[peer]) for peer in peers}
+    return {peer: _usage(pid_of(peer)) for peer in peers}
+
+
+def pid_of(peer: Peer) -> int:
+    """The peer's process, wherever its backend runs it on this machine."""
+    pid = peer.session.process.pid()
+    if pid is None:
+        raise BackendError(f"{peer.name} is a process of this machine")
+    return pid
 
 
 async def idle_cpu_shares(peers: Sequence[Peer], seconds: float) -> dict[Peer, float]:
@@ -47,25 +47,6 @@ async def idle_cpu_shares(peers: Sequence[Peer], seconds: float) -> dict[Peer, f
     after = usage_of(peers)
     passed_s = asyncio.get_running_loop().time() - started
     return {peer: (after[peer].cpu_s - before[peer].cpu_s) / passed_s for peer in peers}
-
-
-def _pids(peers: Sequence[Peer]) -> Mapping[Peer, int]:
-    """Found by their state directories: what the runner started may only stand for the peer."""
-    by_state = {str(peer.options.state_dir).encode(): peer for peer in peers}
-    found: dict[Peer, int] = {}
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdigit():
-            continue
-        try:
-            if directory.joinpath("comm").read_text("utf-8").strip() != COMM:
-                continue
-            arguments = directory.joinpath("cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        for argument in arguments:
-            if argument in by_state:
-                found[by_state[argument]] = int(directory.name)
-    return found
 
 
 def _usage(pid: int) -> Usage:

@@ -2,7 +2,8 @@
 """A peer that only talks: speaks the JSONL of `lanspread-peer-cli` with nothing behind it.
 
 Its `--name` chooses how it misbehaves; any other name is a well-behaved peer. `echo` answers with
-an event that carries the parameters, `read` with what is in a file, `silence` never answers.
+an event that carries the parameters, `read` with what is in a file, `silence` never answers, `tell`
+prints an event, `log` a line of the log.
 """
 
 import json
@@ -43,6 +44,12 @@ class Output:
             self.put(type="error", error=error, **head)
         elif command["cmd"] == "read":
             self.put(type="result", data={"text": read(str(command["path"]))}, **head)
+        elif command["cmd"] in ("tell", "log"):
+            if command["cmd"] == "tell":
+                self.put(type="event", event=command["event"], data={})
+            else:
+                print(command["line"], file=sys.stderr)
+            self.put(type="result", data={}, **head)
         elif command["cmd"] != "silence":
             self.put(type="event", event="echoed", data=command)
             self.put(type="result", data=command, **head)
@@ -58,9 +65,15 @@ def read(path: str) -> str:
 
 
 def run(name: str) -> None:
+    if name == "refuses":
+        print("it will not start", file=sys.stderr)
+        sys.exit(1)
     output = Output()
     data = {"peer_id": f"id of {name}", "name": name, "listen_addr": "127.0.0.1:9"}
     output.put(type="ready", protocol=1, version="0", data=data)
+    if name == "mute":
+        os.close(1)
+        time.sleep(60)
     for line in sys.stdin:
         if name == "exits":
             os._exit(7)

@@ -14,6 +14,7 @@ import select
 import socket
 import statistics
 import struct
+import subprocess
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ from lanspread_harness.backends.docker import (
     IMAGE,
     DockerBackend,
     check_engine,
-    image_binary_digest,
 )
 from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links
@@ -86,12 +86,25 @@ def a_backend(name: str, tmp_path: Path) -> tuple[Backend, Path]:
     reason = lacking_for_links() or lacking_for_disks()
     if reason is not None:
         pytest.skip(reason)
-    if asyncio.run(image_binary_digest()) is None:
-        pytest.skip(f"there is no image {IMAGE}; peer_cli.py build --image makes it")
-    binary = tmp_path / "in-image"
-    binary.write_text(f'#!/bin/sh\nexec docker run --rm {IMAGE} "$@"\n')
-    binary.chmod(0o755)
-    return DockerBackend(seed=1), binary
+    binary = binary_in_image(tmp_path)
+    return DockerBackend(IMAGE, seed=1), binary
+
+
+def binary_in_image(directory: Path) -> Path:
+    """The peer that the image holds, as a file; skips where there is none."""
+    try:
+        asyncio.run(check_engine())
+    except EnvironmentLackingError as error:
+        pytest.skip(str(error))
+    if not subprocess.check_output(["docker", "image", "ls", "--quiet", f"{IMAGE}:latest"]):
+        pytest.skip(f"there is no image {IMAGE}; peer_cli.py image makes it")
+    path = directory / "peer"
+    container = subprocess.check_output(["docker", "create", IMAGE], text=True).strip()
+    try:
+        subprocess.run(["docker", "cp", f"{container}:/{IMAGE}", path], check=True)
+    finally:
+        subprocess.run(["docker", "rm", container], check=True, stdout=subprocess.DEVNULL)
+    return path
 
 
 class Probe:

@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from runners import dead_runner, living_runner
 
 from lanspread_harness.backends.docker import (
+    IMAGE,
     RUNNER_LABEL,
     DockerBackend,
     check_engine,
@@ -36,7 +38,7 @@ async def labelled_networks(owner: str) -> list[str]:
 
 def test_a_lab_has_a_network_and_leaves_none(tmp_path: Path) -> None:
     async def body() -> None:
-        backend = DockerBackend(seed=1)
+        backend = DockerBackend(IMAGE, seed=1)
         async with backend.open(f"lab-test-{os.getpid()}", tmp_path) as host:
             assert len(await labelled_networks(runner_identity())) == 1
             assert host.listen_address() == "0.0.0.0:0"
@@ -46,16 +48,15 @@ def test_a_lab_has_a_network_and_leaves_none(tmp_path: Path) -> None:
 
 
 def test_sweeping_takes_from_the_dead_alone() -> None:
-    boot, pid, started = runner_identity().split(".")
-    dead = f"{boot}.{pid}.{int(started) + 1}"
-    living = f"{boot}.1.{_start_of_init()}"
+    dead, living = dead_runner(), living_runner()
+    pid = os.getpid()
 
     async def body() -> None:
         for number, owner in enumerate((dead, living)):
             label = f"{RUNNER_LABEL}={owner}"
             await docker("network", "create", "--label", label, f"sweep-{pid}-{number}")
         try:
-            await DockerBackend(seed=1).sweep()
+            await DockerBackend(IMAGE, seed=1).sweep()
             assert await labelled_networks(dead) == []
             assert len(await labelled_networks(living)) == 1
         finally:
@@ -68,8 +69,3 @@ def test_a_failing_command_tells_why() -> None:
     with pytest.raises(BackendError) as caught:
         asyncio.run(docker("network", "rm", "no-such-network-here"))
     assert any("no-such-network-here" in line for line in caught.value.evidence)
-
-
-def _start_of_init() -> str:
-    with open("/proc/1/stat", encoding="utf-8") as stat:  # noqa: PTH123
-        return stat.read().rpartition(")")[2].split()[19]

@@ -15,7 +15,7 @@ from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.errors import (
     CommandError,
     ExpectationError,
-    PeerExitedError,
+    PeerDiedError,
     ProtocolError,
     RecordTimeoutError,
 )
@@ -69,8 +69,11 @@ def test_a_peer_that_dies_ends_waits_for_it(in_lab: InLab) -> None:
     async def body(lab: Lab) -> None:
         await (await lab.peer("exits")).command("echo")
 
-    with pytest.raises(PeerExitedError, match="exits: echo is answered"):
+    with pytest.raises(PeerDiedError, match="exits runs until it is asked to end") as caught:
         in_lab(body)
+    ended, unanswered = caught.value.evidence
+    assert ended == "exits: it ended with status 7"
+    assert unanswered == "exits: command 1 is unanswered"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_a_broken_rule_fails_the_lab(in_lab: InLab, name: str, expectation: str)
 
 
 @pytest.mark.parametrize(
-    ("name", "expectation"), [("unclean", "exits cleanly"), ("panics", "does not panic")]
+    ("name", "expectation"), [("unclean", "exits cleanly"), ("panics", "panics has no trouble")]
 )
 def test_the_end_must_be_clean(in_lab: InLab, name: str, expectation: str) -> None:
     async def body(lab: Lab) -> None:

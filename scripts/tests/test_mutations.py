@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from lanspread_harness.cli import REPOSITORY, SCENARIOS
 from lanspread_harness.scenario import discover
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 
@@ -57,6 +59,19 @@ def test_only_the_expected_failure_counts(mutate: ModuleType) -> None:
     )
     verdict = mutate.judge(mutation, {"S01": ["x"], "S02": ["for the right reason"]})
     assert (verdict.scenario, verdict.words) == ("S02", "for the right reason")
+
+
+def test_a_scenario_that_did_not_run_is_no_scenario_that_passed(mutate: ModuleType) -> None:
+    def told(*events: Mapping[str, object]) -> bytes:
+        return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+    passed = {"event": "scenario-finished", "scenario": "S01", "state": "passed", "failure": None}
+    end = {"event": "run-finished"}
+    assert mutate.failures_told(told(passed, end), ["S01"]) == {}
+    skipped = {**passed, "state": "unsupported"}
+    for lines in (told(skipped, end), told(end), told(passed), b""):
+        with pytest.raises(mutate.MutationError, match="the run tells nothing of"):
+            mutate.failures_told(lines, ["S01"])
 
 
 def test_the_table_keeps_rows_of_other_mutations(

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from conftest import FAKE_PEER
 
 from lanspread_harness import neighbours
 from lanspread_harness.backends.docker import DockerHost, Network
@@ -13,9 +14,10 @@ from lanspread_harness.backends.netns import NetnsHost
 from lanspread_harness.backends.process import ProcessHost
 from lanspread_harness.errors import EnvironmentLackingError
 from lanspread_harness.neighbours import LIMITS, RUNS, room_for_neighbours
+from lanspread_harness.program import Program
 
-BINARY = Path("lanspread-peer-cli")
-CONTAINERS = DockerHost("lab", Network("198.18.0", "br"), Path(), [])
+PROGRAM = Program(FAKE_PEER)
+CONTAINERS = DockerHost("lab", Network("198.18.0", "br"), Path(), "image", [])
 
 
 @pytest.fixture
@@ -84,6 +86,6 @@ def test_peers_that_are_told_or_on_loopback_need_nothing(
 ) -> None:
     # In a network namespace of the runner's own there is not even a limit to be read.
     monkeypatch.setattr(neighbours, "SETTINGS", tmp_path / "missing")
-    for host in (ProcessHost(BINARY, []), NetnsHost("lab", "198.18.0", BINARY, [])):
+    for host in (ProcessHost(PROGRAM, []), NetnsHost("lab", "198.18.0", PROGRAM, [])):
         with room_for_neighbours(50, host):
             pass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import FAKE_PEER
+from runners import dead_runner, living_runner
 
 from lanspread_harness.backends.netns import (
     NAMESPACES,
@@ -72,10 +73,8 @@ def test_a_peer_has_no_privileges_and_gets_its_signals_itself(tmp_path: Path) ->
 
 
 def test_sweeping_takes_from_the_dead_alone() -> None:
-    boot, pid, started = runner_identity().split(".")
-    dead = f"{PREFIX}.{boot}.{pid}.{int(started) + 1}.lab-dead.1"
-    with open("/proc/1/stat", encoding="utf-8") as stat:  # noqa: PTH123
-        living = f"{PREFIX}.{boot}.1.{stat.read().rpartition(')')[2].split()[19]}.lab-{pid}.1"
+    dead = f"{PREFIX}.{dead_runner()}.lab-dead.1"
+    living = f"{PREFIX}.{living_runner()}.lab-{os.getpid()}.1"
 
     async def body() -> None:
         for name in (dead, living):
@@ -97,8 +96,7 @@ def test_sweeping_takes_from_the_dead_alone() -> None:
 
 
 def test_a_namespace_that_does_not_go_keeps_no_other() -> None:
-    boot, pid, started = runner_identity().split(".")
-    dead = [f"{PREFIX}.{boot}.{pid}.{int(started) + 1}.lab-dead.{number}" for number in range(2)]
+    dead = [f"{PREFIX}.{dead_runner()}.lab-dead.{number}" for number in range(2)]
     stays = NAMESPACES / dead[0]
 
     async def body() -> None:

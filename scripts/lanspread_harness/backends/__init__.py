@@ -50,8 +50,23 @@ class ExitStatus:
 
     @classmethod
     def of_container(cls, returncode: int) -> ExitStatus:
-        """From the status of a container: 128 and the number for a signal."""
+        """From the status of a container: 128 and the number for a signal.
+
+        Below 0 it is not the container's, but that of the command that was attached to it.
+        """
+        if returncode < 0:
+            return cls.of_process(returncode)
         return cls(None, returncode - 128) if returncode > 128 else cls(returncode, None)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is status 0."""
+        return self.code == 0
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether it was ended by SIGKILL."""
+        return self.signal == signal.SIGKILL
 
     def __str__(self) -> str:
         if self.signal is None:
@@ -94,6 +109,10 @@ class PeerProcess(Protocol):
     @property
     def stdout(self) -> asyncio.StreamReader:
         """The peer's records."""
+        ...
+
+    def pid(self) -> int | None:
+        """The process of the peer itself; `None` where it cannot be seen from here."""
         ...
 
     async def signal(self, number: signal.Signals) -> None:
@@ -155,8 +174,16 @@ class Backend(Protocol):
         """A host for one lab, whose peers may use everything below `directory`."""
         ...
 
+    async def check_directory(self, directory: Path) -> None:
+        """Raise `EnvironmentLackingError` where peers do not see what is in a directory."""
+        ...
+
     async def sweep(self) -> None:
         """Take away what runs that died left behind, and what this one may still have."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it held for all of its labs. No lab can be opened afterwards."""
         ...
 
 

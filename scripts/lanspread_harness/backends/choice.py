@@ -8,6 +8,7 @@ from lanspread_harness.backends.docker import DockerBackend
 from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.build import require_image
+from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,9 @@ async def make_backend(
     `repository` is where the image can be built.
     """
     if name == "docker":
-        await require_image(repository, binary, build=build_image)
-        return DockerBackend(seed)
+        return DockerBackend(
+            await require_image(repository, Program(binary), build=build_image), seed
+        )
     if name == "netns":
         return NetnsBackend(binary, seed)
     return ProcessBackend(binary)

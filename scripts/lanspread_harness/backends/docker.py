@@ -1,13 +1,14 @@
 """Peers as containers on a bridge of their own, through the `docker` command.
 
 Every container and network carries two labels: `lanspread.lab` names the lab it belongs to and
-`lanspread.runner` the process that made it (boot, pid and start time, so that a reused pid is not
-taken for it). Sweeping removes what belongs to this runner or to one that no longer lives, and
-leaves the labs of other living runners alone.
+`lanspread.owner` the process that made it (its `identity`). Sweeping removes what belongs to this
+runner or to one that is known to be dead. It leaves alone the labs of the living, and of those of
+whom nothing is known, such as runners in containers beside this one that share the engine.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -23,15 +24,22 @@ from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProces
 from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.identity import is_alive, is_doomed, runner_identity
+from lanspread_harness.identity import is_dead, is_doomed, runner_identity, unique_token
 from lanspread_harness.leftovers import process_descriptor
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Sequence
 
 IMAGE = "lanspread-peer-cli"
 BINARY_LABEL = "lanspread.binary"
+LABELS_FORMAT = "{{json .Config.Labels}}"
+
+PROBE = "probe"
+"""What a container writes to show that it sees a directory."""
+
+HELD = "held."
+"""Before the identity of a runner, in the tag that keeps the image it uses."""
+
 INTERFACE = "eth0"
 """What the engine calls a container's only cable."""
 
@@ -39,10 +47,14 @@ BRIDGE_NAME_CHARS = 12
 """How much of a network's id is in the name of its bridge."""
 
 LAB_LABEL = "lanspread.lab"
-RUNNER_LABEL = "lanspread.runner"
+RUNNER_LABEL = "lanspread.owner"
 
 SUBNET_ATTEMPTS = 16
 """Other labs and runners take from the same 512; this many collisions in a row mean a leak."""
+
+REMOVE_ATTEMPTS = 20
+REMOVE_PAUSE_S = 0.5
+"""The engine takes seconds for a container on a busy machine, and refuses others that want it."""
 
 GONE = ("is not running", "No such container", "no such container")
 """What the engine says of a container that ended before the command reached it."""
@@ -66,6 +78,10 @@ class ContainerPeer(PipedProcess):
         super().__init__(process, command_line)
         self._container = container
         self._arguments = list(arguments)
+
+    def pid(self) -> int | None:
+        """The first process of the container, as it is numbered here."""
+        return find_process(self._arguments)
 
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the peer, which is the container's first process.
@@ -97,9 +113,11 @@ class DockerHost:
         lab_id: str,
         network: Network,
         directory: Path,
+        image: str,
         attached: list[ContainerPeer],
     ) -> None:
         self._lab_id = lab_id
+        self._image = image
         self._subnet = network.subnet
         self._bridge = network.bridge
         self._directory = directory
@@ -137,9 +155,9 @@ class DockerHost:
             # A peer has no need of privileges, and without them file modes hold for it.
             *("--cap-drop", "ALL"),
             # The same path inside and outside, so that a record's paths mean the same to both.
-            *("--volume", f"{self._directory}:{self._directory}"),
+            *bind_mount(self._directory),
             *_labels(self._lab_id),
-            *(IMAGE, *arguments),
+            *(self._image, *arguments),
         ]
         process = await PipedProcess.spawn(command_line, stderr)
         started = ContainerPeer(process, command_line, container, arguments)
@@ -180,12 +198,13 @@ class DockerHost:
 
 
 class DockerBackend:
-    """Runs peers in containers of the image `lanspread-peer-cli`."""
+    """Runs peers in containers of one image, named by its id: a tag may be moved meanwhile."""
 
     name = "docker"
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(f"{seed} {os.getpid()}")
+    def __init__(self, image: str, seed: int) -> None:
+        self._image = image
+        self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """Links and disks are broken from outside the containers, which takes rights there."""
@@ -202,19 +221,53 @@ class DockerBackend:
         attached: list[ContainerPeer] = []
         try:
             network = await self._create_network(lab_id)
-            yield DockerHost(lab_id, network, directory, attached)
+            yield DockerHost(lab_id, network, directory, self._image, attached)
         finally:
             await _remove(f"{LAB_LABEL}={lab_id}")
             for peer in attached:
                 peer.stdin.close()
                 await peer.wait()
 
+    async def check_directory(self, directory: Path) -> None:
+        """Let a container write a file, which must arrive.
+
+        An engine in another container, or on another machine, has another directory of this name,
+        or none.
+        """
+        probe = directory / PROBE
+        probe.mkdir()
+        try:
+            await docker(
+                *("run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"),
+                *(*bind_mount(probe), *_labels(PROBE), self._image),
+                *("fixture", "--games-dir", str(probe), "--id", PROBE, "--no-catalog"),
+            )
+            arrived = (probe / PROBE).is_dir()
+            reason = "what a container writes there does not arrive"
+        except BackendError as error:
+            arrived, reason = False, "".join(error.evidence).partition("\n")[0]
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+        if not arrived:
+            raise EnvironmentLackingError(
+                f"the docker engine does not see {directory}: {reason}; name a directory that the "
+                "engine has under the same path with --out"
+            )
+
     async def sweep(self) -> None:
         """Remove containers and networks of this runner and of runners that died."""
+        local = await engine_is_local()
         for owner in await _owners():
-            if owner == runner_identity() or not is_alive(owner):
+            if owner == runner_identity() or is_dead(owner, of_this_kernel=local):
                 await _remove(f"{RUNNER_LABEL}={owner}")
         await _remove_wires()
+        for tag in await _tags(HELD):
+            if is_dead(tag.removeprefix(HELD), of_this_kernel=local):
+                await _untag(tag)
+
+    async def close(self) -> None:
+        """Give the image back."""
+        await release_image()
 
     async def _create_network(self, lab_id: str) -> Network:
         refusal: BackendError | None = None
@@ -233,21 +286,41 @@ class DockerBackend:
         raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
 
 
-def signal_process(arguments: Sequence[str], number: signal.Signals) -> bool:
-    """Send a signal to the process that was started with exactly these arguments, if it is found.
+def bind_mount(path: Path) -> list[str]:
+    """The option that gives a container a directory under its own path, whatever is in that."""
+    quoted = str(path).replace('"', '""')
+    return ["--mount", f'type=bind,"source={quoted}","target={quoted}"']
+
+
+def find_process(arguments: Sequence[str]) -> int | None:
+    """The process that was started with exactly these arguments, if it is found.
 
     They name directories of one run alone, so there is at most one such process. An engine on
     another machine, or in another namespace of processes, hides it.
     """
-    wanted = [os.fsencode(argument) for argument in arguments]
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with suppress(OSError), process_descriptor(int(process.name)) as descriptor:
-            # Read only now: what the descriptor stands for cannot become another process.
-            if (process / "cmdline").read_bytes().split(b"\0")[1:-1] == wanted:
-                signal.pidfd_send_signal(descriptor, number)
-                return True
+        if process.name.isdigit() and _has_arguments(process, arguments):
+            return int(process.name)
+    return None
+
+
+def signal_process(arguments: Sequence[str], number: signal.Signals) -> bool:
+    """Send a signal to the process with exactly these arguments; whether it was found."""
+    pid = find_process(arguments)
+    if pid is None:
+        return False
+    with suppress(OSError), process_descriptor(pid) as descriptor:
+        # Read anew: what the descriptor stands for cannot become another process.
+        if _has_arguments(Path("/proc") / str(pid), arguments):
+            signal.pidfd_send_signal(descriptor, number)
+            return True
+    return False
+
+
+def _has_arguments(process: Path, arguments: Sequence[str]) -> bool:
+    with suppress(OSError):
+        command_line = (process / "cmdline").read_bytes().split(b"\0")
+        return command_line[1:-1] == [os.fsencode(argument) for argument in arguments]
     return False
 
 
@@ -271,14 +344,52 @@ async def check_engine() -> None:
         raise EnvironmentLackingError(f"no docker engine answers: {reason}") from error
 
 
-async def image_binary_digest() -> str | None:
-    """The SHA-256 of the binary in the image, or `None` where there is no image."""
+async def engine_is_local() -> bool:
+    """Whether the engine runs on this kernel: what reached it then came from here."""
+    host = await docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    return host.startswith("unix://")
+
+
+async def held_image(digest: str) -> str | None:
+    """The id of an image of the binary with this SHA-256, `None` where there is none.
+
+    It has a tag of this runner's, so that others who build and prune leave it here.
+    """
+    label = f"label={BINARY_LABEL}={digest}"
+    found = await docker("image", "ls", "--quiet", "--no-trunc", "--filter", label)
+    for image in dict.fromkeys(found.split()):
+        try:
+            await docker("tag", image, f"{IMAGE}:{own_tag()}")
+            labels = await docker("image", "inspect", "--format", LABELS_FORMAT, image)
+        except BackendError:
+            # Another runner has pruned it meanwhile.
+            continue
+        if (json.loads(labels) or {}).get(BINARY_LABEL) == digest:
+            return image
+    return None
+
+
+async def release_image() -> None:
+    """Let others prune the image that `held_image` gave."""
+    await _untag(own_tag())
+
+
+def own_tag() -> str:
+    """The tag of the image that this runner uses."""
+    return f"{HELD}{runner_identity()}"
+
+
+async def _tags(prefix: str) -> list[str]:
+    listed = await docker("image", "ls", "--format", "{{.Tag}}", IMAGE)
+    return [tag for tag in listed.split() if tag.startswith(prefix)]
+
+
+async def _untag(tag: str) -> None:
     try:
-        labels = await docker("image", "inspect", "--format", "{{json .Config.Labels}}", IMAGE)
-    except BackendError:
-        return None
-    digest = (json.loads(labels) or {}).get(BINARY_LABEL)
-    return digest if isinstance(digest, str) else ""
+        await docker("image", "rm", f"{IMAGE}:{tag}")
+    except BackendError as error:
+        if not any("No such image" in line for line in error.evidence):
+            raise
 
 
 def _labels(lab_id: str) -> list[str]:
@@ -302,10 +413,28 @@ async def _remove_wires() -> None:
         return
     for link in json.loads(await tool("ip", "-json", "link", "show")):
         if is_doomed(link.get("ifalias", "")):
-            await tool("ip", "link", "delete", link["ifname"])
+            try:
+                await tool("ip", "link", "delete", link["ifname"])
+            except BackendError as error:
+                # Another runner may have removed it meanwhile.
+                if not any("Cannot find device" in line for line in error.evidence):
+                    raise
 
 
 async def _remove(label: str) -> None:
+    """Remove what has a label; another runner may do so at the same time."""
+    for _ in range(REMOVE_ATTEMPTS):
+        try:
+            await _remove_at_once(label)
+        except BackendError as error:
+            refusal = error
+            await asyncio.sleep(REMOVE_PAUSE_S)
+        else:
+            return
+    raise refusal
+
+
+async def _remove_at_once(label: str) -> None:
     containers = (await docker("ps", "--all", "--quiet", "--filter", f"label={label}")).split()
     if containers:
         await docker("rm", "--force", "--volumes", *containers)

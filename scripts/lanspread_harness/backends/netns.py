@@ -5,9 +5,8 @@ the bridge by a pair of virtual cables: `eth0` inside, `p1`, `p2` … on the swi
 appears in the namespace of the machine: no interface, no address, no route and no rule of its
 firewall, and no packet can leave. So the addresses of two labs may even be the same.
 
-Namespaces are named `lanspread.<runner>.<lab>.<member>`, where the runner is its boot, pid and
-start time. Sweeping removes those of this runner and of runners that no longer live, with all that
-runs inside.
+Namespaces are named `lanspread-run.<runner>.<lab>.<member>`, with the runner's `identity`. Sweeping
+removes those of this runner and of runners that are known to be dead, with all that runs inside.
 """
 
 from __future__ import annotations
@@ -26,9 +25,10 @@ from lanspread_harness.backends import Attachment, Need, PipedProcess, user_name
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
 from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, tool, without_privileges
-from lanspread_harness.errors import EnvironmentLackingError
+from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
-from lanspread_harness.identity import PREFIX, is_doomed, owned_name
+from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
+from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -37,6 +37,11 @@ PROGRAMS = ("ip", "nft", "nsenter", "setpriv", "mount", "umount")
 """What it is made and broken with."""
 
 NAMESPACES = Path("/run/netns")
+
+REMOVE_ATTEMPTS = 20
+REMOVE_PAUSE_S = 0.1
+"""Whoever removes a namespace at the same time is done within this."""
+
 SWITCH = "switch"
 BRIDGE = "lan"
 INTERFACE = "eth0"
@@ -54,10 +59,12 @@ class Member:
 class NetnsHost:
     """The namespaces of one lab."""
 
-    def __init__(self, lab_id: str, subnet: str, binary: Path, started: list[LocalPeer]) -> None:
+    def __init__(
+        self, lab_id: str, subnet: str, program: Program, started: list[LocalPeer]
+    ) -> None:
         self._lab_id = lab_id
         self._subnet = subnet
-        self._binary = binary
+        self._program = program
         self._started = started
         self._members: dict[str, Member] = {}
         self._plugging = asyncio.Lock()
@@ -91,7 +98,8 @@ class NetnsHost:
             await self._join(peer)
         # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
         enter = ["nsenter", f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
-        command_line = [*enter, *without_privileges(), str(self._binary), *arguments]
+        self._program.check()
+        command_line = [*enter, *without_privileges(), str(self._program.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -160,8 +168,8 @@ class NetnsBackend:
     name = "netns"
 
     def __init__(self, binary: Path, seed: int) -> None:
-        self._binary = binary
-        self._random = random.Random(f"{seed} {os.getpid()}")
+        self._program = Program(binary)
+        self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
         """Whoever may make namespaces may do all that scenarios ask for."""
@@ -181,7 +189,8 @@ class NetnsBackend:
                 f"link set {BRIDGE} addrgenmode none",
                 f"link set {BRIDGE} up",
             )
-            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._binary, started)
+            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._program, started)
+            self._program.check()
         finally:
             for peer in started:
                 await peer.destroy()
@@ -189,9 +198,15 @@ class NetnsBackend:
                 [name for name in namespaces() if name.startswith(switch[: -len(SWITCH)])]
             )
 
+    async def check_directory(self, directory: Path) -> None:
+        """Peers see what the runner sees."""
+
     async def sweep(self) -> None:
         """Remove namespaces of this runner and of runners that died."""
         await _remove([name for name in namespaces() if is_doomed(name)])
+
+    async def close(self) -> None:
+        """It holds nothing."""
 
 
 def check_namespaces(*, enter: bool = False) -> None:
@@ -222,6 +237,20 @@ async def _ip_batch(namespace: str, *commands: str) -> None:
 
 
 async def _remove(names: Sequence[str]) -> None:
+    """Remove namespaces and what runs in them; another runner may do so at the same time."""
+    for _ in range(REMOVE_ATTEMPTS):
+        left = [name for name in names if (NAMESPACES / name).exists()]
+        try:
+            await _remove_at_once(left)
+        except BackendError as error:
+            refusal = error
+            await asyncio.sleep(REMOVE_PAUSE_S)
+        else:
+            return
+    raise refusal
+
+
+async def _remove_at_once(names: Sequence[str]) -> None:
     for name in names:
         # What a dead runner left may be stopped, so that the end of its input does not end it.
         for pid in (await tool("ip", "netns", "pids", name)).split():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
 from lanspread_harness.backends.tools import lacking_for_disks, without_privileges
 from lanspread_harness.errors import BackendError
+from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,10 @@ MDNS_GROUP = "224.0.0.251"
 
 class LocalPeer(PipedProcess):
     """A peer that is a child of the runner, leader of its own process group."""
+
+    def pid(self) -> int | None:
+        """The child's: whatever is put before the peer becomes the peer."""
+        return self.process.pid
 
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the peer alone."""
@@ -48,8 +53,8 @@ class LocalPeer(PipedProcess):
 class ProcessHost:
     """The processes of one lab."""
 
-    def __init__(self, binary: Path, started: list[LocalPeer]) -> None:
-        self._binary = binary
+    def __init__(self, program: Program, started: list[LocalPeer]) -> None:
+        self._program = program
         self._started = started
 
     def listen_address(self) -> str:
@@ -76,7 +81,8 @@ class ProcessHost:
         stderr: Path,
     ) -> LocalPeer:
         """Start a process."""
-        command_line = [*without_privileges(), str(self._binary), *arguments]
+        self._program.check()
+        command_line = [*without_privileges(), str(self._program.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -96,7 +102,7 @@ class ProcessBackend:
     name = "process"
 
     def __init__(self, binary: Path) -> None:
-        self._binary = binary
+        self._program = Program(binary)
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """MDNS needs a loopback interface that carries multicast."""
@@ -115,13 +121,20 @@ class ProcessBackend:
         """A host whose processes are all gone when it closes."""
         started: list[LocalPeer] = []
         try:
-            yield ProcessHost(self._binary, started)
+            yield ProcessHost(self._program, started)
+            self._program.check()
         finally:
             for peer in started:
                 await peer.destroy()
 
+    async def check_directory(self, directory: Path) -> None:
+        """Peers see what the runner sees."""
+
     async def sweep(self) -> None:
         """Nothing of its own: whatever a runner started is swept with `leftovers`."""
+
+    async def close(self) -> None:
+        """It holds nothing."""
 
 
 def _loopback_carries_multicast() -> bool:

@@ -40,7 +40,7 @@ async def tool(*command: str, stdin: str = "") -> str:
     if process.returncode != 0:
         reason = stderr.decode("utf-8", "replace").strip()
         raise BackendError(f"{' '.join(command)} works", [reason, *stdin.splitlines()])
-    return stdout.decode()
+    return stdout.decode("utf-8", "replace")
 
 
 def lacking(programs: tuple[str, ...], capabilities: tuple[str, ...]) -> str | None:

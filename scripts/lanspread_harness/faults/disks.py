@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
-from lanspread_harness.identity import is_doomed, owned_name
+from lanspread_harness.identity import is_doomed, owned_name, owner_of, runner_identity
+from lanspread_harness.output import tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,20 +83,31 @@ async def mounted(path: Path, size_mib: int) -> AsyncIterator[Disk]:
 
 
 async def sweep_disks() -> None:
-    """Unmount the disks of this runner and of runners that died, used or not."""
-    for path in reversed(_disks()):
-        await tool("umount", "--lazy", str(path))
+    """Unmount the disks of this runner and of runners that died, used or not.
+
+    Another runner may do so at the same time. What a dead runner of another user left stays.
+    """
+    for path, source in reversed(_disks()):
+        try:
+            await tool("umount", "--lazy", str(path))
+        except BackendError as error:
+            if (path, source) not in _disks():
+                continue
+            if owner_of(source) == runner_identity():
+                raise
+            tell(f"the disk that a killed run left at {path} stays: {' '.join(error.evidence)}")
 
 
-def _disks() -> list[Path]:
-    found: list[Path] = []
+def _disks() -> list[tuple[Path, str]]:
+    """Those that a sweep removes: where they are, and their names."""
+    found: list[tuple[Path, str]] = []
     if not MOUNTS.exists():
         return found
     for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         mount, _, kind = line.partition(" - ")
         file_system, source, *_ = kind.split(" ")
         if file_system == "tmpfs" and is_doomed(source):
-            found.append(Path(_unescape(mount.split(" ")[4])))
+            found.append((Path(_unescape(mount.split(" ")[4])), source))
     return found
 
 

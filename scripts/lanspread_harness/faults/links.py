@@ -26,10 +26,19 @@ if TYPE_CHECKING:
 
     from lanspread_harness.backends import Attachment, LabHost
 
-WIRE = "lanspread_harness.faults.wire"
-
 PACKAGES = Path(__file__).parents[2]
 """Where this package lies; the wire must find it too, however the runner did."""
+
+WIRE = """
+import json, sys
+packages, *others = json.loads(sys.argv.pop(1))
+sys.path.insert(0, packages)
+sys.path.extend(others)
+from lanspread_harness.faults.wire import main
+main()
+"""
+"""A wire's program. Python runs it isolated, so neither the working directory nor the environment
+decides which modules there are; where the runner finds its packages comes last."""
 
 WIRE_TIMEOUT_S = 20.0
 """A wire is ready in 0.2 s, and ends at once when told."""
@@ -190,11 +199,20 @@ class LinkControl:
 
 async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *("nsenter", f"--net={attachment.switch_namespace}", "--", sys.executable, "-m", WIRE),
+        *(
+            "nsenter",
+            f"--net={attachment.switch_namespace}",
+            "--",
+            sys.executable,
+            "-I",
+            "-c",
+            WIRE,
+        ),
+        json.dumps([str(PACKAGES), *filter(None, sys.path)]),
         json.dumps(asdict(setup)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**marked_environment(), "PYTHONPATH": str(PACKAGES)},
+        env=marked_environment(),
         start_new_session=True,
     )
 

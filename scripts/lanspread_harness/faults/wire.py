@@ -1,10 +1,10 @@
 """The cable between a peer and its switch, as a program: every packet passes it, or does not.
 
-Started as `python -m lanspread_harness.faults.wire SETUP` with a `Setup` in JSON. It takes the
-place of the switch's port: what the peer sends comes in there and goes on to the bridge by a second
-virtual cable, and the other way round, through one `Impairment` each. It prints a line when it is
-ready, then reads lines of `Links` in JSON that replace the ones it has. When its input ends it
-prints what it did and ends; packets that are still on the way are lost.
+Started by `links` with a `Setup` in JSON as its argument. It takes the place of the switch's port:
+what the peer sends comes in there and goes on to the bridge by a second virtual cable, and the
+other way round, through one `Impairment` each. It prints a line when it is ready, then reads lines
+of `Links` in JSON that replace the ones it has. When its input ends it prints what it did and ends;
+packets that are still on the way are lost.
 """
 
 from __future__ import annotations

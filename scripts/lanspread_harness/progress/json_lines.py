@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from lanspread_harness.reports import flaky_ids
+from lanspread_harness.reports import flaky_ids, skipped_count, unfinished_count
 from lanspread_harness.runner import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from lanspread_harness.fields import JsonObject
+    from lanspread_harness.output import Sink
     from lanspread_harness.progress import Plan, Summary
     from lanspread_harness.runner import Outcome
     from lanspread_harness.schedule import Job
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class JsonDisplay:
     """Writes the lines."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Sink) -> None:
         self._out = out
 
     def run_started(self, plan: Plan) -> None:
@@ -80,7 +81,8 @@ class JsonDisplay:
             {
                 "passed": states.count(State.PASSED),
                 "failed": states.count(State.FAILED),
-                "skipped": states.count(State.UNSUPPORTED) + states.count(State.NOT_RUN),
+                "skipped": skipped_count(summary.outcomes),
+                "unfinished": unfinished_count(summary.outcomes),
                 "flaky": list(flaky),
                 "interrupted": summary.interrupted,
                 "exit_status": summary.exit_status,

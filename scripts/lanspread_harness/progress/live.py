@@ -7,7 +7,7 @@ import shutil
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from lanspread_harness.progress.plain import PlainDisplay
 from lanspread_harness.runner import State
@@ -15,6 +15,7 @@ from lanspread_harness.runner import State
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lanspread_harness.output import Sink
     from lanspread_harness.progress import Plan
     from lanspread_harness.runner import Outcome
     from lanspread_harness.schedule import Job
@@ -37,7 +38,7 @@ class Running:
 class LiveDisplay(PlainDisplay):
     """The plain lines, with a table below them that is drawn anew all the time."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Sink) -> None:
         super().__init__(out)
         self._running: dict[str, Running] = {}
         self._ended: list[State] = []

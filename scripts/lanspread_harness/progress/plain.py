@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from lanspread_harness.reports import counts, finished_lines, flakes, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lanspread_harness.output import Sink
     from lanspread_harness.progress import Plan, Summary
     from lanspread_harness.runner import Outcome
     from lanspread_harness.schedule import Job
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class PlainDisplay:
     """For files, pipes and terminals that take no control sequences."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Sink) -> None:
         self._out = out
 
     def run_started(self, plan: Plan) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import UsageError
+from lanspread_harness.output import run_answer, tell
 from lanspread_harness.timeline.telling import shown
 from lanspread_harness.trace.find import find
 from lanspread_harness.trace.summary import summary, summary_lines
@@ -31,17 +30,17 @@ CONTEXT = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer what the arguments ask and return the exit status."""
+    return run_answer(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _check(options)
         for line in _answer(find(options.run, options.scenarios), options):
             print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough, such as `head`; the interpreter must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UsageError as error:
-        print(f"usage: {error}", file=sys.stderr)
+        tell(f"usage: {error}")
         return EXIT_USAGE
     return EXIT_DONE
 
@@ -50,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/trace.py",
         description="What happened in a run: all its peers were told and said, on one clock.",
-        epilog="exit status: 0 answered, 2 there is nothing such",
+        epilog="exit status: 0 answered, 1 the answer cannot be written, 2 there is nothing such",
     )
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="directory of a run or scenario, or a history.jsonl"
