@@ -24,8 +24,9 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
     match event {
         PeerEvent::PeerDiscovered(peer) => ("peer-discovered", EventData::Peer(peer_data(peer))),
         PeerEvent::PeerUpdated(peer) => ("peer-updated", EventData::Peer(peer_data(peer))),
-        PeerEvent::PeerLost { peer_id, reason } => {
-            ("peer-lost", EventData::PeerLost { peer_id, reason: lost_reason(reason) })
+        PeerEvent::PeerLost { peer_id, reason, is_advertised } => {
+            let reason = lost_reason(reason);
+            ("peer-lost", EventData::PeerLost { peer_id, reason, advertised: is_advertised })
         }
         PeerEvent::PeerCountUpdated { peer_count } => {
             ("peer-count-updated", EventData::PeerCount { peer_count })
@@ -388,7 +389,9 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
 
 fn stream_error(failure: &StreamFailure) -> ErrorBody {
     let code = match failure {
-        StreamFailure::SourceFailed { .. } => ErrorCode::SourceFailed,
+        StreamFailure::SourceFailed { .. } | StreamFailure::SourceLost { .. } => {
+            ErrorCode::SourceFailed
+        }
         StreamFailure::BadSource { .. } => ErrorCode::BadSources,
         StreamFailure::Archive { code, .. } => match code {
             StreamErrorCode::NoArchive => ErrorCode::NoArchive,

@@ -161,6 +161,7 @@ pub(crate) enum EventData {
     PeerLost {
         peer_id: PeerId,
         reason: &'static str,
+        advertised: bool,
     },
     PeerCount {
         peer_count: usize,

@@ -105,6 +105,8 @@ pub enum PeerEvent {
         peer_id: PeerId,
         /// Why.
         reason: LostReason,
+        /// Whether discovery sees it, so that it is found again at any address.
+        is_advertised: bool,
     },
     /// The number of known peers changed.
     PeerCountUpdated {

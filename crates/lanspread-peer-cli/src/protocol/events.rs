@@ -39,6 +39,11 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         data: &[
             PEER_ID,
             field("reason", Shape::OneOf(&["goodbye", "timeout"]), "it said so, or was silent"),
+            field(
+                "advertised",
+                Shape::Flag,
+                "whether mDNS still tells of it; one that mDNS does not tell of is found by `connect` alone",
+            ),
         ],
     },
     EventSpec {

@@ -287,7 +287,7 @@ fn events() -> Vec<PeerEvent> {
         PeerEvent::Stopped,
     ];
     for reason in [LostReason::Goodbye, LostReason::Timeout] {
-        events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason });
+        events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason, is_advertised: true });
     }
     for (reason, peer_id) in [
         (RejectReason::ProtocolVersion, None),

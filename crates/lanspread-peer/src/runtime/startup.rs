@@ -42,7 +42,7 @@ use crate::operations::outbound::{OutboundCount, OutboundTransfers};
 use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
-use crate::peers::liveness::Limits;
+use crate::peers::liveness::{Limits, Watch};
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
 
@@ -115,7 +115,10 @@ pub(super) async fn prepare(
         links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(me.peer_id),
-        liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
+        liveness: Watch::new(Limits {
+            ping_after: config.ping_after,
+            lost_after: config.peer_timeout,
+        }),
         asking: BTreeSet::new(),
         resyncing: BTreeMap::new(),
         to_hash: unhashed(&disk.scan.games),
@@ -194,7 +197,7 @@ fn start_services(
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
     let (pause, sender, cancel) =
-        (core.liveness.interval(), core.core.clone(), core.cancel.clone());
+        (core.liveness.limits().interval(), core.core.clone(), core.cancel.clone());
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {
