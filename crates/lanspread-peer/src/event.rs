@@ -312,6 +312,13 @@ pub enum PeerEvent {
         /// How many are under way now.
         count: usize,
     },
+    /// Peers cannot be found by mDNS at the moment. It is tried again until [`Self::MdnsRecovered`].
+    MdnsFailed {
+        /// Why.
+        message: String,
+    },
+    /// Peers can be found by mDNS again.
+    MdnsRecovered,
     /// A required service died and the runtime stops.
     RuntimeFailed {
         /// Which service.

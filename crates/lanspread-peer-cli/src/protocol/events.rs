@@ -224,6 +224,12 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         data: &[GAME_ID, field("count", COUNT, "how many are under way now")],
     },
     EventSpec {
+        name: "mdns-failed",
+        doc: "Peers cannot be found by mDNS at the moment. It is tried again.",
+        data: &[field("error", Shape::Object(ERROR), "why")],
+    },
+    EventSpec { name: "mdns-recovered", doc: "Peers can be found by mDNS again.", data: &[] },
+    EventSpec {
         name: "runtime-failed",
         doc: "A required service died. The peer stops, with exit status 1.",
         data: &[

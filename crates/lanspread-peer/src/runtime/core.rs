@@ -21,7 +21,7 @@ use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
-use crate::command::PeerCommand;
+use crate::command::{MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::{Index, LocalGame, RescanGate};
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
+    /// Whether mDNS works.
+    pub(super) mdns: MdnsStatus,
     pub(super) liveness: Watch,
     /// Peers that are being asked for a sign of life.
     pub(super) asking: BTreeSet<PeerId>,
@@ -197,6 +199,7 @@ impl Core {
             }
             CoreMessage::JudgeSilence => self.judge_silence().await,
             CoreMessage::Discovered(event) => self.discovered(event),
+            CoreMessage::Mdns(told) => self.mdns_told(told).await,
             CoreMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
                 self.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
@@ -330,6 +333,9 @@ fn log(event: &PeerEvent) {
         | PeerEvent::GamesListUpdated { .. }
         | PeerEvent::LocalGamesUpdated { .. }
         | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
+        PeerEvent::MdnsFailed { message } => {
+            tracing::warn!(message, "peers cannot be found by mDNS; it is tried again");
+        }
         _ => tracing::info!(?event),
     }
 }

@@ -35,7 +35,10 @@ impl Core {
     pub(super) fn discovered(&mut self, event: BrowseEvent) {
         match event {
             BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
-            BrowseEvent::Gone(peer_id) => self.dials.vanished(peer_id, Instant::now()),
+            BrowseEvent::Gone(peer_id) | BrowseEvent::OtherVersion { peer_id, .. } => {
+                self.dials.vanished(peer_id, Instant::now());
+            }
+            BrowseEvent::OwnNameElsewhere(_) => {}
         }
     }
 

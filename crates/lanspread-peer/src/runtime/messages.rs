@@ -45,6 +45,8 @@ pub(crate) enum CoreMessage {
     JudgeSilence,
     /// Discovery saw something.
     Discovered(BrowseEvent),
+    /// mDNS can work, or cannot for this reason.
+    Mdns(Result<(), String>),
     /// The number of peers that fetch a game changed.
     Outbound(OutboundCount),
     /// A whole games directory was scanned on the way to becoming the one in use.

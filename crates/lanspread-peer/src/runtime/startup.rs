@@ -22,7 +22,7 @@ use super::local_games::{log_warnings, unhashed};
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
-use crate::command::PeerCommand;
+use crate::command::{MdnsStatus, PeerCommand};
 use crate::config::PeerConfig;
 use crate::download::{self, Swarm};
 use crate::error::{GamesDirError, StartError};
@@ -115,6 +115,10 @@ pub(super) async fn prepare(
         links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(me.peer_id),
+        mdns: match config.mdns {
+            MdnsInterface::Off => MdnsStatus::Off,
+            MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,
+        },
         liveness: Watch::new(Limits {
             ping_after: config.ping_after,
             lost_after: config.peer_timeout,
