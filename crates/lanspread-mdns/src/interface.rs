@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use if_addrs::Interface;
@@ -61,6 +61,9 @@ pub enum InterfaceError {
         /// The interfaces that could be named.
         known: Vec<String>,
     },
+    /// There is no interface to use at the moment.
+    #[error("no network interface that could be used is up with an address")]
+    NoneUp,
     /// Whoever found the peer there could not reach it.
     #[error(
         "a peer that listens on {listen} alone cannot be reached through interface {name:?}; \
@@ -124,6 +127,35 @@ impl Scope {
             return Err(InterfaceError::ListensElsewhere { name: name.clone(), listen });
         }
         Ok(Some(Self { name: Some(name.clone()), listen, is_loopback }))
+    }
+
+    /// Checks that packets can leave and arrive through some interface at the moment.
+    pub(crate) fn check_interfaces(&self) -> Result<(), InterfaceError> {
+        self.check_among(&if_addrs::get_if_addrs()?)
+    }
+
+    fn check_among(&self, interfaces: &[Interface]) -> Result<(), InterfaceError> {
+        let is_any = |interface: &Interface| is_usable(interface) && self.selects(interface);
+        if interfaces.iter().any(is_any) { Ok(()) } else { Err(InterfaceError::NoneUp) }
+    }
+
+    /// Returns an address of each family that takes part.
+    pub(crate) fn families(&self) -> Vec<IpAddr> {
+        let any = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        any.into_iter().filter(|family| self.speaks_family_of(*family)).collect()
+    }
+
+    /// Returns whether `addr` is one of this peer's own, which listens on `port`.
+    pub(crate) fn is_own(&self, addr: SocketAddr, port: u16) -> bool {
+        let is_of_host = || {
+            let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+            interfaces.iter().any(|interface| interface.ip() == addr.ip())
+        };
+        addr.port() == port
+            && match self.listen.is_unspecified() {
+                true => addr.ip().is_loopback() || is_of_host(),
+                false => addr.ip() == self.listen,
+            }
     }
 
     /// Whether only this host takes part.
@@ -248,6 +280,29 @@ mod tests {
         assert_eq!(selected("eth0", "0.0.0.0"), ["10.0.0.2"]);
         assert_eq!(selected("eth1", "10.0.1.2"), ["10.0.1.2"]);
         assert_eq!(choose("off", "0.0.0.0").unwrap(), None);
+    }
+
+    #[test]
+    fn a_host_without_an_interface_that_is_up_is_told_of() {
+        let all = choose("all", "0.0.0.0").unwrap().unwrap();
+        all.check_among(&host()).unwrap();
+        let mut pulled = host();
+        pulled.retain(|interface| interface.is_loopback() || !interface.is_oper_up());
+        assert!(matches!(all.check_among(&pulled), Err(InterfaceError::NoneUp)));
+        let one = choose("eth1", "0.0.0.0").unwrap().unwrap();
+        let others: Vec<_> = host().into_iter().filter(|i| i.name != "eth1").collect();
+        assert!(matches!(one.check_among(&others), Err(InterfaceError::NoneUp)));
+    }
+
+    #[test]
+    fn only_the_address_that_this_peer_listens_on_is_its_own() {
+        let addr = |text: &str| text.parse().unwrap();
+        let one = choose("all", "127.0.0.2").unwrap().unwrap();
+        assert!(one.is_own(addr("127.0.0.2:7"), 7));
+        assert!(!one.is_own(addr("127.0.0.2:8"), 7) && !one.is_own(addr("127.0.0.3:7"), 7));
+        let any = choose("all", "0.0.0.0").unwrap().unwrap();
+        assert!(any.is_own(addr("127.0.0.1:7"), 7));
+        assert!(!any.is_own(addr("192.0.2.1:7"), 7) && !any.is_own(addr("127.0.0.1:8"), 7));
     }
 
     #[test]

@@ -127,6 +127,23 @@ impl PeerRecord {
     }
 }
 
+/// Returns who a record is of, and its protocol version, where that is another one than `own` has and
+/// the party may be the same. Records of other versions may lack what this one needs.
+pub(crate) fn other_version(
+    service: &ResolvedService,
+    own: &Advertisement,
+) -> Option<(PeerId, u32)> {
+    let peer_id = peer_of_instance(service.get_fullname()).ok()?;
+    let txt = service.get_properties();
+    let proto_ver: u32 = number(txt, KEY_PROTO_VER).ok()?;
+    let is_ours = match text(txt, KEY_NETWORK) {
+        Ok(network) => network == own.network.as_str(),
+        Err(_) => true,
+    };
+    (is_ours && proto_ver != own.proto_ver && peer_id != own.peer_id)
+        .then_some((peer_id, proto_ver))
+}
+
 /// The peer after which the instance `fullname` is named, in exactly the form in
 /// which a peer writes its own: two spellings of one id would be two instances of one peer.
 pub(crate) fn peer_of_instance(fullname: &str) -> Result<PeerId, RecordError> {
@@ -275,6 +292,29 @@ mod tests {
                 let allowed = at >= 3 && bad == b"-1";
                 assert_eq!(read(ID, &txt).is_ok(), allowed, "{bad:?} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_tells_at_least_its_version() {
+        let own = Advertisement {
+            peer_id: ID.replace('1', "2").parse().unwrap(),
+            proto_ver: 3,
+            library_rev: 8,
+            network: "lan 1".parse().unwrap(),
+            hostname: "h".parse().unwrap(),
+            port: 9,
+        };
+        let version = |txt: &[(&str, Vec<u8>)], own: &Advertisement| {
+            other_version(&resolved(ID, "10.0.0.3", 4433, txt), own).map(|(_, version)| version)
+        };
+        let bare = vec![("proto_ver", b"4".to_vec())];
+        assert_eq!(version(&bare, &own), Some(4));
+        let other_party = vec![("proto_ver", b"4".to_vec()), ("network", b"lan 2".to_vec())];
+        assert_eq!(version(&other_party, &own), None);
+        assert_eq!(version(&good_txt(), &Advertisement { proto_ver: 1, ..own.clone() }), None);
+        for bad in ["", "x", "-1", "99999999999"] {
+            assert_eq!(version(&[("proto_ver", bad.into())], &own), None, "{bad}");
         }
     }
 

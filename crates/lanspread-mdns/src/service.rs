@@ -7,16 +7,20 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lanspread_proto::PeerId;
 use mdns_sd::{IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceEvent};
 
 use crate::interface::{InterfaceError, MdnsInterface, Scope};
-use crate::record::{Advertisement, PeerRecord, SERVICE_TYPE, peer_of_instance};
+use crate::port::{self, PortError};
+use crate::record::{Advertisement, PeerRecord, SERVICE_TYPE, other_version, peer_of_instance};
 use crate::tracker::{BrowseEvent, Tracker};
 
 /// Longest time that a shutdown waits for the two threads, which usually end within a few
 /// milliseconds. One that takes longer is stuck, and is left behind.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_millis(250);
+
+/// How often the daemon looks whether this host has other addresses, in seconds. Others cannot reach it
+/// at a new one before they are told.
+const ADDRESSES_INTERVAL_S: u32 = 2;
 
 /// What to advertise, and where.
 #[derive(Debug, Clone)]
@@ -39,6 +43,18 @@ impl MdnsConfig {
         Scope::of_this_host(&self.interface, self.listen)?;
         Ok(())
     }
+
+    /// Checks that mDNS can work at the moment: that the chosen interface is there, that one is up, and
+    /// that no other program keeps the port for itself. A service that runs recovers by itself from the
+    /// loss of an interface; one that was started without the port has to be started anew.
+    ///
+    /// # Errors
+    /// [`MdnsError`] says what is in the way.
+    pub fn probe(&self) -> Result<(), MdnsError> {
+        let Some(scope) = Scope::of_this_host(&self.interface, self.listen)? else { return Ok(()) };
+        port::check(&scope.families())?;
+        Ok(scope.check_interfaces()?)
+    }
 }
 
 /// Why the service cannot start or change what it says.
@@ -47,6 +63,9 @@ pub enum MdnsError {
     /// The interface cannot be used.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    /// The port cannot be used.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// The daemon refused a command.
     #[error("mDNS daemon could not {action}: {reason}")]
     Daemon {
@@ -77,14 +96,16 @@ impl MdnsService {
     /// drop this service and to start another one, which reports every peer as appeared again.
     ///
     /// # Errors
-    /// [`MdnsError::Interface`] when the choice of interface cannot work here; the other ones when
-    /// the system refuses a thread.
+    /// [`MdnsError::Interface`] when the choice of interface cannot work here; [`MdnsError::Port`] when
+    /// another program keeps the port for itself; the other ones when the system refuses a thread.
     pub fn start(
         config: MdnsConfig,
         on_event: impl FnMut(BrowseEvent) + Send + 'static,
     ) -> Result<Option<Self>, MdnsError> {
         let MdnsConfig { interface, listen, advertisement } = config;
         let Some(scope) = Scope::of_this_host(&interface, listen)? else { return Ok(None) };
+        // The daemon goes on without its sockets, and tells nobody.
+        port::check(&scope.families())?;
         if cfg!(target_os = "linux")
             && scope.is_loopback()
             && listen.is_ipv6()
@@ -133,13 +154,11 @@ impl MdnsService {
         daemon
             .disable_interface(IfKind::Predicate(others))
             .map_err(|error| daemon_error("select interfaces", &error))?;
-        if self.scope.is_loopback() {
-            // Loopback addresses do not come and go, so nothing need wake up to look at them.
-            daemon
-                .set_ip_check_interval(0)
-                .map_err(|error| daemon_error("stop watching addresses", &error))?;
-        }
-        Ok(())
+        // Loopback addresses do not come and go, so nothing need wake up to look at them.
+        let interval_s = if self.scope.is_loopback() { 0 } else { ADDRESSES_INTERVAL_S };
+        daemon
+            .set_ip_check_interval(interval_s)
+            .map_err(|error| daemon_error("watch addresses", &error))
     }
 
     fn announce(&self) -> Result<(), MdnsError> {
@@ -155,13 +174,13 @@ impl MdnsService {
     ) -> Result<(), MdnsError> {
         let events = self.running.daemon.browse(SERVICE_TYPE);
         let events = events.map_err(|error| daemon_error("browse", &error))?;
-        let own_id = self.advertisement.peer_id;
+        let own = self.advertisement.clone();
         let scope = self.scope.clone();
         let (alive, ended) = mpsc::channel();
         thread::Builder::new()
             .name("mdns-browse".to_owned())
             .spawn(move || {
-                run_browser(&events, own_id, &scope, on_event);
+                run_browser(&events, &own, &scope, on_event);
                 drop(alive);
             })
             .map_err(MdnsError::Thread)?;
@@ -209,18 +228,23 @@ impl Drop for Running {
 
 fn run_browser(
     events: &Receiver<ServiceEvent>,
-    own_id: PeerId,
+    own: &Advertisement,
     scope: &Scope,
     mut on_event: impl FnMut(BrowseEvent),
 ) {
-    let mut tracker = Tracker::new(own_id);
+    let mut tracker = Tracker::new(own.peer_id);
     while let Ok(event) = events.recv() {
         let change = match event {
             ServiceEvent::ServiceResolved(service) => match PeerRecord::read(&service, scope) {
+                Ok(PeerRecord { peer_id, addrs, .. }) if peer_id == own.peer_id => {
+                    let others = addrs.into_iter().filter(|addr| !scope.is_own(*addr, own.port));
+                    tracker.seen_as_own(others.collect())
+                }
                 Ok(record) => tracker.seen(record),
                 Err(error) => {
                     tracing::debug!(instance = service.get_fullname(), %error, "mDNS record left out");
-                    None
+                    other_version(&service, own)
+                        .and_then(|(peer_id, proto_ver)| tracker.seen_other(peer_id, proto_ver))
                 }
             },
             ServiceEvent::ServiceRemoved(_, fullname) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::net::SocketAddr;
 
 use lanspread_proto::PeerId;
 
@@ -20,6 +21,16 @@ pub enum BrowseEvent {
     Updated(PeerRecord),
     /// A peer said goodbye, or its records expired.
     Gone(PeerId),
+    /// A peer of another protocol version is there, whose records this version cannot read whole. It takes
+    /// the place of what was known of the peer.
+    OtherVersion {
+        /// Who it says it is.
+        peer_id: PeerId,
+        /// Its protocol version.
+        proto_ver: u32,
+    },
+    /// Records under this peer's own name tell of these addresses, which it does not listen on.
+    OwnNameElsewhere(Vec<SocketAddr>),
 }
 
 /// The peers of the link but this one.
@@ -27,11 +38,16 @@ pub enum BrowseEvent {
 pub(crate) struct Tracker {
     own_id: PeerId,
     peers: BTreeMap<PeerId, PeerRecord>,
+    /// Peers whose records are of another version and cannot be read.
+    others: BTreeMap<PeerId, u32>,
+    /// Where else this peer's own name is.
+    own_elsewhere: Vec<SocketAddr>,
 }
 
 impl Tracker {
     pub(crate) fn new(own_id: PeerId) -> Self {
-        Self { own_id, peers: BTreeMap::new() }
+        let (peers, others) = (BTreeMap::new(), BTreeMap::new());
+        Self { own_id, peers, others, own_elsewhere: Vec::new() }
     }
 
     /// Takes in what a peer says now; returns what that changes.
@@ -39,6 +55,7 @@ impl Tracker {
         if record.peer_id == self.own_id {
             return None;
         }
+        self.others.remove(&record.peer_id);
         let is_full = self.peers.len() >= MAX_TRACKED_PEERS;
         match self.peers.entry(record.peer_id) {
             Entry::Occupied(known) if *known.get() == record => None,
@@ -57,9 +74,30 @@ impl Tracker {
         }
     }
 
+    /// Takes in that a peer says something that only another version can read; returns what that changes.
+    pub(crate) fn seen_other(&mut self, peer_id: PeerId, proto_ver: u32) -> Option<BrowseEvent> {
+        let is_full = self.others.len() >= MAX_TRACKED_PEERS;
+        if peer_id == self.own_id || is_full && !self.others.contains_key(&peer_id) {
+            return None;
+        }
+        self.peers.remove(&peer_id);
+        let is_news = self.others.insert(peer_id, proto_ver) != Some(proto_ver);
+        is_news.then_some(BrowseEvent::OtherVersion { peer_id, proto_ver })
+    }
+
+    /// Takes in at which other addresses this peer's own name is; returns what that changes. That there are
+    /// none any more is no news.
+    pub(crate) fn seen_as_own(&mut self, elsewhere: Vec<SocketAddr>) -> Option<BrowseEvent> {
+        let is_news = !elsewhere.is_empty() && elsewhere != self.own_elsewhere;
+        self.own_elsewhere.clone_from(&elsewhere);
+        is_news.then_some(BrowseEvent::OwnNameElsewhere(elsewhere))
+    }
+
     /// Takes in that a peer is no longer there; returns what that changes.
     pub(crate) fn removed(&mut self, peer_id: PeerId) -> Option<BrowseEvent> {
-        self.peers.remove(&peer_id).map(|_| BrowseEvent::Gone(peer_id))
+        let was_there =
+            self.peers.remove(&peer_id).is_some() | self.others.remove(&peer_id).is_some();
+        was_there.then_some(BrowseEvent::Gone(peer_id))
     }
 }
 
@@ -99,6 +137,36 @@ mod tests {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         assert_eq!(tracker.seen(record(0, 1)), None);
         assert_eq!(tracker.removed(record(0, 1).peer_id), None);
+    }
+
+    #[test]
+    fn a_peer_of_another_version_is_told_until_it_is_gone_or_can_be_read() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        let id = record(1, 0).peer_id;
+        let other = |proto_ver| Some(BrowseEvent::OtherVersion { peer_id: id, proto_ver });
+        assert_eq!(tracker.seen_other(id, 9), other(9));
+        assert_eq!(tracker.seen_other(id, 9), None);
+        assert_eq!(tracker.seen_other(id, 10), other(10));
+        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.seen_other(id, 10), other(10));
+        assert_eq!(tracker.removed(id), Some(BrowseEvent::Gone(id)));
+        assert_eq!(tracker.removed(id), None);
+        assert_eq!(tracker.seen_other(record(0, 0).peer_id, 9), None);
+        let flood =
+            (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.seen_other(record(n, 0).peer_id, 9));
+        assert_eq!(flood.flatten().count(), MAX_TRACKED_PEERS);
+    }
+
+    #[test]
+    fn the_own_name_elsewhere_is_told_each_time_it_comes_up() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        let elsewhere = || vec![SocketAddr::from(([10, 0, 0, 7], 1))];
+        let told = || Some(BrowseEvent::OwnNameElsewhere(elsewhere()));
+        assert_eq!(tracker.seen_as_own(Vec::new()), None);
+        assert_eq!(tracker.seen_as_own(elsewhere()), told());
+        assert_eq!(tracker.seen_as_own(elsewhere()), None);
+        assert_eq!(tracker.seen_as_own(Vec::new()), None);
+        assert_eq!(tracker.seen_as_own(elsewhere()), told());
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Peer {
                 self.events.recv_timeout(deadline.saturating_duration_since(Instant::now()))?;
             let about = match &event {
                 BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => record.peer_id,
-                BrowseEvent::Gone(peer_id) => *peer_id,
+                BrowseEvent::Gone(peer_id) | BrowseEvent::OtherVersion { peer_id, .. } => *peer_id,
+                BrowseEvent::OwnNameElsewhere(_) => self.id(),
             };
             if about == peer {
                 return Ok(event);
@@ -123,6 +124,17 @@ fn a_restart_on_another_port_is_an_update_and_nothing_else() {
     assert_eq!(watcher.next_about(id).unwrap(), BrowseEvent::Updated(after));
     drop(second);
     assert_eq!(watcher.next_about(id).unwrap(), BrowseEvent::Gone(id));
+}
+
+#[test]
+fn two_services_of_one_name_tell_each_other() {
+    let first = Peer::start("first", 4013);
+    let id = first.id();
+    let second = Peer::start_as(id, "second", 4014, "127.0.0.1");
+    for (peer, other) in [(&first, "127.0.0.1:4014"), (&second, "127.0.0.1:4013")] {
+        let expected = BrowseEvent::OwnNameElsewhere(vec![other.parse().unwrap()]);
+        assert_eq!(peer.next_about(id).unwrap(), expected);
+    }
 }
 
 #[test]
@@ -230,12 +242,27 @@ fn hostile_records_are_left_out() {
     register(&id(2).to_string(), 0, id(2), b"1");
     register(&id(3).to_string(), 1, id(3), b"\xff\xfe");
     register("no peer", 1, id(4), b"1");
+    let mut bare = ServiceInfo::new(
+        SERVICE_TYPE,
+        &id(6).to_string(),
+        "mallory.local.",
+        "127.0.0.1",
+        1,
+        &[("proto_ver", "99")][..],
+    )
+    .unwrap();
+    bare.set_requires_probe(false);
+    daemon.register(bare).unwrap();
     register(&id(5).to_string(), 1, id(5), b"1");
-    let hostile = [1, 2, 3, 4].map(id);
-    loop {
+    let hostile = [1, 2, 3, 4, 6].map(id);
+    let (mut is_good_one_there, mut is_other_there) = (false, false);
+    while !is_good_one_there || !is_other_there {
         match watcher.events.recv_timeout(PATIENCE).unwrap() {
-            BrowseEvent::Appeared(record) if record.peer_id == id(5) => break,
+            BrowseEvent::Appeared(record) if record.peer_id == id(5) => is_good_one_there = true,
             BrowseEvent::Appeared(record) => assert!(!hostile.contains(&record.peer_id)),
+            BrowseEvent::OtherVersion { peer_id, proto_ver: 99 } if peer_id == id(6) => {
+                is_other_there = true;
+            }
             _ => {}
         }
     }

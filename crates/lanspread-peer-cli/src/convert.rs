@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
-    GameDetails, GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
-    RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError,
-    StreamFailure, StreamProgress, StreamSummary,
+    GameDetails, GameInfo, InstallFailure, LostReason, MdnsStatus, Operation, PeerEvent, PeerInfo,
+    PeerStatus, RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo,
+    StartError, StreamFailure, StreamProgress, StreamSummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
@@ -24,8 +24,9 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
     match event {
         PeerEvent::PeerDiscovered(peer) => ("peer-discovered", EventData::Peer(peer_data(peer))),
         PeerEvent::PeerUpdated(peer) => ("peer-updated", EventData::Peer(peer_data(peer))),
-        PeerEvent::PeerLost { peer_id, reason } => {
-            ("peer-lost", EventData::PeerLost { peer_id, reason: lost_reason(reason) })
+        PeerEvent::PeerLost { peer_id, reason, is_advertised } => {
+            let reason = lost_reason(reason);
+            ("peer-lost", EventData::PeerLost { peer_id, reason, advertised: is_advertised })
         }
         PeerEvent::PeerCountUpdated { peer_count } => {
             ("peer-count-updated", EventData::PeerCount { peer_count })
@@ -125,6 +126,11 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
         PeerEvent::OutboundTransferCountChanged { game_id, count } => {
             ("outbound-transfer-count-changed", EventData::OutboundTransfers { game_id, count })
         }
+        PeerEvent::MdnsFailed { message } => {
+            let error = ErrorBody::new(ErrorCode::MdnsFailed, message);
+            ("mdns-failed", EventData::MdnsFailed { error })
+        }
+        PeerEvent::MdnsRecovered => ("mdns-recovered", EventData::MdnsRecovered {}),
         PeerEvent::RuntimeFailed { service, message } => {
             ("runtime-failed", EventData::RuntimeFailed { service, message })
         }
@@ -135,6 +141,7 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
 /// The result of `status`.
 pub(crate) fn status_data(status: PeerStatus) -> ResultData {
     let outbound = status.outbound_transfers.into_iter();
+    let (mdns, mdns_error) = mdns_status(status.mdns);
     ResultData::Status(StatusData {
         peer_id: status.peer_id,
         name: status.name,
@@ -143,6 +150,8 @@ pub(crate) fn status_data(status: PeerStatus) -> ResultData {
         state_dir: path_text(&status.state_dir),
         library_rev: status.library_rev,
         peer_count: status.peer_count,
+        mdns,
+        mdns_error,
         active_operations: active_data(status.active_operations),
         outbound_transfers: outbound
             .map(|(game_id, count)| OutboundData { game_id, count })
@@ -288,6 +297,17 @@ fn availability(availability: Availability) -> &'static str {
     }
 }
 
+fn mdns_status(status: MdnsStatus) -> (&'static str, Option<ErrorBody>) {
+    match status {
+        MdnsStatus::Off => ("off", None),
+        MdnsStatus::Starting => ("starting", None),
+        MdnsStatus::Working => ("working", None),
+        MdnsStatus::Failed(reason) => {
+            ("failed", Some(ErrorBody::new(ErrorCode::MdnsFailed, reason)))
+        }
+    }
+}
+
 fn lost_reason(reason: LostReason) -> &'static str {
     match reason {
         LostReason::Goodbye => "goodbye",
@@ -389,7 +409,9 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
 
 fn stream_error(failure: &StreamFailure) -> ErrorBody {
     let code = match failure {
-        StreamFailure::SourceFailed { .. } => ErrorCode::SourceFailed,
+        StreamFailure::SourceFailed { .. } | StreamFailure::SourceLost { .. } => {
+            ErrorCode::SourceFailed
+        }
         StreamFailure::BadSource { .. } => ErrorCode::BadSources,
         StreamFailure::Archive { code, .. } => match code {
             StreamErrorCode::NoArchive => ErrorCode::NoArchive,

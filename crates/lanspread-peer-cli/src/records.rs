@@ -80,6 +80,8 @@ pub(crate) struct StatusData {
     pub(crate) state_dir: String,
     pub(crate) library_rev: u64,
     pub(crate) peer_count: usize,
+    pub(crate) mdns: &'static str,
+    pub(crate) mdns_error: Option<ErrorBody>,
     pub(crate) active_operations: Vec<ActiveOperationData>,
     pub(crate) outbound_transfers: Vec<OutboundData>,
 }
@@ -161,6 +163,7 @@ pub(crate) enum EventData {
     PeerLost {
         peer_id: PeerId,
         reason: &'static str,
+        advertised: bool,
     },
     PeerCount {
         peer_count: usize,
@@ -244,6 +247,10 @@ pub(crate) enum EventData {
         game_id: GameId,
         count: usize,
     },
+    MdnsFailed {
+        error: ErrorBody,
+    },
+    MdnsRecovered {},
     RuntimeFailed {
         service: &'static str,
         message: String,

@@ -177,10 +177,25 @@ pub struct PeerStatus {
     pub library_rev: u64,
     /// How many peers are known.
     pub peer_count: usize,
+    /// Whether peers can be found by mDNS.
+    pub mdns: MdnsStatus,
     /// What is going on, in game id order.
     pub active_operations: Vec<ActiveOperation>,
     /// How many transfers to others are under way, by game.
     pub outbound_transfers: Vec<(GameId, usize)>,
+}
+
+/// Whether peers can be found by mDNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MdnsStatus {
+    /// The peer was started without it.
+    Off,
+    /// It has just been started.
+    Starting,
+    /// It can work.
+    Working,
+    /// It cannot for this reason, and is tried again.
+    Failed(String),
 }
 
 /// A known peer.

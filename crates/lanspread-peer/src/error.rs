@@ -313,6 +313,14 @@ pub enum StreamFailure {
         /// What it said, or what became of the connection.
         reason: String,
     },
+    /// The connection to the last source that was asked is lost.
+    #[error("the connection to source {peer_id} is lost: {reason}")]
+    SourceLost {
+        /// Which source.
+        peer_id: PeerId,
+        /// What is known of it.
+        reason: String,
+    },
     /// The last source that was asked sent what no source should send.
     #[error("source {peer_id} sent what is refused: {reason}")]
     BadSource {
@@ -354,7 +362,10 @@ impl StreamFailure {
     #[must_use]
     pub fn is_of_source(&self) -> bool {
         match self {
-            Self::SourceFailed { .. } | Self::BadSource { .. } | Self::Archive { .. } => true,
+            Self::SourceFailed { .. }
+            | Self::SourceLost { .. }
+            | Self::BadSource { .. }
+            | Self::Archive { .. } => true,
             Self::NotEnoughRoom { .. } | Self::Cancelled | Self::Install(_) => false,
         }
     }

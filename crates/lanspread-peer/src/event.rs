@@ -105,6 +105,8 @@ pub enum PeerEvent {
         peer_id: PeerId,
         /// Why.
         reason: LostReason,
+        /// Whether discovery sees it, so that it is found again at any address.
+        is_advertised: bool,
     },
     /// The number of known peers changed.
     PeerCountUpdated {
@@ -310,6 +312,13 @@ pub enum PeerEvent {
         /// How many are under way now.
         count: usize,
     },
+    /// Peers cannot be found by mDNS at the moment. It is tried again until [`Self::MdnsRecovered`].
+    MdnsFailed {
+        /// Why.
+        message: String,
+    },
+    /// Peers can be found by mDNS again.
+    MdnsRecovered,
     /// A required service died and the runtime stops.
     RuntimeFailed {
         /// Which service.

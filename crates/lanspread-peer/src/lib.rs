@@ -34,8 +34,8 @@ mod state_file;
 mod state_format;
 
 pub use command::{
-    DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SetupStarted, SourceInfo, StreamSummary,
+    DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
+    PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{

@@ -5,6 +5,7 @@
 //! [`handshake`] decides whom to talk to, [`link`] asks and answers on one connection, and
 //! [`serve`] gives out what the published library allows.
 
+mod debts;
 pub(crate) mod exchange;
 pub(crate) mod handshake;
 pub(crate) mod limit;

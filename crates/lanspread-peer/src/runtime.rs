@@ -9,6 +9,7 @@ mod downloads;
 mod guard;
 mod installs;
 mod local_games;
+mod mdns;
 mod membership;
 mod messages;
 mod queries;

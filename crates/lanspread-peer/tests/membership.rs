@@ -34,7 +34,7 @@ async fn connect_makes_both_sides_know_each_other_and_their_games() {
     bravo.handle.wait_stopped().await.unwrap();
     let lost = alpha
         .event(|event| match event {
-            PeerEvent::PeerLost { peer_id, reason } => Some((*peer_id, *reason)),
+            PeerEvent::PeerLost { peer_id, reason, .. } => Some((*peer_id, *reason)),
             _ => None,
         })
         .await;

@@ -30,6 +30,8 @@ class Need(StrEnum):
     MDNS = "mdns"
     LINKS = "links"
     """A link of its own for each peer, which can be cut and shaped."""
+    NAMESPACES = "namespaces"
+    """A network namespace for each peer, which outlives the peer's process."""
     DISKS = "disks"
     """A disk of its own for a peer, which can run full."""
     PERMISSIONS = "permissions"

@@ -208,6 +208,8 @@ class DockerBackend:
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """Links and disks are broken from outside the containers, which takes rights there."""
+        if Need.NAMESPACES in needs:
+            return "a container's network ends with the container; use --backend netns"
         lacking = None
         if Need.LINKS in needs:
             lacking = lacking_for_links()

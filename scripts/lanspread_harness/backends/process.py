@@ -110,7 +110,7 @@ class ProcessBackend:
             return f"{LOOPBACK_INTERFACE} carries no multicast here; use --backend docker"
         if Need.PERMISSIONS in needs and os.geteuid() == 0 and not without_privileges():
             return "file modes do not hold for root, and setpriv is not there to change that"
-        if Need.LINKS in needs:
+        if needs & {Need.LINKS, Need.NAMESPACES}:
             return "peers share loopback; use --backend netns or docker"
         if Need.DISKS in needs:
             return lacking_for_disks()

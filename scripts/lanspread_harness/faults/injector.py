@@ -15,12 +15,14 @@ from lanspread_harness.faults.links import LinkControl
 from lanspread_harness.history import FaultPhase
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from lanspread_harness.backends import LabHost
     from lanspread_harness.client import Peer
+    from lanspread_harness.faults.addresses import Readdressed
     from lanspread_harness.faults.disks import Disk
     from lanspread_harness.fields import JsonObject, JsonValue
     from lanspread_harness.history import History
@@ -109,6 +111,42 @@ class FaultInjector:
 
         async with self._fault("shape", [peer], detail, undo):
             await self.links.shape(peer.name, links)
+            yield
+
+    @asynccontextmanager
+    async def readdress(self, peer: Peer) -> AsyncIterator[str]:
+        """The peer has another address, which the block is given; the old one is gone.
+
+        Nobody is told, as when a DHCP server gives another lease. Needs `Need.LINKS`.
+        """
+        changes: list[Readdressed] = []
+
+        async def undo() -> JsonObject:
+            for change in changes:
+                await self.links.address_again(peer.name, change)
+            return {"address": [change.address for change in changes]}
+
+        async with self._fault("readdress", [peer], {}, undo):
+            changes.append(await self.links.readdress(peer.name))
+            yield changes[0].address
+
+    @asynccontextmanager
+    async def port_taken(self, peer: Peer, port: int) -> AsyncIterator[None]:
+        """Another program holds a UDP port where the peer runs, and does not share it.
+
+        A peer that is started anew meanwhile finds it so. Needs `Need.NAMESPACES`.
+        """
+        holders: list[socket.socket] = []
+
+        async def undo() -> JsonObject:
+            for holder in holders:
+                holder.close()
+            return {}
+
+        async with self._fault("port-taken", [peer], {"port": port}, undo):
+            holder = await self.links.udp_socket(peer.name)
+            holders.append(holder)
+            holder.bind(("0.0.0.0", port))
             yield
 
     @asynccontextmanager

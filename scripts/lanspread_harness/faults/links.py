@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
+from lanspread_harness.faults.addresses import Readdressed
 from lanspread_harness.faults.cable import READY, Counts, Links, Setup
 from lanspread_harness.faults.cuts import Cut, rules, unheard
 from lanspread_harness.identity import owned_name
 from lanspread_harness.leftovers import marked_environment
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from lanspread_harness.backends import Attachment, LabHost
@@ -124,6 +126,24 @@ class LinkControl:
                 return {}
             await self._pull(shape)
             return shape.counts
+
+    async def readdress(self, peer: str) -> Readdressed:
+        """Give a peer another address."""
+        async with self._changing:
+            attachment = await self._attachment(peer)
+            changed = await Readdressed.make(attachment, set(self._addresses.values()))
+            self._addresses[peer] = changed.address
+            return changed
+
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """A socket where the peer runs."""
+        return await self._host.udp_socket(peer)
+
+    async def address_again(self, peer: str, changed: Readdressed) -> None:
+        """Give a peer back the address that it had."""
+        async with self._changing:
+            self._addresses[peer] = changed.attachment.address
+            await changed.undo()
 
     async def _attachment(self, peer: str) -> Attachment:
         if peer not in self._attachments:

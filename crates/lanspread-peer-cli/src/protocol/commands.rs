@@ -5,6 +5,7 @@ use super::{
     SOURCE_IDS, STREAM_SOURCE,
 };
 use crate::commands::TIMEOUT_MAX_MS;
+use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field, optional};
 
 const TIMEOUT: Shape = Shape::Integer(0, TIMEOUT_MAX_MS);
@@ -81,6 +82,16 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             field("state_dir", Shape::Text, "where its state is"),
             LIBRARY_REV,
             field("peer_count", COUNT, "how many peers are known"),
+            field(
+                "mdns",
+                Shape::OneOf(&["off", "starting", "working", "failed"]),
+                "whether peers can be found by mDNS",
+            ),
+            field(
+                "mdns_error",
+                Shape::Nullable(&Shape::Object(ERROR)),
+                "why not, where it has failed; it is tried again",
+            ),
             ACTIVE_OPERATIONS,
             field(
                 "outbound_transfers",

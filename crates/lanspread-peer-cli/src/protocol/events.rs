@@ -39,6 +39,11 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         data: &[
             PEER_ID,
             field("reason", Shape::OneOf(&["goodbye", "timeout"]), "it said so, or was silent"),
+            field(
+                "advertised",
+                Shape::Flag,
+                "whether mDNS still tells of it; one that mDNS does not tell of is found by `connect` alone",
+            ),
         ],
     },
     EventSpec {
@@ -218,6 +223,12 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         doc: "The number of transfers of a game to other peers changed.",
         data: &[GAME_ID, field("count", COUNT, "how many are under way now")],
     },
+    EventSpec {
+        name: "mdns-failed",
+        doc: "Peers cannot be found by mDNS at the moment. It is tried again.",
+        data: &[field("error", Shape::Object(ERROR), "why")],
+    },
+    EventSpec { name: "mdns-recovered", doc: "Peers can be found by mDNS again.", data: &[] },
     EventSpec {
         name: "runtime-failed",
         doc: "A required service died. The peer stops, with exit status 1.",

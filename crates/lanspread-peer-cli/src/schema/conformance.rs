@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
-    GameInfo, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus, RejectReason,
-    RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress,
-    StreamSummary,
+    GameInfo, InstallFailure, LostReason, MdnsStatus, Operation, PeerEvent, PeerInfo, PeerStatus,
+    RejectReason, RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure,
+    StreamProgress, StreamSummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -283,11 +283,13 @@ fn events() -> Vec<PeerEvent> {
             reason: "it lied".to_owned(),
         },
         PeerEvent::OutboundTransferCountChanged { game_id, count: 1 },
+        PeerEvent::MdnsFailed { message: "taken".to_owned() },
+        PeerEvent::MdnsRecovered,
         PeerEvent::RuntimeFailed { service: "server", message: "gone".to_owned() },
         PeerEvent::Stopped,
     ];
     for reason in [LostReason::Goodbye, LostReason::Timeout] {
-        events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason });
+        events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason, is_advertised: true });
     }
     for (reason, peer_id) in [
         (RejectReason::ProtocolVersion, None),
@@ -311,6 +313,7 @@ fn results() -> Vec<(&'static str, ResultData)> {
         state_dir: "/s".into(),
         library_rev: 1,
         peer_count: 2,
+        mdns: MdnsStatus::Failed("taken".to_owned()),
         active_operations: active(),
         outbound_transfers: vec![(game_id(), 1)],
     };

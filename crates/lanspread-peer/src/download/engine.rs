@@ -5,6 +5,7 @@
 
 mod answers;
 mod books;
+mod clock;
 mod closing;
 mod disk;
 mod effects;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::books::{Books, Look, Prepared};
+use self::clock::Clock;
 use self::disk::{Disk, Kept};
 use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
@@ -94,7 +96,7 @@ type Ended = Result<DownloadOutcome, DownloadEnd>;
 struct Engine {
     job: DownloadJob,
     notices: mpsc::Sender<DownloadNotice>,
-    began: Instant,
+    clock: Clock,
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
     returns: Returns,
@@ -154,6 +156,7 @@ impl Engine {
                 event = self.sharer.next() => event,
                 () = tokio::time::sleep_until(wake_at) => Event::Tick,
             };
+            self.clock.woke(wake_at, Instant::now());
             changes_ended |= matches!(event, Event::ChangesEnded);
             if let Some(ended) = self.handle(event).await {
                 break ended;
@@ -174,7 +177,7 @@ impl Engine {
         let mut engine = Self {
             job,
             notices,
-            began: Instant::now(),
+            clock: Clock::start(Instant::now()),
             sources: BTreeMap::new(),
             requests: Requests::default(),
             returns: Returns::default(),
@@ -352,7 +355,7 @@ impl Engine {
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.read(Instant::now())
     }
 
     fn wake_at(&self) -> Instant {
@@ -372,7 +375,7 @@ impl Engine {
             }
             Stage::Committing(_) => None,
         };
-        self.began + wake_at.unwrap_or(now + FAR)
+        self.clock.moment(wake_at.unwrap_or(now + FAR))
     }
 }
 

@@ -9,6 +9,7 @@ mod choice;
 mod receive;
 mod room;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -102,16 +103,16 @@ pub(crate) struct StreamedGame {
     pub(crate) bytes: u64,
 }
 
-/// Installs the game from one source after another, three at most. Ends soon after `cancel`.
+/// Installs the game from one source after another, in three attempts at most. Ends soon after `cancel`.
 pub(crate) async fn run(
     job: StreamJob,
     notices: mpsc::Sender<StreamNotice>,
     cancel: CancellationToken,
 ) -> Result<StreamedGame, StreamFailure> {
-    let mut sources = in_asking_order(job.me, &job.game_id, &job.sources).into_iter();
+    let mut sources = VecDeque::from(in_asking_order(job.me, &job.game_id, &job.sources));
     let mut tries = Tries::default();
     let mut last = None;
-    for source in &mut sources {
+    while let Some(source) = sources.pop_front() {
         let outcome = attempt::install_from(&job, &*source, &notices, &cancel).await;
         let failure = match outcome {
             Ok(game) => return Ok(game),
@@ -127,8 +128,10 @@ pub(crate) async fn run(
         }
         let next = tries.after(&failure);
         last = Some(failure);
-        if next == Next::GiveUp {
-            break;
+        match next {
+            Next::AskAnother => {}
+            Next::AskAgainLater => sources.push_back(source),
+            Next::GiveUp => break,
         }
     }
     Err(last.unwrap_or(StreamFailure::Install(InstallFailure::Interrupted)))

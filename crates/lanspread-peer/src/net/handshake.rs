@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{FEATURES_MAX, Hello, Refusal, RefusalCode, Request, Response};
 use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerName};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::exchange::{ExchangeError, Incoming, ask, send_header};
 use super::link::PeerLink;
@@ -29,6 +31,9 @@ use crate::library::normalise;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused peer has to read the refusal before the connection is closed.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+/// How long an address of a peer is tried before the next one is tried as well: many round trips of a
+/// LAN, and a fraction of what an address costs that leads nowhere.
+const NEXT_ADDR_AFTER: Duration = Duration::from_millis(250);
 
 /// What this peer says of itself in every handshake.
 #[derive(Clone)]
@@ -51,6 +56,9 @@ pub(crate) enum HandshakeError {
     /// The other side is this peer.
     #[error("the address is this peer's own")]
     Myself,
+    /// The connection is not needed any more.
+    #[error("the connection is not needed any more")]
+    Unneeded,
     /// One side does not let the other in.
     #[error("{message}")]
     Rejected {
@@ -77,19 +85,63 @@ enum Side {
 }
 
 /// Dials `addr` and shakes hands; with `expected`, only with that peer.
+#[cfg(test)]
 pub(crate) async fn dial(
     dialer: &dyn Dialer,
     addr: SocketAddr,
     expected: Option<PeerId>,
     me: &LocalPeer,
 ) -> Result<Admitted, HandshakeError> {
-    let opened = dialer.dial(addr).await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
-    let connection = Arc::clone(&opened.connection);
-    let shaken = within_time(greet(opened, expected, me)).await;
-    if shaken.is_err() {
-        connection.close(CloseCode::Refused);
+    dial_first(dialer, &[addr], expected, me, || true).await.1
+}
+
+/// Dials all of `addrs`, one [`NEXT_ADDR_AFTER`] the other, and shakes hands with the first one that
+/// answers as `expected`; returns which address that was, or which one failed last. Hands are shaken on
+/// one connection at a time, so the other side never sees two of this dial.
+///
+/// `is_needed` is asked before that: a connection that the other side takes for its newest one must not
+/// come of a dial that is not needed any more.
+pub(crate) async fn dial_first(
+    dialer: &dyn Dialer,
+    addrs: &[SocketAddr],
+    expected: Option<PeerId>,
+    me: &LocalPeer,
+    is_needed: impl Fn() -> bool,
+) -> (SocketAddr, Result<Admitted, HandshakeError>) {
+    let mut dials: FuturesUnordered<_> = (0_u32..)
+        .zip(addrs)
+        .map(|(n, addr)| async move {
+            sleep(NEXT_ADDR_AFTER * n).await;
+            (*addr, dialer.dial(*addr).await)
+        })
+        .collect();
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut last = (nowhere, Err(HandshakeError::Unreachable("it has no address".to_owned())));
+    while let Some((addr, opened)) = dials.next().await {
+        let opened = match opened {
+            Ok(opened) => opened,
+            // What was said elsewhere tells more.
+            Err(_) if matches!(last.1, Err(HandshakeError::Rejected { .. })) => continue,
+            Err(error) => {
+                last = (addr, Err(HandshakeError::Unreachable(error.to_string())));
+                continue;
+            }
+        };
+        let connection = Arc::clone(&opened.connection);
+        let shaken = match is_needed() {
+            true => within_time(greet(opened, expected, me)).await,
+            false => Err(HandshakeError::Unneeded),
+        };
+        let has_ended = matches!(shaken, Ok(_) | Err(HandshakeError::Unneeded));
+        if shaken.is_err() {
+            connection.close(CloseCode::Refused);
+        }
+        last = (addr, shaken);
+        if has_ended {
+            break;
+        }
     }
-    shaken
+    last
 }
 
 /// Shakes hands with a peer that dialled.

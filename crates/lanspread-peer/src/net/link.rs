@@ -15,6 +15,7 @@ use lanspread_proto::message::{
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection};
@@ -57,6 +58,8 @@ pub(crate) struct PeerLink {
     pub(super) sending: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
+    /// What the other side was asked and has not answered yet.
+    debts: Arc<Debts>,
 }
 
 impl PeerLink {
@@ -80,6 +83,7 @@ impl PeerLink {
             sending: Semaphore::new(1),
             connection,
             last_heard_ms,
+            debts: Arc::default(),
         }
     }
 
@@ -100,14 +104,23 @@ impl PeerLink {
         self.established + Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
     }
 
+    /// Returns since when the other side owes answers without a pause, if it does. An answer that may take
+    /// as long as it likes is not owed.
+    pub(crate) fn owing_since(&self) -> Option<Instant> {
+        self.debts.since()
+    }
+
     /// Closes the connection.
     pub(crate) fn close(&self, code: CloseCode) {
         self.connection.close(code);
     }
 
-    /// Asks for a sign of life.
-    pub(crate) async fn ping(&self) -> Result<(), SourceError> {
-        self.expect_done(&Request::Ping {}).await
+    /// Asks for a sign of life; waits no longer than `patience`.
+    pub(crate) async fn ping(&self, patience: Duration) -> Result<(), SourceError> {
+        match self.control(&Request::Ping {}, CONTROL_HEADER_MAX_BYTES, patience).await? {
+            Response::Done {} => Ok(()),
+            other => Err(unexpected(other)),
+        }
     }
 
     /// Says that this peer is leaving.
@@ -171,6 +184,7 @@ impl PeerLink {
     ) -> Result<ReceivedChunks, SourceError> {
         let len: u64 = lens.iter().copied().map(u64::from).sum();
         debug_assert!(len <= CHUNK_SIZE_BYTES);
+        let _debt = self.owes();
         // Behind others that ask as well, an answer takes its time; the scheduler judges how long.
         let mut incoming = self.ask(&Request::GetChunks(request)).await?.patient();
         let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
@@ -197,6 +211,7 @@ impl PeerLink {
         self: Arc<Self>,
         request: StreamInstall,
     ) -> Result<FrameReader, SourceError> {
+        let debt = self.owes();
         let exchange = async {
             let mut incoming = self.ask(&Request::StreamInstall(request)).await?;
             let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
@@ -206,7 +221,11 @@ impl PeerLink {
             timeout(STREAM_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
         self.heard();
         match response {
-            Response::Stream {} => Ok(incoming.into_frames(move || self.heard())),
+            Response::Stream {} => Ok(incoming.into_frames(move || {
+                // Frames are owed as long as they are read.
+                let _ = &debt;
+                self.heard();
+            })),
             other => Err(unexpected(other)),
         }
     }
@@ -224,6 +243,7 @@ impl PeerLink {
         max: usize,
         patience: Duration,
     ) -> Result<Response, SourceError> {
+        let _debt = (patience != Duration::MAX).then(|| self.owes());
         let exchange = async {
             let incoming = self.ask(request).await?;
             let mut incoming =
@@ -233,6 +253,10 @@ impl PeerLink {
         let response = timeout(patience, exchange).await.map_err(|_| unanswered())??;
         self.heard();
         Ok(response)
+    }
+
+    fn owes(&self) -> Debt {
+        Debts::add(&self.debts, Instant::now())
     }
 
     async fn ask(&self, request: &Request) -> Result<Incoming, SourceError> {

@@ -21,7 +21,7 @@ use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
-use crate::command::PeerCommand;
+use crate::command::{MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::{Index, LocalGame, RescanGate};
@@ -34,7 +34,7 @@ use crate::net::view::View;
 use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
-use crate::peers::liveness::Limits;
+use crate::peers::liveness::Watch;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -59,7 +59,9 @@ pub(crate) struct Core {
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
-    pub(super) liveness: Limits,
+    /// Whether mDNS works.
+    pub(super) mdns: MdnsStatus,
+    pub(super) liveness: Watch,
     /// Peers that are being asked for a sign of life.
     pub(super) asking: BTreeSet<PeerId>,
     /// Peers whose whole library is being asked for, and whether to do so once more.
@@ -192,9 +194,12 @@ impl Core {
             }
             CoreMessage::Library { peer_id, snapshot } => self.library(peer_id, snapshot).await,
             CoreMessage::Goodbye { peer_id, link_id } => self.goodbye(peer_id, link_id).await,
-            CoreMessage::Pinged { peer_id } => drop(self.asking.remove(&peer_id)),
+            CoreMessage::Pinged { peer_id, link_id, is_answered } => {
+                self.pinged(peer_id, link_id, is_answered);
+            }
             CoreMessage::JudgeSilence => self.judge_silence().await,
             CoreMessage::Discovered(event) => self.discovered(event),
+            CoreMessage::Mdns(told) => self.mdns_told(told).await,
             CoreMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
                 self.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
@@ -328,6 +333,9 @@ fn log(event: &PeerEvent) {
         | PeerEvent::GamesListUpdated { .. }
         | PeerEvent::LocalGamesUpdated { .. }
         | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
+        PeerEvent::MdnsFailed { message } => {
+            tracing::warn!(message, "peers cannot be found by mDNS; it is tried again");
+        }
         _ => tracing::info!(?event),
     }
 }

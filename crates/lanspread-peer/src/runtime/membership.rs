@@ -21,9 +21,13 @@ use crate::net::link::{LinkId, PeerLink};
 use crate::net::transport::{CloseCode, StreamAcceptor};
 use crate::peers::crossing::{LinkFacts, takes_over};
 use crate::peers::db::{PEERS_MAX, Upserted};
+use crate::peers::dialling::Found;
 use crate::peers::liveness::Verdict;
 use crate::services::session;
 
+/// How long a connection may take for a sign of life whose address is not advertised any more. Most are
+/// dead: a machine that can be reached at an address says so.
+const MOVED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the dialling side of a connection that is not kept has to find that out itself.
 const RETIRE_GRACE: Duration = Duration::from_secs(1);
 
@@ -31,7 +35,10 @@ impl Core {
     pub(super) fn discovered(&mut self, event: BrowseEvent) {
         match event {
             BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
-            BrowseEvent::Gone(peer_id) => self.dials.vanished(peer_id),
+            BrowseEvent::Gone(peer_id) | BrowseEvent::OtherVersion { peer_id, .. } => {
+                self.dials.vanished(peer_id, Instant::now());
+            }
+            BrowseEvent::OwnNameElsewhere(_) => {}
         }
     }
 
@@ -40,33 +47,41 @@ impl Core {
         if !is_ours || record.peer_id == self.me.peer_id {
             return;
         }
-        // A host may be reached by an address that it does not advertise, but a restart on another
-        // port shows. A connection whose address has changed dies by itself.
-        let port = self.links.get(record.peer_id).map(|link| link.addr.port());
-        let is_linked = record.addrs.iter().any(|addr| Some(addr.port()) == port);
-        self.dials.found(record.peer_id, record.addrs, is_linked, Instant::now());
-        self.dial_due();
+        let linked = self.links.get(record.peer_id).map(|link| link.addr);
+        let (peer_id, addrs) = (record.peer_id, record.addrs);
+        match self.dials.found(peer_id, addrs, linked, Instant::now()) {
+            Found::Settled => self.dial_due(),
+            Found::Elsewhere => self.ask_for_life(peer_id, MOVED_PATIENCE),
+        }
     }
 
     /// Makes the dials whose time has come.
     pub(super) fn dial_due(&mut self) {
         for dial in self.dials.take_due(Instant::now()) {
-            self.dial(dial.addr, DialFor::Peer(dial.peer_id));
+            let purpose = DialFor::Peer(dial.peer_id, dial.attempt);
+            self.dial(dial.addrs, purpose, dial.doubted_at);
         }
     }
 
     pub(super) fn connect(&mut self, addr: SocketAddr, reply: Reply<PeerId, ConnectError>) {
-        self.dial(addr, DialFor::Command(reply));
+        self.dial(vec![addr], DialFor::Command(reply), None);
     }
 
-    fn dial(&self, addr: SocketAddr, purpose: DialFor) {
+    /// Dials a peer; a sign of life after `doubted_at` on its connection makes that needless.
+    fn dial(&self, addrs: Vec<SocketAddr>, purpose: DialFor, doubted_at: Option<Instant>) {
         let (dialer, me, core) = (Arc::clone(&self.dialer), self.me.clone(), self.core.clone());
+        let links = self.links.clone();
         self.spawn(async move {
             let expected = match &purpose {
-                DialFor::Peer(peer_id) => Some(*peer_id),
+                DialFor::Peer(peer_id, _) => Some(*peer_id),
                 DialFor::Command(_) => None,
             };
-            let outcome = handshake::dial(&*dialer, addr, expected, &me).await;
+            let is_needed = || {
+                let link = expected.and_then(|peer_id| links.get(peer_id));
+                link.zip(doubted_at).is_none_or(|(link, at)| link.last_heard() <= at)
+            };
+            let dialled = handshake::dial_first(&*dialer, &addrs, expected, &me, is_needed).await;
+            let (addr, outcome) = dialled;
             let encounter = Encounter { addr, dial: Some(purpose), outcome };
             let _ = core.send(CoreMessage::Met(encounter)).await;
         });
@@ -76,31 +91,33 @@ impl Core {
         let Encounter { addr, dial, outcome } = encounter;
         let now = Instant::now();
         let answer = match outcome {
-            Ok(admitted) => {
-                let peer_id = admitted.link.peer_id();
-                self.dials.settled(peer_id);
-                self.admit(addr, admitted).await
-            }
+            Ok(admitted) => self.admit(addr, admitted).await,
             Err(HandshakeError::Myself) => {
-                if let Some(DialFor::Peer(expected)) = &dial {
-                    self.dials.failed(*expected, now);
+                if let Some(DialFor::Peer(expected, attempt)) = &dial {
+                    self.dials.failed(*expected, *attempt, now);
                 }
                 Err(ConnectError::Myself(addr))
             }
+            Err(error @ HandshakeError::Unneeded) => {
+                if let Some(DialFor::Peer(peer_id, _)) = &dial {
+                    self.dials.heard(*peer_id, now);
+                }
+                Err(ConnectError::Unreachable { addr, reason: error.to_string() })
+            }
             Err(HandshakeError::Unreachable(reason)) => {
-                if let Some(DialFor::Peer(peer_id)) = &dial {
+                if let Some(DialFor::Peer(peer_id, attempt)) = &dial {
                     tracing::debug!(%peer_id, %addr, reason, "a dial failed");
-                    self.dials.failed(*peer_id, now);
+                    self.dials.failed(*peer_id, *attempt, now);
                 }
                 Err(ConnectError::Unreachable { addr, reason })
             }
             Err(HandshakeError::Rejected { peer_id, reason, message }) => {
                 match &dial {
                     // Somebody else is at this address; the peer may be at another one.
-                    Some(DialFor::Peer(expected)) if *expected != peer_id => {
-                        self.dials.failed(*expected, now);
+                    Some(DialFor::Peer(expected, attempt)) if *expected != peer_id => {
+                        self.dials.failed(*expected, *attempt, now);
                     }
-                    Some(DialFor::Peer(expected)) => self.dials.settled(*expected),
+                    Some(DialFor::Peer(expected, _)) => self.dials.rejected(*expected),
                     Some(DialFor::Command(_)) | None => {}
                 }
                 self.reject(peer_id, addr, reason, message).await
@@ -135,15 +152,18 @@ impl Core {
         if let Some(old) = self.links.get(peer_id)
             && !takes_over(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
         {
+            self.dials.linked(peer_id, old.addr, Instant::now());
             self.retire(link, Some(streams));
             return Ok(peer_id);
         }
         let (upserted, changed) = self.peers.upsert(&link.hello, link.addr, Instant::now());
         if upserted == Upserted::Full {
+            self.dials.rejected(peer_id);
             link.close(CloseCode::Refused);
             let message = format!("{PEERS_MAX} peers are already known");
             return self.reject(peer_id, addr, RejectReason::Protocol, message).await;
         }
+        self.dials.linked(peer_id, link.addr, Instant::now());
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
             self.retire(old, None);
         }
@@ -190,64 +210,65 @@ impl Core {
 
     /// Dials a known peer that has no connection, at once.
     pub(super) fn link_needed(&mut self, peer_id: PeerId) {
-        let Some(addr) = self.peers.get(peer_id).map(|entry| entry.addr) else { return };
-        if self.links.get(peer_id).is_some() {
-            return;
-        }
-        if self.dials.hurry(peer_id, Instant::now()) {
+        if self.peers.get(peer_id).is_some() && self.links.get(peer_id).is_none() {
+            self.dials.hurry(peer_id, Instant::now());
             self.dial_due();
-        } else {
-            self.ask_for_life(peer_id, addr);
         }
     }
 
     pub(super) async fn goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
         if self.is_current(peer_id, link_id) {
-            self.dials.vanished(peer_id);
+            self.dials.vanished(peer_id, Instant::now());
             self.lose(peer_id, LostReason::Goodbye).await;
         }
     }
 
     pub(super) async fn judge_silence(&mut self) {
         let now = Instant::now();
+        self.liveness.begin(now);
         let peer_ids: Vec<PeerId> = self.peers.iter().map(|(peer_id, _)| peer_id).collect();
         for peer_id in peer_ids {
             self.note_heard(peer_id);
             let Some(entry) = self.peers.get(peer_id) else { continue };
-            match self.liveness.judge(entry.last_heard, now) {
+            let link = self.links.get(peer_id);
+            let owing_since = link.as_ref().and_then(|link| link.owing_since());
+            let heard = entry.last_heard;
+            self.dials.heard(peer_id, heard);
+            match self.liveness.judge(peer_id, heard, owing_since, now) {
                 Verdict::Fine => {}
-                Verdict::Ask => {
-                    let addr = entry.addr;
-                    self.ask_for_life(peer_id, addr);
+                Verdict::Ask if link.is_some() => {
+                    self.ask_for_life(peer_id, self.liveness.limits().ping_patience());
                 }
-                Verdict::Lost => {
-                    self.lose(peer_id, LostReason::Timeout).await;
-                    self.dials.unlinked(peer_id, now);
-                }
+                Verdict::Ask => self.dials.needed(peer_id, now),
+                Verdict::Lost => self.lose(peer_id, LostReason::Timeout).await,
             }
         }
+        self.dial_due();
     }
 
-    /// Pings over the connection, or makes a new one where there is none.
-    fn ask_for_life(&mut self, peer_id: PeerId, addr: SocketAddr) {
+    /// Asks a peer for a sign of life on the connection to it, once at a time.
+    fn ask_for_life(&mut self, peer_id: PeerId, patience: Duration) {
+        let Some(link) = self.links.get(peer_id) else { return };
         if !self.asking.insert(peer_id) {
             return;
         }
         let core = self.core.clone();
-        let link = self.links.get(peer_id);
-        let (dialer, me) = (Arc::clone(&self.dialer), self.me.clone());
         self.spawn(async move {
-            if let Some(link) = link {
-                if let Err(error) = link.ping().await {
-                    tracing::debug!(%peer_id, %error, "a ping was not answered");
-                }
-            } else {
-                let outcome = handshake::dial(&*dialer, addr, Some(peer_id), &me).await;
-                let dial = Some(DialFor::Peer(peer_id));
-                let _ = core.send(CoreMessage::Met(Encounter { addr, dial, outcome })).await;
+            let answer = link.ping(patience).await;
+            if let Err(error) = &answer {
+                tracing::debug!(%peer_id, %error, "a ping was not answered");
             }
-            let _ = core.send(CoreMessage::Pinged { peer_id }).await;
+            let (link_id, is_answered) = (link.id, answer.is_ok());
+            let _ = core.send(CoreMessage::Pinged { peer_id, link_id, is_answered }).await;
         });
+    }
+
+    pub(super) fn pinged(&mut self, peer_id: PeerId, link_id: LinkId, is_answered: bool) {
+        self.asking.remove(&peer_id);
+        if !is_answered && self.is_current(peer_id, link_id) {
+            self.dials.doubted(peer_id, Instant::now());
+            self.dial_due();
+        }
     }
 
     async fn lose(&mut self, peer_id: PeerId, reason: LostReason) {
@@ -255,7 +276,16 @@ impl Core {
         if let Some(link) = self.links.remove(peer_id) {
             link.close(CloseCode::Goodbye);
         }
-        self.emit(PeerEvent::PeerLost { peer_id, reason }).await;
+        self.liveness.forget(peer_id);
+        let is_advertised = self.dials.lost(peer_id, Instant::now());
+        if reason == LostReason::Timeout && !is_advertised {
+            tracing::warn!(
+                %peer_id,
+                "a peer is lost that no mDNS record tells of; if it has another address now, only \
+                 `connect` finds it"
+            );
+        }
+        self.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
         self.emit_peer_count().await;
         self.remote_games_changed(games).await;
     }

@@ -20,6 +20,7 @@ use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundCount;
+use crate::peers::dialling::Attempt;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
@@ -38,12 +39,14 @@ pub(crate) enum CoreMessage {
     Library { peer_id: PeerId, snapshot: Option<LibrarySnapshot> },
     /// A peer is leaving.
     Goodbye { peer_id: PeerId, link_id: LinkId },
-    /// A ping was answered, or not.
-    Pinged { peer_id: PeerId },
+    /// A ping on a connection was answered, or not.
+    Pinged { peer_id: PeerId, link_id: LinkId, is_answered: bool },
     /// It is time to judge who has fallen silent.
     JudgeSilence,
     /// Discovery saw something.
     Discovered(BrowseEvent),
+    /// mDNS can work, or cannot for this reason.
+    Mdns(Result<(), String>),
     /// The number of peers that fetch a game changed.
     Outbound(OutboundCount),
     /// A whole games directory was scanned on the way to becoming the one in use.
@@ -126,8 +129,8 @@ pub(crate) struct Encounter {
 /// Why a peer was dialled.
 #[derive(Debug)]
 pub(crate) enum DialFor {
-    /// Discovery found it, or it is known and has lost its connection.
-    Peer(PeerId),
+    /// Discovery found it, or it is known and has lost its connection, or doubts that.
+    Peer(PeerId, Attempt),
     /// A command asks for it.
     Command(Reply<PeerId, ConnectError>),
 }

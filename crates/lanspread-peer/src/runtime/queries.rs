@@ -25,6 +25,7 @@ impl Core {
             state_dir: self.state_dir.clone(),
             library_rev: self.library_rev(),
             peer_count: self.peers.len(),
+            mdns: self.mdns.clone(),
             active_operations: self.operations.all(),
             outbound_transfers: self.server.outbound.counts(),
         }

@@ -22,7 +22,7 @@ use super::local_games::{log_warnings, unhashed};
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
-use crate::command::PeerCommand;
+use crate::command::{MdnsStatus, PeerCommand};
 use crate::config::PeerConfig;
 use crate::download::{self, Swarm};
 use crate::error::{GamesDirError, StartError};
@@ -42,7 +42,7 @@ use crate::operations::outbound::{OutboundCount, OutboundTransfers};
 use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
-use crate::peers::liveness::Limits;
+use crate::peers::liveness::{Limits, Watch};
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
 use crate::state_format;
@@ -116,7 +116,14 @@ pub(super) async fn prepare(
         links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(me.peer_id),
-        liveness: Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
+        mdns: match config.mdns {
+            MdnsInterface::Off => MdnsStatus::Off,
+            MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,
+        },
+        liveness: Watch::new(Limits {
+            ping_after: config.ping_after,
+            lost_after: config.peer_timeout,
+        }),
         asking: BTreeSet::new(),
         resyncing: BTreeMap::new(),
         to_hash: unhashed(&disk.scan.games),
@@ -195,7 +202,7 @@ fn start_services(
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
     let (pause, sender, cancel) =
-        (core.liveness.interval(), core.core.clone(), core.cancel.clone());
+        (core.liveness.limits().interval(), core.core.clone(), core.cancel.clone());
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {

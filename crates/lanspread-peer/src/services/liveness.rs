@@ -7,9 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runtime::{CoreMessage, CoreSender};
 
-/// Longest pause between two judgements.
-const INTERVAL_MAX: Duration = Duration::from_secs(2);
-
 /// Runs until cancelled.
 ///
 /// # Errors
@@ -19,7 +16,7 @@ pub(crate) async fn run(
     core: CoreSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
-    let mut ticks = interval(pause.min(INTERVAL_MAX));
+    let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

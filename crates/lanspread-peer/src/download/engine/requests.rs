@@ -22,6 +22,9 @@ const REFUSALS_MAX: u32 = 3;
 /// How long a source is asked again that is not to be reached and still counts as one: as long as a
 /// peer is usually silent before it is lost. One that is lost leaves, which ends the request.
 const REACH_PATIENCE: Duration = Duration::from_secs(30);
+/// How much of that one attempt may take: what a request waits for its connection and its answer at most. More
+/// passed while this peer stood still.
+const ATTEMPT_MAX: Duration = Duration::from_secs(20);
 /// The first pause between two attempts, which a connection that crosses another one needs. It
 /// doubles with each attempt.
 const ATTEMPT_PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -169,19 +172,20 @@ async fn persist<F>(mut ask: impl FnMut() -> F) -> Result<GameAnswer, SourceErro
 where
     F: Future<Output = Result<GameAnswer, SourceError>>,
 {
-    let (mut refusals, mut lost_since, mut pause) = (0, None, ATTEMPT_PAUSE_MIN);
+    let (mut refusals, mut lost_for, mut pause) = (0, Duration::ZERO, ATTEMPT_PAUSE_MIN);
     loop {
         let asked_at = Instant::now();
         let answer = ask().await;
-        if asked_at.elapsed() >= REACH_PATIENCE {
-            // It was reached all the time, and is lost only now.
-            (lost_since, pause) = (None, ATTEMPT_PAUSE_MIN);
+        let took = asked_at.elapsed();
+        if took >= REACH_PATIENCE {
+            // It was reached all the time, or nothing ran: it is lost only now.
+            (lost_for, pause) = (Duration::ZERO, ATTEMPT_PAUSE_MIN);
+        } else {
+            lost_for += took.min(ATTEMPT_MAX);
         }
         let may_pass = match &answer {
             Ok(_) | Err(SourceError::Protocol(_)) => false,
-            Err(SourceError::Gone(_)) => {
-                lost_since.get_or_insert_with(Instant::now).elapsed() < REACH_PATIENCE
-            }
+            Err(SourceError::Gone(_)) => lost_for < REACH_PATIENCE,
             Err(SourceError::Refused(refusal)) => {
                 refusals += 1;
                 refusals < REFUSALS_MAX
@@ -192,6 +196,7 @@ where
             return answer;
         }
         sleep(pause).await;
+        lost_for += pause;
         pause = (pause * 2).min(ATTEMPT_PAUSE_MAX);
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{InstallFailure, StreamFailure};
 use crate::install::InstallSummary;
 use crate::net::exchange::{ExchangeError, FrameReader};
 use crate::net::limit::Limiter;
+use crate::net::transport::{CloseCode, TransportError};
 
 /// Items that wait for the disk. Sources send blocks of 64 KiB, so that is 4 MiB, and 16 MiB from
 /// one that sends the longest blocks allowed.
@@ -296,9 +297,12 @@ fn source_failure(peer_id: PeerId, error: SourceError) -> StreamFailure {
 fn exchange_failure(peer_id: PeerId, error: ExchangeError) -> StreamFailure {
     let reason = error.to_string();
     match error {
-        ExchangeError::Transport(_) | ExchangeError::EndedEarly | ExchangeError::Silent => {
-            StreamFailure::SourceFailed { peer_id, reason }
-        }
+        ExchangeError::Transport(
+            TransportError::Lost(_) | TransportError::ClosedByPeer(CloseCode::Duplicate),
+        )
+        | ExchangeError::Silent => StreamFailure::SourceLost { peer_id, reason },
+        ExchangeError::Transport(TransportError::Reset | TransportError::ClosedByPeer(_))
+        | ExchangeError::EndedEarly => StreamFailure::SourceFailed { peer_id, reason },
         ExchangeError::Codec(_) | ExchangeError::TooLong => {
             StreamFailure::BadSource { peer_id, reason }
         }

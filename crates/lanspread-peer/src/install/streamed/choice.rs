@@ -1,5 +1,6 @@
 //! Whom to ask next. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lanspread_proto::{GameId, PeerId};
@@ -15,6 +16,8 @@ const TRIES_MAX: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     AskAnother,
+    /// The same source is asked once more, after the others.
+    AskAgainLater,
     GiveUp,
 }
 
@@ -22,14 +25,23 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Tries {
     failed: u32,
+    lost: BTreeSet<PeerId>,
 }
 
 impl Tries {
-    /// What follows a failed attempt. Another source helps only against what a source has caused.
+    /// Returns what follows a failed attempt. Another source helps only against what a source has caused.
+    /// One whose connection was lost may only have another address now.
     pub(super) fn after(&mut self, failure: &StreamFailure) -> Next {
         self.failed += 1;
-        let has_tries = self.failed < TRIES_MAX;
-        if failure.is_of_source() && has_tries { Next::AskAnother } else { Next::GiveUp }
+        if !failure.is_of_source() || self.failed >= TRIES_MAX {
+            return Next::GiveUp;
+        }
+        match failure {
+            StreamFailure::SourceLost { peer_id, .. } if self.lost.insert(*peer_id) => {
+                Next::AskAgainLater
+            }
+            _ => Next::AskAnother,
+        }
     }
 }
 
@@ -51,8 +63,6 @@ pub(super) fn in_asking_order(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use futures_util::future::BoxFuture;
     use lanspread_proto::message::StreamInstall;
 
@@ -86,6 +96,17 @@ mod tests {
         let mut tries = Tries::default();
         let next = [(); 3].map(|()| tries.after(&of_source()));
         assert_eq!(next, [Next::AskAnother, Next::AskAnother, Next::GiveUp]);
+    }
+
+    #[test]
+    fn a_source_whose_connection_was_lost_is_asked_once_more() {
+        let lost = |n| StreamFailure::SourceLost { peer_id: peer(n), reason: "moved".to_owned() };
+        let mut tries = Tries::default();
+        let next = [1, 1].map(|n| tries.after(&lost(n)));
+        assert_eq!(next, [Next::AskAgainLater, Next::AskAnother]);
+        let mut tries = Tries::default();
+        let next = [1, 2, 3].map(|n| tries.after(&lost(n)));
+        assert_eq!(next, [Next::AskAgainLater, Next::AskAgainLater, Next::GiveUp]);
     }
 
     #[test]

@@ -331,11 +331,12 @@ async fn a_source_that_falls_silent_is_given_up() {
         let before = world.tree();
         let (outcome, _) = world.run(&[Does::FallsSilentAfter(frames.clone())]).await;
         match outcome {
-            Err(StreamFailure::SourceFailed { reason, .. }) => {
+            Err(StreamFailure::SourceLost { reason, .. }) => {
                 assert_eq!(reason, "nothing arrived for 10 s", "{frames:?}");
             }
             other => panic!("{frames:?}: {other:?}"),
         }
+        assert_eq!(world.asked.lock().unwrap().len(), 2, "it may only have another address");
         assert_eq!(world.tree(), before);
     }
 }
