@@ -207,9 +207,7 @@ impl Storage {
                 if !is_sentinel(&file.path) {
                     let path = file.path.under(&self.root);
                     self.go_on(&path)?;
-                    let synced = File::open(&path)
-                        .and_then(|file| disk::sync_data(Point::CommitFileSync, &path, &file));
-                    synced.map_err(failed("sync", &path))?;
+                    disk::sync_file(Point::CommitFileSync, &path).map_err(failed("sync", &path))?;
                 }
             }
             Ok(())
