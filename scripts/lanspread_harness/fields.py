@@ -40,6 +40,10 @@ class Fields:
             return value
         raise self._mistyped(name, "an integer")
 
+    def optional_integer(self, name: str) -> int | None:
+        """The integer `name`, or `None` where it is absent or null."""
+        return None if self.data.get(name) is None else self.integer(name)
+
     def flag(self, name: str) -> bool:
         """The boolean `name`."""
         value = self.data.get(name)

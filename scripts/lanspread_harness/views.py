@@ -69,6 +69,7 @@ class GameView:
     availability: str | None
     peer_count: int
     operation: str | None
+    partial_bytes: int | None
 
     @classmethod
     def read(cls, data: Fields) -> GameView:
@@ -84,4 +85,5 @@ class GameView:
             availability=data.optional_text("availability"),
             peer_count=data.integer("peer_count"),
             operation=data.optional_text("operation"),
+            partial_bytes=data.optional_integer("partial_bytes"),
         )

@@ -229,6 +229,7 @@ fn game_data(game: GameInfo) -> GameData {
         availability: game.availability.map(availability),
         peer_count: game.peer_count,
         operation: game.operation.map(operation),
+        partial_bytes: game.partial_bytes,
     }
 }
 
@@ -387,7 +388,7 @@ fn download_error(failure: &DownloadFailure) -> ErrorBody {
         DownloadFailure::NoManifest { .. } => ErrorCode::NoManifest,
         DownloadFailure::BadSources { .. } => ErrorCode::BadSources,
         DownloadFailure::ContentMismatch { .. } => ErrorCode::ContentMismatch,
-        DownloadFailure::DiskFull { .. } => ErrorCode::DiskFull,
+        DownloadFailure::NotEnoughRoom(_) | DownloadFailure::DiskFull { .. } => ErrorCode::DiskFull,
         DownloadFailure::Io { .. } => ErrorCode::IoError,
     };
     ErrorBody::new(code, failure)
@@ -421,7 +422,7 @@ fn stream_error(failure: &StreamFailure) -> ErrorBody {
             StreamErrorCode::BadArchive => ErrorCode::BadArchive,
             StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => ErrorCode::SourceFailed,
         },
-        StreamFailure::NotEnoughRoom { .. } => ErrorCode::DiskFull,
+        StreamFailure::NotEnoughRoom(_) => ErrorCode::DiskFull,
         StreamFailure::Cancelled => ErrorCode::Cancelled,
         StreamFailure::Install(failure) => return install_error(failure),
     };

@@ -120,7 +120,7 @@ error_table! {
         "The game is ready at the catalog's version, and no source announces other content of it.",
         "nothing needs to be fetched; `install` it if that was the aim";
     NotDownloaded = "not-downloaded", retryable: false,
-        "The game is not on this disk: its root has no regular `version.ini`.",
+        "The game is not on this disk: its root has no regular `version.ini`, and there is no unfinished download of it.",
         "`download` it first if it is to be installed; there is nothing to remove";
     AlreadyInstalled = "already-installed", retryable: false,
         "The game is already installed.",
@@ -159,8 +159,8 @@ error_table! {
         "What arrived is not the content that the catalog or most sources have.",
         "compare the content roots in `get-game`; the game or the catalog of a source is wrong";
     DiskFull = "disk-full", retryable: true,
-        "There is not enough room on the disk.",
-        "free some space, then try again";
+        "There is not enough room on the disk. What is known not to fit is refused before anything is touched, and the message has the figures.",
+        "free some space, then try again; `partial_bytes` in `list-games` tells what unfinished downloads take";
     IoError = "io-error", retryable: true,
         "A file could not be read, written, moved or removed.",
         "correct what the message names (rights, file system, disk), then try again";

@@ -120,6 +120,7 @@ pub(crate) struct GameData {
     pub(crate) availability: Option<&'static str>,
     pub(crate) peer_count: usize,
     pub(crate) operation: Option<&'static str>,
+    pub(crate) partial_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]

@@ -126,7 +126,8 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<SetupStarted>,
     },
-    /// Deletes a downloaded game that is not installed from the disk.
+    /// Deletes a downloaded game that is not installed from the disk, or what a download left that did
+    /// not come to its end. Of the latter `local/` stays.
     RemoveDownload {
         /// Which game.
         game_id: GameId,
@@ -238,6 +239,16 @@ pub struct GameInfo {
     pub peer_count: usize,
     /// What is being done with it.
     pub operation: Option<Operation>,
+    /// Bytes that a download which did not come to its end has on this disk; `None` where there is
+    /// none. The next download goes on from there, and [`PeerCommand::RemoveDownload`] deletes it.
+    pub partial_bytes: Option<u64>,
+}
+
+impl GameInfo {
+    /// Whether what lies in its root can be an unfinished download.
+    pub(crate) fn may_be_partial(&self) -> bool {
+        !self.downloaded && self.operation.is_none()
+    }
 }
 
 /// The answer to [`PeerCommand::GetGame`].

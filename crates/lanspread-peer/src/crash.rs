@@ -11,6 +11,7 @@
 
 mod case;
 mod lab;
+mod odd_disks;
 mod peer;
 mod plan;
 mod script;

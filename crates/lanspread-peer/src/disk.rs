@@ -5,18 +5,30 @@
 //! standard library, and neither names nor hooks are compiled. In the tests a point can be made to
 //! end the process, to fail, or to cut the power: see `faults` and the crash tests.
 //!
+//! What a file system does not have is decided in `lacks`, here and nowhere else: a sync that does not
+//! exist is told once and passed over.
+//!
 //! Everything here blocks.
 
 #[cfg(test)]
 pub(crate) mod faults;
+mod lacks;
 mod point;
 #[cfg(test)]
 pub(crate) mod shadow;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
+#[cfg(not(test))]
+use self::lacks::Lack;
+#[cfg(test)]
+pub(crate) use self::lacks::Lack;
+pub(crate) use self::lacks::{check_private, is_not_supported, set_len, try_lock};
 pub(crate) use self::point::Point;
 
 /// Comes to a point at which `path` is about to change. What changes it follows at once.
@@ -68,26 +80,36 @@ pub(crate) fn create_dir(point: Point, path: &Path) -> io::Result<()> {
 /// Makes the content of `file`, which is at `path`, durable, and all that is known of it.
 pub(crate) fn sync_all(point: Point, path: &Path, file: &File) -> io::Result<()> {
     reach(point, path)?;
-    sync(path, file, File::sync_all)
+    sync(Lack::FileSync, path, file, File::sync_all)
 }
 
 /// Like [`sync_all`], without what reading the content does not need.
 pub(crate) fn sync_data(point: Point, path: &Path, file: &File) -> io::Result<()> {
     reach(point, path)?;
-    sync(path, file, File::sync_data)
+    sync(Lack::FileSync, path, file, File::sync_data)
+}
+
+/// Like [`sync_data`], for the regular file at `path` that somebody else has written.
+pub(crate) fn sync_file(point: Point, path: &Path) -> io::Result<()> {
+    // Some servers only sync what is open for writing, and some files may only be read.
+    let open = |for_writing| {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        File::options().read(true).write(for_writing).custom_flags(flags).open(path)
+    };
+    sync_data(point, path, &open(true).or_else(|_| open(false))?)
 }
 
 /// Makes what was created, renamed or removed in the directory `path` durable.
 pub(crate) fn sync_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
-    sync(path, &File::open(path)?, File::sync_all)
+    sync(Lack::DirectorySync, path, &File::open(path)?, File::sync_all)
 }
 
 /// Makes durable that `path` was created, renamed or removed in its directory.
 pub(crate) fn sync_name(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
     let directory = parent_of(path);
-    sync(directory, &File::open(directory)?, File::sync_all)
+    sync(Lack::DirectorySync, directory, &File::open(directory)?, File::sync_all)
 }
 
 /// The directory in which `path` lies.
@@ -99,17 +121,21 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
     }
 }
 
+type Sync = fn(&File) -> io::Result<()>;
+
 #[cfg(not(test))]
-#[inline(always)]
-fn sync(_: &Path, file: &File, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    sync(file)
+fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
+    lacks::pass_over(lack, path, file, sync(file))
 }
 
 /// What is read before the sync is durable after it, whatever else is written meanwhile.
 #[cfg(test)]
-fn sync(path: &Path, file: &File, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
+    if let Some(error) = faults::refusal(lack, path) {
+        return lacks::pass_over(lack, path, file, Err(error));
+    }
     let seen = faults::see(path);
-    sync(file)?;
+    lacks::pass_over(lack, path, file, sync(file))?;
     faults::made_durable(seen);
     Ok(())
 }

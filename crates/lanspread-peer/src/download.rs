@@ -12,6 +12,7 @@
 #[cfg(test)]
 pub(crate) mod audit;
 mod consensus;
+mod demand;
 mod engine;
 mod gathering;
 mod journal;
@@ -24,6 +25,7 @@ mod source;
 mod storage;
 mod swarm;
 mod transfer;
+mod unfinished;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,9 +42,13 @@ pub(crate) use self::scheduler::Order;
 pub(crate) use self::scheduler::Scheduler;
 pub(crate) use self::source::{GameAnswer, ReceivedChunks, Source, SourceError};
 pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
+pub(crate) use self::unfinished::{
+    all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
+};
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
 use crate::net::limit::Limiter;
+use crate::room::Room;
 
 /// What to download.
 pub(crate) struct DownloadJob {
@@ -58,6 +64,8 @@ pub(crate) struct DownloadJob {
     pub(crate) catalog_content_root: Option<ContentHash>,
     /// What all downloads of this peer keep to together.
     pub(crate) limiter: Limiter,
+    /// Where the room on the disk is asked for.
+    pub(crate) room: Room,
     /// The order in which chunks are fetched that are as rare as each other.
     pub(crate) order: Order,
     /// The sources known at the start: the choice among manifests waits for them. Those that come

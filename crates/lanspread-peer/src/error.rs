@@ -199,6 +199,30 @@ pub enum ConnectError {
     ShuttingDown,
 }
 
+/// What is about to be written does not fit on the disk. Nothing was touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not enough room at {path}: {needed} more bytes are needed, and {available} are free{}",
+    beside(*held)
+)]
+pub struct NotEnoughRoom {
+    /// Where.
+    pub path: PathBuf,
+    /// How many bytes are still to be written.
+    pub needed: u64,
+    /// How many bytes are free and wanted by nobody else.
+    pub available: u64,
+    /// How many free bytes other operations of this peer are about to write.
+    pub held: u64,
+}
+
+fn beside(held: u64) -> String {
+    match held {
+        0 => String::new(),
+        held => format!(" beside {held} that other operations are about to write"),
+    }
+}
+
 /// Why a download ended without the game. Cloneable, since event and answer both carry it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DownloadFailure {
@@ -226,7 +250,10 @@ pub enum DownloadFailure {
         /// `the catalog` or `the majority of its sources`.
         authority: &'static str,
     },
-    /// There is not enough room.
+    /// The game does not fit on the disk. Everything is as it was before.
+    #[error(transparent)]
+    NotEnoughRoom(#[from] NotEnoughRoom),
+    /// The disk was full on the way.
     #[error("no space left for {path}")]
     DiskFull {
         /// The file that did not fit.
@@ -340,15 +367,8 @@ pub enum StreamFailure {
         message: String,
     },
     /// The game does not fit on the disk.
-    #[error("the game takes {needed} bytes, and {available} are free at {path}")]
-    NotEnoughRoom {
-        /// Where.
-        path: PathBuf,
-        /// How many bytes it takes.
-        needed: u64,
-        /// How many there are.
-        available: u64,
-    },
+    #[error(transparent)]
+    NotEnoughRoom(#[from] NotEnoughRoom),
     /// It was cancelled.
     #[error("the streamed installation was cancelled")]
     Cancelled,
@@ -366,7 +386,7 @@ impl StreamFailure {
             | Self::SourceLost { .. }
             | Self::BadSource { .. }
             | Self::Archive { .. } => true,
-            Self::NotEnoughRoom { .. } | Self::Cancelled | Self::Install(_) => false,
+            Self::NotEnoughRoom(_) | Self::Cancelled | Self::Install(_) => false,
         }
     }
 }
@@ -398,7 +418,8 @@ pub enum SetupFailure {
 /// Why a download was not removed. Cloneable, since event and answer both carry it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoveFailure {
-    /// The root is no directory of its own, or has no regular `version.ini`.
+    /// The root is no directory of its own, or has neither a regular `version.ini` nor a journal of
+    /// an unfinished download.
     #[error("game {0} is not downloaded")]
     NotDownloaded(GameId),
     /// The root holds an installation, or what may be one.

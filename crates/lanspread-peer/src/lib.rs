@@ -27,6 +27,7 @@ mod migration;
 mod net;
 mod operations;
 mod peers;
+mod room;
 mod runtime;
 mod services;
 mod setup;
@@ -39,8 +40,8 @@ pub use command::{
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
-    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, SetupFailure, StartError, StreamFailure,
+    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, NotEnoughRoom,
+    RemoveFailure, RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,

@@ -103,6 +103,9 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     disk::reach(Point::StateWrite, path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    if mode == PRIVATE_MODE {
+        disk::check_private(path, &file);
+    }
     file.write_all(bytes)?;
     disk::sync_all(Point::StateSync, path, &file)
 }

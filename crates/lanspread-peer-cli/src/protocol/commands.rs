@@ -30,6 +30,11 @@ const GAME: &[Field] = &[
         Shape::Nullable(&Shape::OneOf(OPERATIONS)),
         "what is being done with it; null when it is idle",
     ),
+    field(
+        "partial_bytes",
+        Shape::Nullable(&COUNT),
+        "bytes that a download which did not come to its end takes on this disk: the next one goes on from there, and `remove-download` deletes it; null where there is none",
+    ),
 ];
 
 const SOURCE: &[Field] = &[
@@ -258,7 +263,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "remove-download",
-        doc: "Deletes the root of a downloaded game with all that is in it. Refused while the game is installed, busy, outside the catalog, or without a `version.ini`. Peers that fetch it are told to stop first.",
+        doc: "Deletes the root of a downloaded game with all that is in it; peers that fetch it are told to stop first. Of a download that did not come to its end (`partial_bytes`) it deletes what that brought, and leaves `local/` as it is. Refused while the game is busy or outside the catalog, where it is downloaded and installed, and where the root has no `version.ini` and no journal of a download: its files are then not known to be a peer's.",
         params: &[GAME_ID, WAIT],
         result: &[],
         example: r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#,

@@ -156,6 +156,7 @@ fn game(availability: Option<Availability>, operation: Option<Operation>) -> Gam
         availability,
         peer_count: 2,
         operation,
+        partial_bytes: availability.is_none().then_some(7),
     }
 }
 

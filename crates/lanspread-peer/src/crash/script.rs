@@ -22,6 +22,7 @@ pub(super) enum Script {
     CancelBesideLocal,
     CancelTooLate,
     Remove,
+    RemovePartial,
     Install,
     Uninstall,
     Update,
@@ -43,7 +44,7 @@ pub(super) struct Course {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::FirstStart,
         Self::Migrate,
         Self::BrokenState,
@@ -54,6 +55,7 @@ impl Script {
         Self::CancelBesideLocal,
         Self::CancelTooLate,
         Self::Remove,
+        Self::RemovePartial,
         Self::Install,
         Self::Uninstall,
         Self::Update,
@@ -79,6 +81,7 @@ impl Script {
             Self::CancelBesideLocal => "cancel-beside-local",
             Self::CancelTooLate => "cancel-too-late",
             Self::Remove => "remove",
+            Self::RemovePartial => "remove-partial",
             Self::Install => "install",
             Self::Uninstall => "uninstall",
             Self::Update => "update",
@@ -96,7 +99,7 @@ impl Script {
     /// What is done and where it is killed before this script, which begins with what that left.
     pub(super) fn prelude(self) -> Option<(Self, Point)> {
         match self {
-            Self::Resume => Some((Self::Checkpoint, Point::CommitFileSync)),
+            Self::Resume | Self::RemovePartial => Some((Self::Checkpoint, Point::CommitFileSync)),
             Self::RecoverUnpacking => Some((Self::UpdateAndInstall, Point::UnpackedFileSync)),
             Self::RecoverPutAside => Some((Self::UpdateAndInstall, Point::Promote)),
             Self::RecoverPromoted => Some((Self::UpdateAndInstall, Point::SettleSync)),
@@ -117,7 +120,9 @@ impl Script {
             Self::Download | Self::Checkpoint | Self::Resume | Self::CancelTooLate => {
                 course((D::Nothing, L::Absent), (D::New, L::Absent))
             }
-            Self::Cancel => course((D::Nothing, L::Absent), (D::Nothing, L::Absent)),
+            Self::Cancel | Self::RemovePartial => {
+                course((D::Nothing, L::Absent), (D::Nothing, L::Absent))
+            }
             Self::CancelBesideLocal | Self::RecoverCancel => {
                 course((D::Old, L::Old), (D::Nothing, L::Old))
             }
@@ -181,7 +186,7 @@ impl Script {
             Self::Checkpoint => download_with_checkpoint(peer).await,
             Self::Cancel | Self::CancelBesideLocal => cancel(peer, self == Self::Cancel).await,
             Self::CancelTooLate => cancel_too_late(peer).await,
-            Self::Remove => peer.remove().await,
+            Self::Remove | Self::RemovePartial => peer.remove().await,
             Self::Install => peer.install().await,
             Self::Uninstall => peer.uninstall().await,
             Self::Update => peer.update(false).await,
@@ -201,6 +206,9 @@ impl Script {
         }
         let Course { after, .. } = self.course();
         let game = peer.game(QUAKE).await.game;
+        if self == Self::RemovePartial && game.partial_bytes.is_some() {
+            return peer.remove().await;
+        }
         let is_current = game.version.as_ref() == Some(&game.expected_version);
         match after.0 {
             Download::New if is_current => {}

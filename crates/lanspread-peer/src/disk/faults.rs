@@ -1,16 +1,21 @@
 //! What happens at the points of this process, if anything. Only a victim of the crash tests arms it.
+//!
+//! Beside that, [`lacking`] makes a directory one on a file system that lacks a guarantee, for any test.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::Point;
+use super::lacks::Lack;
 use super::shadow::{Keep, Seen, Shadow};
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
+static LACKING: Mutex<Vec<(PathBuf, Lack, Errno)>> = Mutex::new(Vec::new());
 
 /// What the tests tell points by that many kinds of files share: the name of the file.
 const BY_FILE: [Point; 6] = [
@@ -167,6 +172,35 @@ pub(super) fn made_durable(seen: Option<Seen>) {
     {
         shadow.made_durable(seen);
     }
+}
+
+/// Lets everything in `directory` be refused with `errno` that needs the guarantee, until this is
+/// dropped.
+pub(crate) fn lacking(directory: &Path, lack: Lack, errno: Errno) -> Lacking {
+    let directory = directory.to_path_buf();
+    all_lacking().push((directory.clone(), lack, errno));
+    Lacking(directory)
+}
+
+/// A directory that lacks something.
+#[derive(Debug)]
+pub(crate) struct Lacking(PathBuf);
+
+impl Drop for Lacking {
+    fn drop(&mut self) {
+        all_lacking().retain(|(directory, ..)| *directory != self.0);
+    }
+}
+
+/// What the system says where a guarantee is lacking.
+pub(super) fn refusal(lack: Lack, path: &Path) -> Option<io::Error> {
+    let lacking = all_lacking();
+    let found = lacking.iter().find(|(at, what, _)| *what == lack && path.starts_with(at));
+    found.map(|(_, _, errno)| (*errno).into())
+}
+
+fn all_lacking() -> MutexGuard<'static, Vec<(PathBuf, Lack, Errno)>> {
+    LACKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn armed() -> &'static Armed {

@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::books::{Books, Look, Prepared};
 use self::clock::Clock;
-use self::disk::{Disk, Kept};
+use self::disk::{Disk, Kept, Preparation};
 use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
 use self::returns::Returns;
@@ -68,7 +68,7 @@ enum Event {
     /// A source answered with the chunks of a piece.
     Piece { ask: Ask, chunks: Vec<ChunkIndex>, answer: Result<ReceivedChunks, SourceError> },
     /// The files are made.
-    Prepared(Result<Box<Prepared>, StorageError>),
+    Prepared(Result<Box<Prepared>, DownloadFailure>),
     /// A chunk was looked for on disk.
     Looked { look: Look, is_there: bool },
     /// What the journal was told is durable.
@@ -226,9 +226,8 @@ impl Engine {
             }
             Event::Kept { ask, kept } => return self.kept(ask, kept),
             Event::Committed(Ok(())) => return self.committed(),
-            Event::Prepared(Err(error))
-            | Event::Saved(Err(error))
-            | Event::Committed(Err(error)) => {
+            Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
+            Event::Saved(Err(error)) | Event::Committed(Err(error)) => {
                 return Some(Err(DownloadEnd::Failed(error.into())));
             }
         }
@@ -303,8 +302,15 @@ impl Engine {
             sources: transfer.members().iter().copied().collect(),
         })
         .await;
-        let stop = self.job.stop.clone();
-        self.disk.prepare(self.job.root.clone(), self.job.journal.clone(), manifest, stop);
+        let DownloadJob { root, journal, room, stop, .. } = &self.job;
+        self.disk.prepare(Preparation {
+            root: root.clone(),
+            journal: journal.clone(),
+            hashes: transfer.decided_hashes(),
+            room: room.clone(),
+            stop: stop.clone(),
+            manifest,
+        });
         self.stage = Stage::Transferring(transfer);
     }
 

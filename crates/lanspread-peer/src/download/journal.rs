@@ -114,6 +114,19 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Contents>> {
     }
 }
 
+/// Reads which download a journal is about; `None` as for [`read`].
+pub(crate) fn read_header(path: &Path) -> io::Result<Option<Header>> {
+    const BOUND: usize = LENGTH_BYTES + HEADER_MAX_BYTES + HASH_BYTES;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(BOUND as u64).read_to_end(&mut bytes)?;
+    Ok(split(&bytes).map(|(header, _)| header))
+}
+
 /// Notes that the download is cancelled, durably. That there is no journal, or none of which the
 /// header holds, is fine.
 pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {

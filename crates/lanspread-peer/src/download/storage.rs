@@ -31,11 +31,11 @@ use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 use tokio_util::sync::CancellationToken;
 
 use self::direct::Direct;
-pub(crate) use self::discard::discard;
+pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point};
-use crate::error::DownloadFailure;
+use crate::error::{DownloadFailure, RemoveFailure};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
@@ -60,6 +60,12 @@ impl From<StorageError> for DownloadFailure {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             _ => Self::Io { action, path, reason: source.to_string() },
         }
+    }
+}
+
+impl From<StorageError> for RemoveFailure {
+    fn from(StorageError { action, path, source }: StorageError) -> Self {
+        Self::Io { action, path, reason: source.to_string() }
     }
 }
 
@@ -207,9 +213,7 @@ impl Storage {
                 if !is_sentinel(&file.path) {
                     let path = file.path.under(&self.root);
                     self.go_on(&path)?;
-                    let synced = File::open(&path)
-                        .and_then(|file| disk::sync_data(Point::CommitFileSync, &path, &file));
-                    synced.map_err(failed("sync", &path))?;
+                    disk::sync_file(Point::CommitFileSync, &path).map_err(failed("sync", &path))?;
                 }
             }
             Ok(())

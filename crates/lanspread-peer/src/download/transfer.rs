@@ -246,6 +246,11 @@ impl Transfer {
         self.decided().is_some()
     }
 
+    /// The hashes of all chunks, once they are decided.
+    pub(crate) fn decided_hashes(&self) -> Option<Arc<ChunkHashes>> {
+        self.contents.get(&self.consensus.content()?).cloned()
+    }
+
     /// The hash that a chunk must have, once that is decided.
     pub(crate) fn decided_hash(&self, chunk: ChunkIndex) -> Option<ContentHash> {
         self.decided()?.get(chunk)

@@ -1,6 +1,6 @@
 //! Making an unpacked game durable.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ pub(super) fn sync_tree(directory: &Path) -> io::Result<()> {
 
 fn sync_files(files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        disk::sync_all(Point::UnpackedFileSync, path, &File::open(path)?)?;
+        disk::sync_file(Point::UnpackedFileSync, path)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 mod attempt;
 mod choice;
 mod receive;
-mod room;
+mod root;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -20,11 +20,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::choice::{Next, Tries, in_asking_order};
-pub(super) use self::room::{ensure_root, remove_empty_root};
+pub(super) use self::root::{ensure_root, remove_empty_root};
 use crate::download::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::net::exchange::FrameReader;
 use crate::net::limit::Limiter;
+use crate::room::Room;
 
 /// A peer that can stream a game.
 pub(crate) trait StreamOrigin: Send + Sync {
@@ -47,6 +48,8 @@ pub(crate) struct StreamJob {
     pub(crate) state_dir: PathBuf,
     /// What may be fetched a second, together with all downloads.
     pub(crate) limiter: Limiter,
+    /// Where the room on the disk is asked for.
+    pub(crate) room: Room,
     /// Who asks: peers spread over the sources by their ids.
     pub(crate) me: PeerId,
     /// Who can be asked, at least one.

@@ -35,6 +35,7 @@ use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
+use crate::room::Room;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(super) auto_install: bool,
     /// What all downloads together keep to.
     pub(super) download_limiter: Limiter,
+    /// What operations are about to write.
+    pub(super) room: Room,
 
     pub(super) dialer: Arc<dyn Dialer>,
     pub(super) links: LinkTable,
@@ -155,9 +158,7 @@ impl Core {
         match command {
             PeerCommand::Status { reply } => drop(reply.send(Ok(self.status()))),
             PeerCommand::ListPeers { reply } => drop(reply.send(Ok(self.list_peers()))),
-            PeerCommand::ListGames { scope, reply } => {
-                drop(reply.send(Ok(self.list_games(scope))));
-            }
+            PeerCommand::ListGames { scope, reply } => self.list_games(scope, reply),
             PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
             PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
             PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
@@ -236,6 +237,9 @@ impl Core {
             }
             CoreMessage::UninstallEnded { game_id, outcome, local } => {
                 self.uninstall_ended(game_id, outcome, local).await;
+            }
+            CoreMessage::UnfinishedLooked { game_id, is_there, wait, reply } => {
+                self.remove_unfinished(game_id, is_there, wait, reply).await;
             }
             CoreMessage::RemoveEnded { game_id, outcome, local } => {
                 self.remove_ended(game_id, outcome, local).await;

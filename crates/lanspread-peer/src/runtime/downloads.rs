@@ -72,6 +72,7 @@ impl Core {
             journal: download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
             limiter: self.download_limiter.clone(),
+            room: self.room.clone(),
             order: Order::Of(self.me.peer_id),
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
             stop: self.shutdown.clone(),

@@ -95,6 +95,8 @@ pub(crate) enum CoreMessage {
         outcome: Result<(), InstallFailure>,
         local: Option<LocalGame>,
     },
+    /// It was looked whether there is an unfinished download to remove.
+    UnfinishedLooked { game_id: GameId, is_there: bool, wait: bool, reply: Reply<()> },
     /// A removal ended, and the root was looked at.
     RemoveEnded { game_id: GameId, outcome: Result<(), RemoveFailure>, local: Option<LocalGame> },
     /// A setup script was started, or not.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use crate::command::{GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
-use crate::download::{GameAnswer, Source};
+use crate::download::{GameAnswer, Source, all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
 use crate::net::links::LinkedSource;
@@ -40,21 +40,37 @@ impl Core {
         peer_ids.into_iter().filter_map(|peer_id| self.peers.info(peer_id, now)).collect()
     }
 
-    pub(super) fn list_games(&self, scope: GameScope) -> Vec<GameInfo> {
+    /// Answers which games are known, beside the loop: what unfinished downloads take is looked for on
+    /// the disk.
+    pub(super) fn list_games(&self, scope: GameScope, reply: Reply<Vec<GameInfo>>) {
         let remote = self.peers.remote_games(&self.catalog);
-        self.catalog
+        let known: Vec<_> = self
+            .catalog
             .iter()
-            .filter(|game| {
-                let is_local = || self.is_local(&game.id);
-                let is_remote = || remote.contains_key(&game.id);
-                match scope {
-                    GameScope::All => is_local() || is_remote(),
-                    GameScope::Local => is_local(),
-                    GameScope::Remote => is_remote(),
-                }
+            .map(|game| {
+                let info = self.game_info(game, remote.get(&game.id).copied());
+                (info, self.is_local(&game.id), remote.contains_key(&game.id))
             })
-            .map(|game| self.game_info(game, remote.get(&game.id).copied()))
-            .collect()
+            .collect();
+        let (games_dir, state_dir) = (self.games_dir.clone(), self.state_dir.clone());
+        // Not cut off at shutdown: a command that was read before it gets its answer.
+        self.tasks.spawn(async move {
+            let look = move || all_unfinished(&games_dir, &state_dir);
+            // A look that panicked found nothing.
+            let mut unfinished = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let games = known.into_iter().filter_map(|(mut info, is_local, is_remote)| {
+                info.partial_bytes = unfinished.remove(&info.id).filter(|_| info.may_be_partial());
+                let is_local = is_local || info.partial_bytes.is_some();
+                let is_wanted = match scope {
+                    GameScope::All => is_local || is_remote,
+                    GameScope::Local => is_local,
+                    GameScope::Remote => is_remote,
+                };
+                is_wanted.then_some(info)
+            });
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Ok(games.collect()));
+        });
     }
 
     /// Answers what is known of a game, beside the loop. Where it is not downloaded here, a source is
@@ -65,15 +81,21 @@ impl Core {
             return;
         };
         let sources = self.peers.sources(&self.catalog, &game_id);
-        let info =
+        let mut info =
             self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
         let mut manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
-        let (links, state_dir) = (self.links.clone(), self.state_dir.clone());
+        let (links, games_dir, state_dir) =
+            (self.links.clone(), self.games_dir.clone(), self.state_dir.clone());
         self.spawn(async move {
             let (is_installed, id) = (info.installed, game_id.clone());
-            let look = move || is_installed && setup::is_done(&state_dir, &id);
+            let look = move || {
+                let is_done = is_installed && setup::is_done(&state_dir, &id);
+                (is_done, unfinished_bytes(&games_dir, &state_dir, &id))
+            };
             // A look that panicked found nothing.
-            let setup_done = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let (setup_done, unfinished) =
+                tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
             for source in &sources {
                 if manifest.is_some() {
                     break;
@@ -123,6 +145,7 @@ impl Core {
             availability,
             peer_count: remote.map_or(0, |remote| remote.peer_count),
             operation,
+            partial_bytes: None,
         }
     }
 }

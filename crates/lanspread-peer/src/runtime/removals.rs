@@ -7,6 +7,7 @@ use super::installs::{ActiveInstall, InstallReply};
 use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::Reply;
+use crate::download;
 use crate::error::{CommandError, RemoveFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::LocalGame;
@@ -14,7 +15,69 @@ use crate::operations::removal::remove_root;
 
 impl Core {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
-        if let Err(error) = self.begin_removal(&game_id) {
+        if let Err(error) = self.check_idle(&game_id) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let local = self.local.get(&game_id);
+        if local.is_none_or(|local| local.version.is_none()) {
+            self.look_for_unfinished(game_id, wait, reply);
+            return;
+        }
+        let is_installed = local.is_some_and(|local| local.installed);
+        let allowed = match is_installed {
+            true => Err(CommandError::StillInstalled(game_id.clone())),
+            false => self.begin(&game_id, Operation::Removing),
+        };
+        let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
+        let work = move || remove_root(&games_dir, &id);
+        self.run_removal(game_id, allowed, wait, reply, work).await;
+    }
+
+    /// Looks on the disk, beside the loop, whether a download left something there.
+    fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
+        let (root, journal) =
+            (self.root_of(&game_id), download::journal_path(&self.state_dir, &game_id));
+        let core = self.core.clone();
+        self.spawn(async move {
+            let look = move || download::is_unfinished(&root, &journal).unwrap_or_default();
+            // A look that panicked found nothing.
+            let is_there = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let looked = CoreMessage::UnfinishedLooked { game_id, is_there, wait, reply };
+            let _ = core.send(looked).await;
+        });
+    }
+
+    pub(super) async fn remove_unfinished(
+        &mut self,
+        game_id: GameId,
+        is_there: bool,
+        wait: bool,
+        reply: Reply<()>,
+    ) {
+        let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+        let allowed = match (is_there, is_installed) {
+            (true, _) => self.begin(&game_id, Operation::Removing),
+            (false, true) => Err(CommandError::StillInstalled(game_id.clone())),
+            (false, false) => Err(CommandError::NotDownloaded(game_id.clone())),
+        };
+        let (root, journal) =
+            (self.root_of(&game_id), download::journal_path(&self.state_dir, &game_id));
+        let id = game_id.clone();
+        let work = move || download::remove_unfinished(&root, &journal, &id);
+        self.run_removal(game_id, allowed, wait, reply, work).await;
+    }
+
+    /// Runs a removal that has begun, if it was `allowed` to.
+    async fn run_removal(
+        &mut self,
+        game_id: GameId,
+        allowed: Result<(), CommandError>,
+        wait: bool,
+        reply: Reply<()>,
+        work: impl FnOnce() -> Result<(), RemoveFailure> + Send + 'static,
+    ) {
+        if let Err(error) = allowed {
             let _ = reply.send(Err(error));
             return;
         }
@@ -33,26 +96,12 @@ impl Core {
         self.tasks.spawn(async move {
             // The view no longer offers the game; who reads it still is told to stop.
             outbound.drain(&game_id).await;
-            let (dir, id) = (games_dir.clone(), game_id.clone());
-            let outcome = tokio::task::spawn_blocking(move || remove_root(&dir, &id)).await;
+            let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or(Err(RemoveFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
             guard.done();
             let _ = core.send(CoreMessage::RemoveEnded { game_id, outcome, local }).await;
         });
-    }
-
-    /// Marks the game, unless it must not be removed.
-    fn begin_removal(&mut self, game_id: &GameId) -> Result<(), CommandError> {
-        self.check_idle(game_id)?;
-        let local = self.local.get(game_id);
-        if local.is_some_and(|local| local.installed) {
-            return Err(CommandError::StillInstalled(game_id.clone()));
-        }
-        if local.is_none_or(|local| local.version.is_none()) {
-            return Err(CommandError::NotDownloaded(game_id.clone()));
-        }
-        self.begin(game_id, Operation::Removing)
     }
 
     pub(super) async fn remove_ended(

@@ -43,6 +43,7 @@ use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
+use crate::room::Room;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
 use crate::state_format;
@@ -112,6 +113,7 @@ pub(super) async fn prepare(
         unpacker: config.unpacker,
         auto_install: config.auto_install,
         download_limiter: Limiter::new(config.download_limit),
+        room: Room::new(),
         dialer,
         links,
         peers: PeerGameDb::default(),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk;
 use crate::error::StartError;
 use crate::identity::Identity;
 use crate::library::Index;
@@ -42,13 +42,9 @@ impl StateDir {
     /// cannot be written.
     pub(super) fn lock(path: &Path) -> Result<Self, StartError> {
         let unusable = |source| StartError::StateDir { path: path.to_path_buf(), source };
-        let lock = lock_file(path).map_err(unusable)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), lock: Arc::new(Mutex::new(lock)) }),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(StartError::StateDirLocked { path: path.to_path_buf() })
-            }
-            Err(errno) => Err(unusable(errno.into())),
+        match lock_file(path).map_err(unusable)? {
+            Some(lock) => Ok(Self { path: path.to_path_buf(), lock: Arc::new(Mutex::new(lock)) }),
+            None => Err(StartError::StateDirLocked { path: path.to_path_buf() }),
         }
     }
 
@@ -68,8 +64,7 @@ impl StateDir {
     /// What the system said, also when another peer has the directory by now.
     fn take_back(&self, identity: &Identity) -> io::Result<()> {
         state_file::ensure_dir(&self.path)?;
-        let lock = lock_file(&self.path)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let lock = lock_file(&self.path)?.ok_or(io::ErrorKind::WouldBlock)?;
         state_format::claim(&self.path).map_err(io::Error::other)?;
         identity.restore(&self.path)?;
         *self.held() = lock;
@@ -82,8 +77,11 @@ impl StateDir {
     }
 }
 
-fn lock_file(state_dir: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(false).open(state_dir.join(LOCK_FILE))
+/// The locked file; `None` if another peer has it.
+fn lock_file(state_dir: &Path) -> io::Result<Option<File>> {
+    let path = state_dir.join(LOCK_FILE);
+    let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+    Ok(disk::try_lock(&path, &file)?.then_some(file))
 }
 
 /// Saves the index whenever it has changed, and keeps the state directory there.

@@ -64,6 +64,7 @@ impl Core {
             root: self.root_of(&game_id),
             state_dir: self.state_dir.clone(),
             limiter: self.download_limiter.clone(),
+            room: self.room.clone(),
             me: self.me.peer_id,
             sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
         };

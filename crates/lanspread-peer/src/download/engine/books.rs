@@ -11,6 +11,7 @@ use super::super::journal::{Contents, Journal, Record};
 use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::storage::{Storage, StorageError};
 use super::super::transfer::Transfer;
+use crate::room::Reservation;
 
 /// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
 /// often also keeps the disk busy while the network is, so that little is left for the commit.
@@ -21,6 +22,7 @@ pub(super) struct Prepared {
     pub(super) storage: Storage,
     pub(super) journal: Journal,
     pub(super) contents: Contents,
+    pub(super) reservation: Reservation,
 }
 
 /// A chunk to look for on disk.
@@ -44,6 +46,8 @@ pub(super) struct Checkpoint {
 pub(super) struct Books {
     storage: Arc<Storage>,
     journal: Arc<Journal>,
+    /// Holds the room for what is still to be written.
+    _reservation: Reservation,
     /// What the journal says is on disk, until it has been looked for.
     claims: BTreeMap<ChunkIndex, ContentHash>,
     survey: Survey,
@@ -66,7 +70,7 @@ enum Survey {
 
 impl Books {
     pub(super) fn new(prepared: Prepared, now: Duration) -> Self {
-        let Prepared { storage, journal, contents } = prepared;
+        let Prepared { storage, journal, contents, reservation } = prepared;
         let survey = match contents.is_surveyed {
             true => Survey::Done,
             false if storage.has_kept() => Survey::Due,
@@ -75,6 +79,7 @@ impl Books {
         Self {
             storage: Arc::new(storage),
             journal: Arc::new(journal),
+            _reservation: reservation,
             claims: contents.claims,
             survey,
             looking: 0,

@@ -1,13 +1,9 @@
 //! How the engine ends.
 
-use std::path::Path;
-
 use super::super::DownloadEnd;
-use super::super::journal;
-use super::super::storage::{StorageError, discard, failed};
+use super::super::unfinished::sweep;
 use super::books::Books;
-use super::{Ended, Engine, Stage};
-use crate::state_file;
+use super::{Ended, Engine};
 
 impl Engine {
     /// Ends what is under way. After a cancellation, discards what the download brought; after a
@@ -22,14 +18,14 @@ impl Engine {
             Err(_) => self.sharer.end().await,
         }
         self.disk.idle().await;
-        let has_touched_disk = !matches!(self.stage, Stage::Gathering(_));
+        let has_begun = self.disk.has_begun();
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
         let last = self.books.as_mut().map(Books::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
         let has_failed = ended.is_err() && !is_cancelled;
         let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
         let closing = tokio::task::spawn_blocking(move || match last {
-            _ if is_cancelled && has_touched_disk => sweep(&root, &journal),
+            _ if is_cancelled && has_begun => sweep(&root, &journal),
             Some(last) if is_stopped => {
                 last.note();
                 Ok(())
@@ -48,11 +44,4 @@ impl Engine {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
-}
-
-/// Removes what a download brought, the journal last: a crash meanwhile leaves one that says so.
-fn sweep(root: &Path, journal: &Path) -> Result<(), StorageError> {
-    journal::mark_discarding(journal).map_err(failed("write", journal))?;
-    discard(root)?;
-    state_file::remove_file(journal).map_err(failed("remove", journal))
 }

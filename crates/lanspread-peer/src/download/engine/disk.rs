@@ -1,8 +1,9 @@
 //! The blocking jobs of a download: hashing and writing, off the threads that serve the network.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use lanspread_catalog::parse_version_ini;
@@ -12,17 +13,32 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::super::demand;
 use super::super::journal::{Header, Journal};
 use super::super::layout::{ChunkIndex, ChunkPlace};
+use super::super::ledger::ChunkHashes;
 use super::super::scheduler::Ask;
 use super::super::storage::{Storage, StorageError, failed};
 use super::Event;
 use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
+use crate::error::DownloadFailure;
+use crate::room::Room;
 
 /// Most chunks hashed and written at once: one thread does both faster than a fast link delivers,
 /// and a second one bridges the moments in which the system makes the first one wait.
 const WRITERS_MAX: usize = 2;
+
+/// What has to be known to begin on the disk.
+pub(super) struct Preparation {
+    pub(super) root: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) manifest: Arc<Manifest>,
+    /// The hashes of its chunks, if they are decided.
+    pub(super) hashes: Option<Arc<ChunkHashes>>,
+    pub(super) room: Room,
+    pub(super) stop: CancellationToken,
+}
 
 /// A chunk that has arrived, and what has to be known to verify and keep it.
 pub(super) struct Arrived {
@@ -60,6 +76,8 @@ pub(super) struct Disk {
     verifying: usize,
     waiting: VecDeque<(Ask, Vec<Arrived>)>,
     looks: VecDeque<Look>,
+    /// Whether there may be something on the disk that this download brought.
+    has_begun: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -71,18 +89,20 @@ impl Disk {
             verifying: 0,
             waiting: VecDeque::new(),
             looks: VecDeque::new(),
+            has_begun: Arc::default(),
         }
     }
 
-    /// Begins the journal and makes the files of `manifest` in `root`.
-    pub(super) fn prepare(
-        &mut self,
-        root: PathBuf,
-        journal: PathBuf,
-        manifest: Arc<Manifest>,
-        stop: CancellationToken,
-    ) {
-        self.start(move || Event::Prepared(prepare(&root, &journal, manifest, stop).map(Box::new)));
+    /// Asks for room, begins the journal and makes the files.
+    pub(super) fn prepare(&mut self, preparation: Preparation) {
+        let has_begun = Arc::clone(&self.has_begun);
+        self.start(move || Event::Prepared(prepare(preparation, &has_begun).map(Box::new)));
+    }
+
+    /// Whether there may be something on the disk that this download brought. Holds still once it is
+    /// [`Self::idle`].
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
     }
 
     /// Lets the chunks of a piece wait for their turn.
@@ -164,17 +184,16 @@ impl Disk {
     }
 }
 
-/// The journal comes first: from then on, what is found in the root is known to be unfinished.
-fn prepare(
-    root: &Path,
-    journal: &Path,
-    manifest: Arc<Manifest>,
-    stop: CancellationToken,
-) -> Result<Prepared, StorageError> {
-    let begun = Journal::begin(journal, Header::new(root, &manifest));
-    let (journal, contents) = begun.map_err(failed("write", journal))?;
-    let storage = Storage::prepare(root, manifest)?.until(stop);
-    Ok(Prepared { storage, journal, contents })
+/// Room comes first: without it nothing is touched. Then the journal: from then on, what is found in
+/// the root is known to be unfinished.
+fn prepare(preparation: Preparation, has_begun: &AtomicBool) -> Result<Prepared, DownloadFailure> {
+    let Preparation { root, journal, manifest, hashes, room, stop } = preparation;
+    let reservation = demand::reserve(&room, &root, &manifest, hashes.as_deref())?;
+    has_begun.store(true, Ordering::SeqCst);
+    let begun = Journal::begin(&journal, Header::new(&root, &manifest));
+    let (journal, contents) = begun.map_err(failed("write", &journal))?;
+    let storage = Storage::prepare(&root, manifest)?.until(stop);
+    Ok(Prepared { storage, journal, contents, reservation })
 }
 
 fn is_there(storage: &Storage, look: Look) -> bool {

@@ -1,5 +1,6 @@
 mod lab;
 mod resume;
+mod room;
 mod swarm;
 
 use std::fs;

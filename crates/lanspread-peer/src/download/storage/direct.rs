@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::OFlags;
 
 use crate::chunk_buffer::ALIGNMENT;
+use crate::disk;
 
 /// Shortest write for which it is worth to wait for the disk. Shorter ones are faster gathered in the
 /// page cache.
@@ -47,7 +48,7 @@ impl Direct {
         let flags = flags.bits().cast_signed();
         let open = OpenOptions::new().write(true).custom_flags(flags).open(path);
         match open.and_then(|file| file.write_all_at(bytes, offset)) {
-            Err(error) if is_refusal(&error) => {
+            Err(error) if disk::is_not_supported(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);
                 Ok(false)
@@ -55,11 +56,6 @@ impl Direct {
             written => written.map(|()| true),
         }
     }
-}
-
-/// File systems that cannot do it say one or the other.
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 #[cfg(test)]

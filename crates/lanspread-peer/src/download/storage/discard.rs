@@ -33,7 +33,7 @@ pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
     // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
     sync_directory(Point::DiscardSentinelSync, root)?;
     for (entry, _) in entries(root)? {
-        if !is_reserved(&entry) && !is_install_transient(&entry) {
+        if is_discarded(&entry) {
             remove_any(Point::DiscardEntry, &entry.path())?;
         }
     }
@@ -88,6 +88,13 @@ fn remove_unlisted_entry(
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(failed("remove", &path)),
     }
+}
+
+/// Whether [`discard`] removes an entry of a root.
+pub(crate) fn is_discarded(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    let is_sentinel = [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP].iter().any(|s| name == *s);
+    is_sentinel || !is_reserved(entry) && !is_install_transient(entry)
 }
 
 /// Whether an installation, of this version of the program or another, left it behind: only a

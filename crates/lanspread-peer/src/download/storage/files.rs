@@ -61,11 +61,12 @@ fn keep(path: &Path, size: u64) -> Result<Option<Metadata>, StorageError> {
     let Ok(file) = open_no_follow(path) else { return unlink(path).map(|()| None) };
     let resized = || {
         let found = file.metadata()?;
-        if found.nlink() != 1 {
+        // A file system that does not count names says 0 or 1.
+        if found.nlink() > 1 {
             return copy_of(&file, path, size).map(Some);
         }
         disk::reach(Point::GameFileResize, path)?;
-        file.set_len(size)?;
+        disk::set_len(&file, size)?;
         Ok(Some(found))
     };
     resized().map_err(failed("resize", path))
@@ -76,14 +77,15 @@ fn copy_of(file: &File, path: &Path, size: u64) -> io::Result<Metadata> {
     fs::remove_file(path)?;
     let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
     io::copy(&mut file.take(size), &mut copy)?;
-    copy.set_len(size)?;
+    disk::set_len(&copy, size)?;
     copy.metadata()
 }
 
 fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
     let make = || {
         disk::reach(Point::GameFileCreate, path)?;
-        OpenOptions::new().write(true).create_new(true).open(path)?.set_len(size)
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        disk::set_len(&file, size)
     };
     make().map_err(failed("create", path))
 }

@@ -1,6 +1,7 @@
 //! One source: what it says, what is passed on to the disk, and what came of it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::receive::{Arrived, Reception, broken_off};
-use super::room::require_room;
 use super::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
 use crate::download::{ProgressMeter, SourceError};
 use crate::error::{InstallFailure, StreamFailure};
@@ -55,15 +55,18 @@ pub(super) async fn install_from(
     };
     let (mut incoming, announced) =
         cancel.run_until_cancelled(opening).await.ok_or_else(interrupted)??;
-    let root = job.root.clone();
-    let room = tokio::task::spawn_blocking(move || require_room(&root, announced.bytes));
-    room.await.unwrap_or_else(|_| Err(interrupted()))?;
+    let (written, progress) = watch::channel(0);
+    let (root, room, written_so_far) = (job.root.clone(), job.room.clone(), progress.clone());
+    // Beside everything that is there, an old `local/` included.
+    let left = move || announced.bytes.saturating_sub(*written_so_far.borrow());
+    let reserving = tokio::task::spawn_blocking(move || room.reserve(&root, Arc::new(left)));
+    // Held to the end.
+    let _reservation = reserving.await.map_err(|_| interrupted())??;
     let StreamExtent { files, bytes, .. } = announced;
     // Here and below: the command loop is gone only when the whole runtime is.
     let _ = notices.send(StreamNotice::Began { peer_id, files, bytes }).await;
 
     let (arrived, arriving) = mpsc::channel(ITEMS_WAITING);
-    let (written, progress) = watch::channel(0);
     let reception = Reception {
         root: job.root.clone(),
         state_dir: job.state_dir.clone(),

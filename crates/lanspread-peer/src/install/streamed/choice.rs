@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::download::SourceError;
-    use crate::error::InstallFailure;
+    use crate::error::{InstallFailure, NotEnoughRoom};
     use crate::net::exchange::FrameReader;
 
     struct Named(PeerId);
@@ -111,7 +111,12 @@ mod tests {
 
     #[test]
     fn no_other_source_helps_against_a_full_disk() {
-        let full = StreamFailure::NotEnoughRoom { path: "/".into(), needed: 2, available: 1 };
+        let full = StreamFailure::NotEnoughRoom(NotEnoughRoom {
+            path: "/".into(),
+            needed: 2,
+            available: 1,
+            held: 0,
+        });
         assert_eq!(Tries::default().after(&full), Next::GiveUp);
         let interrupted = StreamFailure::Install(InstallFailure::Interrupted);
         assert_eq!(Tries::default().after(&interrupted), Next::GiveUp);

@@ -19,6 +19,7 @@ use crate::download::{Order, Swarm};
 use crate::net::limit::Limiter;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
+use crate::room::Room;
 
 const VERSION: &str = "20240131";
 
@@ -327,6 +328,7 @@ pub(super) struct Lab {
     running: Option<JoinHandle<Ended>>,
     began: Instant,
     swarm: Swarm,
+    pub(super) room: Room,
     /// Those that fetch the same game and are linked.
     guests: Arc<Mutex<BTreeMap<PeerId, FakeSource>>>,
 }
@@ -359,6 +361,7 @@ impl Lab {
             running: None,
             began: Instant::now(),
             swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
+            room: Room::new(),
             guests: Arc::default(),
         }
     }
@@ -375,6 +378,7 @@ impl Lab {
             journal: self.journal(),
             catalog_content_root,
             limiter: Limiter::new(None),
+            room: self.room.clone(),
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
@@ -432,6 +436,11 @@ impl Lab {
     /// Lets the connection over which it told that be lost.
     pub(super) async fn unlink(&self, guest: &FakeSource, link: LinkId) {
         self.swarm.unlinked(guest.peer_id(), link).await;
+    }
+
+    /// Cancels the download from anywhere.
+    pub(super) fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 
     pub(super) fn cancel(&self) {

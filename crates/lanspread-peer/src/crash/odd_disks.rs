@@ -1,0 +1,62 @@
+//! A peer on file systems that lack what a local one has, from its first start on.
+
+use rustix::io::Errno;
+
+use super::peer::{Peer, config};
+use super::world::{Download, Local, Place, QUAKE};
+use crate::disk::Lack;
+use crate::disk::faults::lacking;
+
+/// Does with a game whatever a peer can do with one.
+async fn use_everything(source: &Peer, place: &Place) {
+    let mut peer = Peer::start(config(place.games(), place.state())).await.unwrap();
+    peer.connect(source.addr()).await;
+    peer.update(true).await.unwrap();
+    assert!(peer.hashed_game(QUAKE).await.game.installed);
+    peer.uninstall().await.unwrap();
+    peer.remove().await.unwrap();
+    peer.download().await.unwrap();
+    peer.install().await.unwrap();
+    peer.stop().await;
+    let peer = Peer::start(config(place.games(), place.state())).await.unwrap();
+    assert!(peer.game(QUAKE).await.game.installed);
+    peer.stop().await;
+}
+
+fn place(dir: &tempfile::TempDir, name: &str, download: Download, local: Local) -> Place {
+    let place = Place { dir: dir.path().join(name) };
+    place.prepare(download, local);
+    place
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_works_on_a_disk_that_lacks_guarantees() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = place(&dir, "source", Download::New, Local::Absent);
+    let mut source = Peer::start(config(served.games(), served.state())).await.unwrap();
+    source.hashed_game(QUAKE).await;
+    for (name, lack, errno) in [
+        ("shared folder", Lack::DirectorySync, Errno::INVAL),
+        ("network file system", Lack::DirectorySync, Errno::BADF),
+        ("no sync at all", Lack::FileSync, Errno::OPNOTSUPP),
+        ("no locks", Lack::Lock, Errno::NOLCK),
+    ] {
+        let place = place(&dir, name, Download::Old, Local::Old);
+        let _lacking = lacking(&place.disk(), lack, errno);
+        use_everything(&source, &place).await;
+    }
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_is_not_taken_for_one_that_does_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = place(&dir, "failing", Download::New, Local::Absent);
+    let peer = Peer::start(config(place.games(), place.state())).await.unwrap();
+    let lacking = lacking(&place.root(), Lack::DirectorySync, Errno::IO);
+    peer.install().await.unwrap_err();
+    assert!(!place.root().join("local").exists());
+    drop(lacking);
+    peer.install().await.unwrap();
+    peer.stop().await;
+}

@@ -1,0 +1,219 @@
+//! What a file system may not have: guarantees that a peer asks for and can do without.
+//!
+//! Shared folders of virtual machines, SMB and NFS mounts, FUSE file systems and the FAT family have
+//! less than a local disk. This module alone decides which answer of the system means "this does not
+//! exist here" and which one is a failure. What does not exist is told once for each file system, in
+//! a warning that names the path and what is not guaranteed, and then passed over.
+//!
+//! An answer that can mean lost bytes (`EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`, …) is always a
+//! failure.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// Most warnings of a process: more file systems than any machine mounts for its games.
+const NOTES_MAX: usize = 256;
+
+/// A guarantee that a file system may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lack {
+    /// Syncing a directory.
+    DirectorySync,
+    /// Syncing a file.
+    FileSync,
+    /// Locking a file.
+    Lock,
+    /// Keeping a file from being read by others.
+    PrivateMode,
+}
+
+impl Lack {
+    /// Whether the system says with `error` that it does not have this.
+    fn is_meant_by(self, error: &io::Error) -> bool {
+        // `EBADF`: some network file systems only sync what is open for writing, which a directory
+        // never is. `EISDIR`: they sync nothing but files.
+        let is_special = matches!(
+            (self, Errno::from_io_error(error)),
+            (Self::DirectorySync, Some(Errno::BADF | Errno::ISDIR))
+                | (Self::Lock, Some(Errno::NOLCK))
+        );
+        is_special || is_not_supported(error)
+    }
+
+    /// What is not guaranteed, for the log.
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::DirectorySync => {
+                "directories cannot be synced there: after a power cut the last changes of names may be \
+                 undone"
+            }
+            Self::FileSync => {
+                "files cannot be synced there: after a power cut the last writes may be lost"
+            }
+            Self::Lock => {
+                "files cannot be locked there: nothing keeps a second peer from the same state directory"
+            }
+            Self::PrivateMode => {
+                "it keeps no file modes: others on this machine may be able to read the private key"
+            }
+        }
+    }
+}
+
+/// Whether the system says with `error` that it does not have an operation at all. Kernels answer
+/// `EINVAL` where a file system has no function for it.
+pub(crate) fn is_not_supported(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
+}
+
+/// Passes over `outcome` if it says that the file system of `file`, which is at `path`, does not
+/// have this.
+///
+/// # Errors
+/// `outcome`, where it is a failure.
+pub(super) fn pass_over(
+    lack: Lack,
+    path: &Path,
+    file: &File,
+    outcome: io::Result<()>,
+) -> io::Result<()> {
+    match outcome {
+        Err(error) if lack.is_meant_by(&error) => {
+            note(lack, path, file, &error);
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Locks `file`, which is at `path`, without waiting. Returns `false` if another process has it.
+///
+/// # Errors
+/// What the system said. A file system without locks gives the lock to everybody.
+pub(crate) fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
+    #[cfg(test)]
+    if let Some(error) = super::faults::refusal(Lack::Lock, path) {
+        return pass_over(Lack::Lock, path, file, Err(error)).map(|()| true);
+    }
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => pass_over(Lack::Lock, path, file, Err(errno.into())).map(|()| true),
+    }
+}
+
+/// Tells if `file`, which was made for its owner alone, can be read by others.
+pub(crate) fn check_private(path: &Path, file: &File) {
+    const OTHERS: u32 = 0o077;
+    let is_open = file.metadata().is_ok_and(|found| found.mode() & OTHERS != 0);
+    if is_open {
+        note(Lack::PrivateMode, path, file, &io::ErrorKind::Unsupported.into());
+    }
+}
+
+/// Brings `file` to `size` bytes. What it grows by reads as zeros.
+///
+/// # Errors
+/// What the system said. A file system that cannot make a file longer by its size alone (`EPERM`) gets
+/// the last byte written.
+pub(crate) fn set_len(file: &File, size: u64) -> io::Result<()> {
+    let Err(error) = file.set_len(size) else { return Ok(()) };
+    let cannot_grow = is_not_supported(&error) || Errno::from_io_error(&error) == Some(Errno::PERM);
+    let last = size.checked_sub(1).filter(|_| cannot_grow);
+    match last {
+        Some(last) if file.metadata()?.len() < size => file.write_all_at(&[0], last),
+        _ => Err(error),
+    }
+}
+
+fn note(lack: Lack, path: &Path, file: &File, error: &io::Error) {
+    static NOTES: Mutex<Notes> = Mutex::new(Notes(BTreeSet::new()));
+    // A file that cannot be asked counts as one file system with all others of that kind.
+    let device = file.metadata().map_or(0, |found| found.dev());
+    let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    if notes.is_new(device, lack) {
+        let (path, consequence) = (path.display(), lack.consequence());
+        tracing::warn!(%error, "the file system of {path} lacks a guarantee: {consequence}");
+    }
+}
+
+/// What was told already.
+#[derive(Debug)]
+struct Notes(BTreeSet<(u64, Lack)>);
+
+impl Notes {
+    fn is_new(&mut self, device: u64, lack: Lack) -> bool {
+        self.0.len() < NOTES_MAX && self.0.insert((device, lack))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_meant(lack: Lack, errno: Errno) -> bool {
+        lack.is_meant_by(&errno.into())
+    }
+
+    #[test]
+    fn what_can_mean_lost_bytes_is_never_passed_over() {
+        let failures = [
+            Errno::IO,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::ROFS,
+            Errno::STALE,
+            Errno::TIMEDOUT,
+            Errno::NODEV,
+            Errno::ACCESS,
+            Errno::INTR,
+        ];
+        for lack in [Lack::DirectorySync, Lack::FileSync, Lack::Lock] {
+            for errno in failures {
+                assert!(!is_meant(lack, errno), "{lack:?} {errno:?}");
+            }
+            for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS] {
+                assert!(is_meant(lack, errno), "{lack:?} {errno:?}");
+            }
+        }
+        assert!(!Lack::FileSync.is_meant_by(&io::ErrorKind::StorageFull.into()));
+    }
+
+    #[test]
+    fn some_answers_mean_it_for_one_guarantee_alone() {
+        for errno in [Errno::BADF, Errno::ISDIR] {
+            assert!(is_meant(Lack::DirectorySync, errno));
+            assert!(!is_meant(Lack::FileSync, errno) && !is_meant(Lack::Lock, errno));
+        }
+        assert!(is_meant(Lack::Lock, Errno::NOLCK) && !is_meant(Lack::FileSync, Errno::NOLCK));
+    }
+
+    #[test]
+    fn each_guarantee_is_told_once_for_each_file_system() {
+        let mut notes = Notes(BTreeSet::new());
+        assert!(notes.is_new(1, Lack::DirectorySync));
+        assert!(!notes.is_new(1, Lack::DirectorySync));
+        assert!(notes.is_new(2, Lack::DirectorySync) && notes.is_new(1, Lack::Lock));
+        for device in 3..10_000 {
+            notes.is_new(device, Lack::FileSync);
+        }
+        assert_eq!(notes.0.len(), NOTES_MAX);
+    }
+
+    #[test]
+    fn a_lock_is_held_against_others_where_there_are_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let open = || File::options().write(true).create(true).truncate(false).open(&path);
+        let (ours, theirs) = (open().unwrap(), open().unwrap());
+        assert!(try_lock(&path, &ours).unwrap());
+        assert!(!try_lock(&path, &theirs).unwrap());
+    }
+}

@@ -1,0 +1,43 @@
+//! The root of a game that has none yet.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::disk::{self, Point};
+use crate::install::place::remove_if_empty;
+
+/// Makes the root of a game that was never downloaded, durably.
+pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
+    match disk::create_dir(Point::RootCreate, root) {
+        Ok(()) => disk::sync_name(Point::RootSync, root),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a root in which a rolled back installation has left nothing.
+pub(in crate::install) fn remove_empty_root(root: &Path) -> io::Result<()> {
+    let is_empty = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty { remove_if_empty(root) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_root_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("quake");
+        ensure_root(&root).unwrap();
+        ensure_root(&root).unwrap();
+        fs::write(root.join("kept"), "").unwrap();
+        remove_empty_root(&root).unwrap();
+        assert!(root.join("kept").exists());
+        fs::remove_file(root.join("kept")).unwrap();
+        remove_empty_root(&root).unwrap();
+        assert!(!root.exists());
+        remove_empty_root(&root).unwrap();
+    }
+}
