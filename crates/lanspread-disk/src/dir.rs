@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, mkdirat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -114,13 +114,16 @@ impl Dir {
         self.path.join(path)
     }
 
-    /// Opens a directory below.
+    /// Opens a directory below; an empty path is the directory itself.
     ///
     /// # Errors
     /// Whatever opening it reports, and a link on the way.
     pub fn dir(&self, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let fd = open_below(self.fd.as_fd(), path, DIRECTORY, self.rights)?;
+        let fd = match path.as_os_str().is_empty() {
+            true => openat(&self.fd, ".", DIRECTORY, Mode::empty()).map_err(refusal)?,
+            false => open_below(self.fd.as_fd(), path, DIRECTORY, self.rights)?,
+        };
         Ok(Self { fd, path: self.at(path), rights: self.rights })
     }
 
@@ -145,7 +148,7 @@ impl Dir {
     /// Opens a regular file below for writing past the page cache.
     ///
     /// # Errors
-    /// As [`Dir::read`]; [`io::ErrorKind::InvalidInput`] also where the file system cannot do it.
+    /// As [`Dir::read`]; an error of the system where the file system cannot do it.
     pub fn write_direct(&self, path: impl AsRef<Path>) -> io::Result<File> {
         self.open_file(path.as_ref(), OFlags::WRONLY | OFlags::NONBLOCK | OFlags::DIRECT)
     }
@@ -167,11 +170,15 @@ impl Dir {
         open_below(self.fd.as_fd(), path.as_ref(), flags, self.rights).map(File::from)
     }
 
-    /// Looks at what a name below leads to, without following a link; `None` if there is nothing.
+    /// Looks at what a name below leads to, without following a link; `None` if there is nothing. An
+    /// empty path is the directory itself.
     ///
     /// # Errors
     /// Whatever the system reports.
     pub fn look(&self, path: impl AsRef<Path>) -> io::Result<Option<Found>> {
+        if path.as_ref().as_os_str().is_empty() {
+            return Ok(Some(Found::of(&fstat(&self.fd)?)));
+        }
         let found = self.parent(path.as_ref()).and_then(|(parent, name)| {
             let rights = parent.rights;
             let look = || statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -242,6 +249,14 @@ impl Dir {
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (parent, name) = self.parent(path.as_ref())?;
         tree::remove(&parent, name)
+    }
+
+    /// Removes all that is in the directory, which stays.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn clear(&self) -> io::Result<()> {
+        tree::clear(self)
     }
 
     /// Renames something below. What has the new name gives way, as `rename(2)` has it.

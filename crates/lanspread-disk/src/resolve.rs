@@ -73,13 +73,14 @@ fn mode_of(flags: OFlags) -> Mode {
     if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() }
 }
 
-/// Says what stands in the way where the words of the system would not.
+/// Says what stands in the way where the words of the system would not. A link is as
+/// [`io::ErrorKind::InvalidInput`] as anything else that is no regular file.
 pub(crate) fn refusal(error: Errno) -> io::Error {
     match error {
-        Errno::LOOP => {
-            io::Error::other("a symbolic link is in the way, and links are not followed")
-        }
-        Errno::XDEV => io::Error::other("it leads out of its directory"),
+        Errno::LOOP => io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a symbolic link is in the way, and links are not followed",
+        ),
         error => error.into(),
     }
 }

@@ -19,11 +19,16 @@ pub(crate) fn remove(parent: &Dir, name: &OsStr) -> io::Result<()> {
     if !is_dir {
         return parent.remove_file(name);
     }
-    // The caller knows the directory at the top, and somebody has to be told where it failed.
-    remove_content(&parent.dir(name)?).map_err(|Stuck { path, source }| {
-        io::Error::new(source.kind(), format!("{} cannot be removed: {source}", path.display()))
-    })?;
+    clear(&parent.dir(name)?)?;
     parent.remove_dir(name)
+}
+
+/// Removes what is in a directory.
+pub(crate) fn clear(directory: &Dir) -> io::Result<()> {
+    // The caller knows the directory at the top, and somebody has to be told where it failed.
+    remove_content(directory).map_err(|Stuck { path, source }| {
+        io::Error::new(source.kind(), format!("{} cannot be removed: {source}", path.display()))
+    })
 }
 
 fn remove_content(directory: &Dir) -> Result<(), Stuck> {

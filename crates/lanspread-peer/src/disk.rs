@@ -1,12 +1,16 @@
 //! Effects on the disk that a crash must not catch in between, each under the name of its moment.
 //!
 //! What a transaction does to the disk goes through here, with the [`Point`] at which it does so.
+//! What lies below a game root is changed through [`below`], which follows no link; the functions here
+//! are for the state directory and the games directory itself.
+//!
 //! Outside of the unit tests of this crate a point is nothing at all: the functions are those of the
-//! standard library, and neither names nor hooks are compiled. In the tests a point can be made to
+//! standard library and of `lanspread-disk`, and neither names nor hooks are compiled. In the tests a point can be made to
 //! end the process, to fail, or to cut the power: see `faults` and the crash tests.
 //!
 //! Everything here blocks.
 
+pub(crate) mod below;
 #[cfg(test)]
 pub(crate) mod faults;
 mod point;
@@ -53,12 +57,6 @@ pub(crate) fn remove_dir(point: Point, path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-/// Removes a directory with all that is in it. Links are removed, never followed.
-pub(crate) fn remove_dir_all(point: Point, path: &Path) -> io::Result<()> {
-    reach(point, path)?;
-    fs::remove_dir_all(path)
-}
-
 /// Makes a directory.
 pub(crate) fn create_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
@@ -88,6 +86,15 @@ pub(crate) fn sync_name(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
     let directory = parent_of(path);
     sync(directory, &File::open(directory)?, File::sync_all)
+}
+
+/// Takes from this thread what lets root pass by the rights of files.
+#[cfg(test)]
+pub(crate) fn without_privileges() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+    set_capabilities(None, sets).unwrap();
 }
 
 /// The directory in which `path` lies.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::super::journal::{Header, Journal};
 use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::scheduler::Ask;
-use super::super::storage::{Storage, StorageError, failed};
+use super::super::storage::{Storage, StorageError, failed, refuse_clashes};
 use super::Event;
 use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
@@ -164,13 +164,15 @@ impl Disk {
     }
 }
 
-/// The journal comes first: from then on, what is found in the root is known to be unfinished.
+/// What the disk cannot hold is refused before anything is touched. Then the journal comes first: from
+/// then on, what is found in the root is known to be unfinished.
 fn prepare(
     root: &Path,
     journal: &Path,
     manifest: Arc<Manifest>,
     stop: CancellationToken,
 ) -> Result<Prepared, StorageError> {
+    refuse_clashes(root, &manifest)?;
     let begun = Journal::begin(journal, Header::new(root, &manifest));
     let (journal, contents) = begun.map_err(failed("write", journal))?;
     let storage = Storage::prepare(root, manifest)?.until(stop);
