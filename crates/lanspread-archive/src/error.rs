@@ -81,6 +81,16 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: UnsafeReason,
     },
+    /// The disk takes a name of the archive, or the stream, for one that is there already.
+    #[error("the disk of {} does not tell {} from {}", target.display(), second.display(), first.display())]
+    NamesClash {
+        /// Where it is unpacked.
+        target: PathBuf,
+        /// What is there, relative to that.
+        first: PathBuf,
+        /// What would take its place.
+        second: PathBuf,
+    },
     /// The archive names more files and directories than [`NAMES_MAX`](crate::NAMES_MAX).
     #[error("archive {} holds more than {limit} files and directories", archive.display())]
     TooManyEntries {

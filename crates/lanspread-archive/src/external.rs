@@ -10,6 +10,8 @@ mod process;
 use std::ffi::OsStr;
 use std::path::{self, Path, PathBuf};
 
+use lanspread_disk::Dir;
+
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
@@ -171,7 +173,7 @@ impl Unpacker for ExternalUnrar {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, |pass| {

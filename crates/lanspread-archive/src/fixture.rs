@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
+use lanspread_disk::Dir;
 use lanspread_proto::RelPath;
 
 use crate::content::{WriteError, copy_content};
@@ -102,7 +103,7 @@ impl Unpacker for FixtureUnpacker {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, read)

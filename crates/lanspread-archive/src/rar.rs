@@ -10,6 +10,8 @@ mod writer;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lanspread_disk::Dir;
+
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError, UnsafeReason};
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
@@ -47,7 +49,7 @@ impl Unpacker for RarUnpacker {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, read)

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use lanspread_disk::Dir;
+
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::names::NameTree;
@@ -18,7 +20,7 @@ pub trait StreamSource {
     fn next_item(&mut self) -> Option<StreamItem<'_>>;
 }
 
-/// Writes a whole stream below `target`, an existing directory, and compares every checksum.
+/// Writes a whole stream below `target` and compares every checksum.
 ///
 /// `announced` is what the stream must bring, neither more nor less: the first entry or byte beyond
 /// it ends the unpacking. `name` stands for the stream in errors. `control` hears of the progress
@@ -31,10 +33,10 @@ pub fn unpack_stream(
     source: &mut dyn StreamSource,
     announced: StreamTotals,
     name: &Path,
-    target: &Path,
+    target: &Dir,
     control: &mut dyn UnpackControl,
 ) -> Result<StreamTotals, UnpackError> {
-    let mut sink = FileSink::new(target)?;
+    let mut sink = FileSink::new(target);
     let mut names = NameTree::default();
     let mut totals = StreamTotals::default();
     while totals.archives < announced.archives {

@@ -1,11 +1,13 @@
 //! Writes the entries of an archive as files below a target folder.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lanspread_disk::{Dir, Listing};
 use lanspread_proto::RelPath;
 use rustix::fs::{Advice, fadvise};
 
@@ -21,11 +23,11 @@ const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
 /// Runs `read` over `archive` and writes what it finds below `target`.
 pub(crate) fn unpack_below(
     archive: &Path,
-    target: &Path,
+    target: &Dir,
     control: &mut dyn UnpackControl,
     read: impl FnOnce(&mut EntryPass<'_>) -> Result<(), UnpackError>,
 ) -> Result<UnpackSummary, UnpackError> {
-    let mut sink = FileSink::new(target)?;
+    let mut sink = FileSink::new(target);
     let mut names = NameTree::default();
     let mut pass = EntryPass::new(archive, &mut names, &mut sink, control);
     read(&mut pass)?;
@@ -60,74 +62,98 @@ impl OpenFile {
 /// Creates files and directories below a folder, and never goes through a link on the way.
 ///
 /// An existing file is never touched: its name in the archive is an error of kind
-/// [`io::ErrorKind::AlreadyExists`].
-pub(crate) struct FileSink {
-    target: PathBuf,
+/// [`io::ErrorKind::AlreadyExists`], or [`UnpackError::NamesClash`] where the disk takes two names for
+/// one.
+pub(crate) struct FileSink<'a> {
+    target: &'a Dir,
     /// The directory of the file before, which mostly is that of the next one as well.
-    known_directory: Option<PathBuf>,
+    known_directory: Option<(PathBuf, Dir)>,
     open: Option<OpenFile>,
 }
 
-impl FileSink {
-    pub(crate) fn new(target: &Path) -> Result<Self, UnpackError> {
-        require_directory(target).map_err(UnpackError::io("unpack into", target))?;
-        Ok(Self { target: target.to_path_buf(), known_directory: None, open: None })
+impl<'a> FileSink<'a> {
+    pub(crate) fn new(target: &'a Dir) -> Self {
+        Self { target, known_directory: None, open: None }
     }
 
-    /// Creates the directory and its parents below the target where they are missing.
-    fn create_directories<'p>(
-        &mut self,
-        components: impl Iterator<Item = &'p str>,
-    ) -> Result<PathBuf, UnpackError> {
-        let mut place = self.target.clone();
-        let mut missing = Vec::new();
-        for component in components {
-            place.push(component);
-            missing.push(place.clone());
+    /// Creates the directory at `path` and its parents below the target where they are missing.
+    fn make_directory(&mut self, path: &Path) -> Result<&Dir, UnpackError> {
+        if path.as_os_str().is_empty() {
+            return Ok(self.target);
         }
-        if self.known_directory.as_ref() != Some(&place) {
-            for directory in missing {
-                create_directory(&directory)
-                    .map_err(UnpackError::io("create directory", &directory))?;
+        if self.known_directory.as_ref().is_none_or(|(known, _)| known != path) {
+            let mut reached: Option<Dir> = None;
+            for name in path {
+                let next = make_and_open(reached.as_ref().unwrap_or(self.target), name)
+                    .map_err(|error| self.refused("create directory", path, error))?;
+                reached = Some(next);
             }
-            self.known_directory = Some(place.clone());
+            self.known_directory = reached.map(|directory| (path.to_path_buf(), directory));
         }
-        Ok(place)
+        Ok(self.known_directory.as_ref().map_or(self.target, |(_, directory)| directory))
+    }
+
+    /// Why something cannot be made at `path`.
+    fn refused(&self, operation: &'static str, path: &Path, error: io::Error) -> UnpackError {
+        use io::ErrorKind::{AlreadyExists, NotADirectory};
+        if matches!(error.kind(), AlreadyExists | NotADirectory)
+            && let Ok(Some(first)) = other_spelling(self.target, path)
+        {
+            let (target, path) = (self.target.path().to_path_buf(), path.to_path_buf());
+            return UnpackError::NamesClash { target, first, second: path };
+        }
+        UnpackError::io(operation, &self.target.at(path))(error)
     }
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => require_directory(path),
-        other => other,
+fn make_and_open(parent: &Dir, name: &OsStr) -> io::Result<Dir> {
+    match parent.create_dir(name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
+    parent.dir(name).map_err(|error| match error.kind() {
+        // A link to a directory is none: what stands behind it is outside the target.
+        io::ErrorKind::NotADirectory => {
+            io::Error::new(error.kind(), "it is there, but is no directory")
+        }
+        _ => error,
+    })
 }
 
-/// A link to a directory is none: what stands behind it is outside the target.
-fn require_directory(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() {
-        return Ok(());
+/// How the disk spells the path under which it finds `path`, if that is another spelling.
+fn other_spelling(target: &Dir, path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut directory = target.dir("")?;
+    let mut spelled = PathBuf::new();
+    for name in path {
+        let listing = Listing::of(&directory)?;
+        let finds = || Ok(directory.look(name)?.is_some());
+        let Some(found) = name.to_str().map(|name| listing.spelling(name, finds)).transpose()?
+        else {
+            return Ok(None);
+        };
+        let Some(found) = found else { return Ok(None) };
+        spelled.push(found);
+        if directory.look(name)?.is_some_and(|found| found.is_dir()) {
+            directory = directory.dir(name)?;
+        }
     }
-    Err(io::Error::new(io::ErrorKind::NotADirectory, "it is there, but is no directory"))
+    Ok((spelled != path).then_some(spelled))
 }
 
-impl EntryVisitor for FileSink {
+impl EntryVisitor for FileSink<'_> {
     fn directory(&mut self, path: &RelPath) -> Result<(), UnpackError> {
-        self.create_directories(path.components()).map(|_| ())
+        self.make_directory(Path::new(path.as_str())).map(|_| ())
     }
 
     fn begin_file(&mut self, entry: &FileEntry) -> Result<(), UnpackError> {
-        let mut parents = entry.path.components();
-        let name = parents.next_back().unwrap_or_default();
-        let path = self.create_directories(parents)?.join(name);
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(UnpackError::io("create", &path))?;
+        let path = Path::new(entry.path.as_str());
+        let (parent, name) =
+            (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+        let created = self.make_directory(parent)?.create_new(name);
+        let file = created.map_err(|error| self.refused("create", path, error))?;
         self.open = Some(OpenFile {
             file,
-            path,
+            path: self.target.at(path),
             modified: entry.modified,
             written_bytes: 0,
             sent_back_bytes: 0,

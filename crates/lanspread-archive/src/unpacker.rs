@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::Dir;
+
 use crate::control::UnpackControl;
 use crate::error::UnpackError;
 use crate::external::ExternalUnrar;
@@ -13,7 +15,7 @@ use crate::rar::{self, RarUnpacker};
 
 /// Unpacks archives into folders. It blocks the thread.
 pub trait Unpacker: Send + Sync {
-    /// Unpacks every entry of `archive` below `target`, which is an existing directory.
+    /// Unpacks every entry of `archive` below `target`.
     ///
     /// No file is overwritten and no link is followed. After a failure `target` holds what was written
     /// until then. Nothing is synced to disk.
@@ -24,7 +26,7 @@ pub trait Unpacker: Send + Sync {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError>;
 }
@@ -78,7 +80,7 @@ impl Unpacker for AutoUnpacker {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         let format = ArchiveFormat::detect(archive).map_err(UnpackError::io("open", archive))?;

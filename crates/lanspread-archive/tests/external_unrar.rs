@@ -286,7 +286,7 @@ fn cancelling_kills_the_program() {
     let fake = Fake::new(&listing, "echo $$ > pid; printf hello; exec sleep 600");
     let mut watch = Watch { cancel_above_bytes: Some(0), ..Watch::default() };
     let unpacker = ExternalUnrar::new(fake.program.clone());
-    let result = unpacker.unpack(&fake.archive, &fake.target.path(), &mut watch);
+    let result = unpacker.unpack(&fake.archive, &fake.target.dir(), &mut watch);
     assert!(matches!(result, Err(UnpackError::Cancelled)), "{result:?}");
     let pid = fs::read_to_string(fake.target.beside("pid")).unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");

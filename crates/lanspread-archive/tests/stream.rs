@@ -97,7 +97,7 @@ fn receive(
     announced: StreamTotals,
     target: &Target,
 ) -> Result<StreamTotals, UnpackError> {
-    unpack_stream(tape, announced, Path::new("a stream"), &target.path(), &mut ())
+    unpack_stream(tape, announced, Path::new("a stream"), &target.dir(), &mut ())
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn several_archives_come_one_after_the_other() {
     assert_eq!(announced, StreamTotals { archives: 2, entries: 5, files: 4, bytes: 4099 });
     let mut watch = Watch::default();
     let name = Path::new("a stream");
-    unpack_stream(&mut tape, announced, name, &target.path(), &mut watch).unwrap();
+    unpack_stream(&mut tape, announced, name, &target.dir(), &mut watch).unwrap();
     assert_eq!(target.names(), ["stest1.txt", "stest2.txt", "sub/", "sub/one", "two"]);
     assert!(watch.reports.is_sorted());
     assert_eq!(watch.reports.last(), Some(&4099));

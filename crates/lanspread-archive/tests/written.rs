@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::{self, Cursor};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use lanspread_archive::{
@@ -173,17 +174,35 @@ fn an_existing_file_is_not_touched() {
     }
 }
 
+/// Puts a link to `outside` in the place of a directory as soon as something is unpacked.
+struct Swap {
+    directory: PathBuf,
+    outside: PathBuf,
+}
+
+impl lanspread_archive::UnpackControl for Swap {
+    fn is_cancelled(&mut self) -> bool {
+        false
+    }
+
+    fn on_progress(&mut self, _: u64) {
+        let _ = fs::rename(&self.directory, self.directory.with_extension("moved"));
+        let _ = std::os::unix::fs::symlink(&self.outside, &self.directory);
+    }
+}
+
 #[test]
-fn a_target_that_is_missing_or_a_file_is_an_error() {
-    let target = Target::new();
-    let archive = target.beside("a.eti");
-    fs::write(&archive, rar5(&[])).unwrap();
-    for (place, kind) in [
-        (target.beside("none"), io::ErrorKind::NotFound),
-        (archive.clone(), io::ErrorKind::NotADirectory),
-    ] {
-        let error = RarUnpacker.unpack(&archive, &place, &mut ()).unwrap_err();
-        assert_eq!(error.io_kind(), Some(kind), "{error}");
+fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
+    for (format, unpacker, build) in formats() {
+        let target = Target::new();
+        let (archive, outside) = (target.beside("a.eti"), target.beside("outside"));
+        fs::create_dir(&outside).unwrap();
+        let files = [raw_file("d/a", b"1"), raw_file("e/b", b"2"), raw_file("d/c", b"3")];
+        fs::write(&archive, build(&files)).unwrap();
+        let mut swap = Swap { directory: target.path().join("d"), outside: outside.clone() };
+        let error = unpacker.unpack(&archive, &target.dir(), &mut swap).unwrap_err();
+        assert_eq!(error.io_kind(), Some(io::ErrorKind::NotADirectory), "{format}: {error}");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{format}");
     }
 }
 
@@ -201,7 +220,7 @@ fn cancelling_ends_within_a_block() {
         fs::write(&archive, bytes).unwrap();
         let limit = 2 * BLOCK_BYTES as u64;
         let mut watch = Watch { cancel_above_bytes: Some(limit), ..Watch::default() };
-        let result = unpacker.unpack(&archive, &target.path(), &mut watch);
+        let result = unpacker.unpack(&archive, &target.dir(), &mut watch);
         assert!(matches!(result, Err(UnpackError::Cancelled)), "{result:?}");
         let last = *watch.reports.last().unwrap();
         assert!(last > limit && last <= limit + BLOCK_BYTES as u64, "{last}");
@@ -216,7 +235,7 @@ fn progress_ends_at_the_sum_of_all_files() {
         let archive = target.beside("a.eti");
         fs::write(&archive, build(&[raw_file("a", b"123"), raw_file("b", b"4567")])).unwrap();
         let mut watch = Watch::default();
-        unpacker.unpack(&archive, &target.path(), &mut watch).unwrap();
+        unpacker.unpack(&archive, &target.dir(), &mut watch).unwrap();
         assert_eq!(watch.reports, [3, 7], "{format}");
     }
 }
@@ -236,7 +255,7 @@ fn a_panic_of_the_caller_passes_through_the_library() {
     let archive = target.beside("a.eti");
     fs::write(&archive, rar5(&[raw_file("a", b"123")])).unwrap();
     let caught =
-        std::panic::catch_unwind(|| RarUnpacker.unpack(&archive, &target.path(), &mut Panics));
+        std::panic::catch_unwind(|| RarUnpacker.unpack(&archive, &target.dir(), &mut Panics));
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
     // The library is free again.
     fs::remove_file(target.path().join("a")).unwrap();

@@ -388,6 +388,7 @@ fn download_error(failure: &DownloadFailure) -> ErrorBody {
         DownloadFailure::NoManifest { .. } => ErrorCode::NoManifest,
         DownloadFailure::BadSources { .. } => ErrorCode::BadSources,
         DownloadFailure::ContentMismatch { .. } => ErrorCode::ContentMismatch,
+        DownloadFailure::NamesClash { .. } => ErrorCode::NamesClash,
         DownloadFailure::NotEnoughRoom(_) | DownloadFailure::DiskFull { .. } => ErrorCode::DiskFull,
         DownloadFailure::Io { .. } => ErrorCode::IoError,
     };
@@ -399,6 +400,7 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
         InstallFailure::NoArchive(_) => ErrorCode::NoArchive,
         InstallFailure::PasswordProtected { .. } => ErrorCode::PasswordProtected,
         InstallFailure::UnsafeArchive { .. } => ErrorCode::UnsafeArchive,
+        InstallFailure::NamesClash { .. } => ErrorCode::NamesClash,
         InstallFailure::MissingVolume { .. } => ErrorCode::MissingVolume,
         InstallFailure::BadArchive { .. } => ErrorCode::BadArchive,
         InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,

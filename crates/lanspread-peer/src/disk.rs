@@ -1,8 +1,11 @@
 //! Effects on the disk that a crash must not catch in between, each under the name of its moment.
 //!
 //! What a transaction does to the disk goes through here, with the [`Point`] at which it does so.
+//! What lies below a game root is changed through [`below`], which follows no link; the functions here
+//! are for the state directory and the games directory itself.
+//!
 //! Outside of the unit tests of this crate a point is nothing at all: the functions are those of the
-//! standard library, and neither names nor hooks are compiled. In the tests a point can be made to
+//! standard library and of `lanspread-disk`, and neither names nor hooks are compiled. In the tests a point can be made to
 //! end the process, to fail, or to cut the power: see `faults` and the crash tests.
 //!
 //! What a file system does not have is decided in `lacks`, here and nowhere else: a sync that does not
@@ -10,6 +13,7 @@
 //!
 //! Everything here blocks.
 
+pub(crate) mod below;
 #[cfg(test)]
 pub(crate) mod faults;
 mod lacks;
@@ -19,14 +23,8 @@ pub(crate) mod shadow;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
-#[cfg(not(test))]
-use self::lacks::Lack;
-#[cfg(test)]
 pub(crate) use self::lacks::Lack;
 pub(crate) use self::lacks::{check_private, is_not_supported, set_len, try_lock};
 pub(crate) use self::point::Point;
@@ -65,12 +63,6 @@ pub(crate) fn remove_dir(point: Point, path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-/// Removes a directory with all that is in it. Links are removed, never followed.
-pub(crate) fn remove_dir_all(point: Point, path: &Path) -> io::Result<()> {
-    reach(point, path)?;
-    fs::remove_dir_all(path)
-}
-
 /// Makes a directory.
 pub(crate) fn create_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
@@ -89,16 +81,6 @@ pub(crate) fn sync_data(point: Point, path: &Path, file: &File) -> io::Result<()
     sync(Lack::FileSync, path, file, File::sync_data)
 }
 
-/// Like [`sync_data`], for the regular file at `path` that somebody else has written.
-pub(crate) fn sync_file(point: Point, path: &Path) -> io::Result<()> {
-    // Some servers only sync what is open for writing, and some files may only be read.
-    let open = |for_writing| {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        File::options().read(true).write(for_writing).custom_flags(flags).open(path)
-    };
-    sync_data(point, path, &open(true).or_else(|_| open(false))?)
-}
-
 /// Makes what was created, renamed or removed in the directory `path` durable.
 pub(crate) fn sync_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
@@ -110,6 +92,15 @@ pub(crate) fn sync_name(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
     let directory = parent_of(path);
     sync(Lack::DirectorySync, directory, &File::open(directory)?, File::sync_all)
+}
+
+/// Takes from this thread what lets root pass by the rights of files.
+#[cfg(test)]
+pub(crate) fn without_privileges() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+    set_capabilities(None, sets).unwrap();
 }
 
 /// The directory in which `path` lies.

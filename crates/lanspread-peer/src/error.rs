@@ -253,6 +253,16 @@ pub enum DownloadFailure {
     /// The game does not fit on the disk. Everything is as it was before.
     #[error(transparent)]
     NotEnoughRoom(#[from] NotEnoughRoom),
+    /// The disk cannot hold two files of the game side by side. Nothing was touched.
+    #[error("the disk of {path} does not tell {second:?} from {first:?}, and the game has both")]
+    NamesClash {
+        /// The game root.
+        path: PathBuf,
+        /// The file or directory that comes first.
+        first: String,
+        /// The other one.
+        second: String,
+    },
     /// The disk was full on the way.
     #[error("no space left for {path}")]
     DiskFull {
@@ -290,6 +300,16 @@ pub enum InstallFailure {
         path: PathBuf,
         /// Which entry, and why.
         reason: String,
+    },
+    /// The disk cannot hold two files of the archive side by side.
+    #[error("the disk of {path} does not tell {second:?} from {first:?}, and the archive has both")]
+    NamesClash {
+        /// Where it is unpacked.
+        path: PathBuf,
+        /// The file or directory that comes first.
+        first: String,
+        /// The other one.
+        second: String,
     },
     /// The archive continues in a volume that is not there.
     #[error("volume {volume} of archive {path} is missing")]

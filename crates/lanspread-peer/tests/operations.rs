@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lanspread_archive::{
     AutoUnpacker, FixtureWriter, UnpackControl, UnpackError, UnpackSummary, Unpacker,
 };
+use lanspread_disk::Dir;
 use lanspread_peer::{CommandError, InstallFailure, PeerCommand};
 use support::{Setup, TestPeer, game_id};
 
@@ -24,7 +25,7 @@ impl Unpacker for Moody {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         match self.times.fetch_add(1, Ordering::SeqCst) {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lanspread_archive::{UnpackControl, UnpackError, UnpackSummary, Unpacker};
+use lanspread_disk::Dir;
 use lanspread_peer::{PeerCommand, PeerEvent};
 use support::{Setup, TestPeer, game_id};
 
@@ -95,14 +96,14 @@ impl Unpacker for Endless {
     fn unpack(
         &self,
         _: &Path,
-        target: &Path,
+        target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         for count in 0_u64.. {
             if control.is_cancelled() {
                 break;
             }
-            fs::write(target.join(format!("file{}", count % 1000)), count.to_string()).unwrap();
+            fs::write(target.at(format!("file{}", count % 1000)), count.to_string()).unwrap();
             self.is_writing.store(true, Ordering::SeqCst);
         }
         Err(UnpackError::Cancelled)
@@ -117,10 +118,10 @@ impl Unpacker for Broken {
     fn unpack(
         &self,
         _: &Path,
-        target: &Path,
+        target: &Dir,
         _: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
-        fs::write(target.join("half"), "half").unwrap();
+        fs::write(target.at("half"), "half").unwrap();
         panic!("a defect in an unpacker");
     }
 }

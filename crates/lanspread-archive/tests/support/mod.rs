@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, UnpackSummary, Unpacker};
+use lanspread_disk::Dir;
 use tempfile::TempDir;
 
 /// A real archive of `tests/data`.
@@ -30,6 +31,10 @@ impl Target {
         self.outer.path().join("target")
     }
 
+    pub fn dir(&self) -> Dir {
+        Dir::open(&self.path()).unwrap()
+    }
+
     /// A place beside the target, for an archive.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.outer.path().join(name)
@@ -40,7 +45,7 @@ impl Target {
         unpacker: &dyn Unpacker,
         archive: &Path,
     ) -> Result<UnpackSummary, UnpackError> {
-        unpacker.unpack(archive, &self.path(), &mut ())
+        unpacker.unpack(archive, &self.dir(), &mut ())
     }
 
     /// Writes `bytes` as an archive and unpacks it.

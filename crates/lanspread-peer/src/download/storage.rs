@@ -14,6 +14,7 @@ mod direct;
 mod discard;
 mod files;
 mod handles;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use lanspread_disk::{Dir, Parents};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
@@ -33,8 +35,9 @@ use tokio_util::sync::CancellationToken;
 use self::direct::Direct;
 pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
+pub(super) use self::names::refuse_clashes;
 use super::layout::ChunkPlace;
-use crate::disk::{self, Point};
+use crate::disk::{self, Point, below};
 use crate::error::{DownloadFailure, RemoveFailure};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
 
@@ -47,32 +50,44 @@ const READ_BLOCK_BYTES: usize = 256 * 1024;
 
 /// Why the disk side failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {path}: {source}")]
-pub(crate) struct StorageError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub(crate) enum StorageError {
+    #[error("cannot {action} {path}: {source}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// The disk cannot keep both files as the manifest names them.
+    #[error("the disk of {path} does not tell {second:?} from {first:?}")]
+    Clash { path: PathBuf, first: String, second: String },
 }
 
 impl From<StorageError> for DownloadFailure {
-    fn from(StorageError { action, path, source }: StorageError) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::Io { action, path, reason: source.to_string() },
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Clash { path, first, second } => Self::NamesClash { path, first, second },
+            StorageError::Io { action, path, source } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Self::DiskFull { path }
+                }
+                _ => Self::Io { action, path, reason: source.to_string() },
+            },
         }
     }
 }
 
 impl From<StorageError> for RemoveFailure {
-    fn from(StorageError { action, path, source }: StorageError) -> Self {
-        Self::Io { action, path, reason: source.to_string() }
+    fn from(error: StorageError) -> Self {
+        let reason = error.to_string();
+        match error {
+            StorageError::Io { action, path, source } => {
+                Self::Io { action, path, reason: source.to_string() }
+            }
+            StorageError::Clash { path, .. } => Self::Io { action: "tidy", path, reason },
+        }
     }
 }
 
 /// A game root that a download writes to.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    root: PathBuf,
+    root: Dir,
     manifest: Arc<Manifest>,
     handles: Handles,
     direct: Direct,
@@ -88,21 +103,19 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`]. A directory where a file belongs is an error: it is not known to be ours.
-    pub(crate) fn prepare(root: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
-        make_root(root)?;
-        park_sentinel(root)?;
+    pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
+        let root = make_root(path)?;
+        park_sentinel(&root)?;
+        names::respell(&root, &manifest)?;
+        let mut parents = Parents::of(&root);
         for directory in directories(&manifest) {
-            make_directory(&root.join(directory))?;
+            make_directory(&root, &mut parents, directory)?;
         }
-        let kept = files::make_files(root, &manifest)?;
+        let kept = files::make_files(&root, &manifest)?;
         // A chunk is entered into the journal once its bytes are durable, which is of no use while the
         // name of its file is not.
-        for directory in directories(&manifest) {
-            sync_directory(Point::GameDirSync, &root.join(directory))?;
-        }
-        sync_directory(Point::GameDirSync, root)?;
-        let (root, handles) = (root.to_path_buf(), Handles::new());
-        let (direct, stop) = (Direct::new(), CancellationToken::new());
+        sync_directories(Point::GameDirSync, &root, &manifest)?;
+        let (handles, direct, stop) = (Handles::new(), Direct::new(), CancellationToken::new());
         Ok(Self { root, manifest, handles, direct, kept, stop })
     }
 
@@ -127,16 +140,15 @@ impl Storage {
     /// [`StorageError`] when they cannot be read.
     pub(crate) fn hash(&self, place: ChunkPlace) -> Result<Option<ContentHash>, StorageError> {
         let Some(file) = self.manifest.files().get(place.file) else { return Ok(None) };
-        let path = file.path.under(&self.root);
         let mut hasher = ChunkHasher::new(file.size, place.index);
         let mut read = || {
-            let file = self.handles.open(place.file, &path)?;
+            let file = self.handles.open(place.file, &self.root, &file.path)?;
             read_blocks(&file, place, |block| {
                 hasher.update(block);
                 true
             })
         };
-        read().map_err(failed("read", &path))?;
+        read().map_err(failed("read", &self.root.at(native(file))))?;
         Ok(Some(hasher.finish()))
     }
 
@@ -147,8 +159,8 @@ impl Storage {
     pub(crate) fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
         for number in files {
             let Some(file) = self.manifest.files().get(*number) else { continue };
-            let path = file.path.under(&self.root);
-            let synced = self.handles.open(*number, &path);
+            let path = self.root.at(native(file));
+            let synced = self.handles.open(*number, &self.root, &file.path);
             let synced = synced.and_then(|file| disk::sync_data(Point::ChunkSync, &path, &file));
             synced.map_err(failed("sync", &path))?;
         }
@@ -173,17 +185,17 @@ impl Storage {
         if is_zeros && is_hole && !self.is_kept(place) {
             return Ok(());
         }
-        let path = file.path.under(&self.root);
+        let path = self.root.at(native(file));
         let write = || {
-            let file = self.handles.open(place.file, &path)?;
-            if is_zeros && read_blocks(&file, place, is_all_zeros)? {
+            let opened = self.handles.open(place.file, &self.root, &file.path)?;
+            if is_zeros && read_blocks(&opened, place, is_all_zeros)? {
                 return Ok(());
             }
             disk::reach(Point::ChunkWrite, &path)?;
-            if self.direct.write(&path, bytes, place.offset)? {
+            if self.direct.write(&self.root, &file.path, bytes, place.offset)? {
                 return Ok(());
             }
-            file.write_all_at(bytes, place.offset)
+            opened.write_all_at(bytes, place.offset)
         };
         write().map_err(failed("write", &path))
     }
@@ -195,13 +207,14 @@ impl Storage {
     pub(crate) fn commit(&self, sentinel: &[u8]) -> Result<(), StorageError> {
         self.handles.close();
         self.sync_files()?;
+        // Before anything is removed, so that what the disk calls by another name is not taken for
+        // something that the manifest does not list; and after it, because then nothing may be missing.
+        names::require_all(&self.root, &self.manifest)?;
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
-        for directory in directories(&self.manifest) {
-            sync_directory(Point::CommitDirSync, &self.root.join(directory))?;
-        }
-        sync_directory(Point::CommitDirSync, &self.root)?;
-        self.go_on(&self.root)?;
+        names::require_all(&self.root, &self.manifest)?;
+        sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
+        self.go_on(self.root.path())?;
         self.write_sentinel(sentinel)
     }
 
@@ -211,9 +224,10 @@ impl Storage {
         let sync_some = || {
             while let Some(file) = next() {
                 if !is_sentinel(&file.path) {
-                    let path = file.path.under(&self.root);
+                    let path = self.root.at(native(file));
                     self.go_on(&path)?;
-                    disk::sync_file(Point::CommitFileSync, &path).map_err(failed("sync", &path))?;
+                    below::sync_file(Point::CommitFileSync, &self.root, native(file))
+                        .map_err(failed("sync", &path))?;
                 }
             }
             Ok(())
@@ -236,23 +250,20 @@ impl Storage {
     }
 
     fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {
-        let unfinished = self.root.join(SENTINEL_TMP);
-        unlink(&unfinished)?;
+        let root = &self.root;
+        let unfinished = root.at(SENTINEL_TMP);
+        unlink(root, SENTINEL_TMP)?;
         let write = || {
-            disk::reach(Point::SentinelWrite, &unfinished)?;
-            let mut file = File::create_new(&unfinished)?;
+            let mut file = below::create_file(Point::SentinelWrite, root, SENTINEL_TMP)?;
             file.write_all(sentinel)?;
             disk::sync_all(Point::SentinelSync, &unfinished, &file)
         };
         write().map_err(failed("write", &unfinished))?;
-        let place = self.root.join(VERSION_FILE);
-        disk::rename(Point::SentinelRename, &unfinished, &place)
-            .map_err(failed("rename to", &place))?;
-        sync_directory(Point::SentinelRenameSync, &self.root)?;
+        below::rename(Point::SentinelRename, root, SENTINEL_TMP, VERSION_FILE)
+            .map_err(failed("rename to", &root.at(VERSION_FILE)))?;
+        sync_directory(Point::SentinelRenameSync, root)?;
         // The game is committed: a parked sentinel that stays behind is of no consequence.
-        if let Err(error) =
-            discard::remove_any(Point::ParkedRemove, &self.root.join(SENTINEL_DISCARDED))
-        {
+        if let Err(error) = discard::remove_any(Point::ParkedRemove, root, SENTINEL_DISCARDED) {
             tracing::warn!(%error, "a parked sentinel stays behind");
         }
         Ok(())
@@ -263,7 +274,7 @@ pub(super) fn failed<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StorageError + 'a {
-    move |source| StorageError { action, path: path.to_path_buf(), source }
+    move |source| StorageError::Io { action, path: path.to_path_buf(), source }
 }
 
 fn is_sentinel(path: &RelPath) -> bool {
@@ -274,6 +285,11 @@ fn file_path(file: &ManifestFile) -> &str {
     file.path.as_str()
 }
 
+/// The path of a file below the root.
+fn native(file: &ManifestFile) -> &Path {
+    Path::new(file.path.as_str())
+}
+
 /// Every directory below the root that a manifest needs, parents first.
 fn directories(manifest: &Manifest) -> BTreeSet<&Path> {
     let paths = manifest.files().iter().map(|file| Path::new(file.path.as_str()));
@@ -281,9 +297,9 @@ fn directories(manifest: &Manifest) -> BTreeSet<&Path> {
     ancestors.filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Makes the game root. A link in its place is an error: a scan does not follow it, so a game behind
-/// it would never be found.
-fn make_root(root: &Path) -> Result<(), StorageError> {
+/// Makes and opens the game root. A link in its place is an error: a scan does not follow it, so a
+/// game behind it would never be found.
+fn make_root(root: &Path) -> Result<Dir, StorageError> {
     let make = || match fs::symlink_metadata(root) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
@@ -293,43 +309,53 @@ fn make_root(root: &Path) -> Result<(), StorageError> {
         }
         Err(error) => Err(error),
     };
-    make().map_err(failed("create directory", root))
+    make().and_then(|()| Dir::open_owned(root)).map_err(failed("create directory", root))
 }
 
 /// Makes a directory; a file or link of that name is a leftover of another version and gives way.
-fn make_directory(path: &Path) -> Result<(), StorageError> {
-    let make = || match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => fs::remove_file(path).and_then(|()| disk::create_dir(Point::GameDirCreate, path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk::create_dir(Point::GameDirCreate, path)
+fn make_directory(root: &Dir, parents: &mut Parents<'_>, path: &Path) -> Result<(), StorageError> {
+    let mut make = || {
+        let (parent, name) = parents.find(path)?;
+        match parent.look(name)? {
+            Some(found) if found.is_dir() => return Ok(()),
+            Some(_) => parent.remove_file(name)?,
+            None => {}
         }
-        Err(error) => Err(error),
+        below::create_dir(Point::GameDirCreate, parent, name)
     };
-    make().map_err(failed("create directory", path))
+    make().map_err(failed("create directory", &root.at(path)))
 }
 
-fn park_sentinel(root: &Path) -> Result<(), StorageError> {
-    let sentinel = root.join(VERSION_FILE);
-    match disk::rename(Point::Park, &sentinel, &root.join(SENTINEL_DISCARDED)) {
+fn park_sentinel(root: &Dir) -> Result<(), StorageError> {
+    match below::rename(Point::Park, root, VERSION_FILE, SENTINEL_DISCARDED) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("park", &sentinel)(error)),
+        Err(error) => Err(failed("park", &root.at(VERSION_FILE))(error)),
         Ok(()) => sync_directory(Point::ParkSync, root),
     }
 }
 
 /// Removes a file or a link itself; that there is none is fine.
-fn unlink(path: &Path) -> Result<(), StorageError> {
-    match fs::remove_file(path) {
+fn unlink(parent: &Dir, name: impl AsRef<Path>) -> Result<(), StorageError> {
+    let path = parent.at(&name);
+    match parent.remove_file(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("replace", path)(error))
+            Err(failed("replace", &path)(error))
         }
         _ => Ok(()),
     }
 }
 
-fn sync_directory(point: Point, path: &Path) -> Result<(), StorageError> {
-    disk::sync_dir(point, path).map_err(failed("sync", path))
+fn sync_directory(point: Point, directory: &Dir) -> Result<(), StorageError> {
+    below::sync_dir(point, directory).map_err(failed("sync", directory.path()))
+}
+
+/// Syncs every directory that `manifest` needs, and the root last.
+fn sync_directories(point: Point, root: &Dir, manifest: &Manifest) -> Result<(), StorageError> {
+    for path in directories(manifest) {
+        let directory = root.dir(path).map_err(failed("open", &root.at(path)))?;
+        sync_directory(point, &directory)?;
+    }
+    sync_directory(point, root)
 }
 
 /// Reads the place of a chunk block by block until `go_on` does not want more; returns whether it

@@ -93,7 +93,7 @@ fn allocated_bytes(root: &Path) -> u64 {
     while let Some(directory) = directories.pop() {
         let Ok(entries) = fs::read_dir(&directory) else { continue };
         for entry in entries.filter_map(Result::ok) {
-            if directory == *root && !is_discarded(&entry) {
+            if directory == *root && !is_discarded(&entry.file_name()) {
                 continue;
             }
             counted += 1;

@@ -1,12 +1,13 @@
 //! Making an unpacked game durable.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::disk::{self, Point};
+use lanspread_disk::{Dir, Kind};
+
+use crate::disk::{Point, below};
 
 /// How many files are synced at a time. A file system commits once for all that wait for it, so
 /// many small files cost little more than a few; more threads gained nothing.
@@ -16,41 +17,47 @@ const SYNCS_AT_A_TIME: usize = 8;
 ///
 /// File by file: a sync of the whole file system would be one call, but would also wait for what
 /// others write to it, such as a download of many gigabytes.
-pub(super) fn sync_tree(directory: &Path) -> io::Result<()> {
-    let (directories, files) = list(directory)?;
+pub(super) fn sync_tree(top: &Dir) -> io::Result<()> {
+    let (directories, files) = list(top)?;
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..SYNCS_AT_A_TIME.min(files.len()))
-            .map(|_| scope.spawn(|| sync_files(&files, &next)))
+            .map(|_| scope.spawn(|| sync_files(top, &files, &next)))
             .collect();
         workers.into_iter().try_for_each(|worker| {
             worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync was abandoned")))
         })
     })?;
     // From the leaves up, so that no name is durable before what it names.
-    directories.iter().rev().try_for_each(|path| disk::sync_dir(Point::UnpackedDirSync, path))
+    directories
+        .iter()
+        .rev()
+        .try_for_each(|path| below::sync_dir(Point::UnpackedDirSync, &top.dir(path)?))
 }
 
-fn sync_files(files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
+fn sync_files(top: &Dir, files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        disk::sync_file(Point::UnpackedFileSync, path)?;
+        below::sync_file(Point::UnpackedFileSync, top, path)?;
     }
     Ok(())
 }
 
-/// The directories from the top down, and the files. Links are neither: an unpacked game has none.
-fn list(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut directories, mut files) = (vec![directory.to_path_buf()], Vec::new());
+/// The directories from the top down, and the files, relative to `top`. An unpacked game has no
+/// links: one of them took the place of something that was unpacked.
+fn list(top: &Dir) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut directories, mut files) = (vec![PathBuf::new()], Vec::new());
     let mut listed = 0;
     while let Some(directory) = directories.get(listed).cloned() {
         listed += 1;
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                directories.push(entry.path());
-            } else if kind.is_file() {
-                files.push(entry.path());
+        for entry in top.dir(&directory)?.entries()? {
+            let path = directory.join(entry.name);
+            match entry.kind {
+                Kind::Directory => directories.push(path),
+                Kind::File => files.push(path),
+                Kind::Link | Kind::Other => {
+                    let what = format!("{} was not unpacked by this peer", path.display());
+                    return Err(io::Error::other(what));
+                }
             }
         }
     }
@@ -59,21 +66,25 @@ fn list(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn every_file_and_directory_is_found_and_no_link_is_followed() {
+    fn every_file_and_directory_is_found_and_a_link_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         for path in ["one", "a/two", "a/b/three"] {
             fs::write(dir.path().join(path), path).unwrap();
         }
-        std::os::unix::fs::symlink("/", dir.path().join("a/root")).unwrap();
-        let (directories, mut files) = list(dir.path()).unwrap();
+        let top = Dir::open(dir.path()).unwrap();
+        let (directories, mut files) = list(&top).unwrap();
         files.sort();
         assert_eq!(directories.len(), 3);
-        assert_eq!(files, ["a/b/three", "a/two", "one"].map(|path| dir.path().join(path)));
-        sync_tree(dir.path()).unwrap();
-        assert!(sync_tree(&dir.path().join("none")).is_err());
+        assert_eq!(files, ["a/b/three", "a/two", "one"].map(PathBuf::from));
+        sync_tree(&top).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("a/root")).unwrap();
+        let error = sync_tree(&top).unwrap_err();
+        assert!(error.to_string().contains("a/root"), "{error}");
     }
 }

@@ -1,13 +1,13 @@
 //! The directories of a game root between which an installation moves, and the marks inside them.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{self, Point};
+use lanspread_disk::Dir;
+
+use crate::disk::{self, Point, below};
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
-use crate::state_file;
 
 /// How much of a mark is read; ours are shorter.
 const MARK_MAX_BYTES: u64 = 64;
@@ -57,20 +57,33 @@ impl Place {
         }
     }
 
+    /// The root, open. Rights that are missing in it are no obstacle.
+    pub(super) fn open(&self) -> io::Result<Dir> {
+        Dir::open_owned(&self.root)
+    }
+
     /// What is there. No link is followed.
     pub(super) fn look(&self) -> io::Result<Found> {
-        let local = match look_at(&self.local)? {
+        let root = match self.open() {
+            Ok(root) => root,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (local, installing) = (Local::Absent, Installing::Absent);
+                return Ok(Found { local, installing, backup: Backup::Absent });
+            }
+            Err(error) => return Err(error),
+        };
+        let local = match look_at(&root, LOCAL_DIR)? {
             Entry::Absent => Local::Absent,
             Entry::Other => Local::Foreign,
             Entry::Directory(None) => Local::Plain,
             Entry::Directory(Some(_)) => Local::Marked,
         };
-        let installing = match look_at(&self.installing)? {
+        let installing = match look_at(&root, INSTALLING_DIR)? {
             Entry::Absent => Installing::Absent,
             Entry::Other | Entry::Directory(None) => Installing::Foreign,
             Entry::Directory(Some(_)) => Installing::Owned,
         };
-        let backup = match look_at(&self.backup)? {
+        let backup = match look_at(&root, BACKUP_DIR)? {
             Entry::Absent => Backup::Absent,
             Entry::Other | Entry::Directory(None) => Backup::Foreign,
             Entry::Directory(Some(mark)) if mark == Mark::Replaced.text() => Backup::Replaced,
@@ -81,44 +94,38 @@ impl Place {
 }
 
 /// Marks a directory as ours, durably.
-pub(super) fn mark(directory: &Path, mark: Mark) -> io::Result<()> {
-    let path = directory.join(OWNER_MARKER);
+pub(super) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
     // It is made anew, because one that is there may be a link to somewhere else.
-    state_file::remove_file(&path)?;
-    disk::reach(Point::MarkWrite, &path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    below::remove_file_durably(directory, OWNER_MARKER)?;
+    let mut file = below::create_file(Point::MarkWrite, directory, OWNER_MARKER)?;
     file.write_all(mark.text().as_bytes())?;
-    disk::sync_all(Point::MarkSync, &path, &file)?;
-    disk::sync_dir(Point::MarkDirSync, directory)
+    disk::sync_all(Point::MarkSync, &directory.at(OWNER_MARKER), &file)?;
+    below::sync_dir(Point::MarkDirSync, directory)
 }
 
 /// Takes the mark out of a directory, durably.
-pub(super) fn unmark(directory: &Path) -> io::Result<()> {
-    state_file::remove_file(&directory.join(OWNER_MARKER))
+pub(super) fn unmark(directory: &Dir) -> io::Result<()> {
+    below::remove_file_durably(directory, OWNER_MARKER)
 }
 
-/// Deletes a marked directory, the mark last: what is left by a crash is still known to be ours.
-pub(super) fn remove_owned(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name() == OWNER_MARKER {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            disk::remove_dir_all(Point::OwnedRemove, &entry.path())?;
-        } else {
-            disk::remove_file(Point::OwnedRemove, &entry.path())?;
+/// Deletes a marked directory of a root, the mark last: what is left by a crash is still known to be
+/// ours.
+pub(super) fn remove_owned(root: &Dir, name: &str) -> io::Result<()> {
+    let directory = root.dir(name)?;
+    for entry in directory.entries()? {
+        if entry.name != OWNER_MARKER {
+            below::remove_tree(Point::OwnedRemove, &directory, &entry.name)?;
         }
     }
-    disk::sync_dir(Point::OwnedSync, directory)?;
-    unmark(directory)?;
-    disk::remove_dir(Point::OwnedDirRemove, directory)
+    below::sync_dir(Point::OwnedSync, &directory)?;
+    unmark(&directory)?;
+    below::remove_dir(Point::OwnedDirRemove, root, name)
 }
 
-/// Deletes a directory if there is nothing in it.
-pub(super) fn remove_if_empty(directory: &Path) -> io::Result<()> {
+/// Deletes a directory of a root if there is nothing in it.
+pub(super) fn remove_if_empty(root: &Dir, name: &str) -> io::Result<()> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
-    match disk::remove_dir(Point::EmptyDirRemove, directory) {
+    match below::remove_dir(Point::EmptyDirRemove, root, name) {
         Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
             Ok(())
         }
@@ -126,31 +133,27 @@ pub(super) fn remove_if_empty(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn look_at(path: &Path) -> io::Result<Entry> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(Entry::Directory(read_mark(path)?)),
-        Ok(_) => Ok(Entry::Other),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Absent),
-        Err(error) => Err(error),
+fn look_at(root: &Dir, name: &str) -> io::Result<Entry> {
+    match root.look(name)? {
+        Some(found) if found.is_dir() => Ok(Entry::Directory(read_mark(&root.dir(name)?)?)),
+        Some(_) => Ok(Entry::Other),
+        None => Ok(Entry::Absent),
     }
 }
 
 /// The text of the mark. Only a regular file is one.
-fn read_mark(directory: &Path) -> io::Result<Option<String>> {
-    let path = directory.join(OWNER_MARKER);
-    match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+fn read_mark(directory: &Dir) -> io::Result<Option<String>> {
+    if directory.look(OWNER_MARKER)?.is_none_or(|found| !found.is_file()) {
+        return Ok(None);
     }
     let mut bytes = Vec::new();
-    File::open(&path)?.take(MARK_MAX_BYTES).read_to_end(&mut bytes)?;
+    directory.read(OWNER_MARKER)?.take(MARK_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -168,7 +171,7 @@ mod tests {
         let foreign = found(Local::Plain, Installing::Foreign, Backup::Foreign);
         assert_eq!(place.look().unwrap(), foreign);
         for dir in [&place.local, &place.installing, &place.backup] {
-            mark(dir, Mark::Replaced).unwrap();
+            mark(&Dir::open(dir).unwrap(), Mark::Replaced).unwrap();
         }
         let owned = found(Local::Marked, Installing::Owned, Backup::Replaced);
         assert_eq!(place.look().unwrap(), owned);
@@ -195,14 +198,16 @@ mod tests {
         assert_eq!(found.local, Local::Foreign);
         assert_eq!(found.installing, Installing::Foreign);
         assert_eq!(found.backup, Backup::Foreign);
-        remove_if_empty(&place.backup).unwrap();
+        remove_if_empty(&place.open().unwrap(), BACKUP_DIR).unwrap();
 
-        let owned = tempfile::tempdir().unwrap();
-        symlink(&kept, owned.path().join(OWNER_MARKER)).unwrap();
-        symlink(outside.path(), owned.path().join("link")).unwrap();
-        mark(owned.path(), Mark::Installing).unwrap();
-        remove_owned(owned.path()).unwrap();
-        assert!(!owned.path().exists());
+        fs::remove_file(&place.backup).unwrap();
+        fs::create_dir(&place.backup).unwrap();
+        symlink(&kept, place.backup.join(OWNER_MARKER)).unwrap();
+        symlink(outside.path(), place.backup.join("link")).unwrap();
+        let opened = place.open().unwrap();
+        mark(&opened.dir(BACKUP_DIR).unwrap(), Mark::Installing).unwrap();
+        remove_owned(&opened, BACKUP_DIR).unwrap();
+        assert!(!place.backup.exists());
         assert_eq!(fs::read_to_string(&kept).unwrap(), "theirs");
     }
 }

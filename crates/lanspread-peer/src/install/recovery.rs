@@ -4,17 +4,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::Dir;
 use lanspread_proto::GameId;
 
-use crate::disk::{self, Point};
+use crate::disk::{Point, below};
 use crate::error::InstallFailure;
 use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
 use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
-use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
-use crate::state_file;
+use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP};
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
 #[derive(Debug, thiserror::Error)]
@@ -124,29 +124,34 @@ pub(super) fn settle(
 fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) -> io::Result<()> {
     match action {
         Action::RestoreBackup => {
-            disk::rename(Point::RestoreBackup, &place.backup, &place.local)?;
-            disk::sync_dir(Point::SettleSync, &place.root)
+            let root = place.open()?;
+            below::rename(Point::RestoreBackup, &root, BACKUP_DIR, LOCAL_DIR)?;
+            below::sync_dir(Point::SettleSync, &root)
         }
         Action::UnmarkLocal => {
+            let root = place.open()?;
             // A mark may only go once the name it stands under is durable.
-            disk::sync_dir(Point::SettleSync, &place.root)?;
-            unmark(&place.local)
+            below::sync_dir(Point::SettleSync, &root)?;
+            unmark(&root.dir(LOCAL_DIR)?)
         }
         Action::RemoveInstalling => {
-            remove_owned(&place.installing)?;
-            disk::sync_dir(Point::SettleSync, &place.root)
+            let root = place.open()?;
+            remove_owned(&root, INSTALLING_DIR)?;
+            below::sync_dir(Point::SettleSync, &root)
         }
         Action::RemoveBackup => {
+            let root = place.open()?;
             // The backup may only go once what made it needless is durable.
-            disk::sync_dir(Point::SettleSync, &place.root)?;
-            remove_owned(&place.backup)?;
-            disk::sync_dir(Point::SettleSync, &place.root)
+            below::sync_dir(Point::SettleSync, &root)?;
+            remove_owned(&root, BACKUP_DIR)?;
+            below::sync_dir(Point::SettleSync, &root)
         }
         Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
+            let root = place.open()?;
             let is_backup = action == Action::RemoveEmptyBackup;
-            remove_if_empty(if is_backup { &place.backup } else { &place.installing })?;
+            remove_if_empty(&root, if is_backup { BACKUP_DIR } else { INSTALLING_DIR })?;
             // Durable before the intent goes: without it nobody would dare to remove them.
-            disk::sync_dir(Point::SettleSync, &place.root)
+            below::sync_dir(Point::SettleSync, &root)
         }
         Action::ClearIntent => intent::clear(state_dir, game_id),
     }
@@ -162,12 +167,13 @@ fn describe<'a>(action: Action, place: &'a Place, intent: &'a Path) -> (&'static
     }
 }
 
-fn sweep_sentinels(root: &Path) -> Result<bool, RecoveryError> {
+fn sweep_sentinels(path: &Path) -> Result<bool, RecoveryError> {
+    let root = Dir::open_owned(path).map_err(failed("open", path))?;
     let mut swept = false;
     for name in [SENTINEL_TMP, SENTINEL_DISCARDED] {
-        let path = root.join(name);
-        if fs::symlink_metadata(&path).is_ok() {
-            state_file::remove_file(&path).map_err(failed("remove", &path))?;
+        let at = root.at(name);
+        if root.look(name).map_err(failed("look at", &at))?.is_some() {
+            below::remove_file_durably(&root, name).map_err(failed("remove", &at))?;
             swept = true;
         }
     }

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
+use lanspread_disk::Dir;
 use lanspread_proto::GameId;
 
-use crate::disk::{self, Point};
+use crate::disk::{self, Point, below};
 use crate::error::InstallFailure;
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::install::durability::sync_tree;
@@ -14,6 +15,7 @@ use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
 use crate::install::streamed::ensure_root;
+use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
 use crate::setup;
 use crate::state_file;
 
@@ -111,7 +113,7 @@ pub(super) struct Ground<'a> {
 }
 
 /// Puts what fills a directory into it: a new `local/` before it has its name.
-pub(super) type Fill<'a, E> = dyn FnMut(&Path) -> Result<InstallSummary, E> + 'a;
+pub(super) type Fill<'a, E> = dyn FnMut(&Dir) -> Result<InstallSummary, E> + 'a;
 
 /// Puts a directory with what `fill` brings in the place of `local/`.
 pub(super) fn replace_local<E: From<InstallFailure>>(
@@ -147,38 +149,52 @@ fn unpack_and_promote<E: From<InstallFailure>>(
     replaces_old: bool,
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, E> {
-    let installing = &place.installing;
-    hook(Step::CreateInstalling)
+    let at = &place.installing;
+    let root = hook(Step::CreateInstalling)
         .and_then(|()| ensure_root(&place.root))
-        .and_then(|()| disk::create_dir(Point::InstallingCreate, installing))
-        .map_err(failed("create", installing))?;
+        .and_then(|()| place.open())
+        .map_err(failed("create", at))?;
+    let installing = below::create_dir(Point::InstallingCreate, &root, INSTALLING_DIR)
+        .and_then(|()| root.dir(INSTALLING_DIR))
+        .map_err(failed("create", at))?;
     hook(Step::MarkInstalling)
-        .and_then(|()| mark(installing, Mark::Installing))
-        .map_err(failed("mark", installing))?;
-    hook(Step::Unpack).map_err(failed("unpack into", installing))?;
-    let summary = fill(installing)?;
-    hook(Step::Sync).and_then(|()| sync_tree(installing)).map_err(failed("write", installing))?;
+        .and_then(|()| mark(&installing, Mark::Installing))
+        .map_err(failed("mark", at))?;
+    hook(Step::Unpack).map_err(failed("unpack into", at))?;
+    let summary = fill(&installing)?;
+    hook(Step::Sync).and_then(|()| sync_tree(&installing)).map_err(failed("write", at))?;
     if cancel() {
         return Err(InstallFailure::Interrupted.into());
     }
+    require_in_place(&root, &installing).map_err(failed("find", at))?;
     forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;
     }
     hook(Step::Promote)
-        .and_then(|()| disk::rename(Point::Promote, installing, &place.local))
+        .and_then(|()| below::rename(Point::Promote, &root, INSTALLING_DIR, LOCAL_DIR))
         .map_err(failed("create", &place.local))?;
     Ok(summary)
 }
 
+/// Checks that the name still leads to the directory that was filled.
+fn require_in_place(root: &Dir, installing: &Dir) -> io::Result<()> {
+    let found = root.look(INSTALLING_DIR)?;
+    if found.is_some_and(|found| found.is_dir()) && found == installing.look("")? {
+        return Ok(());
+    }
+    Err(io::Error::other("something else took its place"))
+}
+
 fn unpack_all(
     archives: &[PathBuf],
-    target: &Path,
+    target: &Dir,
     job: &mut InstallJob<'_>,
 ) -> Result<InstallSummary, InstallFailure> {
     let mut summary = InstallSummary::default();
     for archive in archives {
-        disk::reach(Point::UnpackArchive, target).map_err(failed("unpack into", target))?;
+        disk::reach(Point::UnpackArchive, target.path())
+            .map_err(failed("unpack into", target.path()))?;
         let mut watch =
             Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
         let unpacked = job
@@ -255,12 +271,15 @@ fn put_local_aside(
     hook: &mut Hook<'_>,
 ) -> Result<(), InstallFailure> {
     let local = &place.local;
-    hook(Step::MarkLocal).and_then(|()| mark(local, as_what)).map_err(failed("mark", local))?;
+    let root = place.open().map_err(failed("open", &place.root))?;
+    hook(Step::MarkLocal)
+        .and_then(|()| mark(&root.dir(LOCAL_DIR)?, as_what))
+        .map_err(failed("mark", local))?;
     hook(Step::PutLocalAside)
-        .and_then(|()| disk::rename(Point::PutAside, local, &place.backup))
+        .and_then(|()| below::rename(Point::PutAside, &root, LOCAL_DIR, BACKUP_DIR))
         .map_err(failed("put aside", local))?;
     hook(Step::SyncAside)
-        .and_then(|()| disk::sync_dir(Point::PutAsideSync, &place.root))
+        .and_then(|()| below::sync_dir(Point::PutAsideSync, &root))
         .map_err(failed("put aside", local))
 }
 
@@ -292,6 +311,7 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
         UnpackError::UnsafeEntry { .. } => {
             InstallFailure::UnsafeArchive { path, reason: error.to_string() }
         }
+        UnpackError::NamesClash { target, first, second } => names_clash(target, &first, &second),
         UnpackError::MissingVolume { volume, .. } => InstallFailure::MissingVolume { path, volume },
         UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
         UnpackError::TooManyEntries { .. }
@@ -303,6 +323,12 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
             InstallFailure::BadArchive { path, reason: error.to_string() }
         }
     }
+}
+
+/// Two names of an archive that the disk takes for one.
+pub(super) fn names_clash(path: PathBuf, first: &Path, second: &Path) -> InstallFailure {
+    let text = |path: &Path| path.display().to_string();
+    InstallFailure::NamesClash { path, first: text(first), second: text(second) }
 }
 
 impl From<RecoveryError> for InstallFailure {

@@ -4,30 +4,15 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use lanspread_disk::Dir;
 use lanspread_proto::RelPath;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// Opens the regular file `path` below `root` for reading.
 ///
 /// No symbolic link is followed, neither on the way nor at the end nor at `root` itself, so that
 /// what is read lies in the root whatever changes meanwhile. A link on the way is an error.
 pub(crate) fn open_game_file(root: &Path, path: &RelPath) -> io::Result<File> {
-    let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Opening a pipe that nobody writes to would wait for ever without NONBLOCK.
-    let file = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut parent = openat(CWD, root, directory, Mode::empty())?;
-    let mut components = path.components().peekable();
-    while let Some(component) = components.next() {
-        if components.peek().is_some() {
-            parent = openat(&parent, component, directory, Mode::empty())?;
-            continue;
-        }
-        let file = File::from(openat(&parent, component, file, Mode::empty())?);
-        if file.metadata()?.is_file() {
-            return Ok(file);
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+    Dir::open(root)?.read(path.as_str())
 }
 
 #[cfg(test)]
@@ -35,6 +20,8 @@ mod tests {
     use std::fs;
     use std::io::Read;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, Mode};
 
     use super::*;
 

@@ -9,7 +9,6 @@ use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::{ManifestError, chunk_len};
 use lanspread_proto::{FileHashes, Manifest, ManifestFile, RelPath};
 use rustix::fs::{Advice, fadvise};
-use rustix::io::Errno;
 
 use crate::library::game_file::open_game_file;
 
@@ -110,7 +109,6 @@ fn hash_file(
 fn is_other_file(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidInput)
-        || Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
 fn read_chunk(

@@ -1,5 +1,7 @@
 //! The names in a game root that are never transferred.
 
+use lanspread_disk::{PROBE_DIR, fold, is_same_fold};
+
 /// What the game was installed into. Its contents belong to the user.
 pub(crate) const LOCAL_DIR: &str = "local";
 /// An installation on its way to [`LOCAL_DIR`].
@@ -25,7 +27,7 @@ pub(crate) const LEGACY_DIR: &str = ".lanspread";
 pub(crate) const FIRST_START_MARKER: &str = ".softlan_first_start_done";
 
 /// Names with a meaning on this machine alone.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 12] = [
     LOCAL_DIR,
     INSTALLING_DIR,
     BACKUP_DIR,
@@ -37,13 +39,23 @@ const RESERVED: [&str; 11] = [
     LEGACY_GAME_FILE,
     LEGACY_DIR,
     FIRST_START_MARKER,
+    PROBE_DIR,
 ];
+
+/// How the names of an installation's transient directories begin.
+const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
 
 /// Whether `name`, directly in a game root, is never listed, transferred or accepted.
 ///
-/// Letter case is ignored, because a file system of a receiver may ignore it as well.
+/// What a file system of a receiver may ignore is ignored, such as letter case.
 pub(crate) fn is_reserved_root_name(name: &str) -> bool {
-    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    RESERVED.iter().any(|reserved| is_same_fold(name, reserved))
+}
+
+/// Whether `name`, directly in a game root, may be that of a directory between which an installation
+/// moves, of this version of the program or another.
+pub(crate) fn is_install_transient(name: &str) -> bool {
+    fold(name).starts_with(INSTALL_TRANSIENT_PREFIX)
 }
 
 #[cfg(test)]
@@ -52,7 +64,16 @@ mod tests {
 
     #[test]
     fn reserved_names_are_known_in_any_case() {
-        for name in ["local", "LOCAL", ".Local.Installing", ".sync", ".softlan_first_start_done"] {
+        for name in [
+            "local",
+            "LOCAL",
+            ".Local.Installing",
+            ".sync",
+            ".softlan_first_start_done",
+            ".lanspread.probe",
+            ".\u{17f}ync",
+            "lo\u{200c}cal",
+        ] {
             assert!(is_reserved_root_name(name), "{name}");
         }
         for name in ["version.ini", "locals", "local.eti", "game.eti", ""] {

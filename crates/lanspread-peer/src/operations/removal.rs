@@ -6,19 +6,17 @@
 //!
 //! Everything here blocks. The caller sees to it that nothing else touches the root meanwhile.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::Path;
 
+use lanspread_disk::{Dir, Found, is_same_fold};
 use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
 
-use crate::disk::{self, Point};
+use crate::disk::{self, Point, below};
 use crate::error::RemoveFailure;
-use crate::library::LOCAL_DIR;
-
-/// How the names of an installation's transient directories begin.
-const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
+use crate::library::{LOCAL_DIR, is_install_transient};
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it.
 ///
@@ -29,41 +27,50 @@ const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
 /// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root
 /// without its sentinel, or with parts of the rest.
 pub(crate) fn remove_root(games_dir: &Path, game_id: &GameId) -> Result<(), RemoveFailure> {
-    let root = games_dir.join(game_id.as_str());
-    let sentinel = root.join(VERSION_FILE);
+    let path = games_dir.join(game_id.as_str());
     let not_downloaded = || RemoveFailure::NotDownloaded(game_id.clone());
-    look_at(&root)?.filter(Metadata::is_dir).ok_or_else(not_downloaded)?;
-    look_at(&sentinel)?.filter(Metadata::is_file).ok_or_else(not_downloaded)?;
+    let root = open_root(&path)?.ok_or_else(not_downloaded)?;
+    let sentinel = root.at(VERSION_FILE);
+    let found = root.look(VERSION_FILE).map_err(failed("look at", &sentinel))?;
+    found.filter(Found::is_file).ok_or_else(not_downloaded)?;
     refuse_what_is_the_users(&root)?;
 
-    disk::remove_file(Point::RemovalSentinel, &sentinel).map_err(failed("remove", &sentinel))?;
-    disk::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &root))?;
-    // It removes links themselves, also those that take the place of a directory while it runs.
-    disk::remove_dir_all(Point::RemovalRoot, &root).map_err(failed("remove", &root))?;
+    below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE)
+        .map_err(failed("remove", &sentinel))?;
+    below::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &path))?;
+    remove_whole(&root, &path).map_err(failed("remove", &path))?;
     disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))
 }
 
+/// Opens the root as a directory of its own; `None` where it is missing, a link or a file.
+fn open_root(path: &Path) -> Result<Option<Dir>, RemoveFailure> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match Dir::open_owned(path) {
+        Ok(root) => Ok(Some(root)),
+        Err(error) if matches!(error.kind(), NotADirectory | NotFound) => Ok(None),
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+/// Removes a root that is open as `root`, and was found at `path`.
+fn remove_whole(root: &Dir, path: &Path) -> io::Result<()> {
+    disk::reach(Point::RemovalRoot, path)?;
+    root.clear()?;
+    fs::remove_dir(path)
+}
+
 /// An installation that nobody knew of a moment ago, or that waits in a backup, is not a download.
-fn refuse_what_is_the_users(root: &Path) -> Result<(), RemoveFailure> {
-    for entry in fs::read_dir(root).map_err(failed("list", root))? {
-        let entry = entry.map_err(failed("list", root))?;
-        let name = entry.file_name();
-        let is_installation = name.to_str().is_some_and(|name| {
-            name.eq_ignore_ascii_case(LOCAL_DIR) || name.starts_with(INSTALL_TRANSIENT_PREFIX)
-        });
+fn refuse_what_is_the_users(root: &Dir) -> Result<(), RemoveFailure> {
+    for entry in root.entries().map_err(failed("list", root.path()))? {
+        let is_installation = entry
+            .name
+            .to_str()
+            .is_some_and(|name| is_same_fold(name, LOCAL_DIR) || is_install_transient(name));
         if is_installation {
-            return Err(RemoveFailure::Installation { path: entry.path() });
+            return Err(RemoveFailure::Installation { path: root.at(entry.name) });
         }
     }
     Ok(())
-}
-
-fn look_at(path: &Path) -> Result<Option<Metadata>, RemoveFailure> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("look at", path)(error)),
-    }
 }
 
 fn failed<'a>(
@@ -78,11 +85,12 @@ fn failed<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;
 
     use super::*;
+    use crate::disk::without_privileges;
 
     fn quake() -> GameId {
         GameId::new("quake").unwrap()
@@ -156,5 +164,17 @@ mod tests {
             assert!(path.join("save.dat").is_file());
             assert!(games.path().join("quake/version.ini").is_file());
         }
+    }
+
+    #[test]
+    fn directories_that_may_not_be_written_to_go_as_well() {
+        without_privileges();
+        let games = downloaded();
+        for directory in ["deep/er", "deep", ""] {
+            let path = games.path().join("quake").join(directory);
+            fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
+        }
+        remove_root(games.path(), &quake()).unwrap();
+        assert!(!games.path().join("quake").exists());
     }
 }

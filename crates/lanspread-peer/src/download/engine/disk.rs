@@ -18,7 +18,7 @@ use super::super::journal::{Header, Journal};
 use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::ledger::ChunkHashes;
 use super::super::scheduler::Ask;
-use super::super::storage::{Storage, StorageError, failed};
+use super::super::storage::{Storage, StorageError, failed, refuse_clashes};
 use super::Event;
 use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
@@ -184,10 +184,11 @@ impl Disk {
     }
 }
 
-/// Room comes first: without it nothing is touched. Then the journal: from then on, what is found in
-/// the root is known to be unfinished.
+/// Names that the disk cannot hold and room that it lacks come first: then nothing is touched. Then the
+/// journal: from then on, what is found in the root is known to be unfinished.
 fn prepare(preparation: Preparation, has_begun: &AtomicBool) -> Result<Prepared, DownloadFailure> {
     let Preparation { root, journal, manifest, hashes, room, stop } = preparation;
+    refuse_clashes(&root, &manifest)?;
     let reservation = demand::reserve(&room, &root, &manifest, hashes.as_deref())?;
     has_begun.store(true, Ordering::SeqCst);
     let begun = Journal::begin(&journal, Header::new(&root, &manifest));

@@ -5,13 +5,12 @@
 //! disk when the call returns. Where the file system cannot do that, or a chunk is too short for it,
 //! the caller writes the usual way; both may be mixed in one file.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::OFlags;
+use lanspread_disk::Dir;
+use lanspread_proto::RelPath;
 
 use crate::chunk_buffer::ALIGNMENT;
 use crate::disk;
@@ -31,12 +30,18 @@ impl Direct {
         Self { is_supported: AtomicBool::new(true) }
     }
 
-    /// Writes `bytes` to the file at `path`, which is there; returns `false` if they have to be
-    /// written the usual way. Never follows a link there.
+    /// Writes `bytes` to the file at `path` below `root`, which is there; returns `false` if they have
+    /// to be written the usual way. Follows no link.
     ///
     /// # Errors
     /// What the system says, unless it is that it cannot write directly.
-    pub(super) fn write(&self, path: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
+    pub(super) fn write(
+        &self,
+        root: &Dir,
+        path: &RelPath,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<bool> {
         let is_aligned = bytes.as_ptr().align_offset(ALIGNMENT) == 0
             && bytes.len().is_multiple_of(ALIGNMENT)
             && offset.is_multiple_of(ALIGNMENT as u64);
@@ -44,10 +49,8 @@ impl Direct {
         if !is_worth_it || !self.is_supported.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let flags = OFlags::NOFOLLOW | OFlags::DIRECT;
-        let flags = flags.bits().cast_signed();
-        let open = OpenOptions::new().write(true).custom_flags(flags).open(path);
-        match open.and_then(|file| file.write_all_at(bytes, offset)) {
+        let opened = root.write_direct(path.as_str());
+        match opened.and_then(|file| file.write_all_at(bytes, offset)) {
             Err(error) if disk::is_not_supported(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);
@@ -61,6 +64,7 @@ impl Direct {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::chunk_buffer::ChunkBuffer;
@@ -73,8 +77,10 @@ mod tests {
         chunk
     }
 
-    fn written(direct: &Direct, path: &Path, bytes: &[u8], offset: u64) -> bool {
-        direct.write(path, bytes, offset).unwrap()
+    /// Writes to `file` in `directory`.
+    fn write(direct: &Direct, directory: &Path, bytes: &[u8], offset: u64) -> io::Result<bool> {
+        let file = "file".parse().unwrap();
+        direct.write(&Dir::open(directory).unwrap(), &file, bytes, offset)
     }
 
     #[test]
@@ -86,7 +92,8 @@ mod tests {
         let chunk = chunk_of(7);
         let (short, crooked) = (&chunk[..ALIGNMENT], &chunk[1..CHUNK - ALIGNMENT + 1]);
         for (bytes, offset) in [(short, 0), (&chunk[..CHUNK - 1], 0), (&*chunk, 1), (crooked, 0)] {
-            assert!(!written(&direct, &path, bytes, offset), "{} at {offset}", bytes.len());
+            let written = write(&direct, directory.path(), bytes, offset).unwrap();
+            assert!(!written, "{} at {offset}", bytes.len());
         }
         assert_eq!(fs::read(&path).unwrap(), b"before");
     }
@@ -102,7 +109,8 @@ mod tests {
         let direct = Direct::new();
         for round in 2..5 {
             // Where it is not supported, nothing may have been touched.
-            let expected = if written(&direct, &path, &chunk_of(round), 0) { round } else { 1 };
+            let written = write(&direct, directory.path(), &chunk_of(round), 0).unwrap();
+            let expected = if written { round } else { 1 };
             let found = fs::read(&path).unwrap();
             assert!(found[..CHUNK].iter().all(|byte| *byte == expected));
             assert_eq!(found[CHUNK..], [1; 5]);
@@ -112,13 +120,14 @@ mod tests {
     #[test]
     fn links_are_not_followed_and_a_missing_file_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        let (target, link) = (directory.path().join("target"), directory.path().join("file"));
         fs::write(&target, b"mine").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let direct = Direct::new();
         let chunk = chunk_of(7);
-        direct.write(&link, &chunk, 0).unwrap_err();
+        write(&direct, directory.path(), &chunk, 0).unwrap_err();
         assert_eq!(fs::read(&target).unwrap(), b"mine");
-        direct.write(&directory.path().join("missing"), &chunk, 0).unwrap_err();
+        fs::remove_file(link).unwrap();
+        write(&direct, directory.path(), &chunk, 0).unwrap_err();
     }
 }

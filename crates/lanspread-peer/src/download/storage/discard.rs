@@ -1,16 +1,19 @@
 //! Taking things out of a game root.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirEntry, FileType};
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+use lanspread_disk::{Dir, Entry, Kind};
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::VERSION_FILE;
 
 use super::{StorageError, failed, sync_directory};
-use crate::disk::{self, Point};
-use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
+use crate::disk::{self, Point, below};
+use crate::library::{
+    SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
+};
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations; then the root itself, if that leaves it empty.
@@ -20,113 +23,97 @@ use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
 ///
 /// # Errors
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there.
-pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
-    match fs::symlink_metadata(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed("discard", root)(error)),
-        Ok(found) if !found.is_dir() => return Ok(()),
-        Ok(_) => {}
-    }
+pub(crate) fn discard(path: &Path) -> Result<(), StorageError> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let root = match Dir::open_owned(path) {
+        Ok(root) => root,
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(()),
+        Err(error) => return Err(failed("discard", path)(error)),
+    };
     for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
-        remove_any(Point::DiscardSentinel, &root.join(name))?;
+        remove_any(Point::DiscardSentinel, &root, name)?;
     }
     // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
-    sync_directory(Point::DiscardSentinelSync, root)?;
-    for (entry, _) in entries(root)? {
-        if is_discarded(&entry) {
-            remove_any(Point::DiscardEntry, &entry.path())?;
+    sync_directory(Point::DiscardSentinelSync, &root)?;
+    for entry in entries(&root)? {
+        if is_discarded(&entry.name) {
+            remove_any(Point::DiscardEntry, &root, &entry.name)?;
         }
     }
-    match disk::remove_dir(Point::DiscardRoot, root) {
+    match disk::remove_dir(Point::DiscardRoot, path) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            sync_directory(Point::DiscardSync, root)
+            sync_directory(Point::DiscardSync, &root)
         }
-        Err(error) => Err(failed("remove", root)(error)),
-        Ok(()) => disk::sync_name(Point::DiscardSync, root).map_err(failed("sync", root)),
+        Err(error) => Err(failed("remove", path)(error)),
+        Ok(()) => disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path)),
     }
 }
 
 /// Removes the regular files below `root` that a manifest could list and `listed` does not: they
 /// are of another version, and would make this root differ from its sources. Directories that this
 /// leaves empty go as well; everything else stays.
-pub(super) fn remove_unlisted(root: &Path, listed: &BTreeSet<&str>) -> Result<(), StorageError> {
-    for (entry, kind) in entries(root)? {
-        if !is_reserved(&entry) {
-            remove_unlisted_entry(root, &entry, kind, listed)?;
+pub(super) fn remove_unlisted(root: &Dir, listed: &BTreeSet<&str>) -> Result<(), StorageError> {
+    for entry in entries(root)? {
+        if !is_reserved(&entry.name) {
+            remove_unlisted_entry(root, Path::new(&entry.name), &entry, listed)?;
         }
     }
     Ok(())
 }
 
+/// `path` is that of the entry below the root.
 fn remove_unlisted_entry(
-    root: &Path,
-    entry: &DirEntry,
-    kind: FileType,
+    parent: &Dir,
+    path: &Path,
+    entry: &Entry,
     listed: &BTreeSet<&str>,
 ) -> Result<(), StorageError> {
-    let path = entry.path();
     // What cannot be a path of a manifest is neither listed nor looked into; this also bounds how
     // deep the walk goes.
-    let Some(relative) = path.strip_prefix(root).ok().and_then(|p| RelPath::from_native(p).ok())
-    else {
-        return Ok(());
-    };
-    if kind.is_file() && !listed.contains(relative.as_str()) {
-        return remove_any(Point::CommitUnlist, &path);
+    let Ok(relative) = RelPath::from_native(path) else { return Ok(()) };
+    if entry.kind == Kind::File && !listed.contains(relative.as_str()) {
+        return remove_any(Point::CommitUnlist, parent, &entry.name);
     }
-    if !kind.is_dir() {
+    if entry.kind != Kind::Directory {
         return Ok(());
     }
-    let below = entries(&path)?;
-    if below.is_empty() {
+    let directory = parent.dir(&entry.name).map_err(failed("open", &parent.at(&entry.name)))?;
+    let below_it = entries(&directory)?;
+    if below_it.is_empty() {
         return Ok(());
     }
-    for (entry, kind) in below {
-        remove_unlisted_entry(root, &entry, kind, listed)?;
+    for entry in below_it {
+        remove_unlisted_entry(&directory, &path.join(&entry.name), &entry, listed)?;
     }
-    match disk::remove_dir(Point::CommitUnlistDir, &path) {
+    match below::remove_dir(Point::CommitUnlistDir, parent, &entry.name) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        result => result.map_err(failed("remove", &path)),
+        result => result.map_err(failed("remove", directory.path())),
     }
 }
 
-/// Whether [`discard`] removes an entry of a root.
-pub(crate) fn is_discarded(entry: &DirEntry) -> bool {
-    let name = entry.file_name();
+/// Whether [`discard`] removes what has this name in a root.
+pub(crate) fn is_discarded(name: &OsStr) -> bool {
     let is_sentinel = [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP].iter().any(|s| name == *s);
-    is_sentinel || !is_reserved(entry) && !is_install_transient(entry)
+    // What an installation, of this version of the program or another, left behind, only a recovery
+    // that knows its owner may remove.
+    let is_transient = name.to_str().is_some_and(is_install_transient);
+    is_sentinel || !is_reserved(name) && !is_transient
 }
 
-/// Whether an installation, of this version of the program or another, left it behind: only a
-/// recovery that knows its owner may remove it.
-fn is_install_transient(entry: &DirEntry) -> bool {
-    entry.file_name().as_encoded_bytes().starts_with(b".local.")
+fn is_reserved(name: &OsStr) -> bool {
+    name.to_str().is_some_and(is_reserved_root_name)
 }
 
-fn is_reserved(entry: &DirEntry) -> bool {
-    entry.file_name().to_str().is_some_and(is_reserved_root_name)
-}
-
-fn entries(directory: &Path) -> Result<Vec<(DirEntry, FileType)>, StorageError> {
-    let list = || {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            entries.push((entry, kind));
-        }
-        Ok(entries)
-    };
-    list().map_err(failed("list", directory))
+fn entries(directory: &Dir) -> Result<Vec<Entry>, StorageError> {
+    directory.entries().map_err(failed("list", directory.path()))
 }
 
 /// Removes whatever has this name; that there is nothing is fine.
-pub(super) fn remove_any(point: Point, path: &Path) -> Result<(), StorageError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(found) if found.is_dir() => disk::remove_dir_all(point, path),
-        Ok(_) => disk::remove_file(point, path),
-    }
-    .map_err(failed("remove", path))
+pub(super) fn remove_any(
+    point: Point,
+    parent: &Dir,
+    name: impl AsRef<Path>,
+) -> Result<(), StorageError> {
+    let path = parent.at(&name);
+    below::remove_any(point, parent, name).map_err(failed("remove", &path))
 }

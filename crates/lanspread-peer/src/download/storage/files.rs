@@ -5,87 +5,75 @@
 //! file with other names the content is copied first.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use lanspread_disk::{Dir, Kind, Parents};
 use lanspread_proto::Manifest;
-use rustix::fs::OFlags;
 
-use super::{StorageError, failed, is_sentinel, unlink};
-use crate::disk::{self, Point};
+use super::{StorageError, failed, is_sentinel, native, unlink};
+use crate::disk::{self, Point, below};
 
 /// Brings every file of `manifest` but the sentinel to its size, and returns the numbers of those
 /// that may hold bytes from before.
-pub(super) fn make_files(
-    root: &Path,
-    manifest: &Manifest,
-) -> Result<BTreeSet<usize>, StorageError> {
+pub(super) fn make_files(root: &Dir, manifest: &Manifest) -> Result<BTreeSet<usize>, StorageError> {
     let files: Vec<_> = manifest.files().iter().enumerate().collect();
     let files = || files.iter().filter(|(_, file)| !is_sentinel(&file.path));
+    let mut parents = Parents::of(root);
     let mut kept = BTreeSet::new();
     let mut seen = BTreeSet::new();
     for (number, file) in files() {
-        let path = file.path.under(root);
-        let Some(opened) = keep(&path, file.size)? else { continue };
-        // On a file system that does not tell upper from lower case, two names can be one file.
+        let path = root.at(native(file));
+        let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
+        let Some(opened) = keep(parent, name, file.size)? else { continue };
         if !seen.insert((opened.dev(), opened.ino())) {
             return Err(failed("create", &path)(io::ErrorKind::AlreadyExists.into()));
         }
         kept.insert(*number);
     }
-    // Made only after all others gave way, so that two such names fail here as well.
+    // Made only after all others gave way, so that two names of one file fail here as well.
     for (number, file) in files() {
         if !kept.contains(number) {
-            make_file(&file.path.under(root), file.size)?;
+            let path = root.at(native(file));
+            let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
+            below::create_file(Point::GameFileCreate, parent, name)
+                .and_then(|made| disk::set_len(&made, file.size))
+                .map_err(failed("create", &path))?;
         }
     }
     Ok(kept)
 }
 
-/// Opens a file for reading and writing. Never follows a link there.
-pub(super) fn open_no_follow(path: &Path) -> io::Result<File> {
-    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().read(true).write(true).custom_flags(no_follow).open(path)
-}
-
-/// Brings the file at `path` to `size` if it can stay; else there is nothing of that name after.
-fn keep(path: &Path, size: u64) -> Result<Option<Metadata>, StorageError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return unlink(path).map(|()| None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("look at", path)(error)),
+/// Brings a file to `size` if it can stay; else there is nothing of that name after.
+fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, StorageError> {
+    let path = parent.at(name);
+    match parent.look(name).map_err(failed("look at", &path))? {
+        None => return Ok(None),
+        Some(found) if found.kind != Kind::File => return unlink(parent, name).map(|()| None),
+        Some(_) => {}
     }
-    let Ok(file) = open_no_follow(path) else { return unlink(path).map(|()| None) };
+    let Ok(file) = parent.read_write(name) else { return unlink(parent, name).map(|()| None) };
     let resized = || {
         let found = file.metadata()?;
         // A file system that does not count names says 0 or 1.
         if found.nlink() > 1 {
-            return copy_of(&file, path, size).map(Some);
+            return copy_of(&file, parent, name, size).map(Some);
         }
-        disk::reach(Point::GameFileResize, path)?;
+        disk::reach(Point::GameFileResize, &path)?;
         disk::set_len(&file, size)?;
         Ok(Some(found))
     };
-    resized().map_err(failed("resize", path))
+    resized().map_err(failed("resize", &path))
 }
 
 /// Puts a copy in the place of a file that has other names, which are not ours to change.
-fn copy_of(file: &File, path: &Path, size: u64) -> io::Result<Metadata> {
-    fs::remove_file(path)?;
-    let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
+fn copy_of(file: &File, parent: &Dir, name: &OsStr, size: u64) -> io::Result<Metadata> {
+    parent.remove_file(name)?;
+    let mut copy = parent.create_new(Path::new(name))?;
     io::copy(&mut file.take(size), &mut copy)?;
     disk::set_len(&copy, size)?;
     copy.metadata()
-}
-
-fn make_file(path: &Path, size: u64) -> Result<(), StorageError> {
-    let make = || {
-        disk::reach(Point::GameFileCreate, path)?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        disk::set_len(&file, size)
-    };
-    make().map_err(failed("create", path))
 }

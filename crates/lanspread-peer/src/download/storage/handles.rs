@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::files::open_no_follow;
+use lanspread_disk::Dir;
+use lanspread_proto::RelPath;
 
 /// Most files open at once: enough for the files in flight, far below the usual limit
 /// of 1,024 for everything a process has open.
@@ -20,8 +20,8 @@ impl Handles {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// The file with this number, which is at `path`. Never follows a link there.
-    pub(super) fn open(&self, number: usize, path: &Path) -> io::Result<Arc<File>> {
+    /// The file with this number, which is at `path` below `root`. Follows no link.
+    pub(super) fn open(&self, number: usize, root: &Dir, path: &RelPath) -> io::Result<Arc<File>> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = open.iter().position(|(known, _)| *known == number);
         let entry = match known {
@@ -30,8 +30,7 @@ impl Handles {
                 if open.len() >= OPEN_FILES_MAX {
                     open.remove(0);
                 }
-                let file = open_no_follow(path)?;
-                (number, Arc::new(file))
+                (number, Arc::new(root.read_write(path.as_str())?))
             }
         };
         let file = Arc::clone(&entry.1);

@@ -1,9 +1,12 @@
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameVersion};
 use tempfile::TempDir;
 
 use super::*;
+use crate::chunk_buffer::ChunkBuffer;
+use crate::disk::without_privileges;
 use crate::download::layout::{ChunkIndex, Layout};
 
 const SENTINEL: &[u8] = b"20240131\n";
@@ -132,6 +135,90 @@ fn links_and_other_names_of_a_file_are_never_written_through() {
         assert_eq!(fs::read(place.path(name)).unwrap(), b"new", "{name}");
     }
     assert!(fs::symlink_metadata(place.path(VERSION_FILE)).unwrap().is_file());
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
+    let place = Place::new();
+    let outside = place.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let names: Vec<_> = (0..30).map(|n| format!("data/f{n:02}")).collect();
+    for name in names.iter().map(|name| name.trim_start_matches("data/")).chain(["unlisted"]) {
+        fs::write(outside.join(name), b"precious").unwrap();
+    }
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), CHUNK_SIZE_BYTES)).collect();
+    let manifest = manifest(&files);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    let mut chunk = ChunkBuffer::of_len(usize::try_from(CHUNK_SIZE_BYTES).unwrap()).unwrap();
+    chunk.fill(7);
+    for number in 0..5 {
+        storage.write(place_of(&manifest, number), &chunk, true).unwrap();
+    }
+    fs::rename(place.path("data"), place.path("moved")).unwrap();
+    symlink(&outside, place.path("data")).unwrap();
+    for number in 5..30 {
+        // Long chunks are written past the page cache, short ones through an open file.
+        let bytes = if number % 2 == 0 { &chunk[..] } else { &chunk[..3] };
+        storage.write(place_of(&manifest, number), bytes, true).unwrap_err();
+    }
+    storage.commit(SENTINEL).unwrap_err();
+    assert!(!place.exists(VERSION_FILE));
+    discard(&place.root()).unwrap();
+    for entry in fs::read_dir(&outside).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(fs::read(&path).unwrap(), b"precious", "{}", path.display());
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 31);
+}
+
+#[test]
+fn the_commit_looks_at_every_file_once_more() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 5] = [
+        ("removed", |file| fs::remove_file(file).unwrap()),
+        ("resized", |file| fs::write(file, b"four").unwrap()),
+        ("renamed", |file| fs::rename(file, file.with_extension("OTHER")).unwrap()),
+        ("one with another", |file| {
+            fs::remove_file(file).unwrap();
+            fs::hard_link(file.with_file_name("other"), file).unwrap();
+        }),
+        ("a link", |file| {
+            fs::remove_file(file).unwrap();
+            symlink("other", file).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let place = Place::new();
+        place.put("unlisted", b"of the version before");
+        let manifest = manifest(&[("data/file", 3), ("data/other", 3)]);
+        let storage = Storage::prepare(&place.root(), manifest).unwrap();
+        change(&place.path("data/file"));
+        storage.commit(SENTINEL).unwrap_err();
+        assert!(!place.exists(VERSION_FILE), "{what}");
+        assert!(place.exists("unlisted"), "{what}");
+    }
+}
+
+#[test]
+fn directories_that_may_not_be_written_to_are_no_obstacle() {
+    without_privileges();
+    let place = Place::new();
+    place.put("data/kept", b"old");
+    place.put("gone/stale", b"x");
+    for directory in ["data", "gone", ""] {
+        fs::set_permissions(place.path(directory), Permissions::from_mode(0o555)).unwrap();
+    }
+    let manifest = manifest(&[("data/kept", 3), ("data/new", 3)]);
+    let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
+    for chunk in 0..2 {
+        storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
+    }
+    storage.commit(SENTINEL).unwrap();
+    assert_eq!(fs::read(place.path("data/kept")).unwrap(), b"new");
+    assert!(!place.exists("gone"));
+    fs::set_permissions(place.path("data"), Permissions::from_mode(0o555)).unwrap();
+    discard(&place.root()).unwrap();
+    assert!(!place.exists(""));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lanspread_archive::{
     StreamItem, StreamSource, StreamTotals, UnpackControl, UnpackError, unpack_stream,
 };
+use lanspread_disk::Dir;
 use lanspread_proto::stream::StreamExtent;
 use lanspread_proto::{GameId, PeerId, RelPath};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::remove_empty_root;
 use crate::error::{InstallFailure, StreamFailure};
-use crate::install::transaction::{Ground, Hook, failed, replace_local};
+use crate::install::transaction::{Ground, Hook, failed, names_clash, replace_local};
 use crate::install::{InstallSummary, panicked};
 
 /// What the network has for the disk.
@@ -71,7 +72,7 @@ impl Reception {
         let Self { root, state_dir, game_id, peer_id, announced, arriving, written, cancel } = self;
         let mut stream = Stream { arriving, current: None, is_complete: false };
         let mut control = Control { written, cancel: cancel.clone() };
-        let mut fill = |installing: &Path| {
+        let mut fill = |installing: &Dir| {
             let totals = unpack_stream(
                 &mut stream,
                 totals(announced),
@@ -163,6 +164,9 @@ impl UnpackControl for Control {
 fn unpack_failure(peer_id: PeerId, error: UnpackError) -> StreamFailure {
     match error {
         UnpackError::Cancelled => StreamFailure::Install(InstallFailure::Interrupted),
+        UnpackError::NamesClash { target, first, second } => {
+            StreamFailure::Install(names_clash(target, &first, &second))
+        }
         UnpackError::Io { operation, path, source } => {
             StreamFailure::Install(failed(operation, &path)(source))
         }

@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::{self, Point};
-use crate::install::place::remove_if_empty;
 
 /// Makes the root of a game that was never downloaded, durably.
 pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
@@ -18,8 +17,17 @@ pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
 
 /// Removes a root in which a rolled back installation has left nothing.
 pub(in crate::install) fn remove_empty_root(root: &Path) -> io::Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
     let is_empty = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
-    if is_empty { remove_if_empty(root) } else { Ok(()) }
+    if !is_empty {
+        return Ok(());
+    }
+    match disk::remove_dir(Point::EmptyDirRemove, root) {
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use lanspread_archive::{FixtureUnpacker, FixtureWriter, UnpackSummary};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::without_privileges;
 use crate::error::StreamFailure;
 use crate::install::recovery::{recover, recover_all};
 use crate::install::streamed;
@@ -331,11 +332,11 @@ impl<F: Fn(&Path) -> UnpackError + Send + Sync> Unpacker for Interrupting<F> {
     fn unpack(
         &self,
         archive: &Path,
-        target: &Path,
+        target: &Dir,
         _control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
-        fs::create_dir_all(target.join("half/way")).unwrap();
-        fs::write(target.join("half/way/file"), "h").unwrap();
+        fs::create_dir_all(target.at("half/way")).unwrap();
+        fs::write(target.at("half/way/file"), "h").unwrap();
         Err((self.0)(archive))
     }
 }
@@ -478,4 +479,86 @@ fn a_backup_that_is_half_deleted_never_comes_back() {
     intent::write(game.state.path(), &game.id, Intent::Install).unwrap();
     game.recover();
     game.assert_settled(Some(&NEW), "replaced");
+}
+
+/// Makes a directory as `cp -r` leaves it that copies from a mounted disc.
+fn lock(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    fs::write(path.join("x"), "").unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_to_is_no_obstacle() {
+    without_privileges();
+    let game = Game::new(Some(&OLD));
+    lock(&game.root().join("local/cd"));
+    fs::set_permissions(game.root().join("local"), Permissions::from_mode(0o555)).unwrap();
+    game.uninstall().unwrap();
+    game.assert_settled(None, "uninstalled");
+    game.install().unwrap();
+    lock(&game.root().join("local/cd/deep"));
+    lock(&game.root().join("local/cd"));
+    game.install().unwrap();
+    game.assert_settled(Some(&NEW), "installed over it");
+    // The root itself was copied from a disc.
+    fs::set_permissions(game.root(), Permissions::from_mode(0o555)).unwrap();
+    game.uninstall().unwrap();
+    game.assert_settled(None, "uninstalled from a locked root");
+}
+
+#[test]
+fn what_a_removal_left_half_way_is_mended_by_the_next_command() {
+    without_privileges();
+    let backup = |game: &Game| {
+        lock(&game.root().join(BACKUP_DIR).join("cd"));
+        fs::write(game.root().join(BACKUP_DIR).join(".lanspread_owned"), "removed").unwrap();
+    };
+    let game = Game::new(None);
+    backup(&game);
+    game.install().unwrap();
+    game.assert_settled(Some(&NEW), "installed");
+    backup(&game);
+    game.uninstall().unwrap();
+    game.assert_settled(None, "uninstalled");
+    backup(&game);
+    game.recover();
+    game.assert_settled(None, "started");
+}
+
+/// Unpacks, and then something else takes the place of the directory with what was unpacked.
+struct Swapping {
+    outside: PathBuf,
+}
+
+impl Unpacker for Swapping {
+    fn unpack(
+        &self,
+        archive: &Path,
+        target: &Dir,
+        control: &mut dyn UnpackControl,
+    ) -> Result<UnpackSummary, UnpackError> {
+        let half = archive.with_extension("half");
+        if !half.exists() {
+            fs::rename(target.path(), &half).unwrap();
+            symlink(&self.outside, target.path()).unwrap();
+        }
+        FixtureUnpacker.unpack(archive, target, control)
+    }
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_an_installation_is_not_followed() {
+    let game = Game::new(Some(&OLD));
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join(".lanspread_owned"), "installing").unwrap();
+    fs::write(outside.path().join("precious"), "theirs").unwrap();
+    let swapping = Swapping { outside: outside.path().to_path_buf() };
+    game.install_with(&swapping, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(game.local(), Some(tree(&OLD)));
+    assert!(!fs::symlink_metadata(game.root().join("local")).unwrap().is_symlink());
+    let mut left: Vec<_> =
+        fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".lanspread_owned", "precious"]);
 }

@@ -239,7 +239,10 @@ fn code(error: &UnpackError) -> StreamErrorCode {
         UnpackError::PasswordProtected { .. } => StreamErrorCode::PasswordProtected,
         UnpackError::UnsafeEntry { .. } => StreamErrorCode::UnsafeArchive,
         UnpackError::MissingVolume { .. } => StreamErrorCode::MissingVolume,
-        UnpackError::Io { .. } | UnpackError::External { .. } => StreamErrorCode::ReadFailed,
+        // Only those who write meet a clash of names.
+        UnpackError::Io { .. } | UnpackError::External { .. } | UnpackError::NamesClash { .. } => {
+            StreamErrorCode::ReadFailed
+        }
         UnpackError::Cancelled => StreamErrorCode::Stopped,
         UnpackError::TooManyEntries { .. }
         | UnpackError::Damaged { .. }

@@ -1,0 +1,27 @@
+//! Files and directories below a directory that a peer works in: a game root, or the directory into
+//! which an archive is unpacked.
+//!
+//! A [`Dir`] is an open directory. Everything below it is reached component by component, and no
+//! symbolic link is followed on the way or at the end. A directory that is replaced by a link while
+//! a download or an installation runs ends that operation with an error, and nothing outside the
+//! root is read, written or removed.
+//!
+//! [`fold`] and [`is_spelling_of`] answer which names a disk may take for one file. File systems
+//! differ in that, and one file system can differ from directory to directory, so the disk itself is
+//! asked whenever two spellings are in doubt. No answer is stored.
+//!
+//! Everything here blocks. Absolute paths are only taken for the directory where the work begins;
+//! its parents belong to the user and may be links.
+
+mod clashes;
+mod dir;
+mod names;
+mod parents;
+mod resolve;
+mod rights;
+mod tree;
+
+pub use clashes::{Clash, PROBE_DIR, find_clash, names_alike};
+pub use dir::{Dir, Entry, Found, Kind};
+pub use names::{Listing, fold, is_same_fold, is_spelling_of};
+pub use parents::Parents;
