@@ -27,6 +27,7 @@ mod migration;
 mod net;
 mod operations;
 mod peers;
+mod problem;
 mod runtime;
 mod services;
 mod setup;
@@ -34,15 +35,17 @@ mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SetupStarted, SourceInfo, StreamSummary,
+    SetupStarted, SourceInfo, StreamSummary, VerifyReference,
+    VerifyReport, VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, SetupFailure, StartError, StreamFailure,
+    RuntimeFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
+pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -83,7 +83,9 @@ fn server(
     manifest: Manifest,
     upload: Limiter,
 ) -> (Server, watch::Sender<Arc<View>>) {
-    let served = ServedGame { root: games.path().join("quake"), manifest: Arc::new(manifest) };
+    let root = games.path().join("quake");
+    let fingerprint = Fingerprint::seen(&root, &manifest);
+    let served = ServedGame { root, manifest: Arc::new(manifest), fingerprint };
     let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
     let (view, shown) = watch::channel(Arc::new(view));
     let (counts, _) = mpsc::unbounded_channel();
@@ -91,7 +93,7 @@ fn server(
     let streams = StreamService::new(provider, NonZeroUsize::MIN);
     let outbound = OutboundTransfers::new(counts);
     let swarm = Swarm::new(outbound.clone());
-    (Server::new(shown, outbound, swarm, upload, streams), view)
+    (Server::new(shown, outbound, swarm, upload, streams, mpsc::channel(8).0), view)
 }
 
 /// Both ends of a link between an asker of this name and a server.
