@@ -69,6 +69,8 @@ class GameView:
     availability: str | None
     peer_count: int
     operation: str | None
+    problems: tuple[tuple[str, str], ...]
+    """What keeps it from being whole: paths and reasons, at most the first 100."""
 
     @classmethod
     def read(cls, data: Fields) -> GameView:
@@ -84,4 +86,8 @@ class GameView:
             availability=data.optional_text("availability"),
             peer_count=data.integer("peer_count"),
             operation=data.optional_text("operation"),
+            problems=tuple(
+                (problem.text("path"), problem.text("reason"))
+                for problem in data.children("problems")
+            ),
         )

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
-    GameDetails, GameInfo, GameProblems, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo, PeerStatus,
-    ProblemReason, RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError,
-    StreamFailure, StreamProgress, StreamSummary, VerifyFailure, VerifyReference, VerifyReport,
-    VerifySummary,
+    GameDetails, GameInfo, GameProblems, InstallFailure, LostReason, Operation, PeerEvent,
+    PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupFailure, SetupStarted,
+    SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress, StreamSummary,
+    VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
@@ -17,7 +17,8 @@ use lanspread_proto::{Manifest, ManifestFile};
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::records::{
     ActiveOperationData, EventData, FileData, GameData, GameDetailsData, ManifestData,
-    OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData, SourceData, StatusData,
+    OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData, SourceData,
+    StatusData,
 };
 
 /// The name and the data of an event.

@@ -44,8 +44,7 @@ pub(crate) const READY: &[Field] = &[
 ];
 
 /// What is being done with a game.
-pub(crate) const OPERATIONS: &[&str] =
-    &[
+pub(crate) const OPERATIONS: &[&str] = &[
     "downloading",
     "updating",
     "installing",
@@ -75,7 +74,11 @@ const PROBLEM_COUNT: Field = field("problem_count", COUNT, "how many problems th
 const PROBLEMS: Field = field(
     "problems",
     Shape::List(&Shape::Object(&[
-        field("path", Shape::Text, "where in the game root, with `/`; bytes that are not UTF-8 stand as `\\xE9`; empty for the root itself"),
+        field(
+            "path",
+            Shape::Text,
+            "where in the game root, with `/`; bytes that are not UTF-8 stand as `\\xE9`; empty for the root itself",
+        ),
         field("reason", Shape::OneOf(PROBLEM_REASONS), "what kind of problem it is"),
         field("message", Shape::Text, "the problem in words"),
     ])),
@@ -87,7 +90,7 @@ const REPORT: &[Field] = &[
     field(
         "reference",
         Shape::OneOf(&["catalog", "sources", "index", "nothing"]),
-        "what the game was held against: the content that the catalog states, what most sources have, what this peer read the last time (whether that was right nobody can tell), or nothing",
+        "what the game was held against: the content that the catalog states, what most of the sources have, what this peer read the last time (whether that was right nobody can tell), or nothing",
     ),
     PROBLEM_COUNT,
     PROBLEMS,

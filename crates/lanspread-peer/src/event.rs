@@ -7,9 +7,7 @@ use std::sync::Arc;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::{PeerInfo, VerifyReport};
-use crate::error::{
-    DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure,
-};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure};
 use crate::problem::GameProblems;
 
 /// What is being done with a game. At most one at a time.

@@ -35,8 +35,7 @@ mod state_file;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SetupStarted, SourceInfo, StreamSummary, VerifyReference,
-    VerifyReport, VerifySummary,
+    SetupStarted, SourceInfo, StreamSummary, VerifyReference, VerifyReport, VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{

@@ -27,7 +27,9 @@ pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name,
 };
-pub(crate) use scan::{LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir};
+pub(crate) use scan::{
+    LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,
+};
 pub(crate) use settle::{Committed, settle_times};
 pub(crate) use stamp::{Fingerprint, SETTLE_TIME, Stamp};
 pub(crate) use survey::{Glance, survey, suspects};

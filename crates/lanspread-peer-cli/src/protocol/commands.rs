@@ -221,7 +221,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "verify",
-        doc: "Reads every file of a downloaded game and says what is wrong with it. The reference is the content root of the catalog; else what most sources that have hashed the game claim together with this peer; else what this peer read the last time. `local/` belongs to the user and is not read. The game is served meanwhile. `cancel-download` ends it. With `repair`, what is wrong is fetched as `update` fetches it: right chunks stay, and a file that does not belong to the game is removed.",
+        doc: "Reads every file of a downloaded game and says what is wrong with it. The reference is the content root of the catalog; else what most of the sources have that have hashed the game; else what this peer read the last time, and then nobody can tell whether that was right. What is read is from then on what this peer knows. `local/` belongs to the user and is not read. The game is served meanwhile. `cancel-download` ends it. With `repair`, what is wrong is fetched as `update` fetches it: right chunks stay, and a file that does not belong to the game is removed.",
         params: &[
             GAME_ID,
             optional("repair", Shape::Flag, "whether to fetch what is wrong; default false"),
@@ -234,7 +234,11 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         result: &[
             field("files", COUNT, "how many files the game has on this disk"),
             BYTES,
-            field("report", Shape::Nullable(&Shape::Object(REPORT)), "what was found; null when the answer comes at the start"),
+            field(
+                "report",
+                Shape::Nullable(&Shape::Object(REPORT)),
+                "what was found; null when the answer comes at the start",
+            ),
             field("repaired", Shape::Flag, "whether what was wrong has been fetched"),
         ],
         example: r#"{"id":18,"cmd":"verify","game_id":"doom","repair":true,"wait":true}"#,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
-    GameInfo, GameProblem, GameProblems, InstallFailure, LostReason, Operation, PeerEvent, PeerInfo,
-    PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupStarted, SourceBytes, SourceInfo,
-    StreamFailure, StreamProgress, StreamSummary, VerifyFailure, VerifyReference, VerifyReport,
-    VerifySummary,
+    GameInfo, GameProblem, GameProblems, InstallFailure, LostReason, Operation, PeerEvent,
+    PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupStarted, SourceBytes,
+    SourceInfo, StreamFailure, StreamProgress, StreamSummary, VerifyFailure, VerifyReference,
+    VerifyReport, VerifySummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -299,10 +299,9 @@ fn events() -> Vec<PeerEvent> {
         VerifyFailure::Interrupted,
     ];
     let game_id = self::game_id();
-    events.extend(failures.map(|failure| PeerEvent::VerifyFailed {
-        game_id: self::game_id(),
-        failure,
-    }));
+    events.extend(
+        failures.map(|failure| PeerEvent::VerifyFailed { game_id: self::game_id(), failure }),
+    );
     events.push(PeerEvent::GameIncomplete { game_id: game_id.clone(), problems: problems() });
     events.push(PeerEvent::VerifyBegin { game_id: game_id.clone(), files: 1, bytes: 2 });
     events.push(PeerEvent::VerifyProgress {

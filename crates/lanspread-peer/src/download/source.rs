@@ -23,7 +23,12 @@ pub(crate) trait Source: Send + Sync {
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
 
     /// Tells it that a chunk came wrong, so that it looks whether it still has the right one.
-    fn complain(&self, _game_id: GameId, _version: GameVersion, _chunk: ChunkName) -> BoxFuture<'_, ()> {
+    fn complain(
+        &self,
+        _game_id: GameId,
+        _version: GameVersion,
+        _chunk: ChunkName,
+    ) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

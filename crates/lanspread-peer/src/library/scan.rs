@@ -235,9 +235,7 @@ fn judge(root: &Path, listing: Listing, known: Option<&KnownContent>) -> Option<
         return installed.then(|| LocalGame { installed, ..LocalGame::default() });
     }
     let (version, manifest) = match known.filter(|known| known.is_of(&fingerprint)) {
-        Some(known) => {
-            (Some(known.manifest.version().clone()), Some(Arc::clone(&known.manifest)))
-        }
+        Some(known) => (Some(known.manifest.version().clone()), Some(Arc::clone(&known.manifest))),
         None => read_root(root, &fingerprint, known, &mut problems),
     };
     let is_there = installed || version.is_some() || !problems.is_empty();

@@ -104,7 +104,8 @@ mod tests {
         write("partial/partial.eti");
         write("same/deep/readme.txt");
         write("outside/version.ini");
-        let expected = ["changed", "gone", "installed", "new", "same"].map(|id| id.parse().unwrap());
+        let expected =
+            ["changed", "gone", "installed", "new", "same"].map(|id| id.parse().unwrap());
         assert_eq!(look(), BTreeSet::from(expected));
         fs::remove_dir_all(games.path()).unwrap();
         assert!(survey(games.path(), &catalog).is_err());

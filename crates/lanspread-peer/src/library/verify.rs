@@ -36,8 +36,8 @@ pub(crate) struct Verdict {
 }
 
 impl Reference {
-    /// Decides what a game is held against: the catalog's content; else what most of the sources and
-    /// this peer claim together, and among equals what this peer claims, else the lowest hash.
+    /// Decides what a game is held against: the catalog's content; else what most of the sources claim,
+    /// and among equals what this peer read the last time, else the lowest hash; else the latter alone.
     ///
     /// `own` is what this peer read the last time; `claims` are the manifests of sources.
     pub(crate) fn choose(
@@ -45,35 +45,28 @@ impl Reference {
         own: Option<Arc<Manifest>>,
         claims: Vec<Arc<Manifest>>,
     ) -> Self {
-        let root_of = |manifest: &Arc<Manifest>| manifest.content_root();
         let own = own.filter(|own| own.content_root().is_some());
+        let own_root = own.as_ref().and_then(|own| own.content_root());
         let mut votes: BTreeMap<ContentHash, (usize, Arc<Manifest>)> = BTreeMap::new();
-        for manifest in own.iter().chain(&claims) {
-            let Some(root) = root_of(manifest) else { continue };
-            votes.entry(root).or_insert_with(|| (0, Arc::clone(manifest))).0 += 1;
+        for manifest in claims {
+            let Some(root) = manifest.content_root() else { continue };
+            votes.entry(root).or_insert((0, manifest)).0 += 1;
         }
         if let Some(catalog) = catalog {
-            let stated = votes.get(&catalog).map(|(_, manifest)| Arc::clone(manifest));
+            let stated = votes.remove(&catalog).map(|(_, manifest)| manifest);
             // Without it, at least what has changed since the last time shows file by file.
-            let manifest = stated.or(own);
-            let authority = VerifyReference::Catalog;
+            let (authority, manifest) = (VerifyReference::Catalog, stated.or(own));
             return Self { authority, manifest, content_root: Some(catalog) };
         }
-        let own_root = own.as_ref().and_then(root_of);
         let most = votes.into_iter().max_by_key(|(root, (count, _))| {
             (*count, own_root == Some(*root), std::cmp::Reverse(*root))
         });
-        let Some((root, (_, manifest))) = most else {
-            return Self {
-                authority: VerifyReference::Nothing,
-                manifest: None,
-                content_root: None,
-            };
+        let (authority, manifest) = match (most, own) {
+            (Some((_, (_, manifest))), _) => (VerifyReference::Sources, Some(manifest)),
+            (None, Some(own)) => (VerifyReference::Index, Some(own)),
+            (None, None) => (VerifyReference::Nothing, None),
         };
-        let is_claimed = claims.iter().any(|claim| root_of(claim) == Some(root));
-        let authority =
-            if is_claimed { VerifyReference::Sources } else { VerifyReference::Index };
-        Self { authority, manifest: Some(manifest), content_root: None }
+        Self { authority, manifest, content_root: None }
     }
 }
 
@@ -109,9 +102,10 @@ pub(crate) fn verify(
     let local = local_game(root, listing, read, &mut problems);
     let found = local.as_ref().and_then(|local| local.manifest.as_ref()?.content_root());
     if reference.content_root.is_some_and(|root| found != Some(root)) && problems.is_empty() {
-        let message = "its content is not the one that the catalog states, and nobody here can tell \
+        let message =
+            "its content is not the one that the catalog states, and nobody here can tell \
                        in which file"
-            .to_owned();
+                .to_owned();
         problems.add(GameProblem { path: String::new(), reason: ProblemReason::Content, message });
     }
     Ok(Verdict { files, bytes, local, problems })
@@ -162,11 +156,7 @@ fn read_all(
                 None
             }
         };
-        read.files.push(ManifestFile {
-            path: file.path.clone(),
-            size: file.stamp.size,
-            hashes,
-        });
+        read.files.push(ManifestFile { path: file.path.clone(), size: file.stamp.size, hashes });
     }
     Ok(read)
 }
@@ -234,4 +224,88 @@ fn local_game(
         problems: Arc::new(own_problems),
         unread: read.failed.into_iter().next().map(Arc::new),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use lanspread_proto::FileHashes;
+    use lanspread_proto::hash::chunk_hash;
+
+    use super::*;
+
+    fn manifest(files: &[(&str, &[u8])]) -> Arc<Manifest> {
+        let files = files.iter().map(|(path, bytes)| {
+            let size = bytes.len() as u64;
+            let hashes = Some(FileHashes::from_chunks(vec![chunk_hash(size, 0, bytes)]));
+            ManifestFile { path: path.parse().unwrap(), size, hashes }
+        });
+        Arc::new(Manifest::new("1".parse().unwrap(), files.collect()).unwrap())
+    }
+
+    fn whole() -> Arc<Manifest> {
+        manifest(&[("a.eti", b"archive"), ("cfg/x", b"1234"), ("version.ini", b"1\n")])
+    }
+
+    #[test]
+    fn the_catalog_decides_else_the_sources_else_what_was_read_before() {
+        let (one, other) = (manifest(&[("a", b"1")]), manifest(&[("a", b"2")]));
+        let root = |manifest: &Arc<Manifest>| manifest.content_root();
+        let choose = |catalog, own: Option<&Arc<Manifest>>, claims: &[&Arc<Manifest>]| {
+            let claims = claims.iter().map(|claim| Arc::clone(claim)).collect();
+            let chosen = Reference::choose(catalog, own.cloned(), claims);
+            (chosen.authority, chosen.manifest.as_ref().and_then(root))
+        };
+        use VerifyReference::{Catalog, Index, Nothing, Sources};
+        assert_eq!(choose(None, None, &[]), (Nothing, None));
+        assert_eq!(choose(None, Some(&one), &[]), (Index, root(&one)));
+        assert_eq!(choose(None, Some(&one), &[&other]), (Sources, root(&other)));
+        for own in [&one, &other] {
+            assert_eq!(choose(None, Some(own), &[&one, &other]), (Sources, root(own)));
+        }
+        assert_eq!(choose(None, Some(&one), &[&one, &other, &other]), (Sources, root(&other)));
+        assert_eq!(choose(root(&one), Some(&other), &[&other, &one]), (Catalog, root(&one)));
+        assert_eq!(choose(root(&one), Some(&other), &[]), (Catalog, root(&other)));
+    }
+
+    #[test]
+    fn every_difference_is_named_and_local_is_not_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, bytes: &[u8]| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let check = |reference: &Reference| {
+            let reading = Reading { cancel: &|| false, now: &SystemTime::now };
+            let verdict = verify(root.path(), reference, &reading, &mut |_, _| {}).unwrap();
+            let told = verdict.problems.told.into_iter();
+            told.map(|problem| (problem.path, problem.reason)).collect::<Vec<_>>()
+        };
+        let reference = Reference::choose(None, Some(whole()), Vec::new());
+        write("a.eti", b"archive");
+        write("cfg/x", b"1234");
+        write("version.ini", b"1\n");
+        write("local/save.dat", b"mine");
+        assert_eq!(check(&reference), []);
+        let other = Reference { content_root: Some(ContentHash::of(b"x")), ..reference.clone() };
+        assert_eq!(check(&other), [(String::new(), ProblemReason::Content)]);
+
+        write("a.eti", b"arXhive");
+        write("cfg/y", b"");
+        fs::remove_file(root.path().join("cfg/x")).unwrap();
+        write("aux.dat", b"");
+        let named = |path: &str, reason| (path.to_owned(), reason);
+        let expected = [
+            named("a.eti", ProblemReason::Content),
+            named("aux.dat", ProblemReason::Name),
+            named("cfg/x", ProblemReason::Missing),
+            named("cfg/y", ProblemReason::Extra),
+        ];
+        assert_eq!(check(&reference), expected);
+        write("a.eti", b"short");
+        assert_eq!(check(&reference)[0], named("a.eti", ProblemReason::Size));
+    }
 }

@@ -67,9 +67,7 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
 /// Whether the transferable files of a root still look as they did, and nothing has come or gone.
 pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
     match list_root(root) {
-        Ok(Some(listing)) => {
-            listing.fingerprint == *fingerprint && listing.problems.is_empty()
-        }
+        Ok(Some(listing)) => listing.fingerprint == *fingerprint && listing.problems.is_empty(),
         Ok(None) | Err(_) => false,
     }
 }

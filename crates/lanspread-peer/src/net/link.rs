@@ -8,8 +8,8 @@ use std::time::Duration;
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{
-    ChunkName, FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta, LibrarySnapshot, Request,
-    Response, StreamInstall,
+    ChunkName, FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta,
+    LibrarySnapshot, Request, Response, StreamInstall,
 };
 use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::sync::Semaphore;

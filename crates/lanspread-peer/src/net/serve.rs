@@ -267,11 +267,11 @@ impl Server {
     pub(super) async fn look_first(&self, game_id: &GameId) {
         let served = self.view.borrow().game(game_id).cloned();
         let Some(ServedGame { root, fingerprint, .. }) = served else { return };
-        if !self.doubts.is_look_due(game_id) {
-            return;
-        }
+        // It is never closed.
+        let permit = self.doubts.looks.acquire().await;
         let seen = fingerprint.clone();
         let is_as_known = tokio::task::spawn_blocking(move || looks_like(&root, &seen)).await;
+        drop(permit);
         if is_as_known.unwrap_or(true) {
             return;
         }

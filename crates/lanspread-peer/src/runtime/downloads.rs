@@ -126,8 +126,11 @@ impl Core {
         let game_id = &fetch.game_id;
         // Of an active game, its operation tells.
         if self.operations.get(game_id).is_none() && !self.is_changing_dir {
-            self.take_over_found(vec![game_id.clone()], local.map(|local| (game_id.clone(), local)))
-                .await;
+            self.take_over_found(
+                vec![game_id.clone()],
+                local.map(|local| (game_id.clone(), local)),
+            )
+            .await;
         }
         self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }).await;
     }

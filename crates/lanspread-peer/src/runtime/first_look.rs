@@ -216,3 +216,6 @@ impl Core {
         self.first_look.as_ref().is_none_or(|look| look.waiting.len() < super::COMMANDS_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,8 +230,7 @@ impl Core {
         let fingerprint = local.fingerprint.clone();
         self.spawn(async move {
             let work = move || {
-                let reading =
-                    Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
+                let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
                 hash_manifest(&root, &unhashed, &fingerprint, &reading)
             };
             let outcome = tokio::task::spawn_blocking(work).await;

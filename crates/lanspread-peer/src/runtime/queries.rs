@@ -102,7 +102,10 @@ impl Core {
     /// What the index knows of a game that was not looked at since the start.
     fn known_unseen(&self, game_id: &GameId) -> Option<Arc<Manifest>> {
         let is_unseen = !self.is_looked_at(game_id);
-        is_unseen.then(|| self.index.known(&self.games_dir, game_id)).flatten().map(|it| it.manifest)
+        is_unseen
+            .then(|| self.index.known(&self.games_dir, game_id))
+            .flatten()
+            .map(|it| it.manifest)
     }
 
     fn game_info(&self, game: &CatalogGame, remote: Option<RemoteGame>) -> GameInfo {

@@ -64,7 +64,8 @@ impl Core {
     ) {
         let begun = self.check_idle(&game_id).and_then(|()| {
             let local = self.local.get(&game_id).filter(|local| local.version.is_some());
-            let local = local.cloned().ok_or_else(|| CommandError::NotDownloaded(game_id.clone()))?;
+            let local =
+                local.cloned().ok_or_else(|| CommandError::NotDownloaded(game_id.clone()))?;
             self.begin(&game_id, Operation::Verifying).map(|()| local)
         });
         let local = match begun {
@@ -195,7 +196,9 @@ impl Core {
         let (reply, repaired) = oneshot::channel();
         self.spawn(async move {
             // A dropped reply means that the peer stops; so does this one then.
-            let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else { return };
+            let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
+                return;
+            };
             if let Some(on_end) = on_end {
                 let summary = VerifySummary { repaired: true, ..summary };
                 let _ = on_end.send(repaired.map(|_| summary));

@@ -111,7 +111,8 @@ impl Engine {
     }
 
     pub(super) fn kept(&mut self, ask: Ask, kept: Vec<(ChunkIndex, Kept)>) -> Option<Ended> {
-        let wrong = kept.iter().find(|(_, kept)| matches!(kept, Kept::Wrong)).map(|(chunk, _)| *chunk);
+        let wrong =
+            kept.iter().find(|(_, kept)| matches!(kept, Kept::Wrong)).map(|(chunk, _)| *chunk);
         if let Some(chunk) = wrong {
             self.complain(ask.peer, chunk);
         }
