@@ -70,9 +70,7 @@ async def noticed(peer: Peer, game: Game, *, since: int) -> None:
     def names_it(data: Fields) -> bool:
         return game.id in data.items("changed")
 
-    await peer.event(
-        "local-games-updated", where=names_it, since=since, timeout_s=NOTICED_WITHIN_S
-    )
+    await peer.event("local-games-updated", where=names_it, since=since, timeout_s=NOTICED_WITHIN_S)
 
 
 async def another(peer: Peer, game: Game, known: str) -> str:

@@ -1,7 +1,7 @@
 """Verify names what is wrong with a copy, and with repair fetches that and nothing else.
 
-The reference is what the sources have; without any it is what the peer itself read the last time, and
-verify says so. A verification is cancelled; what is installed belongs to the user and is not read.
+The reference is what the sources have; without any it is what the peer itself read the last time,
+and verify says so. A verification is cancelled; what is installed belongs to the user.
 """
 
 import os
