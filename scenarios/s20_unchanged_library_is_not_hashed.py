@@ -7,14 +7,17 @@ knows of their content, it can only know from the index. A changed game is hashe
 import os
 from pathlib import Path
 
-from lanspread_harness import SENTINEL, Fields, Game, Lab, Peer, expect, expect_equal
+from lanspread_harness import SENTINEL, Fields, Game, Lab, Peer, age, expect, expect_equal
 
 GAMES = 20
 
 
 async def scenario(lab: Lab) -> None:
     games = [lab.game(f"game {number}") for number in range(GAMES)]
-    alpha = await lab.peer("alpha", games=games)
+    alpha = await lab.peer("alpha", games=games, start=False)
+    # Times that are as young as the hashing would tell of nothing.
+    age(alpha.games_dir)
+    await alpha.start()
     roots = {game.id: await content_root(alpha, game) for game in games}
     await alpha.shutdown()
     await alpha.exited()

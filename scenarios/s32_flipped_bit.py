@@ -1,14 +1,21 @@
-"""A source with a flipped bit is dropped and the file is right; with none but such, nothing is."""
+"""A source with a flipped bit is dropped and the file is right; with none but such, nothing is.
+
+The source is told, finds the wrong chunk on its disk, and hashes the file anew.
+"""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from lanspread_harness import (
     MIB,
     SENTINEL,
+    Game,
     Lab,
     Meta,
+    Peer,
     Sparse,
+    age,
     expect,
     expect_equal,
     expect_error,
@@ -24,11 +31,12 @@ STRIDE = 4 * MIB
 async def scenario(lab: Lab) -> None:
     lab.expects("it sent a wrong chunk")
     game = lab.game("quake", {"quake.eti": Sparse(96 * MIB), "readme.txt": Sparse(4000)})
-    good, bad, worse = await lab.sources("good", "bad", "worse", game=game)
-    for source in (good, bad, worse):
-        await source.hashed(game)
-    flip_bits(bad.root(game) / "quake.eti")
-    flip_bits(worse.root(game) / "quake.eti")
+    good = await source(lab, "good", game)
+    bad, worse, worst = [await source(lab, name, game) for name in ("bad", "worse", "worst")]
+    for damaged in (bad, worse, worst):
+        flip_bits(damaged.root(game) / "quake.eti")
+    root = await good.hashed(game)
+    before = bad.mark()
 
     lab.note("one good source and a bad one")
     bravo = await lab.peer("bravo")
@@ -39,16 +47,18 @@ async def scenario(lab: Lab) -> None:
     expect_equal(dropped.data.text("peer_id"), bad.peer_id, "the bad source is dropped")
     expect_equal(len(bravo.events("source-dropped")), 1, "and no other, and once")
     await expect_same_game(game, good, bravo)
+    await rehashed(bad, game, root, since=before)
 
     lab.note("none but bad sources")
-    charlie = await lab.peer("charlie")
-    await charlie.connect(bad)
+    # By then both have hashed what they hold: what is right, only the catalog can say.
+    charlie = await lab.peer("charlie", catalog=[replace(game, content_root=root)])
     await charlie.connect(worse)
+    await charlie.connect(worst)
     with expect_error("bad-sources"):
         await charlie.download(game, wait=True)
     await charlie.event("download-failed", game_id=game.id)
     both = {event.data.text("peer_id") for event in charlie.events("source-dropped")}
-    expect_equal(both, {bad.peer_id, worse.peer_id}, "both are dropped")
+    expect_equal(both, {worse.peer_id, worst.peer_id}, "both are dropped")
     expect(not (charlie.root(game) / SENTINEL).exists(), "nothing is committed")
     listed = (await charlie.list_games("local")).get(game.id)
     expect(listed is None or not listed.downloaded, "it does not count as downloaded", listed)
@@ -57,6 +67,22 @@ async def scenario(lab: Lab) -> None:
     await charlie.connect(good)
     await charlie.download(game, wait=True)
     await expect_same_game(game, good, charlie)
+
+
+async def source(lab: Lab, name: str, game: Game) -> Peer:
+    """A peer that has hashed the game long after it was written."""
+    peer = await lab.peer(name, games=[game], start=False)
+    age(peer.games_dir)
+    await peer.start()
+    await peer.hashed(game)
+    return peer
+
+
+async def rehashed(peer: Peer, game: Game, root: str, *, since: int) -> None:
+    """Wait until the content of a peer's own game is another one than this."""
+    while await peer.hashed(game) == root:
+        await peer.event("local-games-updated", since=since)
+        since = peer.mark()
 
 
 def flip_bits(path: Path) -> None:

@@ -36,7 +36,9 @@ async def scenario(lab: Lab) -> None:
     nested.write(alpha.games_dir, sentinel=f"sub/{SENTINEL}")
     target = linked.write(lab.scratch)
     alpha.root(linked).symlink_to(target)
-    (alpha.root(plain) / "way out").symlink_to(target)
+    # A link that is part of the game would keep it from being announced.
+    (alpha.root(plain) / ".sync").mkdir()
+    (alpha.root(plain) / ".sync" / "way out").symlink_to(target)
     await alpha.start()
     await alpha.connect(seed)
     await alpha.install(installed)

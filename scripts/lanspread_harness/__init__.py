@@ -25,6 +25,7 @@ from lanspread_harness.fixtures import (
     Game,
     Noise,
     Sparse,
+    age,
     tree_digest,
 )
 from lanspread_harness.lab import Lab
@@ -58,6 +59,7 @@ __all__ = [
     "Result",
     "Sparse",
     "Status",
+    "age",
     "expect",
     "expect_clean_exit",
     "expect_equal",

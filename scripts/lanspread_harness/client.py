@@ -292,8 +292,21 @@ class Peer:
         return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
-        """Cancel a download, update or streamed install; returns when what it brought is gone."""
+        """Cancel a download, update, streamed install or verification; returns at its end."""
         await self.command("cancel-download", game_id=_id(game))
+
+    async def verify(
+        self,
+        game: Game | str,
+        *,
+        repair: bool = False,
+        wait: bool = False,
+        timeout_s: float = OPERATION_TIMEOUT_S,
+    ) -> Fields:
+        """Verify a downloaded game; with `wait` until the end, of the repair if there is one."""
+        return await self.command(
+            "verify", game_id=_id(game), repair=repair, wait=wait, timeout_s=timeout_s
+        )
 
     async def install(self, game: Game | str) -> None:
         """Install a downloaded game and wait for the end."""

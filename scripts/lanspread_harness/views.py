@@ -70,6 +70,8 @@ class GameView:
     peer_count: int
     operation: str | None
     partial_bytes: int | None
+    problems: tuple[tuple[str, str], ...]
+    """What keeps it from being whole: paths and reasons, at most the first 100."""
 
     @classmethod
     def read(cls, data: Fields) -> GameView:
@@ -86,4 +88,8 @@ class GameView:
             peer_count=data.integer("peer_count"),
             operation=data.optional_text("operation"),
             partial_bytes=data.optional_integer("partial_bytes"),
+            problems=tuple(
+                (problem.text("path"), problem.text("reason"))
+                for problem in data.children("problems")
+            ),
         )

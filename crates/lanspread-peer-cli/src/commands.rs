@@ -60,6 +60,7 @@ pub(crate) enum PeerRequest {
     Download { game_id: GameId, install: Option<bool>, wait: bool },
     Update { game_id: GameId, install: Option<bool>, wait: bool },
     CancelDownload { game_id: GameId },
+    Verify { game_id: GameId, repair: bool, wait: bool },
     Install { game_id: GameId, wait: bool },
     StreamInstall { game_id: GameId, wait: bool },
     Uninstall { game_id: GameId, wait: bool },
@@ -81,6 +82,7 @@ impl Command {
                 | PeerRequest::Download { .. }
                 | PeerRequest::Update { .. }
                 | PeerRequest::CancelDownload { .. }
+                | PeerRequest::Verify { .. }
                 | PeerRequest::Install { .. }
                 | PeerRequest::StreamInstall { .. }
                 | PeerRequest::Uninstall { .. }
@@ -192,6 +194,11 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
             wait: params.wait()?,
         },
         "cancel-download" => PeerRequest::CancelDownload { game_id: params.required("game_id")? },
+        "verify" => PeerRequest::Verify {
+            game_id: params.required("game_id")?,
+            repair: params.optional("repair")?.unwrap_or(false),
+            wait: params.wait()?,
+        },
         "install" => {
             PeerRequest::Install { game_id: params.required("game_id")?, wait: params.wait()? }
         }

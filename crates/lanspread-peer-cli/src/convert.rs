@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
-    GameDetails, GameInfo, InstallFailure, LostReason, MdnsStatus, Operation, PeerEvent, PeerInfo,
-    PeerStatus, RejectReason, RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo,
-    StartError, StreamFailure, StreamProgress, StreamSummary,
+    GameDetails, GameInfo, GameProblems, InstallFailure, LostReason, MdnsStatus, Operation,
+    PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupFailure,
+    SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
+    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
@@ -16,7 +17,8 @@ use lanspread_proto::{Manifest, ManifestFile};
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::records::{
     ActiveOperationData, EventData, FileData, GameData, GameDetailsData, ManifestData,
-    OutboundData, PeerData, ResultData, SourceBytesData, SourceData, StatusData,
+    OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData, SourceData,
+    StatusData,
 };
 
 /// The name and the data of an event.
@@ -43,6 +45,23 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
             let data =
                 EventData::LocalGames { library_rev, game_count, changed, active_operations };
             ("local-games-updated", data)
+        }
+        PeerEvent::GameIncomplete { game_id, problems } => {
+            let (problem_count, problems) = problems_data(problems);
+            ("game-incomplete", EventData::Incomplete { game_id, problem_count, problems })
+        }
+        PeerEvent::VerifyBegin { game_id, files, bytes } => {
+            ("verify-begin", EventData::VerifyBegun { game_id, files, bytes })
+        }
+        PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total } => {
+            ("verify-progress", EventData::VerifyProgress { game_id, bytes_done, bytes_total })
+        }
+        PeerEvent::VerifyFinished { game_id, files, bytes, report } => {
+            let report = report_data(report);
+            ("verify-finished", EventData::Verified { game_id, files, bytes, report })
+        }
+        PeerEvent::VerifyFailed { game_id, failure } => {
+            ("verify-failed", EventData::Failed { game_id, error: verify_error(&failure) })
         }
         PeerEvent::GotGameFiles { game_id, files, bytes, sources } => {
             ("got-game-files", EventData::Begun { game_id, files, bytes, sources })
@@ -185,6 +204,49 @@ pub(crate) fn download_data(summary: DownloadSummary) -> ResultData {
     ResultData::Download { files, bytes, sources }
 }
 
+/// The result of `verify`.
+pub(crate) fn verify_data(summary: VerifySummary) -> ResultData {
+    let VerifySummary { files, bytes, report, repaired } = summary;
+    ResultData::Verified { files, bytes, report: report.map(report_data), repaired }
+}
+
+fn report_data(report: VerifyReport) -> ReportData {
+    let reference = match report.reference {
+        VerifyReference::Catalog => "catalog",
+        VerifyReference::Sources => "sources",
+        VerifyReference::Index => "index",
+        VerifyReference::Nothing => "nothing",
+    };
+    let (problem_count, problems) = problems_data(report.problems);
+    ReportData { reference, problem_count, problems }
+}
+
+fn problems_data(problems: GameProblems) -> (usize, Vec<ProblemData>) {
+    let data = problems.told.into_iter().map(|problem| ProblemData {
+        path: problem.path,
+        reason: problem_reason(problem.reason),
+        message: problem.message,
+    });
+    (problems.count, data.collect())
+}
+
+fn problem_reason(reason: ProblemReason) -> &'static str {
+    match reason {
+        ProblemReason::Name => "name",
+        ProblemReason::NotUtf8 => "not-utf8",
+        ProblemReason::TooDeep => "too-deep",
+        ProblemReason::Special => "special",
+        ProblemReason::Unreadable => "unreadable",
+        ProblemReason::TooManyFiles => "too-many-files",
+        ProblemReason::TooLarge => "too-large",
+        ProblemReason::BadVersion => "bad-version",
+        ProblemReason::Missing => "missing",
+        ProblemReason::Size => "size",
+        ProblemReason::Content => "content",
+        ProblemReason::Extra => "extra",
+    }
+}
+
 /// The result of `stream-install`.
 pub(crate) fn stream_data(summary: StreamSummary) -> ResultData {
     let StreamSummary { peer_id, files, bytes } = summary;
@@ -218,6 +280,7 @@ fn peer_data(peer: PeerInfo) -> PeerData {
 }
 
 fn game_data(game: GameInfo) -> GameData {
+    let (problem_count, problems) = problems_data(game.problems);
     GameData {
         id: game.id,
         title: game.title,
@@ -230,6 +293,8 @@ fn game_data(game: GameInfo) -> GameData {
         peer_count: game.peer_count,
         operation: game.operation.map(operation),
         partial_bytes: game.partial_bytes,
+        problem_count,
+        problems,
     }
 }
 
@@ -287,6 +352,7 @@ fn operation(operation: Operation) -> &'static str {
         Operation::StreamInstalling => "stream-installing",
         Operation::Uninstalling => "uninstalling",
         Operation::Removing => "removing",
+        Operation::Verifying => "verifying",
     }
 }
 
@@ -295,6 +361,7 @@ fn availability(availability: Availability) -> &'static str {
         Availability::Ready => "ready",
         Availability::Downloading => "downloading",
         Availability::LocalOnly => "local_only",
+        Availability::Incomplete => "incomplete",
     }
 }
 
@@ -349,6 +416,7 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::Install(failure) => return install_error(failure),
         CommandError::Stream(failure) => return stream_error(failure),
         CommandError::Remove(failure) => return remove_error(failure),
+        CommandError::Verify(failure) => return verify_error(failure),
         CommandError::Setup(failure) => return setup_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
     };
@@ -427,6 +495,15 @@ fn stream_error(failure: &StreamFailure) -> ErrorBody {
         StreamFailure::NotEnoughRoom(_) => ErrorCode::DiskFull,
         StreamFailure::Cancelled => ErrorCode::Cancelled,
         StreamFailure::Install(failure) => return install_error(failure),
+    };
+    ErrorBody::new(code, failure)
+}
+
+fn verify_error(failure: &VerifyFailure) -> ErrorBody {
+    let code = match failure {
+        VerifyFailure::Cancelled => ErrorCode::Cancelled,
+        VerifyFailure::Io { .. } => ErrorCode::IoError,
+        VerifyFailure::Interrupted => ErrorCode::Interrupted,
     };
     ErrorBody::new(code, failure)
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::commands::PeerRequest;
 use crate::convert::{
     command_error, connect_error, details_data, download_data, games_data, path_text, peers_data,
-    setup_data, status_data, stream_data,
+    setup_data, status_data, stream_data, verify_data,
 };
 use crate::errors::ErrorBody;
 use crate::records::ResultData;
@@ -52,6 +52,9 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         }
         PeerRequest::CancelDownload { game_id } => {
             ask(|reply| PeerCommand::CancelDownload { game_id, reply }, done)
+        }
+        PeerRequest::Verify { game_id, repair, wait } => {
+            ask(|reply| PeerCommand::Verify { game_id, repair, wait, reply }, verify_data)
         }
         PeerRequest::Install { game_id, wait } => {
             ask(|reply| PeerCommand::Install { game_id, wait, reply }, done)

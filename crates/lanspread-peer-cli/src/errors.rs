@@ -115,10 +115,10 @@ error_table! {
         "wait for a peer that has it (`games-list-updated`), or `connect` to one";
     AlreadyDownloaded = "already-downloaded", retryable: false,
         "The game is already on this disk at the catalog's version.",
-        "nothing needs to be fetched; `install` it if that was the aim, `update` it if its content is wrong";
+        "nothing needs to be fetched; `install` it if that was the aim, `verify` it with `repair` if files of it are damaged, `update` it if its content is another one";
     UpToDate = "up-to-date", retryable: false,
         "The game is ready at the catalog's version, and no source announces other content of it.",
-        "nothing needs to be fetched; `install` it if that was the aim";
+        "nothing needs to be fetched; `install` it if that was the aim, `verify` it with `repair` if files of it may be damaged";
     NotDownloaded = "not-downloaded", retryable: false,
         "The game is not on this disk: its root has no regular `version.ini`, and there is no unfinished download of it.",
         "`download` it first if it is to be installed; there is nothing to remove";
@@ -138,10 +138,10 @@ error_table! {
         "The game is installed, or its root may hold an installation, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download, update or streamed installation of the game to cancel.",
+        "There is no download, update, streamed installation or verification of the game to cancel.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
-        "The download or streamed installation was cancelled.",
+        "The download, streamed installation or verification was cancelled.",
         "repeat the command";
     AllPeersGone = "download-all-peers-gone", retryable: true,
         "Nobody serves the game any more. Verified chunks are kept.",

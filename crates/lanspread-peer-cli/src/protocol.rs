@@ -44,8 +44,57 @@ pub(crate) const READY: &[Field] = &[
 ];
 
 /// What is being done with a game.
-pub(crate) const OPERATIONS: &[&str] =
-    &["downloading", "updating", "installing", "stream-installing", "uninstalling", "removing"];
+pub(crate) const OPERATIONS: &[&str] = &[
+    "downloading",
+    "updating",
+    "installing",
+    "stream-installing",
+    "uninstalling",
+    "removing",
+    "verifying",
+];
+
+/// What kind of problem a file of a game has.
+const PROBLEM_REASONS: &[&str] = &[
+    "name",
+    "not-utf8",
+    "too-deep",
+    "special",
+    "unreadable",
+    "too-many-files",
+    "too-large",
+    "bad-version",
+    "missing",
+    "size",
+    "content",
+    "extra",
+];
+
+const PROBLEM_COUNT: Field = field("problem_count", COUNT, "how many problems there are");
+const PROBLEMS: Field = field(
+    "problems",
+    Shape::List(&Shape::Object(&[
+        field(
+            "path",
+            Shape::Text,
+            "where in the game root, with `/`; bytes that are not UTF-8 stand as `\\xE9`; empty for the root itself",
+        ),
+        field("reason", Shape::OneOf(PROBLEM_REASONS), "what kind of problem it is"),
+        field("message", Shape::Text, "the problem in words"),
+    ])),
+    "the first 100, in path order",
+);
+
+/// What a verification found.
+const REPORT: &[Field] = &[
+    field(
+        "reference",
+        Shape::OneOf(&["catalog", "sources", "index", "nothing"]),
+        "what the game was held against: the content that the catalog states, what most of the sources have, what this peer read the last time (whether that was right nobody can tell), or nothing",
+    ),
+    PROBLEM_COUNT,
+    PROBLEMS,
+];
 
 const ACTIVE_OPERATIONS: Field = field(
     "active_operations",

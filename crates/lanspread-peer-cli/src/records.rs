@@ -67,6 +67,7 @@ pub(crate) enum ResultData {
     GamesDir { games_dir: String },
     Download { files: usize, bytes: u64, sources: Vec<PeerId> },
     Streamed { peer_id: PeerId, files: u64, bytes: u64 },
+    Verified { files: usize, bytes: u64, report: Option<ReportData>, repaired: bool },
     Setup { script: String, log: String, pid: u32, already_done: bool },
     Done {},
 }
@@ -121,6 +122,22 @@ pub(crate) struct GameData {
     pub(crate) peer_count: usize,
     pub(crate) operation: Option<&'static str>,
     pub(crate) partial_bytes: Option<u64>,
+    pub(crate) problem_count: usize,
+    pub(crate) problems: Vec<ProblemData>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemData {
+    pub(crate) path: String,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ReportData {
+    pub(crate) reference: &'static str,
+    pub(crate) problem_count: usize,
+    pub(crate) problems: Vec<ProblemData>,
 }
 
 #[derive(Debug, Serialize)]
@@ -184,6 +201,27 @@ pub(crate) enum EventData {
         game_count: usize,
         changed: Vec<GameId>,
         active_operations: Vec<ActiveOperationData>,
+    },
+    Incomplete {
+        game_id: GameId,
+        problem_count: usize,
+        problems: Vec<ProblemData>,
+    },
+    VerifyBegun {
+        game_id: GameId,
+        files: usize,
+        bytes: u64,
+    },
+    VerifyProgress {
+        game_id: GameId,
+        bytes_done: u64,
+        bytes_total: u64,
+    },
+    Verified {
+        game_id: GameId,
+        files: usize,
+        bytes: u64,
+        report: ReportData,
     },
     Begun {
         game_id: GameId,

@@ -332,6 +332,7 @@ fn commands_on_games_fail_with_their_code() {
         "uninstall",
         "cancel-download",
         "remove-download",
+        "verify",
     ];
     for (n, cmd) in on_games.into_iter().enumerate() {
         assert_eq!(code(json!({"id": n, "cmd": cmd, "game_id": "quake"})), "unknown-game", "{cmd}");
@@ -343,6 +344,7 @@ fn commands_on_games_fail_with_their_code() {
         ("uninstall", "not-installed"),
         ("cancel-download", "not-downloading"),
         ("remove-download", "not-downloaded"),
+        ("verify", "not-downloaded"),
     ] {
         assert_eq!(code(json!({"id": cmd, "cmd": cmd, "game_id": "doom"})), wanted);
     }

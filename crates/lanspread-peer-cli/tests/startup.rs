@@ -203,6 +203,7 @@ fn the_schema_is_one_json_document_with_every_part() {
         "stream-install",
         "uninstall",
         "update",
+        "verify",
         "wait-for",
         "wait-peers",
     ];

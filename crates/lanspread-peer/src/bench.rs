@@ -53,8 +53,11 @@ impl Library {
     /// # Errors
     /// The games directory cannot be read.
     pub fn remember(&mut self) -> Result<()> {
-        let scan = scan_games_dir(&self.games_dir, &self.catalog, &self.index)?;
-        self.index.absorb(&self.games_dir, &scan);
+        for (game_id, game) in scan_games_dir(&self.games_dir, &self.catalog, &self.index)?.games {
+            if let Some(known) = game.known_content() {
+                self.index.record(&self.games_dir, game_id, known);
+            }
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{CommandError, ConnectError};
 use crate::event::{ActiveOperation, Availability, Operation};
+use crate::problem::GameProblems;
 
 /// Where the answer to a command goes. Dropping the receiver does not undo the command.
 pub type Reply<T, E = CommandError> = oneshot::Sender<Result<T, E>>;
@@ -91,6 +92,17 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<()>,
     },
+    /// Reads a downloaded game and says what is wrong with it. Ended by `CancelDownload` as well.
+    Verify {
+        /// Which game.
+        game_id: GameId,
+        /// Whether to fetch what is wrong from sources, as an update does.
+        repair: bool,
+        /// Whether to answer at the end (of the repair, if there is one).
+        wait: bool,
+        /// Where the answer goes.
+        reply: Reply<VerifySummary>,
+    },
     /// Unpacks a downloaded game into `local/`.
     Install {
         /// Which game.
@@ -136,6 +148,41 @@ pub enum PeerCommand {
         /// Where the answer goes.
         reply: Reply<()>,
     },
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject<'a> {
+    /// No game.
+    None,
+    /// All games on this disk.
+    AllGames,
+    /// One game, as it is on this disk.
+    Game(&'a GameId),
+}
+
+impl PeerCommand {
+    /// What it is about: that has to be known before it is carried out.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Status { .. }
+            | Self::ListPeers { .. }
+            | Self::Connect { .. }
+            | Self::SetGameDir { .. }
+            | Self::ListGames { scope: GameScope::Remote, .. } => Subject::None,
+            Self::ListGames { scope: GameScope::All | GameScope::Local, .. } => Subject::AllGames,
+            Self::GetGame { game_id, .. }
+            | Self::Download { game_id, .. }
+            | Self::Update { game_id, .. }
+            | Self::CancelDownload { game_id, .. }
+            | Self::Verify { game_id, .. }
+            | Self::Install { game_id, .. }
+            | Self::StreamInstall { game_id, .. }
+            | Self::Uninstall { game_id, .. }
+            | Self::RunSetup { game_id, .. }
+            | Self::RemoveDownload { game_id, .. } => Subject::Game(game_id),
+        }
+    }
 }
 
 /// Which games [`PeerCommand::ListGames`] names.
@@ -242,6 +289,8 @@ pub struct GameInfo {
     /// Bytes that a download which did not come to its end has on this disk; `None` where there is
     /// none. The next download goes on from there, and [`PeerCommand::RemoveDownload`] deletes it.
     pub partial_bytes: Option<u64>,
+    /// What keeps the copy on this disk from being whole.
+    pub problems: GameProblems,
 }
 
 impl GameInfo {
@@ -299,4 +348,39 @@ pub struct DownloadSummary {
     pub bytes: u64,
     /// Who serves the game, in peer id order.
     pub sources: Vec<PeerId>,
+}
+
+/// What a game on this disk was held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyReference {
+    /// The content that the catalog states.
+    Catalog,
+    /// What most of the sources have.
+    Sources,
+    /// What this peer read the last time. If that was wrong already, this does not show.
+    Index,
+    /// Nothing: the files could only be read.
+    Nothing,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// What the game was held against.
+    pub reference: VerifyReference,
+    /// What is wrong with it.
+    pub problems: GameProblems,
+}
+
+/// The answer to [`PeerCommand::Verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifySummary {
+    /// How many files the game has on this disk.
+    pub files: usize,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// What was found; `None` when the answer comes at the start.
+    pub report: Option<VerifyReport>,
+    /// Whether what was wrong has been fetched.
+    pub repaired: bool,
 }

@@ -157,6 +157,9 @@ pub enum CommandError {
     /// The awaited removal failed.
     #[error(transparent)]
     Remove(RemoveFailure),
+    /// The awaited verification ended without a result.
+    #[error(transparent)]
+    Verify(VerifyFailure),
     /// The setup script of the game is being started at this moment.
     #[error("the setup of game {0} is being started")]
     SetupStarting(GameId),
@@ -460,6 +463,25 @@ pub enum RemoveFailure {
     },
     /// It did not come to its end; what it left is not downloaded, or as it was.
     #[error("the removal was interrupted")]
+    Interrupted,
+}
+
+/// Why a verification ended without a result. Cloneable, since event and answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyFailure {
+    /// It was cancelled.
+    #[error("the verification was cancelled")]
+    Cancelled,
+    /// The root of the game cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Io {
+        /// The root.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// It did not come to its end.
+    #[error("the verification was interrupted")]
     Interrupted,
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use lanspread_proto::{GameId, PeerId};
 
-use crate::command::PeerInfo;
-use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure};
+use crate::command::{PeerInfo, VerifyReport};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure};
+use crate::problem::GameProblems;
 
 /// What is being done with a game. At most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub enum Operation {
     Uninstalling,
     /// Its root is being deleted.
     Removing,
+    /// It is being read and held against what it should be. It is served meanwhile.
+    Verifying,
 }
 
 impl fmt::Display for Operation {
@@ -35,6 +38,7 @@ impl fmt::Display for Operation {
             Self::StreamInstalling => "stream-installing",
             Self::Uninstalling => "uninstalling",
             Self::Removing => "removing",
+            Self::Verifying => "verifying",
         })
     }
 }
@@ -48,6 +52,8 @@ pub enum Availability {
     Downloading,
     /// For this machine alone: not downloaded, not at the catalog's version, or busy.
     LocalOnly,
+    /// Something of it cannot travel or cannot be read: neither announced nor served.
+    Incomplete,
 }
 
 /// A game and what is being done with it.
@@ -141,6 +147,50 @@ pub enum PeerEvent {
         changed: Vec<GameId>,
         /// All that is going on, in game id order.
         active_operations: Vec<ActiveOperation>,
+    },
+    /// A game on this disk is not whole, or not whole for other reasons than before. Told once for each
+    /// change of the problems.
+    GameIncomplete {
+        /// Which game.
+        game_id: GameId,
+        /// What keeps it from being whole.
+        problems: GameProblems,
+    },
+    /// A game is being verified.
+    VerifyBegin {
+        /// Which game.
+        game_id: GameId,
+        /// How many files it is known to have.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+    },
+    /// How far a verification is; at most ten a second.
+    VerifyProgress {
+        /// Which game.
+        game_id: GameId,
+        /// Bytes read so far.
+        bytes_done: u64,
+        /// Bytes of all files.
+        bytes_total: u64,
+    },
+    /// A game was verified. What is wrong with it is in the report.
+    VerifyFinished {
+        /// Which game.
+        game_id: GameId,
+        /// How many files it has on this disk.
+        files: usize,
+        /// Their bytes together.
+        bytes: u64,
+        /// What was found.
+        report: VerifyReport,
+    },
+    /// A verification ended without a result.
+    VerifyFailed {
+        /// Which game.
+        game_id: GameId,
+        /// Why; a cancellation is a reason as well.
+        failure: VerifyFailure,
     },
     /// The manifest of a game to download has arrived.
     GotGameFiles {

@@ -27,6 +27,7 @@ mod migration;
 mod net;
 mod operations;
 mod peers;
+mod problem;
 mod room;
 mod runtime;
 mod services;
@@ -36,15 +37,17 @@ mod state_format;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
-    PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
+    PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary, VerifyReference, VerifyReport,
+    VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, NotEnoughRoom,
-    RemoveFailure, RuntimeFailure, SetupFailure, StartError, StreamFailure,
+    RemoveFailure, RuntimeFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
+pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use runtime::{PeerRuntimeHandle, start_peer};

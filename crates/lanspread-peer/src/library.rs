@@ -6,25 +6,32 @@
 //! task, keeps a clock or talks to a peer.
 
 mod delta;
-mod fingerprint;
 mod game_file;
 mod gate;
 mod hashing;
 mod index;
 mod reserved;
 mod scan;
+mod settle;
+mod stamp;
 mod survey;
+mod verify;
 mod walk;
-mod warning;
 
 pub(crate) use delta::{DeltaOutcome, apply, diff, normalise};
 pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
-pub(crate) use hashing::{HashError, hash_manifest};
+pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub(crate) use index::{Index, IndexWarning};
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
 };
-pub(crate) use scan::{LocalGame, Scan, ScanError, roots, scan_game, scan_games, scan_games_dir};
+pub(crate) use scan::{
+    LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,
+};
+pub(crate) use settle::{Committed, settle_times};
+pub(crate) use stamp::{Fingerprint, SETTLE_TIME, Stamp};
 pub(crate) use survey::{Glance, survey, suspects};
+pub(crate) use verify::{Reference, Verdict, verify};
+pub(crate) use walk::looks_like;

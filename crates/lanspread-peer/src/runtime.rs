@@ -6,6 +6,7 @@
 
 mod core;
 mod downloads;
+mod first_look;
 mod guard;
 mod installs;
 mod local_games;
@@ -20,6 +21,7 @@ mod startup;
 mod state_keeper;
 mod streams;
 mod supervisor;
+mod verifications;
 
 use std::net::SocketAddr;
 
@@ -40,8 +42,8 @@ const COMMANDS_MAX: usize = 256;
 
 /// Starts a peer that reports to `events`.
 ///
-/// Returns once it listens, has read its library from disk and is being advertised; hashing goes on
-/// in the background. A consumer that stops receiving `events` holds up commands and membership,
+/// Returns once it listens and is being advertised; its games are looked at, announced and hashed in
+/// the background. A command about a game waits until that was looked at. A consumer that stops receiving `events` holds up commands and membership,
 /// but not what is served to others.
 ///
 /// # Errors

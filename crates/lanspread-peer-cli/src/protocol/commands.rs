@@ -2,14 +2,14 @@
 
 use super::{
     ACTIVE_OPERATIONS, BYTES, CommandSpec, FILES, GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID,
-    SOURCE_IDS, STREAM_SOURCE,
+    PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
 };
 use crate::commands::TIMEOUT_MAX_MS;
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field, optional};
 
 const TIMEOUT: Shape = Shape::Integer(0, TIMEOUT_MAX_MS);
-const AVAILABILITY: Shape = Shape::OneOf(&["ready", "downloading", "local_only"]);
+const AVAILABILITY: Shape = Shape::OneOf(&["ready", "downloading", "local_only", "incomplete"]);
 
 const GAME: &[Field] = &[
     field("id", Shape::Text, "which game"),
@@ -35,6 +35,8 @@ const GAME: &[Field] = &[
         Shape::Nullable(&COUNT),
         "bytes that a download which did not come to its end takes on this disk: the next one goes on from there, and `remove-download` deletes it; null where there is none",
     ),
+    PROBLEM_COUNT,
+    PROBLEMS,
 ];
 
 const SOURCE: &[Field] = &[
@@ -213,7 +215,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "update",
-        doc: "Fetches a game like `download`, also where a copy of it is on this disk: that of another version, or of other content than a source announces. Its events are those of a download.",
+        doc: "Fetches a game like `download`, also where a copy of it is on this disk: that of another version, of other content than a source announces, or one that is no longer what this peer has read. Before it says `up-to-date` it looks at the disk. Its events are those of a download.",
         params: &[
             GAME_ID,
             optional(
@@ -228,10 +230,34 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "cancel-download",
-        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends a streamed installation likewise; answers after `stream-install-failed`, with the code `cancelled`.",
+        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends a streamed installation likewise; answers after `stream-install-failed`, with the code `cancelled`. Ends a verification; answers after `verify-failed`.",
         params: &[GAME_ID],
         result: &[],
         example: r#"{"id":11,"cmd":"cancel-download","game_id":"doom"}"#,
+    },
+    CommandSpec {
+        name: "verify",
+        doc: "Reads every file of a downloaded game and says what is wrong with it. The reference is the content root of the catalog; else what most of the sources have that have hashed the game; else what this peer read the last time, and then nobody can tell whether that was right. What is read is from then on what this peer knows. `local/` belongs to the user and is not read. The game is served meanwhile. `cancel-download` ends it. With `repair`, what is wrong is fetched as `update` fetches it: right chunks stay, and a file that does not belong to the game is removed.",
+        params: &[
+            GAME_ID,
+            optional("repair", Shape::Flag, "whether to fetch what is wrong; default false"),
+            optional(
+                "wait",
+                Shape::Flag,
+                "answer at the end (of the repair, if there is one), after the terminal event, instead of at the start; default false",
+            ),
+        ],
+        result: &[
+            field("files", COUNT, "how many files the game has on this disk"),
+            BYTES,
+            field(
+                "report",
+                Shape::Nullable(&Shape::Object(REPORT)),
+                "what was found; null when the answer comes at the start",
+            ),
+            field("repaired", Shape::Flag, "whether what was wrong has been fetched"),
+        ],
+        example: r#"{"id":18,"cmd":"verify","game_id":"doom","repair":true,"wait":true}"#,
     },
     CommandSpec {
         name: "install",

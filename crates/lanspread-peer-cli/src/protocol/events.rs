@@ -1,8 +1,8 @@
 //! The table of events.
 
 use super::{
-    ACTIVE_OPERATIONS, BYTES, EventSpec, FILES, GAME_ID, LIBRARY_REV, PEER, PEER_ID, SOURCE_IDS,
-    STREAM_SOURCE,
+    ACTIVE_OPERATIONS, BYTES, EventSpec, FILES, GAME_ID, LIBRARY_REV, PEER, PEER_ID, PROBLEM_COUNT,
+    PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
 };
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field};
@@ -89,6 +89,44 @@ pub(crate) const EVENTS: &[EventSpec] = &[
             CHANGED,
             ACTIVE_OPERATIONS,
         ],
+    },
+    EventSpec {
+        name: "game-incomplete",
+        doc: "A game on this disk is not whole: something in its root cannot travel or cannot be read. It is not announced. Told once for each change of the problems; `local-games-updated` tells when it is whole again.",
+        data: &[GAME_ID, PROBLEM_COUNT, PROBLEMS],
+    },
+    EventSpec {
+        name: "verify-begin",
+        doc: "A game is being verified.",
+        data: &[
+            GAME_ID,
+            field("files", COUNT, "how many files it is known to have"),
+            field("bytes", COUNT, "their bytes together"),
+        ],
+    },
+    EventSpec {
+        name: "verify-progress",
+        doc: "How far a verification is: at most ten a second.",
+        data: &[
+            GAME_ID,
+            field("bytes_done", COUNT, "bytes read so far"),
+            field("bytes_total", COUNT, "bytes of all files"),
+        ],
+    },
+    EventSpec {
+        name: "verify-finished",
+        doc: "A game was verified. With `repair`, `download-begin` or `download-failed` follows where something is wrong.",
+        data: &[
+            GAME_ID,
+            field("files", COUNT, "how many files the game has on this disk"),
+            BYTES,
+            field("report", Shape::Object(REPORT), "what was found"),
+        ],
+    },
+    EventSpec {
+        name: "verify-failed",
+        doc: "A verification ended without a result, or was cancelled.",
+        data: FAILED,
     },
     EventSpec {
         name: "got-game-files",

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
-    GameInfo, InstallFailure, LostReason, MdnsStatus, Operation, PeerEvent, PeerInfo, PeerStatus,
-    RejectReason, RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure,
-    StreamProgress, StreamSummary,
+    GameInfo, GameProblem, GameProblems, InstallFailure, LostReason, MdnsStatus, Operation,
+    PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupStarted,
+    SourceBytes, SourceInfo, StreamFailure, StreamProgress, StreamSummary, VerifyFailure,
+    VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -23,7 +24,7 @@ use serde_json::{Map, Value, json};
 use super::document;
 use crate::convert::{
     details_data, download_data, event_data, games_data, peers_data, setup_data, status_data,
-    stream_data,
+    stream_data, verify_data,
 };
 use crate::errors::{ERRORS, ErrorBody, ErrorCode};
 use crate::protocol::{COMMANDS, EVENTS, PROTOCOL};
@@ -157,6 +158,11 @@ fn game(availability: Option<Availability>, operation: Option<Operation>) -> Gam
         peer_count: 2,
         operation,
         partial_bytes: availability.is_none().then_some(7),
+        problems: if operation == Some(Operation::Verifying) {
+            problems()
+        } else {
+            GameProblems::default()
+        },
     }
 }
 
@@ -168,6 +174,7 @@ fn active() -> Vec<ActiveOperation> {
         Operation::StreamInstalling,
         Operation::Uninstalling,
         Operation::Removing,
+        Operation::Verifying,
     ];
     operations.map(|operation| ActiveOperation { game_id: game_id(), operation }).to_vec()
 }
@@ -289,6 +296,32 @@ fn events() -> Vec<PeerEvent> {
         PeerEvent::RuntimeFailed { service: "server", message: "gone".to_owned() },
         PeerEvent::Stopped,
     ];
+    let failures = [
+        VerifyFailure::Cancelled,
+        VerifyFailure::Io { path: "/g".into(), reason: "no".to_owned() },
+        VerifyFailure::Interrupted,
+    ];
+    let game_id = self::game_id();
+    events.extend(
+        failures.map(|failure| PeerEvent::VerifyFailed { game_id: self::game_id(), failure }),
+    );
+    events.push(PeerEvent::GameIncomplete { game_id: game_id.clone(), problems: problems() });
+    events.push(PeerEvent::VerifyBegin { game_id: game_id.clone(), files: 1, bytes: 2 });
+    events.push(PeerEvent::VerifyProgress {
+        game_id: game_id.clone(),
+        bytes_done: 1,
+        bytes_total: 2,
+    });
+    for reference in [
+        VerifyReference::Catalog,
+        VerifyReference::Sources,
+        VerifyReference::Index,
+        VerifyReference::Nothing,
+    ] {
+        let report = report(reference);
+        let game_id = game_id.clone();
+        events.push(PeerEvent::VerifyFinished { game_id, files: 1, bytes: 2, report });
+    }
     for reason in [LostReason::Goodbye, LostReason::Timeout] {
         events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason, is_advertised: true });
     }
@@ -323,6 +356,7 @@ fn results() -> Vec<(&'static str, ResultData)> {
         game(Some(Availability::Ready), None),
         game(Some(Availability::Downloading), Some(Operation::Downloading)),
         game(Some(Availability::LocalOnly), Some(Operation::Installing)),
+        game(Some(Availability::Incomplete), Some(Operation::Verifying)),
     ];
     let source =
         |content_root| SourceInfo { peer_id: peer_id(), name: name(), addr: addr(), content_root };
@@ -358,6 +392,8 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("download", download_data(summary.clone())),
         ("update", download_data(summary)),
         ("cancel-download", ResultData::Done {}),
+        ("verify", verify_data(verified(None))),
+        ("verify", verify_data(verified(Some(report(VerifyReference::Index))))),
         ("install", ResultData::Done {}),
         ("stream-install", stream_data(StreamSummary { peer_id: peer_id(), files: 1, bytes: 2 })),
         ("uninstall", ResultData::Done {}),
@@ -365,6 +401,37 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("run-setup", setup_data(started)),
         ("shutdown", ResultData::Done {}),
     ]
+}
+
+fn problems() -> GameProblems {
+    let reasons = [
+        ProblemReason::Name,
+        ProblemReason::NotUtf8,
+        ProblemReason::TooDeep,
+        ProblemReason::Special,
+        ProblemReason::Unreadable,
+        ProblemReason::TooManyFiles,
+        ProblemReason::TooLarge,
+        ProblemReason::BadVersion,
+        ProblemReason::Missing,
+        ProblemReason::Size,
+        ProblemReason::Content,
+        ProblemReason::Extra,
+    ];
+    let told = reasons.map(|reason| GameProblem {
+        path: "aux.dat".to_owned(),
+        reason,
+        message: "no".to_owned(),
+    });
+    GameProblems { told: told.into(), count: 200 }
+}
+
+fn report(reference: VerifyReference) -> VerifyReport {
+    VerifyReport { reference, problems: problems() }
+}
+
+fn verified(report: Option<VerifyReport>) -> VerifySummary {
+    VerifySummary { files: 1, bytes: 2, repaired: report.is_some(), report }
 }
 
 fn assert_fits(schema: &Value, value: &Value) {

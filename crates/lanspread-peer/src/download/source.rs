@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lanspread_proto::message::{GetChunks, GetGame, Refusal};
-use lanspread_proto::{ContentHash, Manifest, PeerId};
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame, Refusal};
+use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
 
 /// A peer that serves a game.
 ///
@@ -21,6 +21,16 @@ pub(crate) trait Source: Send + Sync {
         request: GetChunks,
         lens: Vec<u32>,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
+
+    /// Tells it that a chunk came wrong, so that it looks whether it still has the right one.
+    fn complain(
+        &self,
+        _game_id: GameId,
+        _version: GameVersion,
+        _chunk: ChunkName,
+    ) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The answer to [`Source::get_game`].

@@ -1,16 +1,18 @@
 //! Reads the content of a game once, to know its hashes.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::SystemTime;
 
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::{ManifestError, chunk_len};
-use lanspread_proto::{FileHashes, Manifest, ManifestFile, RelPath};
+use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, RelPath};
 use rustix::fs::{Advice, fadvise};
 
 use crate::library::game_file::open_game_file;
+use crate::library::stamp::{Fingerprint, Stamp};
 
 /// How much is read at once: large enough for the disk, small enough for the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
@@ -21,88 +23,174 @@ pub(crate) enum HashError {
     /// The caller said so.
     #[error("hashing was cancelled")]
     Cancelled,
-    /// The file is gone or is no longer the one the manifest lists. The game has to be scanned
-    /// again, after [`Index::forget`](super::Index::forget): its fingerprint may be the old one.
+    /// The file is gone or is no longer the one that was listed. The game has to be scanned again.
     #[error("{path} changed while it was hashed")]
     Changed {
         /// Which file of the game.
         path: RelPath,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {path}: {source}")]
     Io {
-        /// Which file.
-        path: PathBuf,
+        /// Which file of the game.
+        path: RelPath,
         /// What the system said.
         source: io::Error,
     },
     /// The hashes do not fit the manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The thread that hashed is gone.
+    #[error("hashing was abandoned: {0}")]
+    Abandoned(String),
+}
+
+/// A game that was hashed.
+#[derive(Debug)]
+pub(crate) struct Hashed {
+    /// With all hashes.
+    pub(crate) manifest: Manifest,
+    /// Files whose time is so close to their reading that a change right after it may not show.
+    pub(crate) doubtful: BTreeSet<RelPath>,
+}
+
+/// What a reader of many files keeps to.
+pub(crate) struct Reading<'a> {
+    /// Asked before every chunk and every file.
+    pub(crate) cancel: &'a dyn Fn() -> bool,
+    /// The clock of the system, which file times are compared with.
+    pub(crate) now: &'a dyn Fn() -> SystemTime,
 }
 
 /// Reads every file of the game in `root` that has no hashes yet, and returns `manifest` with all.
+/// The files must look like `fingerprint`, before and afterwards.
 ///
-/// `cancel` is asked before every chunk and every file. Memory stays the same whatever the sizes.
+/// Memory stays the same whatever the sizes.
 ///
 /// # Errors
 /// [`HashError`]; nothing of what was hashed until then is returned.
 pub(crate) fn hash_manifest(
     root: &Path,
     manifest: &Manifest,
-    cancel: &dyn Fn() -> bool,
-) -> Result<Manifest, HashError> {
-    let mut buffer = vec![0; READ_BYTES];
+    fingerprint: &Fingerprint,
+    reading: &Reading<'_>,
+) -> Result<Hashed, HashError> {
+    let mut reader = FileReader::new(root, reading);
     let mut files = Vec::with_capacity(manifest.files().len());
+    let mut doubtful = BTreeSet::new();
     for file in manifest.files() {
         let hashes = match &file.hashes {
             Some(known) => known.clone(),
-            None => hash_file(root, file, &mut buffer, cancel)?,
+            None => {
+                let changed = || HashError::Changed { path: file.path.clone() };
+                let stamp = fingerprint.stamp(&file.path).ok_or_else(changed)?;
+                let read = reader.read(&file.path, stamp, &mut |_| {})?;
+                if read.is_doubtful {
+                    doubtful.insert(file.path.clone());
+                }
+                read.hashes
+            }
         };
         files.push(ManifestFile { hashes: Some(hashes), ..file.clone() });
     }
-    Ok(Manifest::new(manifest.version().clone(), files)?)
+    Ok(Hashed { manifest: Manifest::new(manifest.version().clone(), files)?, doubtful })
 }
 
-fn hash_file(
-    root: &Path,
-    listed: &ManifestFile,
-    buffer: &mut [u8],
-    cancel: &dyn Fn() -> bool,
-) -> Result<FileHashes, HashError> {
-    if cancel() {
-        return Err(HashError::Cancelled);
+/// What a file holds.
+pub(crate) struct ReadFile {
+    pub(crate) hashes: FileHashes,
+    /// Whether a change right after the reading may not show in its time.
+    pub(crate) is_doubtful: bool,
+}
+
+/// Reads files of one root, one after the other, in memory that it takes once.
+pub(crate) struct FileReader<'a> {
+    root: &'a Path,
+    reading: &'a Reading<'a>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> FileReader<'a> {
+    pub(crate) fn new(root: &'a Path, reading: &'a Reading<'a>) -> Self {
+        Self { root, reading, buffer: vec![0; READ_BYTES] }
     }
-    let changed = || HashError::Changed { path: listed.path.clone() };
-    let failed = |source: io::Error| HashError::Io { path: listed.path.under(root), source };
-    let mut file = match open_game_file(root, &listed.path) {
-        Ok(file) => file,
-        Err(source) if is_other_file(&source) => return Err(changed()),
-        Err(source) => return Err(failed(source)),
-    };
-    let before = file.metadata().map_err(failed)?;
-    if before.len() != listed.size {
-        return Err(changed());
-    }
-    // Advice: without it everything works as well.
-    let _ = fadvise(&file, 0, None, Advice::Sequential);
-    let mut chunks = Vec::new();
-    for index in 0..listed.chunk_count() {
-        if cancel() {
-            return Err(HashError::Cancelled);
-        }
-        let mut hasher = ChunkHasher::new(listed.size, index);
-        match read_chunk(&mut file, chunk_len(listed.size, index), buffer, &mut hasher) {
-            Ok(()) => chunks.push(hasher.finish()),
-            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => return Err(changed()),
+
+    /// Hashes the file at `path`, which must look like `stamp` before and afterwards. `passed` hears
+    /// of the bytes of each chunk that is read.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub(crate) fn read(
+        &mut self,
+        path: &RelPath,
+        stamp: Stamp,
+        passed: &mut dyn FnMut(u64),
+    ) -> Result<ReadFile, HashError> {
+        self.go_on()?;
+        let changed = || HashError::Changed { path: path.clone() };
+        let failed = |source: io::Error| HashError::Io { path: path.clone(), source };
+        let mut file = match open_game_file(self.root, path) {
+            Ok(file) => file,
+            Err(source) if is_other_file(&source) => return Err(changed()),
             Err(source) => return Err(failed(source)),
+        };
+        if Stamp::of(&file.metadata().map_err(failed)?) != stamp {
+            return Err(changed());
+        }
+        // Advice: without it everything works as well.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        let is_early = |now: SystemTime| stamp.mtime.is_doubtful(now);
+        let mut chunks = Vec::new();
+        let mut early = 0;
+        for index in (0..u32::MAX).take_while(|index| chunk_len(stamp.size, *index) > 0) {
+            // Only what is read this early could be written again without a trace.
+            if is_early((self.reading.now)()) {
+                early = chunks.len() + 1;
+            }
+            chunks.push(self.hash_chunk(&mut file, path, stamp.size, index)?);
+            passed(chunk_len(stamp.size, index));
+        }
+        let is_doubtful = if early == 0 {
+            false
+        } else if is_early((self.reading.now)()) {
+            true
+        } else {
+            // By now a change would show, so that this is read for the last time.
+            file.seek(SeekFrom::Start(0)).map_err(failed)?;
+            for (index, hash) in (0..u32::MAX).zip(chunks.iter().take(early)) {
+                if self.hash_chunk(&mut file, path, stamp.size, index)? != *hash {
+                    return Err(changed());
+                }
+            }
+            false
+        };
+        if Stamp::of(&file.metadata().map_err(failed)?) != stamp {
+            return Err(changed());
+        }
+        Ok(ReadFile { hashes: FileHashes::from_chunks(chunks), is_doubtful })
+    }
+
+    fn hash_chunk(
+        &mut self,
+        file: &mut File,
+        path: &RelPath,
+        size: u64,
+        index: u32,
+    ) -> Result<ContentHash, HashError> {
+        self.go_on()?;
+        let mut hasher = ChunkHasher::new(size, index);
+        match read_chunk(file, chunk_len(size, index), &mut self.buffer, &mut hasher) {
+            Ok(()) => Ok(hasher.finish()),
+            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(HashError::Changed { path: path.clone() })
+            }
+            Err(source) => Err(HashError::Io { path: path.clone(), source }),
         }
     }
-    let after = file.metadata().map_err(failed)?;
-    if !same_content(&before, &after) {
-        return Err(changed());
+
+    fn go_on(&self) -> Result<(), HashError> {
+        if (self.reading.cancel)() { Err(HashError::Cancelled) } else { Ok(()) }
     }
-    Ok(FileHashes::from_chunks(chunks))
 }
 
 /// Whether a file did not open because it is gone, or because something else is in its place.
@@ -130,20 +218,30 @@ fn read_chunk(
     Ok(())
 }
 
-fn same_content(before: &Metadata, after: &Metadata) -> bool {
-    let key = |of: &Metadata| (of.len(), of.mtime(), of.mtime_nsec());
-    key(before) == key(after)
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash};
 
     use super::*;
+
+    /// Long after any file here was written, so that every time is settled.
+    fn much_later() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(3_600)
+    }
+
+    fn hash(
+        root: &Path,
+        manifest: &Manifest,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Hashed, HashError> {
+        let reading = Reading { cancel, now: &much_later };
+        hash_manifest(root, manifest, &Fingerprint::seen(root, manifest), &reading)
+    }
 
     fn manifest(files: &[(&str, u64)]) -> Manifest {
         let files = files.iter().map(|(path, size)| ManifestFile {
@@ -164,7 +262,7 @@ mod tests {
         fs::write(root.path().join("empty"), b"").unwrap();
         let plain = manifest(&[("d/big", len as u64), ("empty", 0)]);
 
-        let hashed = hash_manifest(root.path(), &plain, &|| false).unwrap();
+        let hashed = hash(root.path(), &plain, &|| false).unwrap().manifest;
         let hash_of = |path: &str| {
             let hashes = hashed.file(&path.parse().unwrap()).unwrap().hashes.clone().unwrap();
             (hashes.file(), hashes.chunks().len())
@@ -176,7 +274,7 @@ mod tests {
 
         // What is hashed is not read again: it may even be gone.
         fs::remove_file(root.path().join("d/big")).unwrap();
-        assert_eq!(hash_manifest(root.path(), &hashed, &|| false).unwrap(), hashed);
+        assert_eq!(hash(root.path(), &hashed, &|| false).unwrap().manifest, hashed);
     }
 
     #[test]
@@ -187,7 +285,7 @@ mod tests {
         symlink("short", root.path().join("link")).unwrap();
         for (name, size) in [("short", 3), ("short", 1), ("directory", 2), ("link", 2), ("gone", 0)]
         {
-            let result = hash_manifest(root.path(), &manifest(&[(name, size)]), &|| false);
+            let result = hash(root.path(), &manifest(&[(name, size)]), &|| false);
             assert!(matches!(result, Err(HashError::Changed { .. })), "{name}: {result:?}");
         }
     }
@@ -204,11 +302,11 @@ mod tests {
             if asked.get() == 2 {
                 fs::write(&path, b"behind").unwrap();
                 let file = File::options().write(true).open(&path).unwrap();
-                file.set_modified(old + std::time::Duration::from_nanos(1)).unwrap();
+                file.set_modified(old + Duration::from_nanos(1)).unwrap();
             }
             false
         };
-        let result = hash_manifest(root.path(), &manifest(&[("f", 6)]), &rewrite);
+        let result = hash(root.path(), &manifest(&[("f", 6)]), &rewrite);
         assert!(matches!(result, Err(HashError::Changed { .. })), "{result:?}");
     }
 
@@ -222,8 +320,66 @@ mod tests {
             asked.set(asked.get() + 1);
             asked.get() > 3
         };
-        let result = hash_manifest(root.path(), &manifest(&[("f", size)]), &cancel);
+        let result = hash(root.path(), &manifest(&[("f", size)]), &cancel);
         assert!(matches!(result, Err(HashError::Cancelled)), "{result:?}");
         assert_eq!(asked.get(), 4);
+    }
+
+    #[test]
+    fn a_file_that_was_written_just_before_is_in_doubt_and_read_again_once_its_time_tells() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("f"), b"young").unwrap();
+        let plain = manifest(&[("f", 5)]);
+        let seen = Fingerprint::seen(root.path(), &plain);
+        let reading = Reading { cancel: &|| false, now: &SystemTime::now };
+        let hashed = hash_manifest(root.path(), &plain, &seen, &reading).unwrap();
+        assert_eq!(hashed.doubtful, BTreeSet::from(["f".parse().unwrap()]));
+        let hashed = hash(root.path(), &plain, &|| false).unwrap();
+        assert_eq!(hashed.doubtful, BTreeSet::new());
+    }
+
+    #[test]
+    fn of_a_long_file_only_what_was_read_too_early_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        let size = 5 * CHUNK_SIZE_BYTES;
+        File::create(&path).unwrap().set_len(size).unwrap();
+        let plain = manifest(&[("f", size)]);
+        let seen = Fingerprint::seen(root.path(), &plain);
+        for change in [None, Some(0), Some(CHUNK_SIZE_BYTES), Some(2 * CHUNK_SIZE_BYTES)] {
+            let (asked, read) = (Cell::new(0), Cell::new(0));
+            // Two chunks are read at once, the others after a long time.
+            let now = || {
+                asked.set(asked.get() + 1);
+                if asked.get() <= 2 { SystemTime::now() } else { much_later() }
+            };
+            let cancel = || {
+                read.set(read.get() + 1);
+                // Once for the file, once for each chunk of the first pass.
+                if let (6, Some(place)) = (read.get(), change) {
+                    let file = File::options().write(true).open(&path).unwrap();
+                    let before = file.metadata().unwrap().modified().unwrap();
+                    std::os::unix::fs::FileExt::write_all_at(&file, b"x", place).unwrap();
+                    file.set_modified(before).unwrap();
+                }
+                false
+            };
+            let reading = Reading { cancel: &cancel, now: &now };
+            let result = hash_manifest(root.path(), &plain, &seen, &reading);
+            match change {
+                Some(place) if place < 2 * CHUNK_SIZE_BYTES => {
+                    assert!(matches!(result, Err(HashError::Changed { .. })), "{result:?}");
+                }
+                _ => {
+                    assert_eq!(result.unwrap().doubtful, BTreeSet::new());
+                    assert_eq!(read.get(), 1 + 5 + 2);
+                }
+            }
+            File::create(&path).unwrap().set_len(size).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            let stamp = seen.stamp(&"f".parse().unwrap()).unwrap();
+            let since = Duration::new(stamp.mtime.0.try_into().unwrap(), stamp.mtime.1);
+            file.set_modified(SystemTime::UNIX_EPOCH + since).unwrap();
+        }
     }
 }

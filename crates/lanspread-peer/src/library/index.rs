@@ -4,6 +4,7 @@
 //! how.
 
 mod content;
+mod entry;
 mod log;
 mod revisions;
 mod store;
@@ -14,13 +15,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use lanspread_proto::{GameId, Manifest};
+use lanspread_proto::GameId;
 
-use self::content::{Content, Entry, Unsaved, directory_key};
+use self::content::{Content, Unsaved, directory_key};
+use self::entry::Entry;
 use self::revisions::REV_HEADROOM;
 use self::store::{Loaded, Store};
-use crate::library::fingerprint::Fingerprint;
-use crate::library::scan::Scan;
+use crate::library::stamp::KnownContent;
 
 /// Why the index could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ pub(crate) struct IndexWarning {
     pub(crate) reason: String,
 }
 
-/// Fingerprints and manifests by games directory, and the revision of the announced library.
+/// Manifests and times of files by games directory, and the revision of the announced library.
 ///
 /// Games directories are told apart by their path, which should be canonical; entries of one are
 /// never used for another. Clones are one and the same index: the command loop alone changes it,
@@ -130,58 +131,36 @@ impl Index {
         state.library_rev
     }
 
-    /// The manifest of a game that still looks like `fingerprint`, with the hashes known so far.
-    pub(crate) fn manifest(
-        &self,
-        games_dir: &Path,
-        game_id: &GameId,
-        fingerprint: &Fingerprint,
-    ) -> Option<Arc<Manifest>> {
+    /// What is known of the content of a game.
+    pub(crate) fn known(&self, games_dir: &Path, game_id: &GameId) -> Option<KnownContent> {
         let state = self.read();
         let entry = state.content.entry(&directory_key(games_dir), game_id)?;
-        (*entry.fingerprint == *fingerprint).then(|| Arc::clone(&entry.manifest))
+        Some(entry.0.clone())
     }
 
     /// Remembers what a game consists of: after a scan, with hashes, or as a download brought it.
     ///
-    /// `fingerprint` must have been taken before `manifest` was read from the disk, so that a
-    /// change in between shows at the next scan.
-    pub(crate) fn record(
-        &mut self,
-        games_dir: &Path,
-        game_id: GameId,
-        fingerprint: Fingerprint,
-        manifest: Arc<Manifest>,
-    ) {
-        let entry = Entry { fingerprint: Arc::new(fingerprint), manifest };
-        self.set(&directory_key(games_dir), game_id, Some(entry));
+    /// The times must have been taken before the content was read from the disk, so that a change in
+    /// between shows at the next scan.
+    pub(crate) fn record(&mut self, games_dir: &Path, game_id: GameId, known: KnownContent) {
+        self.set(&directory_key(games_dir), game_id, Some(Entry(known)));
     }
 
-    /// Forgets a game, so that the next scan walks it whatever its fingerprint.
+    /// Forgets a game, so that all of it is read again.
     pub(crate) fn forget(&mut self, games_dir: &Path, game_id: &GameId) {
         self.set(&directory_key(games_dir), game_id.clone(), None);
     }
 
-    /// Takes over the scan of a whole games directory; games it did not find are forgotten.
-    pub(crate) fn absorb(&mut self, games_dir: &Path, scan: &Scan) {
+    /// Makes a directory the one that was used last, and forgets all games in it but those `found`.
+    pub(crate) fn retain(&mut self, games_dir: &Path, is_found: impl Fn(&GameId) -> bool) {
         let key = directory_key(games_dir);
         let known = {
             let State { content, unsaved, .. } = &mut *self.write();
             unsaved.use_dir(content, &key);
             content.game_ids(&key)
         };
-        let entry = |game_id| {
-            let game = scan.games.get(game_id)?;
-            let manifest = Arc::clone(game.manifest.as_ref()?);
-            Some(Entry { fingerprint: Arc::new(game.fingerprint.clone()), manifest })
-        };
-        for game_id in known.iter().filter(|game_id| entry(game_id).is_none()) {
-            self.set(&key, game_id.clone(), None);
-        }
-        for game_id in scan.games.keys() {
-            if let Some(entry) = entry(game_id) {
-                self.set(&key, game_id.clone(), Some(entry));
-            }
+        for game_id in known.into_iter().filter(|game_id| !is_found(game_id)) {
+            self.set(&key, game_id, None);
         }
     }
 

@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use lanspread_catalog::{Catalog, read_version};
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{GameId, GameVersion, Manifest};
+use lanspread_proto::{GameId, GameVersion, Manifest, ManifestFile, RelPath};
 
-use crate::library::fingerprint::{Fingerprint, is_archive_name};
+use crate::library::game_file::open_game_file;
 use crate::library::index::Index;
-use crate::library::reserved::LOCAL_DIR;
-use crate::library::walk::{for_each_entry, walk};
-use crate::library::warning::{Problems, ScanProblem, ScanWarning};
+use crate::library::stamp::{Fingerprint, KnownContent, StampedFile};
+use crate::library::walk::{Listing, RootError, list_root};
+use crate::problem::{GameProblem, GameProblems, ProblemReason};
 
-/// A game of the catalog that is downloaded, installed, or both.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A game of the catalog of which there is something on this disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LocalGame {
     /// What `version.ini` says, where it is a regular file directly in the root.
     pub(crate) version: Option<GameVersion>,
@@ -26,28 +26,83 @@ pub(crate) struct LocalGame {
     /// What the root looked like.
     pub(crate) fingerprint: Fingerprint,
     /// The transferable files, with the hashes known so far. `None` without a version, and where
-    /// the files cannot be listed whole.
+    /// the files cannot be listed.
     pub(crate) manifest: Option<Arc<Manifest>>,
+    /// Files whose time was too close to the moment at which they were hashed: they have to be read
+    /// once more before their time stands for their content.
+    pub(crate) doubtful: Arc<BTreeSet<RelPath>>,
+    /// What belongs to the game and cannot travel.
+    pub(crate) problems: Arc<GameProblems>,
+    /// The file that could not be read when it was to be hashed.
+    pub(crate) unread: Option<Arc<GameProblem>>,
 }
 
 impl LocalGame {
-    /// Keeps the hashes that are known of the same files: they may have become known while this
-    /// was being found.
+    /// Keeps what is known of the same files: it may have become known while this was being found.
     pub(crate) fn keep_hashes_of(mut self, known: &Self) -> Self {
+        if self.fingerprint != known.fingerprint {
+            return self;
+        }
         if let (Some(found), Some(manifest)) = (&self.manifest, &known.manifest)
-            && self.fingerprint == known.fingerprint
             && found.manifest_hash() == manifest.manifest_hash()
             && found.content_root().is_none()
         {
             self.manifest = Some(Arc::clone(manifest));
+            self.doubtful = Arc::clone(&known.doubtful);
         }
+        self.unread = self.unread.or_else(|| known.unread.clone());
         self
+    }
+
+    /// Takes back what is thought to be known of the content of some files.
+    pub(crate) fn without_hashes(&self, paths: &BTreeSet<RelPath>) -> Self {
+        let manifest = self.manifest.as_ref().map(|manifest| {
+            let unhashed = |file: &ManifestFile| match paths.contains(&file.path) {
+                true => ManifestFile { hashes: None, ..file.clone() },
+                false => file.clone(),
+            };
+            let files = manifest.files().iter().map(unhashed).collect();
+            // Without some hashes, it breaks no rule that it kept before.
+            Manifest::new(manifest.version().clone(), files).map_or(Arc::clone(manifest), Arc::new)
+        });
+        Self { manifest, ..self.clone() }
     }
 
     /// Whether its files are listed and not all hashed.
     pub(crate) fn is_unhashed(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
     }
+
+    /// Whether something of it cannot travel, so that nobody can get the whole game from here.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.problems.is_empty() || self.unread.is_some()
+    }
+
+    /// All that keeps it from being whole.
+    pub(crate) fn all_problems(&self) -> GameProblems {
+        let mut problems = self.problems.as_ref().clone();
+        if let Some(unread) = &self.unread {
+            problems.add(unread.as_ref().clone());
+        }
+        problems
+    }
+
+    /// What the index is told of it.
+    pub(crate) fn known_content(&self) -> Option<KnownContent> {
+        let manifest = Arc::clone(self.manifest.as_ref()?);
+        let is_doubtful = |path: &RelPath| self.doubtful.contains(path);
+        Some(KnownContent::new(manifest, &self.fingerprint, is_doubtful))
+    }
+}
+
+/// Something in the place of a root, or in it, that is passed over.
+#[derive(Debug, thiserror::Error)]
+#[error("game {game_id}: {} is neither a file nor a directory of its own and is passed over", path.display())]
+pub(crate) struct ScanWarning {
+    /// Which game.
+    pub(crate) game_id: GameId,
+    /// What is passed over.
+    pub(crate) path: PathBuf,
 }
 
 /// What a scan of one root found.
@@ -85,7 +140,7 @@ pub(crate) struct ScanError {
 /// reaches out of the games directory; a whole games directory may be a link.
 ///
 /// # Errors
-/// [`ScanError`] when `games_dir` itself cannot be read. What is wrong with one game is a warning.
+/// [`ScanError`] when `games_dir` itself cannot be read. What is wrong with one game is told with it.
 pub(crate) fn scan_games_dir(
     games_dir: &Path,
     catalog: &Catalog,
@@ -93,9 +148,7 @@ pub(crate) fn scan_games_dir(
 ) -> Result<Scan, ScanError> {
     let mut result = Scan::default();
     for game_id in roots(games_dir, catalog)? {
-        let scan = scan_game(games_dir, &game_id, index);
-        result.warnings.extend(scan.warnings);
-        result.games.extend(scan.game.map(|game| (game_id, game)));
+        result.scan_one(games_dir, game_id, index);
     }
     Ok(result)
 }
@@ -112,14 +165,20 @@ pub(crate) fn scan_games(
 ) -> Result<Scan, ScanError> {
     let mut result = Scan::default();
     for game_id in game_ids {
-        let scan = scan_game(games_dir, game_id, index);
-        result.warnings.extend(scan.warnings);
-        result.games.extend(scan.game.map(|game| (game_id.clone(), game)));
+        result.scan_one(games_dir, game_id.clone(), index);
     }
     // Asked last: a directory that is there now was there all the time, or the monitor says so.
     match fs::read_dir(games_dir) {
         Ok(_) => Ok(result),
         Err(source) => Err(ScanError { path: games_dir.to_path_buf(), source }),
+    }
+}
+
+impl Scan {
+    fn scan_one(&mut self, games_dir: &Path, game_id: GameId, index: &Index) {
+        let scan = scan_game(games_dir, &game_id, index);
+        self.warnings.extend(scan.warnings);
+        self.games.extend(scan.game.map(|game| (game_id, game)));
     }
 }
 
@@ -142,86 +201,105 @@ pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<Game
 
 /// Scans one game, whether or not its root is there.
 ///
-/// If its fingerprint is the one in the index, its manifest comes from there: the root is listed,
-/// and nothing below it is looked at.
+/// What looks as it did when it was hashed takes its hashes from the index; no other file is opened
+/// than those that have to be read anew, to see whether they can be.
 pub(crate) fn scan_game(games_dir: &Path, game_id: &GameId, index: &Index) -> GameScan {
-    let mut problems = Problems::default();
-    let cached = |fingerprint: &Fingerprint| index.manifest(games_dir, game_id, fingerprint);
-    let game = look_at(&games_dir.join(game_id.as_str()), cached, &mut problems);
-    let game = game.unwrap_or_else(|problem| {
-        problems.add(problem);
-        None
-    });
-    let warning = |problem| ScanWarning { game_id: game_id.clone(), problem };
-    GameScan { game, warnings: problems.into_told().map(warning).collect() }
-}
-
-fn look_at(
-    root: &Path,
-    cached: impl FnOnce(&Fingerprint) -> Option<Arc<Manifest>>,
-    problems: &mut Problems,
-) -> Result<Option<LocalGame>, ScanProblem> {
-    match fs::symlink_metadata(root) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(ScanProblem::Special(root.to_path_buf())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ScanProblem::Unreadable { path: root.to_path_buf(), source }),
-    }
-    let Listing { fingerprint, installed } = list_root(root, problems)?;
-    let (version, manifest) = match cached(&fingerprint) {
-        Some(manifest) => (Some(manifest.version().clone()), Some(manifest)),
-        None if fingerprint.has_sentinel() => read_root(root, problems),
-        None => (None, None),
-    };
-    let game = LocalGame { version, installed, fingerprint, manifest };
-    Ok((game.installed || game.version.is_some()).then_some(game))
-}
-
-/// What one listing of a root tells.
-pub(super) struct Listing {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) installed: bool,
-}
-
-/// Lists a root, and looks at nothing below it.
-pub(super) fn list_root(root: &Path, problems: &mut Problems) -> Result<Listing, ScanProblem> {
-    let mut listing = Listing { fingerprint: Fingerprint::default(), installed: false };
-    for_each_entry(root, |entry| {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { return Ok(()) };
-        if name == LOCAL_DIR {
-            listing.installed = entry.file_type()?.is_dir();
-            if !listing.installed {
-                problems.add(ScanProblem::Special(entry.path()));
-            }
-        } else if name == VERSION_FILE && !entry.file_type()?.is_file() {
-            problems.add(ScanProblem::Special(entry.path()));
-        } else if (name == VERSION_FILE || is_archive_name(name)) && entry.file_type()?.is_file() {
-            let metadata = entry.metadata()?;
-            if name == VERSION_FILE {
-                listing.fingerprint.set_sentinel(&metadata);
-            } else {
-                listing.fingerprint.add_archive(name, &metadata);
-            }
+    let root = games_dir.join(game_id.as_str());
+    let warning = |path| ScanWarning { game_id: game_id.clone(), path };
+    let listing = match list_root(&root) {
+        Ok(Some(listing)) => listing,
+        Ok(None) => return GameScan::default(),
+        Err(RootError::Special) => {
+            return GameScan { game: None, warnings: vec![warning(root)] };
         }
-        Ok(())
-    })?;
-    Ok(listing)
+        Err(RootError::Unreadable(error)) => return GameScan::broken(String::new(), &error),
+    };
+    let warnings = listing.misplaced.iter().cloned().map(warning).collect();
+    let known = index.known(games_dir, game_id);
+    GameScan { game: judge(&root, listing, known.as_ref()), warnings }
 }
 
-fn read_root(root: &Path, problems: &mut Problems) -> (Option<GameVersion>, Option<Arc<Manifest>>) {
+impl GameScan {
+    fn broken(path: String, error: &io::Error) -> Self {
+        let mut problems = GameProblems::default();
+        let (reason, message) = (ProblemReason::Unreadable, format!("it cannot be read: {error}"));
+        problems.add(GameProblem { path, reason, message });
+        let game = LocalGame { problems: Arc::new(problems), ..LocalGame::default() };
+        Self { game: Some(game), warnings: Vec::new() }
+    }
+}
+
+fn judge(root: &Path, listing: Listing, known: Option<&KnownContent>) -> Option<LocalGame> {
+    let Listing { fingerprint, has_sentinel, installed, mut problems, .. } = listing;
+    if !has_sentinel {
+        return installed.then(|| LocalGame { installed, ..LocalGame::default() });
+    }
+    let (version, manifest) = match known.filter(|known| known.is_of(&fingerprint)) {
+        Some(known) => (Some(known.manifest.version().clone()), Some(Arc::clone(&known.manifest))),
+        None => read_root(root, &fingerprint, known, &mut problems),
+    };
+    let is_there = installed || version.is_some() || !problems.is_empty();
+    let problems = Arc::new(problems);
+    let game =
+        LocalGame { version, installed, fingerprint, manifest, problems, ..LocalGame::default() };
+    is_there.then_some(game)
+}
+
+fn read_root(
+    root: &Path,
+    fingerprint: &Fingerprint,
+    known: Option<&KnownContent>,
+    problems: &mut GameProblems,
+) -> (Option<GameVersion>, Option<Arc<Manifest>>) {
     let version = match read_version(root) {
         Ok(Some(version)) => version,
+        // It is gone, or another kind of thing by now.
         Ok(None) => return (None, None),
         Err(error) => {
-            problems.add(error.into());
+            let (path, reason) = (VERSION_FILE.to_owned(), ProblemReason::BadVersion);
+            problems.add(GameProblem { path, reason, message: error.to_string() });
             return (None, None);
         }
     };
-    let manifest = walk(root, problems)
-        .and_then(|files| Ok(Manifest::new(version.clone(), files)?))
-        .map_err(|problem| problems.add(problem));
-    (Some(version), manifest.ok().map(Arc::new))
+    let files = fingerprint.files().iter().map(|found| manifest_file(found, known)).collect();
+    match Manifest::new(version.clone(), files) {
+        Ok(manifest) => {
+            check_readable(root, &manifest, problems);
+            (Some(version), Some(Arc::new(manifest)))
+        }
+        Err(error) => {
+            // That there are too many is told already.
+            if problems.is_empty() {
+                let (path, reason) = (String::new(), ProblemReason::TooLarge);
+                problems.add(GameProblem { path, reason, message: error.to_string() });
+            }
+            (Some(version), None)
+        }
+    }
+}
+
+fn manifest_file(found: &StampedFile, known: Option<&KnownContent>) -> ManifestFile {
+    let same = known.and_then(|known| known.manifest.files().get(known.position(found)?));
+    same.cloned().unwrap_or_else(|| ManifestFile {
+        path: found.path.clone(),
+        size: found.stamp.size,
+        hashes: None,
+    })
+}
+
+/// Looks whether the files can be opened that will have to be read.
+fn check_readable(root: &Path, manifest: &Manifest, problems: &mut GameProblems) {
+    for file in manifest.files().iter().filter(|file| file.hashes.is_none()) {
+        match open_game_file(root, &file.path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => problems.add(GameProblem {
+                path: file.path.to_string(),
+                reason: ProblemReason::Unreadable,
+                message: format!("it cannot be read: {error}"),
+            }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -231,7 +309,7 @@ mod tests {
     use std::time::Duration;
 
     use lanspread_catalog::CatalogGame;
-    use lanspread_proto::ManifestFile;
+    use lanspread_proto::{ContentHash, FileHashes};
     use tempfile::TempDir;
 
     use super::*;
@@ -273,6 +351,11 @@ mod tests {
             let scan = self.scan(&self.index());
             scan.warnings.iter().map(ToString::to_string).collect()
         }
+    }
+
+    fn problems(game: &LocalGame) -> Vec<(String, ProblemReason)> {
+        let told = game.problems.told.iter();
+        told.map(|problem| (problem.path.clone(), problem.reason)).collect()
     }
 
     fn paths(game: &LocalGame) -> Vec<&str> {
@@ -328,9 +411,12 @@ mod tests {
         let game = games.only();
         assert!(!game.installed);
         assert_eq!(paths(&game), ["version.ini"]);
+        let special = |path: &str| (path.to_owned(), ProblemReason::Special);
+        assert_eq!(problems(&game), [special("archive.eti"), special("files")]);
         let warnings = games.warnings();
         assert!(warnings[0].starts_with("game doom: "), "{warnings:?}");
-        assert_eq!(warnings.len(), 4, "{warnings:?}");
+        assert!(warnings[1].contains("quake/local"), "{warnings:?}");
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
         fs::remove_file(root.join("version.ini")).unwrap();
         symlink(outside.path().join("version.ini"), root.join("version.ini")).unwrap();
         let scan = games.scan(&games.index());
@@ -340,70 +426,110 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_travel_are_passed_over_and_told_with_a_bound() {
+    fn whatever_cannot_travel_makes_a_game_incomplete() {
         let games = Games::new();
         games.write("quake/version.ini", b"1");
-        for n in 0..30 {
-            games.write(&format!("quake/what?{n}/below"), b"");
-        }
-        let not_utf8 = std::ffi::OsStr::from_bytes(b"\xff.eti");
+        assert!(!games.only().is_incomplete());
+        let not_utf8 = std::ffi::OsStr::from_bytes(b"caf\xe9.eti");
         fs::write(games.dir.path().join("quake").join(not_utf8), b"").unwrap();
-        assert_eq!(paths(&games.only()), ["version.ini"]);
-        let warnings = games.warnings();
-        assert_eq!(warnings.len(), 21);
-        assert_eq!(warnings[20], "game quake: 11 more files or directories are passed over");
-    }
-
-    #[test]
-    fn the_walk_ends_where_paths_become_too_deep() {
-        let games = Games::new();
-        games.write("quake/version.ini", b"1");
+        games.write("quake/Level 1: Intro.ogg", b"");
+        games.write("quake/aux.dat", b"");
+        games.write("quake/what?/below", b"");
         games.write(&format!("quake/{}/file", vec!["d"; 40].join("/")), b"");
-        assert_eq!(paths(&games.only()), ["version.ini"]);
-        assert_eq!(games.warnings().len(), 1);
+        let game = games.only();
+        let deep = vec!["d"; 33].join("/");
+        let expected = [
+            ("Level 1: Intro.ogg", ProblemReason::Name),
+            ("aux.dat", ProblemReason::Name),
+            ("caf\\xE9.eti", ProblemReason::NotUtf8),
+            (&deep, ProblemReason::TooDeep),
+            ("what?", ProblemReason::Name),
+        ];
+        let expected = expected.map(|(path, reason)| (path.to_owned(), reason));
+        assert_eq!((problems(&game), game.is_incomplete()), (expected.into(), true));
+        assert_eq!((paths(&game), game.problems.count), (vec!["version.ini"], 5));
+        // What has a meaning on this machine alone never counts.
+        games.write("doom/version.ini", b"1");
+        games.write("doom/local/what?", b"");
+        games.write("doom/.sync/aux", b"");
+        let doom = games.scan(&games.index()).games.remove(&"doom".parse().unwrap()).unwrap();
+        assert_eq!(problems(&doom), []);
     }
 
     #[test]
-    fn a_sentinel_without_a_version_is_none() {
+    fn a_sentinel_without_a_version_is_a_problem_and_no_download() {
         let games = Games::new();
         games.write("quake/version.ini", b"\n1");
-        assert!(games.scan(&games.index()).games.is_empty());
-        assert_eq!(games.warnings().len(), 1);
+        let game = games.only();
+        assert_eq!((&game.version, &game.manifest), (&None, &None));
+        assert_eq!(problems(&game), [("version.ini".to_owned(), ProblemReason::BadVersion)]);
+    }
+
+    /// Files with these contents, written so long ago that their times tell of every change, and an
+    /// index that knows them by hashes that no file has.
+    fn known_games() -> (Games, Index, GameId) {
+        let games = Games::new();
+        for path in ["quake.eti", "version.ini", "cfg/deep/server.cfg"] {
+            games.write(&format!("quake/{path}"), b"1");
+        }
+        let mut index = games.index();
+        let mut game = games.only();
+        let marked = |file: &ManifestFile| {
+            let hashes = FileHashes::from_chunks(vec![ContentHash::of(b"marked")]);
+            ManifestFile { hashes: Some(hashes), ..file.clone() }
+        };
+        let manifest = game.manifest.unwrap();
+        let files = manifest.files().iter().map(marked).collect();
+        game.manifest = Some(Arc::new(Manifest::new("1".parse().unwrap(), files).unwrap()));
+        let id: GameId = "quake".parse().unwrap();
+        index.record(games.dir.path(), id.clone(), game.known_content().unwrap());
+        (games, index, id)
+    }
+
+    /// The files that have to be read.
+    fn unhashed(games: &Games, index: &Index) -> Vec<String> {
+        let games = games.scan(index).games;
+        let manifest = games.values().next().unwrap().manifest.clone().unwrap();
+        let files = manifest.files().iter().filter(|file| file.hashes.is_none());
+        files.map(|file| file.path.to_string()).collect()
     }
 
     #[test]
-    fn an_unchanged_game_comes_from_the_index_and_a_changed_one_from_the_disk() {
-        let games = Games::new();
-        games.write("quake/version.ini", b"1");
-        games.write("quake/quake.eti", b"archive");
-        let mut index = games.index();
-        let scan = games.scan(&index);
-        index.absorb(games.dir.path(), &scan);
-        // A manifest that no walk could bring shows where the answer comes from.
-        let id: GameId = "quake".parse().unwrap();
-        let file = ManifestFile { path: "other".parse().unwrap(), size: 3, hashes: None };
-        let marked = Arc::new(Manifest::new("1".parse().unwrap(), vec![file]).unwrap());
-        let fingerprint = scan.games[&id].fingerprint.clone();
-        index.record(games.dir.path(), id.clone(), fingerprint, marked);
+    fn only_files_that_look_otherwise_are_read_again_however_deep_they_lie() {
+        let (games, index, _) = known_games();
+        assert!(unhashed(&games, &index).is_empty());
         games.write("quake/local/save.dat", b"not part of it");
-        let game = &games.scan(&index).games[&id];
-        assert_eq!((paths(game), game.installed), (vec!["other"], true));
-
-        for name in ["quake.eti", "version.ini"] {
+        assert!(unhashed(&games, &index).is_empty());
+        for name in ["quake.eti", "cfg/deep/server.cfg", "version.ini"] {
             let path = games.dir.path().join("quake").join(name);
-            let file = fs::File::options().write(true).open(path).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
             let old = file.metadata().unwrap().modified().unwrap();
             file.set_modified(old - Duration::from_nanos(1)).unwrap();
-            let game = &games.scan(&index).games[&id];
-            assert_eq!(paths(game), ["quake.eti", "version.ini"], "{name}");
+            assert_eq!(unhashed(&games, &index), [name]);
             file.set_modified(old).unwrap();
-            assert_eq!(paths(&games.scan(&index).games[&id]), ["other"]);
+            assert!(unhashed(&games, &index).is_empty());
         }
-        games.write("quake/second.ETI", b"");
-        assert_eq!(paths(&games.scan(&index).games[&id]).len(), 3);
-        index.forget(games.dir.path(), &id);
-        fs::remove_file(games.dir.path().join("quake/second.ETI")).unwrap();
-        assert_eq!(paths(&games.scan(&index).games[&id]).len(), 2);
+        games.write("quake/cfg/new", b"");
+        assert_eq!(unhashed(&games, &index), ["cfg/new"]);
+        fs::remove_file(games.dir.path().join("quake/quake.eti")).unwrap();
+        assert_eq!(unhashed(&games, &index), ["cfg/new"]);
+        let game = games.scan(&index).games.pop_first().unwrap().1;
+        assert_eq!(paths(&game), ["cfg/deep/server.cfg", "cfg/new", "version.ini"]);
+    }
+
+    #[test]
+    fn an_unchanged_game_is_not_opened_and_one_in_doubt_is_read_again() {
+        let (games, mut index, id) = known_games();
+        let known = games.scan(&index).games.pop_first().unwrap().1;
+        let recorded = index.known(games.dir.path(), &id).unwrap().manifest;
+        assert!(Arc::ptr_eq(known.manifest.as_ref().unwrap(), &recorded));
+        let path: RelPath = "cfg/deep/server.cfg".parse().unwrap();
+        let doubtful = LocalGame { doubtful: Arc::new([path].into()), ..known.clone() };
+        index.record(games.dir.path(), id, doubtful.known_content().unwrap());
+        assert_eq!(unhashed(&games, &index), ["cfg/deep/server.cfg"]);
+        // A peer that runs knows better.
+        let found = games.scan(&index).games.pop_first().unwrap().1;
+        assert_eq!(found.keep_hashes_of(&doubtful), doubtful);
     }
 
     #[test]

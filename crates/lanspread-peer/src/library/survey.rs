@@ -1,24 +1,27 @@
 //! Looks over a whole games directory for roots that are no longer as they are known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use lanspread_catalog::Catalog;
 use lanspread_proto::GameId;
 
-use crate::library::fingerprint::Fingerprint;
-use crate::library::scan::{LocalGame, ScanError, list_root, roots};
-use crate::library::warning::Problems;
+use crate::library::scan::{LocalGame, ScanError, roots};
+use crate::library::stamp::Fingerprint;
+use crate::library::walk::list_root;
+use crate::problem::GameProblems;
 
-/// What one listing of a root shows.
+/// What a listing of a root shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Glance {
     fingerprint: Fingerprint,
+    has_sentinel: bool,
     installed: bool,
+    problems: Arc<GameProblems>,
 }
 
-/// Lists the root of every game of the catalog in `games_dir`, and reads nothing.
+/// Lists the root of every game of the catalog in `games_dir`, and opens no file.
 ///
 /// A root that is no directory, or cannot be listed, is left out.
 ///
@@ -30,13 +33,14 @@ pub(crate) fn survey(
 ) -> Result<BTreeMap<GameId, Glance>, ScanError> {
     let mut seen = BTreeMap::new();
     for game_id in roots(games_dir, catalog)? {
-        let root = games_dir.join(game_id.as_str());
-        if !fs::symlink_metadata(&root).is_ok_and(|metadata| metadata.is_dir()) {
-            continue;
-        }
         // Who looks closer tells what is wrong with it.
-        if let Ok(listing) = list_root(&root, &mut Problems::default()) {
-            let glance = Glance { fingerprint: listing.fingerprint, installed: listing.installed };
+        if let Ok(Some(listing)) = list_root(&games_dir.join(game_id.as_str())) {
+            let glance = Glance {
+                fingerprint: listing.fingerprint,
+                has_sentinel: listing.has_sentinel,
+                installed: listing.installed,
+                problems: Arc::new(listing.problems),
+            };
             seen.insert(game_id, glance);
         }
     }
@@ -44,7 +48,7 @@ pub(crate) fn survey(
 }
 
 /// The games that have to be looked at closer: new ones, changed ones, vanished ones, and those
-/// whose files could not be listed the last time.
+/// whose files could not be listed or read the last time.
 pub(crate) fn suspects(
     known: &BTreeMap<GameId, LocalGame>,
     seen: &BTreeMap<GameId, Glance>,
@@ -53,9 +57,11 @@ pub(crate) fn suspects(
         Some(game) => {
             game.fingerprint == glance.fingerprint
                 && game.installed == glance.installed
+                && game.problems == glance.problems
+                && game.unread.is_none()
                 && game.version.is_some() == game.manifest.is_some()
         }
-        None => !glance.installed && !glance.fingerprint.has_sentinel(),
+        None => !glance.installed && !glance.has_sentinel,
     };
     let other = seen.iter().filter(|(game_id, glance)| !is_as_known(game_id, glance));
     let gone = known.keys().filter(|game_id| !seen.contains_key(*game_id));
@@ -64,6 +70,8 @@ pub(crate) fn suspects(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use lanspread_catalog::CatalogGame;
 
     use super::*;
@@ -94,9 +102,10 @@ mod tests {
         write("installed/local/game.exe");
         write("new/version.ini");
         write("partial/partial.eti");
-        write("same/readme.txt");
+        write("same/deep/readme.txt");
         write("outside/version.ini");
-        let expected = ["changed", "gone", "installed", "new"].map(|id| id.parse().unwrap());
+        let expected =
+            ["changed", "gone", "installed", "new", "same"].map(|id| id.parse().unwrap());
         assert_eq!(look(), BTreeSet::from(expected));
         fs::remove_dir_all(games.path()).unwrap();
         assert!(survey(games.path(), &catalog).is_err());

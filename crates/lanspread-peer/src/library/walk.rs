@@ -1,74 +1,223 @@
 //! Lists the transferable files of a game root.
+//!
+//! Through handles of directories, so that a file costs one question whatever the depth, and nothing
+//! that a link leads to is ever looked at.
 
-use std::fs::{self, DirEntry};
+use std::ffi::{CStr, OsStr};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use lanspread_proto::manifest::{MANIFEST_MAX_FILES, ManifestError};
-use lanspread_proto::{ManifestFile, RelPath};
+use lanspread_proto::RelPath;
+use lanspread_proto::manifest::{MANIFEST_MAX_FILES, ManifestError, VERSION_FILE};
+use lanspread_proto::path::PathError;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 
-use crate::library::reserved::is_reserved_root_name;
-use crate::library::warning::{Problems, ScanProblem};
+use crate::library::reserved::{LOCAL_DIR, is_reserved_root_name};
+use crate::library::stamp::{Fingerprint, Stamp, StampedFile};
+use crate::problem::{GameProblem, GameProblems, ProblemReason};
 
-/// Lists every transferable file of a root, without hashes and in no order.
-pub(super) fn walk(root: &Path, problems: &mut Problems) -> Result<Vec<ManifestFile>, ScanProblem> {
-    let mut files = Vec::new();
-    // Paths relative to the root. That they become no deeper than a `RelPath` bounds the walk.
-    let mut directories = vec![PathBuf::new()];
-    while let Some(directory) = directories.pop() {
-        let is_root = directory.as_os_str().is_empty();
-        for_each_entry(&root.join(&directory), |entry| {
-            let name = entry.file_name();
-            if is_root && name.to_str().is_some_and(is_reserved_root_name) {
-                return Ok(());
-            }
-            let native = directory.join(&name);
-            let kind = entry.file_type()?;
-            if !kind.is_dir() && !kind.is_file() {
-                problems.add(ScanProblem::Special(entry.path()));
-                return Ok(());
-            }
-            match RelPath::from_native(&native) {
-                Err(error) => problems.add(error.into()),
-                Ok(_) if kind.is_dir() => directories.push(native),
-                // One more than may be is enough to know that there are too many.
-                Ok(_) if files.len() > MANIFEST_MAX_FILES => {}
-                Ok(path) => files.push(unhashed(path, entry.metadata()?.len())),
-            }
-            Ok(())
-        })?;
-        if files.len() > MANIFEST_MAX_FILES {
-            return Err(ManifestError::TooManyFiles(files.len()).into());
-        }
-    }
-    Ok(files)
+/// What is in a root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// The transferable files; none where there is no sentinel.
+    pub(super) fingerprint: Fingerprint,
+    /// Whether the sentinel is a regular file.
+    pub(super) has_sentinel: bool,
+    /// Whether `local/` is a directory, and not a link to one.
+    pub(super) installed: bool,
+    /// What has the name of `local/` or of the sentinel and is something else.
+    pub(super) misplaced: Vec<PathBuf>,
+    /// What belongs to the game and cannot travel.
+    pub(super) problems: GameProblems,
 }
 
-fn unhashed(path: RelPath, size: u64) -> ManifestFile {
-    ManifestFile { path, size, hashes: None }
+/// Why a root was not listed.
+#[derive(Debug)]
+pub(super) enum RootError {
+    /// It is no directory of its own.
+    Special,
+    /// It cannot be read.
+    Unreadable(io::Error),
 }
 
-/// Calls `visit` with every entry of a directory. What vanishes meanwhile, be it the directory, is
-/// as good as never seen.
-pub(super) fn for_each_entry(
-    directory: &Path,
-    mut visit: impl FnMut(&DirEntry) -> io::Result<()>,
-) -> Result<(), ScanProblem> {
-    let unreadable = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| ScanProblem::Unreadable { path, source }
+/// Lists `root` and, if it has a sentinel, all that is below it; `None` when it is not there. Opens
+/// no file.
+pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
+    let handle = match open_directory(&CWD, root) {
+        Ok(handle) => handle,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(RootError::Special),
+        Err(error) => return Err(RootError::Unreadable(error.into())),
     };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(unreadable(directory)(source)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(unreadable(directory))?;
-        match visit(&entry) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(unreadable(&entry.path()))?,
+    let mut walk = Walk { root, listing: Listing::default(), files: Vec::new() };
+    walk.root_level(handle).map_err(|error| RootError::Unreadable(error.into()))?;
+    let Walk { mut listing, files, .. } = walk;
+    if files.len() > MANIFEST_MAX_FILES {
+        let message = ManifestError::TooManyFiles(files.len()).to_string();
+        let reason = ProblemReason::TooManyFiles;
+        listing.problems.add(GameProblem { path: String::new(), reason, message });
+    }
+    listing.fingerprint = Fingerprint::new(files);
+    Ok(Some(listing))
+}
+
+/// Whether the transferable files of a root still look as they did, and nothing has come or gone.
+pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
+    match list_root(root) {
+        Ok(Some(listing)) => listing.fingerprint == *fingerprint && listing.problems.is_empty(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    listing: Listing,
+    files: Vec<StampedFile>,
+}
+
+/// An entry of a directory.
+struct Entry {
+    name: std::ffi::CString,
+    kind: FileType,
+}
+
+impl Walk<'_> {
+    fn root_level(&mut self, handle: OwnedFd) -> Result<(), Errno> {
+        let mut dir = Dir::new(handle)?;
+        let mut entries = Vec::new();
+        while let Some(entry) = next_entry(&mut dir)? {
+            match entry.name.to_str() {
+                Ok(LOCAL_DIR) => {
+                    self.listing.installed = entry.kind == FileType::Directory;
+                    if !self.listing.installed {
+                        self.listing.misplaced.push(self.root.join(LOCAL_DIR));
+                    }
+                }
+                // Here belongs whatever else systems and launchers leave in a root.
+                Ok(name) if is_reserved_root_name(name) => {}
+                Ok(VERSION_FILE) if entry.kind != FileType::RegularFile => {
+                    self.listing.misplaced.push(self.root.join(VERSION_FILE));
+                }
+                Ok(VERSION_FILE) => {
+                    self.listing.has_sentinel = true;
+                    entries.push(entry);
+                }
+                _ => entries.push(entry),
+            }
+        }
+        // Whatever else is in a root, without a sentinel it is no game.
+        if self.listing.has_sentinel {
+            for entry in entries {
+                self.visit(&dir, Path::new(""), &entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, dir: &Dir, parent: &Path, entry: &Entry) -> Result<(), Errno> {
+        let native = parent.join(OsStr::from_bytes(entry.name.to_bytes()));
+        // One more than may be is enough to know that there are too many.
+        if self.files.len() > MANIFEST_MAX_FILES {
+            return Ok(());
+        }
+        if !matches!(entry.kind, FileType::Directory | FileType::RegularFile) {
+            let message = "it is neither a file nor a directory, and is not shared".to_owned();
+            self.problem(&native, ProblemReason::Special, message);
+            return Ok(());
+        }
+        // That paths become no deeper than this bounds the walk.
+        let path = match RelPath::from_native(&native) {
+            Ok(path) => path,
+            Err(error) => {
+                let reason = match error {
+                    PathError::Component { .. } => ProblemReason::Name,
+                    PathError::NotUtf8(_) => ProblemReason::NotUtf8,
+                    PathError::TooLong(_) | PathError::TooDeep(_) => ProblemReason::TooDeep,
+                };
+                self.problem(&native, reason, format!("it cannot be shared: {}", told(&error)));
+                return Ok(());
+            }
+        };
+        let visited = if entry.kind == FileType::Directory {
+            self.descend(dir, &native, &entry.name)
+        } else {
+            let found = statat(dir.fd()?, &*entry.name, AtFlags::SYMLINK_NOFOLLOW);
+            found.map(|stat| self.files.push(StampedFile { path, stamp: Stamp::of_stat(&stat) }))
+        };
+        match visited {
+            // What vanishes meanwhile is as good as never seen.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => {
+                let message = format!("it cannot be read: {}", io::Error::from(error));
+                self.problem(&native, ProblemReason::Unreadable, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn descend(&mut self, parent: &Dir, native: &Path, name: &CStr) -> Result<(), Errno> {
+        let mut dir = Dir::new(open_directory(&parent.fd()?, name)?)?;
+        while let Some(entry) = next_entry(&mut dir)? {
+            self.visit(&dir, native, &entry)?;
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, native: &Path, reason: ProblemReason, message: String) {
+        self.listing.problems.add(GameProblem { path: shown(native), reason, message });
+    }
+}
+
+fn open_directory(
+    parent: &impl std::os::fd::AsFd,
+    name: impl rustix::path::Arg,
+) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty())
+}
+
+fn next_entry(dir: &mut Dir) -> Result<Option<Entry>, Errno> {
+    while let Some(entry) = dir.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            // Some file systems do not say it in the directory.
+            FileType::Unknown => match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error),
+            },
+            kind => kind,
+        };
+        return Ok(Some(Entry { name: name.to_owned(), kind }));
+    }
+    Ok(None)
+}
+
+/// The reason without the path, which stands beside it.
+fn told(error: &PathError) -> String {
+    match error {
+        PathError::Component { component, reason, .. } => format!("of {component:?}, {reason}"),
+        PathError::NotUtf8(_) => "its name is not UTF-8".to_owned(),
+        PathError::TooDeep(_) => "its path is deeper than 32 components".to_owned(),
+        PathError::TooLong(_) => error.to_string(),
+    }
+}
+
+/// A path as text: bytes that are not UTF-8 as `\xE9`.
+fn shown(native: &Path) -> String {
+    let mut text = String::new();
+    for chunk in native.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02X}"));
         }
     }
-    Ok(())
+    text
 }

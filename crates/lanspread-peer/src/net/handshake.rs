@@ -12,7 +12,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
-use lanspread_proto::message::{FEATURES_MAX, Hello, Refusal, RefusalCode, Request, Response};
+use lanspread_proto::message::{
+    FEATURES_MAX, Hello, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
+};
 use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerName};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -69,6 +71,16 @@ pub(crate) enum HandshakeError {
         /// In words.
         message: String,
     },
+}
+
+impl LocalPeer {
+    /// What is announced. At a start it is waited for; how long at most, the view says.
+    async fn library(&self) -> Arc<LibrarySnapshot> {
+        let mut view = self.view.clone();
+        // Whoever shows the view is gone only when the peer is.
+        let _ = view.wait_for(|view| !view.is_being_made()).await;
+        view.borrow().snapshot()
+    }
 }
 
 /// A peer that is let in, and the streams it will open.
@@ -178,7 +190,7 @@ async fn greet(
         let message = format!("expected peer {expected}, found {peer_id}");
         return Err(HandshakeError::Rejected { peer_id, reason: RejectReason::Identity, message });
     }
-    let told = me.view.borrow().snapshot();
+    let told = me.library().await;
     let hello = hello(me, &*connection, Side::Dialler, told.as_ref().clone());
     let mut incoming = ask(&*connection, &Request::Hello(hello), LIBRARY_HEADER_MAX_BYTES)
         .await
@@ -211,7 +223,7 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     };
     match checked {
         Ok(theirs) => {
-            let told = me.view.borrow().snapshot();
+            let told = me.library().await;
             let ack = hello(me, &*connection, Side::Acceptor, told.as_ref().clone());
             respond(&mut *sender, &Response::HelloAck(ack), LIBRARY_HEADER_MAX_BYTES)
                 .await
@@ -246,7 +258,7 @@ fn hello(
     me: &LocalPeer,
     connection: &dyn Connection,
     side: Side,
-    library: lanspread_proto::message::LibrarySnapshot,
+    library: LibrarySnapshot,
 ) -> Hello {
     Hello {
         peer_id: me.peer_id,

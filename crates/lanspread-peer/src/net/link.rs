@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lanspread_proto::CHUNK_SIZE_BYTES;
-use lanspread_proto::PeerId;
 use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
 use lanspread_proto::message::{
-    FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta, LibrarySnapshot, Request,
-    Response, StreamInstall,
+    ChunkName, FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta,
+    LibrarySnapshot, Request, Response, StreamInstall,
 };
+use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -204,6 +204,19 @@ impl PeerLink {
             }
             other => Err(unexpected(other)),
         }
+    }
+
+    /// Tells that a chunk came wrong, by naming it twice: a source that knows of it reads the chunk once
+    /// more, another one refuses the request or answers it, which is of no interest.
+    pub(crate) async fn complain(
+        &self,
+        game_id: GameId,
+        version: GameVersion,
+        chunk: ChunkName,
+    ) -> Result<(), SourceError> {
+        let chunks = vec![chunk.clone(), chunk];
+        let request = Request::GetChunks(GetChunks { game_id, version, chunks });
+        self.control(&request, CONTROL_HEADER_MAX_BYTES, LIBRARY_TIMEOUT).await.map(drop)
     }
 
     /// Asks for a streamed installation; the frames are to be read from what comes back.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lanspread_proto::PeerId;
-use lanspread_proto::message::{GetChunks, GetGame, StreamInstall};
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame, StreamInstall};
+use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -126,6 +126,21 @@ impl Source for LinkedSource {
             // Not awaited: meanwhile others may be asked for them.
             let link = self.links.demand(self.peer_id).ok_or_else(unlinked)?;
             link.get_chunks(request, &lens).await
+        }
+        .boxed()
+    }
+
+    fn complain(
+        &self,
+        game_id: GameId,
+        version: GameVersion,
+        chunk: ChunkName,
+    ) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(link) = self.links.get(self.peer_id) else { return };
+            if let Err(error) = link.complain(game_id, version, chunk).await {
+                tracing::debug!(peer_id = %self.peer_id, %error, "a complaint was not heard");
+            }
         }
         .boxed()
     }

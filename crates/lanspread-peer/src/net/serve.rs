@@ -1,6 +1,7 @@
 //! Answers the requests of one peer.
 
 mod copies;
+mod doubts;
 mod place;
 mod queue;
 mod stream;
@@ -20,20 +21,22 @@ use lanspread_proto::message::{
     RefusalCode, Request, Response,
 };
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, GameId, Manifest, ManifestFile};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
 use super::limit::Limiter;
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender, TransportError};
-use super::view::View;
+use super::view::{ServedGame, View};
 use crate::chunk_buffer::ChunkBuffer;
 use crate::download::{SharedChunks, Swarm};
-use crate::library::open_game_file;
+use crate::library::{Fingerprint, Stamp, looks_like, open_game_file};
 use crate::operations::outbound::OutboundTransfers;
 
 use copies::{Copy, FirstCopies};
+pub(crate) use doubts::Contradiction;
+use doubts::{Doubts, complaint};
 use place::{PLACE_WAIT, Place, Places};
 pub(crate) use stream::StreamService;
 
@@ -57,6 +60,9 @@ pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
 /// must not wait so long that its asker takes the silence for the end.
 const TURN_WAIT: Duration = Duration::from_millis(500);
+/// How long an asker waits for the new look of a game that has changed: less than its own patience. A
+/// look takes milliseconds.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
 
 /// What it takes to answer.
 #[derive(Clone)]
@@ -68,6 +74,7 @@ pub(crate) struct Server {
     first_copies: FirstCopies,
     places: Places,
     streams: StreamService,
+    doubts: Doubts,
 }
 
 /// Reads the request on a stream that a peer has opened, and returns where the answer goes.
@@ -110,9 +117,11 @@ impl Server {
         swarm: Swarm,
         upload: Limiter,
         streams: StreamService,
+        contradictions: mpsc::Sender<Contradiction>,
     ) -> Self {
         let places = Places::new(upload.limit());
-        Self { view, outbound, swarm, upload, first_copies: FirstCopies::new(), places, streams }
+        let (first_copies, doubts) = (FirstCopies::new(), Doubts::new(contradictions));
+        Self { view, outbound, swarm, upload, first_copies, places, streams, doubts }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -127,7 +136,13 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let sender = &mut *sender;
         match request {
-            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
+            Request::GetChunks(wanted) => match complaint(&wanted) {
+                Some(name) => {
+                    let response = self.look_into(link, &wanted, name).await;
+                    reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
+                }
+                None => self.send_chunks(link, wanted, sender).await,
+            },
             Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted, sender).await?;
@@ -155,6 +170,7 @@ impl Server {
         wanted: GetGame,
         sender: &mut dyn StreamSender,
     ) -> Result<Response, ExchangeError> {
+        self.look_first(&wanted.game_id).await;
         let mut view = self.view.clone();
         let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
@@ -247,6 +263,51 @@ impl Server {
         }
     }
 
+    /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
+    pub(super) async fn look_first(&self, game_id: &GameId) {
+        let served = self.view.borrow().game(game_id).cloned();
+        let Some(ServedGame { root, fingerprint, .. }) = served else { return };
+        // It is never closed.
+        let permit = self.doubts.looks.acquire().await;
+        let seen = fingerprint.clone();
+        let is_as_known = tokio::task::spawn_blocking(move || looks_like(&root, &seen)).await;
+        drop(permit);
+        if is_as_known.unwrap_or(true) {
+            return;
+        }
+        self.doubts.tell(game_id, None);
+        let is_other = |view: &Arc<View>| {
+            view.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)
+        };
+        // Who waits in vain gets what there is, and the read of it is judged again.
+        let _ = timeout(LOOK_WAIT, self.view.clone().wait_for(is_other)).await;
+    }
+
+    /// Reads a chunk once more that came wrong, and holds it against the manifest.
+    async fn look_into(&self, link: &PeerLink, wanted: &GetChunks, name: &ChunkName) -> Response {
+        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        let is_wanted = |game: &ServedGame| *game.manifest.version() == wanted.version;
+        let Some(game) = served.filter(is_wanted) else {
+            return Response::Refused(not_served(&wanted.game_id));
+        };
+        if !self.doubts.is_complaint_due(link.addr.ip()) {
+            return Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
+        }
+        let file = game.manifest.file(&name.path);
+        let Some(hash) = file.and_then(|file| known_hash(file, name.index)) else {
+            return Response::Refused(no_such_chunk("that chunk has no hash yet"));
+        };
+        let _transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
+        let wanted = GetChunks { chunks: vec![name.clone()], ..wanted.clone() };
+        match read_chunks(game.root, game.manifest, &wanted, Check::Hashes(vec![hash])).await {
+            Ok(_) => Response::Done {},
+            Err(failure) => {
+                self.doubts.tell(&wanted.game_id, Some(name.path.clone()));
+                Response::Refused(failure.refusal)
+            }
+        }
+    }
+
     /// Waits until the chunks may be in memory.
     async fn room<'a>(
         &'a self,
@@ -293,7 +354,14 @@ impl Server {
                 if *game.manifest.version() != wanted.version {
                     return Err(not_served(&wanted.game_id));
                 }
-                read_chunks(game.root, game.manifest, wanted, None).await
+                let check = Check::Looks(game.fingerprint);
+                let read = read_chunks(game.root, game.manifest, wanted, check).await;
+                read.map_err(|failure| {
+                    if failure.is_contradiction {
+                        self.doubts.tell(&wanted.game_id, None);
+                    }
+                    failure.refusal
+                })
             }
         }
     }
@@ -330,24 +398,45 @@ async fn read_shared(
             Ok((vec![ChunkHeader { len, hash }], bytes))
         }
         SharedChunks::OnDisk { root, layout, hashes } => {
-            read_chunks(root, Arc::clone(layout.manifest()), wanted, Some(hashes)).await
+            let manifest = Arc::clone(layout.manifest());
+            let read = read_chunks(root, manifest, wanted, Check::Hashes(hashes)).await;
+            read.map_err(|failure| failure.refusal)
         }
     }
 }
 
-/// Reads chunks, and hashes those of which the manifest does not know the hash yet. Where there are
-/// `verified` hashes, all are hashed and have to have them.
+/// How it is told that what is read is what it should be.
+enum Check {
+    /// The files look as they did when they were hashed, or are hashed as they are read.
+    Looks(Fingerprint),
+    /// The chunks have these hashes.
+    Hashes(Vec<ContentHash>),
+}
+
+/// Why chunks are not given.
+struct ReadFailure {
+    refusal: Refusal,
+    /// Whether the files are not what they were.
+    is_contradiction: bool,
+}
+
+impl From<Refusal> for ReadFailure {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, is_contradiction: false }
+    }
+}
+
 async fn read_chunks(
     root: PathBuf,
     manifest: Arc<Manifest>,
     wanted: &GetChunks,
-    verified: Option<Vec<ContentHash>>,
-) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    check: Check,
+) -> Result<(Vec<ChunkHeader>, Bytes), ReadFailure> {
     let names = wanted.chunks.clone();
-    let read = move || read_all_blocking(&root, &manifest, &names, verified.as_deref());
+    let read = move || read_all_blocking(&root, &manifest, &names, &check);
     match tokio::task::spawn_blocking(read).await {
         Ok(chunks) => chunks,
-        Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned")),
+        Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned").into()),
     }
 }
 
@@ -355,10 +444,10 @@ fn read_all_blocking(
     root: &Path,
     manifest: &Manifest,
     names: &[ChunkName],
-    verified: Option<&[ContentHash]>,
-) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    check: &Check,
+) -> Result<(Vec<ChunkHeader>, Bytes), ReadFailure> {
     if names.is_empty() || names.len() > GET_CHUNKS_MAX {
-        return Err(no_such_chunk("that is no number of chunks to ask for"));
+        return Err(no_such_chunk("that is no number of chunks to ask for").into());
     }
     let places = names.iter().map(|name| ChunkPlace::find(manifest, name));
     let places = places.collect::<Result<Vec<_>, _>>()?;
@@ -369,8 +458,10 @@ fn read_all_blocking(
     let (mut headers, mut rest) = (Vec::with_capacity(places.len()), &mut *all);
     for (at, place) in places.iter().enumerate() {
         let (bytes, behind) = rest.split_at_mut(place.len);
-        let verified = verified.and_then(|verified| verified.get(at));
-        headers.push(place.read(root, bytes, verified)?);
+        headers.push(match check {
+            Check::Looks(fingerprint) => place.read(root, bytes, fingerprint)?,
+            Check::Hashes(hashes) => place.read_verified(root, bytes, hashes.get(at))?,
+        });
         rest = behind;
     }
     Ok((headers, all.freeze()))
@@ -399,27 +490,64 @@ impl<'a> ChunkPlace<'a> {
         Ok(Self { file, index: *index, len })
     }
 
-    /// Reads the chunk into `bytes`, which has its length. If it has to have a `verified` hash, it
-    /// is hashed, as it is where the manifest does not know its hash yet.
+    /// Reads the chunk into `bytes`, which has its length, of a file that has to look as it did when it
+    /// was listed. It is hashed where the manifest does not know its hash yet.
     fn read(
+        &self,
+        root: &Path,
+        bytes: &mut [u8],
+        fingerprint: &Fingerprint,
+    ) -> Result<ChunkHeader, ReadFailure> {
+        let stamp = self.read_bytes(root, bytes).map_err(|refusal| ReadFailure {
+            refusal,
+            // It may be gone, or shorter, or only not readable at the moment: a look tells.
+            is_contradiction: true,
+        })?;
+        if fingerprint.stamp(&self.file.path) != Some(stamp) {
+            let message = format!("{} has changed and is looked at anew", self.file.path);
+            let refusal = refused(RefusalCode::NotServed, &message);
+            return Err(ReadFailure { refusal, is_contradiction: true });
+        }
+        let known = known_hash(self.file, self.index);
+        Ok(self.header(known.unwrap_or_else(|| self.hash(bytes))))
+    }
+
+    /// Reads the chunk into `bytes`, which has its length. It has to have the hash.
+    fn read_verified(
         &self,
         root: &Path,
         bytes: &mut [u8],
         verified: Option<&ContentHash>,
     ) -> Result<ChunkHeader, Refusal> {
-        let Self { file, index, .. } = *self;
-        let path = &file.path;
-        let failed = |what: String| refused(RefusalCode::ReadFailed, &what);
-        let offset = u64::from(index) * CHUNK_SIZE_BYTES;
-        open_game_file(root, path)
-            .and_then(|handle| handle.read_exact_at(bytes, offset))
-            .map_err(|e| failed(format!("cannot read {path}: {e}")))?;
-        let known = known_hash(file, index).filter(|_| verified.is_none());
-        let hash = known.unwrap_or_else(|| chunk_hash(file.size, index, bytes));
+        self.read_bytes(root, bytes)?;
+        let hash = self.hash(bytes);
         if verified.is_some_and(|verified| *verified != hash) {
-            return Err(failed(format!("{path} is not what it was any more")));
+            let message = format!("{} is not what it was any more", self.file.path);
+            return Err(refused(RefusalCode::ReadFailed, &message));
         }
-        Ok(ChunkHeader { len: u32::try_from(self.len).unwrap_or(u32::MAX), hash })
+        Ok(self.header(hash))
+    }
+
+    /// Returns what the file looks like, once the bytes are read.
+    fn read_bytes(&self, root: &Path, bytes: &mut [u8]) -> Result<Stamp, Refusal> {
+        let path = &self.file.path;
+        let offset = u64::from(self.index) * CHUNK_SIZE_BYTES;
+        let mut read = || {
+            let handle = open_game_file(root, path)?;
+            handle.read_exact_at(bytes, offset)?;
+            Ok(Stamp::of(&handle.metadata()?))
+        };
+        read().map_err(|e: std::io::Error| {
+            refused(RefusalCode::ReadFailed, &format!("cannot read {path}: {e}"))
+        })
+    }
+
+    fn hash(&self, bytes: &[u8]) -> ContentHash {
+        chunk_hash(self.file.size, self.index, bytes)
+    }
+
+    fn header(&self, hash: ContentHash) -> ChunkHeader {
+        ChunkHeader { len: u32::try_from(self.len).unwrap_or(u32::MAX), hash }
     }
 }
 

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use lanspread_proto::message::LibrarySnapshot;
 use lanspread_proto::{GameId, Manifest};
 
+use crate::library::Fingerprint;
+
 /// The announced library, and all it takes to serve the games in it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     snapshot: Arc<LibrarySnapshot>,
     games: BTreeMap<GameId, ServedGame>,
+    is_being_made: bool,
 }
 
 /// A game that is ready: downloaded at the catalog's version, with nothing being done with it.
@@ -24,11 +27,23 @@ pub(crate) struct ServedGame {
     pub(crate) root: PathBuf,
     /// Its files, with the hashes known so far.
     pub(crate) manifest: Arc<Manifest>,
+    /// What its files looked like when they were listed.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl View {
     pub(crate) fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
-        Self { snapshot, games }
+        Self { snapshot, games, is_being_made: false }
+    }
+
+    /// The same view, of which more is to be expected in a moment.
+    pub(crate) fn being_made(self, is_being_made: bool) -> Self {
+        Self { is_being_made, ..self }
+    }
+
+    /// Whether it is soon to be much larger: the games are still being looked at for the first time.
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.is_being_made
     }
 
     /// What is announced.

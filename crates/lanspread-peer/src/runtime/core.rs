@@ -16,11 +16,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::downloads::{ActiveDownload, Fetch};
+use super::downloads::{ActiveDownload, CopyCheck, Fetch};
+use super::first_look::FirstLook;
 use super::installs::ActiveInstall;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
+use super::verifications::ActiveVerification;
 use crate::command::{MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
@@ -35,6 +37,7 @@ use crate::operations::table::OperationTable;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
+use crate::problem::GameProblems;
 use crate::room::Room;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
@@ -43,6 +46,9 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long tasks may take to end after that.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
+
+/// How many problems of one game the log names; the event has more of them.
+const PROBLEMS_LOGGED_MAX: usize = 20;
 
 /// All state of a peer that is not a file.
 pub(crate) struct Core {
@@ -71,6 +77,10 @@ pub(crate) struct Core {
     pub(super) resyncing: BTreeMap<PeerId, bool>,
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
+    /// The games of a games directory that cannot be read at the moment.
+    pub(super) out_of_reach: BTreeMap<GameId, LocalGame>,
+    /// There until every game was looked at for the first time.
+    pub(super) first_look: Option<FirstLook>,
     pub(super) index: Index,
     /// Held until nothing writes any more.
     pub(super) kept: StateDir,
@@ -92,6 +102,12 @@ pub(crate) struct Core {
     pub(super) hashes_wanted: BTreeSet<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
+    /// Games with files that are to be read once more, after a pause.
+    pub(super) settling: BTreeSet<GameId>,
+    /// Those of them whose pause is over.
+    pub(super) to_settle: BTreeSet<GameId>,
+    /// What was told last of games that are not whole.
+    pub(super) told_problems: BTreeMap<GameId, GameProblems>,
     /// Games that were hashed since the last publication.
     pub(super) unpublished: BTreeSet<GameId>,
     /// When they are published at the latest.
@@ -101,6 +117,7 @@ pub(crate) struct Core {
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
     pub(super) streams: BTreeMap<GameId, ActiveStream>,
+    pub(super) verifications: BTreeMap<GameId, ActiveVerification>,
     /// Games whose setup script is being started: no operation begins with them meanwhile.
     pub(super) starting_setup: BTreeSet<GameId>,
     /// Whether another games directory is about to be used: no operation begins then.
@@ -128,14 +145,19 @@ impl Core {
 
     /// Runs until shutdown, or until a required service dies.
     pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
-        self.hash_next();
+        self.begin_first_look();
         let shutdown = self.shutdown.clone();
         let outcome = loop {
             let dial_at = self.dials.next_due();
             let (publish_at, find_at) = (self.publish_at, self.find_games_dir_at);
+            let patience_ends_at = self.patience_ends_at();
             tokio::select! {
                 () = shutdown.cancelled() => break Ok(()),
-                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(command) = self.commands.recv(), if self.takes_commands() => {
+                    if let Some(command) = self.hold(command) {
+                        self.obey(command).await;
+                    }
+                }
                 Some(message) = self.inbox.recv() => {
                     if let CoreMessage::ServiceDied(failure) = message {
                         let RuntimeFailure { service, message } = failure.clone();
@@ -147,13 +169,14 @@ impl Core {
                 () = until(dial_at) => self.dial_due(),
                 () = until(publish_at) => self.publish(Vec::new()).await,
                 () = until(find_at) => self.find_games_dir(),
+                () = until(patience_ends_at) => self.lose_patience().await,
             }
         };
         self.stop().await;
         outcome
     }
 
-    async fn obey(&mut self, command: PeerCommand) {
+    pub(super) async fn obey(&mut self, command: PeerCommand) {
         // An answer nobody waits for any more is dropped; the command is carried out all the same.
         match command {
             PeerCommand::Status { reply } => drop(reply.send(Ok(self.status()))),
@@ -163,12 +186,17 @@ impl Core {
             PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
             PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
             PeerCommand::Download { game_id, install, wait, reply } => {
-                self.fetch(Fetch { game_id, is_update: false, install, wait, reply }).await;
+                let (is_update, copy) = (false, CopyCheck::Known);
+                self.fetch(Fetch { game_id, is_update, copy, install, wait, reply }).await;
             }
             PeerCommand::Update { game_id, install, wait, reply } => {
-                self.fetch(Fetch { game_id, is_update: true, install, wait, reply }).await;
+                let (is_update, copy) = (true, CopyCheck::Known);
+                self.fetch(Fetch { game_id, is_update, copy, install, wait, reply }).await;
             }
             PeerCommand::CancelDownload { game_id, reply } => self.cancel_download(game_id, reply),
+            PeerCommand::Verify { game_id, repair, wait, reply } => {
+                self.verify(game_id, repair, wait, reply).await;
+            }
             PeerCommand::Install { game_id, wait, reply } => {
                 self.install(game_id, wait, reply).await;
             }
@@ -208,7 +236,12 @@ impl Core {
             CoreMessage::GamesDirScanned { outcome, reply } => {
                 self.games_dir_scanned(outcome, reply).await;
             }
+            CoreMessage::LookedAt { games_dir, outcome } => {
+                self.looked_at(games_dir, outcome).await;
+            }
             CoreMessage::HashesWanted { game_id } => self.want_hashes(game_id),
+            CoreMessage::Settled { game_id } => self.settled(game_id),
+            CoreMessage::Contradicted(contradiction) => self.contradicted(contradiction).await,
             CoreMessage::Hashed { game_id, scanned, outcome } => {
                 self.hashed(game_id, &scanned, outcome).await;
             }
@@ -218,6 +251,14 @@ impl Core {
             }
             CoreMessage::Rescanned { games_dir, game_ids, outcome } => {
                 self.rescanned(&games_dir, game_ids, outcome).await;
+            }
+            CoreMessage::UpdateLooked { fetch, local } => self.update_looked(fetch, local).await,
+            CoreMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
+                let event = PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total };
+                self.emit(event).await;
+            }
+            CoreMessage::VerifyEnded { game_id, outcome } => {
+                self.verify_ended(game_id, outcome).await;
             }
             CoreMessage::DownloadTold { game_id, notice } => {
                 self.download_told(game_id, notice).await;
@@ -329,6 +370,7 @@ fn log(event: &PeerEvent) {
     match event {
         PeerEvent::DownloadProgress(_)
         | PeerEvent::InstallProgress { .. }
+        | PeerEvent::VerifyProgress { .. }
         | PeerEvent::StreamInstallProgress(_) => {
             tracing::trace!(?event);
         }
@@ -339,6 +381,13 @@ fn log(event: &PeerEvent) {
         | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
         PeerEvent::MdnsFailed { message } => {
             tracing::warn!(message, "peers cannot be found by mDNS; it is tried again");
+        }
+        PeerEvent::GameIncomplete { game_id, problems } => {
+            for problem in problems.told.iter().take(PROBLEMS_LOGGED_MAX) {
+                tracing::warn!(%game_id, "the game is not shared, because it is not whole: {problem}");
+            }
+            let count = problems.count;
+            tracing::warn!(%game_id, count, "the game is not shared until that is put right");
         }
         _ => tracing::info!(?event),
     }

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
 
@@ -25,19 +26,31 @@ use crate::download::{
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::LocalGame;
+use crate::library::{Committed, LocalGame, settle_times};
 use crate::net::links::LinkedSource;
 
 /// Most notices of a download that wait for the loop; the download waits beyond that.
 const NOTICES_MAX: usize = 64;
 
-/// A `download` or `update` command.
-pub(super) struct Fetch {
+/// A `download` or `update` command, or what a `verify` command that repairs makes of itself.
+pub(crate) struct Fetch {
     pub(super) game_id: GameId,
     pub(super) is_update: bool,
+    pub(super) copy: CopyCheck,
     pub(super) install: Option<bool>,
     pub(super) wait: bool,
     pub(super) reply: Reply<DownloadSummary>,
+}
+
+/// What is known of the copy that an update would replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyCheck {
+    /// What the library says. If that is that it is up to date, the disk is asked.
+    Known,
+    /// What the disk says.
+    Looked,
+    /// It is wrong: a verification has said so.
+    IsWrong,
 }
 
 /// A download that is under way.
@@ -57,8 +70,12 @@ pub(crate) struct ActiveDownload {
 
 impl Core {
     pub(super) async fn fetch(&mut self, fetch: Fetch) {
-        let Fetch { game_id, is_update, install, wait, reply } = fetch;
-        let (game, sources) = match self.begin_fetch(&game_id, is_update) {
+        let begun = self.begin_fetch(&fetch.game_id, fetch.is_update, fetch.copy);
+        if matches!(begun, Err(CommandError::UpToDate(_))) && fetch.copy == CopyCheck::Known {
+            return self.look_before_update(fetch);
+        }
+        let Fetch { game_id, is_update, install, wait, reply, .. } = fetch;
+        let (game, sources) = match begun {
             Ok(allowed) => allowed,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -96,11 +113,35 @@ impl Core {
         self.run_download(job, change_receiver, cancel);
     }
 
+    /// Looks whether a copy that seems to be up to date still is what the library says.
+    fn look_before_update(&self, fetch: Fetch) {
+        let (core, index) = (self.core.clone(), self.index.clone());
+        let (games_dir, game_id) = (self.games_dir.clone(), fetch.game_id.clone());
+        self.spawn(async move {
+            let local = look_at(games_dir, game_id, index).await;
+            let _ = core.send(CoreMessage::UpdateLooked { fetch, local }).await;
+        });
+    }
+
+    pub(super) async fn update_looked(&mut self, fetch: Fetch, local: Option<LocalGame>) {
+        let game_id = &fetch.game_id;
+        // Of an active game, its operation tells.
+        if self.operations.get(game_id).is_none() && !self.is_changing_dir {
+            self.take_over_found(
+                vec![game_id.clone()],
+                local.map(|local| (game_id.clone(), local)),
+            )
+            .await;
+        }
+        self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }).await;
+    }
+
     /// Marks the game, unless it must not be fetched.
     fn begin_fetch(
         &mut self,
         game_id: &GameId,
         is_update: bool,
+        copy: CopyCheck,
     ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
         let unknown = || CommandError::UnknownGame(game_id.clone());
         let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
@@ -111,7 +152,7 @@ impl Core {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
         let sources = self.source_ids(game_id);
-        if is_update && self.is_up_to_date(game_id) {
+        if is_update && copy != CopyCheck::IsWrong && self.is_up_to_date(game_id) {
             return Err(CommandError::UpToDate(game_id.clone()));
         }
         if sources.is_empty() {
@@ -122,20 +163,21 @@ impl Core {
         Ok((game, sources))
     }
 
-    /// Whether the game is ready here, and no source announces another content of it.
+    /// Whether the game is ready here, and no source announces another content of it than this peer
+    /// has read.
     fn is_up_to_date(&self, game_id: &GameId) -> bool {
         let Some(ready) = self.server.view.borrow().game(game_id).cloned() else { return false };
         let mut announced = self.peers.announcements(&self.catalog, game_id);
         !announced.any(|summary| {
             let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
-                (Some(theirs), Some(ours)) => theirs != ours,
-                _ => false,
+                (Some(theirs), ours) => Some(theirs) != ours,
+                (None, _) => false,
             };
             summary.manifest_hash != ready.manifest.manifest_hash() || is_other_content
         })
     }
 
-    fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
+    pub(super) fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
         let sources = self.peers.sources(&self.catalog, game_id);
         sources.into_iter().map(|source| source.peer_id).collect()
     }
@@ -181,8 +223,9 @@ impl Core {
             let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);
             let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
+            let committed = settle(root, &outcome).await;
             let local = look_at(games_dir, game_id.clone(), index).await;
-            let local = with_hashes(local, &outcome);
+            let local = with_hashes(local, &outcome, &committed);
             guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });
@@ -311,9 +354,11 @@ impl Core {
         }
     }
 
-    /// Cancels whatever brings the game here: a download, an update or a streamed installation.
+    /// Cancels whatever brings the game here, a download, an update or a streamed installation, or
+    /// what verifies it.
     pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>) {
         let Some(reply) = self.cancel_stream(&game_id, reply) else { return };
+        let Some(reply) = self.cancel_verification(&game_id, reply) else { return };
         match self.downloads.get_mut(&game_id) {
             Some(active) => {
                 active.on_cancel.push(reply);
@@ -363,17 +408,33 @@ impl Ended {
     }
 }
 
+/// Makes the times of what a download wrote stand for its content.
+async fn settle(root: PathBuf, outcome: &Result<DownloadOutcome, DownloadEnd>) -> Committed {
+    let Ok(DownloadOutcome { manifest, .. }) = outcome else { return Committed::default() };
+    let manifest = Arc::clone(manifest);
+    let work = move || settle_times(&root, &manifest, SystemTime::now());
+    // What nothing vouches for is read once more.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}
+
 /// The game as found on disk, with the hashes that the download computed: what is on disk is what
-/// was verified, so it is not read again.
+/// was verified, so it is not read again, unless it has changed since.
 fn with_hashes(
     local: Option<LocalGame>,
     outcome: &Result<DownloadOutcome, DownloadEnd>,
+    committed: &Committed,
 ) -> Option<LocalGame> {
     let mut local = local?;
     if let (Ok(outcome), Some(found)) = (outcome, &local.manifest)
         && found.manifest_hash() == outcome.manifest.manifest_hash()
     {
         local.manifest = Some(Arc::clone(&outcome.manifest));
+        let files = local.fingerprint.files().iter();
+        let changed = files.filter(|file| !committed.vouches_for(file));
+        let changed: BTreeSet<_> = changed.map(|file| file.path.clone()).collect();
+        if !changed.is_empty() {
+            return Some(local.without_hashes(&changed));
+        }
     }
     Some(local)
 }

@@ -1,29 +1,35 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lanspread_proto::message::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::CoreMessage;
 use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
-use crate::event::PeerEvent;
+use crate::event::{Operation, PeerEvent};
 use crate::library::{
-    HashError, Index, LocalGame, Scan, ScanError, hash_manifest, scan_game, scan_games_dir,
+    HashError, Hashed, Index, LocalGame, Reading, SETTLE_TIME, Scan, ScanError, ScanWarning,
+    hash_manifest, scan_game, scan_games_dir,
 };
+use crate::net::serve::Contradiction;
 use crate::net::view::{ServedGame, View};
+use crate::problem::{GameProblem, ProblemReason};
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.
 const HASHED_PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+/// How long after the hashing the files are read again whose time was too close to it: a little longer
+/// than it takes until every change shows.
+const SETTLE_PAUSE: Duration = SETTLE_TIME.saturating_add(Duration::from_millis(100));
 
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {
@@ -33,6 +39,10 @@ impl Core {
     /// Takes over what the look at the end of an operation found.
     pub(super) fn replace_local(&mut self, game_id: &GameId, local: Option<LocalGame>) {
         self.rescans.overtake(game_id);
+        let local = local.map(|found| match self.local.get(game_id) {
+            Some(known) => found.keep_hashes_of(known),
+            None => found,
+        });
         self.take_over(game_id, local);
     }
 
@@ -41,19 +51,39 @@ impl Core {
         let Some(local) = local else {
             self.local.remove(game_id);
             self.to_hash.remove(game_id);
+            self.told_problems.remove(game_id);
             self.index.forget(&self.games_dir, game_id);
             return;
         };
-        if let Some(manifest) = &local.manifest {
-            let (fingerprint, manifest) = (local.fingerprint.clone(), Arc::clone(manifest));
-            self.index.record(&self.games_dir, game_id.clone(), fingerprint, manifest);
+        if let Some(known) = local.known_content() {
+            self.index.record(&self.games_dir, game_id.clone(), known);
         }
-        if local.is_unhashed() {
+        // What cannot be shared is not read; what could not be read is tried again.
+        if local.is_unhashed() && local.problems.is_empty() {
             self.to_hash.insert(game_id.clone());
         } else {
             self.to_hash.remove(game_id);
         }
+        self.settle_later(game_id, &local);
         self.local.insert(game_id.clone(), local);
+    }
+
+    /// Lets files be read once more, whose time was too close to the moment at which they were.
+    fn settle_later(&mut self, game_id: &GameId, local: &LocalGame) {
+        if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
+            return;
+        }
+        let (core, game_id) = (self.core.clone(), game_id.clone());
+        self.spawn(async move {
+            sleep(SETTLE_PAUSE).await;
+            let _ = core.send(CoreMessage::Settled { game_id }).await;
+        });
+    }
+
+    pub(super) fn settled(&mut self, game_id: GameId) {
+        self.settling.remove(&game_id);
+        self.to_settle.insert(game_id);
+        self.hash_next();
     }
 
     /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
@@ -65,6 +95,7 @@ impl Core {
         self.refresh_view(&changed);
         self.index_changed.send_replace(());
         self.hash_next();
+        let incomplete = self.untold_problems(&changed);
         self.emit(PeerEvent::LocalGamesUpdated {
             library_rev: self.library_rev(),
             game_count: self.local.len(),
@@ -72,6 +103,24 @@ impl Core {
             active_operations: self.operations.all(),
         })
         .await;
+        for event in incomplete {
+            self.emit(event).await;
+        }
+    }
+
+    /// What is to be told of games that are not whole: once for each change of what is wrong.
+    fn untold_problems(&mut self, changed: &[GameId]) -> Vec<PeerEvent> {
+        let mut untold = Vec::new();
+        for game_id in changed {
+            let problems = self.local.get(game_id).map(LocalGame::all_problems).unwrap_or_default();
+            if problems.is_empty() {
+                self.told_problems.remove(game_id);
+            } else if self.told_problems.get(game_id) != Some(&problems) {
+                self.told_problems.insert(game_id.clone(), problems.clone());
+                untold.push(PeerEvent::GameIncomplete { game_id: game_id.clone(), problems });
+            }
+        }
+        untold
     }
 
     /// Lets the network see of these games what is ready now. The others are not looked at.
@@ -91,11 +140,11 @@ impl Core {
             self.announced = Arc::new(LibrarySnapshot { rev, games: summaries.collect() });
         }
         let view = View::new(Arc::clone(&self.announced), games);
-        self.view.send_replace(Arc::new(view));
+        self.view.send_replace(Arc::new(view.being_made(self.is_patient())));
     }
 
-    /// A game, if it may be announced and served: downloaded at the catalog's version, of the
-    /// catalog's content where it knows it, and with nothing being done with it.
+    /// A game, if it may be announced and served: downloaded at the catalog's version, whole, of the
+    /// catalog's content where it knows it, and with nothing being done with it but to verify it.
     fn ready_game(&self, game_id: &GameId) -> Option<ServedGame> {
         let local = self.local.get(game_id)?;
         let manifest = local.manifest.as_ref()?;
@@ -106,8 +155,13 @@ impl Core {
         };
         let is_ready = local.version.as_ref() == Some(&expected.version)
             && !is_other_content
-            && self.operations.get(game_id).is_none();
-        is_ready.then(|| ServedGame { root: self.root_of(game_id), manifest: Arc::clone(manifest) })
+            && !local.is_incomplete()
+            && matches!(self.operations.get(game_id), None | Some(Operation::Verifying));
+        is_ready.then(|| ServedGame {
+            root: self.root_of(game_id),
+            manifest: Arc::clone(manifest),
+            fingerprint: local.fingerprint.clone(),
+        })
     }
 
     pub(super) fn root_of(&self, game_id: &GameId) -> PathBuf {
@@ -132,9 +186,15 @@ impl Core {
 
     fn next_to_hash(&self) -> Option<GameId> {
         let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id));
+        let is_first_look = self.first_look.is_some();
         match self.hashing.len() {
-            0 => wanted.or_else(|| self.to_hash.iter().find(|game_id| self.is_to_hash(game_id))),
-            1 => wanted,
+            // The first look at the library has the disk for itself.
+            0 if !is_first_look => {
+                let unhashed = || self.to_hash.iter().find(|game_id| self.is_to_hash(game_id));
+                let doubtful = || self.to_settle.iter().find(|game_id| self.is_idle(game_id));
+                wanted.or_else(unhashed).or_else(doubtful)
+            }
+            0 | 1 => wanted,
             _ => None,
         }
         .cloned()
@@ -142,9 +202,12 @@ impl Core {
 
     fn is_to_hash(&self, game_id: &GameId) -> bool {
         self.to_hash.contains(game_id)
-            && self.operations.get(game_id).is_none()
+            && self.is_idle(game_id)
             && !self.unhashable.contains(game_id)
-            && !self.hashing.contains(game_id)
+    }
+
+    fn is_idle(&self, game_id: &GameId) -> bool {
+        self.operations.get(game_id).is_none() && !self.hashing.contains(game_id)
     }
 
     pub(super) fn want_hashes(&mut self, game_id: GameId) {
@@ -155,18 +218,24 @@ impl Core {
     }
 
     fn hash(&mut self, game_id: GameId) {
+        self.to_settle.remove(&game_id);
         let Some(local) = self.local.get(&game_id).cloned() else { return };
-        let Some(manifest) = local.manifest.clone() else { return };
+        let Some(unhashed) = local.without_hashes(&local.doubtful).manifest else { return };
+        if unhashed.content_root().is_some() {
+            return;
+        }
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
-        let root_of_hash = root.clone();
         let (core, cancel) = (self.core.clone(), self.cancel.clone());
+        let fingerprint = local.fingerprint.clone();
         self.spawn(async move {
-            let is_cancelled = move || cancel.is_cancelled();
-            let work = move || hash_manifest(&root, &manifest, &is_cancelled);
-            let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-                Err(HashError::Io { path: root_of_hash, source: io::Error::other(error) })
-            });
+            let work = move || {
+                let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
+                hash_manifest(&root, &unhashed, &fingerprint, &reading)
+            };
+            let outcome = tokio::task::spawn_blocking(work).await;
+            let outcome =
+                outcome.unwrap_or_else(|error| Err(HashError::Abandoned(error.to_string())));
             let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
         });
     }
@@ -175,32 +244,23 @@ impl Core {
         &mut self,
         game_id: GameId,
         scanned: &LocalGame,
-        outcome: Result<Manifest, HashError>,
+        outcome: Result<Hashed, HashError>,
     ) {
         self.hashing.remove(&game_id);
         match outcome {
-            Ok(manifest) => {
-                if self.warn_of_other_content(&game_id, &manifest) {
-                    self.unhashable.insert(game_id.clone());
-                }
-                let is_unchanged = |local: &&mut LocalGame| {
-                    local.fingerprint == scanned.fingerprint && local.manifest == scanned.manifest
-                };
-                if let Some(local) = self.local.get_mut(&game_id).filter(is_unchanged) {
-                    local.manifest = Some(Arc::new(manifest));
-                    let local = local.clone();
-                    self.take_over(&game_id, Some(local));
-                    self.unpublished.insert(game_id);
-                }
-            }
+            Ok(hashed) => self.take_over_hashes(game_id, scanned, hashed),
             Err(HashError::Cancelled) => {}
             Err(error @ HashError::Changed { .. }) => {
                 tracing::warn!(%game_id, %error, "a game changed while it was hashed");
-                self.index.forget(&self.games_dir, &game_id);
                 self.unhashable.insert(game_id.clone());
                 self.look_again_later(game_id);
             }
-            Err(error) => {
+            Err(HashError::Io { path, source }) => {
+                let message = format!("it cannot be read: {source}");
+                self.unhashable.insert(game_id.clone());
+                self.could_not_read(game_id, scanned, path.to_string(), message);
+            }
+            Err(error @ (HashError::Manifest(_) | HashError::Abandoned(_))) => {
                 tracing::warn!(%game_id, %error, "a game could not be hashed");
                 self.unhashable.insert(game_id);
             }
@@ -211,6 +271,64 @@ impl Core {
         } else if !self.unpublished.is_empty() && self.publish_at.is_none() {
             self.publish_at = Some(Instant::now() + HASHED_PUBLISH_PAUSE);
         }
+    }
+
+    fn take_over_hashes(&mut self, game_id: GameId, scanned: &LocalGame, hashed: Hashed) {
+        let Some(local) = self.local.get(&game_id) else { return };
+        if local.fingerprint != scanned.fingerprint || local.manifest != scanned.manifest {
+            return;
+        }
+        let is_confirmed = local.manifest.as_deref() == Some(&hashed.manifest);
+        if !is_confirmed && self.warn_of_other_content(&game_id, &hashed.manifest) {
+            self.unhashable.insert(game_id.clone());
+        }
+        // What was in doubt has been read a second time, long enough after the first.
+        let doubtful = hashed.doubtful.difference(&scanned.doubtful).cloned().collect();
+        let local = LocalGame {
+            manifest: Some(Arc::new(hashed.manifest)),
+            doubtful: Arc::<BTreeSet<_>>::new(doubtful),
+            unread: None,
+            ..local.clone()
+        };
+        self.take_over(&game_id, Some(local));
+        if is_confirmed {
+            self.index_changed.send_replace(());
+        } else {
+            self.unpublished.insert(game_id);
+        }
+    }
+
+    /// A file can be listed and not be read: then the game is not whole.
+    fn could_not_read(
+        &mut self,
+        game_id: GameId,
+        scanned: &LocalGame,
+        path: String,
+        message: String,
+    ) {
+        tracing::warn!(%game_id, path, message, "a game could not be hashed");
+        let Some(local) = self.local.get_mut(&game_id) else { return };
+        if local.fingerprint == scanned.fingerprint {
+            let reason = ProblemReason::Unreadable;
+            local.unread = Some(Arc::new(GameProblem { path, reason, message }));
+            self.unpublished.insert(game_id);
+        }
+    }
+
+    /// Somebody who read a game found it otherwise than it is known here.
+    pub(super) async fn contradicted(&mut self, contradiction: Contradiction) {
+        let Contradiction { game_id, path } = contradiction;
+        let Some(path) = path else { return self.look_at_games(BTreeSet::from([game_id])) };
+        let Some(local) = self.local.get(&game_id) else { return };
+        let is_known = local.manifest.as_ref().and_then(|manifest| manifest.file(&path));
+        if !self.is_idle(&game_id) || is_known.is_none_or(|file| file.hashes.is_none()) {
+            return;
+        }
+        tracing::warn!(%game_id, %path, "a file changed without a trace in its time; it is hashed anew");
+        let local = local.without_hashes(&BTreeSet::from([path]));
+        self.unhashable.remove(&game_id);
+        self.take_over(&game_id, Some(local));
+        self.publish(vec![game_id]).await;
     }
 
     async fn publish_hashed(&mut self) {
@@ -275,17 +393,26 @@ impl Core {
             }
         };
         let changed: Vec<GameId> = self.local.keys().chain(scan.games.keys()).cloned().collect();
-        log_warnings(&scan);
-        self.index.absorb(&games_dir, &scan);
+        log_warnings(&scan.warnings);
         self.games_dir = games_dir.clone();
-        self.local = scan.games;
-        self.to_hash = unhashed(&self.local);
+        self.local.clear();
+        self.out_of_reach.clear();
+        self.to_hash.clear();
+        self.to_settle.clear();
+        self.told_problems.clear();
+        self.index.retain(&games_dir, |game_id| scan.games.contains_key(game_id));
+        for (game_id, local) in scan.games {
+            self.take_over(&game_id, Some(local));
+        }
         self.unhashable.clear();
         self.rescans.overtake_all();
         self.find_games_dir_at = None;
         self.watched.send_replace(games_dir.clone());
+        // The look at the directory before is of no use any more.
+        let waiting = self.end_first_look();
         self.publish(changed).await;
         let _ = reply.send(Ok(games_dir));
+        self.obey_all(waiting).await;
     }
 }
 
@@ -295,15 +422,9 @@ impl From<ScanError> for GamesDirError {
     }
 }
 
-/// The games whose files are listed and not hashed.
-pub(super) fn unhashed(games: &BTreeMap<GameId, LocalGame>) -> BTreeSet<GameId> {
-    let unhashed = games.iter().filter(|(_, local)| local.is_unhashed());
-    unhashed.map(|(game_id, _)| game_id.clone()).collect()
-}
-
 /// Tells what a user should hear of.
-pub(super) fn log_warnings(scan: &Scan) {
-    for warning in &scan.warnings {
+pub(super) fn log_warnings(warnings: &[ScanWarning]) {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
@@ -316,9 +437,7 @@ pub(super) async fn look_at(
 ) -> Option<LocalGame> {
     let work = move || {
         let scan = scan_game(&games_dir, &game_id, &index);
-        for warning in scan.warnings {
-            tracing::warn!("{warning}");
-        }
+        log_warnings(&scan.warnings);
         scan.game
     };
     // A look that panicked found nothing, and the next scan looks again.

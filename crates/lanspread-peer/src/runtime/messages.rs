@@ -6,19 +6,23 @@ use std::path::PathBuf;
 
 use lanspread_mdns::BrowseEvent;
 use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
-use lanspread_proto::{GameId, Manifest, PeerId};
+use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 
+use super::downloads::Fetch;
+use super::first_look::LookedAt;
+use super::verifications::Verified;
 use crate::command::{Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
-    StreamFailure,
+    StreamFailure, VerifyFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
-use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
+use crate::library::{Glance, HashError, Hashed, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
+use crate::net::serve::Contradiction;
 use crate::operations::outbound::OutboundCount;
 use crate::peers::dialling::Attempt;
 
@@ -51,10 +55,16 @@ pub(crate) enum CoreMessage {
     Outbound(OutboundCount),
     /// A whole games directory was scanned on the way to becoming the one in use.
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
+    /// Games were looked at for the first time since the start.
+    LookedAt { games_dir: PathBuf, outcome: Result<LookedAt, ScanError> },
     /// A peer waits for the hashes of a game.
     HashesWanted { game_id: GameId },
     /// The files of a game were hashed.
-    Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Manifest, HashError> },
+    Hashed { game_id: GameId, scanned: LocalGame, outcome: Result<Hashed, HashError> },
+    /// By now, files that are read again are told from files that change.
+    Settled { game_id: GameId },
+    /// What was read of a game is not what is known of it.
+    Contradicted(Contradiction),
     /// Something on the disk may have changed.
     DiskChanged(DiskChange),
     /// The roots of a games directory were listed.
@@ -65,6 +75,12 @@ pub(crate) enum CoreMessage {
         game_ids: BTreeSet<GameId>,
         outcome: Result<BTreeMap<GameId, LocalGame>, ScanError>,
     },
+    /// The root of a game was looked at that seems to be up to date.
+    UpdateLooked { fetch: Fetch, local: Option<LocalGame> },
+    /// A verification is that far.
+    VerifyProgress { game_id: GameId, bytes_done: u64, bytes_total: u64 },
+    /// A verification ended.
+    VerifyEnded { game_id: GameId, outcome: Result<Verified, VerifyFailure> },
     /// A download has something to tell.
     DownloadTold { game_id: GameId, notice: DownloadNotice },
     /// A download ended, and the root was looked at.

@@ -1,7 +1,7 @@
 //! The command loop's part about questions: nothing here changes anything.
 
 use lanspread_catalog::CatalogGame;
-use lanspread_proto::GameId;
+use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -9,6 +9,7 @@ use crate::command::{GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Rep
 use crate::download::{GameAnswer, Source, all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
+use crate::library::LocalGame;
 use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
 use crate::setup;
@@ -116,21 +117,35 @@ impl Core {
 
     /// Whether anything of a game is on this disk, or is being fetched to it.
     fn is_local(&self, game_id: &GameId) -> bool {
-        self.local.get(game_id).is_some_and(|game| game.version.is_some() || game.installed)
+        self.local.contains_key(game_id)
             || self.operations.get(game_id).is_some()
+            || self.known_unseen(game_id).is_some()
+    }
+
+    /// What the index knows of a game that was not looked at since the start.
+    fn known_unseen(&self, game_id: &GameId) -> Option<Arc<Manifest>> {
+        let is_unseen = !self.is_looked_at(game_id);
+        is_unseen
+            .then(|| self.index.known(&self.games_dir, game_id))
+            .flatten()
+            .map(|it| it.manifest)
     }
 
     fn game_info(&self, game: &CatalogGame, remote: Option<RemoteGame>) -> GameInfo {
         let local = self.local.get(&game.id);
         let operation = self.operations.get(&game.id);
+        let unseen = self.known_unseen(&game.id);
         let version = local.and_then(|local| local.version.clone());
+        let version = version.or_else(|| unseen.as_ref().map(|known| known.version().clone()));
         let installed = local.is_some_and(|local| local.installed);
-        let local_size =
-            local.and_then(|local| local.manifest.as_ref()).map(|manifest| manifest.total_size());
+        let manifest = local.and_then(|local| local.manifest.as_ref()).or(unseen.as_ref());
+        let local_size = manifest.map(|manifest| manifest.total_size());
+        let problems = local.map(LocalGame::all_problems).unwrap_or_default();
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
             Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
-            None if self.server.view.borrow().game(&game.id).is_some() => Some(Availability::Ready),
+            _ if self.server.view.borrow().game(&game.id).is_some() => Some(Availability::Ready),
+            _ if !problems.is_empty() => Some(Availability::Incomplete),
             _ if version.is_some() || installed => Some(Availability::LocalOnly),
             _ => None,
         };
@@ -146,6 +161,7 @@ impl Core {
             peer_count: remote.map_or(0, |remote| remote.peer_count),
             operation,
             partial_bytes: None,
+            problems,
         }
     }
 }

@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// Looks at the roots of games that may have changed, but for those of active games.
-    fn look_at_games(&mut self, changed: BTreeSet<GameId>) {
+    pub(super) fn look_at_games(&mut self, changed: BTreeSet<GameId>) {
         let operations = &self.operations;
         let game_ids = self.rescans.admit(changed, |game_id| operations.get(game_id).is_some());
         if game_ids.is_empty() {
@@ -53,7 +53,7 @@ impl Core {
             let (asked_dir, asked_ids) = (games_dir.clone(), game_ids.clone());
             let work = move || {
                 let scan = scan_games(&asked_dir, &asked_ids, &index)?;
-                log_warnings(&scan);
+                log_warnings(&scan.warnings);
                 Ok(scan.games)
             };
             let outcome = tokio::task::spawn_blocking(work).await;
@@ -76,6 +76,8 @@ impl Core {
             if settled.again {
                 again.insert(game_id.clone());
             }
+            // Found or not, and whoever has found more: it is known what there is of it.
+            self.mark_looked_at(&game_id);
             if settled.counts {
                 counted.push(game_id);
             }
@@ -86,17 +88,21 @@ impl Core {
             Err(_) => {}
         }
         self.look_at_games(again);
+        let ready = self.take_ready_commands();
+        self.obey_all(ready).await;
     }
 
-    async fn take_over_found(
+    pub(super) async fn take_over_found(
         &mut self,
         game_ids: Vec<GameId>,
-        mut found: BTreeMap<GameId, LocalGame>,
+        found: impl IntoIterator<Item = (GameId, LocalGame)>,
     ) {
+        let mut found: BTreeMap<GameId, LocalGame> = found.into_iter().collect();
         let mut changed = Vec::new();
         for game_id in game_ids {
             let known = self.local.get(&game_id);
-            let local = match (found.remove(&game_id), known) {
+            let known_before = self.out_of_reach.remove(&game_id);
+            let local = match (found.remove(&game_id), known.or(known_before.as_ref())) {
                 (Some(found), Some(known)) => Some(found.keep_hashes_of(known)),
                 (found, _) => found,
             };
@@ -162,7 +168,7 @@ impl Core {
 
     /// Takes all games out of the library, and keeps what is known about them: when the directory
     /// is back they are too, and nothing has to be hashed again.
-    async fn lose_games_dir(&mut self, error: &ScanError) {
+    pub(super) async fn lose_games_dir(&mut self, error: &ScanError) {
         if self.find_games_dir_at.is_none() {
             tracing::error!("{error}; its games are not shared until it can be read again");
             self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
@@ -174,7 +180,8 @@ impl Core {
             .cloned()
             .collect();
         for game_id in &lost {
-            self.local.remove(game_id);
+            let local = self.local.remove(game_id);
+            self.out_of_reach.extend(local.map(|local| (game_id.clone(), local)));
             self.to_hash.remove(game_id);
         }
         if !lost.is_empty() {

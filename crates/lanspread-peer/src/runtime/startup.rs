@@ -8,17 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_proto::message::LibrarySnapshot;
-use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
+use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
-use super::local_games::{log_warnings, unhashed};
+use super::first_look::FirstLook;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
@@ -29,13 +28,13 @@ use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::identity::Identity;
 use crate::install::recover_all;
-use crate::library::{Index, IndexWarning, RescanGate, Scan, scan_games_dir};
+use crate::library::{Index, IndexWarning, RescanGate};
 use crate::migration::migrate;
 use crate::net::handshake::LocalPeer;
 use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
 use crate::net::quic::{self, Endpoints};
-use crate::net::serve::{Server, StreamService};
+use crate::net::serve::{Contradiction, Server, StreamService};
 use crate::net::transport::Listener;
 use crate::net::view::View;
 use crate::operations::outbound::{OutboundCount, OutboundTransfers};
@@ -50,6 +49,9 @@ use crate::state_format;
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
+/// Most contradictions that wait for the command loop. One that is lost is found again by the next
+/// read.
+const CONTRADICTIONS_MAX: usize = 64;
 
 /// What is read from the disk before a peer runs.
 struct Disk {
@@ -58,7 +60,6 @@ struct Disk {
     kept: StateDir,
     identity: Arc<Identity>,
     index: Index,
-    scan: Scan,
 }
 
 /// Prepares a peer and starts its services.
@@ -74,8 +75,7 @@ pub(super) async fn prepare(
     let catalog = Arc::new(config.catalog);
     let disk = {
         let (games_dir, state_dir) = (config.games_dir.clone(), config.state_dir.clone());
-        let catalog = Arc::clone(&catalog);
-        let read = tokio::task::spawn_blocking(move || read_disk(&games_dir, &state_dir, &catalog));
+        let read = tokio::task::spawn_blocking(move || read_disk(&games_dir, &state_dir));
         read.await.unwrap_or_else(|e| {
             let (path, source) = (config.state_dir.clone(), io::Error::other(e));
             Err(StartError::StateDir { path, source })
@@ -97,6 +97,7 @@ pub(super) async fn prepare(
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
     let outbound = OutboundTransfers::new(counts);
+    let (contradictions, contradicted) = mpsc::channel(CONTRADICTIONS_MAX);
     let (index_changed, index_changes) = watch::channel(());
     let keeper =
         StateKeeper::new(disk.kept.clone(), Arc::clone(&disk.identity), disk.index.clone());
@@ -104,7 +105,7 @@ pub(super) async fn prepare(
     let (links, called) = LinkTable::new();
     let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
-    let mut core = Core {
+    let core = Core {
         listen_addr,
         games_dir: disk.games_dir,
         state_dir: disk.state_dir,
@@ -128,8 +129,13 @@ pub(super) async fn prepare(
         }),
         asking: BTreeSet::new(),
         resyncing: BTreeMap::new(),
-        to_hash: unhashed(&disk.scan.games),
-        local: disk.scan.games,
+        to_hash: BTreeSet::new(),
+        settling: BTreeSet::new(),
+        to_settle: BTreeSet::new(),
+        told_problems: BTreeMap::new(),
+        local: BTreeMap::new(),
+        out_of_reach: BTreeMap::new(),
+        first_look: Some(FirstLook::new()),
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
         index_changed,
@@ -143,6 +149,7 @@ pub(super) async fn prepare(
             Swarm::new(outbound),
             Limiter::new(config.upload_limit),
             streams,
+            contradictions,
         ),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
@@ -153,6 +160,7 @@ pub(super) async fn prepare(
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
         streams: BTreeMap::new(),
+        verifications: BTreeMap::new(),
         starting_setup: BTreeSet::new(),
         is_changing_dir: false,
         core: core_sender,
@@ -164,11 +172,14 @@ pub(super) async fn prepare(
         cancel: CancellationToken::new(),
         me,
     };
-    let found: Vec<GameId> = core.local.keys().cloned().collect();
-    core.refresh_view(&found);
+    // Until the games were looked at, nothing is announced.
+    core.view.send_replace(Arc::new(
+        View::new(Arc::clone(&core.announced), BTreeMap::new()).being_made(true),
+    ));
     start_services(&core, listener, games_dirs, config.mdns)?;
     core.spawn(pass_on_counts(count_receiver, core.core.clone()));
     core.spawn(pass_on_calls(called, core.core.clone()));
+    core.spawn(pass_on_contradictions(contradicted, core.core.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
     core.tasks.spawn(keeper.run(index_changes, core.cancel.clone()));
     Ok(core)
@@ -222,7 +233,7 @@ fn start_services(
     Ok(())
 }
 
-fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Disk, StartError> {
+fn read_disk(games_dir: &Path, state_dir: &Path) -> Result<Disk, StartError> {
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
     // Asked before it is made, so that a refusal leaves nothing in the games directory.
     let intended = resolve(state_dir).map_err(unusable)?;
@@ -239,7 +250,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let kept = StateDir::lock(&state_dir)?;
     state_format::claim(&state_dir)?;
     let identity = Arc::new(Identity::load_or_create(&state_dir)?);
-    let (mut index, warning) = thread::scope(|scope| {
+    let (index, warning) = thread::scope(|scope| {
         // Beside what settles the games directory: both take their time with a large library.
         let loading = scope.spawn(|| load_index(&state_dir));
         move_legacy_files(&games_dir, &state_dir);
@@ -250,10 +261,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
-    let scan = scan_games_dir(&games_dir, catalog, &index).map_err(GamesDirError::from)?;
-    log_warnings(&scan);
-    index.absorb(&games_dir, &scan);
-    Ok(Disk { games_dir, state_dir, kept, identity, index, scan })
+    Ok(Disk { games_dir, state_dir, kept, identity, index })
 }
 
 fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {
@@ -342,6 +350,14 @@ async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core
 async fn pass_on_calls(mut called: mpsc::Receiver<PeerId>, core: CoreSender) {
     while let Some(peer_id) = called.recv().await {
         if core.send(CoreMessage::LinkNeeded { peer_id }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn pass_on_contradictions(mut found: mpsc::Receiver<Contradiction>, core: CoreSender) {
+    while let Some(contradiction) = found.recv().await {
+        if core.send(CoreMessage::Contradicted(contradiction)).await.is_err() {
             return;
         }
     }

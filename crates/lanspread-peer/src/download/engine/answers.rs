@@ -1,7 +1,7 @@
 //! What the engine does with an answer: from a source, or from the disk.
 
 use lanspread_proto::PeerId;
-use lanspread_proto::message::KnownManifest;
+use lanspread_proto::message::{ChunkName, KnownManifest};
 
 use super::super::layout::ChunkIndex;
 use super::super::scheduler::Ask;
@@ -111,6 +111,11 @@ impl Engine {
     }
 
     pub(super) fn kept(&mut self, ask: Ask, kept: Vec<(ChunkIndex, Kept)>) -> Option<Ended> {
+        let wrong =
+            kept.iter().find(|(_, kept)| matches!(kept, Kept::Wrong)).map(|(chunk, _)| *chunk);
+        if let Some(chunk) = wrong {
+            self.complain(ask.peer, chunk);
+        }
         let transfer = self.stage.transfer()?;
         for (chunk, kept) in kept {
             match kept {
@@ -124,6 +129,20 @@ impl Engine {
         }
         transfer.settle(ask.piece);
         None
+    }
+
+    /// Tells a source of the whole game that a chunk came wrong. It is not asked for anything any more.
+    fn complain(&mut self, peer: PeerId, chunk: ChunkIndex) {
+        let Some(transfer) = self.stage.transfer().filter(|it| it.members().contains(&peer)) else {
+            return;
+        };
+        let Some((place, file)) = transfer.layout().place(chunk) else { return };
+        let name = ChunkName { path: file.path.clone(), index: place.index };
+        let (game_id, version) = (self.job.game_id.clone(), self.job.version.clone());
+        if let Some(source) = self.sources.get(&peer).cloned() {
+            // It outlives the download, which may end with this source. The source answers in time.
+            tokio::spawn(async move { source.complain(game_id, version, name).await });
+        }
     }
 
     pub(super) fn looked(&mut self, look: Look, is_there: bool) {

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use lanspread_proto::{GameId, Manifest};
+use lanspread_proto::GameId;
 use serde::{Deserialize, Serialize};
 
-use crate::library::fingerprint::Fingerprint;
+use super::entry::Entry;
 
-/// Another format is treated like a broken file: the index can be made again.
-pub(super) const FORMAT: u32 = 1;
+/// Which format is written. Another one that cannot be read is treated like a broken file: the index
+/// can be made again.
+pub(super) const FORMAT: u32 = 2;
+/// The oldest format that is read: it knew the times of archives and of the sentinel alone.
+pub(super) const OLDEST_FORMAT: u32 = 1;
 /// How many games directories are remembered, so that changing to and fro costs no hashing.
 pub(super) const GAMES_DIRS_MAX: usize = 4;
 
@@ -33,16 +35,6 @@ pub(super) struct Content {
 pub(super) struct Library {
     games_dir: String,
     games: BTreeMap<GameId, Entry>,
-}
-
-/// What is known of one game.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Entry {
-    #[serde(with = "shared")]
-    pub(super) fingerprint: Arc<Fingerprint>,
-    #[serde(with = "shared")]
-    pub(super) manifest: Arc<Manifest>,
 }
 
 /// What changed in one games directory, which became the most recently used one.
@@ -189,26 +181,6 @@ impl Unsaved {
 /// A games directory as text: as it is where it is ASCII, and never equal for two of them.
 pub(super) fn directory_key(games_dir: &Path) -> String {
     games_dir.as_os_str().as_encoded_bytes().escape_ascii().to_string()
-}
-
-/// What is shared in memory is stored whole.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
-        value: &Arc<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<T>, D::Error> {
-        T::deserialize(deserializer).map(Arc::new)
-    }
 }
 
 #[cfg(test)]

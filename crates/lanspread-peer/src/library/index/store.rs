@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::content::{Content, FORMAT, LibraryChange};
+use super::content::{Content, FORMAT, LibraryChange, OLDEST_FORMAT};
 use super::log;
 use super::revisions::Revisions;
 use super::{IndexError, IndexWarning};
@@ -74,6 +74,8 @@ impl Store {
             None => log::replay(&log_file, content.generation),
             Some(_) => log::Replay::default(),
         };
+        let is_old = content.format != FORMAT;
+        content.format = FORMAT;
         replay.saves.into_iter().for_each(|changes| content.apply(changes));
         if replay.is_broken {
             let reason = format!("byte {} begins a line that is damaged", replay.valid_bytes);
@@ -84,7 +86,7 @@ impl Store {
             generation: content.generation,
             snapshot_bytes: bytes.len() as u64,
             log_bytes: replay.valid_bytes as u64,
-            is_snapshot_due: snapshot.is_none() || warning.is_some(),
+            is_snapshot_due: snapshot.is_none() || warning.is_some() || is_old,
             revisions,
         };
         // What the snapshot says is far ahead, and stands in for a file that is lost.
@@ -180,7 +182,7 @@ impl Content {
             return Err(format!("it has more than {INDEX_MAX_BYTES} bytes"));
         }
         let content: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if content.format != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&content.format) {
             return Err(format!("it has format {}, not {FORMAT}", content.format));
         }
         Ok(content)

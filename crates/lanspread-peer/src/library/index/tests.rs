@@ -1,26 +1,22 @@
 use std::fs::{self, File};
 
-use lanspread_proto::ManifestFile;
+use lanspread_proto::{Manifest, ManifestFile};
 use proptest::prelude::*;
 
 use super::content::GAMES_DIRS_MAX;
 use super::store::{INDEX_FILE, LOG_FILE};
 use super::*;
+use crate::library::stamp::Mtime;
 
 fn id(text: &str) -> GameId {
     text.parse().unwrap()
 }
 
-fn manifest(size: u64) -> Arc<Manifest> {
+/// What is known of a game with one archive of this size.
+fn known(size: u64) -> KnownContent {
     let file = ManifestFile { path: "a.eti".parse().unwrap(), size, hashes: None };
-    Arc::new(Manifest::new("1".parse().unwrap(), vec![file]).unwrap())
-}
-
-fn fingerprint(name: &str) -> Fingerprint {
-    let file = tempfile::tempfile().unwrap();
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.add_archive(name, &file.metadata().unwrap());
-    fingerprint
+    let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
+    KnownContent { manifest: Arc::new(manifest), times: Arc::new([Some(Mtime(7, 8))]) }
 }
 
 fn load(state: &Path) -> Index {
@@ -34,32 +30,30 @@ fn size_of(path: &Path) -> u64 {
 }
 
 #[test]
-fn what_was_saved_is_found_again_for_the_same_fingerprint_and_directory_only() {
+fn what_was_saved_is_found_again_for_the_same_directory_only() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     assert_eq!(index.library_rev(), 0);
-    index.record(games, id("quake"), print.clone(), manifest(7));
+    index.record(games, id("quake"), known(7));
     index.save().unwrap();
 
     let index = load(state.path());
-    assert_eq!(index.manifest(games, &id("quake"), &print), Some(manifest(7)));
-    assert_eq!(index.manifest(games, &id("quake"), &fingerprint("b.eti")), None);
-    assert_eq!(index.manifest(Path::new("/other"), &id("quake"), &print), None);
-    assert_eq!(index.manifest(games, &id("doom"), &print), None);
+    assert_eq!(index.known(games, &id("quake")), Some(known(7)));
+    assert_eq!(index.known(Path::new("/other"), &id("quake")), None);
+    assert_eq!(index.known(games, &id("doom")), None);
 }
 
 #[test]
 fn the_least_recently_used_games_directory_is_forgotten_first() {
     let state = tempfile::tempdir().unwrap();
     let mut index = load(state.path());
-    let print = fingerprint("a.eti");
     let dirs: Vec<_> = (0..=GAMES_DIRS_MAX).map(|n| PathBuf::from(format!("/{n}"))).collect();
     for dir in &dirs {
-        index.record(dir, id("quake"), print.clone(), manifest(1));
+        index.record(dir, id("quake"), known(1));
         index.forget(&dirs[0], &id("doom"));
     }
-    let kept = |dir: &PathBuf| index.manifest(dir, &id("quake"), &print).is_some();
+    let kept = |dir: &PathBuf| index.known(dir, &id("quake")).is_some();
     let kept: Vec<_> = dirs.iter().map(kept).collect();
     assert_eq!(kept, [true, false, true, true, true]);
 }
@@ -67,10 +61,10 @@ fn the_least_recently_used_games_directory_is_forgotten_first() {
 #[test]
 fn a_changed_game_costs_a_line_about_it_alone_and_an_unchanged_library_nothing() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     for n in 0..2_000 {
-        index.record(games, id(&format!("quake{n}")), print.clone(), manifest(n));
+        index.record(games, id(&format!("quake{n}")), known(n));
     }
     index.save().unwrap();
     let snapshot = state.path().join(INDEX_FILE);
@@ -80,34 +74,34 @@ fn a_changed_game_costs_a_line_about_it_alone_and_an_unchanged_library_nothing()
 
     let mut index = load(state.path());
     for n in 0..2_000 {
-        index.record(games, id(&format!("quake{n}")), print.clone(), manifest(n));
+        index.record(games, id(&format!("quake{n}")), known(n));
     }
     index.forget(games, &id("never-there"));
     index.save().unwrap();
     assert_eq!(size_of(&log), 0);
-    index.record(games, id("quake7"), print.clone(), manifest(70));
+    index.record(games, id("quake7"), known(70));
     index.save().unwrap();
     let line = fs::read_to_string(&log).unwrap();
     assert_eq!((line.matches("quake").count(), line.lines().count()), (1, 1), "{line}");
     assert!(line.contains("\"quake7\"") && line.len() < 600, "{line}");
     assert_eq!(fs::metadata(&snapshot).unwrap().modified().unwrap(), written);
-    let found = load(state.path()).manifest(games, &id("quake7"), &print);
-    assert_eq!(found, Some(manifest(70)));
+    let found = load(state.path()).known(games, &id("quake7"));
+    assert_eq!(found, Some(known(70)));
 }
 
 #[test]
 fn the_log_never_outgrows_the_snapshot_by_much() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     let mut written = 0;
     for n in 0..3_000 {
-        index.record(games, id("quake"), print.clone(), manifest(n));
+        index.record(games, id("quake"), known(n));
         index.save().unwrap();
         written = written.max(size_of(&state.path().join(LOG_FILE)));
     }
     assert!((200_000..=256 * 1024).contains(&written), "{written}");
-    assert_eq!(load(state.path()).manifest(games, &id("quake"), &print), Some(manifest(2_999)));
+    assert_eq!(load(state.path()).known(games, &id("quake")), Some(known(2_999)));
 }
 
 #[test]
@@ -142,7 +136,7 @@ fn a_broken_snapshot_is_moved_aside_and_its_revision_kept() {
         (b"\0\0\0\0", 0),
         (br#"{"format":1,"library_rev":4711,"libraries":[{"#, 4711),
         (br#"{"format":1,"library_rev":47"#, 0),
-        (br#"{"format":2,"library_rev":5,"libraries":[]}"#, 5),
+        (br#"{"format":3,"library_rev":5,"libraries":[]}"#, 5),
     ];
     for (count, (bytes, rev)) in broken.into_iter().enumerate() {
         fs::write(&path, bytes).unwrap();
@@ -164,11 +158,11 @@ fn the_index_of_an_older_version_is_read() {
 #[test]
 fn a_log_that_is_damaged_before_its_end_is_moved_aside_and_counts_up_to_there() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     index.save().unwrap();
     for name in ["doom", "hexen", "quake"] {
-        index.record(games, id(name), print.clone(), manifest(1));
+        index.record(games, id(name), known(1));
         index.save().unwrap();
     }
     let path = state.path().join(LOG_FILE);
@@ -176,7 +170,7 @@ fn a_log_that_is_damaged_before_its_end_is_moved_aside_and_counts_up_to_there() 
     fs::write(&path, &damaged).unwrap();
     let (index, warning) = Index::load(state.path()).unwrap();
     assert_eq!(fs::read_to_string(warning.unwrap().moved_to).unwrap(), damaged);
-    let is_known = |index: &Index, name| index.manifest(games, &id(name), &print).is_some();
+    let is_known = |index: &Index, name| index.known(games, &id(name)).is_some();
     let known = |index: &Index| ["doom", "hexen", "quake"].map(|name| is_known(index, name));
     assert_eq!(known(&index), [true, false, false]);
     index.save().unwrap();
@@ -186,10 +180,10 @@ fn a_log_that_is_damaged_before_its_end_is_moved_aside_and_counts_up_to_there() 
 #[test]
 fn the_log_of_another_snapshot_says_nothing() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     index.save().unwrap();
-    index.record(games, id("quake"), print.clone(), manifest(1));
+    index.record(games, id("quake"), known(1));
     index.save().unwrap();
     let log = fs::read(state.path().join(LOG_FILE)).unwrap();
     // A crash between the two steps of a new snapshot leaves the log of the old one.
@@ -198,40 +192,40 @@ fn the_log_of_another_snapshot_says_nothing() {
     index.save().unwrap();
     fs::write(state.path().join(LOG_FILE), &log).unwrap();
     let mut index = load(state.path());
-    assert_eq!(index.manifest(games, &id("quake"), &print), None);
-    index.record(games, id("doom"), print.clone(), manifest(2));
+    assert_eq!(index.known(games, &id("quake")), None);
+    index.record(games, id("doom"), known(2));
     index.save().unwrap();
     let index = load(state.path());
-    assert_eq!(index.manifest(games, &id("doom"), &print), Some(manifest(2)));
-    assert_eq!(index.manifest(games, &id("quake"), &print), None);
+    assert_eq!(index.known(games, &id("doom")), Some(known(2)));
+    assert_eq!(index.known(games, &id("quake")), None);
 }
 
 #[test]
 fn what_cannot_be_saved_now_is_saved_later() {
     let state = tempfile::tempdir().unwrap();
-    let (games, print) = (Path::new("/games"), fingerprint("a.eti"));
+    let games = Path::new("/games");
     let mut index = load(state.path());
     index.reserve_revs().unwrap();
     index.save().unwrap();
     let log = state.path().join(LOG_FILE);
     fs::create_dir(&log).unwrap();
-    index.record(games, id("quake"), print.clone(), manifest(1));
-    index.record(games, id("doom"), print.clone(), manifest(1));
+    index.record(games, id("quake"), known(1));
+    index.record(games, id("doom"), known(1));
     assert!(index.save().is_err());
-    index.record(games, id("quake"), print.clone(), manifest(2));
+    index.record(games, id("quake"), known(2));
     fs::remove_dir(&log).unwrap();
     index.save().unwrap();
     let found = load(state.path());
-    assert_eq!(found.manifest(games, &id("quake"), &print), Some(manifest(2)));
-    assert_eq!(found.manifest(games, &id("doom"), &print), Some(manifest(1)));
+    assert_eq!(found.known(games, &id("quake")), Some(known(2)));
+    assert_eq!(found.known(games, &id("doom")), Some(known(1)));
 
     // Whoever removes the log takes nothing with it that the index knows.
     fs::remove_file(&log).unwrap();
-    index.record(games, id("hexen"), print.clone(), manifest(3));
+    index.record(games, id("hexen"), known(3));
     index.save().unwrap();
     let found = load(state.path());
     for name in ["doom", "hexen", "quake"] {
-        assert!(found.manifest(games, &id(name), &print).is_some(), "{name}");
+        assert!(found.known(games, &id(name)).is_some(), "{name}");
     }
 }
 
@@ -303,15 +297,14 @@ proptest! {
     #[test]
     fn snapshot_and_log_always_lead_to_what_was_saved_last(steps in steps()) {
         let state = tempfile::tempdir().unwrap();
-        let print = fingerprint("a.eti");
-        let mut index = load(state.path());
+            let mut index = load(state.path());
         let mut saved = content(&index);
         for step in steps {
             let dir = |dir| PathBuf::from(format!("/{dir}"));
             let game = |game| id(&format!("game{game}"));
             match step {
                 Step::Record { dir: d, game: g, size } => {
-                    index.record(&dir(d), game(g), print.clone(), manifest(size));
+                    index.record(&dir(d), game(g), known(size));
                 }
                 Step::Forget { dir: d, game: g } => index.forget(&dir(d), &game(g)),
                 Step::Rewrite => index.begin_anew(),
@@ -335,5 +328,49 @@ proptest! {
         }
         index.save().unwrap();
         prop_assert_eq!(content(&load(state.path())), content(&index));
+    }
+}
+
+#[test]
+fn what_the_first_format_knew_of_archives_is_kept_and_other_files_are_in_doubt() {
+    let state = tempfile::tempdir().unwrap();
+    let stamp = |size: u64| format!(r#"{{"size":{size},"mtime_s":7,"mtime_ns":9}}"#);
+    let entry = |size: u64| {
+        let (archive, sentinel) = (stamp(size), stamp(2));
+        format!(
+            r#"{{"fingerprint":{{"archives":[{{"name":"a.eti","stamp":{archive}}}],
+            "sentinel":{sentinel}}},"manifest":{{"version":"1","files":[
+            {{"path":"a.eti","size":{size}}},{{"path":"cfg/x","size":3}},
+            {{"path":"version.ini","size":2}}]}}}}"#
+        )
+    };
+    let snapshot = format!(
+        r#"{{"format":1,"library_rev":5,"generation":1,"libraries":[{{"games_dir":"/games",
+        "games":{{"doom":{},"quake":{}}}}}]}}"#,
+        entry(1),
+        entry(1)
+    );
+    fs::write(state.path().join(INDEX_FILE), snapshot).unwrap();
+    // As a peer of that time appended it: quake has changed since.
+    let body = format!(
+        r#"{{"generation":1,"libraries":[{{"games_dir":"/games","anew":false,"games":{{"quake":{}}}}}]}}"#,
+        entry(4).replace('\n', "")
+    );
+    let mut check = blake3::hash(body.as_bytes()).to_hex().to_string();
+    check.truncate(16);
+    fs::write(state.path().join(LOG_FILE), format!("{check} {body}\n")).unwrap();
+
+    for _ in 0..2 {
+        let index = load(state.path());
+        for (game, size) in [("doom", 1), ("quake", 4)] {
+            let found = index.known(Path::new("/games"), &id(game)).unwrap();
+            assert_eq!(found.manifest.files()[0].size, size, "{game}");
+            let time = Some(Mtime(7, 9));
+            assert_eq!(found.times[..], [time, None, time], "{game}");
+        }
+        // The next start finds it in the format of today.
+        index.save().unwrap();
+        let text = fs::read_to_string(state.path().join(INDEX_FILE)).unwrap();
+        assert!(text.contains(r#""format":2"#) && !text.contains("fingerprint"), "{text}");
     }
 }

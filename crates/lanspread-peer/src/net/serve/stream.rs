@@ -72,6 +72,7 @@ impl Server {
         wanted: StreamInstall,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
+        self.look_first(&wanted.game_id).await;
         let is_wanted = |game: &ServedGame| *game.manifest.version() == wanted.version;
         if !self.view.borrow().game(&wanted.game_id).is_some_and(is_wanted) {
             let refusal = Response::Refused(not_served(&wanted.game_id));

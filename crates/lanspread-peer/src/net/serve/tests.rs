@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::task::{Context, Poll};
 
 use lanspread_archive::AutoUnpacker;
-use lanspread_proto::{ManifestFile, PeerId, PeerName};
+use lanspread_proto::{FileHashes, ManifestFile, PeerId, PeerName};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -83,7 +83,9 @@ fn server(
     manifest: Manifest,
     upload: Limiter,
 ) -> (Server, watch::Sender<Arc<View>>) {
-    let served = ServedGame { root: games.path().join("quake"), manifest: Arc::new(manifest) };
+    let root = games.path().join("quake");
+    let fingerprint = Fingerprint::seen(&root, &manifest);
+    let served = ServedGame { root, manifest: Arc::new(manifest), fingerprint };
     let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
     let (view, shown) = watch::channel(Arc::new(view));
     let (counts, _) = mpsc::unbounded_channel();
@@ -91,7 +93,7 @@ fn server(
     let streams = StreamService::new(provider, NonZeroUsize::MIN);
     let outbound = OutboundTransfers::new(counts);
     let swarm = Swarm::new(outbound.clone());
-    (Server::new(shown, outbound, swarm, upload, streams), view)
+    (Server::new(shown, outbound, swarm, upload, streams, mpsc::channel(8).0), view)
 }
 
 /// Both ends of a link between an asker of this name and a server.
@@ -310,4 +312,64 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let gone_at = Instant::now();
     assert!(answering.await.is_err());
     assert!(gone_at.elapsed() <= ASKER_CHECK, "{:?}", gone_at.elapsed());
+}
+
+/// A server of a hashed game of one archive, what it is told of contradictions, and the archive.
+fn watchful_server() -> (TempDir, Server, watch::Sender<Arc<View>>, mpsc::Receiver<Contradiction>) {
+    let games = tempfile::tempdir().unwrap();
+    let root = games.path().join("quake");
+    write(&root, "quake.eti", b"archive");
+    let hashes = Some(FileHashes::from_chunks(vec![chunk_hash(7, 0, b"archive")]));
+    let file = ManifestFile { path: "quake.eti".parse().unwrap(), size: 7, hashes };
+    let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
+    let (found, contradictions) = mpsc::channel(8);
+    let (mut server, view) = server(&games, manifest, Limiter::new(None));
+    server.doubts = Doubts::new(found);
+    (games, server, view, contradictions)
+}
+
+fn contradiction(path: Option<&str>) -> Contradiction {
+    let path = path.map(|path| path.parse().unwrap());
+    Contradiction { game_id: game_id(), path }
+}
+
+#[tokio::test]
+async fn a_file_that_looks_otherwise_is_not_served_and_told_of() {
+    let (games, server, _view, mut told) = watchful_server();
+    let link = asker_of(&server, "asker").await;
+    link.get_chunks(chunk("quake.eti", 0), &[7]).await.unwrap();
+    let path = games.path().join("quake/quake.eti");
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(before - Duration::from_secs(1)).unwrap();
+    assert_eq!(refusal(&link, chunk("quake.eti", 0)).await, RefusalCode::NotServed);
+    assert_eq!(told.recv().await, Some(contradiction(None)));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(refusal(&link, chunk("quake.eti", 0)).await, RefusalCode::ReadFailed);
+    assert_eq!(told.recv().await, Some(contradiction(None)));
+}
+
+#[tokio::test]
+async fn a_chunk_that_came_wrong_is_read_once_more_and_told_of_if_it_is_wrong() {
+    let (games, server, _view, mut told) = watchful_server();
+    let link = asker_of(&server, "asker").await;
+    let complain = async || {
+        let name = ChunkName { path: "quake.eti".parse().unwrap(), index: 0 };
+        link.complain(game_id(), "1".parse().unwrap(), name).await.unwrap();
+    };
+    complain().await;
+    assert!(told.try_recv().is_err(), "it is what it should be");
+    let path = games.path().join("quake/quake.eti");
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(b"A", 0).unwrap();
+    file.set_modified(before).unwrap();
+    complain().await;
+    assert_eq!(told.recv().await, Some(contradiction(Some("quake.eti"))));
+    // Whoever complains again and again makes nobody read again and again.
+    for _ in 0..100 {
+        complain().await;
+    }
+    let more = std::iter::from_fn(|| told.try_recv().ok()).count();
+    assert!((1..20).contains(&more), "{more}");
 }

@@ -1,0 +1,173 @@
+//! How to tell without reading a game that it is as it was.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use lanspread_proto::{Manifest, RelPath};
+use rustix::fs::Stat;
+use serde::{Deserialize, Serialize};
+
+/// How far apart the time of a file and the moment at which it was read must be for the time to tell
+/// of every later change: the clock of FAT moves on every two seconds.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// The modification time of a file: seconds and nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Mtime(pub(super) i64, pub(super) u32);
+
+impl Mtime {
+    /// Whether a change that comes after a read at `read_at` may leave the time as it is.
+    ///
+    /// A time in the future is no reason for doubt: a change would set it back.
+    pub(crate) fn is_doubtful(self, read_at: SystemTime) -> bool {
+        const SECOND_NS: i128 = 1_000_000_000;
+        let read_ns = match read_at.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i128::try_from(since.as_nanos()).unwrap_or(i128::MAX),
+            Err(before) => -i128::try_from(before.duration().as_nanos()).unwrap_or(i128::MAX),
+        };
+        let own_ns = i128::from(self.0) * SECOND_NS + i128::from(self.1);
+        own_ns.abs_diff(read_ns) <= SETTLE_TIME.as_nanos()
+    }
+}
+
+/// The size and modification time of a file.
+///
+/// The time of its entry (`ctime`) is no part of it: backups, copies of a whole disk and network drives
+/// change it while the content stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
+    pub(crate) mtime: Mtime,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self::new(metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    }
+
+    #[expect(clippy::useless_conversion, reason = "the types of the fields differ by platform")]
+    pub(super) fn of_stat(stat: &Stat) -> Self {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        Self::new(size, i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
+    }
+
+    fn new(size: u64, seconds: i64, nanoseconds: i64) -> Self {
+        Self { size, mtime: Mtime(seconds, u32::try_from(nanoseconds).unwrap_or(0)) }
+    }
+}
+
+/// A transferable file and its stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StampedFile {
+    pub(crate) path: RelPath,
+    pub(crate) stamp: Stamp,
+}
+
+/// What the transferable files of a root looked like. Two equal ones of one root stand for the same
+/// content. Whether `local/` is there is no part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// In path order.
+    files: Arc<[StampedFile]>,
+}
+
+impl Fingerprint {
+    pub(crate) fn new(mut files: Vec<StampedFile>) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { files: files.into() }
+    }
+
+    /// What the files of a manifest look like now, whatever is in their place.
+    #[cfg(test)]
+    pub(crate) fn seen(root: &std::path::Path, manifest: &Manifest) -> Self {
+        let files = manifest.files().iter().filter_map(|file| {
+            let metadata = std::fs::symlink_metadata(file.path.under(root)).ok()?;
+            let stamp = Stamp { size: file.size, ..Stamp::of(&metadata) };
+            Some(StampedFile { path: file.path.clone(), stamp })
+        });
+        Self::new(files.collect())
+    }
+
+    /// In path order.
+    pub(crate) fn files(&self) -> &[StampedFile] {
+        &self.files
+    }
+
+    /// What a file looked like.
+    pub(crate) fn stamp(&self, path: &RelPath) -> Option<Stamp> {
+        let at = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
+        self.files.get(at).map(|file| file.stamp)
+    }
+}
+
+/// What is known of the content of a root: its manifest, and of each file in it the time that stands
+/// for the content; `None` where only reading it tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownContent {
+    pub(crate) manifest: Arc<Manifest>,
+    /// As many as the manifest has files.
+    pub(crate) times: Arc<[Option<Mtime>]>,
+}
+
+impl KnownContent {
+    /// What is known when the files of `manifest` looked like `fingerprint` and those in doubt are to
+    /// be read again.
+    pub(crate) fn new(
+        manifest: Arc<Manifest>,
+        fingerprint: &Fingerprint,
+        is_doubtful: impl Fn(&RelPath) -> bool,
+    ) -> Self {
+        let time = |path: &RelPath| {
+            let stamp = fingerprint.stamp(path).filter(|_| !is_doubtful(path));
+            stamp.map(|stamp| stamp.mtime)
+        };
+        let times = manifest.files().iter().map(|file| time(&file.path)).collect();
+        Self { manifest, times }
+    }
+
+    /// Whether files that look like `fingerprint` have exactly this content.
+    pub(crate) fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+        let files = self.manifest.files();
+        files.len() == fingerprint.files().len()
+            && files.iter().zip(self.times.iter()).zip(fingerprint.files()).all(
+                |((known, time), found)| {
+                    known.path == found.path
+                        && known.size == found.stamp.size
+                        && *time == Some(found.stamp.mtime)
+                },
+            )
+    }
+
+    /// Where in the manifest the file is, if it looks as it did when its content was known.
+    pub(crate) fn position(&self, found: &StampedFile) -> Option<usize> {
+        let files = self.manifest.files();
+        let at = files.binary_search_by(|file| file.path.cmp(&found.path)).ok()?;
+        let is_same = files.get(at)?.size == found.stamp.size
+            && *self.times.get(at)? == Some(found.stamp.mtime);
+        is_same.then_some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_close_to_the_read_tells_nothing_and_one_far_from_it_does() {
+        let read_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        for (seconds, nanoseconds, is_doubtful) in [
+            (1_000, 0, true),
+            (998, 0, true),
+            (997, 999_999_999, false),
+            (1_002, 0, true),
+            (1_002, 1, false),
+            (-5, 0, false),
+            (i64::MAX, 0, false),
+        ] {
+            let found = Mtime(seconds, nanoseconds).is_doubtful(read_at);
+            assert_eq!(found, is_doubtful, "{seconds} {nanoseconds}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Reads a game from the first byte to the last, and says what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use lanspread_catalog::read_version;
+use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
+
+use crate::command::VerifyReference;
+use crate::error::VerifyFailure;
+use crate::library::hashing::{FileReader, HashError, Reading};
+use crate::library::scan::LocalGame;
+use crate::library::walk::{Listing, RootError, list_root};
+use crate::problem::{GameProblem, GameProblems, ProblemReason};
+
+/// What a game should be, and who says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) authority: VerifyReference,
+    /// With all hashes. `None` where nobody can tell the files.
+    pub(crate) manifest: Option<Arc<Manifest>>,
+    /// What the catalog states, whether or not somebody can tell the files of it.
+    pub(crate) content_root: Option<ContentHash>,
+}
+
+/// What a verification read, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    /// What there is on the disk; `None` when the game is gone.
+    pub(crate) local: Option<LocalGame>,
+    pub(crate) problems: GameProblems,
+}
+
+impl Reference {
+    /// Decides what a game is held against: the catalog's content; else what most of the sources claim,
+    /// and among equals what this peer read the last time, else the lowest hash; else the latter alone.
+    ///
+    /// `own` is what this peer read the last time; `claims` are the manifests of sources.
+    pub(crate) fn choose(
+        catalog: Option<ContentHash>,
+        own: Option<Arc<Manifest>>,
+        claims: Vec<Arc<Manifest>>,
+    ) -> Self {
+        let own = own.filter(|own| own.content_root().is_some());
+        let own_root = own.as_ref().and_then(|own| own.content_root());
+        let mut votes: BTreeMap<ContentHash, (usize, Arc<Manifest>)> = BTreeMap::new();
+        for manifest in claims {
+            let Some(root) = manifest.content_root() else { continue };
+            votes.entry(root).or_insert((0, manifest)).0 += 1;
+        }
+        if let Some(catalog) = catalog {
+            let stated = votes.remove(&catalog).map(|(_, manifest)| manifest);
+            // Without it, at least what has changed since the last time shows file by file.
+            let (authority, manifest) = (VerifyReference::Catalog, stated.or(own));
+            return Self { authority, manifest, content_root: Some(catalog) };
+        }
+        let most = votes.into_iter().max_by_key(|(root, (count, _))| {
+            (*count, own_root == Some(*root), std::cmp::Reverse(*root))
+        });
+        let (authority, manifest) = match (most, own) {
+            (Some((_, (_, manifest))), _) => (VerifyReference::Sources, Some(manifest)),
+            (None, Some(own)) => (VerifyReference::Index, Some(own)),
+            (None, None) => (VerifyReference::Nothing, None),
+        };
+        Self { authority, manifest, content_root: None }
+    }
+}
+
+/// Reads every file in `root` and holds it against `reference`. `passed` hears of the bytes that were
+/// read and of those there are.
+///
+/// # Errors
+/// [`VerifyFailure`]. That a file cannot be read is no error but a problem.
+pub(crate) fn verify(
+    root: &Path,
+    reference: &Reference,
+    reading: &Reading<'_>,
+    passed: &mut dyn FnMut(u64, u64),
+) -> Result<Verdict, VerifyFailure> {
+    let listing = match list_root(root) {
+        Ok(listing) => listing.unwrap_or_default(),
+        Err(error) => {
+            let reason = match error {
+                RootError::Special => "it is no directory of its own".to_owned(),
+                RootError::Unreadable(error) => error.to_string(),
+            };
+            return Err(VerifyFailure::Io { path: root.to_path_buf(), reason });
+        }
+    };
+    let mut problems = listing.problems.clone();
+    let read = read_all(root, &listing, reading, passed)?;
+    read.failed.iter().for_each(|problem| problems.add(problem.clone()));
+    if let Some(expected) = &reference.manifest {
+        compare(expected, &read, &mut problems);
+    }
+    let files = read.files.len();
+    let bytes = read.files.iter().map(|file| file.size).sum();
+    let local = local_game(root, listing, read, &mut problems);
+    let found = local.as_ref().and_then(|local| local.manifest.as_ref()?.content_root());
+    if reference.content_root.is_some_and(|root| found != Some(root)) && problems.is_empty() {
+        let message =
+            "its content is not the one that the catalog states, and nobody here can tell \
+                       in which file"
+                .to_owned();
+        problems.add(GameProblem { path: String::new(), reason: ProblemReason::Content, message });
+    }
+    Ok(Verdict { files, bytes, local, problems })
+}
+
+/// What was read.
+#[derive(Default)]
+struct Read {
+    /// In path order; those that could not be read without hashes.
+    files: Vec<ManifestFile>,
+    doubtful: BTreeSet<RelPath>,
+    failed: Vec<GameProblem>,
+}
+
+fn read_all(
+    root: &Path,
+    listing: &Listing,
+    reading: &Reading<'_>,
+    passed: &mut dyn FnMut(u64, u64),
+) -> Result<Read, VerifyFailure> {
+    let mut read = Read::default();
+    let mut reader = FileReader::new(root, reading);
+    let total = listing.fingerprint.files().iter().map(|file| file.stamp.size).sum();
+    let mut done = 0;
+    for file in listing.fingerprint.files() {
+        let hashed = reader.read(&file.path, file.stamp, &mut |bytes| {
+            done += bytes;
+            passed(done, total);
+        });
+        let hashes = match hashed {
+            Ok(hashed) => {
+                if hashed.is_doubtful {
+                    read.doubtful.insert(file.path.clone());
+                }
+                Some(hashed.hashes)
+            }
+            Err(HashError::Cancelled) => return Err(VerifyFailure::Cancelled),
+            Err(error) => {
+                let reason = match &error {
+                    HashError::Changed { .. } => ProblemReason::Content,
+                    _ => ProblemReason::Unreadable,
+                };
+                let message = match &error {
+                    HashError::Io { source, .. } => format!("it cannot be read: {source}"),
+                    _ => "it changed while it was read".to_owned(),
+                };
+                read.failed.push(GameProblem { path: file.path.to_string(), reason, message });
+                None
+            }
+        };
+        read.files.push(ManifestFile { path: file.path.clone(), size: file.stamp.size, hashes });
+    }
+    Ok(read)
+}
+
+fn compare(expected: &Manifest, read: &Read, problems: &mut GameProblems) {
+    let mut add = |path: &RelPath, reason, message| {
+        problems.add(GameProblem { path: path.to_string(), reason, message });
+    };
+    for file in expected.files() {
+        let found = read.files.binary_search_by(|found| found.path.cmp(&file.path));
+        let Some(found) = found.ok().and_then(|at| read.files.get(at)) else {
+            add(&file.path, ProblemReason::Missing, "it is missing".to_owned());
+            continue;
+        };
+        if found.size != file.size {
+            let message = format!("it has {} bytes and should have {}", found.size, file.size);
+            add(&file.path, ProblemReason::Size, message);
+        } else if let (Some(is), Some(should)) = (&found.hashes, &file.hashes)
+            && is.file() != should.file()
+        {
+            let chunks = is.chunks().iter().zip(should.chunks());
+            let wrong = chunks.filter(|(is, should)| is != should).count();
+            let message = format!("{wrong} of its {} chunks are wrong", is.chunks().len());
+            add(&file.path, ProblemReason::Content, message);
+        }
+    }
+    for found in &read.files {
+        if expected.file(&found.path).is_none() {
+            let message = "it does not belong to the game".to_owned();
+            add(&found.path, ProblemReason::Extra, message);
+        }
+    }
+}
+
+fn local_game(
+    root: &Path,
+    listing: Listing,
+    read: Read,
+    problems: &mut GameProblems,
+) -> Option<LocalGame> {
+    let mut own_problems = listing.problems;
+    let mut broken = |path: &str, reason, message: String| {
+        let problem = GameProblem { path: path.to_owned(), reason, message };
+        problems.add(problem.clone());
+        own_problems.add(problem);
+    };
+    let version = match read_version(root) {
+        Ok(version) => version,
+        Err(error) => {
+            broken(VERSION_FILE, ProblemReason::BadVersion, error.to_string());
+            None
+        }
+    };
+    let manifest = version.clone().and_then(|version| {
+        let manifest = Manifest::new(version, read.files);
+        manifest.map_err(|error| broken("", ProblemReason::TooLarge, error.to_string())).ok()
+    });
+    let is_there = listing.installed || version.is_some() || !own_problems.is_empty();
+    is_there.then(|| LocalGame {
+        version,
+        installed: listing.installed,
+        fingerprint: listing.fingerprint,
+        manifest: manifest.map(Arc::new),
+        doubtful: Arc::new(read.doubtful),
+        problems: Arc::new(own_problems),
+        unread: read.failed.into_iter().next().map(Arc::new),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use lanspread_proto::FileHashes;
+    use lanspread_proto::hash::chunk_hash;
+
+    use super::*;
+
+    fn manifest(files: &[(&str, &[u8])]) -> Arc<Manifest> {
+        let files = files.iter().map(|(path, bytes)| {
+            let size = bytes.len() as u64;
+            let hashes = Some(FileHashes::from_chunks(vec![chunk_hash(size, 0, bytes)]));
+            ManifestFile { path: path.parse().unwrap(), size, hashes }
+        });
+        Arc::new(Manifest::new("1".parse().unwrap(), files.collect()).unwrap())
+    }
+
+    fn whole() -> Arc<Manifest> {
+        manifest(&[("a.eti", b"archive"), ("cfg/x", b"1234"), ("version.ini", b"1\n")])
+    }
+
+    #[test]
+    fn the_catalog_decides_else_the_sources_else_what_was_read_before() {
+        let (one, other) = (manifest(&[("a", b"1")]), manifest(&[("a", b"2")]));
+        let root = |manifest: &Arc<Manifest>| manifest.content_root();
+        let choose = |catalog, own: Option<&Arc<Manifest>>, claims: &[&Arc<Manifest>]| {
+            let claims = claims.iter().map(|claim| Arc::clone(claim)).collect();
+            let chosen = Reference::choose(catalog, own.cloned(), claims);
+            (chosen.authority, chosen.manifest.as_ref().and_then(root))
+        };
+        use VerifyReference::{Catalog, Index, Nothing, Sources};
+        assert_eq!(choose(None, None, &[]), (Nothing, None));
+        assert_eq!(choose(None, Some(&one), &[]), (Index, root(&one)));
+        assert_eq!(choose(None, Some(&one), &[&other]), (Sources, root(&other)));
+        for own in [&one, &other] {
+            assert_eq!(choose(None, Some(own), &[&one, &other]), (Sources, root(own)));
+        }
+        assert_eq!(choose(None, Some(&one), &[&one, &other, &other]), (Sources, root(&other)));
+        assert_eq!(choose(root(&one), Some(&other), &[&other, &one]), (Catalog, root(&one)));
+        assert_eq!(choose(root(&one), Some(&other), &[]), (Catalog, root(&other)));
+    }
+
+    #[test]
+    fn every_difference_is_named_and_local_is_not_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, bytes: &[u8]| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let check = |reference: &Reference| {
+            let reading = Reading { cancel: &|| false, now: &SystemTime::now };
+            let verdict = verify(root.path(), reference, &reading, &mut |_, _| {}).unwrap();
+            let told = verdict.problems.told.into_iter();
+            told.map(|problem| (problem.path, problem.reason)).collect::<Vec<_>>()
+        };
+        let reference = Reference::choose(None, Some(whole()), Vec::new());
+        write("a.eti", b"archive");
+        write("cfg/x", b"1234");
+        write("version.ini", b"1\n");
+        write("local/save.dat", b"mine");
+        assert_eq!(check(&reference), []);
+        let other = Reference { content_root: Some(ContentHash::of(b"x")), ..reference.clone() };
+        assert_eq!(check(&other), [(String::new(), ProblemReason::Content)]);
+
+        write("a.eti", b"arXhive");
+        write("cfg/y", b"");
+        fs::remove_file(root.path().join("cfg/x")).unwrap();
+        write("aux.dat", b"");
+        let named = |path: &str, reason| (path.to_owned(), reason);
+        let expected = [
+            named("a.eti", ProblemReason::Content),
+            named("aux.dat", ProblemReason::Name),
+            named("cfg/x", ProblemReason::Missing),
+            named("cfg/y", ProblemReason::Extra),
+        ];
+        assert_eq!(check(&reference), expected);
+        write("a.eti", b"short");
+        assert_eq!(check(&reference)[0], named("a.eti", ProblemReason::Size));
+    }
+}

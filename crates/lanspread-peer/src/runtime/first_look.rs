@@ -1,0 +1,221 @@
+//! The command loop's part about the first look at a games directory: the peer runs meanwhile.
+//!
+//! No game is announced before it was looked at, and no command sees one that was not: it waits until
+//! then, and its game is looked at next.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::GameId;
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::local_games::log_warnings;
+use super::messages::CoreMessage;
+use crate::command::{PeerCommand, Subject};
+use crate::library::{LocalGame, ScanError, ScanWarning, roots, scan_game};
+
+/// How long questions about all games, and handshakes, which tell the whole library, wait for the first
+/// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Most games that are published together: each publication costs every peer a message.
+const BATCH_MAX_GAMES: usize = 1_000;
+/// How long games are gathered for a publication at most.
+const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// A first look that is under way.
+pub(crate) struct FirstLook {
+    looked_at: BTreeSet<GameId>,
+    waiting: Vec<PeerCommand>,
+    /// Until when questions about all games wait; `None` when they no longer do.
+    patience_ends_at: Option<Instant>,
+}
+
+/// What a part of a first look found.
+#[derive(Default)]
+pub(crate) struct LookedAt {
+    /// `None` where there is neither a download nor an installation.
+    games: Vec<(GameId, Option<LocalGame>)>,
+    warnings: Vec<ScanWarning>,
+    is_last: bool,
+}
+
+impl FirstLook {
+    pub(super) fn new() -> Self {
+        let patience_ends_at = Some(Instant::now() + PATIENCE);
+        Self { looked_at: BTreeSet::new(), waiting: Vec::new(), patience_ends_at }
+    }
+}
+
+impl Core {
+    /// Looks at every game in the games directory, beside the loop.
+    pub(super) fn begin_first_look(&self) {
+        let (games_dir, index) = (self.games_dir.clone(), self.index.clone());
+        let (catalog, core) = (Arc::clone(&self.catalog), self.core.clone());
+        let cancel = self.cancel.clone();
+        self.tasks.spawn_blocking(move || {
+            let tell = |outcome| {
+                let games_dir = games_dir.clone();
+                // The loop is gone only when the whole runtime is.
+                core.blocking_send(CoreMessage::LookedAt { games_dir, outcome }).is_ok()
+            };
+            let found = match roots(&games_dir, &catalog) {
+                Ok(found) => found,
+                Err(error) => {
+                    tell(Err(error));
+                    return;
+                }
+            };
+            let (mut batch, mut begun) = (LookedAt::default(), Instant::now());
+            for game_id in found {
+                if cancel.is_cancelled() {
+                    return;
+                }
+                let scan = scan_game(&games_dir, &game_id, &index);
+                batch.warnings.extend(scan.warnings);
+                batch.games.push((game_id, scan.game));
+                if batch.games.len() >= BATCH_MAX_GAMES || begun.elapsed() >= BATCH_TIME {
+                    if !tell(Ok(std::mem::take(&mut batch))) {
+                        return;
+                    }
+                    begun = Instant::now();
+                }
+            }
+            tell(Ok(LookedAt { is_last: true, ..batch }));
+        });
+    }
+
+    pub(super) async fn looked_at(
+        &mut self,
+        games_dir: PathBuf,
+        outcome: Result<LookedAt, ScanError>,
+    ) {
+        if self.first_look.is_none() || games_dir != self.games_dir {
+            return;
+        }
+        let LookedAt { games, warnings, is_last } = match outcome {
+            Ok(found) => found,
+            Err(error) => {
+                let waiting = self.end_first_look();
+                self.lose_games_dir(&error).await;
+                return self.obey_all(waiting).await;
+            }
+        };
+        log_warnings(&warnings);
+        let mut changed = Vec::new();
+        for (game_id, local) in games {
+            // Whatever else has looked at it has seen more.
+            if self.is_looked_at(&game_id) {
+                continue;
+            }
+            self.mark_looked_at(&game_id);
+            if local.is_some() {
+                changed.push(game_id.clone());
+            }
+            self.take_over(&game_id, local);
+        }
+        let waiting = if is_last {
+            let local = &self.local;
+            self.index.retain(&self.games_dir, |game_id| local.contains_key(game_id));
+            self.end_first_look()
+        } else {
+            self.take_ready_commands()
+        };
+        if !changed.is_empty() {
+            self.publish(changed).await;
+        } else if is_last {
+            // Handshakes wait no more.
+            self.refresh_view(&[]);
+            self.index_changed.send_replace(());
+            self.hash_next();
+        }
+        self.obey_all(waiting).await;
+    }
+
+    /// Whether a game was looked at, since the start, at least once.
+    pub(super) fn is_looked_at(&self, game_id: &GameId) -> bool {
+        self.first_look.as_ref().is_none_or(|look| look.looked_at.contains(game_id))
+    }
+
+    pub(super) fn mark_looked_at(&mut self, game_id: &GameId) {
+        if let Some(look) = &mut self.first_look {
+            look.looked_at.insert(game_id.clone());
+        }
+    }
+
+    /// Whether questions about all games still wait.
+    pub(super) fn is_patient(&self) -> bool {
+        self.patience_ends_at().is_some()
+    }
+
+    pub(super) fn patience_ends_at(&self) -> Option<Instant> {
+        self.first_look.as_ref()?.patience_ends_at
+    }
+
+    /// Answers what waits for the whole library with what is known of it.
+    pub(super) async fn lose_patience(&mut self) {
+        if let Some(look) = &mut self.first_look {
+            look.patience_ends_at = None;
+        }
+        self.refresh_view(&[]);
+        let waiting = self.take_ready_commands();
+        self.obey_all(waiting).await;
+    }
+
+    /// Ends the first look; returns the commands that waited for it.
+    pub(super) fn end_first_look(&mut self) -> Vec<PeerCommand> {
+        self.first_look.take().map(|look| look.waiting).unwrap_or_default()
+    }
+
+    /// Returns a command that may be carried out now. Lets another one wait, and looks at its game.
+    pub(super) fn hold(&mut self, command: PeerCommand) -> Option<PeerCommand> {
+        if self.is_ready_for(&command) {
+            return Some(command);
+        }
+        if let Subject::Game(game_id) = command.subject() {
+            let game_id = game_id.clone();
+            self.look_at_games(BTreeSet::from([game_id]));
+        }
+        if let Some(look) = &mut self.first_look {
+            look.waiting.push(command);
+        }
+        None
+    }
+
+    fn is_ready_for(&self, command: &PeerCommand) -> bool {
+        match command.subject() {
+            Subject::None => true,
+            Subject::AllGames => !self.is_patient(),
+            Subject::Game(game_id) => {
+                self.is_looked_at(game_id) || self.catalog.get(game_id).is_none()
+            }
+        }
+    }
+
+    /// The commands that wait no longer, in the order in which they came.
+    pub(super) fn take_ready_commands(&mut self) -> Vec<PeerCommand> {
+        let Some(look) = &mut self.first_look else { return Vec::new() };
+        let waiting = std::mem::take(&mut look.waiting);
+        let (ready, waiting) = waiting.into_iter().partition(|command| self.is_ready_for(command));
+        if let Some(look) = &mut self.first_look {
+            look.waiting = waiting;
+        }
+        ready
+    }
+
+    pub(super) async fn obey_all(&mut self, commands: Vec<PeerCommand>) {
+        for command in commands {
+            self.obey(command).await;
+        }
+    }
+
+    /// Whether there is room for one more command that waits.
+    pub(super) fn takes_commands(&self) -> bool {
+        self.first_look.as_ref().is_none_or(|look| look.waiting.len() < super::COMMANDS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! The command loop's part about verifying games. A game is served while it is verified.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use lanspread_proto::message::GetGame;
+use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::core::Core;
+use super::downloads::{CopyCheck, Fetch};
+use super::messages::{CoreMessage, CoreSender};
+use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
+use crate::download::{GameAnswer, Source};
+use crate::error::{CommandError, VerifyFailure};
+use crate::event::{Operation, PeerEvent};
+use crate::library::{LocalGame, Reading, Reference, Verdict, verify};
+use crate::net::links::{LinkTable, LinkedSource};
+
+/// Most sources that are asked what a game should be: enough for a majority, and each may answer with
+/// 16 MiB.
+const CLAIMS_MAX: usize = 8;
+/// Pause between two progress reports: at most ten a second.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+
+/// A verification that is under way.
+pub(crate) struct ActiveVerification {
+    cancel: CancellationToken,
+    repair: bool,
+    on_end: Option<Reply<VerifySummary>>,
+    on_cancel: Vec<Reply<()>>,
+}
+
+/// What a verification found.
+pub(crate) struct Verified {
+    files: usize,
+    bytes: u64,
+    local: Option<LocalGame>,
+    report: VerifyReport,
+}
+
+/// What it takes to verify a game.
+struct Job {
+    game_id: GameId,
+    root: PathBuf,
+    version: Option<GameVersion>,
+    catalog: Option<ContentHash>,
+    own: Option<Arc<Manifest>>,
+    sources: Vec<PeerId>,
+    links: LinkTable,
+}
+
+impl Core {
+    pub(super) async fn verify(
+        &mut self,
+        game_id: GameId,
+        repair: bool,
+        wait: bool,
+        reply: Reply<VerifySummary>,
+    ) {
+        let begun = self.check_idle(&game_id).and_then(|()| {
+            let local = self.local.get(&game_id).filter(|local| local.version.is_some());
+            let local =
+                local.cloned().ok_or_else(|| CommandError::NotDownloaded(game_id.clone()))?;
+            self.begin(&game_id, Operation::Verifying).map(|()| local)
+        });
+        let local = match begun {
+            Ok(local) => local,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let manifest = local.manifest.as_ref();
+        let files = manifest.map_or(0, |manifest| manifest.files().len());
+        let bytes = manifest.map_or(0, |manifest| manifest.total_size());
+        let on_end = if wait {
+            Some(reply)
+        } else {
+            let summary = VerifySummary { files, bytes, report: None, repaired: false };
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Ok(summary));
+            None
+        };
+        let cancel = self.shutdown.child_token();
+        let on_cancel = Vec::new();
+        let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
+        self.verifications.insert(game_id.clone(), active);
+        self.publish(vec![game_id.clone()]).await;
+        self.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
+        let job = Job {
+            root: self.root_of(&game_id),
+            version: local.version.clone(),
+            catalog: self.catalog.get(&game_id).and_then(|game| game.content_root),
+            own: self.index.known(&self.games_dir, &game_id).map(|known| known.manifest),
+            sources: self.source_ids(&game_id).into_iter().take(CLAIMS_MAX).collect(),
+            links: self.links.clone(),
+            game_id,
+        };
+        self.run_verification(job, cancel);
+    }
+
+    fn run_verification(&self, job: Job, cancel: CancellationToken) {
+        let game_id = job.game_id.clone();
+        let core = self.core.clone();
+        let guard = self.guard(&game_id, |game_id, _| {
+            let outcome = Err(VerifyFailure::Interrupted);
+            CoreMessage::VerifyEnded { game_id, outcome }
+        });
+        self.spawn(async move {
+            let outcome = match cancel.run_until_cancelled(job.reference()).await {
+                Some(reference) => read(job, reference, cancel, core.clone()).await,
+                None => Err(VerifyFailure::Cancelled),
+            };
+            guard.done();
+            let _ = core.send(CoreMessage::VerifyEnded { game_id, outcome }).await;
+        });
+    }
+
+    /// Cancels a verification, unless there is none: then the reply comes back.
+    pub(super) fn cancel_verification(
+        &mut self,
+        game_id: &GameId,
+        reply: Reply<()>,
+    ) -> Option<Reply<()>> {
+        let Some(active) = self.verifications.get_mut(game_id) else { return Some(reply) };
+        active.on_cancel.push(reply);
+        active.cancel.cancel();
+        None
+    }
+
+    pub(super) async fn verify_ended(
+        &mut self,
+        game_id: GameId,
+        outcome: Result<Verified, VerifyFailure>,
+    ) {
+        let Some(active) = self.verifications.remove(&game_id) else { return };
+        let ActiveVerification { repair, on_end, on_cancel, .. } = active;
+        self.operations.end(&game_id);
+        let outcome = match outcome {
+            Ok(Verified { files, bytes, local, report }) => {
+                self.rescans.overtake(&game_id);
+                self.unhashable.remove(&game_id);
+                self.take_over(&game_id, local);
+                Ok(VerifySummary { files, bytes, report: Some(report), repaired: false })
+            }
+            Err(failure) => Err(failure),
+        };
+        self.publish(vec![game_id.clone()]).await;
+        // What changed since a file was read was told to nobody.
+        self.look_at_games([game_id.clone()].into());
+        let summary = match outcome {
+            Ok(summary) => summary,
+            Err(failure) => {
+                let is_cancelled = failure == VerifyFailure::Cancelled;
+                let event =
+                    PeerEvent::VerifyFailed { game_id: game_id.clone(), failure: failure.clone() };
+                self.emit(event).await;
+                for reply in on_cancel {
+                    let answer = match is_cancelled {
+                        true => Ok(()),
+                        false => Err(CommandError::Verify(failure.clone())),
+                    };
+                    let _ = reply.send(answer);
+                }
+                if let Some(reply) = on_end {
+                    let _ = reply.send(Err(CommandError::Verify(failure)));
+                }
+                return;
+            }
+        };
+        for reply in on_cancel {
+            let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
+        }
+        let VerifySummary { files, bytes, report, .. } = summary.clone();
+        let is_wrong = report.as_ref().is_some_and(|report| !report.problems.is_empty());
+        if let Some(report) = report {
+            let game_id = game_id.clone();
+            self.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
+        }
+        if repair && is_wrong {
+            self.repair(game_id, summary, on_end).await;
+        } else if let Some(reply) = on_end {
+            let _ = reply.send(Ok(summary));
+        }
+    }
+
+    /// Fetches what is wrong, as an update does: what is right on the disk is asked of nobody.
+    async fn repair(
+        &mut self,
+        game_id: GameId,
+        summary: VerifySummary,
+        on_end: Option<Reply<VerifySummary>>,
+    ) {
+        let (reply, repaired) = oneshot::channel();
+        self.spawn(async move {
+            // A dropped reply means that the peer stops; so does this one then.
+            let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
+                return;
+            };
+            if let Some(on_end) = on_end {
+                let summary = VerifySummary { repaired: true, ..summary };
+                let _ = on_end.send(repaired.map(|_| summary));
+            }
+        });
+        let (is_update, copy, install) = (true, CopyCheck::IsWrong, Some(false));
+        self.fetch(Fetch { game_id, is_update, copy, install, wait: true, reply }).await;
+    }
+}
+
+impl Job {
+    /// Asks the sources what the game should be, and decides.
+    async fn reference(&self) -> Reference {
+        let asked = self.sources.iter().map(|peer_id| async {
+            let source = LinkedSource::new(*peer_id, self.links.clone());
+            let game_id = self.game_id.clone();
+            let request = GetGame { game_id, known_manifest: None, await_hashes: false };
+            match source.get_game(request).await {
+                Ok(GameAnswer::Manifest(manifest)) => Some(Arc::new(manifest)),
+                _ => None,
+            }
+        });
+        let claims = join_all(asked).await.into_iter().flatten();
+        let is_of_version = |claim: &Arc<Manifest>| self.version.as_ref() == Some(claim.version());
+        Reference::choose(self.catalog, self.own.clone(), claims.filter(is_of_version).collect())
+    }
+}
+
+async fn read(
+    job: Job,
+    reference: Reference,
+    cancel: CancellationToken,
+    core: CoreSender,
+) -> Result<Verified, VerifyFailure> {
+    let Job { game_id, root, .. } = job;
+    let (progress, progress_receiver) = watch::channel((0, 0));
+    let authority = reference.authority;
+    let work = move || {
+        let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
+        let mut passed = |done, total| {
+            progress.send_replace((done, total));
+        };
+        verify(&root, &reference, &reading, &mut passed)
+    };
+    let mut run = tokio::task::spawn_blocking(work);
+    let verdict = tokio::select! {
+        verdict = &mut run => verdict,
+        () = tell_progress(progress_receiver, game_id, core) => run.await,
+    };
+    let Verdict { files, bytes, local, problems } =
+        verdict.unwrap_or(Err(VerifyFailure::Interrupted))?;
+    Ok(Verified { files, bytes, local, report: VerifyReport { reference: authority, problems } })
+}
+
+/// Passes on how far a verification is, until it ends.
+async fn tell_progress(
+    mut progress: watch::Receiver<(u64, u64)>,
+    game_id: GameId,
+    core: CoreSender,
+) {
+    while progress.changed().await.is_ok() {
+        let (bytes_done, bytes_total) = *progress.borrow_and_update();
+        let game_id = game_id.clone();
+        let message = CoreMessage::VerifyProgress { game_id, bytes_done, bytes_total };
+        if core.send(message).await.is_err() {
+            return;
+        }
+        sleep(PROGRESS_PAUSE).await;
+    }
+}
