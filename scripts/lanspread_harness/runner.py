@@ -146,7 +146,8 @@ class Runner:
                 turn(ALONE, shared=not meta.alone, wait_s=ALONE_WAIT_S),
                 share(meta.cores / budget.cores, of_cores=core_count(), wait_s=CORES_WAIT_S),
             ):
-                outcome = await self._ran(job)
+                # Another may have failed while this one waited.
+                outcome = self._refused(job) or await self._ran(job)
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
 
