@@ -5,6 +5,8 @@ Applies each mutation of `mutations.toml` to a copy of the checkout, builds it, 
 scenarios that must notice on that binary: one of them must fail, and say what is expected of it.
 Before that they must all pass on the unchanged copy. `mutate.py NAME…` runs only mutations whose
 names contain one of these; `--write` puts the table into `docs/scenarios.md`.
+
+`--runner` does the same to the runner: the mutations of `runner_mutations.toml`, and its own tests.
 """
 
 from __future__ import annotations
@@ -18,15 +20,19 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from xml.etree import ElementTree as ET
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import REPOSITORY, enter_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+FailuresIn: TypeAlias = "Callable[[Path, Sequence[str]], dict[str, list[str]]]"
 
 LIST = REPOSITORY / "scripts" / "mutations.toml"
+RUNNER_LIST = REPOSITORY / "scripts" / "runner_mutations.toml"
 DOCUMENT = REPOSITORY / "docs" / "scenarios.md"
 RUNNER = (
     "import sys; sys.path.insert(0, 'scripts'); from lanspread_harness.cli import main; "
@@ -40,6 +46,13 @@ BEGIN = "<!-- begin of what mutate.py writes -->\n"
 END = "<!-- end of what mutate.py writes -->\n"
 
 HEAD = "| mutation | what is broken | who notices | what it expected in vain |"
+
+RUNNER_BEGIN = "<!-- begin of what mutate.py --runner writes -->\n"
+RUNNER_END = "<!-- end of what mutate.py --runner writes -->\n"
+REASON_CHARS = 240
+"""How much of why a test failed is looked at, and told."""
+
+RUNNER_HEAD = "| mutation | what is broken | which test notices | why it fails |"
 
 CARGO_CONFIG = """\
 [profile.release]
@@ -58,6 +71,20 @@ PEER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A list of mutations, and the table of the document that tells what came of them."""
+
+    list: Path
+    begin: str
+    end: str
+    head: str
+
+
+PRODUCT = Table(LIST, BEGIN, END, HEAD)
+OWN = Table(RUNNER_LIST, RUNNER_BEGIN, RUNNER_END, RUNNER_HEAD)
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """One place of the source and what it becomes."""
 
@@ -68,7 +95,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One way to break the product, and who must notice."""
+    """One way to break something, and who must notice: ids of scenarios, or of tests."""
 
     name: str
     what: str
@@ -95,25 +122,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only those; all if none")
     parser.add_argument("--write", action="store_true", help="write the table of docs/scenarios.md")
+    parser.add_argument("--runner", action="store_true", help="break the runner, not the product")
     options = parser.parse_args()
+    table = OWN if options.runner else PRODUCT
     mutations = [
         mutation
-        for mutation in read_mutations(LIST)
+        for mutation in read_mutations(table.list)
         if not options.names or any(name in mutation.name for name in options.names)
     ]
-    copy = copy_checkout(TARGET / "checkout")
+    copy = copy_checkout(TARGET / ("runner" if options.runner else "checkout"))
     wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
-    failures = run_scenarios(copy, build(copy), wanted)
+    failures_in = run_tests if options.runner else build_and_run
+    failures = failures_in(copy, wanted)
     if failures:
         print(f"unchanged: {failures}", file=sys.stderr)
         return 1
     print(f"unchanged: {', '.join(wanted)} pass", flush=True)
     verdicts: list[Verdict] = []
-    for verdict in judge_all(copy, mutations):
+    for verdict in judge_all(copy, mutations, failures_in):
         verdicts.append(verdict)
         if options.write:
             # After each, as a full run takes an hour on two busy cores.
-            write_table(verdicts)
+            write_table(verdicts, table)
     unnoticed = [verdict.mutation.name for verdict in verdicts if verdict.scenario is None]
     print(f"{len(verdicts) - len(unnoticed)} noticed, {len(unnoticed)} not", flush=True)
     return 1 if unnoticed else 0
@@ -130,7 +160,7 @@ def read_mutations(path: Path) -> list[Mutation]:
                 Edit(edit["file"], edit["find"], edit["replace"])
                 for edit in [entry, *entry.get("also", [])]
             ),
-            scenarios=tuple(entry["scenarios"]),
+            scenarios=tuple(entry.get("scenarios") or entry["tests"]),
             expect=entry["expect"],
         )
         for entry in entries
@@ -147,12 +177,14 @@ def apply(edit: Edit, checkout: Path) -> str:
     return before
 
 
-def judge_all(copy: Path, mutations: Sequence[Mutation]) -> Iterator[Verdict]:
-    """Apply, build, run, and undo each mutation."""
+def judge_all(
+    copy: Path, mutations: Sequence[Mutation], failures_in: FailuresIn
+) -> Iterator[Verdict]:
+    """Apply, try, and undo each mutation."""
     for mutation in mutations:
         before = [(edit.file, apply(edit, copy)) for edit in mutation.edits]
         try:
-            verdict = judge(mutation, run_scenarios(copy, build(copy), mutation.scenarios))
+            verdict = judge(mutation, failures_in(copy, mutation.scenarios))
         finally:
             for file, text in reversed(before):
                 (copy / file).write_text(text, encoding="utf-8")
@@ -187,6 +219,8 @@ def copy_checkout(directory: Path) -> Path:
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    for name in names:
+        (directory / name).chmod((REPOSITORY / name).stat().st_mode & 0o777)
     return directory
 
 
@@ -200,6 +234,43 @@ def build(checkout: Path) -> Path:
         return build_binary(checkout)
     except EnvironmentLackingError as error:
         raise MutationError(str(error)) from error
+
+
+def build_and_run(checkout: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """The failures of scenarios on the binary of a copy."""
+    return run_scenarios(checkout, build(checkout), names)
+
+
+def run_tests(checkout: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Run tests of the runner of a copy; of each that failed, why."""
+    report = checkout / "tests.xml"
+    report.unlink(missing_ok=True)
+    tests = [str(checkout / "scripts" / "tests" / name) for name in names]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    ran = subprocess.run(
+        [*command, *tests], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    if ran.returncode not in (0, 1) or not report.exists():
+        raise MutationError(f"pytest ends with {ran.returncode}: {ran.stdout[-1000:]}")
+    return failures_reported(report, names)
+
+
+def failures_reported(report: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """The failures in a JUnit file of pytest, in which none of these tests may be missing."""
+    failures: dict[str, list[str]] = {}
+    ran: set[str] = set()
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314
+        file = case.get("classname", "").rpartition(".")[2]
+        test = f"{file}.py::{case.get('name', '')}"
+        if case.find("skipped") is None:
+            ran.add(test.partition("[")[0])
+        for failure in [*case.findall("failure"), *case.findall("error")]:
+            # An assertion tells what was not equal some lines below its first one.
+            failures[test] = [" ".join((failure.get("message") or "").split())[:REASON_CHARS]]
+    missing = sorted({name.partition("[")[0] for name in names} - ran)
+    if missing:
+        raise MutationError(f"these tests did not run: {', '.join(missing)}")
+    return failures
 
 
 def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[str, list[str]]:
@@ -230,18 +301,20 @@ def failures_told(printed: bytes, names: Sequence[str]) -> dict[str, list[str]]:
     return failures
 
 
-def write_table(verdicts: Sequence[Verdict]) -> None:
+def write_table(verdicts: Sequence[Verdict], table: Table = PRODUCT) -> None:
     """Put rows into the table of the document; those of other mutations stay as they are."""
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    table, _, after = rest.partition(END)
-    rows = {name_of(line): line for line in table.splitlines() if line.startswith("| ")}
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(table.begin)
+    written, _, after = rest.partition(table.end)
+    rows = {name_of(line): line for line in written.splitlines() if line.startswith("| ")}
     for verdict in verdicts:
         name, what = cell(verdict.mutation.name), cell(verdict.mutation.what)
-        rows[name] = f"| {name} | {what} | {verdict.scenario or '—'} | {cell(verdict.words)} |"
-    known = [rows[cell(m.name)] for m in read_mutations(LIST) if cell(m.name) in rows]
-    lines = [HEAD, "| --- | --- | --- | --- |", *known]
+        # Why a test failed has paths of one machine around what is expected of it.
+        told = verdict.mutation.expect if verdict.scenario and table is OWN else verdict.words
+        rows[name] = f"| {name} | {what} | {verdict.scenario or '—'} | {cell(told)} |"
+    known = [rows[cell(m.name)] for m in read_mutations(table.list) if cell(m.name) in rows]
+    lines = [table.head, "| --- | --- | --- | --- |", *known]
     text = "".join(f"{line}\n" for line in lines)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    DOCUMENT.write_text(f"{before}{table.begin}\n{text}\n{table.end}{after}", encoding="utf-8")
 
 
 def name_of(row: str) -> str:

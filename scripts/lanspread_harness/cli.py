@@ -216,12 +216,29 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Who ignores a signal, such as `nohup` does, wants the run to go on.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, run.cancel)
+            loop.add_signal_handler(number, interruption(run))
     try:
         return await run
     except asyncio.CancelledError:
         tell("interrupted; all peers are gone")
         return EXIT_INTERRUPTED
+
+
+def interruption(run: asyncio.Future[int]) -> Callable[[], None]:
+    """What a signal does: the first one ends the run, and no other disturbs its end."""
+    signals = 0
+
+    def interrupt() -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            run.cancel()
+        else:
+            tell(
+                "the run is ending; SIGQUIT ends it at once, and the next one removes what is left"
+            )
+
+    return interrupt
 
 
 async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:

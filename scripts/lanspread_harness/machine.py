@@ -28,7 +28,7 @@ MIB = 1024 * 1024
 
 def machine_budget(jobs: int | None) -> Budget:
     """The budget of this machine; where `jobs` is not given, its cores bound their number."""
-    cores = float(max(MIN_CORES, len(os.sched_getaffinity(0))))
+    cores = core_count()
     ports = int(_port_count() * PORTS_SHARE) // PORTS_PER_PEER
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // FILES_PER_PEER
     return Budget(
@@ -38,6 +38,11 @@ def machine_budget(jobs: int | None) -> Budget:
         memory_mib=int(_free_memory_bytes() * MEMORY_SHARE) // MIB,
         peers=max(1, min(ports, files)),
     )
+
+
+def core_count() -> float:
+    """How many cores scenarios are reckoned with."""
+    return float(max(MIN_CORES, len(os.sched_getaffinity(0))))
 
 
 def _port_count() -> int:

@@ -21,10 +21,11 @@ from lanspread_harness.evidence import (
     write_repro,
 )
 from lanspread_harness.lab import LabSettings, open_lab
+from lanspread_harness.machine import core_count
 from lanspread_harness.output import tell
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
-from lanspread_harness.turns import ALONE, ALONE_WAIT_S, turn
+from lanspread_harness.turns import ALONE, ALONE_WAIT_S, CORES_WAIT_S, share, turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,9 +140,14 @@ class Runner:
     async def _work(self, job: Job) -> None:
         outcome = self._refused(job)
         if outcome is None:
-            # Other runs on this machine make room for what must run alone.
-            async with turn(ALONE, shared=not job.scenario.meta.alone, wait_s=ALONE_WAIT_S):
-                outcome = await self._ran(job)
+            # Other runs on this machine share it, and make room for what must run alone.
+            meta, budget = job.scenario.meta, self._settings.budget
+            async with (
+                turn(ALONE, shared=not meta.alone, wait_s=ALONE_WAIT_S),
+                share(meta.cores / budget.cores, of_cores=core_count(), wait_s=CORES_WAIT_S),
+            ):
+                # Another may have failed while this one waited.
+                outcome = self._refused(job) or await self._ran(job)
         self._outcomes[job.label] = outcome
         self._observer.finished(outcome)
 

@@ -15,6 +15,7 @@ from conftest import FAKE_PEER
 from test_runner import Recorder, scenario, settings_for
 
 from lanspread_harness.backends.process import ProcessBackend
+from lanspread_harness.cli import interruption
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.runner import Runner, State
 from lanspread_harness.scenario import Meta
@@ -101,6 +102,35 @@ def test_an_interrupted_run_ends_its_peers_and_says_what_did_not_end(
     assert asyncio.run(interrupt()) == [State.NOT_RUN, State.NOT_RUN]
     assert [state(pid) for pid in pids] == [None]
     assert not (tmp_path / "S01" / "peers").exists()
+
+
+def test_a_second_interrupt_does_not_disturb_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    ending = asyncio.Event()
+
+    async def run() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("the end begins")
+            ending.set()
+            await asyncio.sleep(0)
+            told.append("everything is removed")
+        return 0
+
+    async def body() -> None:
+        running = asyncio.ensure_future(run())
+        interrupt = interruption(running)
+        await asyncio.sleep(0)
+        interrupt()
+        await ending.wait()
+        interrupt()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(body())
+    assert told == ["the end begins", "everything is removed"]
+    assert "the run is ending" in capsys.readouterr().err
 
 
 def state(pid: int) -> str | None:

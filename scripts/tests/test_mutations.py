@@ -41,6 +41,34 @@ def test_every_mutation_has_its_place_and_its_scenarios(mutate: ModuleType) -> N
             assert text.count(edit.find) == 1, f"{mutation.name}: {edit.file}"
 
 
+def test_every_mutation_of_the_runner_has_its_place_and_its_tests(mutate: ModuleType) -> None:
+    mutations = mutate.read_mutations(mutate.RUNNER_LIST)
+    assert len({mutation.name for mutation in mutations}) == len(mutations) >= 5
+    for mutation in mutations:
+        for name in mutation.scenarios:
+            file, _, test = name.partition("::")
+            text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+            assert f"def {test}(" in text, name
+        for edit in mutation.edits:
+            text = (REPOSITORY / edit.file).read_text(encoding="utf-8")
+            assert text.count(edit.find) == 1, f"{mutation.name}: {edit.file}"
+
+
+def test_a_test_that_did_not_run_is_no_test_that_passed(mutate: ModuleType, tmp_path: Path) -> None:
+    report = tmp_path / "tests.xml"
+    head = '<testsuites><testsuite><testcase classname="scripts.tests.test_x" name="test_a[1]">'
+    tail = "</testcase></testsuite></testsuites>"
+    failed = '<failure message="assert 1 == 2&#10;more">trace</failure>'
+    skipped = '<skipped message="not here" />'
+    report.write_text(head + failed + tail)
+    failures = mutate.failures_reported(report, ["test_x.py::test_a"])
+    assert failures == {"test_x.py::test_a[1]": ["assert 1 == 2 more"]}
+    for inside, wanted in (("", "test_x.py::test_b"), (skipped, "test_x.py::test_a")):
+        report.write_text(head + inside + tail)
+        with pytest.raises(mutate.MutationError, match="did not run"):
+            mutate.failures_reported(report, [wanted])
+
+
 def test_an_edit_is_made_where_its_place_is_unique(mutate: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "a.rs").write_text("one two one")
     assert mutate.apply(mutate.Edit("a.rs", "two", "2"), tmp_path) == "one two one"

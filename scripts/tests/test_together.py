@@ -20,7 +20,7 @@ from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import BackendError
 from lanspread_harness.identity import PREFIX
-from lanspread_harness.turns import turn
+from lanspread_harness.turns import share, turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,6 +176,48 @@ def test_a_turn_is_one_runners_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
             assert alone
 
     asyncio.run(body())
+
+
+def test_cores_are_shared_by_all_runners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PLACE", tmp_path)
+
+    async def body() -> None:
+        async with (
+            share(0.6, of_cores=2, wait_s=1) as first,
+            share(0.4, of_cores=2, wait_s=1) as second,
+        ):
+            assert first
+            assert second
+            async with share(0.1, of_cores=2, wait_s=0.3) as third:
+                assert not third, "nothing is left"
+        async with share(9, of_cores=2, wait_s=1) as everything:
+            assert everything, "who wants more than there is gets all"
+
+    asyncio.run(body())
+
+
+def test_who_wants_much_is_not_overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PLACE", tmp_path)
+    order: list[str] = []
+
+    async def runs(name: str, part: float, waiting: asyncio.Event) -> None:
+        waiting.set()
+        async with share(part, of_cores=2, wait_s=20) as came:
+            assert came
+            order.append(name)
+
+    async def body() -> None:
+        events = [asyncio.Event(), asyncio.Event()]
+        async with asyncio.TaskGroup() as tasks, share(0.5, of_cores=2, wait_s=1):
+            tasks.create_task(runs("much", 1.0, events[0]))
+            await events[0].wait()
+            tasks.create_task(runs("little", 0.1, events[1]))
+            await events[1].wait()
+            async with turn(turns.QUEUE, wait_s=0) as free:
+                assert not free, "much stands at the head"
+
+    asyncio.run(body())
+    assert order == ["much", "little"]
 
 
 def test_a_turn_is_given_back_by_whoever_is_killed(

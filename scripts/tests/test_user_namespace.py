@@ -66,6 +66,7 @@ ENDLESS = '''
 """A peer is stopped, for as long as the runner lives."""
 
 import asyncio
+import os
 import sys
 
 from lanspread_harness import Lab
@@ -74,7 +75,9 @@ from lanspread_harness import Lab
 async def scenario(lab: Lab) -> None:
     alpha = await lab.peer("alpha")
     async with lab.stopped(alpha):
-        print(alpha.session.process.process.pid, file=sys.stderr, flush=True)
+        pid = alpha.session.process.process.pid
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        print(pid, file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 '''
 
