@@ -33,8 +33,8 @@ mod setup;
 mod state_file;
 
 pub use command::{
-    DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,
-    SetupStarted, SourceInfo, StreamSummary,
+    AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus,
+    Reply, SetupStarted, SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{

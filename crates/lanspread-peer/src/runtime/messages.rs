@@ -20,6 +20,7 @@ use crate::library::{Glance, HashError, LocalGame, Scan, ScanError};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundCount;
+use crate::runtime::queries::LookedUp;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
@@ -48,6 +49,8 @@ pub(crate) enum CoreMessage {
     Outbound(OutboundCount),
     /// A whole games directory was scanned on the way to becoming the one in use.
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
+    /// What only a disk or a source knows of a game was looked up.
+    GameLookedUp(LookedUp),
     /// A peer waits for the hashes of a game.
     HashesWanted { game_id: GameId },
     /// The files of a game were hashed.

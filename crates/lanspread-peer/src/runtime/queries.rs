@@ -1,11 +1,12 @@
 //! The command loop's part about questions: nothing here changes anything.
 
 use lanspread_catalog::CatalogGame;
-use lanspread_proto::GameId;
+use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
 use super::core::Core;
-use crate::command::{GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
+use super::messages::CoreMessage;
+use crate::command::{AsOf, GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
 use crate::download::{GameAnswer, Source};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
@@ -14,6 +15,16 @@ use crate::peers::db::RemoteGame;
 use crate::setup;
 use lanspread_proto::message::GetGame;
 use std::sync::Arc;
+
+/// What was looked up of a game that somebody asks about.
+pub(crate) struct LookedUp {
+    game_id: GameId,
+    /// As a source tells it; absent where it is known here.
+    manifest: Option<Arc<Manifest>>,
+    /// Whether a setup script was started, of an installation that may be gone.
+    setup_done: bool,
+    reply: Reply<AsOf<GameDetails>>,
+}
 
 impl Core {
     pub(super) fn status(&self) -> PeerStatus {
@@ -56,39 +67,60 @@ impl Core {
             .collect()
     }
 
-    /// Answers what is known of a game, beside the loop. Where it is not downloaded here, a source is
-    /// asked for its manifest.
-    pub(super) fn get_game(&self, game_id: GameId, reply: Reply<GameDetails>) {
+    /// Looks up beside the loop what it does not know of a game, and has it answered then. Where the
+    /// game is not downloaded here, a source is asked for its manifest.
+    pub(super) fn get_game(&self, game_id: GameId, reply: Reply<AsOf<GameDetails>>) {
         let Some(game) = self.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
         let sources = self.peers.sources(&self.catalog, &game_id);
-        let info =
-            self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
-        let mut manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let expected_version = game.version.clone();
+        let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, state_dir) = (self.links.clone(), self.state_dir.clone());
+        let core = self.core.clone();
         self.spawn(async move {
-            let (is_installed, id) = (info.installed, game_id.clone());
-            let look = move || is_installed && setup::is_done(&state_dir, &id);
-            // A look that panicked found nothing.
-            let setup_done = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let mut manifest = None;
             for source in &sources {
-                if manifest.is_some() {
+                if is_known || manifest.is_some() {
                     break;
                 }
                 let request =
                     GetGame { game_id: game_id.clone(), known_manifest: None, await_hashes: false };
                 let asked = LinkedSource::new(source.peer_id, links.clone());
                 if let Ok(GameAnswer::Manifest(answer)) = asked.get_game(request).await
-                    && *answer.version() == info.expected_version
+                    && *answer.version() == expected_version
                 {
                     manifest = Some(Arc::new(answer));
                 }
             }
-            // Whoever asked may have stopped waiting.
-            let _ = reply.send(Ok(GameDetails { game: info, sources, setup_done, manifest }));
+            let id = game_id.clone();
+            let look = move || setup::is_done(&state_dir, &id);
+            // A look that panicked found nothing.
+            let setup_done = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let looked_up = LookedUp { game_id, manifest, setup_done, reply };
+            // A peer that stops answers nothing.
+            let _ = core.send(CoreMessage::GameLookedUp(looked_up)).await;
         });
+    }
+
+    /// Answers what is known of a game after the look, which may have taken a while.
+    pub(super) fn tell_game(&self, LookedUp { game_id, manifest, setup_done, reply }: LookedUp) {
+        let Some(game) = self.catalog.get(&game_id) else {
+            let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
+            return;
+        };
+        let remote = self.peers.remote_games(&self.catalog).get(&game_id).copied();
+        let info = self.game_info(game, remote);
+        let local = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let details = GameDetails {
+            sources: self.peers.sources(&self.catalog, &game_id),
+            setup_done: info.installed && setup_done,
+            manifest: local.or(manifest),
+            game: info,
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Ok(self.as_of(details)));
     }
 
     /// Whether anything of a game is on this disk, or is being fetched to it.
