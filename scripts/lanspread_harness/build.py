@@ -85,11 +85,13 @@ def build_binary(repository: Path, package: str = PACKAGE) -> Path:
     return _executable(built.stdout, package)
 
 
-async def require_image(repository: Path | None, binary: Path, *, build: bool) -> None:
+async def require_image(
+    repository: Path | None, binary: Path, *, build: bool, build_option: str = "--build-image"
+) -> None:
     """Make sure that the image holds this binary.
 
     With `build` a missing or different image is built, otherwise it is an error that names the
-    flag. It can be built only from a checkout.
+    option. It can be built only from a checkout.
     """
     await check_engine()
     digest = await asyncio.to_thread(_digest, binary)
@@ -98,7 +100,8 @@ async def require_image(repository: Path | None, binary: Path, *, build: bool) -
         return
     if not build or repository is None:
         state = "is missing" if found is None else "holds another binary"
-        raise EnvironmentLackingError(f"image {IMAGE} {state}; add --build-image")
+        place = "" if repository is not None else ", from inside a checkout of Lanspread"
+        raise EnvironmentLackingError(f"image {IMAGE} {state}; add {build_option}{place}")
     await asyncio.to_thread(_build_image, repository, binary, digest)
 
 

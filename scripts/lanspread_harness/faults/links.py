@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import tool
+from lanspread_harness.backends.tools import find_program, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.cable import READY, Counts, Links, Setup
 from lanspread_harness.faults.cuts import Cut, rules, unheard
@@ -189,8 +189,16 @@ class LinkControl:
 
 
 async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Process:
+    nsenter = find_program("nsenter") or "nsenter"
     return await asyncio.create_subprocess_exec(
-        *("nsenter", f"--net={attachment.switch_namespace}", "--", sys.executable, "-m", WIRE),
+        *(
+            nsenter,
+            f"--net={attachment.switch_namespace}",
+            "--",
+            sys.executable,
+            "-m",
+            WIRE,
+        ),
         json.dumps(asdict(setup)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
