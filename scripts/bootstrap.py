@@ -20,6 +20,7 @@ import os
 import subprocess
 import tomllib
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -54,13 +55,18 @@ def ensure_environment(*, dev: bool) -> Path:
     return python
 
 
-def enter_environment(*, dev: bool = False) -> None:
+def enter_environment(*, dev: bool = False, check: Callable[[], object] | None = None) -> None:
     """Continue in `.venv`: returns at once inside it, otherwise replaces this process.
+
+    Before that `check` looks at the arguments, with a bare Python: who only asks how a command is
+    used, or uses it wrongly, waits for no installation. It ends the process then.
 
     Exits with status 3 and a message when the environment cannot be made.
     """
     if Path(sys.prefix) == ENVIRONMENT and _is_current(dev=dev):
         return
+    if check is not None:
+        check()
     try:
         python = ensure_environment(dev=dev)
     except BootstrapError as error:

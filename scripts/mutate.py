@@ -89,17 +89,21 @@ class MutationError(Exception):
     """A mutation cannot be applied or built."""
 
 
-def main() -> int:
-    """Run the mutations and return 0 when all were noticed."""
+def arguments() -> argparse.Namespace:
+    """The arguments; ends the process where they are wrong, or ask for help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only those; all if none")
     parser.add_argument("--write", action="store_true", help="write the table of docs/scenarios.md")
     options = parser.parse_args()
-    mutations = [
-        mutation
-        for mutation in read_mutations(LIST)
-        if not options.names or any(name in mutation.name for name in options.names)
-    ]
+    if not chosen(options.names):
+        parser.error(f"no mutation has {' or '.join(options.names)} in its name")
+    return options
+
+
+def main() -> int:
+    """Run the mutations and return 0 when all were noticed."""
+    options = arguments()
+    mutations = chosen(options.names)
     copy = copy_checkout(TARGET / "checkout")
     wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
     failures = run_scenarios(copy, build(copy), wanted)
@@ -166,6 +170,15 @@ def judge(mutation: Mutation, failures: dict[str, list[str]]) -> Verdict:
         if any(mutation.expect in line for line in lines[:2]):
             return Verdict(mutation, scenario, lines[0])
     return Verdict(mutation, None, f"{failures or 'all passed'}")
+
+
+def chosen(names: Sequence[str]) -> list[Mutation]:
+    """The mutations with one of these in their names; all if none is given."""
+    return [
+        mutation
+        for mutation in read_mutations(LIST)
+        if not names or any(name in mutation.name for name in names)
+    ]
 
 
 def copy_checkout(directory: Path) -> Path:
@@ -243,7 +256,7 @@ def cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=arguments)
     try:
         sys.exit(main())
     except MutationError as failure:

@@ -46,6 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_DONE
 
 
+def check_usage(arguments: Sequence[str] | None = None) -> int | None:
+    """Look at the arguments alone; the exit status where they are wrong. Help ends the process."""
+    try:
+        _check(_parser().parse_args(arguments))
+    except UsageError as error:
+        print(f"usage: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/trace.py",
