@@ -107,9 +107,12 @@ def measure(options: argparse.Namespace) -> list[Results]:
     from lanspread_bench.figures import table, to_json
     from lanspread_bench.run_directory import run_directory
     from lanspread_bench.suites import BY_NAME, Settings, run
+    from lanspread_harness.backends.tools import with_system_programs
     from lanspread_harness.build import build_binary
 
     network.require()
+    # Some of the programs are of the administrator, and are run by others that look on PATH.
+    os.environ.update(with_system_programs(os.environ))
     binary, ceilings = (build_binary(REPOSITORY, package) for package in PACKAGES)
     results: list[Results] = []
     with run_directory(options.directory.resolve()) as directory:
@@ -171,7 +174,7 @@ def machine() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=arguments)
     from lanspread_harness.output import run_program
 
     sys.exit(run_program(main))

@@ -27,6 +27,7 @@ import os
 import subprocess
 import tomllib
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -78,13 +79,18 @@ def ensure_environment(*, dev: bool) -> Path:
     return environment / "bin" / "python"
 
 
-def enter_environment(*, dev: bool = False) -> None:
+def enter_environment(*, dev: bool = False, check: Callable[[], object] | None = None) -> None:
     """Continue in the environment: returns at once inside it, otherwise replaces this process.
+
+    Before that `check` looks at the arguments, with a bare Python: who only asks how a command is
+    used, or uses it wrongly, waits for no installation. It ends the process then.
 
     Exits with status 3 and a message when the environment cannot be made.
     """
     open_standard_streams()
     variables = clean_variables(os.environ)
+    if check is not None:
+        check()
     try:
         python = ensure_environment(dev=dev)
     except BootstrapError as error:

@@ -117,19 +117,23 @@ class MutationError(Exception):
     """A mutation cannot be applied or built."""
 
 
-def main() -> int:
-    """Run the mutations and return 0 when all were noticed."""
+def arguments() -> argparse.Namespace:
+    """The arguments; ends the process where they are wrong, or ask for help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only those; all if none")
     parser.add_argument("--write", action="store_true", help="write the table of docs/scenarios.md")
     parser.add_argument("--runner", action="store_true", help="break the runner, not the product")
     options = parser.parse_args()
+    if not chosen(options):
+        parser.error(f"no mutation has {' or '.join(options.names)} in its name")
+    return options
+
+
+def main() -> int:
+    """Run the mutations and return 0 when all were noticed."""
+    options = arguments()
     table = OWN if options.runner else PRODUCT
-    mutations = [
-        mutation
-        for mutation in read_mutations(table.list)
-        if not options.names or any(name in mutation.name for name in options.names)
-    ]
+    mutations = chosen(options)
     copy = copy_checkout(TARGET / ("runner" if options.runner else "checkout"))
     wanted = sorted({name for mutation in mutations for name in mutation.scenarios})
     failures_in = run_tests if options.runner else build_and_run
@@ -199,6 +203,16 @@ def judge(mutation: Mutation, failures: dict[str, list[str]]) -> Verdict:
         if any(mutation.expect in line for line in lines[:2]):
             return Verdict(mutation, scenario, lines[0])
     return Verdict(mutation, None, f"{failures or 'all passed'}")
+
+
+def chosen(options: argparse.Namespace) -> list[Mutation]:
+    """The mutations of the table that have one of the names; all of them if none is given."""
+    table = OWN if options.runner else PRODUCT
+    return [
+        mutation
+        for mutation in read_mutations(table.list)
+        if not options.names or any(name in mutation.name for name in options.names)
+    ]
 
 
 def copy_checkout(directory: Path) -> Path:
@@ -328,7 +342,7 @@ def cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=arguments)
     from lanspread_harness.output import run_program, tell
 
     try:

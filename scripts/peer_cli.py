@@ -34,18 +34,7 @@ def main() -> int:
     from lanspread_harness.output import tell
     from lanspread_harness.program import Program
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("build", help="build the binary and print its path")
-    actions.add_parser("image", help="build the image")
-    run = actions.add_parser("run", help="start a peer on this terminal")
-    run.add_argument("name")
-    run.add_argument("--docker", action="store_true", help="in a container")
-    options, further = parser.parse_known_args()
-    if further and options.action != "run":
-        parser.error(f"unrecognized arguments: {' '.join(further)}")
-    if options.action == "run" and not NAME.fullmatch(options.name):
-        parser.error(f"a name has letters, digits and dashes: {options.name}")
+    options, further = arguments()
     image = ""
     try:
         binary = build_binary(REPOSITORY)
@@ -61,6 +50,23 @@ def main() -> int:
     if options.action == "run":
         return start_peer(binary, options.name, further, image)
     return 0
+
+
+def arguments() -> tuple[argparse.Namespace, list[str]]:
+    """The arguments, and those for the peer; ends the process where they are wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("build", help="build the binary and print its path")
+    actions.add_parser("image", help="build the image")
+    run = actions.add_parser("run", help="start a peer on this terminal")
+    run.add_argument("name")
+    run.add_argument("--docker", action="store_true", help="in a container")
+    options, further = parser.parse_known_args()
+    if further and options.action != "run":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    if options.action == "run" and not NAME.fullmatch(options.name):
+        parser.error(f"a name has letters, digits and dashes: {options.name}")
+    return options, further
 
 
 def start_peer(binary: Path, name: str, further: list[str], image: str) -> int:
@@ -120,7 +126,7 @@ def ensure_network() -> None:
 
 
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=arguments)
     from lanspread_harness.output import run_answer
 
     # A peer takes this process over, and its standard output with it.

@@ -15,9 +15,7 @@ def main() -> int:
     from lanspread_harness.output import tell
     from lanspread_harness.scenario import discover
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
-    check: bool = parser.parse_args().check
+    check: bool = arguments().check
     path = REPOSITORY / "scenarios" / "README.md"
     index = render_index(discover(path.parent))
     if path.exists() and path.read_text(encoding="utf-8") == index:
@@ -29,8 +27,15 @@ def main() -> int:
     return 0
 
 
+def arguments() -> argparse.Namespace:
+    """The arguments; ends the process where they are wrong, or ask for help."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=arguments)
     from lanspread_harness.output import run_program
 
     sys.exit(run_program(main))

@@ -23,7 +23,21 @@ from bootstrap import REPOSITORY, enter_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXIT_USAGE = 2
+WHAT = {
+    "rustfmt": "whether Rust is formatted",
+    "ruff-format": "whether Python is formatted",
+    "ruff": "lints of Python",
+    "mypy": "types of Python",
+    "pytest": "tests of the harness and the scripts",
+    "deny": "licences and sources of crates, with cargo-deny",
+    "clippy": "lints of Rust",
+    "tests": "tests of the crates",
+    "doctests": "examples in the documentation of the crates",
+    "scenarios-process": "scenarios with peers as processes",
+    "scenarios-netns": "scenarios with peers in network namespaces",
+    "scenarios-docker": "scenarios with peers in containers",
+}
+"""What each step checks, cheapest first."""
 
 RUNNER = "scripts/run_extended_scenarios.py"
 
@@ -58,19 +72,29 @@ class Tally:
 
 def main() -> int:
     """Run the steps that the arguments name, or all."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("steps", nargs="*", metavar="STEP", help="steps to run; all if none")
-    parser.add_argument("--fix", action="store_true", help="let formatters and linters rewrite")
-    options = parser.parse_args()
+    options = arguments()
     steps = {step.name: step for step in all_steps()}
-    unknown = [name for name in options.steps if name not in steps]
-    if unknown:
-        known = ", ".join(steps)
-        print(f"there is no step {', '.join(unknown)}; steps are {known}", file=sys.stderr)
-        return EXIT_USAGE
     chosen = [steps[name] for name in options.steps] or list(steps.values())
     tallies = [run(step, fix=options.fix) for step in chosen]
     return summarise(tallies)
+
+
+def arguments() -> argparse.Namespace:
+    """The arguments; ends the process where they are wrong, or ask for help."""
+    width = max(map(len, WHAT))
+    lines = [f"  {name:<{width}}  {what}" for name, what in WHAT.items()]
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="\n".join(["steps:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("steps", nargs="*", metavar="STEP", help="steps to run; all if none")
+    parser.add_argument("--fix", action="store_true", help="let formatters and linters rewrite")
+    options = parser.parse_args()
+    unknown = [name for name in options.steps if name not in WHAT]
+    if unknown:
+        parser.error(f"there is no step {', '.join(unknown)}; steps are {', '.join(WHAT)}")
+    return options
 
 
 def all_steps() -> list[Step]:
@@ -194,7 +218,7 @@ def summarise(tallies: Sequence[Tally]) -> int:
 
 
 if __name__ == "__main__":
-    enter_environment(dev=True)
+    enter_environment(dev=True, check=arguments)
     from lanspread_harness.output import run_program
 
     sys.exit(run_program(main))

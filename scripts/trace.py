@@ -7,8 +7,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import enter_environment
 
+
+def check() -> None:
+    """End the process where the arguments are wrong, or ask for help."""
+    from lanspread_harness.trace.cli import check_usage
+
+    status = check_usage()
+    if status is not None:
+        sys.exit(status)
+
+
 if __name__ == "__main__":
-    enter_environment()
+    enter_environment(check=check)
     from lanspread_harness.trace.cli import main
 
     sys.exit(main())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_bench.commands import run
 from lanspread_bench.errors import BenchError, LackingError
+from lanspread_harness.backends.tools import SYSTEM_DIRECTORIES, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,8 +111,10 @@ class Host:
 def require() -> None:
     """Make sure that namespaces can be made here."""
     for program in ("ip", "tc", "bridge", "unshare", "nsenter", "setpriv"):
-        if shutil.which(program) is None:
-            raise LackingError(f"{program} is not installed (packages iproute2 and util-linux)")
+        if find_program(program) is None:
+            places = ", ".join(("PATH", *SYSTEM_DIRECTORIES))
+            needed = "packages iproute2 and util-linux"
+            raise LackingError(f"{program} is not installed ({needed}); looked in {places}")
     if os.geteuid() != 0:
         raise LackingError("network namespaces need root")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lanspread_bench.commands import run
 from lanspread_bench.errors import BenchError, LackingError
+from lanspread_harness.backends.tools import find_program
 
 SENDME_VERSION = "0.37.1"
 LIBTORRENT_VERSION = "2.1.1"
@@ -69,7 +70,7 @@ def libtorrent(cache: Path) -> Path:
 
 def debian(cache: Path, package: str, program: str) -> Program:
     """A program of the system, else of a Debian package that is unpacked into the cache."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    found = find_program(program)
     if found is not None:
         return Program(Path(found))
     root = cache / f"debian-{package}"

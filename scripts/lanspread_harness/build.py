@@ -93,10 +93,16 @@ def build_binary(repository: Path, package: str = PACKAGE) -> Path:
     return _executable(built.stdout, package)
 
 
-async def require_image(repository: Path | None, program: Program, *, build: bool) -> str:
+async def require_image(
+    repository: Path | None,
+    program: Program,
+    *,
+    build: bool,
+    build_option: str = "--build-image",
+) -> str:
     """The id of the image that holds this binary; it stays until the runner lets it go.
 
-    With `build` a missing image is built, otherwise it is an error that names the flag. It can be
+    With `build` a missing image is built, otherwise it is an error that names the option. It can be
     built only from a checkout.
     """
     await check_engine()
@@ -108,8 +114,9 @@ async def require_image(repository: Path | None, program: Program, *, build: boo
         # For people, who name it by its tag.
         await docker("tag", image, IMAGE)
     if image is None:
+        place = "" if repository is not None else ", from inside a checkout of Lanspread,"
         raise EnvironmentLackingError(
-            f"no image {IMAGE} holds {program.path}, add --build-image to build it"
+            f"no image {IMAGE} holds {program.path}, add {build_option}{place} to build it"
         )
     return image
 

@@ -95,6 +95,17 @@ def _main(arguments: Sequence[str] | None, output: Output) -> int:
         return EXIT_FAILED
 
 
+def check_usage(arguments: Sequence[str] | None = None) -> int | None:
+    """Look at the arguments alone; the exit status where they are wrong. Help ends the process."""
+    options = _parser().parse_args(arguments)
+    try:
+        select(discover(SCENARIOS), options.scenarios, long=True)
+    except UsageError as error:
+        print(f"usage: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=SCRIPT,

@@ -52,6 +52,13 @@ if TYPE_CHECKING:
 LAB = "lab"
 MAX_SEED = 2**32
 
+BUILD_IMAGE = "--lanspread-build-image"
+
+ENTER_NAMESPACE = (
+    "or start pytest inside `unshare --user --map-root-user --net --mount sh -c "
+    "'mount -t tmpfs tmpfs /run && exec pytest …'`"
+)
+
 STAGE: pytest.StashKey[Stage] = pytest.StashKey()
 TEST: pytest.StashKey[Callable[..., Any]] = pytest.StashKey()
 RUNS: pytest.StashKey[bool] = pytest.StashKey()
@@ -75,6 +82,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="the lanspread-peer-cli to test (default: $LANSPREAD_PEER_CLI, then the one on PATH, "
         "then one built in the checkout)",
+    )
+    group.addoption(
+        BUILD_IMAGE, action="store_true", help="build the docker image if it is not current"
     )
     group.addoption(
         "--lanspread-keep", action="store_true", help="keep what peers and labs leave on disk"
@@ -144,12 +154,20 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
     try:
         check_backend(name)
         backend = asyncio.run(
-            make_backend(name, lanspread_binary, seed, repository=find_checkout())
+            make_backend(
+                name,
+                lanspread_binary,
+                seed,
+                repository=find_checkout(),
+                build_image=pytestconfig.getoption(BUILD_IMAGE),
+                build_option=BUILD_IMAGE,
+            )
         )
         schema = load_schema(lanspread_binary)
         asyncio.run(_sweep(backend))
     except HarnessError as error:
-        pytest.fail(str(error), pytrace=False)
+        enter = f"; {ENTER_NAMESPACE}" if "run it as root" in str(error) else ""
+        pytest.fail(f"--lanspread-backend {name}: {error}{enter}", pytrace=False)
     keep: bool = pytestconfig.getoption("--lanspread-keep")
     yield Ground(lanspread_binary, schema, backend, seed, keep)
     asyncio.run(_sweep(backend))

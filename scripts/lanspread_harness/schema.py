@@ -9,14 +9,14 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-import jsonschema_rs
-
 from lanspread_harness.errors import EnvironmentLackingError, ProtocolError
 from lanspread_harness.fields import Fields
 from lanspread_harness.records import parse_object
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import jsonschema_rs
 
     from lanspread_harness.fields import JsonObject
 
@@ -33,6 +33,9 @@ class Schema:
     """The compiled schema of one binary: `record` for what it prints, `command` for its input."""
 
     def __init__(self, document: JsonObject) -> None:
+        # Imported late, so that commands can say how they are used before it is installed.
+        import jsonschema_rs
+
         top = Fields(document, "schema")
         self._record = jsonschema_rs.validator_for(top.child("record").data)
         self._command = jsonschema_rs.validator_for(top.child("command").data)

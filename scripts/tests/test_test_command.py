@@ -60,3 +60,7 @@ def test_a_step_that_cannot_start_counts_as_failed(
     assert (tally.passed, tally.failed) == (0, 1)
     assert command.summarise([tally]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 1 failed"
+
+
+def test_every_step_is_described(command: ModuleType) -> None:
+    assert [step.name for step in command.all_steps()] == list(command.WHAT)

@@ -15,7 +15,7 @@ use lanspread_disk::Dir;
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
-use crate::rar::require_first_volume;
+use crate::rar::{missing_volume, require_first_volume};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{ListedEntry, Listing, ListingError};
@@ -130,8 +130,8 @@ impl ExternalUnrar {
     ) -> Result<(), UnpackError> {
         let ended = process.end(|| pass.check_cancelled())?;
         // A listing that ends at a missing volume counts as a success for the program.
-        if let Some(volume) = missing_volume(&ended.stderr) {
-            return Err(UnpackError::MissingVolume { archive: archive.to_path_buf(), volume });
+        if let Some(volume) = volume_not_found(&ended.stderr) {
+            return Err(missing_volume(archive.to_path_buf(), volume));
         }
         if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
     }
@@ -234,7 +234,7 @@ fn reported(stderr: &str) -> Damage {
 }
 
 /// The volume that the program says it cannot find.
-fn missing_volume(stderr: &str) -> Option<PathBuf> {
+fn volume_not_found(stderr: &str) -> Option<PathBuf> {
     let mut lines = stderr.lines();
     let named = lines.find_map(|line| line.strip_prefix("Cannot find volume "))?;
     Some(PathBuf::from(named.trim_end()))

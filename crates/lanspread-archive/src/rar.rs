@@ -7,8 +7,9 @@ mod library;
 mod text;
 mod writer;
 
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lanspread_disk::Dir;
 
@@ -208,10 +209,39 @@ fn redirection(number: u32) -> Option<&'static str> {
     }
 }
 
+/// The error for a volume that the library, or the program, looked for in vain.
+///
+/// Where the name of an archive has no number of a volume, UnRAR counts up any other number in it, or
+/// even its first letter, and asks for that file: `ruake.eti` after `quake.eti`. Before it asks it
+/// has looked for the old kind of name, which is one that somebody can give a volume.
+pub(crate) fn missing_volume(archive: PathBuf, named: PathBuf) -> UnpackError {
+    let volume = if has_volume_number(&named) { named } else { second_of_old_names(&archive) };
+    UnpackError::MissingVolume { archive, volume }
+}
+
+/// Whether a name is `NAME.part2.eti` or `NAME.e01`, whatever the extension.
+fn has_volume_number(volume: &Path) -> bool {
+    let text = |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().to_ascii_lowercase());
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_part = text(volume.file_stem())
+        .and_then(|stem| stem.rsplit_once(".part").map(|(_, number)| is_number(number)));
+    let is_old = text(volume.extension()).and_then(|extension| {
+        extension.get(1..).map(|number| number.len() > 1 && is_number(number))
+    });
+    has_part == Some(true) || is_old == Some(true)
+}
+
+/// `NAME.e00` after `NAME.eti`.
+fn second_of_old_names(archive: &Path) -> PathBuf {
+    let extension = archive.extension().map(OsStr::to_string_lossy).unwrap_or_default();
+    let first = extension.chars().next().filter(|_| extension.len() > 1).unwrap_or('r');
+    archive.with_extension(format!("{first}00"))
+}
+
 fn failed(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
     let archive = pass.archive().to_path_buf();
     let code = match failure {
-        Failure::MissingVolume(volume) => return UnpackError::MissingVolume { archive, volume },
+        Failure::MissingVolume(volume) => return missing_volume(archive, volume),
         Failure::PasswordWanted => return UnpackError::PasswordProtected { archive },
         Failure::Stopped => return UnpackError::Cancelled,
         Failure::Code(code) => code,

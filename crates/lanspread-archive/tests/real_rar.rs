@@ -91,6 +91,28 @@ fn a_missing_volume_is_named() {
     }
 }
 
+/// UnRAR itself would ask for `ruake.eti`, `quake3.eti` or `quake.par3.eti`, which is none of them.
+#[test]
+fn a_missing_volume_is_named_as_it_would_be_found() {
+    for name in ["quake.eti", "quake2.eti", "Quake.part.eti", "quake.par2.eti", "quake"] {
+        let folder = Target::new();
+        let first = folder.beside(name);
+        fs::copy(data("rar5-vols.part1.rar"), &first).unwrap();
+        let letter = if name == "quake" { 'r' } else { 'e' };
+        for number in 0..2 {
+            let Err(UnpackError::MissingVolume { volume, .. }) =
+                Target::new().unpack(&RarUnpacker, &first)
+            else {
+                panic!("{name}: a volume is missing");
+            };
+            assert_eq!(volume, first.with_extension(format!("{letter}0{number}")), "{name}");
+            fs::copy(data(&format!("rar5-vols.part{}.rar", number + 2)), &volume).unwrap();
+        }
+        let summary = Target::new().unpack(&RarUnpacker, &first).unwrap();
+        assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 }, "{name}");
+    }
+}
+
 #[test]
 fn a_later_volume_is_refused() {
     let target = Target::new();

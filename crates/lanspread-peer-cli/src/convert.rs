@@ -393,6 +393,31 @@ fn reject_reason(reason: RejectReason) -> &'static str {
     }
 }
 
+/// When an operation has ended, and whether it can be ended early.
+fn busy_hint(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Downloading | Operation::Updating => {
+            "`download-finished` or `download-failed` tells it, and `cancel-download` ends it early"
+        }
+        Operation::StreamInstalling => {
+            "`stream-install-finished` or `stream-install-failed` tells it, and `cancel-download` \
+             ends it early"
+        }
+        Operation::Installing => {
+            "`install-finished` or `install-failed` tells it; it cannot be cancelled"
+        }
+        Operation::Uninstalling => {
+            "`uninstall-finished` or `uninstall-failed` tells it; it cannot be cancelled"
+        }
+        Operation::Removing => {
+            "`remove-finished` or `remove-failed` tells it; it cannot be cancelled"
+        }
+        Operation::Verifying => {
+            "`verify-finished` or `verify-failed` tells it, and `cancel-download` ends it early"
+        }
+    }
+}
+
 /// The error of a command.
 pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
     let code = match error {
@@ -420,7 +445,13 @@ pub(crate) fn command_error(error: &CommandError) -> ErrorBody {
         CommandError::Setup(failure) => return setup_error(failure),
         CommandError::ShuttingDown => ErrorCode::ShuttingDown,
     };
-    ErrorBody::new(code, error)
+    let body = ErrorBody::new(code, error);
+    match error {
+        CommandError::GameBusy { operation, .. }
+        | CommandError::OperationsActive { operation, .. } => body.with_hint(busy_hint(*operation)),
+        CommandError::SetupStarting(_) => body.with_hint("the answer to `run-setup` tells it"),
+        _ => body,
+    }
 }
 
 /// The error of `connect`.
@@ -524,4 +555,27 @@ fn remove_error(failure: &RemoveFailure) -> ErrorBody {
         RemoveFailure::Interrupted => ErrorCode::Interrupted,
     };
     ErrorBody::new(code, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(operation: Operation) -> String {
+        let game_id = "quake".parse().unwrap();
+        let body = command_error(&CommandError::GameBusy { game_id, operation });
+        serde_json::to_value(body).unwrap()["hint"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_busy_game_is_only_said_to_be_cancellable_where_it_is() {
+        for operation in [Operation::Downloading, Operation::Updating, Operation::StreamInstalling]
+        {
+            assert!(hint(operation).contains("`cancel-download` ends it early"), "{operation}");
+        }
+        for operation in [Operation::Installing, Operation::Uninstalling, Operation::Removing] {
+            assert!(hint(operation).contains("cannot be cancelled"), "{operation}");
+            assert!(!hint(operation).contains("`cancel-download`"), "{operation}");
+        }
+    }
 }

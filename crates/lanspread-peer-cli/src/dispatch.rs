@@ -4,9 +4,10 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lanspread_peer::{CommandError, ConnectError, PeerCommand};
+use lanspread_peer::{AsOf, CommandError, ConnectError, PeerCommand};
 use tokio::sync::oneshot;
 
+use crate::answers::Answer;
 use crate::commands::PeerRequest;
 use crate::convert::{
     command_error, connect_error, details_data, download_data, games_data, path_text, peers_data,
@@ -14,28 +15,27 @@ use crate::convert::{
 };
 use crate::errors::ErrorBody;
 use crate::records::ResultData;
-use crate::waits::Outcome;
 
 /// A command for the runtime, and its outcome to come.
 pub(crate) struct Dispatched {
     pub(crate) command: PeerCommand,
-    pub(crate) answer: BoxFuture<'static, Outcome>,
+    pub(crate) answer: BoxFuture<'static, Answer>,
 }
 
 /// Makes the command and what becomes of its answer.
 pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
     match request {
-        PeerRequest::Status => ask(|reply| PeerCommand::Status { reply }, status_data),
-        PeerRequest::ListPeers => ask(|reply| PeerCommand::ListPeers { reply }, peers_data),
+        PeerRequest::Status => question(|reply| PeerCommand::Status { reply }, status_data),
+        PeerRequest::ListPeers => question(|reply| PeerCommand::ListPeers { reply }, peers_data),
         PeerRequest::ListGames { scope } => {
-            ask(|reply| PeerCommand::ListGames { scope, reply }, games_data)
+            question(|reply| PeerCommand::ListGames { scope, reply }, games_data)
         }
         PeerRequest::GetGame { game_id } => {
-            ask(|reply| PeerCommand::GetGame { game_id, reply }, details_data)
+            question(|reply| PeerCommand::GetGame { game_id, reply }, details_data)
         }
         PeerRequest::Connect { addr } => {
             let (reply, answer) = oneshot::channel();
-            let connected = |peer_id| ResultData::Connected { peer_id };
+            let connected = |peer_id| (ResultData::Connected { peer_id }, None);
             let stopped = || connect_error(&ConnectError::ShuttingDown);
             let answer = outcome(answer, connected, |error| connect_error(&error), stopped);
             Dispatched { command: PeerCommand::Connect { addr, reply }, answer: answer.boxed() }
@@ -84,6 +84,18 @@ fn ask<T: Send + 'static>(
 ) -> Dispatched {
     let (reply, answer) = oneshot::channel();
     let stopped = || command_error(&CommandError::ShuttingDown);
+    let data = |value| (data(value), None);
+    let answer = outcome(answer, data, |error| command_error(&error), stopped);
+    Dispatched { command: command(reply), answer: answer.boxed() }
+}
+
+fn question<T: Send + 'static>(
+    command: impl FnOnce(lanspread_peer::Reply<AsOf<T>>) -> PeerCommand,
+    data: impl FnOnce(T) -> ResultData + Send + 'static,
+) -> Dispatched {
+    let (reply, answer) = oneshot::channel();
+    let stopped = || command_error(&CommandError::ShuttingDown);
+    let data = |told: AsOf<T>| (data(told.value), Some(told.events));
     let answer = outcome(answer, data, |error| command_error(&error), stopped);
     Dispatched { command: command(reply), answer: answer.boxed() }
 }
@@ -91,13 +103,16 @@ fn ask<T: Send + 'static>(
 /// A dropped reply means that the runtime has stopped.
 fn outcome<T: Send, E: Send>(
     answer: oneshot::Receiver<Result<T, E>>,
-    data: impl FnOnce(T) -> ResultData + Send,
+    data: impl FnOnce(T) -> (ResultData, Option<u64>) + Send,
     error: impl FnOnce(E) -> ErrorBody + Send,
     stopped: impl FnOnce() -> ErrorBody + Send,
-) -> impl Future<Output = Outcome> + Send {
+) -> impl Future<Output = Answer> + Send {
     answer.map(|answer| match answer {
-        Ok(Ok(value)) => Ok(data(value)),
-        Ok(Err(fault)) => Err(error(fault)),
-        Err(_) => Err(stopped()),
+        Ok(Ok(value)) => {
+            let (data, after_events) = data(value);
+            Answer { outcome: Ok(data), after_events }
+        }
+        Ok(Err(fault)) => Answer { outcome: Err(error(fault)), after_events: None },
+        Err(_) => Answer { outcome: Err(stopped()), after_events: None },
     })
 }

@@ -106,7 +106,7 @@ error_table! {
         "take an id from `list-games`, or add the game to the catalog and restart the peer";
     GameBusy = "game-busy", retryable: true,
         "Something else is being done with the game.",
-        "wait for its terminal event, or cancel it";
+        "wait until that has ended";
     GamesDirChanging = "games-dir-changing", retryable: true,
         "`set-game-dir` is under way; no operation and no other change begins meanwhile.",
         "wait for its answer";
@@ -178,7 +178,7 @@ error_table! {
         "do not trust this archive; get the game elsewhere";
     MissingVolume = "missing-volume", retryable: false,
         "The archive continues in another volume, which is not beside it.",
-        "put all volumes into the game root of whoever unpacks it, under the names that RAR gave them";
+        "put all volumes beside the first, in the game root of whoever unpacks it, as `NAME.part1.eti`, `NAME.part2.eti`, … or as `NAME.eti`, `NAME.e00`, `NAME.e01`, …";
     BadArchive = "bad-archive", retryable: false,
         "The archive is damaged, incomplete, or of an unknown format.",
         "compare its hash with that of other sources; get the game again";

@@ -4,6 +4,7 @@
 //! prints records. `protocol` and `errors` are the tables from which parameter checks, `schema` and
 //! the documentation are made. `fixture` makes games for tests.
 
+mod answers;
 mod args;
 mod commands;
 mod convert;

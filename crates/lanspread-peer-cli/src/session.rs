@@ -2,7 +2,8 @@
 //!
 //! One task owns the commands in flight, the waits and the output. It promises that every command
 //! gets exactly one terminal record, that an event which the runtime sent before an answer is
-//! printed before it, and that `stopped` is the last record.
+//! printed before it, that what an answer to a question tells is true at its place among the events,
+//! and that `stopped` is the last record.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
@@ -10,14 +11,12 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use lanspread_peer::{PeerCommand, PeerEvent, PeerRuntimeHandle};
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use crate::answers::{Answer, Answers};
 use crate::commands::{BadLine, Command, Request, parse};
 use crate::convert::event_data;
 use crate::dispatch::{Dispatched, dispatch};
@@ -74,7 +73,7 @@ enum Phase {
 enum Wake {
     Signal,
     Event(Option<PeerEvent>),
-    Answer(Ticket, Outcome),
+    Answer(Ticket, Answer),
     /// The runtime takes commands again.
     Room,
     Deadline,
@@ -98,7 +97,7 @@ pub(crate) struct Session {
     peer_stopped: bool,
     next_ticket: u64,
     in_flight: BTreeMap<Ticket, InFlight>,
-    answers: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
+    answers: Answers,
     waits: Waits,
     /// A command for which the runtime had no room. Until it has, no line is read.
     parked: Option<PeerCommand>,
@@ -118,7 +117,7 @@ impl Session {
             peer_stopped: false,
             next_ticket: 0,
             in_flight: BTreeMap::new(),
-            answers: FuturesUnordered::new(),
+            answers: Answers::default(),
             waits: Waits::default(),
             parked: None,
         }
@@ -134,7 +133,7 @@ impl Session {
                 }
                 Wake::Event(Some(event)) => self.on_event(event),
                 Wake::Event(None) => self.peer_stopped = true,
-                Wake::Answer(ticket, outcome) => self.on_answer(ticket, outcome),
+                Wake::Answer(ticket, answer) => self.on_answer(ticket, answer),
                 Wake::Room => {
                     if let Some(command) = self.parked.take() {
                         self.submit(command);
@@ -160,6 +159,9 @@ impl Session {
         let reads_lines =
             !self.input_ended && self.parked.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
         let deadline = self.next_deadline();
+        if let Some((ticket, answer)) = self.answers.take_waiting() {
+            return Wake::Answer(ticket, answer);
+        }
         if let Some(event) = self.held.pop_front() {
             return Wake::Event(Some(event));
         }
@@ -167,7 +169,7 @@ impl Session {
             biased;
             _ = &mut self.ends.signal, if !self.signalled => Wake::Signal,
             event = self.ends.events.recv() => Wake::Event(event),
-            Some((ticket, outcome)) = self.answers.next() => Wake::Answer(ticket, outcome),
+            Some((ticket, answer)) = self.answers.next() => Wake::Answer(ticket, answer),
             _ = self.commands.reserve(), if self.parked.is_some() => Wake::Room,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 Wake::Deadline
@@ -186,6 +188,9 @@ impl Session {
     }
 
     fn on_event(&mut self, event: PeerEvent) {
+        for (ticket, outcome) in self.answers.before_event() {
+            self.complete(ticket, outcome);
+        }
         let peer_count = match event {
             // Printed by `finish`, after the last terminal records.
             PeerEvent::Stopped => {
@@ -211,12 +216,13 @@ impl Session {
         PastEvent { seq, t_us, name, data }
     }
 
-    fn on_answer(&mut self, ticket: Ticket, outcome: Outcome) {
+    fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
         // The runtime sends an event before the answer that follows from it; keep that order.
-        while let Ok(event) = self.next_event() {
+        while self.answers.is_early(&answer) {
+            let Ok(event) = self.next_event() else { break };
             self.on_event(event);
         }
-        self.complete(ticket, outcome);
+        self.complete(ticket, answer.outcome);
     }
 
     /// The next event that has come already.
@@ -270,7 +276,7 @@ impl Session {
             }
             Command::Peer(command) => {
                 let Dispatched { command, answer } = dispatch(command);
-                self.answers.push(answer.map(move |outcome| (ticket, outcome)).boxed());
+                self.answers.expect(ticket, answer);
                 self.submit(command);
                 None
             }
@@ -350,8 +356,8 @@ impl Session {
 
     async fn finish(mut self) -> bool {
         self.stop();
-        while let Some(Some((ticket, outcome))) = self.answers.next().now_or_never() {
-            self.complete(ticket, outcome);
+        while let Some((ticket, answer)) = self.answers.take_ready() {
+            self.complete(ticket, answer.outcome);
         }
         while let Ok(line) = self.ends.input.lines.try_recv() {
             self.on_line(&line);

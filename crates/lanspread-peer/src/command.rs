@@ -15,6 +15,15 @@ use crate::problem::GameProblems;
 /// Where the answer to a command goes. Dropping the receiver does not undo the command.
 pub type Reply<T, E = CommandError> = oneshot::Sender<Result<T, E>>;
 
+/// The answer to a question, and when it was true: it holds for the moment between two events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsOf<T> {
+    /// How many events had been sent.
+    pub events: u64,
+    /// The answer.
+    pub value: T,
+}
+
 /// One command. Each gets exactly one answer; a dropped [`Reply`] means that the peer has stopped.
 ///
 /// Where a command starts an operation, `wait: false` answers when the operation has begun and
@@ -25,26 +34,26 @@ pub enum PeerCommand {
     /// Asks how the peer is.
     Status {
         /// Where the answer goes.
-        reply: Reply<PeerStatus>,
+        reply: Reply<AsOf<PeerStatus>>,
     },
     /// Asks who is known.
     ListPeers {
         /// Where the answer goes; in peer id order.
-        reply: Reply<Vec<PeerInfo>>,
+        reply: Reply<AsOf<Vec<PeerInfo>>>,
     },
     /// Asks which games are known.
     ListGames {
         /// Which of them.
         scope: GameScope,
         /// Where the answer goes; in game id order.
-        reply: Reply<Vec<GameInfo>>,
+        reply: Reply<AsOf<Vec<GameInfo>>>,
     },
     /// Asks for all that is known of one game.
     GetGame {
         /// Which game.
         game_id: GameId,
         /// Where the answer goes.
-        reply: Reply<GameDetails>,
+        reply: Reply<AsOf<GameDetails>>,
     },
     /// Dials a peer; answers once both know each other's library.
     Connect {

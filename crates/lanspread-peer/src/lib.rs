@@ -36,7 +36,7 @@ mod state_file;
 mod state_format;
 
 pub use command::{
-    DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
+    AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
     PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary, VerifyReference, VerifyReport,
     VerifySummary,
 };

@@ -129,6 +129,7 @@ mod tests {
 
     use super::core::Core;
     use super::*;
+    use crate::event::Operation;
     use crate::net::transport::CloseCode;
 
     fn doom() -> GameId {
@@ -162,6 +163,23 @@ mod tests {
         let (commands, receiver) = mpsc::channel(1);
         let core = startup::prepare(config, sender, receiver, CancellationToken::new());
         (core.await.unwrap(), commands, events)
+    }
+
+    #[tokio::test]
+    async fn details_of_a_game_are_of_the_moment_at_which_they_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut core, _commands, mut events) = prepared(dir.path()).await;
+        while events.try_recv().is_ok() {}
+        let (reply, answer) = oneshot::channel();
+        core.get_game(doom(), reply);
+        // While a source is asked, an operation begins.
+        core.begin(&doom(), Operation::Downloading).unwrap();
+        core.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
+        let message = core.inbox.recv().await.unwrap();
+        core.take_in(message).await;
+        let told = answer.await.unwrap().unwrap();
+        assert_eq!(told.value.game.operation, Some(Operation::Downloading));
+        assert_eq!(told.events, 1);
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ async fn a_games_directory_that_is_deleted_and_comes_back_loses_nothing() {
     let mut peer = setup.start().await;
     let hashed = async |peer: &TestPeer| {
         let ask = |reply| PeerCommand::GetGame { game_id: game_id("quake"), reply };
-        peer.ask(ask).await.unwrap().manifest.and_then(|manifest| manifest.content_root())
+        peer.ask(ask).await.unwrap().value.manifest.and_then(|manifest| manifest.content_root())
     };
     while hashed(&peer).await.is_none() {
         peer.event(|_| Some(())).await;

@@ -37,7 +37,7 @@ impl Unpacker for Moody {
 }
 
 async fn is_idle(peer: &TestPeer) -> bool {
-    let status = peer.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+    let status = peer.ask(|reply| PeerCommand::Status { reply }).await.unwrap().value;
     status.active_operations.is_empty()
 }
 

@@ -350,7 +350,7 @@ async fn an_operation_on_the_source_ends_its_streams() {
     // What the other one had before it began.
     let before = tree(&second);
     let removal = async {
-        let counts = alpha.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        let counts = alpha.ask(|reply| PeerCommand::Status { reply }).await.unwrap().value;
         assert_eq!(counts.outbound_transfers, [(game_id("quake"), 2)]);
         let remove = alpha.ask(|reply| PeerCommand::RemoveDownload {
             game_id: game_id("quake"),

@@ -65,7 +65,7 @@ async fn a_game_comes_whole_from_two_sources_and_is_announced_at_once() {
 
     // A source itself now, without reading what it fetched: the hashes are there at once.
     let command = |reply| PeerCommand::GetGame { game_id: game_id("quake"), reply };
-    let manifest = carol.ask(command).await.unwrap().manifest.unwrap();
+    let manifest = carol.ask(command).await.unwrap().value.manifest.unwrap();
     let hashes = manifest.file(&RelPath::new("quake.eti").unwrap()).unwrap().hashes.clone();
     assert_eq!(hashes.unwrap().file(), ContentHash::of(&bytes));
     drop(alpha.stop().await);

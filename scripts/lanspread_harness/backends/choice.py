@@ -25,16 +25,24 @@ def check_backend(name: str) -> None:
 
 
 async def make_backend(
-    name: str, binary: Path, seed: int, *, repository: Path | None, build_image: bool = False
+    name: str,
+    binary: Path,
+    seed: int,
+    *,
+    repository: Path | None,
+    build_image: bool = False,
+    build_option: str = "--build-image",
 ) -> Backend:
     """The backend with this name; `auto` is process, which needs nothing but this machine.
 
-    `repository` is where the image can be built.
+    `repository` is where the image can be built, `build_option` what the caller is asked for it.
     """
     if name == "docker":
-        return DockerBackend(
-            await require_image(repository, Program(binary), build=build_image), seed
+        program = Program(binary)
+        image = await require_image(
+            repository, program, build=build_image, build_option=build_option
         )
+        return DockerBackend(image, seed)
     if name == "netns":
         return NetnsBackend(binary, seed)
     return ProcessBackend(binary)

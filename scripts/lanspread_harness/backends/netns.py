@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends import Attachment, Need, PipedProcess, user_namespace
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
-from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, tool, without_privileges
+from lanspread_harness.backends.tools import (
+    LINK_CAPABILITIES,
+    find_program,
+    lacking,
+    tool,
+    without_privileges,
+)
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
@@ -97,7 +103,8 @@ class NetnsHost:
         if peer not in self._members:
             await self._join(peer)
         # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
-        enter = ["nsenter", f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
+        nsenter = find_program("nsenter") or "nsenter"
+        enter = [nsenter, f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
         self._program.check()
         command_line = [*enter, *without_privileges(), str(self._program.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)

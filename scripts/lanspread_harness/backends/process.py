@@ -107,11 +107,11 @@ class ProcessBackend:
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """MDNS needs a loopback interface that carries multicast."""
         if Need.MDNS in needs and not _loopback_carries_multicast():
-            return f"{LOOPBACK_INTERFACE} carries no multicast here; use --backend docker"
+            return f"{LOOPBACK_INTERFACE} carries no multicast here; the backend docker has it"
         if Need.PERMISSIONS in needs and os.geteuid() == 0 and not without_privileges():
             return "file modes do not hold for root, and setpriv is not there to change that"
         if needs & {Need.LINKS, Need.NAMESPACES}:
-            return "peers share loopback; use --backend netns or docker"
+            return "peers share loopback; the backends netns and docker give each a link of its own"
         if Need.DISKS in needs:
             return lacking_for_disks()
         return None

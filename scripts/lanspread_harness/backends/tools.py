@@ -7,8 +7,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGES = {
     "ip": "iproute2",
@@ -20,6 +24,9 @@ PACKAGES = {
     "umount": "mount",
 }
 """What each program is part of on Debian and its children; elsewhere the names are much alike."""
+
+SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where programs of the administrator lie, which many users do not have on PATH."""
 
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 """Their numbers in `<linux/capability.h>`."""
@@ -35,6 +42,7 @@ async def tool(*command: str, stdin: str = "") -> str:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=with_system_programs(os.environ),
     )
     stdout, stderr = await process.communicate(stdin.encode())
     if process.returncode != 0:
@@ -43,13 +51,28 @@ async def tool(*command: str, stdin: str = "") -> str:
     return stdout.decode("utf-8", "replace")
 
 
+def with_system_programs(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which programs are also found, by others as well, where PATH does not look.
+
+    PATH goes first.
+    """
+    path = ":".join([*filter(None, [environment.get("PATH")]), *SYSTEM_DIRECTORIES])
+    return {**environment, "PATH": path}
+
+
+def find_program(name: str) -> str | None:
+    """The absolute path of a program of the system."""
+    return shutil.which(name, path=with_system_programs(os.environ)["PATH"])
+
+
 def lacking(programs: tuple[str, ...], capabilities: tuple[str, ...]) -> str | None:
     """Which of these programs or rights is not there, in words, or `None` when all are."""
     if sys.platform != "linux":
         return "it needs Linux"
     for program in programs:
-        if shutil.which(program) is None:
-            return f"{program} is not installed (package {PACKAGES[program]})"
+        if find_program(program) is None:
+            places = ", ".join(("PATH", *SYSTEM_DIRECTORIES))
+            return f"{program} is not installed (package {PACKAGES[program]}); looked in {places}"
     effective = _effective_capabilities()
     missing = [name for name in capabilities if not effective >> CAPABILITIES[name] & 1]
     if missing:
@@ -73,9 +96,10 @@ def without_privileges() -> list[str]:
     A peer started by root may read any file whatever its mode says; without capabilities it is
     held to them like everyone. Empty where the runner has no such privileges to give away.
     """
-    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("setpriv") is None:
+    setpriv = find_program("setpriv")
+    if sys.platform != "linux" or os.geteuid() != 0 or setpriv is None:
         return []
-    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
+    return [setpriv, "--bounding-set=-all", "--inh-caps=-all", "--"]
 
 
 def _effective_capabilities() -> int:

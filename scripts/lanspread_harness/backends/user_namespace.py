@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking
+from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, with_system_programs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,11 @@ def obstacle() -> str | None:
     if missing is not None:
         return missing
     probe = subprocess.run(
-        inside(["sh", "-c", PROBE]), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        inside(["sh", "-c", PROBE]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        env=with_system_programs(os.environ),
     )
     if probe.returncode == 0:
         return None
@@ -81,4 +85,4 @@ def inside(command: Sequence[str]) -> list[str]:
 def enter() -> None:
     """Replace this process by the same command in a user namespace; does not return."""
     command = inside([sys.executable, *sys.orig_argv[1:]])
-    os.execvpe(command[0], command, {**os.environ, VARIABLE: "1"})
+    os.execvpe(command[0], command, {**with_system_programs(os.environ), VARIABLE: "1"})

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import tool
+from lanspread_harness.backends.tools import find_program, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.addresses import Readdressed
 from lanspread_harness.faults.cable import READY, Counts, Links, Setup
@@ -218,9 +218,10 @@ class LinkControl:
 
 
 async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Process:
+    nsenter = find_program("nsenter") or "nsenter"
     return await asyncio.create_subprocess_exec(
         *(
-            "nsenter",
+            nsenter,
             f"--net={attachment.switch_namespace}",
             "--",
             sys.executable,

@@ -45,6 +45,16 @@ def _main(arguments: Sequence[str] | None) -> int:
     return EXIT_DONE
 
 
+def check_usage(arguments: Sequence[str] | None = None) -> int | None:
+    """Look at the arguments alone; the exit status where they are wrong. Help ends the process."""
+    try:
+        _check(_parser().parse_args(arguments))
+    except UsageError as error:
+        print(f"usage: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/trace.py",

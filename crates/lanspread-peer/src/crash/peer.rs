@@ -80,13 +80,13 @@ impl Peer {
 
     /// Who the peer is, and at which revision its library.
     pub(super) async fn identity(&self) -> (PeerId, u64) {
-        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap().value;
         (status.peer_id, status.library_rev)
     }
 
     /// Whether nothing is being done with any game.
     pub(super) async fn is_idle(&self) -> bool {
-        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap().value;
         status.active_operations.is_empty()
     }
 
@@ -120,7 +120,7 @@ impl Peer {
 
     pub(super) async fn game(&self, id: &str) -> GameDetails {
         let game_id = game_id(id);
-        self.ask(|reply| PeerCommand::GetGame { game_id, reply }).await.unwrap()
+        self.ask(|reply| PeerCommand::GetGame { game_id, reply }).await.unwrap().value
     }
 
     /// What the peer knows of a game on this disk, once all of that is hashed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lanspread_archive::Unpacker;
@@ -23,7 +24,7 @@ use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
 use super::verifications::ActiveVerification;
-use crate::command::{MdnsStatus, PeerCommand};
+use crate::command::{AsOf, MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::{Index, LocalGame, RescanGate};
@@ -127,6 +128,7 @@ pub(crate) struct Core {
     pub(super) inbox: mpsc::Receiver<CoreMessage>,
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
+    pub(super) events_sent: AtomicU64,
     pub(super) tasks: TaskTracker,
     /// Cancelled by whoever wants the peer to stop: ends operations.
     pub(super) shutdown: CancellationToken,
@@ -179,8 +181,11 @@ impl Core {
     pub(super) async fn obey(&mut self, command: PeerCommand) {
         // An answer nobody waits for any more is dropped; the command is carried out all the same.
         match command {
-            PeerCommand::Status { reply } => drop(reply.send(Ok(self.status()))),
-            PeerCommand::ListPeers { reply } => drop(reply.send(Ok(self.list_peers()))),
+            PeerCommand::Status { reply } => drop(reply.send(Ok(self.as_of(self.status())))),
+            PeerCommand::ListPeers { reply } => {
+                let peers = self.list_peers();
+                drop(reply.send(Ok(self.as_of(peers))));
+            }
             PeerCommand::ListGames { scope, reply } => self.list_games(scope, reply),
             PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
             PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
@@ -213,7 +218,7 @@ impl Core {
         }
     }
 
-    async fn take_in(&mut self, message: CoreMessage) {
+    pub(super) async fn take_in(&mut self, message: CoreMessage) {
         match message {
             CoreMessage::Met(encounter) => self.met(encounter).await,
             CoreMessage::LinkDown { peer_id, link_id } => self.link_down(peer_id, link_id),
@@ -238,6 +243,10 @@ impl Core {
             }
             CoreMessage::LookedAt { games_dir, outcome } => {
                 self.looked_at(games_dir, outcome).await;
+            }
+            CoreMessage::GameLookedUp(looked_up) => self.tell_game(looked_up),
+            CoreMessage::GamesLookedUp { scope, unfinished, reply } => {
+                self.tell_games(scope, unfinished, reply);
             }
             CoreMessage::HashesWanted { game_id } => self.want_hashes(game_id),
             CoreMessage::Settled { game_id } => self.settled(game_id),
@@ -301,9 +310,19 @@ impl Core {
         tokio::select! {
             biased;
             // A consumer that is gone has nothing to learn.
-            room = self.events.reserve() => drop(room.map(|room| room.send(event))),
+            room = self.events.reserve() => {
+                if let Ok(room) = room {
+                    room.send(event);
+                    self.events_sent.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             () = self.shutdown.cancelled() => {}
         }
+    }
+
+    /// Says of an answer which events it follows. Everything is sent by this loop, in one order.
+    pub(super) fn as_of<T>(&self, value: T) -> AsOf<T> {
+        AsOf { events: self.events_sent.load(Ordering::Relaxed), value }
     }
 
     /// Marks a game as worked on, unless it is already, or its directory is about to change.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::downloads::Fetch;
 use super::first_look::LookedAt;
 use super::verifications::Verified;
-use crate::command::{Reply, SetupStarted};
+use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
@@ -25,6 +25,7 @@ use crate::net::link::LinkId;
 use crate::net::serve::Contradiction;
 use crate::operations::outbound::OutboundCount;
 use crate::peers::dialling::Attempt;
+use crate::runtime::queries::LookedUp;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
@@ -57,6 +58,14 @@ pub(crate) enum CoreMessage {
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
     /// Games were looked at for the first time since the start.
     LookedAt { games_dir: PathBuf, outcome: Result<LookedAt, ScanError> },
+    /// What only a disk or a source knows of a game was looked up.
+    GameLookedUp(LookedUp),
+    /// What unfinished downloads take was looked up.
+    GamesLookedUp {
+        scope: GameScope,
+        unfinished: BTreeMap<GameId, u64>,
+        reply: Reply<AsOf<Vec<GameInfo>>>,
+    },
     /// A peer waits for the hashes of a game.
     HashesWanted { game_id: GameId },
     /// The files of a game were hashed.

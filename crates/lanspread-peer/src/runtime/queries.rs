@@ -1,11 +1,16 @@
 //! The command loop's part about questions: nothing here changes anything.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use lanspread_catalog::CatalogGame;
+use lanspread_proto::message::GetGame;
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
 use super::core::Core;
-use crate::command::{GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
+use super::messages::CoreMessage;
+use crate::command::{AsOf, GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
 use crate::download::{GameAnswer, Source, all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
@@ -13,8 +18,18 @@ use crate::library::LocalGame;
 use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
 use crate::setup;
-use lanspread_proto::message::GetGame;
-use std::sync::Arc;
+
+/// What was looked up of a game that somebody asks about.
+pub(crate) struct LookedUp {
+    game_id: GameId,
+    /// As a source tells it; absent where it is known here.
+    manifest: Option<Arc<Manifest>>,
+    /// Whether a setup script was started, of an installation that may be gone.
+    setup_done: bool,
+    /// Bytes that an unfinished download takes, if there is one.
+    unfinished: Option<u64>,
+    reply: Reply<AsOf<GameDetails>>,
+}
 
 impl Core {
     pub(super) fn status(&self) -> PeerStatus {
@@ -41,78 +56,105 @@ impl Core {
         peer_ids.into_iter().filter_map(|peer_id| self.peers.info(peer_id, now)).collect()
     }
 
-    /// Answers which games are known, beside the loop: what unfinished downloads take is looked for on
-    /// the disk.
-    pub(super) fn list_games(&self, scope: GameScope, reply: Reply<Vec<GameInfo>>) {
-        let remote = self.peers.remote_games(&self.catalog);
-        let known: Vec<_> = self
-            .catalog
-            .iter()
-            .map(|game| {
-                let info = self.game_info(game, remote.get(&game.id).copied());
-                (info, self.is_local(&game.id), remote.contains_key(&game.id))
-            })
-            .collect();
+    /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
+    pub(super) fn list_games(&self, scope: GameScope, reply: Reply<AsOf<Vec<GameInfo>>>) {
         let (games_dir, state_dir) = (self.games_dir.clone(), self.state_dir.clone());
-        // Not cut off at shutdown: a command that was read before it gets its answer.
-        self.tasks.spawn(async move {
+        let core = self.core.clone();
+        self.spawn(async move {
             let look = move || all_unfinished(&games_dir, &state_dir);
             // A look that panicked found nothing.
-            let mut unfinished = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            let games = known.into_iter().filter_map(|(mut info, is_local, is_remote)| {
-                info.partial_bytes = unfinished.remove(&info.id).filter(|_| info.may_be_partial());
-                let is_local = is_local || info.partial_bytes.is_some();
-                let is_wanted = match scope {
-                    GameScope::All => is_local || is_remote,
-                    GameScope::Local => is_local,
-                    GameScope::Remote => is_remote,
-                };
-                is_wanted.then_some(info)
-            });
-            // Whoever asked may have stopped waiting.
-            let _ = reply.send(Ok(games.collect()));
+            let unfinished = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            // A peer that stops answers nothing.
+            let _ = core.send(CoreMessage::GamesLookedUp { scope, unfinished, reply }).await;
         });
     }
 
-    /// Answers what is known of a game, beside the loop. Where it is not downloaded here, a source is
-    /// asked for its manifest.
-    pub(super) fn get_game(&self, game_id: GameId, reply: Reply<GameDetails>) {
+    /// Answers which games are known after the look, which may have taken a while.
+    pub(super) fn tell_games(
+        &self,
+        scope: GameScope,
+        mut unfinished: BTreeMap<GameId, u64>,
+        reply: Reply<AsOf<Vec<GameInfo>>>,
+    ) {
+        let remote = self.peers.remote_games(&self.catalog);
+        let games = self.catalog.iter().filter_map(|game| {
+            let mut info = self.game_info(game, remote.get(&game.id).copied());
+            info.partial_bytes = unfinished.remove(&game.id).filter(|_| info.may_be_partial());
+            let is_local = || self.is_local(&game.id) || info.partial_bytes.is_some();
+            let is_remote = || remote.contains_key(&game.id);
+            let is_wanted = match scope {
+                GameScope::All => is_local() || is_remote(),
+                GameScope::Local => is_local(),
+                GameScope::Remote => is_remote(),
+            };
+            is_wanted.then_some(info)
+        });
+        let games = games.collect();
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Ok(self.as_of(games)));
+    }
+
+    /// Looks up beside the loop what it does not know of a game, and has it answered then. Where the
+    /// game is not downloaded here, a source is asked for its manifest.
+    pub(super) fn get_game(&self, game_id: GameId, reply: Reply<AsOf<GameDetails>>) {
         let Some(game) = self.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
         let sources = self.peers.sources(&self.catalog, &game_id);
-        let mut info =
-            self.game_info(game, self.peers.remote_games(&self.catalog).get(&game_id).copied());
-        let mut manifest = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let expected_version = game.version.clone();
+        let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, games_dir, state_dir) =
             (self.links.clone(), self.games_dir.clone(), self.state_dir.clone());
+        let core = self.core.clone();
         self.spawn(async move {
-            let (is_installed, id) = (info.installed, game_id.clone());
-            let look = move || {
-                let is_done = is_installed && setup::is_done(&state_dir, &id);
-                (is_done, unfinished_bytes(&games_dir, &state_dir, &id))
-            };
-            // A look that panicked found nothing.
-            let (setup_done, unfinished) =
-                tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
+            let mut manifest = None;
             for source in &sources {
-                if manifest.is_some() {
+                if is_known || manifest.is_some() {
                     break;
                 }
                 let request =
                     GetGame { game_id: game_id.clone(), known_manifest: None, await_hashes: false };
                 let asked = LinkedSource::new(source.peer_id, links.clone());
                 if let Ok(GameAnswer::Manifest(answer)) = asked.get_game(request).await
-                    && *answer.version() == info.expected_version
+                    && *answer.version() == expected_version
                 {
                     manifest = Some(Arc::new(answer));
                 }
             }
-            // Whoever asked may have stopped waiting.
-            let _ = reply.send(Ok(GameDetails { game: info, sources, setup_done, manifest }));
+            let id = game_id.clone();
+            let look = move || {
+                let unfinished = unfinished_bytes(&games_dir, &state_dir, &id);
+                (setup::is_done(&state_dir, &id), unfinished)
+            };
+            // A look that panicked found nothing.
+            let (setup_done, unfinished) =
+                tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let looked_up = LookedUp { game_id, manifest, setup_done, unfinished, reply };
+            // A peer that stops answers nothing.
+            let _ = core.send(CoreMessage::GameLookedUp(looked_up)).await;
         });
+    }
+
+    /// Answers what is known of a game after the look, which may have taken a while.
+    pub(super) fn tell_game(&self, looked_up: LookedUp) {
+        let LookedUp { game_id, manifest, setup_done, unfinished, reply } = looked_up;
+        let Some(game) = self.catalog.get(&game_id) else {
+            let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
+            return;
+        };
+        let remote = self.peers.remote_games(&self.catalog).get(&game_id).copied();
+        let mut info = self.game_info(game, remote);
+        info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
+        let local = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let details = GameDetails {
+            sources: self.peers.sources(&self.catalog, &game_id),
+            setup_done: info.installed && setup_done,
+            manifest: local.or(manifest),
+            game: info,
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Ok(self.as_of(details)));
     }
 
     /// Whether anything of a game is on this disk, or is being fetched to it.

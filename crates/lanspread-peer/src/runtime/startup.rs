@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
@@ -167,6 +168,7 @@ pub(super) async fn prepare(
         inbox,
         commands,
         events,
+        events_sent: AtomicU64::new(0),
         tasks,
         shutdown,
         cancel: CancellationToken::new(),

@@ -134,11 +134,11 @@ impl TestPeer {
     }
 
     pub(crate) async fn peers(&self) -> Vec<PeerInfo> {
-        self.ask(|reply| PeerCommand::ListPeers { reply }).await.unwrap()
+        self.ask(|reply| PeerCommand::ListPeers { reply }).await.unwrap().value
     }
 
     pub(crate) async fn games(&self, scope: GameScope) -> Vec<GameInfo> {
-        self.ask(|reply| PeerCommand::ListGames { scope, reply }).await.unwrap()
+        self.ask(|reply| PeerCommand::ListGames { scope, reply }).await.unwrap().value
     }
 
     /// Waits for the first event for which `pick` gives something.

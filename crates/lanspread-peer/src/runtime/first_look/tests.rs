@@ -104,13 +104,13 @@ async fn ten_thousand_unchanged_games_are_announced_without_a_file_being_read() 
         }
     }
     let games = ask(&peer, |reply| PeerCommand::ListGames { scope: GameScope::Local, reply }).await;
-    let ready = games.iter().filter(|game| game.availability == Some(Availability::Ready));
+    let ready = games.value.iter().filter(|game| game.availability == Some(Availability::Ready));
     assert_eq!(ready.count(), GAMES);
     // What follows the start has nothing to do either.
     let game_id = id(GAMES - 1);
     let details = ask(&peer, |reply| PeerCommand::GetGame { game_id, reply }).await;
     let marked = FileHashes::from_chunks(vec![ContentHash::of(b"marked")]);
-    for file in details.manifest.unwrap().files() {
+    for file in details.value.manifest.unwrap().files() {
         assert_eq!(file.hashes.as_ref(), Some(&marked), "{} was read", file.path);
     }
     peer.shutdown();
@@ -135,9 +135,9 @@ async fn a_command_about_a_game_waits_until_it_was_looked_at() {
     let not_here = ask(&peer, |reply| PeerCommand::GetGame { game_id: id(1), reply });
     let all = ask(&peer, |reply| PeerCommand::ListGames { scope: GameScope::All, reply });
     let (here, not_here, all) = tokio::join!(here, not_here, all);
-    assert_eq!(here.game.availability, Some(Availability::Ready));
-    assert_eq!(not_here.game.availability, None);
-    assert_eq!(all, [here.game]);
+    assert_eq!(here.value.game.availability, Some(Availability::Ready));
+    assert_eq!(not_here.value.game.availability, None);
+    assert_eq!(all.value, [here.value.game]);
     peer.shutdown();
     peer.wait_stopped().await.unwrap();
 }
