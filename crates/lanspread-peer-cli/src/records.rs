@@ -82,8 +82,23 @@ pub(crate) struct StatusData {
     pub(crate) peer_count: usize,
     pub(crate) mdns: &'static str,
     pub(crate) mdns_error: Option<ErrorBody>,
+    pub(crate) peers_of_other_version: VersionsData,
+    pub(crate) identity_conflicts: Vec<IdentityConflictData>,
     pub(crate) active_operations: Vec<ActiveOperationData>,
     pub(crate) outbound_transfers: Vec<OutboundData>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct VersionsData {
+    pub(crate) count: usize,
+    pub(crate) versions: Vec<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct IdentityConflictData {
+    pub(crate) peer_id: PeerId,
+    pub(crate) own: bool,
+    pub(crate) addrs: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Serialize)]
@@ -246,6 +261,14 @@ pub(crate) enum EventData {
     OutboundTransfers {
         game_id: GameId,
         count: usize,
+    },
+    OtherVersions(VersionsData),
+    IdentityConflict {
+        peer_id: PeerId,
+        own: bool,
+        addrs: Vec<SocketAddr>,
+        message: String,
+        hint: String,
     },
     MdnsFailed {
         error: ErrorBody,

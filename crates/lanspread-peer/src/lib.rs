@@ -33,8 +33,8 @@ mod setup;
 mod state_file;
 
 pub use command::{
-    DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
-    PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
+    DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus, PeerCommand,
+    PeerInfo, PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
@@ -45,4 +45,5 @@ pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
+pub use peers::versions::VersionSummary;
 pub use runtime::{PeerRuntimeHandle, start_peer};

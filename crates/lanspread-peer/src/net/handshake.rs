@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
+use lanspread_proto::codec::{
+    CONTROL_HEADER_MAX_BYTES, CodecError, LIBRARY_HEADER_MAX_BYTES, decode_header,
+};
 use lanspread_proto::message::{FEATURES_MAX, Hello, Refusal, RefusalCode, Request, Response};
 use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerName};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::echoes::Echoes;
 use super::exchange::{ExchangeError, Incoming, ask, send_header};
 use super::link::PeerLink;
 use super::transport::{
@@ -45,6 +48,7 @@ pub(crate) struct LocalPeer {
     pub(crate) session: u64,
     pub(crate) listen_port: u16,
     pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) echoes: Echoes,
 }
 
 /// Why no link came of a connection.
@@ -56,6 +60,9 @@ pub(crate) enum HandshakeError {
     /// The other side is this peer.
     #[error("the address is this peer's own")]
     Myself,
+    /// Another running peer has the identity of this one; it listens at this address.
+    #[error("another running peer has the identity of this one; it is at {0}")]
+    Cloned(SocketAddr),
     /// The connection is not needed any more.
     #[error("the connection is not needed any more")]
     Unneeded,
@@ -66,6 +73,8 @@ pub(crate) enum HandshakeError {
         peer_id: PeerId,
         /// Why.
         reason: RejectReason,
+        /// The protocol version of the other side, where it is another one and known.
+        proto_ver: Option<u32>,
         /// In words.
         message: String,
     },
@@ -121,7 +130,7 @@ pub(crate) async fn dial_first(
         let opened = match opened {
             Ok(opened) => opened,
             // What was said elsewhere tells more.
-            Err(_) if matches!(last.1, Err(HandshakeError::Rejected { .. })) => continue,
+            Err(_) if !matches!(last.1, Err(HandshakeError::Unreachable(_))) => continue,
             Err(error) => {
                 last = (addr, Err(HandshakeError::Unreachable(error.to_string())));
                 continue;
@@ -132,7 +141,8 @@ pub(crate) async fn dial_first(
             true => within_time(greet(opened, expected, me)).await,
             false => Err(HandshakeError::Unneeded),
         };
-        let has_ended = matches!(shaken, Ok(_) | Err(HandshakeError::Unneeded));
+        let has_ended =
+            matches!(shaken, Ok(_) | Err(HandshakeError::Unneeded | HandshakeError::Cloned(_)));
         if shaken.is_err() {
             connection.close(CloseCode::Refused);
         }
@@ -171,12 +181,13 @@ async fn greet(
 ) -> Result<Admitted, HandshakeError> {
     let NewConnection { connection, streams } = opened;
     let peer_id = connection.peer_id();
-    if peer_id == me.peer_id {
-        return Err(HandshakeError::Myself);
-    }
-    if let Some(expected) = expected.filter(|expected| *expected != peer_id) {
+    let own_call = (peer_id == me.peer_id).then(|| me.echoes.call(connection.exporter()));
+    if own_call.is_none()
+        && let Some(expected) = expected.filter(|expected| *expected != peer_id)
+    {
         let message = format!("expected peer {expected}, found {peer_id}");
-        return Err(HandshakeError::Rejected { peer_id, reason: RejectReason::Identity, message });
+        let reason = RejectReason::Identity;
+        return Err(HandshakeError::Rejected { peer_id, reason, proto_ver: None, message });
     }
     let told = me.view.borrow().snapshot();
     let hello = hello(me, &*connection, Side::Dialler, told.as_ref().clone());
@@ -184,15 +195,25 @@ async fn greet(
         .await
         .map_err(|e| failed(peer_id, &e))?;
     let response =
-        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    if let Some(call) = own_call {
+        return Err(match call.has_come_back() {
+            true => HandshakeError::Myself,
+            false => HandshakeError::Cloned(connection.remote_addr()),
+        });
+    }
+    let response = decode_header(&response)
+        .map_err(|error| unreadable(peer_id, error, other_version(&response)))?;
     match response {
         Response::HelloAck(theirs) => {
+            let proto_ver = Some(theirs.proto_ver);
             let theirs = check(theirs, me, &*connection, Side::Acceptor)
-                .map_err(|refusal| rejected(peer_id, refusal))?;
+                .map_err(|refusal| rejected(peer_id, refusal, proto_ver))?;
             let link = PeerLink::new(connection, theirs, told, true);
             Ok(Admitted { link: Arc::new(link), streams })
         }
-        Response::Refused(refusal) => Err(rejected(peer_id, refusal)),
+        // Which version the other side has, its refusal says in words alone.
+        Response::Refused(refusal) => Err(rejected(peer_id, refusal, None)),
         _ => Err(protocol_broken(peer_id, "answered hello with another message")),
     }
 }
@@ -204,10 +225,24 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     let Stream { mut sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
     let request =
-        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    let mut proto_ver = other_version(&request);
+    let request = match (decode_header(&request), proto_ver) {
+        (Ok(request), _) => Ok(request),
+        // A hello that only another version can read.
+        (Err(_), Some(proto_ver)) => Err(version_refusal(proto_ver)),
+        (Err(error), None) => return Err(failed(peer_id, &error.into())),
+    };
+    // Known only now: whoever dials itself notes that before it says hello.
+    let is_own_call = peer_id == me.peer_id && me.echoes.is_own_call(connection.exporter());
+    let mut listen_port = connection.remote_addr().port();
     let checked = match request {
-        Request::Hello(theirs) => check(theirs, me, &*connection, Side::Dialler),
-        _ => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
+        Ok(Request::Hello(theirs)) => {
+            (listen_port, proto_ver) = (theirs.listen_port, Some(theirs.proto_ver));
+            check(theirs, me, &*connection, Side::Dialler)
+        }
+        Ok(_) => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
+        Err(refusal) => Err(refusal),
     };
     match checked {
         Ok(theirs) => {
@@ -225,10 +260,14 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
                 // The other side closes once it has read why; a close of ours could overtake that.
                 let _ = timeout(REFUSAL_GRACE, streams.accept()).await;
             }
-            if peer_id == me.peer_id {
+            if is_own_call {
                 return Err(HandshakeError::Myself);
             }
-            Err(rejected(peer_id, refusal))
+            if peer_id == me.peer_id {
+                let addr = SocketAddr::new(connection.remote_addr().ip(), listen_port);
+                return Err(HandshakeError::Cloned(addr));
+            }
+            Err(rejected(peer_id, refusal, proto_ver))
         }
     }
 }
@@ -280,8 +319,7 @@ fn check(
     side: Side,
 ) -> Result<Hello, Refusal> {
     if theirs.proto_ver != PROTOCOL_VERSION {
-        let message = format!("protocol version {} is not {PROTOCOL_VERSION}", theirs.proto_ver);
-        return Err(refusal(RefusalCode::ProtocolVersion, &message));
+        return Err(version_refusal(theirs.proto_ver));
     }
     if theirs.peer_id != connection.peer_id() {
         let message =
@@ -316,11 +354,27 @@ fn check(
     Ok(Hello { library, ..theirs })
 }
 
+fn version_refusal(theirs: u32) -> Refusal {
+    let message = format!("protocol version {theirs} is not {PROTOCOL_VERSION}");
+    refusal(RefusalCode::ProtocolVersion, &message)
+}
+
+/// Returns the protocol version that a header names, where it is another one. What else another version
+/// says is not known; its hello has had that field from the first version on.
+fn other_version(header: &[u8]) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        proto_ver: u32,
+    }
+    let Versioned { proto_ver } = serde_json::from_slice(header).ok()?;
+    (proto_ver != PROTOCOL_VERSION).then_some(proto_ver)
+}
+
 fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn rejected(peer_id: PeerId, refusal: Refusal) -> HandshakeError {
+fn rejected(peer_id: PeerId, refusal: Refusal, proto_ver: Option<u32>) -> HandshakeError {
     let reason = match refusal.code {
         RefusalCode::ProtocolVersion => RejectReason::ProtocolVersion,
         RefusalCode::Network => RejectReason::Network,
@@ -332,7 +386,7 @@ fn rejected(peer_id: PeerId, refusal: Refusal) -> HandshakeError {
         | RefusalCode::ReadFailed
         | RefusalCode::Busy => RejectReason::Protocol,
     };
-    HandshakeError::Rejected { peer_id, reason, message: refusal.message }
+    HandshakeError::Rejected { peer_id, reason, proto_ver, message: refusal.message }
 }
 
 /// A message that cannot be read may come from another version of the protocol: that is a
@@ -349,16 +403,29 @@ fn failed(peer_id: PeerId, error: &ExchangeError) -> HandshakeError {
 }
 
 fn protocol_broken(peer_id: PeerId, message: &str) -> HandshakeError {
-    let message = message.to_owned();
-    HandshakeError::Rejected { peer_id, reason: RejectReason::Protocol, message }
+    let (reason, message) = (RejectReason::Protocol, message.to_owned());
+    HandshakeError::Rejected { peer_id, reason, proto_ver: None, message }
+}
+
+fn unreadable(peer_id: PeerId, error: CodecError, proto_ver: Option<u32>) -> HandshakeError {
+    match proto_ver {
+        Some(theirs) => rejected(peer_id, version_refusal(theirs), proto_ver),
+        None => failed(peer_id, &error.into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::exchange::send_bytes;
+    use std::future::pending;
+
     use super::super::memory::{OneDial, pair};
+    use super::super::transport::TransportError;
     use super::*;
     use bytes::Bytes;
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use tokio::time::Instant;
 
     fn peer(name: &str) -> LocalPeer {
         LocalPeer {
@@ -369,6 +436,7 @@ mod tests {
             session: 1,
             listen_port: 9,
             view: watch::channel(Arc::default()).1,
+            echoes: Echoes::default(),
         }
     }
 
@@ -442,10 +510,72 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn dialling_oneself_is_noticed_on_both_ends() {
         let one = peer("one");
-        let (near, far) = pair(one.peer_id, one.peer_id);
-        let outcome = dial(&OneDial::new(near), addr(), None, &one).await;
-        assert!(matches!(outcome, Err(HandshakeError::Myself)));
-        drop(far);
+        let [dialled, accepted] = shake(&one, &one.clone(), one.peer_id, one.peer_id).await;
+        assert!(matches!(dialled, Err(HandshakeError::Myself)));
+        assert!(matches!(accepted, Err(HandshakeError::Myself)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_peer_with_the_own_identity_is_noticed_on_both_ends() {
+        let (one, clone) = (peer("one"), peer("one"));
+        let [dialled, accepted] = shake(&one, &clone, one.peer_id, one.peer_id).await;
+        assert!(matches!(dialled, Err(HandshakeError::Cloned(_))));
+        let Err(HandshakeError::Cloned(addr)) = accepted else { panic!("it took it for itself") };
+        assert_eq!(addr.port(), one.listen_port);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_leads_nowhere_holds_up_the_next_one_for_a_moment() {
+        struct Silent(OneDial);
+        impl Dialer for Silent {
+            fn dial(&self, to: SocketAddr) -> BoxFuture<'_, Result<NewConnection, TransportError>> {
+                if to == addr() { pending().boxed() } else { self.0.dial(to) }
+            }
+        }
+        let (one, two) = (peer("one"), peer("two"));
+        let (near, far) = pair(one.peer_id, two.peer_id);
+        let (dialer, began) = (Silent(OneDial::new(near)), Instant::now());
+        let other = SocketAddr::from(([127, 0, 0, 2], 1));
+        let addrs = [addr(), other];
+        let dial = dial_first(&dialer, &addrs, Some(two.peer_id), &one, || true);
+        let ((addr, dialled), accepted) = tokio::join!(dial, accept(far, &two));
+        assert!(dialled.is_ok() && accepted.is_ok());
+        assert_eq!((addr, began.elapsed()), (other, NEXT_ADDR_AFTER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_that_is_not_needed_any_more_leaves_no_connection() {
+        let (one, two) = (peer("one"), peer("two"));
+        let (near, far) = pair(one.peer_id, two.peer_id);
+        let (dialer, addrs) = (OneDial::new(near), [addr()]);
+        let dial = dial_first(&dialer, &addrs, Some(two.peer_id), &one, || false);
+        let ((_, dialled), accepted) = tokio::join!(dial, accept(far, &two));
+        assert!(matches!(dialled, Err(HandshakeError::Unneeded)) && accepted.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_version_is_told_also_where_its_hello_cannot_be_read() {
+        let (one, two) = (peer("one"), peer("two"));
+        for (hello, known) in [
+            (&br#"{"type":"hello","proto_ver":77,"what":[1]}"#[..], true),
+            (br#"{"proto_ver":77}"#, true),
+            (br#"{"type":"hello","what":[1]}"#, false),
+            (br#"{"type":"hello","proto_ver":3}"#, false),
+        ] {
+            let (near, far) = pair(one.peer_id, two.peer_id);
+            let mut stream = near.connection.open().await.unwrap();
+            let len = u32::try_from(hello.len()).unwrap().to_be_bytes();
+            let bytes = Bytes::from([&len, hello].concat());
+            send_bytes(&mut *stream.sender, bytes).await.unwrap();
+            let outcome = accept(far, &two).await;
+            let Err(HandshakeError::Rejected { reason, proto_ver, .. }) = outcome else { panic!() };
+            let expected = match known {
+                true => (RejectReason::ProtocolVersion, Some(77)),
+                false => (RejectReason::Protocol, None),
+            };
+            assert_eq!((reason, proto_ver), expected);
+            drop(near);
+        }
     }
 
     #[tokio::test(start_paused = true)]
