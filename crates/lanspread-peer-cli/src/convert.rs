@@ -160,7 +160,7 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
 pub(crate) fn status_data(status: PeerStatus) -> ResultData {
     let outbound = status.outbound_transfers.into_iter();
     let (mdns, mdns_error) = mdns_status(status.mdns);
-    ResultData::Status(StatusData {
+    ResultData::Status(Box::new(StatusData {
         peer_id: status.peer_id,
         name: status.name,
         listen_addr: status.listen_addr,
@@ -176,7 +176,7 @@ pub(crate) fn status_data(status: PeerStatus) -> ResultData {
         outbound_transfers: outbound
             .map(|(game_id, count)| OutboundData { game_id, count })
             .collect(),
-    })
+    }))
 }
 
 /// The result of `list-peers`.

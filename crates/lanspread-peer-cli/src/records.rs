@@ -57,7 +57,7 @@ pub(crate) struct ReadyData {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ResultData {
-    Status(StatusData),
+    Status(Box<StatusData>),
     Peers { peers: Vec<PeerData> },
     Games { games: Vec<GameData> },
     Game(Box<GameDetailsData>),
