@@ -22,6 +22,20 @@ async def scenario(lab: Lab) -> None:
     await mallory.shutdown()
     await mallory.exited()
 
+    lab.note("another version of the protocol, of which only the version can be read")
+    answer = await say_hello(
+        alpha.addr,
+        sock=await lab.udp_socket(mallory),
+        certificate=own / "cert.pem",
+        key=own / "key.pem",
+        hello={"proto_ver": PROTOCOL_VERSION + 1, "from": "the future"},
+    )
+    expect_equal((answer or {}).get("code"), "protocol-version", "it is refused for its version")
+    told = await alpha.event("peers-of-other-version")
+    expect_equal(told.data.integer("count"), 1, "it is told that there is one")
+    expect_equal(told.data.items("versions"), [PROTOCOL_VERSION + 1], "and of which version")
+    await expect_unmoved(alpha, victim)
+
     lab.note("its own certificate, the victim's id")
     before = alpha.mark()
     answer = await say_hello(
@@ -34,7 +48,7 @@ async def scenario(lab: Lab) -> None:
     expect(answer is not None, "the liar is answered")
     expect_equal((answer or {}).get("type"), "refused", "it is refused")
     expect_equal((answer or {}).get("code"), "identity", "for its identity")
-    rejected = await alpha.event("peer-rejected", since=before)
+    rejected = await alpha.event("peer-rejected", since=before, reason="identity")
     expect_equal(rejected.data.text("peer_id"), mallory.peer_id, "alpha tells who it really was")
     expect_equal(rejected.data.text("reason"), "identity", "and why")
     await expect_unmoved(alpha, victim)
@@ -61,7 +75,21 @@ async def scenario(lab: Lab) -> None:
         refusal,
     )
 
-    lab.note("the same words are believed of the one whose they are")
+    lab.note("the victim's own key counts for nothing while the victim itself answers")
+    answer = await say_hello(
+        alpha.addr,
+        sock=await lab.udp_socket(mallory),
+        certificate=victims / "cert.pem",
+        key=victims / "key.pem",
+        hello=hello(lab, victim, game),
+    )
+    expect_equal((answer or {}).get("type"), "hello_ack", "the key is the victim's")
+    await alpha.event("identity-conflict", peer_id=victim.peer_id)
+    await expect_unmoved(alpha, victim)
+
+    lab.note("the same words are believed when the victim is gone, as of a restart")
+    await victim.kill()
+    before = alpha.mark()
     answer = await say_hello(
         alpha.addr,
         sock=await lab.udp_socket(mallory),
@@ -70,6 +98,7 @@ async def scenario(lab: Lab) -> None:
         hello=hello(lab, victim, game),
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")
+    await alpha.event("games-list-updated", since=before)
     expect(game.id in await alpha.list_games("remote"), "and its games are listed")
 
 

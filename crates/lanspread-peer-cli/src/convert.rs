@@ -6,20 +6,24 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
-    GameDetails, GameInfo, GameProblems, InstallFailure, LostReason, MdnsStatus, Operation,
-    PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupFailure,
-    SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
-    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
+    GameDetails, GameInfo, GameProblems, IdentityConflict, InstallFailure, LostReason, MdnsStatus,
+    Operation, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
+    SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
+    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary, VersionSummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{Manifest, ManifestFile};
 
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::records::{
-    ActiveOperationData, EventData, FileData, GameData, GameDetailsData, ManifestData,
-    OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData, SourceData,
-    StatusData,
+    ActiveOperationData, EventData, FileData, GameData, GameDetailsData, IdentityConflictData,
+    ManifestData, OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData,
+    SourceData, StatusData, VersionsData,
 };
+
+/// What to do about two peers with one identity.
+const CONFLICT_HINT: &str = "a state directory was copied: stop one of the two peers, delete the directory \
+    `identity` in its state directory, and start it again";
 
 /// The name and the data of an event.
 pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
@@ -150,6 +154,18 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
             ("mdns-failed", EventData::MdnsFailed { error })
         }
         PeerEvent::MdnsRecovered => ("mdns-recovered", EventData::MdnsRecovered {}),
+        PeerEvent::PeersOfOtherVersion(summary) => {
+            ("peers-of-other-version", EventData::OtherVersions(versions_data(summary)))
+        }
+        PeerEvent::IdentityConflict { peer_id, is_own, addrs } => {
+            let message = match is_own {
+                true => "another running peer has the identity of this one".to_owned(),
+                false => format!("two running peers have the identity {peer_id}"),
+            };
+            let hint = CONFLICT_HINT.to_owned();
+            let data = EventData::IdentityConflict { peer_id, own: is_own, addrs, message, hint };
+            ("identity-conflict", data)
+        }
         PeerEvent::RuntimeFailed { service, message } => {
             ("runtime-failed", EventData::RuntimeFailed { service, message })
         }
@@ -161,7 +177,7 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
 pub(crate) fn status_data(status: PeerStatus) -> ResultData {
     let outbound = status.outbound_transfers.into_iter();
     let (mdns, mdns_error) = mdns_status(status.mdns);
-    ResultData::Status(StatusData {
+    ResultData::Status(Box::new(StatusData {
         peer_id: status.peer_id,
         name: status.name,
         listen_addr: status.listen_addr,
@@ -171,11 +187,13 @@ pub(crate) fn status_data(status: PeerStatus) -> ResultData {
         peer_count: status.peer_count,
         mdns,
         mdns_error,
+        peers_of_other_version: versions_data(status.peers_of_other_version),
+        identity_conflicts: status.identity_conflicts.into_iter().map(conflict_data).collect(),
         active_operations: active_data(status.active_operations),
         outbound_transfers: outbound
             .map(|(game_id, count)| OutboundData { game_id, count })
             .collect(),
-    })
+    }))
 }
 
 /// The result of `list-peers`.
@@ -363,6 +381,16 @@ fn availability(availability: Availability) -> &'static str {
         Availability::LocalOnly => "local_only",
         Availability::Incomplete => "incomplete",
     }
+}
+
+fn versions_data(summary: VersionSummary) -> VersionsData {
+    let VersionSummary { count, versions } = summary;
+    VersionsData { count, versions }
+}
+
+fn conflict_data(conflict: IdentityConflict) -> IdentityConflictData {
+    let IdentityConflict { peer_id, is_own, addrs } = conflict;
+    IdentityConflictData { peer_id, own: is_own, addrs }
 }
 
 fn mdns_status(status: MdnsStatus) -> (&'static str, Option<ErrorBody>) {

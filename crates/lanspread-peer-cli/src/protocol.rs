@@ -114,6 +114,21 @@ const SOURCE_IDS: Field =
 const STREAM_SOURCE: Field = field("peer_id", Shape::PeerId, "which source unpacks it");
 const LIBRARY_REV: Field = field("library_rev", COUNT, "revision of the announced library");
 
+/// Peers of another protocol version, in `status` and in the event about them.
+const VERSIONS: &[Field] = &[
+    field("count", COUNT, "how many there are"),
+    field("versions", Shape::List(&VERSION), "their protocol versions as far as known, in order"),
+];
+const VERSION: Shape = Shape::Integer(0, u32::MAX as u64);
+
+const CONFLICT_ID: Field = field("peer_id", Shape::PeerId, "which identity");
+const CONFLICT_OWN: Field = field("own", Shape::Flag, "whether it is the one of this peer");
+const CONFLICT_ADDRS: Field = field(
+    "addrs",
+    Shape::List(&Shape::Text),
+    "where peers with it were seen lately, without this one, in order; empty where only another peer knows",
+);
+
 /// A known peer, in `list-peers` and in the events about peers.
 const PEER: &[Field] = &[
     PEER_ID,

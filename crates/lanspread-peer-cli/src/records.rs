@@ -57,7 +57,7 @@ pub(crate) struct ReadyData {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ResultData {
-    Status(StatusData),
+    Status(Box<StatusData>),
     Peers { peers: Vec<PeerData> },
     Games { games: Vec<GameData> },
     Game(Box<GameDetailsData>),
@@ -83,8 +83,23 @@ pub(crate) struct StatusData {
     pub(crate) peer_count: usize,
     pub(crate) mdns: &'static str,
     pub(crate) mdns_error: Option<ErrorBody>,
+    pub(crate) peers_of_other_version: VersionsData,
+    pub(crate) identity_conflicts: Vec<IdentityConflictData>,
     pub(crate) active_operations: Vec<ActiveOperationData>,
     pub(crate) outbound_transfers: Vec<OutboundData>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct VersionsData {
+    pub(crate) count: usize,
+    pub(crate) versions: Vec<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct IdentityConflictData {
+    pub(crate) peer_id: PeerId,
+    pub(crate) own: bool,
+    pub(crate) addrs: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Serialize)]
@@ -285,6 +300,14 @@ pub(crate) enum EventData {
     OutboundTransfers {
         game_id: GameId,
         count: usize,
+    },
+    OtherVersions(VersionsData),
+    IdentityConflict {
+        peer_id: PeerId,
+        own: bool,
+        addrs: Vec<SocketAddr>,
+        message: String,
+        hint: String,
     },
     MdnsFailed {
         error: ErrorBody,

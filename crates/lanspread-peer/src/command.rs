@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{CommandError, ConnectError};
 use crate::event::{ActiveOperation, Availability, Operation};
+use crate::peers::versions::VersionSummary;
 use crate::problem::GameProblems;
 
 /// Where the answer to a command goes. Dropping the receiver does not undo the command.
@@ -236,6 +237,10 @@ pub struct PeerStatus {
     pub peer_count: usize,
     /// Whether peers can be found by mDNS.
     pub mdns: MdnsStatus,
+    /// Identities that two running peers have, as far as that was noticed lately; in peer id order.
+    pub identity_conflicts: Vec<IdentityConflict>,
+    /// Peers of this party that speak another version of the protocol.
+    pub peers_of_other_version: VersionSummary,
     /// What is going on, in game id order.
     pub active_operations: Vec<ActiveOperation>,
     /// How many transfers to others are under way, by game.
@@ -253,6 +258,17 @@ pub enum MdnsStatus {
     Working,
     /// It cannot for this reason, and is tried again.
     Failed(String),
+}
+
+/// An identity that two running peers have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityConflict {
+    /// Which identity.
+    pub peer_id: PeerId,
+    /// Whether it is the one of this peer.
+    pub is_own: bool,
+    /// Where peers with it were seen lately, without this one; in order.
+    pub addrs: Vec<SocketAddr>,
 }
 
 /// A known peer.

@@ -8,6 +8,7 @@ use lanspread_proto::{GameId, PeerId};
 
 use crate::command::{PeerInfo, VerifyReport};
 use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure};
+use crate::peers::versions::VersionSummary;
 use crate::problem::GameProblems;
 
 /// What is being done with a game. At most one at a time.
@@ -369,6 +370,19 @@ pub enum PeerEvent {
     },
     /// Peers can be found by mDNS again.
     MdnsRecovered,
+    /// There are peers of this party that speak another version of the protocol, and so are neither listed
+    /// nor dialled nor let in. At most once a minute.
+    PeersOfOtherVersion(VersionSummary),
+    /// Two running peers have the same identity: one of them is a copy. At most once a minute for each
+    /// identity.
+    IdentityConflict {
+        /// Which identity.
+        peer_id: PeerId,
+        /// Whether it is the one of this peer.
+        is_own: bool,
+        /// Where peers with it were seen lately, without this one; in order.
+        addrs: Vec<SocketAddr>,
+    },
     /// A required service died and the runtime stops.
     RuntimeFailed {
         /// Which service.

@@ -36,9 +36,9 @@ mod state_file;
 mod state_format;
 
 pub use command::{
-    AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, MdnsStatus, PeerCommand, PeerInfo,
-    PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary, VerifyReference, VerifyReport,
-    VerifySummary,
+    AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,
+    PeerCommand, PeerInfo, PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
+    VerifyReference, VerifyReport, VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
@@ -49,5 +49,6 @@ pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
+pub use peers::versions::VersionSummary;
 pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -6,6 +6,7 @@
 //! [`serve`] gives out what the published library allows.
 
 mod debts;
+pub(crate) mod echoes;
 pub(crate) mod exchange;
 pub(crate) mod handshake;
 pub(crate) mod limit;

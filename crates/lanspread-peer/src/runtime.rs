@@ -4,6 +4,7 @@
 //! ([`core`]). The loop owns all state that is not a file. Services and operations run beside it and
 //! send it [`CoreMessage`]s; it never waits for them.
 
+mod conflicts;
 mod core;
 mod downloads;
 mod first_look;

@@ -117,6 +117,65 @@ async fn a_peer_keeps_its_id_and_its_entry_across_a_restart() {
     assert_ne!(bravo.addr(), addr);
 }
 
+/// Makes `clone` a peer with the identity of `original`, as the image of a disk does.
+fn copy_identity(original: &Setup, clone: &Setup) {
+    let (from, to) = (&original.config.state_dir, &clone.config.state_dir);
+    std::fs::create_dir_all(to.join("identity")).unwrap();
+    for file in std::fs::read_dir(from.join("identity")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join("identity").join(file.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_peers_of_one_identity_are_told_and_the_first_one_is_kept() {
+    let conflict = |event: &PeerEvent| match event {
+        PeerEvent::IdentityConflict { peer_id, is_own, addrs } => {
+            Some((*peer_id, *is_own, addrs.clone()))
+        }
+        _ => None,
+    };
+    let (first, second) = (Setup::new("first", &[]), Setup::new("second", &[]));
+    let mut alpha = first.start().await;
+    copy_identity(&first, &second);
+    let mut clone = second.start().await;
+    let mut bravo = Setup::new("bravo", &[]).start().await;
+    assert_eq!(alpha.id(), clone.id());
+
+    bravo.connect(&alpha).await.unwrap();
+    let refused = bravo.connect(&clone).await.unwrap_err();
+    assert!(
+        matches!(refused, ConnectError::Rejected { reason: RejectReason::Identity, .. }),
+        "{refused}"
+    );
+    let mut both = vec![alpha.addr(), clone.addr()];
+    both.sort();
+    assert_eq!(bravo.event(conflict).await, (alpha.id(), false, both.clone()));
+    // The one that is not kept is told by the one that keeps the other.
+    assert_eq!(clone.event(conflict).await, (alpha.id(), true, Vec::new()));
+    for _ in 0..3 {
+        // Whoever dials, and however often, the first one stays.
+        let _ = clone.connect(&bravo).await;
+        let peers = bravo.peers().await;
+        assert_eq!(peers.len(), 1);
+        assert_eq!((peers[0].addr, peers[0].name.as_str()), (alpha.addr(), "first"));
+    }
+    // The two of them notice each other, too.
+    assert!(matches!(
+        alpha.connect(&clone).await,
+        Err(ConnectError::Rejected { reason: RejectReason::Identity, .. })
+    ));
+    assert_eq!(alpha.event(conflict).await, (alpha.id(), true, vec![clone.addr()]));
+    let status = bravo.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+    assert_eq!(status.value.identity_conflicts.len(), 1);
+    assert_eq!(status.value.identity_conflicts[0].addrs, both);
+
+    // When the first one is gone, the second one is a peer like any other.
+    drop(alpha.stop().await);
+    bravo.event(|event| matches!(event, PeerEvent::PeerLost { .. }).then_some(())).await;
+    assert_eq!(bravo.connect(&clone).await.unwrap(), clone.id());
+}
+
 #[tokio::test]
 async fn idle_peers_stay_known_by_their_pings() {
     let quick = |config: &mut lanspread_peer::PeerConfig| {

@@ -53,7 +53,7 @@ class Readdressed:
     async def _change(self, old: str, new: str) -> None:
         interface = self.attachment.interface
         routes = await self._ip("route", "show", "dev", interface)
-        # The kernel makes the routes of an address itself, and forgets all others with the last one.
+        # The kernel makes the routes of an address itself, and forgets the others with the last.
         kept = [line for line in routes.splitlines() if line.strip() and "proto kernel" not in line]
         await self._ip("address", "delete", f"{old}/{PREFIX_BITS}", "dev", interface)
         await self._ip("address", "add", f"{new}/{PREFIX_BITS}", "dev", interface)

@@ -146,7 +146,7 @@ class FaultInjector:
         async with self._fault("port-taken", [peer], {"port": port}, undo):
             holder = await self.links.udp_socket(peer.name)
             holders.append(holder)
-            holder.bind(("0.0.0.0", port))
+            holder.bind(("", port))
             yield
 
     @asynccontextmanager

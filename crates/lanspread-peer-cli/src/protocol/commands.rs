@@ -1,8 +1,9 @@
 //! The table of commands.
 
 use super::{
-    ACTIVE_OPERATIONS, BYTES, CommandSpec, FILES, GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID,
-    PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
+    ACTIVE_OPERATIONS, BYTES, CONFLICT_ADDRS, CONFLICT_ID, CONFLICT_OWN, CommandSpec, FILES,
+    GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID, PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS,
+    STREAM_SOURCE, VERSIONS,
 };
 use crate::commands::TIMEOUT_MAX_MS;
 use crate::errors::ERROR;
@@ -98,6 +99,16 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
                 "mdns_error",
                 Shape::Nullable(&Shape::Object(ERROR)),
                 "why not, where it has failed; it is tried again",
+            ),
+            field(
+                "peers_of_other_version",
+                Shape::Object(VERSIONS),
+                "peers of this party that cannot be used, as they speak another version of the protocol",
+            ),
+            field(
+                "identity_conflicts",
+                Shape::List(&Shape::Object(&[CONFLICT_ID, CONFLICT_OWN, CONFLICT_ADDRS])),
+                "identities that two running peers have, as far as noticed in the last three minutes",
             ),
             ACTIVE_OPERATIONS,
             field(

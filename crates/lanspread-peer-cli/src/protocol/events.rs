@@ -1,8 +1,9 @@
 //! The table of events.
 
 use super::{
-    ACTIVE_OPERATIONS, BYTES, EventSpec, FILES, GAME_ID, LIBRARY_REV, PEER, PEER_ID, PROBLEM_COUNT,
-    PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
+    ACTIVE_OPERATIONS, BYTES, CONFLICT_ADDRS, CONFLICT_ID, CONFLICT_OWN, EventSpec, FILES, GAME_ID,
+    LIBRARY_REV, PEER, PEER_ID, PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
+    VERSIONS,
 };
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field};
@@ -260,6 +261,22 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         name: "outbound-transfer-count-changed",
         doc: "The number of transfers of a game to other peers changed.",
         data: &[GAME_ID, field("count", COUNT, "how many are under way now")],
+    },
+    EventSpec {
+        name: "peers-of-other-version",
+        doc: "There are peers of this party that speak another version of the protocol: they are neither listed nor let in, until all have the same program version. At most once a minute, and only when it has changed.",
+        data: VERSIONS,
+    },
+    EventSpec {
+        name: "identity-conflict",
+        doc: "Two running peers have the same identity: a state directory was copied. At most once a minute for each identity.",
+        data: &[
+            CONFLICT_ID,
+            CONFLICT_OWN,
+            CONFLICT_ADDRS,
+            field("message", Shape::Text, "what it is in words"),
+            field("hint", Shape::Text, "what to do"),
+        ],
     },
     EventSpec {
         name: "mdns-failed",

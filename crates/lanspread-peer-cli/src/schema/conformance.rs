@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
-    GameInfo, GameProblem, GameProblems, InstallFailure, LostReason, MdnsStatus, Operation,
-    PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupStarted,
-    SourceBytes, SourceInfo, StreamFailure, StreamProgress, StreamSummary, VerifyFailure,
-    VerifyReference, VerifyReport, VerifySummary,
+    GameInfo, GameProblem, GameProblems, IdentityConflict, InstallFailure, LostReason, MdnsStatus,
+    Operation, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
+    SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress, StreamSummary,
+    VerifyFailure, VerifyReference, VerifyReport, VerifySummary, VersionSummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
@@ -291,6 +291,9 @@ fn events() -> Vec<PeerEvent> {
             reason: "it lied".to_owned(),
         },
         PeerEvent::OutboundTransferCountChanged { game_id, count: 1 },
+        PeerEvent::PeersOfOtherVersion(VersionSummary { count: 3, versions: vec![2, 4] }),
+        PeerEvent::IdentityConflict { peer_id: peer_id(), is_own: true, addrs: vec![addr()] },
+        PeerEvent::IdentityConflict { peer_id: peer_id(), is_own: false, addrs: Vec::new() },
         PeerEvent::MdnsFailed { message: "taken".to_owned() },
         PeerEvent::MdnsRecovered,
         PeerEvent::RuntimeFailed { service: "server", message: "gone".to_owned() },
@@ -348,6 +351,12 @@ fn results() -> Vec<(&'static str, ResultData)> {
         library_rev: 1,
         peer_count: 2,
         mdns: MdnsStatus::Failed("taken".to_owned()),
+        peers_of_other_version: VersionSummary { count: 1, versions: Vec::new() },
+        identity_conflicts: vec![IdentityConflict {
+            peer_id: peer_id(),
+            is_own: false,
+            addrs: vec![addr()],
+        }],
         active_operations: active(),
         outbound_transfers: vec![(game_id(), 1)],
     };

@@ -108,6 +108,11 @@ impl Incoming {
         &mut self,
         max: usize,
     ) -> Result<T, ExchangeError> {
+        Ok(decode_header(&self.raw_header(max).await?)?)
+    }
+
+    /// Receives the bytes of a header of at most `max` bytes.
+    pub(crate) async fn raw_header(&mut self, max: usize) -> Result<Bytes, ExchangeError> {
         let mut reader = HeaderReader::new(max);
         let mut pieces = no_pieces();
         loop {
@@ -120,7 +125,7 @@ impl Incoming {
                     if !tail.is_empty() {
                         self.rest = [self.rest.as_ref(), &tail.concat()].concat().into();
                     }
-                    return Ok(decode_header(&complete.header)?);
+                    return Ok(complete.header);
                 }
             }
         }

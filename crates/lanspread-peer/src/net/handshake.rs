@@ -5,13 +5,18 @@
 //! knows the network key. The proof is a keyed hash over keying material of this very connection, so
 //! it cannot be replayed, and it names the side that made it, so it cannot be reflected.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
+use lanspread_proto::codec::{
+    CONTROL_HEADER_MAX_BYTES, CodecError, LIBRARY_HEADER_MAX_BYTES, decode_header,
+};
 use lanspread_proto::message::{
     FEATURES_MAX, Hello, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
 };
@@ -19,6 +24,7 @@ use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerNa
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::echoes::Echoes;
 use super::exchange::{ExchangeError, Incoming, ask, send_header};
 use super::link::PeerLink;
 use super::transport::{
@@ -47,6 +53,7 @@ pub(crate) struct LocalPeer {
     pub(crate) session: u64,
     pub(crate) listen_port: u16,
     pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) echoes: Echoes,
 }
 
 /// Why no link came of a connection.
@@ -58,6 +65,9 @@ pub(crate) enum HandshakeError {
     /// The other side is this peer.
     #[error("the address is this peer's own")]
     Myself,
+    /// Another running peer has the identity of this one; it listens at this address.
+    #[error("another running peer has the identity of this one; it is at {0}")]
+    Cloned(SocketAddr),
     /// The connection is not needed any more.
     #[error("the connection is not needed any more")]
     Unneeded,
@@ -68,6 +78,8 @@ pub(crate) enum HandshakeError {
         peer_id: PeerId,
         /// Why.
         reason: RejectReason,
+        /// The protocol version of the other side, where it is another one and known.
+        proto_ver: Option<u32>,
         /// In words.
         message: String,
     },
@@ -133,7 +145,7 @@ pub(crate) async fn dial_first(
         let opened = match opened {
             Ok(opened) => opened,
             // What was said elsewhere tells more.
-            Err(_) if matches!(last.1, Err(HandshakeError::Rejected { .. })) => continue,
+            Err(_) if !matches!(last.1, Err(HandshakeError::Unreachable(_))) => continue,
             Err(error) => {
                 last = (addr, Err(HandshakeError::Unreachable(error.to_string())));
                 continue;
@@ -144,7 +156,8 @@ pub(crate) async fn dial_first(
             true => within_time(greet(opened, expected, me)).await,
             false => Err(HandshakeError::Unneeded),
         };
-        let has_ended = matches!(shaken, Ok(_) | Err(HandshakeError::Unneeded));
+        let has_ended =
+            matches!(shaken, Ok(_) | Err(HandshakeError::Unneeded | HandshakeError::Cloned(_)));
         if shaken.is_err() {
             connection.close(CloseCode::Refused);
         }
@@ -183,12 +196,13 @@ async fn greet(
 ) -> Result<Admitted, HandshakeError> {
     let NewConnection { connection, streams } = opened;
     let peer_id = connection.peer_id();
-    if peer_id == me.peer_id {
-        return Err(HandshakeError::Myself);
-    }
-    if let Some(expected) = expected.filter(|expected| *expected != peer_id) {
+    let own_call = (peer_id == me.peer_id).then(|| me.echoes.call(connection.exporter()));
+    if own_call.is_none()
+        && let Some(expected) = expected.filter(|expected| *expected != peer_id)
+    {
         let message = format!("expected peer {expected}, found {peer_id}");
-        return Err(HandshakeError::Rejected { peer_id, reason: RejectReason::Identity, message });
+        let reason = RejectReason::Identity;
+        return Err(HandshakeError::Rejected { peer_id, reason, proto_ver: None, message });
     }
     let told = me.library().await;
     let hello = hello(me, &*connection, Side::Dialler, told.as_ref().clone());
@@ -196,15 +210,25 @@ async fn greet(
         .await
         .map_err(|e| failed(peer_id, &e))?;
     let response =
-        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    if let Some(call) = own_call {
+        return Err(match call.has_come_back() {
+            true => HandshakeError::Myself,
+            false => HandshakeError::Cloned(connection.remote_addr()),
+        });
+    }
+    let response = decode_header(&response)
+        .map_err(|error| unreadable(peer_id, error, other_version(&response)))?;
     match response {
         Response::HelloAck(theirs) => {
+            let proto_ver = Some(theirs.proto_ver);
             let theirs = check(theirs, me, &*connection, Side::Acceptor)
-                .map_err(|refusal| rejected(peer_id, refusal))?;
+                .map_err(|refusal| rejected(peer_id, refusal, proto_ver))?;
             let link = PeerLink::new(connection, theirs, told, true);
             Ok(Admitted { link: Arc::new(link), streams })
         }
-        Response::Refused(refusal) => Err(rejected(peer_id, refusal)),
+        // Which version the other side has, its refusal says in words alone.
+        Response::Refused(refusal) => Err(rejected(peer_id, refusal, None)),
         _ => Err(protocol_broken(peer_id, "answered hello with another message")),
     }
 }
@@ -216,10 +240,24 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     let Stream { mut sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
     let request =
-        incoming.header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+    let mut proto_ver = other_version(&request);
+    let request = match (decode_header(&request), proto_ver) {
+        (Ok(request), _) => Ok(request),
+        // A hello that only another version can read.
+        (Err(_), Some(proto_ver)) => Err(version_refusal(proto_ver)),
+        (Err(error), None) => return Err(failed(peer_id, &error.into())),
+    };
+    // Known only now: whoever dials itself notes that before it says hello.
+    let is_own_call = peer_id == me.peer_id && me.echoes.is_own_call(connection.exporter());
+    let mut listen_port = connection.remote_addr().port();
     let checked = match request {
-        Request::Hello(theirs) => check(theirs, me, &*connection, Side::Dialler),
-        _ => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
+        Ok(Request::Hello(theirs)) => {
+            (listen_port, proto_ver) = (theirs.listen_port, Some(theirs.proto_ver));
+            check(theirs, me, &*connection, Side::Dialler)
+        }
+        Ok(_) => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
+        Err(refusal) => Err(refusal),
     };
     match checked {
         Ok(theirs) => {
@@ -237,10 +275,14 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
                 // The other side closes once it has read why; a close of ours could overtake that.
                 let _ = timeout(REFUSAL_GRACE, streams.accept()).await;
             }
-            if peer_id == me.peer_id {
+            if is_own_call {
                 return Err(HandshakeError::Myself);
             }
-            Err(rejected(peer_id, refusal))
+            if peer_id == me.peer_id {
+                let addr = SocketAddr::new(connection.remote_addr().ip(), listen_port);
+                return Err(HandshakeError::Cloned(addr));
+            }
+            Err(rejected(peer_id, refusal, proto_ver))
         }
     }
 }
@@ -292,8 +334,7 @@ fn check(
     side: Side,
 ) -> Result<Hello, Refusal> {
     if theirs.proto_ver != PROTOCOL_VERSION {
-        let message = format!("protocol version {} is not {PROTOCOL_VERSION}", theirs.proto_ver);
-        return Err(refusal(RefusalCode::ProtocolVersion, &message));
+        return Err(version_refusal(theirs.proto_ver));
     }
     if theirs.peer_id != connection.peer_id() {
         let message =
@@ -328,11 +369,27 @@ fn check(
     Ok(Hello { library, ..theirs })
 }
 
+fn version_refusal(theirs: u32) -> Refusal {
+    let message = format!("protocol version {theirs} is not {PROTOCOL_VERSION}");
+    refusal(RefusalCode::ProtocolVersion, &message)
+}
+
+/// Returns the protocol version that a header names, where it is another one. What else another version
+/// says is not known; its hello has had that field from the first version on.
+fn other_version(header: &[u8]) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        proto_ver: u32,
+    }
+    let Versioned { proto_ver } = serde_json::from_slice(header).ok()?;
+    (proto_ver != PROTOCOL_VERSION).then_some(proto_ver)
+}
+
 fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn rejected(peer_id: PeerId, refusal: Refusal) -> HandshakeError {
+fn rejected(peer_id: PeerId, refusal: Refusal, proto_ver: Option<u32>) -> HandshakeError {
     let reason = match refusal.code {
         RefusalCode::ProtocolVersion => RejectReason::ProtocolVersion,
         RefusalCode::Network => RejectReason::Network,
@@ -344,7 +401,7 @@ fn rejected(peer_id: PeerId, refusal: Refusal) -> HandshakeError {
         | RefusalCode::ReadFailed
         | RefusalCode::Busy => RejectReason::Protocol,
     };
-    HandshakeError::Rejected { peer_id, reason, message: refusal.message }
+    HandshakeError::Rejected { peer_id, reason, proto_ver, message: refusal.message }
 }
 
 /// A message that cannot be read may come from another version of the protocol: that is a
@@ -361,122 +418,13 @@ fn failed(peer_id: PeerId, error: &ExchangeError) -> HandshakeError {
 }
 
 fn protocol_broken(peer_id: PeerId, message: &str) -> HandshakeError {
-    let message = message.to_owned();
-    HandshakeError::Rejected { peer_id, reason: RejectReason::Protocol, message }
+    let (reason, message) = (RejectReason::Protocol, message.to_owned());
+    HandshakeError::Rejected { peer_id, reason, proto_ver: None, message }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::exchange::send_bytes;
-    use super::super::memory::{OneDial, pair};
-    use super::*;
-    use bytes::Bytes;
-
-    fn peer(name: &str) -> LocalPeer {
-        LocalPeer {
-            peer_id: PeerId::from_public_key(name.as_bytes()),
-            name: PeerName::new(name).unwrap(),
-            network: NetworkName::new("test").unwrap(),
-            network_key: None,
-            session: 1,
-            listen_port: 9,
-            view: watch::channel(Arc::default()).1,
-        }
-    }
-
-    fn addr() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 1))
-    }
-
-    /// Lets `one` dial `two`; the certificates give `proved_one` and `proved_two`.
-    async fn shake(
-        one: &LocalPeer,
-        two: &LocalPeer,
-        proved_one: PeerId,
-        proved_two: PeerId,
-    ) -> [Result<PeerId, HandshakeError>; 2] {
-        let (near, far) = pair(proved_one, proved_two);
-        let dialer = OneDial::new(near);
-        let (dialled, accepted) = tokio::join!(dial(&dialer, addr(), None, one), accept(far, two));
-        [dialled, accepted].map(|outcome| outcome.map(|admitted| admitted.link.peer_id()))
-    }
-
-    fn reason(outcome: &Result<PeerId, HandshakeError>) -> Option<RejectReason> {
-        match outcome {
-            Err(HandshakeError::Rejected { reason, .. }) => Some(*reason),
-            _ => None,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn honest_peers_admit_each_other() {
-        let (one, two) = (peer("one"), peer("two"));
-        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
-        assert_eq!((dialled.unwrap(), accepted.unwrap()), (two.peer_id, one.peer_id));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_id_that_the_certificate_does_not_give_is_refused() {
-        let (one, two, three) = (peer("one"), peer("two"), peer("three"));
-        let [dialled, accepted] = shake(&one, &two, three.peer_id, two.peer_id).await;
-        assert_eq!(reason(&dialled), Some(RejectReason::Identity));
-        assert_eq!(reason(&accepted), Some(RejectReason::Identity));
-        let [dialled, _] = shake(&one, &two, one.peer_id, three.peer_id).await;
-        assert_eq!(reason(&dialled), Some(RejectReason::Identity));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_peer_than_the_expected_one_is_refused_before_anything_is_said() {
-        let (one, two, three) = (peer("one"), peer("two"), peer("three"));
-        let (near, mut far) = pair(one.peer_id, two.peer_id);
-        let outcome = dial(&OneDial::new(near), addr(), Some(three.peer_id), &one).await;
-        let outcome = outcome.map(|admitted| admitted.link.peer_id());
-        assert_eq!(reason(&outcome), Some(RejectReason::Identity));
-        assert!(far.streams.accept().await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_proof_cannot_be_reflected() {
-        let key = NetworkKey::from_secret(b"long secret").unwrap();
-        let exporter = [7; 32];
-        assert_ne!(proof(&key, &exporter, Side::Dialler), proof(&key, &exporter, Side::Acceptor));
-        let mut one = peer("one");
-        let mut two = peer("two");
-        one.network_key = Some(key.clone());
-        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
-        assert_eq!(reason(&dialled), Some(RejectReason::NetworkKey));
-        assert_eq!(reason(&accepted), Some(RejectReason::NetworkKey));
-        two.network_key = Some(key);
-        let [dialled, accepted] = shake(&one, &two, one.peer_id, two.peer_id).await;
-        assert!(dialled.is_ok() && accepted.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn dialling_oneself_is_noticed_on_both_ends() {
-        let one = peer("one");
-        let (near, far) = pair(one.peer_id, one.peer_id);
-        let outcome = dial(&OneDial::new(near), addr(), None, &one).await;
-        assert!(matches!(outcome, Err(HandshakeError::Myself)));
-        drop(far);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_garbage_and_wrong_first_requests_end_in_time() {
-        let (one, two) = (peer("one"), peer("two"));
-        let openings: [&[u8]; 4] = [
-            b"",
-            b"\xff\xff\xff\xff",
-            b"\x00\x00\x00\x02{]",
-            b"\x00\x00\x00\x0f{\"type\":\"ping\"}",
-        ];
-        for bytes in openings {
-            let (near, far) = pair(one.peer_id, two.peer_id);
-            let mut stream = near.connection.open().await.unwrap();
-            send_bytes(&mut *stream.sender, Bytes::from_static(bytes)).await.unwrap();
-            let outcome = accept(far, &two).await;
-            assert!(outcome.is_err(), "{bytes:?}");
-            let mut streams = near.streams;
-            assert!(streams.accept().await.is_err(), "the connection stays open");
-        }
+fn unreadable(peer_id: PeerId, error: CodecError, proto_ver: Option<u32>) -> HandshakeError {
+    match proto_ver {
+        Some(theirs) => rejected(peer_id, version_refusal(theirs), proto_ver),
+        None => failed(peer_id, &error.into()),
     }
 }

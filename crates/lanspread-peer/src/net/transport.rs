@@ -42,6 +42,8 @@ pub(crate) enum CloseCode {
     Refused,
     /// The other side did not keep to the protocol.
     Protocol,
+    /// Another running peer has the identity of the one that is told this.
+    Conflict,
     /// A code that this version does not know.
     Unknown(u64),
 }
@@ -54,6 +56,7 @@ impl CloseCode {
             Self::Duplicate => 2,
             Self::Refused => 3,
             Self::Protocol => 4,
+            Self::Conflict => 5,
             Self::Unknown(number) => number,
         }
     }
@@ -65,6 +68,7 @@ impl CloseCode {
             2 => Self::Duplicate,
             3 => Self::Refused,
             4 => Self::Protocol,
+            5 => Self::Conflict,
             other => Self::Unknown(other),
         }
     }
@@ -77,6 +81,7 @@ impl fmt::Display for CloseCode {
             Self::Duplicate => f.write_str("duplicate connection"),
             Self::Refused => f.write_str("refused"),
             Self::Protocol => f.write_str("protocol broken"),
+            Self::Conflict => f.write_str("another peer has this identity"),
             Self::Unknown(number) => write!(f, "code {number}"),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Both sides decide on their own and must come to the same answer: of two dials that crossed, the
 //! one of the smaller peer id is kept. Everything else that looks like a second connection comes
-//! from a side that has lost its first one, so the newer one is kept.
+//! from a side that has lost its first one, so the newer one is kept. Whether a connection from
+//! another start of a peer comes from that peer at all is decided before, in `runtime/conflicts`.
 
 use std::time::Duration;
 

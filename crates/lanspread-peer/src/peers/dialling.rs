@@ -28,6 +28,12 @@ const HOLD_BACK: Duration = Duration::from_millis(750);
 const RETRY_MIN: Duration = Duration::from_millis(500);
 /// Longest pause between dials: a peer that comes back is found within it.
 const RETRY_MAX: Duration = Duration::from_secs(8);
+/// How long records of a second peer with the same identity are not looked into: as often as the conflict
+/// is told.
+const CONTESTED_FOR: Duration = Duration::from_secs(60);
+/// How long a peer is left alone that keeps another one with the identity of this peer. When that one is
+/// stopped, this one is found within the same time.
+const PUT_OFF_FOR: Duration = Duration::from_secs(30);
 /// Most peers whose addresses are remembered: several LAN parties.
 const CANDIDATES_MAX: usize = 1024;
 
@@ -46,6 +52,9 @@ struct Candidate {
     /// Where the peer was connected last; kept as long as it is known.
     proven: Option<SocketAddr>,
     failures: u32,
+    /// Until when another port is no reason to dial: two peers have this identity, and the one that is
+    /// connected is kept.
+    contested_until: Option<Instant>,
     /// When the connection left a question unanswered, since when nothing was heard on it.
     doubted_at: Option<Instant>,
     state: DialState,
@@ -116,6 +125,7 @@ impl DialTable {
             candidate.dial_at(at);
             return Found::Settled;
         };
+        let is_contested = candidate.contested_until.is_some_and(|until| now < until);
         match candidate.place_of(linked) {
             // A doubt is about an address that is advertised as well.
             Place::Named if candidate.doubted_at.is_some() => Found::Settled,
@@ -123,15 +133,15 @@ impl DialTable {
                 candidate.state = DialState::Settled;
                 Found::Settled
             }
-            Place::OtherPort => {
+            Place::OtherPort if !is_contested => {
                 candidate.dial_at(at);
                 Found::Settled
             }
-            Place::OtherHost if candidate.doubted_at.is_some() => {
+            Place::OtherHost | Place::OtherPort if candidate.doubted_at.is_some() => {
                 candidate.doubt_at(now);
                 Found::Settled
             }
-            Place::OtherHost => {
+            Place::OtherHost | Place::OtherPort => {
                 candidate.state = DialState::Settled;
                 Found::Elsewhere
             }
@@ -159,6 +169,21 @@ impl DialTable {
     pub(crate) fn rejected(&mut self, peer_id: PeerId) {
         if let Some(candidate) = self.candidates.get_mut(&peer_id) {
             candidate.settle();
+        }
+    }
+
+    /// Takes in that another peer has the identity of a connected one, which is kept.
+    pub(crate) fn contested(&mut self, peer_id: PeerId, now: Instant) {
+        if let Some(candidate) = self.candidates.get_mut(&peer_id) {
+            candidate.contested_until = Some(now + CONTESTED_FOR);
+            candidate.settle();
+        }
+    }
+
+    /// Takes in that a peer keeps another one with the identity of this peer.
+    pub(crate) fn put_off(&mut self, peer_id: PeerId, now: Instant) {
+        if let Some(candidate) = self.candidates.get_mut(&peer_id) {
+            candidate.dial_at(now + PUT_OFF_FOR);
         }
     }
 
@@ -316,6 +341,7 @@ impl Candidate {
             advertised: Vec::new(),
             proven: None,
             failures: 0,
+            contested_until: None,
             doubted_at: None,
             state: DialState::Settled,
             budget: Budget::new(now),

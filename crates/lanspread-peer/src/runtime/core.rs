@@ -35,9 +35,11 @@ use crate::net::serve::Server;
 use crate::net::transport::{CloseCode, Dialer};
 use crate::net::view::View;
 use crate::operations::table::OperationTable;
+use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
+use crate::peers::versions::{OtherVersions, VersionSummary};
 use crate::problem::GameProblems;
 use crate::room::Room;
 
@@ -69,6 +71,12 @@ pub(crate) struct Core {
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
+    /// Identities that two peers have.
+    pub(super) conflicts: Conflicts,
+    /// Whether another peer with the identity of this one is being looked for.
+    pub(super) is_looking_for_clones: bool,
+    /// Peers that speak another version of the protocol.
+    pub(super) versions: OtherVersions,
     /// Whether mDNS works.
     pub(super) mdns: MdnsStatus,
     pub(super) liveness: Watch,
@@ -221,7 +229,11 @@ impl Core {
     pub(super) async fn take_in(&mut self, message: CoreMessage) {
         match message {
             CoreMessage::Met(encounter) => self.met(encounter).await,
-            CoreMessage::LinkDown { peer_id, link_id } => self.link_down(peer_id, link_id),
+            CoreMessage::Contested(contest) => self.contested(*contest).await,
+            CoreMessage::ClonesLookedFor => self.is_looking_for_clones = false,
+            CoreMessage::LinkDown { peer_id, link_id, is_conflict } => {
+                self.link_down(peer_id, link_id, is_conflict).await;
+            }
             CoreMessage::LinkNeeded { peer_id } => self.link_needed(peer_id),
             CoreMessage::Delta { peer_id, link_id, delta } => {
                 self.delta(peer_id, link_id, delta).await;
@@ -398,6 +410,12 @@ fn log(event: &PeerEvent) {
         | PeerEvent::GamesListUpdated { .. }
         | PeerEvent::LocalGamesUpdated { .. }
         | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
+        PeerEvent::PeersOfOtherVersion(VersionSummary { count, versions }) => {
+            tracing::warn!(count, ?versions, "peers speak another version of the protocol");
+        }
+        PeerEvent::IdentityConflict { peer_id, addrs, .. } => {
+            tracing::warn!(%peer_id, ?addrs, "two running peers have the same identity");
+        }
         PeerEvent::MdnsFailed { message } => {
             tracing::warn!(message, "peers cannot be found by mDNS; it is tried again");
         }

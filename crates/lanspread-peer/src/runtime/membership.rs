@@ -35,24 +35,37 @@ impl Core {
     pub(super) fn discovered(&mut self, event: BrowseEvent) {
         match event {
             BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
-            BrowseEvent::Gone(peer_id) | BrowseEvent::OtherVersion { peer_id, .. } => {
+            BrowseEvent::Gone(peer_id) => {
+                self.versions.gone(peer_id);
                 self.dials.vanished(peer_id, Instant::now());
             }
-            BrowseEvent::OwnNameElsewhere(_) => {}
+            BrowseEvent::OtherVersion { peer_id, proto_ver } => {
+                self.seen_other(peer_id, proto_ver);
+            }
+            BrowseEvent::OwnNameElsewhere(addrs) => self.look_for_clones(addrs),
         }
     }
 
     fn seen(&mut self, record: PeerRecord) {
-        let is_ours = record.network == self.me.network && record.proto_ver == PROTOCOL_VERSION;
-        if !is_ours || record.peer_id == self.me.peer_id {
+        if record.network != self.me.network || record.peer_id == self.me.peer_id {
             return;
         }
+        if record.proto_ver != PROTOCOL_VERSION {
+            return self.seen_other(record.peer_id, record.proto_ver);
+        }
+        self.versions.gone(record.peer_id);
         let linked = self.links.get(record.peer_id).map(|link| link.addr);
         let (peer_id, addrs) = (record.peer_id, record.addrs);
         match self.dials.found(peer_id, addrs, linked, Instant::now()) {
             Found::Settled => self.dial_due(),
             Found::Elsewhere => self.ask_for_life(peer_id, MOVED_PATIENCE),
         }
+    }
+
+    fn seen_other(&mut self, peer_id: PeerId, proto_ver: u32) {
+        let now = Instant::now();
+        self.versions.advertised(peer_id, proto_ver, now);
+        self.dials.vanished(peer_id, now);
     }
 
     /// Makes the dials whose time has come.
@@ -91,12 +104,28 @@ impl Core {
         let Encounter { addr, dial, outcome } = encounter;
         let now = Instant::now();
         let answer = match outcome {
-            Ok(admitted) => self.admit(addr, admitted).await,
+            Ok(admitted) => {
+                let link = &admitted.link;
+                let old = self.links.get(link.peer_id());
+                if let Some(old) = old.filter(|old| old.hello.session != link.hello.session) {
+                    return self.contest(addr, dial, admitted, old);
+                }
+                self.admit(addr, admitted).await
+            }
             Err(HandshakeError::Myself) => {
                 if let Some(DialFor::Peer(expected, attempt)) = &dial {
                     self.dials.failed(*expected, *attempt, now);
                 }
                 Err(ConnectError::Myself(addr))
+            }
+            Err(error @ HandshakeError::Cloned(clone)) => {
+                if let Some(DialFor::Peer(peer_id, attempt)) = &dial {
+                    self.dials.failed(*peer_id, *attempt, now);
+                }
+                let peer_id = self.me.peer_id;
+                self.identity_conflict(peer_id, [clone]).await;
+                let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
+                Err(ConnectError::Rejected { addr, peer_id, reason, message: error.to_string() })
             }
             Err(error @ HandshakeError::Unneeded) => {
                 if let Some(DialFor::Peer(peer_id, _)) = &dial {
@@ -111,7 +140,10 @@ impl Core {
                 }
                 Err(ConnectError::Unreachable { addr, reason })
             }
-            Err(HandshakeError::Rejected { peer_id, reason, message }) => {
+            Err(HandshakeError::Rejected { peer_id, reason, proto_ver, message }) => {
+                if reason == RejectReason::ProtocolVersion {
+                    self.versions.refused(peer_id, proto_ver, now);
+                }
                 match &dial {
                     // Somebody else is at this address; the peer may be at another one.
                     Some(DialFor::Peer(expected, attempt)) if *expected != peer_id => {
@@ -142,7 +174,7 @@ impl Core {
         Err(ConnectError::Rejected { addr, peer_id, reason, message })
     }
 
-    async fn admit(
+    pub(super) async fn admit(
         &mut self,
         addr: SocketAddr,
         admitted: Admitted,
@@ -163,6 +195,7 @@ impl Core {
             let message = format!("{PEERS_MAX} peers are already known");
             return self.reject(peer_id, addr, RejectReason::Protocol, message).await;
         }
+        self.versions.gone(peer_id);
         self.dials.linked(peer_id, link.addr, Instant::now());
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
             self.retire(old, None);
@@ -200,11 +233,18 @@ impl Core {
         });
     }
 
-    pub(super) fn link_down(&mut self, peer_id: PeerId, link_id: LinkId) {
+    pub(super) async fn link_down(&mut self, peer_id: PeerId, link_id: LinkId, is_conflict: bool) {
         if self.is_current(peer_id, link_id) {
             self.note_heard(peer_id);
             self.links.remove(peer_id);
             self.dials.unlinked(peer_id, Instant::now());
+            if is_conflict {
+                self.dials.put_off(peer_id, Instant::now());
+            }
+        }
+        if is_conflict {
+            // Where the other one is, the one that refused this one does not say.
+            self.identity_conflict(self.me.peer_id, None).await;
         }
     }
 
@@ -244,6 +284,9 @@ impl Core {
             }
         }
         self.dial_due();
+        if let Some(summary) = self.versions.report(now) {
+            self.emit(PeerEvent::PeersOfOtherVersion(summary)).await;
+        }
     }
 
     /// Asks a peer for a sign of life on the connection to it, once at a time.

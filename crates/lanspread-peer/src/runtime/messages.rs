@@ -34,8 +34,13 @@ pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
 pub(crate) enum CoreMessage {
     /// A handshake ended.
     Met(Encounter),
-    /// A connection is gone.
-    LinkDown { peer_id: PeerId, link_id: LinkId },
+    /// A handshake ended with a peer that has a connection already and says that it was started anew;
+    /// it is known now whether that connection is alive.
+    Contested(Box<Contest>),
+    /// No other peer with the identity of this one is being looked for any more.
+    ClonesLookedFor,
+    /// A connection is gone; `is_conflict` where the other side knows another peer of this identity.
+    LinkDown { peer_id: PeerId, link_id: LinkId, is_conflict: bool },
     /// Somebody needs a connection to a peer that has none.
     LinkNeeded { peer_id: PeerId },
     /// A peer told what changed in its library.
@@ -151,6 +156,20 @@ pub(crate) struct Encounter {
     pub(crate) dial: Option<DialFor>,
     /// What came of it.
     pub(crate) outcome: Result<Admitted, HandshakeError>,
+}
+
+/// Two connections to one identity from different starts of a peer.
+pub(crate) struct Contest {
+    /// Where the newer one leads.
+    pub(crate) addr: SocketAddr,
+    /// Why this side dialled it; `None` where the other side did.
+    pub(crate) dial: Option<DialFor>,
+    /// The newer one.
+    pub(crate) admitted: Admitted,
+    /// The older one.
+    pub(crate) old: LinkId,
+    /// Whether the older one still gives signs of life.
+    pub(crate) is_alive: bool,
 }
 
 /// Why a peer was dialled.

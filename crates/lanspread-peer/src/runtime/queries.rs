@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::messages::CoreMessage;
-use crate::command::{AsOf, GameDetails, GameInfo, GameScope, PeerInfo, PeerStatus, Reply};
+use crate::command::{
+    AsOf, GameDetails, GameInfo, GameScope, IdentityConflict, PeerInfo, PeerStatus, Reply,
+};
 use crate::download::{GameAnswer, Source, all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
@@ -42,9 +44,20 @@ impl Core {
             library_rev: self.library_rev(),
             peer_count: self.peers.len(),
             mdns: self.mdns.clone(),
+            identity_conflicts: self.identity_conflicts(),
+            peers_of_other_version: self.versions.summary(Instant::now()),
             active_operations: self.operations.all(),
             outbound_transfers: self.server.outbound.counts(),
         }
+    }
+
+    fn identity_conflicts(&self) -> Vec<IdentityConflict> {
+        let conflict = |(peer_id, addrs)| IdentityConflict {
+            peer_id,
+            is_own: peer_id == self.me.peer_id,
+            addrs,
+        };
+        self.conflicts.all(Instant::now()).map(conflict).collect()
     }
 
     pub(super) fn list_peers(&mut self) -> Vec<PeerInfo> {

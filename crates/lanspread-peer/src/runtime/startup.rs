@@ -31,6 +31,7 @@ use crate::identity::Identity;
 use crate::install::recover_all;
 use crate::library::{Index, IndexWarning, RescanGate};
 use crate::migration::migrate;
+use crate::net::echoes::Echoes;
 use crate::net::handshake::LocalPeer;
 use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
@@ -40,9 +41,11 @@ use crate::net::transport::Listener;
 use crate::net::view::View;
 use crate::operations::outbound::{OutboundCount, OutboundTransfers};
 use crate::operations::table::OperationTable;
+use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
+use crate::peers::versions::OtherVersions;
 use crate::room::Room;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
@@ -94,6 +97,7 @@ pub(super) async fn prepare(
         session: draw_session(config.listen)?,
         listen_port: listen_addr.port(),
         view: view.clone(),
+        echoes: Echoes::default(),
     };
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
@@ -120,6 +124,9 @@ pub(super) async fn prepare(
         links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(me.peer_id),
+        versions: OtherVersions::default(),
+        conflicts: Conflicts::default(),
+        is_looking_for_clones: false,
         mdns: match config.mdns {
             MdnsInterface::Off => MdnsStatus::Off,
             MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,

@@ -14,7 +14,7 @@ use crate::library::diff;
 use crate::net::exchange::ExchangeError;
 use crate::net::link::PeerLink;
 use crate::net::serve::{Server, confirm, not_served, read_request, reply_briefly};
-use crate::net::transport::{Stream, StreamAcceptor, TransportError};
+use crate::net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
 use crate::runtime::{CoreMessage, CoreSender};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
@@ -34,14 +34,18 @@ pub(crate) async fn run(
     server: Server,
     core: CoreSender,
 ) {
-    let error = tokio::select! {
-        error = answer_all(&link, streams, &server, &core) => error.to_string(),
-        error = tell_changes(&link, &server) => error.to_string(),
+    let (is_conflict, error) = tokio::select! {
+        error = answer_all(&link, streams, &server, &core) => {
+            let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
+            (is_conflict, error.to_string())
+        }
+        error = tell_changes(&link, &server) => (false, error.to_string()),
         never = tell_fetches(&link, &server.swarm) => match never {},
     };
     server.swarm.unlinked(link.peer_id(), link.id).await;
     tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
-    let message = CoreMessage::LinkDown { peer_id: link.peer_id(), link_id: link.id };
+    let (peer_id, link_id) = (link.peer_id(), link.id);
+    let message = CoreMessage::LinkDown { peer_id, link_id, is_conflict };
     // The loop is gone only when the whole runtime is.
     let _ = core.send(message).await;
 }

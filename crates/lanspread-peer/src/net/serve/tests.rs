@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::echoes::Echoes;
 use super::super::handshake::{self, Admitted, LocalPeer};
 use super::super::limit::{Limiter, RateLimit};
 use super::super::link::PeerLink;
@@ -74,6 +75,7 @@ fn peer(name: &str) -> LocalPeer {
         session: 1,
         listen_port: 9,
         view: watch::channel(Arc::default()).1,
+        echoes: Echoes::default(),
     }
 }
 

@@ -195,6 +195,29 @@ async fn records_that_change_all_the_time_make_no_storm_of_dials() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn records_of_a_second_peer_with_the_same_identity_do_not_lead_away_from_the_first() {
+    let now = Instant::now();
+    let (small, great) = ids();
+    let (first, second) = (addr(1, 1), addr(2, 2));
+    let mut table = linked(great, small, &[first], now);
+    table.found(great, vec![second], Some(first), now);
+    assert_eq!(table.take_due(now).len(), 1, "it may be a restart");
+    table.contested(great, now);
+    for seen in [first, second, first, second] {
+        table.found(great, vec![seen], Some(first), now);
+        assert_eq!(table.next_due(), None);
+    }
+    // The first one is gone: whoever is advertised is dialled.
+    table.doubted(great, now);
+    let [dial] = &table.take_due(now)[..] else { panic!() };
+    assert_eq!(dial.addrs[0], second);
+    table.linked(great, first, now);
+    let later = now + CONTESTED_FOR;
+    table.found(great, vec![addr(3, 3)], Some(first), later);
+    assert_eq!(table.take_due(later).len(), 1, "it may be a restart again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_invented_peers_is_bounded() {
     let now = Instant::now();
     let (me, _) = ids();
