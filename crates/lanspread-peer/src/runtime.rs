@@ -9,6 +9,7 @@ mod core;
 mod downloads;
 mod first_look;
 mod guard;
+mod hashing;
 mod installs;
 mod local_games;
 mod mdns;

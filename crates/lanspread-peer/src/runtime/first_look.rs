@@ -31,6 +31,8 @@ pub(crate) struct FirstLook {
     waiting: Vec<PeerCommand>,
     /// Until when questions about all games wait; `None` when they no longer do.
     patience_ends_at: Option<Instant>,
+    /// Whether something may have changed since it began, nobody knows where.
+    is_survey_owed: bool,
 }
 
 /// What a part of a first look found.
@@ -45,7 +47,12 @@ pub(crate) struct LookedAt {
 impl FirstLook {
     pub(super) fn new() -> Self {
         let patience_ends_at = Some(Instant::now() + PATIENCE);
-        Self { looked_at: BTreeSet::new(), waiting: Vec::new(), patience_ends_at }
+        Self {
+            looked_at: BTreeSet::new(),
+            waiting: Vec::new(),
+            patience_ends_at,
+            is_survey_owed: false,
+        }
     }
 }
 
@@ -116,6 +123,7 @@ impl Core {
             }
             self.take_over(&game_id, local);
         }
+        let is_survey_owed = is_last && self.owes_survey();
         let waiting = if is_last {
             let local = &self.local;
             self.index.retain(&self.games_dir, |game_id| local.contains_key(game_id));
@@ -131,7 +139,21 @@ impl Core {
             self.index_changed.send_replace(());
             self.hash_next();
         }
+        if is_survey_owed {
+            self.survey();
+        }
         self.obey_all(waiting).await;
+    }
+
+    /// Lets a survey wait for the end of the first look, if that is under way: all games that it has
+    /// not come to would be looked at twice.
+    pub(super) fn owe_survey(&mut self) -> bool {
+        let look = self.first_look.as_mut();
+        look.map(|look| look.is_survey_owed = true).is_some()
+    }
+
+    fn owes_survey(&self) -> bool {
+        self.first_look.as_ref().is_some_and(|look| look.is_survey_owed)
     }
 
     /// Whether a game was looked at, since the start, at least once.

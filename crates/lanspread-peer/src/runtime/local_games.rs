@@ -1,14 +1,11 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use lanspread_proto::message::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
-use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::CoreMessage;
@@ -16,20 +13,8 @@ use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{
-    HashError, Hashed, Index, LocalGame, Reading, SETTLE_TIME, Scan, ScanError, ScanWarning,
-    hash_manifest, scan_game, scan_games_dir,
-};
-use crate::net::serve::Contradiction;
+use crate::library::{Index, LocalGame, Scan, ScanError, ScanWarning, scan_game, scan_games_dir};
 use crate::net::view::{ServedGame, View};
-use crate::problem::{GameProblem, ProblemReason};
-
-/// How long games that were hashed wait to be published together: a library of small games is
-/// hashed at hundreds a second, and each publication costs every peer a message.
-const HASHED_PUBLISH_PAUSE: Duration = Duration::from_millis(250);
-/// How long after the hashing the files are read again whose time was too close to it: a little longer
-/// than it takes until every change shows.
-const SETTLE_PAUSE: Duration = SETTLE_TIME.saturating_add(Duration::from_millis(100));
 
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {
@@ -66,24 +51,6 @@ impl Core {
         }
         self.settle_later(game_id, &local);
         self.local.insert(game_id.clone(), local);
-    }
-
-    /// Lets files be read once more, whose time was too close to the moment at which they were.
-    fn settle_later(&mut self, game_id: &GameId, local: &LocalGame) {
-        if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
-            return;
-        }
-        let (core, game_id) = (self.core.clone(), game_id.clone());
-        self.spawn(async move {
-            sleep(SETTLE_PAUSE).await;
-            let _ = core.send(CoreMessage::Settled { game_id }).await;
-        });
-    }
-
-    pub(super) fn settled(&mut self, game_id: GameId) {
-        self.settling.remove(&game_id);
-        self.to_settle.insert(game_id);
-        self.hash_next();
     }
 
     /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
@@ -173,177 +140,6 @@ impl Core {
         let expected = self.catalog.get(game_id).map(|game| &game.version);
         let found = self.local.get(game_id).and_then(|local| local.version.as_ref());
         expected.is_some() && expected == found
-    }
-
-    /// Starts hashing what is served without hashes: one game after the other, and beside it one
-    /// that a peer waits for, so that a small game does not wait for a large one.
-    pub(super) fn hash_next(&mut self) {
-        while let Some(game_id) = self.next_to_hash() {
-            self.hashes_wanted.remove(&game_id);
-            self.hash(game_id);
-        }
-    }
-
-    fn next_to_hash(&self) -> Option<GameId> {
-        let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id));
-        let is_first_look = self.first_look.is_some();
-        match self.hashing.len() {
-            // The first look at the library has the disk for itself.
-            0 if !is_first_look => {
-                let unhashed = || self.to_hash.iter().find(|game_id| self.is_to_hash(game_id));
-                let doubtful = || self.to_settle.iter().find(|game_id| self.is_idle(game_id));
-                wanted.or_else(unhashed).or_else(doubtful)
-            }
-            0 | 1 => wanted,
-            _ => None,
-        }
-        .cloned()
-    }
-
-    fn is_to_hash(&self, game_id: &GameId) -> bool {
-        self.to_hash.contains(game_id)
-            && self.is_idle(game_id)
-            && !self.unhashable.contains(game_id)
-    }
-
-    fn is_idle(&self, game_id: &GameId) -> bool {
-        self.operations.get(game_id).is_none() && !self.hashing.contains(game_id)
-    }
-
-    pub(super) fn want_hashes(&mut self, game_id: GameId) {
-        if self.is_to_hash(&game_id) {
-            self.hashes_wanted.insert(game_id);
-            self.hash_next();
-        }
-    }
-
-    fn hash(&mut self, game_id: GameId) {
-        self.to_settle.remove(&game_id);
-        let Some(local) = self.local.get(&game_id).cloned() else { return };
-        let Some(unhashed) = local.without_hashes(&local.doubtful).manifest else { return };
-        if unhashed.content_root().is_some() {
-            return;
-        }
-        self.hashing.insert(game_id.clone());
-        let root = self.root_of(&game_id);
-        let (core, cancel) = (self.core.clone(), self.cancel.clone());
-        let fingerprint = local.fingerprint.clone();
-        self.spawn(async move {
-            let work = move || {
-                let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
-                hash_manifest(&root, &unhashed, &fingerprint, &reading)
-            };
-            let outcome = tokio::task::spawn_blocking(work).await;
-            let outcome =
-                outcome.unwrap_or_else(|error| Err(HashError::Abandoned(error.to_string())));
-            let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
-        });
-    }
-
-    pub(super) async fn hashed(
-        &mut self,
-        game_id: GameId,
-        scanned: &LocalGame,
-        outcome: Result<Hashed, HashError>,
-    ) {
-        self.hashing.remove(&game_id);
-        match outcome {
-            Ok(hashed) => self.take_over_hashes(game_id, scanned, hashed),
-            Err(HashError::Cancelled) => {}
-            Err(error @ HashError::Changed { .. }) => {
-                tracing::warn!(%game_id, %error, "a game changed while it was hashed");
-                self.unhashable.insert(game_id.clone());
-                self.look_again_later(game_id);
-            }
-            Err(HashError::Io { path, source }) => {
-                let message = format!("it cannot be read: {source}");
-                self.unhashable.insert(game_id.clone());
-                self.could_not_read(game_id, scanned, path.to_string(), message);
-            }
-            Err(error @ (HashError::Manifest(_) | HashError::Abandoned(_))) => {
-                tracing::warn!(%game_id, %error, "a game could not be hashed");
-                self.unhashable.insert(game_id);
-            }
-        }
-        self.hash_next();
-        if self.hashing.is_empty() {
-            self.publish_hashed().await;
-        } else if !self.unpublished.is_empty() && self.publish_at.is_none() {
-            self.publish_at = Some(Instant::now() + HASHED_PUBLISH_PAUSE);
-        }
-    }
-
-    fn take_over_hashes(&mut self, game_id: GameId, scanned: &LocalGame, hashed: Hashed) {
-        let Some(local) = self.local.get(&game_id) else { return };
-        if local.fingerprint != scanned.fingerprint || local.manifest != scanned.manifest {
-            return;
-        }
-        let is_confirmed = local.manifest.as_deref() == Some(&hashed.manifest);
-        if !is_confirmed && self.warn_of_other_content(&game_id, &hashed.manifest) {
-            self.unhashable.insert(game_id.clone());
-        }
-        // What was in doubt has been read a second time, long enough after the first.
-        let doubtful = hashed.doubtful.difference(&scanned.doubtful).cloned().collect();
-        let local = LocalGame {
-            manifest: Some(Arc::new(hashed.manifest)),
-            doubtful: Arc::<BTreeSet<_>>::new(doubtful),
-            unread: None,
-            ..local.clone()
-        };
-        self.take_over(&game_id, Some(local));
-        if is_confirmed {
-            self.index_changed.send_replace(());
-        } else {
-            self.unpublished.insert(game_id);
-        }
-    }
-
-    /// A file can be listed and not be read: then the game is not whole.
-    fn could_not_read(
-        &mut self,
-        game_id: GameId,
-        scanned: &LocalGame,
-        path: String,
-        message: String,
-    ) {
-        tracing::warn!(%game_id, path, message, "a game could not be hashed");
-        let Some(local) = self.local.get_mut(&game_id) else { return };
-        if local.fingerprint == scanned.fingerprint {
-            let reason = ProblemReason::Unreadable;
-            local.unread = Some(Arc::new(GameProblem { path, reason, message }));
-            self.unpublished.insert(game_id);
-        }
-    }
-
-    /// Somebody who read a game found it otherwise than it is known here.
-    pub(super) async fn contradicted(&mut self, contradiction: Contradiction) {
-        let Contradiction { game_id, path } = contradiction;
-        let Some(path) = path else { return self.look_at_games(BTreeSet::from([game_id])) };
-        let Some(local) = self.local.get(&game_id) else { return };
-        let is_known = local.manifest.as_ref().and_then(|manifest| manifest.file(&path));
-        if !self.is_idle(&game_id) || is_known.is_none_or(|file| file.hashes.is_none()) {
-            return;
-        }
-        tracing::warn!(%game_id, %path, "a file changed without a trace in its time; it is hashed anew");
-        let local = local.without_hashes(&BTreeSet::from([path]));
-        self.unhashable.remove(&game_id);
-        self.take_over(&game_id, Some(local));
-        self.publish(vec![game_id]).await;
-    }
-
-    async fn publish_hashed(&mut self) {
-        if !self.unpublished.is_empty() {
-            self.publish(Vec::new()).await;
-        }
-    }
-
-    fn warn_of_other_content(&self, game_id: &GameId, manifest: &Manifest) -> bool {
-        let expected = self.catalog.get(game_id).and_then(|game| game.content_root);
-        let is_other = expected.is_some() && expected != manifest.content_root();
-        if is_other {
-            tracing::warn!(%game_id, "the content on disk is not the catalog's; it is not announced");
-        }
-        is_other
     }
 
     /// Changes the games directory, one change at a time. No operation can begin meanwhile, so

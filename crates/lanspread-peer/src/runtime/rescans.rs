@@ -121,8 +121,8 @@ impl Core {
     }
 
     /// Lists all roots, to find those that have to be looked at.
-    fn survey(&mut self) {
-        if !self.rescans.admit_survey() {
+    pub(super) fn survey(&mut self) {
+        if self.owe_survey() || !self.rescans.admit_survey() {
             return;
         }
         let (core, games_dir) = (self.core.clone(), self.games_dir.clone());

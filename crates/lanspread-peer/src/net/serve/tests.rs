@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::Path;
 use std::task::{Context, Poll};
 
 use lanspread_archive::AutoUnpacker;
-use lanspread_proto::{FileHashes, ManifestFile, PeerId, PeerName};
+use lanspread_proto::hash::chunk_hash;
+use lanspread_proto::message::GET_CHUNKS_MAX;
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile, PeerId, PeerName};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,7 +25,7 @@ use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
 use crate::download::{GameAnswer, SourceError};
-use crate::library::{Index, scan_game};
+use crate::library::{Fingerprint, Index, scan_game};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
 const PRIVATE: [&str; 12] = [

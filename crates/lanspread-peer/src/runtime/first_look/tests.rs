@@ -18,23 +18,29 @@ use crate::library::{Index, scan_game};
 use crate::{GameScope, PeerRuntimeHandle, start_peer};
 
 /// How many files each game has.
-const FILES: [&str; 4] = ["game.eti", "docs/readme.txt", "cfg/server.cfg", "version.ini"];
+const FILES: [&str; 4] = ["cfg/server.cfg", "game.eti", "readme.txt", "version.ini"];
 
 fn id(n: usize) -> GameId {
     format!("game{n:05}").parse().unwrap()
 }
 
-/// Games that were written long ago.
+/// Games that were written long ago: names of one and the same file, which is quickly made.
 fn write_games(games_dir: &Path, count: usize) {
     let long_ago = SystemTime::now() - Duration::from_secs(3_600);
+    fs::create_dir_all(games_dir).unwrap();
+    let mut original = PathBuf::new();
     for n in 0..count {
         let root = games_dir.join(id(n).as_str());
-        for file in FILES {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, b"1").unwrap();
-            let file = fs::File::options().write(true).open(&path).unwrap();
+        // A file has not room for any number of names.
+        if n % 1_000 == 0 {
+            original = games_dir.join(format!("original {n}"));
+            fs::write(&original, b"1").unwrap();
+            let file = fs::File::options().write(true).open(&original).unwrap();
             file.set_modified(long_ago).unwrap();
+        }
+        fs::create_dir_all(root.join("cfg")).unwrap();
+        for file in FILES {
+            fs::hard_link(&original, root.join(file)).unwrap();
         }
     }
 }

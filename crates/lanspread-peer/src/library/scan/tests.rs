@@ -1,0 +1,236 @@
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use lanspread_catalog::CatalogGame;
+use lanspread_proto::{ContentHash, FileHashes};
+use tempfile::TempDir;
+
+use super::*;
+
+struct Games {
+    dir: TempDir,
+    state: TempDir,
+    catalog: Catalog,
+}
+
+impl Games {
+    fn new() -> Self {
+        let game = |id: &str| CatalogGame::new(id.parse().unwrap(), id, "1".parse().unwrap());
+        let catalog = Catalog::from_games(["doom", "quake"].map(game)).unwrap();
+        Self { dir: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap(), catalog }
+    }
+
+    fn write(&self, path: &str, content: &[u8]) {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn index(&self) -> Index {
+        Index::load(self.state.path()).unwrap().0
+    }
+
+    fn scan(&self, index: &Index) -> Scan {
+        scan_games_dir(self.dir.path(), &self.catalog, index).unwrap()
+    }
+
+    fn only(&self) -> LocalGame {
+        let mut games = self.scan(&self.index()).games;
+        assert_eq!(games.len(), 1);
+        games.pop_first().unwrap().1
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let scan = self.scan(&self.index());
+        scan.warnings.iter().map(ToString::to_string).collect()
+    }
+}
+
+fn problems(game: &LocalGame) -> Vec<(String, ProblemReason)> {
+    let told = game.problems.told.iter();
+    told.map(|problem| (problem.path.clone(), problem.reason)).collect()
+}
+
+fn paths(game: &LocalGame) -> Vec<&str> {
+    let files = game.manifest.as_ref().unwrap().files();
+    files.iter().map(|file| file.path.as_str()).collect()
+}
+
+#[test]
+fn a_downloaded_game_lists_every_transferable_file() {
+    let games = Games::new();
+    games.write("quake/version.ini", b" 20240131 \r\nmore");
+    games.write("quake/quake.eti", b"archive");
+    games.write("quake/docs/local/read me.txt", b"");
+    games.write("quake/docs/.sync/x", b"");
+    for reserved in ["local/x", ".local.installing/x", ".local.backup/x", ".sync/x", "LOCAL/x"] {
+        games.write(&format!("quake/{reserved}"), b"not to be shared");
+    }
+    for reserved in [".version.ini.tmp", ".lanspread.json", ".softlan_first_start_done"] {
+        games.write(&format!("quake/{reserved}"), b"not to be shared");
+    }
+    let game = games.only();
+    assert_eq!(game.version, Some("20240131".parse().unwrap()));
+    assert!(game.installed);
+    let expected = ["docs/.sync/x", "docs/local/read me.txt", "quake.eti", "version.ini"];
+    assert_eq!(paths(&game), expected);
+    assert_eq!(games.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn only_games_of_the_catalog_that_are_there_count() {
+    let games = Games::new();
+    games.write("unknown/version.ini", b"1");
+    games.write("quake/deep/version.ini", b"1");
+    games.write("doom", b"a file");
+    assert!(games.scan(&games.index()).games.is_empty());
+    fs::create_dir_all(games.dir.path().join("quake/local")).unwrap();
+    let game = games.only();
+    assert_eq!((game.version, game.installed, game.manifest), (None, true, None));
+}
+
+#[test]
+fn links_are_neither_followed_nor_listed() {
+    let games = Games::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("version.ini"), b"1").unwrap();
+    games.write("quake/version.ini", b"1");
+    let root = games.dir.path().join("quake");
+    for link in ["local", "files", "archive.eti"] {
+        symlink(outside.path(), root.join(link)).unwrap();
+    }
+    symlink(outside.path(), games.dir.path().join("doom")).unwrap();
+    let game = games.only();
+    assert!(!game.installed);
+    assert_eq!(paths(&game), ["version.ini"]);
+    let special = |path: &str| (path.to_owned(), ProblemReason::Special);
+    assert_eq!(problems(&game), [special("archive.eti"), special("files")]);
+    let warnings = games.warnings();
+    assert!(warnings[0].starts_with("game doom: "), "{warnings:?}");
+    assert!(warnings[1].contains("quake/local"), "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    fs::remove_file(root.join("version.ini")).unwrap();
+    symlink(outside.path().join("version.ini"), root.join("version.ini")).unwrap();
+    let scan = games.scan(&games.index());
+    assert!(scan.games.is_empty());
+    let warnings = scan.warnings.iter().map(ToString::to_string);
+    assert!(warnings.into_iter().any(|text| text.contains("version.ini is neither")));
+}
+
+#[test]
+fn whatever_cannot_travel_makes_a_game_incomplete() {
+    let games = Games::new();
+    games.write("quake/version.ini", b"1");
+    assert!(!games.only().is_incomplete());
+    let not_utf8 = std::ffi::OsStr::from_bytes(b"caf\xe9.eti");
+    fs::write(games.dir.path().join("quake").join(not_utf8), b"").unwrap();
+    games.write("quake/Level 1: Intro.ogg", b"");
+    games.write("quake/aux.dat", b"");
+    games.write("quake/what?/below", b"");
+    games.write(&format!("quake/{}/file", vec!["d"; 40].join("/")), b"");
+    let game = games.only();
+    let deep = vec!["d"; 33].join("/");
+    let expected = [
+        ("Level 1: Intro.ogg", ProblemReason::Name),
+        ("aux.dat", ProblemReason::Name),
+        ("caf\\xE9.eti", ProblemReason::NotUtf8),
+        (&deep, ProblemReason::TooDeep),
+        ("what?", ProblemReason::Name),
+    ];
+    let expected = expected.map(|(path, reason)| (path.to_owned(), reason));
+    assert_eq!((problems(&game), game.is_incomplete()), (expected.into(), true));
+    assert_eq!((paths(&game), game.problems.count), (vec!["version.ini"], 5));
+    // What has a meaning on this machine alone never counts.
+    games.write("doom/version.ini", b"1");
+    games.write("doom/local/what?", b"");
+    games.write("doom/.sync/aux", b"");
+    let doom = games.scan(&games.index()).games.remove(&"doom".parse().unwrap()).unwrap();
+    assert_eq!(problems(&doom), []);
+}
+
+#[test]
+fn a_sentinel_without_a_version_is_a_problem_and_no_download() {
+    let games = Games::new();
+    games.write("quake/version.ini", b"\n1");
+    let game = games.only();
+    assert_eq!((&game.version, &game.manifest), (&None, &None));
+    assert_eq!(problems(&game), [("version.ini".to_owned(), ProblemReason::BadVersion)]);
+}
+
+/// Files with these contents, written so long ago that their times tell of every change, and an
+/// index that knows them by hashes that no file has.
+fn known_games() -> (Games, Index, GameId) {
+    let games = Games::new();
+    for path in ["quake.eti", "version.ini", "cfg/deep/server.cfg"] {
+        games.write(&format!("quake/{path}"), b"1");
+    }
+    let mut index = games.index();
+    let mut game = games.only();
+    let marked = |file: &ManifestFile| {
+        let hashes = FileHashes::from_chunks(vec![ContentHash::of(b"marked")]);
+        ManifestFile { hashes: Some(hashes), ..file.clone() }
+    };
+    let manifest = game.manifest.unwrap();
+    let files = manifest.files().iter().map(marked).collect();
+    game.manifest = Some(Arc::new(Manifest::new("1".parse().unwrap(), files).unwrap()));
+    let id: GameId = "quake".parse().unwrap();
+    index.record(games.dir.path(), id.clone(), game.known_content().unwrap());
+    (games, index, id)
+}
+
+/// The files that have to be read.
+fn unhashed(games: &Games, index: &Index) -> Vec<String> {
+    let games = games.scan(index).games;
+    let manifest = games.values().next().unwrap().manifest.clone().unwrap();
+    let files = manifest.files().iter().filter(|file| file.hashes.is_none());
+    files.map(|file| file.path.to_string()).collect()
+}
+
+#[test]
+fn only_files_that_look_otherwise_are_read_again_however_deep_they_lie() {
+    let (games, index, _) = known_games();
+    assert!(unhashed(&games, &index).is_empty());
+    games.write("quake/local/save.dat", b"not part of it");
+    assert!(unhashed(&games, &index).is_empty());
+    for name in ["quake.eti", "cfg/deep/server.cfg", "version.ini"] {
+        let path = games.dir.path().join("quake").join(name);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        let old = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(old - Duration::from_nanos(1)).unwrap();
+        assert_eq!(unhashed(&games, &index), [name]);
+        file.set_modified(old).unwrap();
+        assert!(unhashed(&games, &index).is_empty());
+    }
+    games.write("quake/cfg/new", b"");
+    assert_eq!(unhashed(&games, &index), ["cfg/new"]);
+    fs::remove_file(games.dir.path().join("quake/quake.eti")).unwrap();
+    assert_eq!(unhashed(&games, &index), ["cfg/new"]);
+    let game = games.scan(&index).games.pop_first().unwrap().1;
+    assert_eq!(paths(&game), ["cfg/deep/server.cfg", "cfg/new", "version.ini"]);
+}
+
+#[test]
+fn an_unchanged_game_is_not_opened_and_one_in_doubt_is_read_again() {
+    let (games, mut index, id) = known_games();
+    let known = games.scan(&index).games.pop_first().unwrap().1;
+    let recorded = index.known(games.dir.path(), &id).unwrap().manifest;
+    assert!(Arc::ptr_eq(known.manifest.as_ref().unwrap(), &recorded));
+    let path: RelPath = "cfg/deep/server.cfg".parse().unwrap();
+    let doubtful = LocalGame { doubtful: Arc::new([path].into()), ..known.clone() };
+    index.record(games.dir.path(), id, doubtful.known_content().unwrap());
+    assert_eq!(unhashed(&games, &index), ["cfg/deep/server.cfg"]);
+    // A peer that runs knows better.
+    let found = games.scan(&index).games.pop_first().unwrap().1;
+    assert_eq!(found.keep_hashes_of(&doubtful), doubtful);
+}
+
+#[test]
+fn a_missing_games_directory_is_an_error_and_a_missing_root_is_none() {
+    let games = Games::new();
+    let index = games.index();
+    let missing = games.dir.path().join("missing");
+    assert!(scan_games_dir(&missing, &games.catalog, &index).is_err());
+    let scan = scan_game(games.dir.path(), &"quake".parse().unwrap(), &index);
+    assert!(scan.game.is_none() && scan.warnings.is_empty());
+}
