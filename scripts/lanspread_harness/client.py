@@ -269,7 +269,7 @@ class Peer:
         return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
-        """Cancel a download, update or streamed install; returns when what it brought is gone."""
+        """Cancel a download, update or install; returns when what it brought is gone."""
         await self.command("cancel-download", game_id=_id(game))
 
     async def install(self, game: Game | str) -> None:

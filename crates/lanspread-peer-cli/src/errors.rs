@@ -138,10 +138,10 @@ error_table! {
         "The game is installed, or its root may hold an installation, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download, update or streamed installation of the game to cancel.",
+        "There is no download, update or installation of the game to cancel.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
-        "The download or streamed installation was cancelled.",
+        "The download or installation was cancelled.",
         "repeat the command";
     AllPeersGone = "download-all-peers-gone", retryable: true,
         "Nobody serves the game any more. Verified chunks are kept.",

@@ -32,6 +32,7 @@ mod runtime;
 mod services;
 mod setup;
 mod state_file;
+mod trash;
 
 pub use command::{
     DownloadSummary, GameDetails, GameInfo, GameScope, PeerCommand, PeerInfo, PeerStatus, Reply,

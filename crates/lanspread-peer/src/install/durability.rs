@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::disk::{self, Point};
@@ -16,23 +16,44 @@ const SYNCS_AT_A_TIME: usize = 8;
 ///
 /// File by file: a sync of the whole file system would be one call, but would also wait for what
 /// others write to it, such as a download of many gigabytes.
-pub(super) fn sync_tree(directory: &Path) -> io::Result<()> {
+///
+/// Asks `cancel` before the files that this thread syncs itself.
+///
+/// # Errors
+/// What the system said, and [`io::ErrorKind::Interrupted`] when it is cancelled.
+pub(super) fn sync_tree(directory: &Path, cancel: &dyn Fn() -> bool) -> io::Result<()> {
     let (directories, files) = list(directory)?;
     let next = AtomicUsize::new(0);
+    let is_cancelled = AtomicBool::new(false);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..SYNCS_AT_A_TIME.min(files.len()))
-            .map(|_| scope.spawn(|| sync_files(&files, &next)))
+        let workers: Vec<_> = (1..SYNCS_AT_A_TIME.min(files.len()))
+            .map(|_| {
+                scope.spawn(|| sync_files(&files, &next, &|| is_cancelled.load(Ordering::Relaxed)))
+            })
             .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync was abandoned")))
+        let own = sync_files(&files, &next, &|| {
+            let is_over = cancel();
+            is_cancelled.fetch_or(is_over, Ordering::Relaxed);
+            is_over
+        });
+        workers.into_iter().fold(own, |outcome, worker| {
+            let joined = worker.join();
+            outcome.and(joined.unwrap_or_else(|_| Err(io::Error::other("a sync was abandoned"))))
         })
     })?;
     // From the leaves up, so that no name is durable before what it names.
     directories.iter().rev().try_for_each(|path| disk::sync_dir(Point::UnpackedDirSync, path))
 }
 
-fn sync_files(files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
+fn sync_files(
+    files: &[PathBuf],
+    next: &AtomicUsize,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<()> {
     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+        if is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         disk::sync_file(Point::UnpackedFileSync, path)?;
     }
     Ok(())
@@ -73,7 +94,9 @@ mod tests {
         files.sort();
         assert_eq!(directories.len(), 3);
         assert_eq!(files, ["a/b/three", "a/two", "one"].map(|path| dir.path().join(path)));
-        sync_tree(dir.path()).unwrap();
-        assert!(sync_tree(&dir.path().join("none")).is_err());
+        sync_tree(dir.path(), &|| false).unwrap();
+        assert!(sync_tree(&dir.path().join("none"), &|| false).is_err());
+        let cancelled = sync_tree(dir.path(), &|| true).unwrap_err();
+        assert_eq!(cancelled.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -14,7 +14,7 @@ const MARK_MAX_BYTES: u64 = 64;
 
 /// What a marked directory is for. The text is in the marker file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// An installation on its way.
     Installing,
     /// An old installation, to be kept until the new one is in its place.
@@ -81,7 +81,7 @@ impl Place {
 }
 
 /// Marks a directory as ours, durably.
-pub(super) fn mark(directory: &Path, mark: Mark) -> io::Result<()> {
+pub(crate) fn mark(directory: &Path, mark: Mark) -> io::Result<()> {
     let path = directory.join(OWNER_MARKER);
     // It is made anew, because one that is there may be a link to somewhere else.
     state_file::remove_file(&path)?;
@@ -93,8 +93,13 @@ pub(super) fn mark(directory: &Path, mark: Mark) -> io::Result<()> {
 }
 
 /// Takes the mark out of a directory, durably.
-pub(super) fn unmark(directory: &Path) -> io::Result<()> {
+pub(crate) fn unmark(directory: &Path) -> io::Result<()> {
     state_file::remove_file(&directory.join(OWNER_MARKER))
+}
+
+/// Whether a directory carries a mark.
+pub(crate) fn is_marked(directory: &Path) -> io::Result<bool> {
+    Ok(read_mark(directory)?.is_some())
 }
 
 /// Deletes a marked directory, the mark last: what is left by a crash is still known to be ours.

@@ -157,10 +157,11 @@ fn unpack_and_promote<E: From<InstallFailure>>(
         .map_err(failed("mark", installing))?;
     hook(Step::Unpack).map_err(failed("unpack into", installing))?;
     let summary = fill(installing)?;
-    hook(Step::Sync).and_then(|()| sync_tree(installing)).map_err(failed("write", installing))?;
+    let synced = hook(Step::Sync).and_then(|()| sync_tree(installing, cancel));
     if cancel() {
         return Err(InstallFailure::Interrupted.into());
     }
+    synced.map_err(failed("write", installing))?;
     forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;

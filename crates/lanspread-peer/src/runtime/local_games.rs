@@ -284,6 +284,7 @@ impl Core {
         self.rescans.overtake_all();
         self.find_games_dir_at = None;
         self.watched.send_replace(games_dir.clone());
+        self.empty_trash();
         self.publish(changed).await;
         let _ = reply.send(Ok(games_dir));
     }

@@ -82,7 +82,7 @@ impl Core {
             return;
         }
         let on_end = InstallReply::of_command(wait, reply);
-        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
         let (core, games_dir, index) =

@@ -11,6 +11,7 @@ use lanspread_proto::manifest::VERSION_FILE;
 use super::{StorageError, failed, sync_directory};
 use crate::disk::{self, Point};
 use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
+use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations; then the root itself, if that leaves it empty.
@@ -20,7 +21,7 @@ use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP, is_reserved_root_name};
 ///
 /// # Errors
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there.
-pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
+pub(crate) fn discard(root: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
     match fs::symlink_metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed("discard", root)(error)),
@@ -32,8 +33,13 @@ pub(crate) fn discard(root: &Path) -> Result<(), StorageError> {
     }
     // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
     sync_directory(Point::DiscardSentinelSync, root)?;
-    for (entry, _) in entries(root)? {
-        if is_discarded(&entry) {
+    let entries = entries(root)?;
+    // As a whole, where nothing in it is to stay.
+    if entries.iter().all(|(entry, _)| is_discarded(entry)) && disposal.try_aside(root) {
+        return disk::sync_name(Point::DiscardSync, root).map_err(failed("sync", root));
+    }
+    for (entry, _) in entries {
+        if is_discarded(&entry) && !disposal.try_aside(&entry.path()) {
             remove_any(Point::DiscardEntry, &entry.path())?;
         }
     }

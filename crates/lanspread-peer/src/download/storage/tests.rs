@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::download::layout::{ChunkIndex, Layout};
+use crate::trash::Disposal;
 
 const SENTINEL: &[u8] = b"20240131\n";
 
@@ -141,7 +142,7 @@ fn a_root_that_is_a_link_or_a_file_is_refused() {
     fs::create_dir(&outside).unwrap();
     symlink(&outside, place.root()).unwrap();
     Storage::prepare(&place.root(), manifest(&[("a", 1)])).unwrap_err();
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     fs::remove_file(place.root()).unwrap();
     fs::write(place.root(), b"x").unwrap();
@@ -204,7 +205,7 @@ fn discarding_keeps_what_belongs_to_the_user() {
     for kept in ["local/save", ".local.installing/x", ".sync/x", ".softlan_game_installed"] {
         place.put(kept, b"mine");
     }
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     let mut names: Vec<_> =
         fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -216,9 +217,9 @@ fn discarding_keeps_what_belongs_to_the_user() {
 fn discarding_removes_a_root_that_is_empty_then_and_does_not_mind_a_missing_one() {
     let place = Place::new();
     place.put("a/b", b"x");
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     assert!(!place.root().exists());
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
 }
 
 #[test]
