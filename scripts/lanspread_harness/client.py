@@ -292,7 +292,7 @@ class Peer:
         return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
-        """Cancel a download, update, streamed install or verification; returns at its end."""
+        """Cancel a download, update, install or verification; returns at its end."""
         await self.command("cancel-download", game_id=_id(game))
 
     async def verify(

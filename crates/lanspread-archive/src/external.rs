@@ -15,7 +15,7 @@ use lanspread_disk::Dir;
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
-use crate::rar::{missing_volume, require_first_volume};
+use crate::rar::{missing_volume, refuse_special_volumes, require_first_volume};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{ListedEntry, Listing, ListingError};
@@ -51,6 +51,7 @@ impl ExternalUnrar {
     pub(crate) fn survey(&self, pass: &mut EntryPass<'_>) -> Result<Surveyed, UnpackError> {
         let archive = pass.archive();
         require_first_volume(archive)?;
+        refuse_special_volumes(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
         let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
         let entries = self.list(pass, &absolute)?;
@@ -63,6 +64,7 @@ impl ExternalUnrar {
         pass: &mut EntryPass<'_>,
         surveyed: Surveyed,
     ) -> Result<(), UnpackError> {
+        refuse_special_volumes(pass.archive())?;
         self.print(pass, &surveyed.absolute, surveyed.entries)
     }
 

@@ -19,6 +19,7 @@ use crate::content::{WriteError, copy_content};
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
+use crate::regular;
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 
@@ -125,7 +126,7 @@ fn each_entry(
     on_file: impl Fn(&mut EntryPass<'_>, &mut Input<'_>) -> Result<(), UnpackError>,
 ) -> Result<(), UnpackError> {
     let archive = pass.archive();
-    let file = File::open(archive).map_err(UnpackError::io("open", archive))?;
+    let file = regular::open(archive).map_err(UnpackError::io("open", archive))?;
     let mut input = Input { reader: BufReader::new(file), archive };
     let magic: [u8; MAGIC.len()] = input.array()?;
     if magic != *MAGIC {

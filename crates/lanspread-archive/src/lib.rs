@@ -23,6 +23,7 @@ mod names;
 mod pass;
 mod rar;
 mod received;
+mod regular;
 mod roots;
 mod sink;
 mod stream;

@@ -5,9 +5,12 @@ mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;
 mod text;
+mod turn;
+mod volumes;
 mod writer;
 
 use std::ffi::OsStr;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +24,10 @@ use crate::unpacker::Unpacker;
 use format::ChainError;
 use layout::ERAR_LARGE_DICT;
 use library::{Failure, Header, OpenArchive, Purpose};
+use turn::{NoTurn, Turn};
 
 pub(crate) use format::{RarStart, SIGNATURE, inspect};
+pub(crate) use volumes::refuse_special_volumes;
 pub use writer::RarWriter;
 
 /// Largest dictionary that an archive may ask for: the largest that RAR 5 itself can make.
@@ -43,6 +48,8 @@ const UNIX_FILE: u32 = 0o100_000;
 /// the others stand beside it. Passwords are not supported. The library itself never writes a file.
 ///
 /// Several archives may be unpacked at a time, but the decompression of one waits for that of another.
+/// Nothing but regular files is opened. An operation ends between two blocks when it is cancelled, also
+/// while it waits for another one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RarUnpacker;
 
@@ -81,7 +88,8 @@ pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
 pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
     each_entry(pass, Purpose::List, &mut |pass, open, header, kind| {
         pass.list(&header.name, kind)?;
-        open.skip().map_err(|failure| failed(pass, failure))
+        let turn = turn(pass)?;
+        open.skip(turn).map_err(|failure| failed(pass, failure))
     })
 }
 
@@ -98,11 +106,14 @@ fn each_entry(
     if is_rar5 {
         check_chain(pass, archive)?;
     }
-    let mut open = OpenArchive::open(archive, purpose).map_err(|failure| failed(pass, failure))?;
+    refuse_special_volumes(archive)?;
+    let opened = OpenArchive::open(turn(pass)?, archive, purpose);
+    let mut open = opened.map_err(|failure| failed(pass, failure))?;
     let mut checked_volumes = 0;
     loop {
         pass.check_cancelled()?;
-        let header = open.next_header().map_err(|failure| match failure {
+        let turn = turn(pass)?;
+        let header = open.next_header(turn).map_err(|failure| match failure {
             Failure::Code(unrar_sys::ERAR_BAD_DATA) => {
                 UnpackError::damaged(archive, Damage::Malformed("a header is broken"))
             }
@@ -120,6 +131,19 @@ fn each_entry(
             return Ok(());
         }
     }
+}
+
+/// Waits for a turn in the library, unless the operation is cancelled.
+fn turn(pass: &mut EntryPass<'_>) -> Result<Turn, UnpackError> {
+    let archive = pass.archive();
+    Turn::wait(&mut || pass.check_cancelled().is_err()).map_err(|why_not| match why_not {
+        NoTurn::Cancelled => UnpackError::Cancelled,
+        NoTurn::Stuck => {
+            let reason =
+                "the reading of another archive does not come forward; its disk may be gone";
+            UnpackError::io("read", archive)(io::Error::new(io::ErrorKind::TimedOut, reason))
+        }
+    })
 }
 
 fn check_chain(pass: &mut EntryPass<'_>, volume: &Path) -> Result<(), UnpackError> {
@@ -165,6 +189,7 @@ fn unpack_entry(
     kind: RawKind,
 ) -> Result<(), UnpackError> {
     pass.begin(&header.name, kind)?;
+    let turn = turn(pass)?;
     let mut refused = None;
     let mut on_block = |block: &[u8]| match pass.data(block) {
         Ok(()) => ControlFlow::Continue(()),
@@ -173,7 +198,7 @@ fn unpack_entry(
             ControlFlow::Break(())
         }
     };
-    let unpacked = open.unpack(&mut on_block);
+    let unpacked = open.unpack(turn, &mut on_block);
     if let Some(error) = refused {
         return Err(error);
     }
@@ -242,6 +267,7 @@ fn failed(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
     let archive = pass.archive().to_path_buf();
     let code = match failure {
         Failure::MissingVolume(volume) => return missing_volume(archive, volume),
+        Failure::Refused(error) => return error,
         Failure::PasswordWanted => return UnpackError::PasswordProtected { archive },
         Failure::Stopped => return UnpackError::Cancelled,
         Failure::Code(code) => code,

@@ -1,6 +1,5 @@
 //! The one thing that the rest of Lanspread asks of an archive, and the choice of who does it.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use crate::external::ExternalUnrar;
 use crate::fixture::{self, FixtureUnpacker};
 use crate::pass::UnpackSummary;
 use crate::rar::{self, RarUnpacker};
+use crate::regular;
 
 /// Unpacks archives into folders. It blocks the thread.
 pub trait Unpacker: Send + Sync {
@@ -48,7 +48,7 @@ impl ArchiveFormat {
     pub fn detect(path: &Path) -> io::Result<Option<Self>> {
         let longest = rar::SIGNATURE.len().max(fixture::MAGIC.len()) as u64;
         let mut start = Vec::new();
-        File::open(path)?.take(longest).read_to_end(&mut start)?;
+        regular::open(path)?.take(longest).read_to_end(&mut start)?;
         Ok(if start.starts_with(rar::SIGNATURE) {
             Some(Self::Rar)
         } else if start.starts_with(fixture::MAGIC) {

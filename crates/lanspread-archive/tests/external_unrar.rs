@@ -291,3 +291,17 @@ fn cancelling_kills_the_program() {
     let pid = fs::read_to_string(fake.target.beside("pid")).unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");
 }
+
+#[test]
+fn a_pipe_in_place_of_a_volume_is_refused_before_the_program_runs() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    let fake = Fake::new(&format!("{HEAD}{}", listed_file("a", "x")), "printf x");
+    let pipe = fake.target.beside("game.e00");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    match fake.unpack() {
+        Err(UnpackError::Io { path, .. }) => assert_eq!(path, pipe),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fake.calls(), Vec::<String>::new());
+}

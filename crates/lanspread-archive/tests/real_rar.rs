@@ -3,10 +3,15 @@
 mod support;
 
 use std::fs;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use lanspread_archive::{Damage, RarUnpacker, UnpackError, UnpackSummary, UnsafeReason};
-use support::{Target, data};
+use lanspread_archive::{
+    AutoUnpacker, Damage, RarUnpacker, UnpackControl, UnpackError, UnpackSummary, Unpacker,
+    UnsafeReason,
+};
+use support::{Target, Watch, data};
 
 #[test]
 fn solid_archives_of_both_generations_come_out_whole() {
@@ -111,6 +116,74 @@ fn a_missing_volume_is_named_as_it_would_be_found() {
         let summary = Target::new().unpack(&RarUnpacker, &first).unwrap();
         assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 }, "{name}");
     }
+}
+
+/// Far above what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_an_archive_or_a_volume_is_refused_at_once() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    for pipe in ["game.part1.eti", "game.part2.eti", "game.part3.eti", "game.part1.e00"] {
+        let target = Target::new();
+        for part in 1..=2 {
+            let from = data(&format!("rar5-vols.part{part}.rar"));
+            fs::copy(from, target.beside(&format!("game.part{part}.eti"))).unwrap();
+        }
+        let place = target.beside(pipe);
+        let _ = fs::remove_file(&place);
+        mkfifoat(CWD, &place, Mode::RUSR | Mode::WUSR).unwrap();
+        let (ended, outcome) = mpsc::channel();
+        // In a thread, since a reader that opens the pipe never comes back.
+        thread::spawn(move || {
+            let first = target.beside("game.part1.eti");
+            ended.send(target.unpack(&AutoUnpacker::new(None), &first)).unwrap();
+        });
+        match outcome.recv_timeout(PATIENCE).expect("it waits for the pipe") {
+            Err(UnpackError::Io { path, .. }) => assert_eq!(path, place),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The library is still there for others.
+    let target = Target::new();
+    target.unpack(&RarUnpacker, &data("rar5-solid.rar")).unwrap();
+}
+
+#[test]
+fn an_operation_that_waits_for_another_can_be_cancelled() {
+    /// Holds up its archive at the first block, until it may go on.
+    struct Holds(mpsc::Sender<()>, mpsc::Receiver<()>);
+
+    impl UnpackControl for Holds {
+        fn is_cancelled(&mut self) -> bool {
+            false
+        }
+
+        fn on_progress(&mut self, _: u64) {
+            self.0.send(()).unwrap();
+            let _ = self.1.recv();
+        }
+    }
+
+    let (is_held, held) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let first = thread::spawn(move || {
+        let target = Target::new();
+        let mut control = Holds(is_held, may_go_on);
+        RarUnpacker.unpack(&data("rar5-solid.rar"), &target.dir(), &mut control)
+    });
+    held.recv_timeout(PATIENCE).unwrap();
+    // One whose block is being handled holds up nobody.
+    let target = Target::new();
+    target.unpack(&RarUnpacker, &data("rar3-solid.rar")).unwrap();
+    let mut watch = Watch { cancel_above_bytes: Some(0), ..Watch::default() };
+    let target = Target::new();
+    let cancelled = RarUnpacker.unpack(&data("rar3-solid.rar"), &target.dir(), &mut watch);
+    assert!(matches!(cancelled, Err(UnpackError::Cancelled)), "{cancelled:?}");
+    drop(go_on);
+    assert_eq!(first.join().unwrap().unwrap().files, 2);
 }
 
 #[test]

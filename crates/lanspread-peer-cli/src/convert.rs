@@ -532,6 +532,7 @@ fn install_error(failure: &InstallFailure) -> ErrorBody {
         InstallFailure::BadArchive { .. } => ErrorCode::BadArchive,
         InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,
         InstallFailure::Io { .. } => ErrorCode::IoError,
+        InstallFailure::Cancelled => ErrorCode::Cancelled,
         InstallFailure::Interrupted => ErrorCode::Interrupted,
     };
     ErrorBody::new(code, failure)

@@ -138,10 +138,10 @@ error_table! {
         "The game is installed, or its root may hold an installation, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download, update, streamed installation or verification of the game to cancel.",
+        "There is no download, update, installation or verification of the game to cancel.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
-        "The download, streamed installation or verification was cancelled.",
+        "The download, installation or verification was cancelled.",
         "repeat the command";
     AllPeersGone = "download-all-peers-gone", retryable: true,
         "Nobody serves the game any more. Verified chunks are kept.",

@@ -95,7 +95,8 @@ pub enum PeerCommand {
         reply: Reply<DownloadSummary>,
     },
     /// Ends a download or update and discards what it brought; answers after `DownloadCancelled`.
-    /// Ends a streamed installation as well, and answers after `StreamInstallFailed`.
+    /// Ends an installation, from archives or streamed, as well: it is rolled back, and the answer comes
+    /// after `InstallFailed` or `StreamInstallFailed`.
     CancelDownload {
         /// Which game.
         game_id: GameId,

@@ -34,7 +34,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
-pub(crate) use self::journal::journal_path;
+pub(crate) use self::journal::{journal_path, note_removal};
 pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;

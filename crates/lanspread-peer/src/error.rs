@@ -122,8 +122,8 @@ pub enum CommandError {
     /// The game is installed, so its download must stay.
     #[error("game {0} is installed")]
     StillInstalled(GameId),
-    /// There is no download to cancel.
-    #[error("game {0} is not being downloaded")]
+    /// There is nothing to cancel.
+    #[error("game {0} is neither being downloaded nor installed")]
     NotDownloading(GameId),
     /// The directory cannot be the games directory.
     #[error(transparent)]
@@ -346,6 +346,9 @@ pub enum InstallFailure {
         /// What the system said.
         reason: String,
     },
+    /// It was cancelled, and everything is as it was before.
+    #[error("the installation was cancelled")]
+    Cancelled,
     /// The peer is stopping; what was begun is rolled back.
     #[error("the installation was interrupted by shutdown")]
     Interrupted,

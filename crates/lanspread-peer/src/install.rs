@@ -19,6 +19,7 @@ mod recovery;
 mod streamed;
 mod transaction;
 
+pub(crate) use place::{Mark, is_marked, mark, unmark};
 pub(crate) use recovery::{panicked, recover_all};
 pub(crate) use streamed::run as install_streamed;
 pub(crate) use streamed::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};

@@ -34,6 +34,7 @@ mod services;
 mod setup;
 mod state_file;
 mod state_format;
+mod trash;
 
 pub use command::{
     AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,

@@ -25,7 +25,8 @@ pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub(crate) use index::{Index, IndexWarning};
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
-    OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
+    OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_install_transient,
+    is_reserved_root_name,
 };
 pub(crate) use scan::{
     LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,

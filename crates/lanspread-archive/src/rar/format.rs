@@ -4,9 +4,10 @@
 //! whether it is complete. The library takes a RAR 5 archive that was cut between two entries for a
 //! shorter one, and forgets a broken header when it goes on to the next volume.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use crate::regular;
 
 /// How every RAR archive since version 1.5 begins.
 pub(crate) const SIGNATURE: &[u8] = b"Rar!\x1a\x07";
@@ -49,7 +50,7 @@ pub(crate) enum RarStart {
 
 /// Reads the start of the archive at `path`.
 pub(crate) fn inspect(path: &Path) -> io::Result<RarStart> {
-    let mut reader = BufReader::new(File::open(path)?);
+    let mut reader = BufReader::new(regular::open(path)?);
     let mut signature = [0; RAR5_SIGNATURE.len()];
     let length = read_up_to(&mut reader, &mut signature)?;
     let start = signature.get(..length).unwrap_or_default();
@@ -112,7 +113,7 @@ pub(super) fn check_rar5_chain(
     path: &Path,
     is_cancelled: &mut dyn FnMut() -> bool,
 ) -> io::Result<Result<(), ChainError>> {
-    let mut reader = BufReader::new(File::open(path)?);
+    let mut reader = BufReader::new(regular::open(path)?);
     let length_bytes = reader.seek(SeekFrom::End(0))?;
     let mut position = reader.seek(SeekFrom::Start(RAR5_SIGNATURE.len() as u64))?;
     loop {

@@ -5,7 +5,7 @@
 //! not checked here.
 //!
 //! The library keeps process-wide state without locks (an error code, tables that it fills on first
-//! use), so only one thread at a time runs inside it. The lock is released while a block is handled,
+//! use), so only one thread at a time runs inside it: see [`Turn`]. The turn ends while a block is handled,
 //! so a slow disk or receiver does not hold up other archives.
 
 use std::any::Any;
@@ -15,13 +15,15 @@ use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use unrar_sys::{LPARAM, UINT, WCHAR};
 
 use super::layout::{HOST_UNIX, HeaderData, NAME_BUFFER_CHARS, OpenData};
 use super::text::{ArchiveName, decoded_name, wide_text};
+use super::turn::Turn;
+use super::volumes::refuse_special_after;
+use crate::error::UnpackError;
 
 /// Longest path that the library hands out, `MAXPATHSIZE` of its sources.
 const PATH_MAX_CHARS: usize = 0x10000;
@@ -31,12 +33,6 @@ const GO_ON: c_int = 0;
 /// Steps of 100 ns from 1601, where Windows begins to count, to 1970.
 const WINDOWS_TO_UNIX_EPOCH: u64 = 116_444_736_000_000_000;
 
-static LIBRARY: Mutex<()> = Mutex::new(());
-
-fn enter_library() -> MutexGuard<'static, ()> {
-    LIBRARY.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Why the library stopped.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -44,6 +40,8 @@ pub(super) enum Failure {
     Code(c_int),
     /// A following volume is not there.
     MissingVolume(PathBuf),
+    /// A following volume is refused.
+    Refused(UnpackError),
     /// It asked for a password.
     PasswordWanted,
     /// The handler of the blocks said so.
@@ -73,21 +71,15 @@ type OnBlock<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 /// What the library's calls back meet while it runs.
 struct Events<'a> {
     on_block: Option<&'a mut OnBlock<'a>>,
-    library: Option<MutexGuard<'static, ()>>,
+    turn: Option<Turn>,
     entered_volumes: Vec<PathBuf>,
     failure: Option<Failure>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
 impl<'a> Events<'a> {
-    fn new(on_block: Option<&'a mut OnBlock<'a>>) -> Self {
-        Self {
-            on_block,
-            library: Some(enter_library()),
-            entered_volumes: Vec::new(),
-            failure: None,
-            panic: None,
-        }
+    fn new(turn: Turn, on_block: Option<&'a mut OnBlock<'a>>) -> Self {
+        Self { on_block, turn: Some(turn), entered_volumes: Vec::new(), failure: None, panic: None }
     }
 
     /// This object as the number that the library hands back to [`on_event`].
@@ -97,7 +89,7 @@ impl<'a> Events<'a> {
 
     /// Gives the library free, and lets a panic of the block handler go on where it is safe.
     fn leave(mut self) -> (Option<Failure>, Vec<PathBuf>) {
-        drop(self.library.take());
+        drop(self.turn.take());
         if let Some(payload) = self.panic.take() {
             panic::resume_unwind(payload);
         }
@@ -111,9 +103,10 @@ impl<'a> Events<'a> {
 
     fn block(&mut self, block: &[u8]) -> c_int {
         let Some(on_block) = &mut self.on_block else { return GO_ON };
-        self.library = None;
+        self.turn = None;
         let answer = panic::catch_unwind(AssertUnwindSafe(|| on_block(block)));
-        self.library = Some(enter_library());
+        // The library cannot be left from here without a turn, so it is waited for however long it takes.
+        self.turn = Some(Turn::wait_on());
         match answer {
             Ok(ControlFlow::Continue(())) => GO_ON,
             Ok(ControlFlow::Break(())) => self.fail(Failure::Stopped),
@@ -144,8 +137,10 @@ extern "C" fn on_event(message: UINT, user_data: LPARAM, first: LPARAM, second: 
         }
         unrar_sys::UCM_CHANGEVOLUME if second == unrar_sys::RAR_VOL_NOTIFY => {
             // SAFETY: for this message the library passes a path of its own that ends with zero.
-            events.entered_volumes.push(unsafe { narrow_path(first) });
-            GO_ON
+            let volume = unsafe { narrow_path(first) };
+            let refused = refuse_special_after(&volume).err();
+            events.entered_volumes.push(volume);
+            refused.map_or(GO_ON, |error| events.fail(Failure::Refused(error)))
         }
         unrar_sys::UCM_CHANGEVOLUMEW if second == unrar_sys::RAR_VOL_ASK => {
             // SAFETY: for this message the library passes a path of its own that ends with zero, in
@@ -202,11 +197,11 @@ pub(super) struct OpenArchive {
 }
 
 impl OpenArchive {
-    pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self, Failure> {
+    pub(super) fn open(turn: Turn, path: &Path, purpose: Purpose) -> Result<Self, Failure> {
         let Some(name) = ArchiveName::new(path) else {
             return Err(Failure::Code(unrar_sys::ERAR_EOPEN));
         };
-        let mut events = Events::new(None);
+        let mut events = Events::new(turn, None);
         let user_data = events.as_user_data();
         let mut data = OpenData {
             archive_name: name.narrow(),
@@ -251,9 +246,9 @@ impl OpenArchive {
 
     /// The header of the next entry, or `None` at the end. Each entry must be unpacked or skipped
     /// before the next.
-    pub(super) fn next_header(&mut self) -> Result<Option<Header>, Failure> {
+    pub(super) fn next_header(&mut self, turn: Turn) -> Result<Option<Header>, Failure> {
         let header = (&raw mut *self.header).cast::<unrar_sys::HeaderDataEx>();
-        let answer = self.call(None, |handle| {
+        let answer = self.call(turn, None, |handle| {
             // SAFETY: the handle is open, and `header` points to a struct of the layout that the
             // library declares, with every optional pointer null.
             unsafe { unrar_sys::RARReadHeaderEx(handle, header) }
@@ -268,8 +263,12 @@ impl OpenArchive {
     /// Unpacks the entry whose header was read last, and compares its checksum at the end.
     ///
     /// `on_block` gets its content in blocks of up to some megabytes, and may stop with `Break`.
-    pub(super) fn unpack<'a>(&mut self, on_block: &'a mut OnBlock<'a>) -> Result<(), Failure> {
-        self.call(Some(on_block), |handle| {
+    pub(super) fn unpack<'a>(
+        &mut self,
+        turn: Turn,
+        on_block: &'a mut OnBlock<'a>,
+    ) -> Result<(), Failure> {
+        self.call(turn, Some(on_block), |handle| {
             // SAFETY: the handle is open; no paths are given, as testing writes nothing.
             unsafe {
                 unrar_sys::RARProcessFile(handle, unrar_sys::RAR_TEST, ptr::null(), ptr::null())
@@ -278,8 +277,8 @@ impl OpenArchive {
     }
 
     /// Passes over the entry whose header was read last, in an archive opened to be listed.
-    pub(super) fn skip(&mut self) -> Result<(), Failure> {
-        self.call(None, |handle| {
+    pub(super) fn skip(&mut self, turn: Turn) -> Result<(), Failure> {
+        self.call(turn, None, |handle| {
             // SAFETY: the handle is open; no paths are given, as skipping writes nothing.
             unsafe {
                 unrar_sys::RARProcessFile(handle, unrar_sys::RAR_SKIP, ptr::null(), ptr::null())
@@ -294,10 +293,11 @@ impl OpenArchive {
 
     fn call<'a>(
         &mut self,
+        turn: Turn,
         on_block: Option<&'a mut OnBlock<'a>>,
         operation: impl FnOnce(*const unrar_sys::Handle) -> c_int,
     ) -> Result<(), Failure> {
-        let mut events = Events::new(on_block);
+        let mut events = Events::new(turn, on_block);
         let user_data = events.as_user_data();
         let handle = self.handle.as_ptr().cast_const();
         // SAFETY: the handle is open, and `user_data` stays what `on_event` expects until it is
@@ -318,7 +318,8 @@ impl OpenArchive {
 
 impl Drop for OpenArchive {
     fn drop(&mut self) {
-        let _library = enter_library();
+        // While another one is stuck inside, an open file is left behind rather than waited for.
+        let Some(_turn) = Turn::unless_stuck() else { return };
         // SAFETY: the handle is open, has no callback, and nobody uses it afterwards.
         unsafe { unrar_sys::RARCloseArchive(self.handle.as_ptr()) };
     }

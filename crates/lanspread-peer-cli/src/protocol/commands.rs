@@ -241,7 +241,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "cancel-download",
-        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends a streamed installation likewise; answers after `stream-install-failed`, with the code `cancelled`. Ends a verification; answers after `verify-failed`.",
+        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends an installation, streamed or from archives, likewise: the old `local/` stays, and so does the download; answers after `stream-install-failed` or `install-failed`, with the code `cancelled`. Ends a verification; answers after `verify-failed`.",
         params: &[GAME_ID],
         result: &[],
         example: r#"{"id":11,"cmd":"cancel-download","game_id":"doom"}"#,

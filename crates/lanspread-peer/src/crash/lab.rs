@@ -209,6 +209,7 @@ impl Lab {
             Ok(peer) => peer,
             Err(error) => return vec![format!("it does not start again: {error}")],
         };
+        peer.wait_until_trash_is_gone(|| false).await;
         let mut wrong = match case.is_survived() {
             // It has gone on already.
             true => Vec::new(),

@@ -1,10 +1,11 @@
 //! A peer that a crash test drives.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_mdns::MdnsInterface;
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::world::{QUAKE, catalog, game_id};
+use crate::library::TRASH_PREFIX;
 use crate::{
     CommandError, GameDetails, PeerCommand, PeerConfig, PeerEvent, PeerRuntimeHandle, Reply,
     StartError, start_peer,
@@ -135,6 +137,22 @@ impl Peer {
             }
             let changed = timeout(PATIENCE, self.events.recv()).await;
             assert!(matches!(changed, Ok(Some(_))), "{id} is not hashed in time");
+        }
+    }
+
+    /// Waits until nothing is left of what the start has found to delete. Nobody tells of that
+    /// end. Does not wait any more when `is_over`.
+    pub(super) async fn wait_until_trash_is_gone(&self, is_over: fn() -> bool) {
+        let status = self.ask(|reply| PeerCommand::Status { reply }).await.unwrap();
+        let is_left = || {
+            let mut names = fs::read_dir(&status.value.games_dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.any(|name| name.starts_with(TRASH_PREFIX))
+        };
+        let began = Instant::now();
+        while is_left() && !is_over() && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

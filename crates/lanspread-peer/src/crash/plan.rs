@@ -102,11 +102,11 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
     assert!(unknown.is_empty(), "files that the crash tests do not know: {unknown:?}");
 }
 
-/// Whether a site belongs to the index, which is saved in the background when there is time: a victim
-/// may come to its end before that.
+/// Whether a site belongs to the index, which is saved in the background when there is time, or to what is
+/// deleted in the background: a victim may come to its end before that.
 pub(super) fn is_in_background(site: &str) -> bool {
     let files = [":library_index.json", ":library_rev"];
-    ["index.", "revision."].iter().any(|prefix| site.starts_with(prefix))
+    ["index.", "revision.", "trash.remove"].iter().any(|prefix| site.starts_with(prefix))
         || files.iter().any(|file| site.ends_with(file))
 }
 

@@ -34,6 +34,7 @@ pub(super) enum Script {
     RecoverUninstall,
     RecoverCommit,
     RecoverCancel,
+    RecoverWholeCancel,
 }
 
 /// How the disk is before a script and how it is after it.
@@ -44,7 +45,7 @@ pub(super) struct Course {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::FirstStart,
         Self::Migrate,
         Self::BrokenState,
@@ -67,6 +68,7 @@ impl Script {
         Self::RecoverUninstall,
         Self::RecoverCommit,
         Self::RecoverCancel,
+        Self::RecoverWholeCancel,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -93,6 +95,7 @@ impl Script {
             Self::RecoverUninstall => "recover-uninstall",
             Self::RecoverCommit => "recover-commit",
             Self::RecoverCancel => "recover-cancel",
+            Self::RecoverWholeCancel => "recover-whole-cancel",
         }
     }
 
@@ -107,6 +110,7 @@ impl Script {
             Self::RecoverUninstall => Some((Self::Uninstall, Point::PutAsideSync)),
             Self::RecoverCommit => Some((Self::Update, Point::SentinelRename)),
             Self::RecoverCancel => Some((Self::CancelBesideLocal, Point::DiscardEntry)),
+            Self::RecoverWholeCancel => Some((Self::Cancel, Point::DiscardEntry)),
             _ => None,
         }
     }
@@ -120,7 +124,7 @@ impl Script {
             Self::Download | Self::Checkpoint | Self::Resume | Self::CancelTooLate => {
                 course((D::Nothing, L::Absent), (D::New, L::Absent))
             }
-            Self::Cancel | Self::RemovePartial => {
+            Self::Cancel | Self::RemovePartial | Self::RecoverWholeCancel => {
                 course((D::Nothing, L::Absent), (D::Nothing, L::Absent))
             }
             Self::CancelBesideLocal | Self::RecoverCancel => {
@@ -173,15 +177,16 @@ impl Script {
                 peer.hashed_game(HERETIC).await;
                 Ok(())
             }
-            Self::Migrate
-            | Self::BrokenState
-            | Self::RecoverUnpacking
+            Self::Migrate | Self::BrokenState | Self::RecoverEmpty | Self::RecoverCommit => Ok(()),
+            Self::RecoverUnpacking
             | Self::RecoverPutAside
             | Self::RecoverPromoted
-            | Self::RecoverEmpty
             | Self::RecoverUninstall
-            | Self::RecoverCommit
-            | Self::RecoverCancel => Ok(()),
+            | Self::RecoverCancel
+            | Self::RecoverWholeCancel => {
+                peer.wait_until_trash_is_gone(faults::happened).await;
+                Ok(())
+            }
             Self::Download | Self::Resume => peer.download().await,
             Self::Checkpoint => download_with_checkpoint(peer).await,
             Self::Cancel | Self::CancelBesideLocal => cancel(peer, self == Self::Cancel).await,

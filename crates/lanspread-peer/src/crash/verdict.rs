@@ -16,7 +16,7 @@ use crate::disk::faults::Action;
 use crate::download::audit::audit;
 use crate::library::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
-    is_reserved_root_name,
+    TRASH_PREFIX, is_reserved_root_name,
 };
 use crate::setup;
 use crate::{
@@ -132,6 +132,10 @@ pub(super) fn check_leftovers(place: &Place) -> Vec<String> {
     if root.join("version.ini").exists() {
         paths.push(state.join("download.journal"));
     }
+    let games = fs::read_dir(place.games()).unwrap().map(|entry| entry.unwrap().path());
+    paths.extend(
+        games.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(TRASH_PREFIX)),
+    );
     for path in paths {
         if fs::symlink_metadata(&path).is_ok() {
             wrong.push(format!("{} is left", path.display()));

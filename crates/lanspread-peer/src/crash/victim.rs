@@ -82,5 +82,8 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
 
 async fn note_told(place: &Place, peer: &Peer) {
     let (peer_id, library_rev) = peer.identity().await;
-    fs::write(place.told(), format!("{peer_id} {library_rev}")).unwrap();
+    // Whole or not at all: what is done in the background may end this process at any moment.
+    let unfinished = place.told().with_extension("tmp");
+    fs::write(&unfinished, format!("{peer_id} {library_rev}")).unwrap();
+    fs::rename(unfinished, place.told()).unwrap();
 }

@@ -12,8 +12,13 @@ use lanspread_disk::Dir;
 use super::{Lack, Point, reach, sync};
 
 /// Renames `from` to `to`.
-pub(crate) fn rename(point: Point, dir: &Dir, from: &str, to: &str) -> io::Result<()> {
-    reach(point, &dir.at(to))?;
+pub(crate) fn rename(
+    point: Point,
+    dir: &Dir,
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+) -> io::Result<()> {
+    reach(point, &dir.at(&to))?;
     dir.rename(from, to)
 }
 

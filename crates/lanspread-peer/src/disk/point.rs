@@ -161,6 +161,21 @@ points! {
     /// It is, and the games directory is about to be synced.
     RemovalRootSync = "removal.root-sync",
 
+    /// A directory for what is deleted in the background is about to be made.
+    TrashCreate = "trash.create",
+    /// It is and carries its mark, and the games directory is about to be synced.
+    TrashCreateSync = "trash.create-sync",
+    /// Something is about to be put into it.
+    TrashPut = "trash.put",
+    /// It is, and the directory is about to be synced.
+    TrashPutSync = "trash.put-sync",
+    /// Something in it is about to be removed, in the background.
+    TrashRemove = "trash.remove-entry",
+    /// Nothing but the mark is left, and the directory is about to be synced.
+    TrashSync = "trash.remove-sync",
+    /// The mark is gone too, and the directory is about to be removed.
+    TrashDirRemove = "trash.remove-dir",
+
     /// An old file is copied and about to be removed.
     LegacyRemove = "migration.remove",
     /// It is, and the directory is about to be synced.

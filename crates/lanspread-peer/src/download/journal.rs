@@ -144,6 +144,19 @@ pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
     disk::sync_data(Point::DiscardMarkSync, path, &file)
 }
 
+/// Writes, durably, that what is in `root` is being removed: a journal that claims nothing. Whatever an
+/// error or a crash leaves is then known to be ours.
+pub(crate) fn note_removal(path: &Path, root: &Path, version: GameVersion) -> io::Result<()> {
+    let header =
+        Header { version, manifest_hash: ContentHash::of_empty(), root: hash_of_path(root) };
+    let contents =
+        Contents { header, claims: BTreeMap::new(), is_surveyed: false, is_discarding: true };
+    let (mut bytes, _) = contents.encode()?;
+    bytes.extend(encode(Record::Discarding));
+    path.parent().map_or(Ok(()), state_file::ensure_dir)?;
+    state_file::write_atomic(path, &bytes)
+}
+
 impl Journal {
     /// Goes on with the journal at `path` if it is about the same download, or begins a new one.
     /// Returns what it says; on return it is durable and holds just that.

@@ -17,6 +17,7 @@ use lanspread_proto::manifest::VERSION_FILE;
 use super::journal::{self, Contents, journal_path, journalled_games};
 use super::storage::discard;
 use crate::state_file;
+use crate::trash::{Disposal, Trash};
 
 /// What to do about a journal that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +39,20 @@ enum Root {
 }
 
 /// Settles every download into `games_dir` that has a journal, and returns the games of which
-/// something was put right, in id order. What fails for one game is logged and tried again at the
+/// something was put right, in id order. What has to be deleted goes to `trash`. What fails for one game is logged and tried again at the
 /// next start.
 ///
 /// # Errors
 /// When the state directory cannot be read.
-pub(crate) fn recover_all(games_dir: &Path, state_dir: &Path) -> io::Result<Vec<GameId>> {
+pub(crate) fn recover_all(
+    games_dir: &Path,
+    state_dir: &Path,
+    trash: &mut Trash,
+) -> io::Result<Vec<GameId>> {
     let mut recovered = Vec::new();
     for game_id in journalled_games(state_dir)? {
         let root = games_dir.join(game_id.as_str());
-        match recover(&root, &journal_path(state_dir, &game_id)) {
+        match recover(&root, &journal_path(state_dir, &game_id), trash) {
             Ok(true) => recovered.push(game_id),
             Ok(false) => {}
             Err(error) => {
@@ -59,13 +64,15 @@ pub(crate) fn recover_all(games_dir: &Path, state_dir: &Path) -> io::Result<Vec<
 }
 
 /// Returns whether there was anything to settle.
-fn recover(root: &Path, journal: &Path) -> io::Result<bool> {
+fn recover(root: &Path, journal: &Path, trash: &mut Trash) -> io::Result<bool> {
     let contents = journal::read(journal)?;
     let found = look(root)?;
     match decide(contents.as_ref(), root, found) {
         Action::Keep => return Ok(false),
         Action::Remove => {}
-        Action::Discard => discard(root).map_err(io::Error::other)?,
+        Action::Discard => {
+            discard(root, &mut Disposal::Aside(trash)).map_err(io::Error::other)?;
+        }
     }
     state_file::remove_file(journal)?;
     Ok(true)
@@ -104,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::download::journal::{Header, Journal, mark_discarding};
+    use crate::trash;
 
     /// A games directory and a state directory with the journal of one download.
     struct Crashed {
@@ -149,7 +157,10 @@ mod tests {
         }
 
         fn recover(&self) -> bool {
-            !recover_all(self.games.path(), self.state.path()).unwrap().is_empty()
+            let mut trash = Trash::of(self.games.path());
+            let recovered = recover_all(self.games.path(), self.state.path(), &mut trash).unwrap();
+            trash::empty(self.games.path(), &|| false);
+            !recovered.is_empty()
         }
     }
 
@@ -196,7 +207,8 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         fs::create_dir(other.path().join("quake")).unwrap();
         fs::write(other.path().join("quake/mine"), "x").unwrap();
-        assert!(recover_all(other.path(), crashed.state.path()).unwrap().is_empty());
+        let mut trash = Trash::of(other.path());
+        assert!(recover_all(other.path(), crashed.state.path(), &mut trash).unwrap().is_empty());
         assert!(crashed.journal().exists() && other.path().join("quake/mine").exists());
     }
 }

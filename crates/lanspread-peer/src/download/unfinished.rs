@@ -18,6 +18,7 @@ use super::journal::{self, journal_path, journalled_games};
 use super::storage::{StorageError, discard, failed, is_discarded};
 use crate::error::RemoveFailure;
 use crate::state_file;
+use crate::trash::Disposal;
 
 /// Most files and directories that are counted: more than a manifest can list. Those beyond are removed
 /// all the same.
@@ -80,7 +81,7 @@ pub(crate) fn remove_unfinished(
 /// Removes what a download brought, the journal last: a crash meanwhile leaves one that says so.
 pub(super) fn sweep(root: &Path, journal: &Path) -> Result<(), StorageError> {
     journal::mark_discarding(journal).map_err(failed("write", journal))?;
-    discard(root)?;
+    discard(root, &mut Disposal::InPlace)?;
     state_file::remove_file(journal).map_err(failed("remove", journal))
 }
 

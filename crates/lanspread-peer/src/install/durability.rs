@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use lanspread_disk::{Dir, Kind};
@@ -17,15 +17,31 @@ const SYNCS_AT_A_TIME: usize = 8;
 ///
 /// File by file: a sync of the whole file system would be one call, but would also wait for what
 /// others write to it, such as a download of many gigabytes.
-pub(super) fn sync_tree(top: &Dir) -> io::Result<()> {
+///
+/// Asks `cancel` before the files that this thread syncs itself.
+///
+/// # Errors
+/// What the system said, and [`io::ErrorKind::Interrupted`] when it is cancelled.
+pub(super) fn sync_tree(top: &Dir, cancel: &dyn Fn() -> bool) -> io::Result<()> {
     let (directories, files) = list(top)?;
     let next = AtomicUsize::new(0);
+    let is_cancelled = AtomicBool::new(false);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..SYNCS_AT_A_TIME.min(files.len()))
-            .map(|_| scope.spawn(|| sync_files(top, &files, &next)))
+        let workers: Vec<_> = (1..SYNCS_AT_A_TIME.min(files.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    sync_files(top, &files, &next, &|| is_cancelled.load(Ordering::Relaxed))
+                })
+            })
             .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync was abandoned")))
+        let own = sync_files(top, &files, &next, &|| {
+            let is_over = cancel();
+            is_cancelled.fetch_or(is_over, Ordering::Relaxed);
+            is_over
+        });
+        workers.into_iter().fold(own, |outcome, worker| {
+            let joined = worker.join();
+            outcome.and(joined.unwrap_or_else(|_| Err(io::Error::other("a sync was abandoned"))))
         })
     })?;
     // From the leaves up, so that no name is durable before what it names.
@@ -35,8 +51,16 @@ pub(super) fn sync_tree(top: &Dir) -> io::Result<()> {
         .try_for_each(|path| below::sync_dir(Point::UnpackedDirSync, &top.dir(path)?))
 }
 
-fn sync_files(top: &Dir, files: &[PathBuf], next: &AtomicUsize) -> io::Result<()> {
+fn sync_files(
+    top: &Dir,
+    files: &[PathBuf],
+    next: &AtomicUsize,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<()> {
     while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+        if is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         below::sync_file(Point::UnpackedFileSync, top, path)?;
     }
     Ok(())
@@ -82,9 +106,11 @@ mod tests {
         files.sort();
         assert_eq!(directories.len(), 3);
         assert_eq!(files, ["a/b/three", "a/two", "one"].map(PathBuf::from));
-        sync_tree(&top).unwrap();
+        sync_tree(&top, &|| false).unwrap();
+        let cancelled = sync_tree(&top, &|| true).unwrap_err();
+        assert_eq!(cancelled.kind(), io::ErrorKind::Interrupted);
         std::os::unix::fs::symlink("/", dir.path().join("a/root")).unwrap();
-        let error = sync_tree(&top).unwrap_err();
+        let error = sync_tree(&top, &|| false).unwrap_err();
         assert!(error.to_string().contains("a/root"), "{error}");
     }
 }

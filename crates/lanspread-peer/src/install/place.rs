@@ -14,7 +14,7 @@ const MARK_MAX_BYTES: u64 = 64;
 
 /// What a marked directory is for. The text is in the marker file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// An installation on its way.
     Installing,
     /// An old installation, to be kept until the new one is in its place.
@@ -94,7 +94,7 @@ impl Place {
 }
 
 /// Marks a directory as ours, durably.
-pub(super) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
+pub(crate) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
     // It is made anew, because one that is there may be a link to somewhere else.
     below::remove_file_durably(directory, OWNER_MARKER)?;
     let mut file = below::create_file(Point::MarkWrite, directory, OWNER_MARKER)?;
@@ -104,8 +104,13 @@ pub(super) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
 }
 
 /// Takes the mark out of a directory, durably.
-pub(super) fn unmark(directory: &Dir) -> io::Result<()> {
+pub(crate) fn unmark(directory: &Dir) -> io::Result<()> {
     below::remove_file_durably(directory, OWNER_MARKER)
+}
+
+/// Whether a directory carries a mark.
+pub(crate) fn is_marked(directory: &Dir) -> io::Result<bool> {
+    Ok(read_mark(directory)?.is_some())
 }
 
 /// Deletes a marked directory of a root, the mark last: what is left by a crash is still known to be

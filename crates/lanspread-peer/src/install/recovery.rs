@@ -15,6 +15,7 @@ use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
 use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::trash::{Disposal, Trash};
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,17 @@ pub(crate) fn recover(
     state_dir: &Path,
     game_id: &GameId,
 ) -> Result<bool, RecoveryError> {
-    let has_settled = settle(&Place::of(root), state_dir, game_id, &mut |_| Ok(()))?;
+    recover_with(root, state_dir, game_id, &mut Disposal::InPlace)
+}
+
+fn recover_with(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+    disposal: &mut Disposal<'_>,
+) -> Result<bool, RecoveryError> {
+    let place = Place::of(root);
+    let has_settled = settle_with(&place, state_dir, game_id, disposal, &mut |_| Ok(()))?;
     if has_settled {
         // That of a streamed installation, which was made for nothing else.
         remove_empty_root(root).map_err(failed("remove", root))?;
@@ -69,7 +80,8 @@ pub(crate) fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> Insta
     }
 }
 
-/// Settles every game in `games_dir` at the start, before anything else looks at it.
+/// Settles every game in `games_dir` at the start, before anything else looks at it. What has to be
+/// deleted goes to `trash`, so that the start does not wait for it.
 ///
 /// Of a download that was interrupted, the unfinished sentinel goes, and so does the one of the
 /// version before: the files may hold bytes of both versions. What the download brought stays.
@@ -79,6 +91,7 @@ pub(crate) fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> Insta
 pub(crate) fn recover_all(
     games_dir: &Path,
     state_dir: &Path,
+    trash: &mut Trash,
 ) -> Result<RecoveryReport, RecoveryError> {
     let mut game_ids = Vec::new();
     for entry in fs::read_dir(games_dir).map_err(failed("read", games_dir))? {
@@ -91,7 +104,7 @@ pub(crate) fn recover_all(
     let mut report = RecoveryReport::default();
     for game_id in game_ids {
         let root = games_dir.join(game_id.as_str());
-        let settled = recover(&root, state_dir, &game_id);
+        let settled = recover_with(&root, state_dir, &game_id, &mut Disposal::Aside(trash));
         let swept = sweep_sentinels(&root);
         if [&settled, &swept].iter().any(|result| matches!(result, Ok(true))) {
             report.recovered.push(game_id);
@@ -108,6 +121,16 @@ pub(super) fn settle(
     game_id: &GameId,
     hook: &mut Hook<'_>,
 ) -> Result<bool, RecoveryError> {
+    settle_with(place, state_dir, game_id, &mut Disposal::InPlace, hook)
+}
+
+fn settle_with(
+    place: &Place,
+    state_dir: &Path,
+    game_id: &GameId,
+    disposal: &mut Disposal<'_>,
+    hook: &mut Hook<'_>,
+) -> Result<bool, RecoveryError> {
     let intent_path = intent_path(state_dir, game_id);
     let intent = intent::read(state_dir, game_id).map_err(failed("read", &intent_path))?;
     let found = place.look().map_err(failed("look at", &place.root))?;
@@ -115,13 +138,23 @@ pub(super) fn settle(
     for action in &actions {
         let (verb, path) = describe(*action, place, &intent_path);
         hook(Step::Settle)
-            .and_then(|()| execute(*action, place, state_dir, game_id))
+            .and_then(|()| execute(*action, place, state_dir, game_id, disposal))
             .map_err(failed(verb, path))?;
     }
     Ok(!actions.is_empty())
 }
 
-fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) -> io::Result<()> {
+fn execute(
+    action: Action,
+    place: &Place,
+    state_dir: &Path,
+    game_id: &GameId,
+    disposal: &mut Disposal<'_>,
+) -> io::Result<()> {
+    let mut remove = |root: &Dir, name: &str| match disposal.try_aside(&root.at(name)) {
+        true => Ok(()),
+        false => remove_owned(root, name),
+    };
     match action {
         Action::RestoreBackup => {
             let root = place.open()?;
@@ -136,14 +169,14 @@ fn execute(action: Action, place: &Place, state_dir: &Path, game_id: &GameId) ->
         }
         Action::RemoveInstalling => {
             let root = place.open()?;
-            remove_owned(&root, INSTALLING_DIR)?;
+            remove(&root, INSTALLING_DIR)?;
             below::sync_dir(Point::SettleSync, &root)
         }
         Action::RemoveBackup => {
             let root = place.open()?;
             // The backup may only go once what made it needless is durable.
             below::sync_dir(Point::SettleSync, &root)?;
-            remove_owned(&root, BACKUP_DIR)?;
+            remove(&root, BACKUP_DIR)?;
             below::sync_dir(Point::SettleSync, &root)
         }
         Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
@@ -188,6 +221,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Recove
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::library::TRASH_PREFIX;
 
     fn write(root: &Path, path: &str, content: &str) {
         let path = root.join(path);
@@ -211,13 +245,20 @@ mod tests {
         write(games.path(), "a file", "");
         write(games.path(), ".hidden/.version.ini.tmp", "");
 
-        let report = recover_all(games.path(), state.path()).unwrap();
+        let report = recover_all(games.path(), state.path(), &mut Trash::of(games.path())).unwrap();
         assert_eq!(report.recovered, ["quake".parse().unwrap()]);
         assert!(report.failed.is_empty());
         let names = |root: &Path| fs::read_dir(root).unwrap().count();
         assert_eq!((names(&quake), names(&doom)), (1, 2));
+        // It is out of the way, and the start has not waited for its deletion.
+        assert!(games.path().join(format!("{TRASH_PREFIX}1/0/half")).is_file());
         assert!(games.path().join(".hidden/.version.ini.tmp").exists());
-        assert!(recover_all(games.path(), state.path()).unwrap().recovered.is_empty());
+        assert!(
+            recover_all(games.path(), state.path(), &mut Trash::of(games.path()))
+                .unwrap()
+                .recovered
+                .is_empty()
+        );
     }
 
     #[test]
@@ -227,7 +268,7 @@ mod tests {
         write(games.path(), "doom/.version.ini.tmp/not a file", "");
         write(games.path(), "quake/.local.backup/.lanspread_owned", "replaced");
         write(games.path(), "quake/.local.backup/save.dat", "precious");
-        let report = recover_all(games.path(), state.path()).unwrap();
+        let report = recover_all(games.path(), state.path(), &mut Trash::of(games.path())).unwrap();
         assert_eq!(report.recovered, ["quake".parse().unwrap()]);
         assert_eq!(report.failed.len(), 1);
         let local = games.path().join("quake/local");

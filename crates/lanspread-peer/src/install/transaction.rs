@@ -162,10 +162,11 @@ fn unpack_and_promote<E: From<InstallFailure>>(
         .map_err(failed("mark", at))?;
     hook(Step::Unpack).map_err(failed("unpack into", at))?;
     let summary = fill(&installing)?;
-    hook(Step::Sync).and_then(|()| sync_tree(&installing)).map_err(failed("write", at))?;
+    let synced = hook(Step::Sync).and_then(|()| sync_tree(&installing, cancel));
     if cancel() {
         return Err(InstallFailure::Interrupted.into());
     }
+    synced.map_err(failed("write", at))?;
     require_in_place(&root, &installing).map_err(failed("find", at))?;
     forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {

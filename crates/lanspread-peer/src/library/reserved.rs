@@ -26,6 +26,9 @@ pub(crate) const LEGACY_DIR: &str = ".lanspread";
 /// By which launchers remember that the setup script of a game was started.
 pub(crate) const FIRST_START_MARKER: &str = ".softlan_first_start_done";
 
+/// How the directories in a games directory begin in which a start puts what it found to delete.
+pub(crate) const TRASH_PREFIX: &str = ".lanspread.removing-";
+
 /// Names with a meaning on this machine alone.
 const RESERVED: [&str; 12] = [
     LOCAL_DIR,

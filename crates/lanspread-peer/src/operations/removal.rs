@@ -1,8 +1,9 @@
 //! Deleting a downloaded game from the disk, so that a crash never leaves a half game that looks
 //! whole.
 //!
-//! The sentinel goes first, durably. Whatever a crash or an error leaves after that is a root that
-//! is not downloaded: it is neither announced nor served, and the next download writes over it.
+//! A journal says first that the root is being removed, and the sentinel goes before the rest, durably.
+//! Whatever a crash or an error leaves after that is not downloaded: it is neither announced nor served,
+//! the next start or removal deletes it, and a download writes over it.
 //!
 //! Everything here blocks. The caller sees to it that nothing else touches the root meanwhile.
 
@@ -11,22 +12,30 @@ use std::io;
 use std::path::Path;
 
 use lanspread_disk::{Dir, Found, is_same_fold};
-use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::{GameId, GameVersion};
 
 use crate::disk::{self, Point, below};
+use crate::download::note_removal;
 use crate::error::RemoveFailure;
 use crate::library::{LOCAL_DIR, is_install_transient};
+use crate::state_file;
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it.
 ///
 /// Links are removed, never followed. The root must be a directory directly in `games_dir`, and not
-/// a link to one.
+/// a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
 ///
 /// # Errors
 /// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root
-/// without its sentinel, or with parts of the rest.
-pub(crate) fn remove_root(games_dir: &Path, game_id: &GameId) -> Result<(), RemoveFailure> {
+/// without its sentinel, or with parts of the rest, and the journal beside it: it is an unfinished
+/// download then, which can be removed.
+pub(crate) fn remove_root(
+    games_dir: &Path,
+    game_id: &GameId,
+    journal: &Path,
+    version: &GameVersion,
+) -> Result<(), RemoveFailure> {
     let path = games_dir.join(game_id.as_str());
     let not_downloaded = || RemoveFailure::NotDownloaded(game_id.clone());
     let root = open_root(&path)?.ok_or_else(not_downloaded)?;
@@ -35,11 +44,17 @@ pub(crate) fn remove_root(games_dir: &Path, game_id: &GameId) -> Result<(), Remo
     found.filter(Found::is_file).ok_or_else(not_downloaded)?;
     refuse_what_is_the_users(&root)?;
 
+    note_removal(journal, &path, version.clone()).map_err(failed("write", journal))?;
     below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE)
         .map_err(failed("remove", &sentinel))?;
     below::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &path))?;
     remove_whole(&root, &path).map_err(failed("remove", &path))?;
-    disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))
+    disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))?;
+    // One that stays behind is swept at the next start.
+    if let Err(error) = state_file::remove_file(journal) {
+        tracing::warn!(%game_id, %error, "the journal of a removed game stays behind");
+    }
+    Ok(())
 }
 
 /// Opens the root as a directory of its own; `None` where it is missing, a link or a file.
@@ -87,13 +102,25 @@ fn failed<'a>(
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::io::Errno;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::disk::without_privileges;
+    use crate::disk::faults::lacking;
+    use crate::disk::{Lack, without_privileges};
+    use crate::download::{is_unfinished, journal_path, remove_unfinished};
 
     fn quake() -> GameId {
         GameId::new("quake").unwrap()
+    }
+
+    fn remove(games: &TempDir) -> Result<(), RemoveFailure> {
+        let state = tempfile::tempdir().unwrap();
+        let journal = journal_path(state.path(), &quake());
+        let removed =
+            remove_root(games.path(), &quake(), &journal, &GameVersion::new("1").unwrap());
+        assert!(!journal.exists());
+        removed
     }
 
     fn write(games: &TempDir, path: &str) {
@@ -114,12 +141,28 @@ mod tests {
     fn the_root_goes_whole_and_the_others_stay() {
         let games = downloaded();
         write(&games, "doom/version.ini");
-        remove_root(games.path(), &quake()).unwrap();
+        remove(&games).unwrap();
         let left: Vec<_> = fs::read_dir(games.path()).unwrap().map(|e| e.unwrap()).collect();
         assert_eq!(left.len(), 1);
         assert!(games.path().join("doom/version.ini").is_file());
-        let again = remove_root(games.path(), &quake());
+        let again = remove(&games);
         assert_eq!(again, Err(RemoveFailure::NotDownloaded(quake())));
+    }
+
+    #[test]
+    fn what_an_error_leaves_is_known_to_be_ours_and_can_be_removed() {
+        let games = downloaded();
+        let state = tempfile::tempdir().unwrap();
+        let (root, journal) = (games.path().join("quake"), journal_path(state.path(), &quake()));
+        // It fails when the sentinel is gone.
+        let failing = lacking(games.path(), Lack::DirectorySync, Errno::IO);
+        let version = GameVersion::new("1").unwrap();
+        remove_root(games.path(), &quake(), &journal, &version).unwrap_err();
+        drop(failing);
+        assert!(root.join("quake.eti").is_file() && !root.join("version.ini").exists());
+        assert!(is_unfinished(&root, &journal).unwrap());
+        remove_unfinished(&root, &journal, &quake()).unwrap();
+        assert!(!root.join("quake.eti").exists() && !journal.exists());
     }
 
     #[test]
@@ -129,7 +172,7 @@ mod tests {
         fs::write(outside.path().join("kept"), "theirs").unwrap();
         symlink(outside.path(), games.path().join("quake/link")).unwrap();
         symlink(outside.path().join("kept"), games.path().join("quake/deep/link")).unwrap();
-        remove_root(games.path(), &quake()).unwrap();
+        remove(&games).unwrap();
         assert!(!games.path().join("quake").exists());
         assert_eq!(fs::read_to_string(outside.path().join("kept")).unwrap(), "theirs");
     }
@@ -140,7 +183,7 @@ mod tests {
         let elsewhere = downloaded();
         let target = elsewhere.path().join("quake");
         symlink(&target, games.path().join("quake")).unwrap();
-        let refused = || remove_root(games.path(), &quake());
+        let refused = || remove(&games);
         assert_eq!(refused(), Err(RemoveFailure::NotDownloaded(quake())));
         fs::remove_file(games.path().join("quake")).unwrap();
         write(&games, "quake/quake.eti");
@@ -159,7 +202,7 @@ mod tests {
             let games = downloaded();
             write(&games, &format!("quake/{name}/save.dat"));
             let path = games.path().join("quake").join(name);
-            let refused = remove_root(games.path(), &quake());
+            let refused = remove(&games);
             assert_eq!(refused, Err(RemoveFailure::Installation { path: path.clone() }));
             assert!(path.join("save.dat").is_file());
             assert!(games.path().join("quake/version.ini").is_file());
@@ -174,7 +217,7 @@ mod tests {
             let path = games.path().join("quake").join(directory);
             fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
         }
-        remove_root(games.path(), &quake()).unwrap();
+        remove(&games).unwrap();
         assert!(!games.path().join("quake").exists());
     }
 }

@@ -354,10 +354,11 @@ impl Core {
         }
     }
 
-    /// Cancels whatever brings the game here, a download, an update or a streamed installation, or
-    /// what verifies it.
+    /// Cancels whatever brings or installs the game, a download, an update, an installation or a
+    /// streamed one, or what verifies it.
     pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>) {
         let Some(reply) = self.cancel_stream(&game_id, reply) else { return };
+        let Some(reply) = self.cancel_install(&game_id, reply) else { return };
         let Some(reply) = self.cancel_verification(&game_id, reply) else { return };
         match self.downloads.get_mut(&game_id) {
             Some(active) => {

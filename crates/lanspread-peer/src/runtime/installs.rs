@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lanspread_proto::GameId;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::local_games::look_at;
@@ -22,6 +23,16 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 /// An installation, uninstallation or removal that is under way.
 pub(crate) struct ActiveInstall {
     pub(super) on_end: InstallReply,
+    /// Ends it. Only an installation has one: what is being deleted is better gone.
+    cancel: Option<CancellationToken>,
+    on_cancel: Vec<Reply<()>>,
+}
+
+impl ActiveInstall {
+    /// One that is not cancelled.
+    pub(super) fn new(on_end: InstallReply) -> Self {
+        Self { on_end, cancel: None, on_cancel: Vec::new() }
+    }
 }
 
 /// Who waits for the end of an installation.
@@ -86,13 +97,15 @@ impl Core {
 
     /// Runs an installation that has begun.
     async fn run_install(&mut self, game_id: GameId, on_end: InstallReply) {
-        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        // Shutdown cancels it as well.
+        let cancel = self.shutdown.child_token();
+        let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
+        self.installs.insert(game_id.clone(), active);
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
         let unpacker = Arc::clone(&self.unpacker);
-        let cancel = self.shutdown.clone();
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
@@ -136,18 +149,52 @@ impl Core {
         outcome: Result<InstallSummary, InstallFailure>,
         local: Option<LocalGame>,
     ) {
+        let on_cancel = self
+            .installs
+            .get_mut(&game_id)
+            .map(|active| std::mem::take(&mut active.on_cancel))
+            .unwrap_or_default();
         let on_end = self.end_install(&game_id, local).await;
-        match outcome {
+        let failure = match outcome {
             Ok(InstallSummary { files, bytes }) => {
-                self.emit(PeerEvent::InstallFinished { game_id, files, bytes }).await;
+                let game = game_id.clone();
+                self.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
                 on_end.send(Ok(()));
+                // The game was installed before the cancellation came through.
+                for reply in on_cancel {
+                    let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
+                }
+                return;
             }
-            Err(failure) => {
-                let event = PeerEvent::InstallFailed { game_id, failure: failure.clone() };
-                self.emit(event).await;
-                on_end.send(Err(CommandError::Install(failure)));
-            }
+            Err(InstallFailure::Interrupted) if !on_cancel.is_empty() => InstallFailure::Cancelled,
+            Err(failure) => failure,
+        };
+        self.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
+        on_end.send(Err(CommandError::Install(failure.clone())));
+        for reply in on_cancel {
+            let answer = match &failure {
+                InstallFailure::Cancelled => Ok(()),
+                failure => Err(CommandError::Install(failure.clone())),
+            };
+            let _ = reply.send(answer);
         }
+    }
+
+    /// Cancels the installation of a game from its archives; gives the reply back where there is none.
+    pub(super) fn cancel_install(
+        &mut self,
+        game_id: &GameId,
+        reply: Reply<()>,
+    ) -> Option<Reply<()>> {
+        let active = self.installs.get_mut(game_id);
+        let Some((active, cancel)) =
+            active.and_then(|active| active.cancel.clone().map(|cancel| (active, cancel)))
+        else {
+            return Some(reply);
+        };
+        active.on_cancel.push(reply);
+        cancel.cancel();
+        None
     }
 
     pub(super) async fn uninstall(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
@@ -162,7 +209,7 @@ impl Core {
             return;
         }
         let on_end = InstallReply::of_command(wait, reply);
-        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());

@@ -206,6 +206,7 @@ impl Core {
         self.watched.send_replace(games_dir.clone());
         // The look at the directory before is of no use any more.
         let waiting = self.end_first_look();
+        self.empty_trash();
         self.publish(changed).await;
         let _ = reply.send(Ok(games_dir));
         self.obey_all(waiting).await;

@@ -20,17 +20,18 @@ impl Core {
             return;
         }
         let local = self.local.get(&game_id);
-        if local.is_none_or(|local| local.version.is_none()) {
+        let Some(version) = local.and_then(|local| local.version.clone()) else {
             self.look_for_unfinished(game_id, wait, reply);
             return;
-        }
+        };
         let is_installed = local.is_some_and(|local| local.installed);
         let allowed = match is_installed {
             true => Err(CommandError::StillInstalled(game_id.clone())),
             false => self.begin(&game_id, Operation::Removing),
         };
         let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
-        let work = move || remove_root(&games_dir, &id);
+        let journal = download::journal_path(&self.state_dir, &game_id);
+        let work = move || remove_root(&games_dir, &id, &journal, &version);
         self.run_removal(game_id, allowed, wait, reply, work).await;
     }
 
@@ -82,7 +83,7 @@ impl Core {
             return;
         }
         let on_end = InstallReply::of_command(wait, reply);
-        self.installs.insert(game_id.clone(), ActiveInstall { on_end });
+        self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
         let (core, games_dir, index) =

@@ -50,6 +50,7 @@ use crate::room::Room;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
 use crate::state_format;
+use crate::trash::{self, Trash};
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
@@ -191,7 +192,21 @@ pub(super) async fn prepare(
     core.spawn(pass_on_contradictions(contradicted, core.core.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
     core.tasks.spawn(keeper.run(index_changes, core.cancel.clone()));
+    core.empty_trash();
     Ok(core)
+}
+
+impl Core {
+    /// Deletes in the background what recovery has put out of the way.
+    pub(super) fn empty_trash(&self) {
+        let (games_dir, shutdown) = (self.games_dir.clone(), self.shutdown.clone());
+        self.spawn(async move {
+            let work = move || trash::empty(&games_dir, &|| shutdown.is_cancelled());
+            if let Err(error) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%error, "the next start deletes what this one found");
+            }
+        });
+    }
 }
 
 fn start_services(
@@ -290,9 +305,11 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
     }
 }
 
-/// Settles what a crash left behind. A game that cannot be settled is left as it is.
+/// Settles what a crash left behind. A game that cannot be settled is left as it is. What has to be
+/// deleted is put out of the way, for [`Core::empty_trash`].
 pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
-    match download::recover_all(games_dir, state_dir) {
+    let mut trash = Trash::of(games_dir);
+    match download::recover_all(games_dir, state_dir, &mut trash) {
         Ok(recovered) => {
             for game_id in recovered {
                 tracing::info!(%game_id, "settled what an interrupted download left");
@@ -300,7 +317,7 @@ pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
         }
         Err(error) => tracing::warn!(%error, "interrupted downloads could not be settled"),
     }
-    match recover_all(games_dir, state_dir) {
+    match recover_all(games_dir, state_dir, &mut trash) {
         Ok(report) => {
             for game_id in report.recovered {
                 tracing::info!(%game_id, "settled what an interrupted operation left");

@@ -14,6 +14,7 @@ use crate::disk::{self, Point, below};
 use crate::library::{
     SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
 };
+use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations; then the root itself, if that leaves it empty.
@@ -23,7 +24,7 @@ use crate::library::{
 ///
 /// # Errors
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there.
-pub(crate) fn discard(path: &Path) -> Result<(), StorageError> {
+pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
     use io::ErrorKind::{NotADirectory, NotFound};
     let root = match Dir::open_owned(path) {
         Ok(root) => root,
@@ -35,8 +36,13 @@ pub(crate) fn discard(path: &Path) -> Result<(), StorageError> {
     }
     // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
     sync_directory(Point::DiscardSentinelSync, &root)?;
-    for entry in entries(&root)? {
-        if is_discarded(&entry.name) {
+    let entries = entries(&root)?;
+    // As a whole, where nothing in it is to stay.
+    if entries.iter().all(|entry| is_discarded(&entry.name)) && disposal.try_aside(path) {
+        return disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path));
+    }
+    for entry in entries {
+        if is_discarded(&entry.name) && !disposal.try_aside(&root.at(&entry.name)) {
             remove_any(Point::DiscardEntry, &root, &entry.name)?;
         }
     }

@@ -8,6 +8,7 @@ use super::*;
 use crate::chunk_buffer::ChunkBuffer;
 use crate::disk::without_privileges;
 use crate::download::layout::{ChunkIndex, Layout};
+use crate::trash::Disposal;
 
 const SENTINEL: &[u8] = b"20240131\n";
 
@@ -163,7 +164,7 @@ fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
     }
     storage.commit(SENTINEL).unwrap_err();
     assert!(!place.exists(VERSION_FILE));
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     for entry in fs::read_dir(&outside).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(fs::read(&path).unwrap(), b"precious", "{}", path.display());
@@ -217,7 +218,7 @@ fn directories_that_may_not_be_written_to_are_no_obstacle() {
     assert_eq!(fs::read(place.path("data/kept")).unwrap(), b"new");
     assert!(!place.exists("gone"));
     fs::set_permissions(place.path("data"), Permissions::from_mode(0o555)).unwrap();
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     assert!(!place.exists(""));
 }
 
@@ -228,7 +229,7 @@ fn a_root_that_is_a_link_or_a_file_is_refused() {
     fs::create_dir(&outside).unwrap();
     symlink(&outside, place.root()).unwrap();
     Storage::prepare(&place.root(), manifest(&[("a", 1)])).unwrap_err();
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     fs::remove_file(place.root()).unwrap();
     fs::write(place.root(), b"x").unwrap();
@@ -291,7 +292,7 @@ fn discarding_keeps_what_belongs_to_the_user() {
     for kept in ["local/save", ".local.installing/x", ".sync/x", ".softlan_game_installed"] {
         place.put(kept, b"mine");
     }
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     let mut names: Vec<_> =
         fs::read_dir(place.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -303,9 +304,9 @@ fn discarding_keeps_what_belongs_to_the_user() {
 fn discarding_removes_a_root_that_is_empty_then_and_does_not_mind_a_missing_one() {
     let place = Place::new();
     place.put("a/b", b"x");
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
     assert!(!place.root().exists());
-    discard(&place.root()).unwrap();
+    discard(&place.root(), &mut Disposal::InPlace).unwrap();
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::testing::{crc32, receive, reception};
 use super::*;
 use crate::install::recover_all;
 use crate::net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
+use crate::trash::{self, Trash};
 
 /// What a source does when it is asked.
 #[derive(Clone)]
@@ -474,7 +475,9 @@ fn a_kill_leaves_no_root_that_was_made_for_the_stream() {
         let installing =
             || receive(&root, world.state.path(), &game_id, &[("a", "new")], &mut hook);
         let ended = catch_unwind(AssertUnwindSafe(installing));
-        recover_all(world.games.path(), world.state.path()).unwrap();
+        let mut trash = Trash::of(world.games.path());
+        recover_all(world.games.path(), world.state.path(), &mut trash).unwrap();
+        trash::empty(world.games.path(), &|| false);
         let mut tree = world.tree();
         // Where no root was made yet, nothing on the disk needs the intent; the next one clears it.
         tree.retain(|name, _| !name.ends_with("install_intent.json"));

@@ -12,6 +12,7 @@ use crate::disk::without_privileges;
 use crate::error::StreamFailure;
 use crate::install::recovery::{recover, recover_all};
 use crate::install::streamed;
+use crate::trash::Trash;
 
 const OLD: [(&str, &str); 3] = [("game.exe", "old"), ("only/in/old", "x"), ("save.dat", "mine")];
 const NEW: [(&str, &str); 3] = [("game.exe", "new"), ("only/in/new", "yy"), ("two.dat", "zzz")];
@@ -347,7 +348,8 @@ fn a_kill_or_an_error_while_unpacking_leaves_the_old_installation() {
     let killing = Interrupting(|_: &Path| kill());
     assert!(until_killed(|| game.install_with(&killing, &mut |_| Ok(()))).is_none());
     assert_ne!(game.leftovers(), Vec::<String>::new());
-    recover_all(game.games.path(), game.state.path()).unwrap();
+    let mut trash = Trash::of(game.games.path());
+    recover_all(game.games.path(), game.state.path(), &mut trash).unwrap();
     game.assert_settled(Some(&OLD), "killed while unpacking");
 
     let io_error = |kind: io::ErrorKind| {
