@@ -21,6 +21,7 @@ from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import EnvironmentLackingError, HarnessError, UsageError
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
 from lanspread_harness.progress import Plan, Summary, make_display
@@ -222,6 +223,7 @@ async def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> in
     # Peers go before their disks do.
     await asyncio.to_thread(kill_leftovers)
     await backend.sweep()
+    await sweep_exfat()
     await sweep_disks()
     with run_directory(out, run_id) as directory:
         settings = RunSettings(
@@ -261,6 +263,7 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
     finally:
         outcomes = runner.outcomes(plan.jobs)
         await backend.sweep()
+        await sweep_exfat()
         await sweep_disks()
         failed = any(outcome.state is State.FAILED for outcome in outcomes)
         exit_status = EXIT_FAILED if failed else EXIT_PASSED

@@ -24,6 +24,7 @@ from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.errors import HarnessError, ScenarioError
 from lanspread_harness.evidence import root_cause, take_evidence
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.run_directory import PEERS
@@ -135,6 +136,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
 
 async def _sweep(backend: Backend) -> None:
     await backend.sweep()
+    await sweep_exfat()
     await sweep_disks()
 
 

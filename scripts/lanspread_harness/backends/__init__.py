@@ -32,6 +32,8 @@ class Need(StrEnum):
     """A link of its own for each peer, which can be cut and shaped."""
     DISKS = "disks"
     """A disk of its own for a peer, which can run full."""
+    EXFAT = "exfat"
+    """A games directory on exFAT, through FUSE."""
     PERMISSIONS = "permissions"
     """File modes that hold for peers, as they do not for root."""
 

@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends import Attachment, Need, PipedProcess, user_namespace
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
-from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, tool, without_privileges
+from lanspread_harness.backends.tools import (
+    LINK_CAPABILITIES,
+    lacking,
+    lacking_for_exfat,
+    tool,
+    without_privileges,
+)
 from lanspread_harness.errors import EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.identity import PREFIX, is_doomed, owned_name
@@ -163,9 +169,9 @@ class NetnsBackend:
         self._binary = binary
         self._random = random.Random(f"{seed} {os.getpid()}")
 
-    def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
-        """Whoever may make namespaces may do all that scenarios ask for."""
-        return None
+    def unsupported(self, needs: frozenset[Need]) -> str | None:
+        """Whoever may make namespaces may do all that scenarios ask for, but for loop devices."""
+        return lacking_for_exfat() if Need.EXFAT in needs else None
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[NetnsHost]:  # noqa: ARG002

@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
-from lanspread_harness.backends.tools import lacking_for_disks, without_privileges
+from lanspread_harness.backends.tools import (
+    lacking_for_disks,
+    lacking_for_exfat,
+    without_privileges,
+)
 from lanspread_harness.errors import BackendError
 
 if TYPE_CHECKING:
@@ -106,9 +110,12 @@ class ProcessBackend:
             return "file modes do not hold for root, and setpriv is not there to change that"
         if Need.LINKS in needs:
             return "peers share loopback; use --backend netns or docker"
+        lacking = None
         if Need.DISKS in needs:
-            return lacking_for_disks()
-        return None
+            lacking = lacking_for_disks()
+        if Need.EXFAT in needs:
+            lacking = lacking or lacking_for_exfat()
+        return lacking
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[ProcessHost]:  # noqa: ARG002

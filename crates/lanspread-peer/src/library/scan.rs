@@ -12,6 +12,7 @@ use lanspread_proto::{GameId, GameVersion, Manifest};
 
 use crate::library::fingerprint::{Fingerprint, is_archive_name};
 use crate::library::index::Index;
+use crate::library::names::{root_ids, root_name};
 use crate::library::reserved::LOCAL_DIR;
 use crate::library::walk::{for_each_entry, walk};
 use crate::library::warning::{Problems, ScanProblem, ScanWarning};
@@ -129,15 +130,11 @@ pub(crate) fn scan_games(
 /// [`ScanError`] when `games_dir` cannot be read.
 pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<GameId>, ScanError> {
     let failed = |source| ScanError { path: games_dir.to_path_buf(), source };
-    let mut roots = BTreeSet::new();
+    let mut names = Vec::new();
     for entry in fs::read_dir(games_dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let Some(Ok(game_id)) = name.to_str().map(GameId::new) else { continue };
-        if catalog.get(&game_id).is_some() {
-            roots.insert(game_id);
-        }
+        names.extend(entry.map_err(failed)?.file_name().into_string());
     }
-    Ok(roots)
+    Ok(root_ids(games_dir, catalog, names.into_iter()))
 }
 
 /// Scans one game, whether or not its root is there.
@@ -189,6 +186,7 @@ pub(super) fn list_root(root: &Path, problems: &mut Problems) -> Result<Listing,
     for_each_entry(root, |entry| {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { return Ok(()) };
+        let name = root_name(root, name);
         if name == LOCAL_DIR {
             listing.installed = entry.file_type()?.is_dir();
             if !listing.installed {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use lanspread_proto::manifest::{MANIFEST_MAX_FILES, ManifestError};
 use lanspread_proto::{ManifestFile, RelPath};
 
+use crate::library::names::root_name;
 use crate::library::reserved::is_reserved_root_name;
 use crate::library::warning::{Problems, ScanProblem};
 
@@ -22,7 +23,11 @@ pub(super) fn walk(root: &Path, problems: &mut Problems) -> Result<Vec<ManifestF
             if is_root && name.to_str().is_some_and(is_reserved_root_name) {
                 return Ok(());
             }
-            let native = directory.join(&name);
+            // The sentinel travels under its name, however this disk spells it.
+            let native = match name.to_str().filter(|_| is_root) {
+                Some(name) => PathBuf::from(root_name(root, name)),
+                None => directory.join(&name),
+            };
             let kind = entry.file_type()?;
             if !kind.is_dir() && !kind.is_file() {
                 problems.add(ScanProblem::Special(entry.path()));

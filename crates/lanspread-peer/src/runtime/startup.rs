@@ -229,7 +229,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let (mut index, warning) = thread::scope(|scope| {
         // Beside what settles the games directory: both take their time with a large library.
         let loading = scope.spawn(|| load_index(&state_dir));
-        move_legacy_files(&games_dir, &state_dir);
+        move_legacy_files(&games_dir, &state_dir, catalog);
         recover(&games_dir, &state_dir);
         loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -250,8 +250,8 @@ fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {
 }
 
 /// Moves what old versions kept beside the games. What cannot be moved stays for the next start.
-fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
-    let report = migrate(games_dir, state_dir);
+fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
+    let report = migrate(games_dir, state_dir, catalog);
     for path in report.moved {
         tracing::info!(path = %path.display(), "moved an old file into the state directory");
     }
