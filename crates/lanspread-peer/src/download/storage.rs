@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use lanspread_disk::{Dir, Parents};
+use lanspread_disk::{Clash, Dir, Parents};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
@@ -53,15 +53,20 @@ const READ_BLOCK_BYTES: usize = 256 * 1024;
 pub(crate) enum StorageError {
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    /// The disk cannot keep both files as the manifest names them.
-    #[error("the disk of {path} does not tell {second:?} from {first:?}")]
-    Clash { path: PathBuf, first: String, second: String },
+    /// The disk cannot hold the files as the manifest names them.
+    #[error("the disk of {path} cannot hold the names of the game: {clash:?}")]
+    Clash { path: PathBuf, clash: Clash },
 }
 
 impl From<StorageError> for DownloadFailure {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Clash { path, first, second } => Self::NamesClash { path, first, second },
+            StorageError::Clash { path, clash: Clash::Same { first, second } } => {
+                Self::NamesClash { path, first, second }
+            }
+            StorageError::Clash { path, clash: Clash::Respelled { path: name, spelled } } => {
+                Self::NameNotKept { path, name, spelled }
+            }
             StorageError::Io { action, path, source } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Self::DiskFull { path }

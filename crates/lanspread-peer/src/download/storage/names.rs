@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Clash, Dir, Listing, find_clash, names_alike};
+use lanspread_disk::{Dir, Doubts, Listing};
 use lanspread_proto::{Manifest, ManifestFile};
 
 use super::{StorageError, directories, failed, is_sentinel, native};
@@ -24,20 +24,18 @@ pub(in crate::download) fn refuse_clashes(
     root: &Path,
     manifest: &Manifest,
 ) -> Result<(), StorageError> {
-    let alike = names_alike(manifest.files().iter().map(|file| file.path.as_str()));
-    if alike.is_empty() {
+    let doubts = Doubts::about(manifest.files().iter().map(|file| file.path.as_str()));
+    if doubts.is_empty() {
         return Ok(());
     }
     // A directory that is new takes after the one above it.
     let parent = root.parent().unwrap_or(root);
     let asked = Dir::open_owned(root)
         .or_else(|_| Dir::open(parent))
-        .and_then(|place| find_clash(&place, &alike))
+        .and_then(|place| doubts.ask(&place))
         .map_err(failed("try names in", root))?;
     match asked {
-        Some(Clash { first, second }) => {
-            Err(StorageError::Clash { path: root.to_path_buf(), first, second })
-        }
+        Some(clash) => Err(StorageError::Clash { path: root.to_path_buf(), clash }),
         None => Ok(()),
     }
 }
