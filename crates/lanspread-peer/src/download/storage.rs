@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::direct::Direct;
 pub(crate) use self::discard::discard;
 use self::handles::Handles;
+use self::names::Look;
 pub(super) use self::names::refuse_clashes;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
@@ -202,10 +203,10 @@ impl Storage {
         self.sync_files()?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
-        names::require_all(&self.root, &self.manifest)?;
+        names::require_all(&self.root, &self.manifest, Look::Files)?;
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
-        names::require_all(&self.root, &self.manifest)?;
+        names::require_all(&self.root, &self.manifest, Look::Names)?;
         sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
         self.write_sentinel(sentinel)

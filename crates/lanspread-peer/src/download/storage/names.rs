@@ -73,9 +73,17 @@ fn respell_in(directory: &Dir, names: &BTreeSet<&str>) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that every file of the manifest but the sentinel is there under its name, a regular file of
-/// its size, and no second name of another one.
-pub(super) fn require_all(root: &Dir, manifest: &Manifest) -> Result<(), StorageError> {
+/// How closely files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// They are listed under their names.
+    Names,
+    /// They are also found by them: regular files of their sizes, and none a second name of another.
+    Files,
+}
+
+/// Checks that every file of the manifest but the sentinel is there.
+pub(super) fn require_all(root: &Dir, manifest: &Manifest, look: Look) -> Result<(), StorageError> {
     let mut files: BTreeMap<&Path, Vec<&ManifestFile>> = BTreeMap::new();
     for file in manifest.files().iter().filter(|file| !is_sentinel(&file.path)) {
         files.entry(parent_of(native(file))).or_default().push(file);
@@ -87,12 +95,17 @@ pub(super) fn require_all(root: &Dir, manifest: &Manifest) -> Result<(), Storage
         for file in files {
             let mut require = || {
                 let name = native(file).file_name().unwrap_or_default();
-                let found = directory.look(name)?;
+                let gone =
+                    || wrong("it is not there any more: something else removed or renamed it");
                 // Both are asked: a name that is found may be listed in another spelling, and a file
                 // system in user space may remember for a while what is gone.
-                let found = found.filter(|_| listing.contains(name)).ok_or_else(|| {
-                    wrong("it is not there any more: something else removed or renamed it")
-                })?;
+                if !listing.contains(name) {
+                    return Err(gone());
+                }
+                if look == Look::Names {
+                    return Ok(());
+                }
+                let found = directory.look(name)?.ok_or_else(gone)?;
                 if !found.is_file() || found.size != file.size {
                     return Err(wrong("something else replaced it or changed its size"));
                 }
