@@ -25,6 +25,7 @@ from lanspread_harness.errors import (
 )
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.identity import unique_token
 from lanspread_harness.leftovers import kill_leftovers
 from lanspread_harness.machine import machine_budget
@@ -278,6 +279,7 @@ async def _run_on(
         # Peers go before their disks do.
         await asyncio.to_thread(kill_leftovers)
         await backend.sweep()
+        await sweep_exfat()
         await sweep_disks()
     with run_directory(out, run_id) as directory:
         settings = RunSettings(
@@ -347,7 +349,7 @@ async def _swept(backend: Backend) -> list[str]:
     """Take away what the run has left, and tell what could not be."""
     troubles: list[str] = []
     async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
-        for sweep in (backend.sweep, sweep_disks):
+        for sweep in (backend.sweep, sweep_exfat, sweep_disks):
             try:
                 await sweep()
             except (HarnessError, OSError) as error:

@@ -19,6 +19,7 @@ from lanspread_harness.client import Peer, PeerOptions
 from lanspread_harness.evidence import mark_failure
 from lanspread_harness.faults import FaultInjector
 from lanspread_harness.faults.disks import mounted
+from lanspread_harness.faults.exfat import ExfatDisk, exfat_mounted
 from lanspread_harness.fixtures import (
     MIB,
     Content,
@@ -82,6 +83,7 @@ class Lab(FaultInjector):
         self._mounts = mounts
         self._games: dict[str, Game] = {}
         self._expected: set[str] = set()
+        self.exfat_disks: dict[str, ExfatDisk] = {}
 
     @property
     def seed(self) -> int:
@@ -170,13 +172,15 @@ class Lab(FaultInjector):
         network: str | None = None,
         network_key: str | None = None,
         disk_mib: int | None = None,
+        exfat_mib: int | None = None,
     ) -> Peer:
         """Add a peer that holds `games`, and start it.
 
         Its catalog is the lab's unless given; as peers refuse an empty one, it has a game that
         nobody holds where none is planned. mDNS is off unless asked for. `state_of` gives it the
-        state directory of another peer, `disk_mib` a disk of its own (`Need.DISKS`). `network` is
-        the lab's own unless given; a peer with a `network_key` is in a closed party.
+        state directory of another peer, `disk_mib` a disk of its own (`Need.DISKS`), `exfat_mib` a
+        games directory on exFAT (`Need.EXFAT`). `network` is the lab's own unless given; a peer
+        with a `network_key` is in a closed party.
         """
         home = self.peers_dir / name
         if disk_mib is not None:
@@ -193,7 +197,11 @@ class Lab(FaultInjector):
             peer_timeout_s=peer_timeout_s,
             upload_limit=upload_limit,
         )
-        options.games_dir.mkdir(parents=True)
+        if exfat_mib is None:
+            options.games_dir.mkdir(parents=True)
+        else:
+            mounting = exfat_mounted(options.games_dir, exfat_mib)
+            self.exfat_disks[name] = await self._mounts.enter_async_context(mounting)
         if network_key is not None and options.network_key is not None:
             options.network_key.write_text(network_key, encoding="utf-8")
         listed = self._games.values() if catalog is None else catalog

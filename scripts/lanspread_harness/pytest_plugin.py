@@ -22,6 +22,7 @@ from lanspread_harness.backends.choice import BACKENDS, check_backend, make_back
 from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings
 from lanspread_harness.leftovers import kill_leftovers
@@ -176,6 +177,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
 
 async def _sweep(backend: Backend) -> None:
     await backend.sweep()
+    await sweep_exfat()
     await sweep_disks()
 
 

@@ -20,9 +20,11 @@ from lanspread_harness.backends import Need
 from lanspread_harness.backends.docker import RUNNER_LABEL
 from lanspread_harness.backends.netns import namespaces
 from lanspread_harness.backends.process import ProcessBackend
+from lanspread_harness.backends.tools import lacking_for_exfat, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults import Link
 from lanspread_harness.faults.disks import sweep_disks
+from lanspread_harness.faults.exfat import exfat_mounted, sweep_exfat
 from lanspread_harness.fixtures import MIB
 from lanspread_harness.lab import Lab, LabSettings, open_lab
 from lanspread_harness.schema import load_schema
@@ -194,6 +196,32 @@ def test_what_a_killed_runner_broke_is_swept(name: str, tmp_path: Path) -> None:
 
     asyncio.run(sweep())
     assert leftovers(identity) == []
+
+
+def test_an_exfat_disk_ignores_case_comes_back_and_is_swept(tmp_path: Path) -> None:
+    reason = lacking_for_exfat()
+    if reason is not None:
+        pytest.skip(reason)
+
+    async def run() -> None:
+        async with exfat_mounted(tmp_path / "games", 16) as disk:
+            (disk.path / "File").write_text("content")
+            await disk.remount()
+            assert (disk.path / "FILE").read_text() == "content"
+        assert [path.name for path in tmp_path.iterdir()] == ["games"]
+        assert (tmp_path / "games" / "File").read_text() == "content"
+
+    async def sweep_within() -> None:
+        async with exfat_mounted(tmp_path / "swept", 16) as disk:
+            await sweep_exfat()
+            assert not disk.path.is_mount()
+            listed = await tool("losetup", "--list", "--noheadings", "--output", "NAME")
+            assert disk.device not in listed.split()
+
+    asyncio.run(run())
+    # What is swept cannot be taken away once more.
+    with pytest.raises(BackendError):
+        asyncio.run(sweep_within())
 
 
 def leftovers(identity: str) -> list[str]:

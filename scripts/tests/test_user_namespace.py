@@ -43,7 +43,7 @@ import os
 
 from lanspread_harness import Lab, Link, Meta, Need, expect
 
-META = Meta(needs=frozenset(Need))
+META = Meta(needs=frozenset(Need) - {Need.EXFAT})
 
 
 async def scenario(lab: Lab) -> None:

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use unicode_normalization::UnicodeNormalization;
-
 use crate::dir::Dir;
 use crate::names::fold;
 
@@ -15,85 +13,120 @@ pub const PROBE_DIR: &str = ".lanspread.probe";
 
 /// Most pairs about which a disk is asked. Names of one game that differ by case alone are few; a
 /// disk that folds any of them folds the first ones.
-const ASKED_MAX: usize = 64;
+const PAIRS_MAX: usize = 64;
 
-/// Two paths of which a disk cannot keep both as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clash {
-    /// The path that comes first.
-    pub first: String,
-    /// The path that the disk does not tell from it, or by which it calls it.
-    pub second: String,
+/// Most names of each kind that are tried by themselves: a disk that spells names in its own way does
+/// so with all of a kind.
+const SINGLE_MAX: usize = 2;
+
+/// What a disk is to be asked about the names of a game.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Two paths that some disk may take for one.
+    pairs: Vec<(String, String)>,
+    /// Paths that some disk may spell in another way.
+    single: Vec<String>,
 }
 
-/// The pairs among `paths`, parents included, that some disk may take for one, and the names that
-/// some disk may spell in another way. Pure: no disk is asked.
-pub fn names_alike<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<Clash> {
-    let mut known: HashMap<String, &str> = HashMap::new();
-    let mut alike = Vec::new();
-    let mut last_parent = "";
-    for path in paths {
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let is_new_parent = parent != last_parent;
-        last_parent = parent;
-        let parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        for prefix in parents.filter(|_| is_new_parent).chain([path]) {
-            let first = *known.entry(fold(prefix).into_owned()).or_insert(prefix);
-            if first != prefix {
-                alike.push(Clash { first: first.to_owned(), second: prefix.to_owned() });
-            } else if !prefix.is_ascii() && !prefix.nfc().eq(prefix.nfd()) {
-                // Whether a name stays as it is spelled is asked as well.
-                alike.push(Clash { first: prefix.to_owned(), second: prefix.to_owned() });
+/// Why a disk cannot hold a game as its paths have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clash {
+    /// It takes two paths for one.
+    Same {
+        /// The path that comes first.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// It spells a path in its own way.
+    Respelled {
+        /// The path.
+        path: String,
+        /// What the disk makes of it.
+        spelled: String,
+    },
+}
+
+impl Doubts {
+    /// What is in doubt about `paths`, parents included. Asks no disk.
+    pub fn about<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: HashMap<String, &str> = HashMap::new();
+        let mut doubts = Self::default();
+        let (mut with_capitals, mut beyond_ascii) = (0, 0);
+        let mut last_parent = "";
+        for path in paths {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let is_new_parent = parent != last_parent;
+            last_parent = parent;
+            let parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+            for prefix in parents.filter(|_| is_new_parent).chain([path]) {
+                let folded = fold(prefix).into_owned();
+                let is_as_folded = folded == prefix;
+                let is_new = !known.contains_key(&folded);
+                let first = *known.entry(folded).or_insert(prefix);
+                if first != prefix && doubts.pairs.len() < PAIRS_MAX {
+                    doubts.pairs.push((first.to_owned(), prefix.to_owned()));
+                }
+                let tried = if prefix.is_ascii() { &mut with_capitals } else { &mut beyond_ascii };
+                let may_change = !prefix.is_ascii() || !is_as_folded;
+                if is_new && may_change && *tried < SINGLE_MAX {
+                    *tried += 1;
+                    doubts.single.push(prefix.to_owned());
+                }
             }
         }
+        doubts.pairs.dedup();
+        doubts
     }
-    alike.dedup();
-    alike
+
+    /// Whether no disk needs to be asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty() && self.single.is_empty()
+    }
+
+    /// Asks the disk of `directory`, and returns the first thing that it cannot hold. Leaves nothing
+    /// behind.
+    ///
+    /// # Errors
+    /// Whatever making or removing names reports.
+    pub fn ask(&self, directory: &Dir) -> io::Result<Option<Clash>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        remove_probe(directory)?;
+        directory.create_dir(PROBE_DIR)?;
+        let probe = directory.dir(PROBE_DIR)?;
+        let clash = self.ask_in(&probe);
+        drop(probe);
+        remove_probe(directory)?;
+        clash
+    }
+
+    fn ask_in(&self, probe: &Dir) -> io::Result<Option<Clash>> {
+        for (first, second) in &self.pairs {
+            probe.create_new(name_of(first))?;
+            let is_same = probe.look(name_of(second))?.is_some();
+            probe.remove_file(name_of(first))?;
+            if is_same {
+                return Ok(Some(Clash::Same { first: first.clone(), second: second.clone() }));
+            }
+        }
+        for path in &self.single {
+            probe.create_new(name_of(path))?;
+            let spelled = probe.entries()?.into_iter().next().map(|entry| entry.name);
+            probe.remove_file(name_of(path))?;
+            if let Some(other) = spelled.filter(|spelled| *spelled != *name_of(path)) {
+                let spelled = Path::new(path).with_file_name(other).display().to_string();
+                return Ok(Some(Clash::Respelled { path: path.clone(), spelled }));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// Asks the disk of `directory` about pairs that [`names_alike`] found, and returns the first of
-/// which it cannot keep both. Leaves nothing behind.
-///
-/// # Errors
-/// Whatever making or removing names reports.
-pub fn find_clash(directory: &Dir, alike: &[Clash]) -> io::Result<Option<Clash>> {
-    if alike.is_empty() {
-        return Ok(None);
-    }
-    remove_probe(directory)?;
-    directory.create_dir(PROBE_DIR)?;
-    let probe = directory.dir(PROBE_DIR)?;
-    // Pairs come before single names: they are what a game can lose a file by.
-    let (pairs, single): (Vec<_>, Vec<_>) = alike.iter().partition(|c| c.first != c.second);
-    let asked = pairs.into_iter().chain(single).take(ASKED_MAX);
-    let mut clash = Ok(None);
-    for pair in asked {
-        clash = ask(&probe, pair);
-        if !matches!(clash, Ok(None)) {
-            break;
-        }
-    }
-    drop(probe);
-    remove_probe(directory)?;
-    clash
-}
-
-fn ask(probe: &Dir, pair: &Clash) -> io::Result<Option<Clash>> {
-    let name_of = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned();
-    let (first, second) = (name_of(&pair.first), name_of(&pair.second));
-    probe.create_new(&first)?;
-    let is_one = first != second && probe.look(&second)?.is_some();
-    let spelled = probe.entries()?.into_iter().next().map(|entry| entry.name);
-    probe.remove_file(&first)?;
-    let spelled = spelled.map(|name| name.to_string_lossy().into_owned());
-    Ok(match spelled {
-        _ if is_one => Some(pair.clone()),
-        Some(spelled) if spelled != first => {
-            let second = Path::new(&pair.first).with_file_name(spelled);
-            Some(Clash { first: pair.first.clone(), second: second.to_string_lossy().into_owned() })
-        }
-        _ => None,
-    })
+fn name_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 fn remove_probe(directory: &Dir) -> io::Result<()> {
@@ -110,7 +143,7 @@ mod tests {
     use super::*;
 
     fn pairs(paths: &[&str]) -> Vec<(String, String)> {
-        names_alike(paths.iter().copied()).into_iter().map(|c| (c.first, c.second)).collect()
+        Doubts::about(paths.iter().copied()).pairs
     }
 
     fn pair(first: &str, second: &str) -> (String, String) {
@@ -118,14 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn files_and_directories_that_differ_by_case_are_alike() {
-        assert_eq!(pairs(&["a.txt", "b.txt", "d/a.txt", "d/e/a.txt"]), []);
+    fn files_and_directories_that_differ_by_case_are_in_doubt() {
+        assert!(Doubts::about(["a.txt", "b.txt", "d/a.txt", "d/e/a.txt"].into_iter()).is_empty());
         assert_eq!(pairs(&["A.txt", "a.txt"]), [pair("A.txt", "a.txt")]);
         assert_eq!(pairs(&["Data/a", "Data/b", "data/c"]), [pair("Data", "data")]);
         assert_eq!(pairs(&["DATA", "data/c"]), [pair("DATA", "data")]);
         let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
-        let found = pairs(&[composed, decomposed]);
-        assert_eq!(found, [pair(composed, composed), pair(composed, decomposed)]);
+        assert_eq!(pairs(&[composed, decomposed]), [pair(composed, decomposed)]);
+    }
+
+    #[test]
+    fn some_names_of_each_kind_are_tried_by_themselves() {
+        let paths = ["A", "B", "C", "d", "\u{e4}", "\u{e5}", "\u{e6}"];
+        let doubts = Doubts::about(paths.into_iter());
+        assert_eq!(doubts.single, ["A", "B", "\u{e4}", "\u{e5}"]);
     }
 
     #[test]
@@ -133,8 +172,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir_all(place.path().join(PROBE_DIR).join("left")).unwrap();
         let dir = Dir::open(place.path()).unwrap();
-        let alike = names_alike(["A.txt", "a.txt", "d/caf\u{e9}", "d/cafe\u{301}"].into_iter());
-        assert_eq!(find_clash(&dir, &alike).unwrap(), None);
+        let doubts = Doubts::about(["A.txt", "a.txt", "d/caf\u{e9}", "d/cafe\u{301}"].into_iter());
+        assert_eq!((doubts.pairs.len(), doubts.single.len()), (2, 2));
+        assert_eq!(doubts.ask(&dir).unwrap(), None);
         assert!(dir.entries().unwrap().is_empty());
     }
 }

@@ -21,7 +21,7 @@ mod resolve;
 mod rights;
 mod tree;
 
-pub use clashes::{Clash, PROBE_DIR, find_clash, names_alike};
+pub use clashes::{Clash, Doubts, PROBE_DIR};
 pub use dir::{Dir, Entry, Found, Kind};
 pub use names::{Listing, fold, is_same_fold, is_spelling_of};
 pub use parents::Parents;

@@ -515,7 +515,9 @@ fn download_error(failure: &DownloadFailure) -> ErrorBody {
         DownloadFailure::NoManifest { .. } => ErrorCode::NoManifest,
         DownloadFailure::BadSources { .. } => ErrorCode::BadSources,
         DownloadFailure::ContentMismatch { .. } => ErrorCode::ContentMismatch,
-        DownloadFailure::NamesClash { .. } => ErrorCode::NamesClash,
+        DownloadFailure::NamesClash { .. } | DownloadFailure::NameNotKept { .. } => {
+            ErrorCode::NamesClash
+        }
         DownloadFailure::NotEnoughRoom(_) | DownloadFailure::DiskFull { .. } => ErrorCode::DiskFull,
         DownloadFailure::Io { .. } => ErrorCode::IoError,
     };

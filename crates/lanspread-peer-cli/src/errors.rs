@@ -162,8 +162,8 @@ error_table! {
         "There is not enough room on the disk. What is known not to fit is refused before anything is touched, and the message has the figures.",
         "free some space, then try again; `partial_bytes` in `list-games` tells what unfinished downloads take";
     NamesClash = "names-clash", retryable: false,
-        "The disk cannot keep two files or directories of the game apart, because it ignores letter case or forms of letters. The game is as it was before.",
-        "put the games directory on a disk that tells the two names apart, or rename one of them at the source";
+        "The disk cannot hold the names of the game: it takes two of them for one, or spells them in its own way. The game is as it was before.",
+        "put the games directory on a disk that keeps names as they are, or rename what the message names at the source";
     IoError = "io-error", retryable: true,
         "A file could not be read, written, moved or removed.",
         "correct what the message names (rights, file system, disk), then try again";

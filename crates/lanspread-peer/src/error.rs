@@ -266,6 +266,18 @@ pub enum DownloadFailure {
         /// The other one.
         second: String,
     },
+    /// The disk spells a name of the game in its own way. Nothing was touched.
+    #[error(
+        "the disk of {path} makes {spelled:?} of the name {name:?}, which other peers would not know"
+    )]
+    NameNotKept {
+        /// The game root.
+        path: PathBuf,
+        /// The file or directory.
+        name: String,
+        /// What the disk makes of it.
+        spelled: String,
+    },
     /// The disk was full on the way.
     #[error("no space left for {path}")]
     DiskFull {

@@ -10,6 +10,7 @@ mod game_file;
 mod gate;
 mod hashing;
 mod index;
+mod names;
 mod reserved;
 mod scan;
 mod settle;
@@ -23,6 +24,7 @@ pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub(crate) use index::{Index, IndexWarning};
+pub(crate) use names::{ids_with_state, may_be_root_of, root_ids};
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_install_transient,

@@ -6,14 +6,17 @@
 //! The index is made anew by the scan, and what an interrupted installation left is recognised by
 //! the marks inside, so nothing in them has to be interpreted.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lanspread_catalog::Catalog;
+use lanspread_disk::is_spelling_of;
 use lanspread_proto::GameId;
 
 use crate::disk::{self, Point};
-use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
+use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR, root_ids};
 use crate::setup::SETUP_DONE;
 use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 
@@ -44,7 +47,8 @@ pub(crate) struct MigrationReport {
 }
 
 /// Moves every old file in `games_dir` to `state_dir`. Without old files it only lists directories.
-pub(crate) fn migrate(games_dir: &Path, state_dir: &Path) -> MigrationReport {
+/// `catalog` tells what a game is called whose root this disk spells in another way.
+pub(crate) fn migrate(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> MigrationReport {
     let mut report = MigrationReport::default();
     let legacy_dir = games_dir.join(LEGACY_DIR);
     report.add(move_file(&legacy_dir.join(LEGACY_INDEX), &state_dir.join(MIGRATED_INDEX)));
@@ -59,13 +63,16 @@ pub(crate) fn migrate(games_dir: &Path, state_dir: &Path) -> MigrationReport {
             return report;
         }
     };
-    let mut game_ids: Vec<GameId> = entries
+    let names: Vec<String> = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| GameId::new(entry.file_name().to_str()?).ok())
+        .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
-    game_ids.sort();
-    for game_id in game_ids {
+    // Games that are in no catalog have old files as well.
+    let known = root_ids(games_dir, catalog, names.iter().cloned());
+    let is_known = |name: &str| known.iter().any(|id| is_spelling_of(games_dir, name, id.as_str()));
+    let others = names.iter().filter(|name| !is_known(name)).filter_map(|n| GameId::new(n).ok());
+    for game_id in others.chain(known.iter().cloned()).collect::<BTreeSet<_>>() {
         let root = games_dir.join(game_id.as_str());
         let state = game_state_dir(state_dir, &game_id);
         report.add(move_file(&root.join(LEGACY_GAME_FILE), &state.join(MIGRATED_GAME_FILE)));
@@ -165,7 +172,7 @@ mod tests {
     #[test]
     fn old_files_move_once_and_keep_what_they_say() {
         let disk = Disk::new();
-        let report = migrate(&disk.games(), &disk.state());
+        let report = migrate(&disk.games(), &disk.state(), &Catalog::empty());
         assert_eq!((report.moved.len(), report.failed.len()), (3, 0));
         assert_eq!(disk.state_text("legacy_index.json"), "index");
         assert_eq!(disk.state_text("games/quake/legacy.json"), "quake");
@@ -173,7 +180,7 @@ mod tests {
         assert!(!disk.games().join(".lanspread").exists());
         assert!(fs::read_dir(disk.games().join("quake")).unwrap().count() == 1);
         assert!(fs::read_dir(disk.games().join("quake/local")).unwrap().next().is_none());
-        let again = migrate(&disk.games(), &disk.state());
+        let again = migrate(&disk.games(), &disk.state(), &Catalog::empty());
         assert!(again.moved.is_empty() && again.failed.is_empty());
     }
 
@@ -182,12 +189,12 @@ mod tests {
         let disk = Disk::new();
         // A file where the state of games should be: nothing can be written below it.
         fs::write(disk.state().join("games"), "in the way").unwrap();
-        let report = migrate(&disk.games(), &disk.state());
+        let report = migrate(&disk.games(), &disk.state(), &Catalog::empty());
         assert_eq!((report.moved.len(), report.failed.len()), (1, 2));
         assert!(disk.games().join("quake/.lanspread.json").exists());
         assert!(disk.games().join("quake/local/.softlan_first_start_done").exists());
         fs::remove_file(disk.state().join("games")).unwrap();
-        assert_eq!(migrate(&disk.games(), &disk.state()).moved.len(), 2);
+        assert_eq!(migrate(&disk.games(), &disk.state(), &Catalog::empty()).moved.len(), 2);
         assert_eq!(disk.state_text("games/quake/legacy.json"), "quake");
     }
 
@@ -196,7 +203,7 @@ mod tests {
         let disk = Disk::new();
         fs::create_dir_all(disk.state().join("games/quake")).unwrap();
         fs::write(disk.state().join("games/quake/legacy.json"), "quake").unwrap();
-        assert_eq!(migrate(&disk.games(), &disk.state()).moved.len(), 3);
+        assert_eq!(migrate(&disk.games(), &disk.state(), &Catalog::empty()).moved.len(), 3);
         assert!(!disk.games().join("quake/.lanspread.json").exists());
         assert_eq!(disk.state_text("games/quake/legacy.json"), "quake");
     }
@@ -208,7 +215,7 @@ mod tests {
         fs::remove_file(&old).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", &old).unwrap();
         fs::write(disk.games().join(".lanspread/other"), "kept").unwrap();
-        migrate(&disk.games(), &disk.state());
+        migrate(&disk.games(), &disk.state(), &Catalog::empty());
         assert!(fs::symlink_metadata(&old).unwrap().is_symlink());
         assert!(disk.games().join(".lanspread/other").exists());
     }

@@ -34,6 +34,8 @@ class Need(StrEnum):
     """A network namespace for each peer, which outlives the peer's process."""
     DISKS = "disks"
     """A disk of its own for a peer, which can run full."""
+    EXFAT = "exfat"
+    """A games directory on exFAT, through FUSE."""
     PERMISSIONS = "permissions"
     """File modes that hold for peers, as they do not for root."""
 

@@ -215,6 +215,10 @@ class DockerBackend:
             lacking = lacking_for_links()
         if Need.DISKS in needs:
             lacking = lacking or lacking_for_disks()
+        if Need.EXFAT in needs:
+            lacking = (
+                lacking or "a file system in user space is for its own user, not for containers"
+            )
         return lacking
 
     @asynccontextmanager

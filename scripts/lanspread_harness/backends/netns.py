@@ -28,6 +28,7 @@ from lanspread_harness.backends.tools import (
     LINK_CAPABILITIES,
     find_program,
     lacking,
+    lacking_for_exfat,
     tool,
     without_privileges,
 )
@@ -178,9 +179,9 @@ class NetnsBackend:
         self._program = Program(binary)
         self._random = random.Random(f"{seed} {unique_token()}")
 
-    def unsupported(self, needs: frozenset[Need]) -> str | None:  # noqa: ARG002
-        """Whoever may make namespaces may do all that scenarios ask for."""
-        return None
+    def unsupported(self, needs: frozenset[Need]) -> str | None:
+        """Whoever may make namespaces may do all that scenarios ask for, but for loop devices."""
+        return lacking_for_exfat() if Need.EXFAT in needs else None
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[NetnsHost]:  # noqa: ARG002

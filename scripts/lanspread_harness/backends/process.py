@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
-from lanspread_harness.backends.tools import lacking_for_disks, without_privileges
+from lanspread_harness.backends.tools import (
+    lacking_for_disks,
+    lacking_for_exfat,
+    without_privileges,
+)
 from lanspread_harness.errors import BackendError
 from lanspread_harness.program import Program
 
@@ -112,9 +116,12 @@ class ProcessBackend:
             return "file modes do not hold for root, and setpriv is not there to change that"
         if needs & {Need.LINKS, Need.NAMESPACES}:
             return "peers share loopback; the backends netns and docker give each a link of its own"
+        lacking = None
         if Need.DISKS in needs:
-            return lacking_for_disks()
-        return None
+            lacking = lacking_for_disks()
+        if Need.EXFAT in needs:
+            lacking = lacking or lacking_for_exfat()
+        return lacking
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[ProcessHost]:  # noqa: ARG002

@@ -22,6 +22,9 @@ PACKAGES = {
     "unshare": "util-linux",
     "mount": "mount",
     "umount": "mount",
+    "losetup": "mount",
+    "mkfs.exfat": "exfatprogs",
+    "mount.exfat-fuse": "exfat-fuse",
 }
 """What each program is part of on Debian and its children; elsewhere the names are much alike."""
 
@@ -83,6 +86,19 @@ def lacking(programs: tuple[str, ...], capabilities: tuple[str, ...]) -> str | N
 def lacking_for_disks() -> str | None:
     """Why peers can have no disks of their own here, or `None` when they can."""
     return lacking(("mount", "umount"), ("CAP_SYS_ADMIN",))
+
+
+EXFAT_PROGRAMS = ("mkfs.exfat", "mount.exfat-fuse", "losetup", "umount")
+EXFAT_DEVICES = (Path("/dev/fuse"), Path("/dev/loop-control"))
+
+
+def lacking_for_exfat() -> str | None:
+    """Why there can be no exFAT disk here, or `None` when there can."""
+    reason = lacking(EXFAT_PROGRAMS, ("CAP_SYS_ADMIN",))
+    unusable = [path for path in EXFAT_DEVICES if not os.access(path, os.R_OK | os.W_OK)]
+    if reason is None and unusable:
+        return f"{unusable[0]} cannot be used"
+    return reason
 
 
 def lacking_for_links() -> str | None:

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use lanspread_disk::{Dir, Parents};
+use lanspread_disk::{Clash, Dir, Parents};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::direct::Direct;
 pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
+use self::names::Look;
 pub(super) use self::names::refuse_clashes;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
@@ -53,15 +54,20 @@ const READ_BLOCK_BYTES: usize = 256 * 1024;
 pub(crate) enum StorageError {
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    /// The disk cannot keep both files as the manifest names them.
-    #[error("the disk of {path} does not tell {second:?} from {first:?}")]
-    Clash { path: PathBuf, first: String, second: String },
+    /// The disk cannot hold the files as the manifest names them.
+    #[error("the disk of {path} cannot hold the names of the game: {clash:?}")]
+    Clash { path: PathBuf, clash: Clash },
 }
 
 impl From<StorageError> for DownloadFailure {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Clash { path, first, second } => Self::NamesClash { path, first, second },
+            StorageError::Clash { path, clash: Clash::Same { first, second } } => {
+                Self::NamesClash { path, first, second }
+            }
+            StorageError::Clash { path, clash: Clash::Respelled { path: name, spelled } } => {
+                Self::NameNotKept { path, name, spelled }
+            }
             StorageError::Io { action, path, source } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Self::DiskFull { path }
@@ -209,10 +215,10 @@ impl Storage {
         self.sync_files()?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
-        names::require_all(&self.root, &self.manifest)?;
+        names::require_all(&self.root, &self.manifest, Look::Files)?;
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
-        names::require_all(&self.root, &self.manifest)?;
+        names::require_all(&self.root, &self.manifest, Look::Names)?;
         sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
         self.write_sentinel(sentinel)

@@ -14,7 +14,9 @@ use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
 use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
-use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::library::{
+    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP, ids_with_state,
+};
 use crate::trash::{Disposal, Trash};
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
@@ -100,9 +102,8 @@ pub(crate) fn recover_all(
         let game_id = entry.file_name().to_str().and_then(|name| GameId::new(name).ok());
         game_ids.extend(game_id.filter(|_| is_root));
     }
-    game_ids.sort();
     let mut report = RecoveryReport::default();
-    for game_id in game_ids {
+    for game_id in ids_with_state(games_dir, state_dir, game_ids.into_iter()) {
         let root = games_dir.join(game_id.as_str());
         let settled = recover_with(&root, state_dir, &game_id, &mut Disposal::Aside(trash));
         let swept = sweep_sentinels(&root);

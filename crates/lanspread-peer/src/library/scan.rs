@@ -12,6 +12,7 @@ use lanspread_proto::{GameId, GameVersion, Manifest, ManifestFile, RelPath};
 
 use crate::library::game_file::open_game_file;
 use crate::library::index::Index;
+use crate::library::names::root_ids;
 use crate::library::stamp::{Fingerprint, KnownContent, StampedFile};
 use crate::library::walk::{Listing, RootError, list_root};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
@@ -188,15 +189,11 @@ impl Scan {
 /// [`ScanError`] when `games_dir` cannot be read.
 pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<GameId>, ScanError> {
     let failed = |source| ScanError { path: games_dir.to_path_buf(), source };
-    let mut roots = BTreeSet::new();
+    let mut names = Vec::new();
     for entry in fs::read_dir(games_dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let Some(Ok(game_id)) = name.to_str().map(GameId::new) else { continue };
-        if catalog.get(&game_id).is_some() {
-            roots.insert(game_id);
-        }
+        names.extend(entry.map_err(failed)?.file_name().into_string());
     }
-    Ok(roots)
+    Ok(root_ids(games_dir, catalog, names.into_iter()))
 }
 
 /// Scans one game, whether or not its root is there.

@@ -3,7 +3,7 @@
 //! Through handles of directories, so that a file costs one question whatever the depth, and nothing
 //! that a link leads to is ever looked at.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,7 @@ use lanspread_proto::path::PathError;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
+use crate::library::names::root_name;
 use crate::library::reserved::{LOCAL_DIR, is_reserved_root_name};
 use crate::library::stamp::{Fingerprint, Stamp, StampedFile};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
@@ -80,7 +81,7 @@ struct Walk<'a> {
 
 /// An entry of a directory.
 struct Entry {
-    name: std::ffi::CString,
+    name: CString,
     kind: FileType,
 }
 
@@ -88,7 +89,14 @@ impl Walk<'_> {
     fn root_level(&mut self, handle: OwnedFd) -> Result<(), Errno> {
         let mut dir = Dir::new(handle)?;
         let mut entries = Vec::new();
-        while let Some(entry) = next_entry(&mut dir)? {
+        while let Some(mut entry) = next_entry(&mut dir)? {
+            // The disk may spell the names that mean something in its own way.
+            if let Ok(name) = entry.name.to_str()
+                && let known = root_name(self.root, name)
+                && known != name
+            {
+                entry.name = CString::new(known).map_err(|_| Errno::INVAL)?;
+            }
             match entry.name.to_str() {
                 Ok(LOCAL_DIR) => {
                     self.listing.installed = entry.kind == FileType::Directory;

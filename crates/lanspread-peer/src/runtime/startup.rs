@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
+use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_proto::message::LibrarySnapshot;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
@@ -80,7 +81,8 @@ pub(super) async fn prepare(
     let catalog = Arc::new(config.catalog);
     let disk = {
         let (games_dir, state_dir) = (config.games_dir.clone(), config.state_dir.clone());
-        let read = tokio::task::spawn_blocking(move || read_disk(&games_dir, &state_dir));
+        let catalog = Arc::clone(&catalog);
+        let read = tokio::task::spawn_blocking(move || read_disk(&games_dir, &state_dir, &catalog));
         read.await.unwrap_or_else(|e| {
             let (path, source) = (config.state_dir.clone(), io::Error::other(e));
             Err(StartError::StateDir { path, source })
@@ -257,7 +259,7 @@ fn start_services(
     Ok(())
 }
 
-fn read_disk(games_dir: &Path, state_dir: &Path) -> Result<Disk, StartError> {
+fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Disk, StartError> {
     let unusable = |source| StartError::StateDir { path: state_dir.to_path_buf(), source };
     // Asked before it is made, so that a refusal leaves nothing in the games directory.
     let intended = resolve(state_dir).map_err(unusable)?;
@@ -277,7 +279,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path) -> Result<Disk, StartError> {
     let (index, warning) = thread::scope(|scope| {
         // Beside what settles the games directory: both take their time with a large library.
         let loading = scope.spawn(|| load_index(&state_dir));
-        move_legacy_files(&games_dir, &state_dir);
+        move_legacy_files(&games_dir, &state_dir, catalog);
         recover(&games_dir, &state_dir);
         loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -295,8 +297,8 @@ fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {
 }
 
 /// Moves what old versions kept beside the games. What cannot be moved stays for the next start.
-fn move_legacy_files(games_dir: &Path, state_dir: &Path) {
-    let report = migrate(games_dir, state_dir);
+fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
+    let report = migrate(games_dir, state_dir, catalog);
     for path in report.moved {
         tracing::info!(path = %path.display(), "moved an old file into the state directory");
     }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Clash, Dir, Listing, find_clash, names_alike};
+use lanspread_disk::{Dir, Doubts, Listing};
 use lanspread_proto::{Manifest, ManifestFile};
 
 use super::{StorageError, directories, failed, is_sentinel, native};
@@ -24,20 +24,18 @@ pub(in crate::download) fn refuse_clashes(
     root: &Path,
     manifest: &Manifest,
 ) -> Result<(), StorageError> {
-    let alike = names_alike(manifest.files().iter().map(|file| file.path.as_str()));
-    if alike.is_empty() {
+    let doubts = Doubts::about(manifest.files().iter().map(|file| file.path.as_str()));
+    if doubts.is_empty() {
         return Ok(());
     }
     // A directory that is new takes after the one above it.
     let parent = root.parent().unwrap_or(root);
     let asked = Dir::open_owned(root)
         .or_else(|_| Dir::open(parent))
-        .and_then(|place| find_clash(&place, &alike))
+        .and_then(|place| doubts.ask(&place))
         .map_err(failed("try names in", root))?;
     match asked {
-        Some(Clash { first, second }) => {
-            Err(StorageError::Clash { path: root.to_path_buf(), first, second })
-        }
+        Some(clash) => Err(StorageError::Clash { path: root.to_path_buf(), clash }),
         None => Ok(()),
     }
 }
@@ -75,9 +73,17 @@ fn respell_in(directory: &Dir, names: &BTreeSet<&str>) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that every file of the manifest but the sentinel is there under its name, a regular file of
-/// its size, and no second name of another one.
-pub(super) fn require_all(root: &Dir, manifest: &Manifest) -> Result<(), StorageError> {
+/// How closely files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// They are listed under their names.
+    Names,
+    /// They are also found by them: regular files of their sizes, and none a second name of another.
+    Files,
+}
+
+/// Checks that every file of the manifest but the sentinel is there.
+pub(super) fn require_all(root: &Dir, manifest: &Manifest, look: Look) -> Result<(), StorageError> {
     let mut files: BTreeMap<&Path, Vec<&ManifestFile>> = BTreeMap::new();
     for file in manifest.files().iter().filter(|file| !is_sentinel(&file.path)) {
         files.entry(parent_of(native(file))).or_default().push(file);
@@ -89,12 +95,17 @@ pub(super) fn require_all(root: &Dir, manifest: &Manifest) -> Result<(), Storage
         for file in files {
             let mut require = || {
                 let name = native(file).file_name().unwrap_or_default();
-                let found = directory.look(name)?;
+                let gone =
+                    || wrong("it is not there any more: something else removed or renamed it");
                 // Both are asked: a name that is found may be listed in another spelling, and a file
                 // system in user space may remember for a while what is gone.
-                let found = found.filter(|_| listing.contains(name)).ok_or_else(|| {
-                    wrong("it is not there any more: something else removed or renamed it")
-                })?;
+                if !listing.contains(name) {
+                    return Err(gone());
+                }
+                if look == Look::Names {
+                    return Ok(());
+                }
+                let found = directory.look(name)?.ok_or_else(gone)?;
                 if !found.is_file() || found.size != file.size {
                     return Err(wrong("something else replaced it or changed its size"));
                 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lanspread_catalog::Catalog;
+use lanspread_disk::is_same_fold;
 use lanspread_proto::GameId;
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind};
 
-use crate::library::{LOCAL_DIR, is_reserved_root_name};
+use crate::library::{LOCAL_DIR, is_reserved_root_name, may_be_root_of};
 
 /// Grows with the games that changed, not with the changes: the catalog is its bound.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -73,15 +74,13 @@ impl Touched {
             (Some(Some(root)), entry) => (root, entry),
             (Some(None), _) => return false,
         };
-        let Some(game_id) = GameId::new(root).ok().filter(|id| catalog.get(id).is_some()) else {
-            return false;
-        };
+        let Some(game_id) = may_be_root_of(catalog, root) else { return false };
         match entry {
             None if is_other_entry => {
                 self.roots.insert(game_id.clone());
             }
             None => {}
-            Some(Some(LOCAL_DIR)) => {}
+            Some(Some(name)) if is_same_fold(name, LOCAL_DIR) => {}
             // Neither listed nor shared, nor part of what a root looks like.
             Some(None) => return false,
             Some(Some(name)) if is_reserved_root_name(name) => return false,
