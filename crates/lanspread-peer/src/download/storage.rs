@@ -108,7 +108,7 @@ impl Storage {
     /// files have no content, others that of before.
     ///
     /// # Errors
-    /// [`StorageError`]. A directory where a file belongs is an error: it is not known to be ours.
+    /// [`StorageError`] names the first thing that could not be brought into place.
     pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
         let root = make_root(path)?;
         park_sentinel(&root)?;

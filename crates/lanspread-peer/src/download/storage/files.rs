@@ -1,8 +1,8 @@
 //! Making the files of a manifest: anew, or in the place of what was there.
 //!
 //! Bytes that are on disk already may be those of the game, so a file stays where it is if nothing
-//! but this name leads to it. What is a link, has other names or cannot be opened gives way; of a
-//! file with other names the content is copied first.
+//! but this name leads to it. What is a link, a directory of another version, has other names or cannot
+//! be opened gives way; of a file with other names the content is copied first.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,6 +14,7 @@ use std::path::Path;
 use lanspread_disk::{Dir, Kind, Parents};
 use lanspread_proto::Manifest;
 
+use super::discard::remove_any;
 use super::{StorageError, failed, is_sentinel, native, unlink};
 use crate::disk::{self, Point, below};
 
@@ -52,6 +53,10 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
     let path = parent.at(name);
     match parent.look(name).map_err(failed("look at", &path))? {
         None => return Ok(None),
+        // What is in it is of a version that had a directory here.
+        Some(found) if found.is_dir() => {
+            return remove_any(Point::CommitUnlist, parent, name).map(|()| None);
+        }
         Some(found) if found.kind != Kind::File => return unlink(parent, name).map(|()| None),
         Some(_) => {}
     }

@@ -280,6 +280,22 @@ fn the_commit_removes_what_only_another_version_had() {
 }
 
 #[test]
+fn a_version_may_have_a_file_where_another_has_a_directory() {
+    let place = Place::new();
+    let outside = place.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), b"precious").unwrap();
+    place.put("maps/deep/a.bsp", b"old");
+    place.put("music", b"old");
+    symlink(&outside, place.path("maps/link")).unwrap();
+    fs::create_dir(place.path("maps/empty")).unwrap();
+    let new = manifest(&[("maps", 0), ("music/1.ogg", 0)]);
+    Storage::prepare(&place.root(), new).unwrap().commit(SENTINEL).unwrap();
+    assert!(place.path("maps").is_file() && place.path("music/1.ogg").is_file());
+    assert_eq!(fs::read(outside.join("file")).unwrap(), b"precious");
+}
+
+#[test]
 fn discarding_keeps_what_belongs_to_the_user() {
     let place = Place::new();
     let outside = place.dir.path().join("outside");
