@@ -50,7 +50,7 @@ def check_usage(arguments: Sequence[str] | None = None) -> int | None:
     try:
         _check(_parser().parse_args(arguments))
     except UsageError as error:
-        print(f"usage: {error}", file=sys.stderr)
+        tell(f"usage: {error}")
         return EXIT_USAGE
     return None
 
