@@ -12,7 +12,7 @@ PROTOCOL_VERSION = 3
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects("peer-rejected")
+    lab.expects("peer-rejected", "another version of the protocol", "the same identity")
     game = lab.game("quake")
     alpha = await lab.peer("alpha")
     victim = await lab.peer("victim")

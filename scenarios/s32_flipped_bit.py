@@ -29,7 +29,9 @@ STRIDE = 4 * MIB
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects("it sent a wrong chunk")
+    lab.expects("it sent a wrong chunk", "its content is not what the catalog says")
+    # A source that is told of a wrong chunk looks at its own disk.
+    lab.expects("a file changed without a trace in its time")
     game = lab.game("quake", {"quake.eti": Sparse(96 * MIB), "readme.txt": Sparse(4000)})
     good = await source(lab, "good", game)
     bad, worse, worst = [await source(lab, name, game) for name in ("bad", "worse", "worst")]

@@ -20,7 +20,7 @@ OPERATION_EVENTS = ("remove-begin", "remove-finished", "remove-failed")
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects("is neither a file nor a directory and is passed over")
+    lab.expects("is neither a file nor a directory of its own and is passed over")
     archive = await lab.rar("installed", {"bin/game.exe": 1000})
     installed = lab.game("installed", {"installed.eti": archive})
     busy = lab.game("busy", {"busy.eti": Sparse(2048 * MIB)})

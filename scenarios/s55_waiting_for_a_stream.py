@@ -12,7 +12,7 @@ SLOWLY = "1MiB"
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects("did not send the game to its end")
+    lab.expects("did not send the game to its end", "nothing arrived for")
     archive = await lab.rar("quake", {"pak0.pk3": SIZE})
     game = lab.game("quake", {"quake.eti": archive})
     alpha = await lab.peer("alpha", games=[game], upload_limit=SLOWLY)

@@ -11,6 +11,7 @@ META = Meta(timeout_s=60)
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("the game is not shared")
     game = lab.game("quake", {"quake.eti": Bytes(b"archive"), "music/intro.ogg": Bytes(b"music")})
     alpha = await lab.peer("alpha", games=[game], start=False)
     root = alpha.root(game)

@@ -11,6 +11,7 @@ RECOVERY_S = 40
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("peers cannot be found by mDNS")
     alpha = await lab.peer("alpha", mdns=True)
     bravo = await lab.peer("bravo", mdns=True)
     await bravo.event("peer-discovered", peer_id=alpha.peer_id)

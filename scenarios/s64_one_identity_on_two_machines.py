@@ -14,6 +14,7 @@ QUIET_S = 10
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("two running peers have the same identity")
     game = lab.game("quake")
     alpha = await lab.peer("alpha", games=[game], mdns=True)
     bravo = await lab.peer("bravo", mdns=True)

@@ -322,7 +322,7 @@ impl Core {
         self.liveness.forget(peer_id);
         let is_advertised = self.dials.lost(peer_id, Instant::now());
         if reason == LostReason::Timeout && !is_advertised {
-            tracing::warn!(
+            tracing::info!(
                 %peer_id,
                 "a peer is lost that no mDNS record tells of; if it has another address now, only \
                  `connect` finds it"
