@@ -90,6 +90,7 @@ def enter_environment(*, dev: bool = False, check: Callable[[], object] | None =
     open_standard_streams()
     variables = clean_variables(os.environ)
     if check is not None:
+        _speak_as_the_terminal()
         check()
     try:
         python = ensure_environment(dev=dev)

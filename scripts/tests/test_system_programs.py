@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 NO_IMAGE = """#!/bin/sh
-case "$1" in
-version) echo 1 ;;
+case "$1 $2" in
+version*) echo 1 ;;
+"image ls") ;;
 *) echo "Error: No such image: lanspread-peer-cli" >&2; exit 1 ;;
 esac
 """
@@ -84,7 +85,7 @@ def test_a_missing_image_names_the_option_of_pytest(
     options = ("--lanspread-backend=docker", f"--lanspread-binary={FAKE_PEER}")
     result = pytester.runpytest_subprocess(*WITH_PLUGIN, *options)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*is missing; add --lanspread-build-image*"])
+    result.stdout.fnmatch_lines(["*no image * holds *, add --lanspread-build-image*"])
     result.stdout.no_fnmatch_line("* --build-image*")
 
 

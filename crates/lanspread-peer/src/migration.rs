@@ -6,13 +6,13 @@
 //! The index is made anew by the scan, and what an interrupted installation left is recognised by
 //! the marks inside, so nothing in them has to be interpreted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lanspread_catalog::Catalog;
-use lanspread_disk::is_spelling_of;
+use lanspread_disk::{fold, is_spelling_of};
 use lanspread_proto::GameId;
 
 use crate::disk::{self, Point};
@@ -70,7 +70,11 @@ pub(crate) fn migrate(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> 
         .collect();
     // Games that are in no catalog have old files as well.
     let known = root_ids(games_dir, catalog, names.iter().cloned());
-    let is_known = |name: &str| known.iter().any(|id| is_spelling_of(games_dir, name, id.as_str()));
+    let by_fold: BTreeMap<_, _> = known.iter().map(|id| (fold(id.as_str()), id)).collect();
+    let is_known = |name: &str| {
+        let id = by_fold.get(&fold(name));
+        id.is_some_and(|id| is_spelling_of(games_dir, name, id.as_str()))
+    };
     let others = names.iter().filter(|name| !is_known(name)).filter_map(|n| GameId::new(n).ok());
     for game_id in others.chain(known.iter().cloned()).collect::<BTreeSet<_>>() {
         let root = games_dir.join(game_id.as_str());

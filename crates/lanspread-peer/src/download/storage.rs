@@ -130,6 +130,11 @@ impl Storage {
         Self { stop, ..self }
     }
 
+    /// Closes the files that are open for further chunks.
+    pub(crate) fn close_files(&self) {
+        self.handles.close();
+    }
+
     /// Whether any file may hold bytes from before.
     pub(crate) fn has_kept(&self) -> bool {
         !self.kept.is_empty()

@@ -1,5 +1,7 @@
 //! How the engine ends.
 
+use std::sync::Arc;
+
 use super::super::DownloadEnd;
 use super::super::unfinished::sweep;
 use super::books::Books;
@@ -24,8 +26,13 @@ impl Engine {
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
         let has_failed = ended.is_err() && !is_cancelled;
         let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
+        let storage = self.books.as_ref().map(|books| Arc::clone(books.storage()));
         let closing = tokio::task::spawn_blocking(move || match last {
-            _ if is_cancelled && has_begun => sweep(&root, &journal),
+            _ if is_cancelled && has_begun => {
+                // File systems in user space keep what is open under another name in its directory.
+                storage.iter().for_each(|storage| storage.close_files());
+                sweep(&root, &journal)
+            }
             Some(last) if is_stopped => {
                 last.note();
                 Ok(())
