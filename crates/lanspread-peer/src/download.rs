@@ -73,6 +73,9 @@ pub(crate) struct DownloadJob {
     pub(crate) initial: Vec<Arc<dyn Source>>,
     /// Cancelled when the peer stops: the download ends as it is, for another start to go on with.
     pub(crate) stop: CancellationToken,
+    /// Whether a cancellation keeps what is on the disk, for the next download to go on with: a repair
+    /// has brought little of it.
+    pub(crate) keeps_on_cancel: bool,
 }
 
 /// How a download reaches others that fetch the same content.

@@ -37,4 +37,4 @@ pub(crate) use settle::{Committed, settle_times};
 pub(crate) use stamp::{Fingerprint, SETTLE_TIME, Stamp};
 pub(crate) use survey::{Glance, survey, suspects};
 pub(crate) use verify::{Reference, Verdict, verify};
-pub(crate) use walk::looks_like;
+pub(crate) use walk::{is_whole, looks_like};

@@ -74,6 +74,11 @@ impl GameProblems {
 
     /// Adds one. Keeps the ones that come first in path order.
     pub(crate) fn add(&mut self, problem: GameProblem) {
+        let is_told =
+            |told: &GameProblem| told.path == problem.path && told.reason == problem.reason;
+        if self.told.iter().any(is_told) {
+            return;
+        }
         self.count += 1;
         let at = self.told.partition_point(|told| told.path <= problem.path);
         if at < PROBLEMS_MAX {
@@ -97,5 +102,8 @@ mod tests {
         let told: Vec<_> = problems.told.iter().map(|problem| problem.path.clone()).collect();
         let expected: Vec<_> = (0..PROBLEMS_MAX).map(|n| format!("{n:03}")).collect();
         assert_eq!((told, problems.count), (expected, 250));
+        // Whoever finds the same again tells nothing new.
+        problems.add(problems.told[0].clone());
+        assert_eq!(problems.count, 250);
     }
 }

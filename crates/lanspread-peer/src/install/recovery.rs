@@ -202,11 +202,12 @@ fn describe<'a>(action: Action, place: &'a Place, intent: &'a Path) -> (&'static
 }
 
 fn sweep_sentinels(path: &Path) -> Result<bool, RecoveryError> {
-    let root = Dir::open_owned(path).map_err(failed("open", path))?;
+    let looked = Dir::open(path).map_err(failed("open", path))?;
     let mut swept = false;
     for name in [SENTINEL_TMP, SENTINEL_DISCARDED] {
-        let at = root.at(name);
-        if root.look(name).map_err(failed("look at", &at))?.is_some() {
+        let at = looked.at(name);
+        if looked.look(name).map_err(failed("look at", &at))?.is_some() {
+            let root = Dir::open_owned(path).map_err(failed("open", path))?;
             below::remove_file_durably(&root, name).map_err(failed("remove", &at))?;
             swept = true;
         }

@@ -55,6 +55,11 @@ pub(crate) fn is_reserved_root_name(name: &str) -> bool {
     RESERVED.iter().any(|reserved| is_same_fold(name, reserved))
 }
 
+/// Whether `name` is a reserved name in exactly this spelling.
+pub(crate) fn is_reserved_as_spelled(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// Whether `name`, directly in a game root, may be that of a directory between which an installation
 /// moves, of this version of the program or another.
 pub(crate) fn is_install_transient(name: &str) -> bool {

@@ -91,6 +91,11 @@ pub(crate) fn verify(
             return Err(VerifyFailure::Io { path: root.to_path_buf(), reason });
         }
     };
+    if !listing.has_sentinel {
+        // It went a moment ago: the next look takes the game out of the library.
+        let reason = "it is not there any more, so the game is no longer downloaded".to_owned();
+        return Err(VerifyFailure::Io { path: root.join(VERSION_FILE), reason });
+    }
     let mut problems = listing.problems.clone();
     let read = read_all(root, &listing, reading, passed)?;
     read.failed.iter().for_each(|problem| problems.add(problem.clone()));

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
 use crate::library::names::root_name;
-use crate::library::reserved::{LOCAL_DIR, is_reserved_root_name};
+use crate::library::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_root_name};
 use crate::library::stamp::{Fingerprint, Stamp, StampedFile};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
 
@@ -65,6 +65,14 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
     Ok(Some(listing))
 }
 
+/// Whether a root has a sentinel, and nothing that cannot travel.
+pub(crate) fn is_whole(root: &Path) -> bool {
+    match list_root(root) {
+        Ok(Some(listing)) => listing.has_sentinel && listing.problems.is_empty(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
 /// Whether the transferable files of a root still look as they did, and nothing has come or gone.
 pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
     match list_root(root) {
@@ -88,7 +96,7 @@ struct Entry {
 impl Walk<'_> {
     fn root_level(&mut self, handle: OwnedFd) -> Result<(), Errno> {
         let mut dir = Dir::new(handle)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut reserved) = (Vec::new(), Vec::new());
         while let Some(mut entry) = next_entry(&mut dir)? {
             // The disk may spell the names that mean something in its own way.
             if let Ok(name) = entry.name.to_str()
@@ -105,7 +113,7 @@ impl Walk<'_> {
                     }
                 }
                 // Here belongs whatever else systems and launchers leave in a root.
-                Ok(name) if is_reserved_root_name(name) => {}
+                Ok(name) if is_reserved_root_name(name) => reserved.push(name.to_owned()),
                 Ok(VERSION_FILE) if entry.kind != FileType::RegularFile => {
                     self.listing.misplaced.push(self.root.join(VERSION_FILE));
                 }
@@ -120,6 +128,11 @@ impl Walk<'_> {
         if self.listing.has_sentinel {
             for entry in entries {
                 self.visit(&dir, Path::new(""), &entry)?;
+            }
+            for name in reserved.iter().filter(|name| !is_reserved_as_spelled(name)) {
+                let message =
+                    "it cannot be shared: another disk takes it for a name of the peer's own";
+                self.problem(Path::new(name), ProblemReason::Name, message.to_owned());
             }
         }
         Ok(())
@@ -218,11 +231,16 @@ fn told(error: &PathError) -> String {
     }
 }
 
-/// A path as text: bytes that are not UTF-8 as `\xE9`.
+/// A path as text: bytes that are not UTF-8 as `\xE9`, control characters as `\n`.
 fn shown(native: &Path) -> String {
     let mut text = String::new();
     for chunk in native.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
+        for letter in chunk.valid().chars() {
+            match letter.is_control() {
+                true => text.extend(letter.escape_default()),
+                false => text.push(letter),
+            }
+        }
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02X}"));
         }

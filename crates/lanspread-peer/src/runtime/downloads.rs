@@ -74,7 +74,7 @@ impl Core {
         if matches!(begun, Err(CommandError::UpToDate(_))) && fetch.copy == CopyCheck::Known {
             return self.look_before_update(fetch);
         }
-        let Fetch { game_id, is_update, install, wait, reply, .. } = fetch;
+        let Fetch { game_id, is_update, copy, install, wait, reply } = fetch;
         let (game, sources) = match begun {
             Ok(allowed) => allowed,
             Err(error) => {
@@ -93,6 +93,7 @@ impl Core {
             order: Order::Of(self.me.peer_id),
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
             stop: self.shutdown.clone(),
+            keeps_on_cancel: copy == CopyCheck::IsWrong,
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();
         let cancel = CancellationToken::new();

@@ -18,7 +18,7 @@ use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
 use crate::download::{GameAnswer, Source};
 use crate::error::{CommandError, VerifyFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{LocalGame, Reading, Reference, Verdict, verify};
+use crate::library::{LocalGame, Reading, Reference, Verdict, is_whole, verify};
 use crate::net::links::{LinkTable, LinkedSource};
 
 /// Most sources that are asked what a game should be: enough for a majority, and each may answer with
@@ -194,13 +194,18 @@ impl Core {
         on_end: Option<Reply<VerifySummary>>,
     ) {
         let (reply, repaired) = oneshot::channel();
+        let root = self.root_of(&game_id);
         self.spawn(async move {
             // A dropped reply means that the peer stops; so does this one then.
             let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
                 return;
             };
             if let Some(on_end) = on_end {
-                let summary = VerifySummary { repaired: true, ..summary };
+                // What cannot travel no source has, so nothing of it is repaired.
+                let look = move || is_whole(&root);
+                // A look that panicked saw nothing whole.
+                let is_whole = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+                let summary = VerifySummary { repaired: is_whole, ..summary };
                 let _ = on_end.send(repaired.map(|_| summary));
             }
         });

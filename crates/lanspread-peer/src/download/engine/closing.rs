@@ -8,8 +8,8 @@ use super::books::Books;
 use super::{Ended, Engine};
 
 impl Engine {
-    /// Ends what is under way. After a cancellation, discards what the download brought; after a
-    /// failure, saves what the journal has not been told yet; when the peer stops, without waiting
+    /// Ends what is under way. After a cancellation, discards what the download brought, unless the job
+    /// keeps it; after a failure, saves what the journal has not been told yet; when the peer stops, without waiting
     /// for the bytes to be durable, which the next start does not rely on.
     pub(super) async fn close(mut self, ended: Ended) -> Ended {
         self.requests.end_all().await;
@@ -24,11 +24,12 @@ impl Engine {
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
         let last = self.books.as_mut().map(Books::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
-        let has_failed = ended.is_err() && !is_cancelled;
+        let is_discarded = is_cancelled && !self.job.keeps_on_cancel;
+        let has_failed = ended.is_err() && !is_discarded;
         let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
         let storage = self.books.as_ref().map(|books| Arc::clone(books.storage()));
         let closing = tokio::task::spawn_blocking(move || match last {
-            _ if is_cancelled && has_begun => {
+            _ if is_discarded && has_begun => {
                 // File systems in user space keep what is open under another name in its directory.
                 storage.iter().for_each(|storage| storage.close_files());
                 sweep(&root, &journal)

@@ -368,6 +368,23 @@ async fn cancelling_discards_what_came_and_keeps_what_is_the_users() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancelling_a_repair_keeps_what_was_there() {
+    let game = game_of_chunks(40);
+    let source = FakeSource::new(1, &game).delayed(ms(50));
+    let mut lab = Lab::prepare();
+    lab.keeps_on_cancel = true;
+    lab.write("mine.sav", b"mine");
+    lab.write("version.ini", b"20240131\n");
+    lab.run([source], None);
+    lab.wait_for_bytes(CHUNK_SIZE_BYTES).await;
+    lab.cancel();
+    let run = lab.finish().await;
+    assert_eq!(run.ended.as_ref().unwrap_err(), &DownloadEnd::Cancelled);
+    assert_eq!(fs::read(run.path("mine.sav")).unwrap(), b"mine");
+    assert!(!run.path("version.ini").exists() && run.path("../state/download.journal").exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancelling_a_fresh_download_leaves_no_root() {
     let game = game_of_chunks(40);
     let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(50))]);

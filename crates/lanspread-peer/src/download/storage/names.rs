@@ -142,10 +142,11 @@ fn parent_of(path: &Path) -> &Path {
 /// Opens a directory of the manifest; `None` where it is not there yet, or something else is that will
 /// give way.
 fn open_if_there(root: &Dir, path: &Path) -> Result<Option<Dir>, StorageError> {
-    use io::ErrorKind::{NotADirectory, NotFound};
+    // A link on the way is the last: what the manifest has there takes its place.
+    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
     match root.dir(path) {
         Ok(directory) => Ok(Some(directory)),
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(error) if matches!(error.kind(), InvalidInput | NotFound | NotADirectory) => Ok(None),
         Err(error) => Err(failed("open", &root.at(path))(error)),
     }
 }

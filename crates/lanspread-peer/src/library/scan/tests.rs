@@ -64,7 +64,7 @@ fn a_downloaded_game_lists_every_transferable_file() {
     games.write("quake/quake.eti", b"archive");
     games.write("quake/docs/local/read me.txt", b"");
     games.write("quake/docs/.sync/x", b"");
-    for reserved in ["local/x", ".local.installing/x", ".local.backup/x", ".sync/x", "LOCAL/x"] {
+    for reserved in ["local/x", ".local.installing/x", ".local.backup/x", ".sync/x"] {
         games.write(&format!("quake/{reserved}"), b"not to be shared");
     }
     for reserved in [".version.ini.tmp", ".lanspread.json", ".softlan_first_start_done"] {
@@ -76,6 +76,17 @@ fn a_downloaded_game_lists_every_transferable_file() {
     let expected = ["docs/.sync/x", "docs/local/read me.txt", "quake.eti", "version.ini"];
     assert_eq!(paths(&game), expected);
     assert_eq!(games.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reserved_name_in_another_spelling_does_not_travel() {
+    let games = Games::new();
+    games.write("quake/version.ini", b"1");
+    games.write("quake/LOCAL/x", b"neither an installation nor a part of the game");
+    let game = games.only();
+    assert!(!game.installed);
+    let [problem] = &game.problems.told[..] else { panic!("{:?}", game.problems) };
+    assert_eq!((problem.path.as_str(), problem.reason), ("LOCAL", ProblemReason::Name));
 }
 
 #[test]

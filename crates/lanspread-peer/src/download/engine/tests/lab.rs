@@ -325,6 +325,7 @@ pub(super) struct Lab {
     seen: Mutex<Vec<DownloadNotice>>,
     cancel: CancellationToken,
     pub(super) stop: CancellationToken,
+    pub(super) keeps_on_cancel: bool,
     running: Option<JoinHandle<Ended>>,
     began: Instant,
     swarm: Swarm,
@@ -358,6 +359,7 @@ impl Lab {
             seen: Mutex::default(),
             cancel: CancellationToken::new(),
             stop: CancellationToken::new(),
+            keeps_on_cancel: false,
             running: None,
             began: Instant::now(),
             swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
@@ -382,6 +384,7 @@ impl Lab {
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
+            keeps_on_cancel: self.keeps_on_cancel,
         };
         let guests = Arc::clone(&self.guests);
         let source_of = move |peer| Arc::new(guests.lock().unwrap()[&peer].clone()) as _;
