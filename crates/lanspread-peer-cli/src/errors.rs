@@ -121,7 +121,7 @@ error_table! {
         "nothing needs to be fetched; `install` it if that was the aim, `verify` it with `repair` if files of it may be damaged";
     NotDownloaded = "not-downloaded", retryable: false,
         "The game is not on this disk: its root has no regular `version.ini`, and there is no unfinished download of it.",
-        "`download` it first if it is to be installed; there is nothing to remove";
+        "`download` it first; `partial_bytes` in `get-game` tells what an unfinished download takes";
     AlreadyInstalled = "already-installed", retryable: false,
         "The game is already installed.",
         "`uninstall` it first to install it anew";
@@ -190,7 +190,7 @@ error_table! {
         "check address, port and firewall, and that the other peer runs";
     PeerRejected = "peer-rejected", retryable: false,
         "One of the two peers did not let the other in.",
-        "both need the same program version, `--network` and network key";
+        "as the message says: both need the same program version, `--network` and network key, and each an identity of its own";
     ConnectSelf = "connect-self", retryable: false,
         "The address is this peer's own.",
         "give the address of another peer";
