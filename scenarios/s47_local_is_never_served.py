@@ -19,7 +19,6 @@ PRIVATE = (
     "local/save.dat",
     "local/version.ini",
     "local/deep/er/file",
-    "LOCAL/save.dat",
     ".local.backup/save.dat",
     ".local.installing/half",
     ".sync/state",

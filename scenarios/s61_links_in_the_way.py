@@ -33,6 +33,7 @@ SWAP_AT = 0.2
 
 
 async def scenario(lab: Lab) -> None:
+    lab.expects("chunks of a failed download may have to be fetched again")
     archive = await lab.rar("quake", {"bin/game.exe": 1000, "cd/track.wav": 1000})
     parts: dict[str, Noise | Sparse] = {f"data/part{n:02}": Sparse(2 * MIB) for n in range(FILES)}
     small: dict[str, Noise | Sparse] = {f"data/small{n:02}": Noise(500) for n in range(FILES)}
