@@ -68,6 +68,7 @@ async def scenario(lab: Lab) -> None:
     await bravo.connect(alpha)
 
     await expect_update(lab, game, alpha, bravo)
+    await expect_cancelled(game, bravo)
     for clashing, *names in ((both, "d/A.txt", "d/a.txt"), (folders, "Data", "data")):
         await expect_refused(bravo, clashing, "download", *names)
         expect(not bravo.root(clashing).exists(), "nothing of it was made")
@@ -104,6 +105,17 @@ async def expect_update(lab: Lab, game: Game, alpha: Peer, bravo: Peer) -> None:
     expect_equal(
         (listed.version, listed.availability), (game.version, "ready"), "the new version is ready"
     )
+
+
+async def expect_cancelled(game: Game, bravo: Peer) -> None:
+    """A cancelled download leaves nothing, though FUSE keeps what is open under another name."""
+    await bravo.remove_download(game)
+    before = bravo.mark()
+    await bravo.download(game)
+    await bravo.downloaded(game, 0.3, since=before)
+    await bravo.cancel_download(game)
+    await bravo.event("download-cancelled", game_id=game.id, since=before)
+    expect(not bravo.root(game).exists(), "the root is gone")
 
 
 async def expect_refused(peer: Peer, game: Game, command: str, *names: str) -> None:
