@@ -1,7 +1,8 @@
-"""Another address for a peer, as a DHCP server gives it: the old one is gone, and nobody is told.
+"""Another address for a peer, as a DHCP server gives it: the old one is gone at once.
 
 The address belongs to the peer's namespace. Routes that went with the old address are set again, so
-that all but the address is as before.
+that all but the address is as before. The new address is announced by ARP, as DHCP clients do; no
+program is told.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
+from lanspread_harness.faults.namespaces import announce_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,6 +61,7 @@ class Readdressed:
         await self._ip("address", "add", f"{new}/{PREFIX_BITS}", "dev", interface)
         for route in kept:
             await self._ip("route", "replace", *route.split(), "dev", interface)
+        announce_address(self.attachment.peer_namespace, interface, new)
 
     async def _ip(self, *arguments: str) -> str:
         namespace = f"--net={self.attachment.peer_namespace}"
