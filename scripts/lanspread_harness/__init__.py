@@ -3,6 +3,7 @@
 What a scenario needs is here: a `Lab` gives games and peers, and the `expect…` functions assert.
 """
 
+from lanspread_harness.archives import METHOD_NORMAL, Rar5Entry, dictionary, rar3, rar5
 from lanspread_harness.backends import ExitStatus, Need
 from lanspread_harness.checks import (
     expect,
@@ -34,6 +35,7 @@ from lanspread_harness.scenario import Meta
 from lanspread_harness.views import GameView, RemotePeer, Status
 
 __all__ = [
+    "METHOD_NORMAL",
     "MIB",
     "SENTINEL",
     "VERSION",
@@ -53,6 +55,7 @@ __all__ = [
     "Need",
     "Noise",
     "Peer",
+    "Rar5Entry",
     "Ready",
     "Record",
     "RemotePeer",
@@ -60,10 +63,13 @@ __all__ = [
     "Sparse",
     "Status",
     "age",
+    "dictionary",
     "expect",
     "expect_clean_exit",
     "expect_equal",
     "expect_error",
     "expect_same_game",
+    "rar3",
+    "rar5",
     "tree_digest",
 ]

@@ -14,15 +14,24 @@ pub enum UnsafeReason {
     /// Its name does not fit the reader's buffer, so that what would be checked is not what is stored.
     #[error("its name is too long")]
     NameTooLong,
+    /// Its name holds half of a character: two such names could become one.
+    #[error("its name is not text")]
+    NotText,
     /// The archive, or the stream, holds two entries of this name, at least one of them a file.
     #[error("another entry has this name")]
     Duplicate,
     /// A file of the archive or the stream stands where this entry needs a directory.
     #[error("a file stands where it needs a directory")]
     BelowFile,
-    /// It is a link or another pointer to something else; the text names its kind.
+    /// It is a symbolic link or another pointer to something else; the text names its kind.
     #[error("it is a {0}")]
     Redirection(&'static str),
+    /// It stands for another file, which the archive does not hold before it.
+    #[error("it refers to {to:?}, which is not before it in the archive")]
+    RefersToNothing {
+        /// The name to which it refers, as the archive gives it.
+        to: String,
+    },
     /// It is neither a file nor a directory.
     #[error("it is neither a file nor a directory")]
     SpecialFile,

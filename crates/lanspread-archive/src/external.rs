@@ -15,7 +15,7 @@ use lanspread_disk::Dir;
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
-use crate::rar::{missing_volume, refuse_special_volumes, require_first_volume};
+use crate::rar::{self, missing_volume, refuse_special_volumes, require_first_volume};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{ListedEntry, Listing, ListingError};
@@ -29,6 +29,9 @@ const EXIT_BAD_PASSWORD: i32 = 11;
 /// Switches for both runs: no configuration file, no comments, no question about a password, every
 /// version of a file, and no switches behind them.
 const SWITCHES: [&str; 5] = ["-cfg-", "-c-", "-p-", "-ver", "--"];
+
+/// What the program prints for each unit of UTF-16 that it cannot spell. No name may hold it.
+const UNSPELLED: char = '?';
 
 /// Unpacks RAR archives with the freeware `unrar` program, version 5 or later, or one that takes its
 /// commands `lt` and `p` and answers like it.
@@ -50,11 +53,14 @@ impl ExternalUnrar {
     /// Lists an archive, in one run of the program.
     pub(crate) fn survey(&self, pass: &mut EntryPass<'_>) -> Result<Surveyed, UnpackError> {
         let archive = pass.archive();
-        require_first_volume(archive)?;
+        let is_rar5 = require_first_volume(archive)?;
         refuse_special_volumes(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
         let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
-        let entries = self.list(pass, &absolute)?;
+        let mut entries = self.list(pass, &absolute)?;
+        if !is_rar5 && entries.iter().any(|entry| entry.name.contains(UNSPELLED)) {
+            spell(pass, &mut entries)?;
+        }
         Ok(Surveyed { absolute, entries })
     }
 
@@ -99,7 +105,7 @@ impl ExternalUnrar {
         let mut printed = Printed { process, unread: Vec::new() };
         for entry in entries {
             pass.begin(&entry.name, entry.kind())?;
-            let Some(size_bytes) = entry.size_bytes else { continue };
+            let Some(size_bytes) = entry.printed_bytes() else { continue };
             let mut hasher = crc32fast::Hasher::new();
             let mut left = size_bytes;
             while left > 0 {
@@ -180,9 +186,26 @@ impl Unpacker for ExternalUnrar {
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, |pass| {
             let surveyed = self.survey(pass)?;
+            // What must be refused is refused before anything is unpacked.
+            pass.rehearse(|pass| surveyed.list(pass))?;
             self.read(pass, surveyed)
         })
     }
+}
+
+/// Puts the names in the place of those that the program could not spell: it takes the units of RAR 3
+/// names for characters. The library reads the headers for that, and nothing else.
+fn spell(pass: &mut EntryPass<'_>, entries: &mut [ListedEntry]) -> Result<(), UnpackError> {
+    let archive = pass.archive();
+    let names = rar::names(pass)?;
+    if names.len() != entries.len() {
+        let damage = Damage::Malformed("its entries cannot be told apart");
+        return Err(UnpackError::damaged(archive, damage));
+    }
+    for (entry, name) in entries.iter_mut().zip(names) {
+        entry.name = name;
+    }
+    Ok(())
 }
 
 /// An archive that was listed.

@@ -16,6 +16,7 @@
 
 mod content;
 mod control;
+mod copies;
 mod error;
 mod external;
 mod fixture;

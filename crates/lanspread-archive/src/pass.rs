@@ -20,7 +20,7 @@ pub const BLOCK_BYTES: usize = 1024 * 1024;
 /// What one unpacking brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnpackSummary {
-    /// Files written; directories are not counted.
+    /// Files written, copies included; directories are not counted.
     pub files: u64,
     /// Bytes of their contents.
     pub bytes: u64,
@@ -33,11 +33,37 @@ pub(crate) struct FileEntry {
     pub(crate) modified: Option<SystemTime>,
 }
 
+/// A file that has the content of another one of the same archive.
+pub(crate) struct CopyEntry {
+    pub(crate) file: FileEntry,
+    /// The other one, which is complete, or a copy that came before.
+    pub(crate) from: RelPath,
+}
+
 /// What an archive says an entry is, before anything is checked.
 pub(crate) enum RawKind {
     Directory,
-    File { size_bytes: u64, modified: Option<SystemTime> },
+    File {
+        size_bytes: u64,
+        modified: Option<SystemTime>,
+    },
+    /// A file without content of its own, and the name of the one that has it.
+    Copy {
+        from: String,
+        size_bytes: u64,
+        modified: Option<SystemTime>,
+    },
     Refused(UnsafeReason),
+}
+
+impl RawKind {
+    /// The announced size of a file or copy.
+    pub(crate) fn size_bytes(&self) -> Option<u64> {
+        match self {
+            Self::File { size_bytes, .. } | Self::Copy { size_bytes, .. } => Some(*size_bytes),
+            Self::Directory | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// Takes the entries of an archive in their order.
@@ -49,6 +75,13 @@ pub(crate) trait EntryVisitor {
     fn data(&mut self, block: &[u8]) -> Result<(), UnpackError>;
     /// The file is whole: exactly the announced bytes, with the right checksum.
     fn end_file(&mut self) -> Result<(), UnpackError>;
+    /// A copy, complete with that. It need not be made yet; what is made is told to `control`, and
+    /// returned as bytes.
+    fn copy(
+        &mut self,
+        copy: CopyEntry,
+        control: &mut dyn UnpackControl,
+    ) -> Result<u64, UnpackError>;
 }
 
 /// Takes nothing, for a pass that only lists.
@@ -70,12 +103,17 @@ impl EntryVisitor for NoVisitor {
     fn end_file(&mut self) -> Result<(), UnpackError> {
         Ok(())
     }
+
+    fn copy(&mut self, _: CopyEntry, _: &mut dyn UnpackControl) -> Result<u64, UnpackError> {
+        Ok(0)
+    }
 }
 
 /// An entry that the rules let pass.
 enum Admitted {
     Directory(RelPath),
     File(FileEntry),
+    Copy(CopyEntry),
 }
 
 struct CurrentFile {
@@ -93,6 +131,8 @@ pub(crate) struct EntryPass<'a> {
     current: Option<CurrentFile>,
     entries: u64,
     summary: UnpackSummary,
+    /// The bytes of `summary` without those of copies that are still to be made.
+    written_bytes: u64,
 }
 
 impl<'a> EntryPass<'a> {
@@ -103,6 +143,7 @@ impl<'a> EntryPass<'a> {
         visitor: &'a mut dyn EntryVisitor,
         control: &'a mut dyn UnpackControl,
     ) -> Self {
+        names.begin_archive();
         Self {
             archive,
             visitor,
@@ -111,6 +152,7 @@ impl<'a> EntryPass<'a> {
             current: None,
             entries: 0,
             summary: UnpackSummary::default(),
+            written_bytes: 0,
         }
     }
 
@@ -129,16 +171,27 @@ impl<'a> EntryPass<'a> {
         self.summary
     }
 
+    /// The bytes of what has been delivered, without those of copies that are still to be made.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// The size of a file that has come before.
+    pub(crate) fn size_of(&self, path: &RelPath) -> Option<u64> {
+        self.names.file_size(path)
+    }
+
     pub(crate) fn check_cancelled(&mut self) -> Result<(), UnpackError> {
         if self.control.is_cancelled() { Err(UnpackError::Cancelled) } else { Ok(()) }
     }
 
     /// Begins an entry under the name that the archive gives, with `/` or `\` between components.
     ///
-    /// A directory is complete with that; a file goes on with [`Self::data`] and [`Self::end_file`].
+    /// A directory or a copy is complete with that; a file goes on with [`Self::data`] and [`Self::end_file`].
     pub(crate) fn begin(&mut self, name: &str, kind: RawKind) -> Result<(), UnpackError> {
         let file = match self.admit(name, kind)? {
             Admitted::Directory(path) => return self.visitor.directory(&path),
+            Admitted::Copy(copy) => return self.copy(copy),
             Admitted::File(file) => file,
         };
         self.visitor.begin_file(&file)?;
@@ -152,23 +205,48 @@ impl<'a> EntryPass<'a> {
 
     /// Counts an entry as delivered whose content is not read. The visitor does not hear of it.
     pub(crate) fn list(&mut self, name: &str, kind: RawKind) -> Result<(), UnpackError> {
-        if let Admitted::File(file) = self.admit(name, kind)? {
-            self.summary.files += 1;
-            self.summary.bytes = self.summary.bytes.saturating_add(file.size_bytes);
+        if let Admitted::File(file) | Admitted::Copy(CopyEntry { file, .. }) =
+            self.admit(name, kind)?
+        {
+            self.count(&file);
         }
         Ok(())
+    }
+
+    /// Lets `list` go through the entries beforehand, so that none of them is refused later.
+    pub(crate) fn rehearse(
+        &mut self,
+        list: impl FnOnce(&mut EntryPass<'_>) -> Result<(), UnpackError>,
+    ) -> Result<(), UnpackError> {
+        let (mut names, mut visitor) = (NameTree::default(), NoVisitor);
+        list(&mut EntryPass::new(self.archive, &mut names, &mut visitor, &mut *self.control))
+    }
+
+    fn copy(&mut self, copy: CopyEntry) -> Result<(), UnpackError> {
+        self.count(&copy.file);
+        let mut onward = Onward { control: &mut *self.control, before_bytes: self.written_bytes };
+        self.written_bytes += self.visitor.copy(copy, &mut onward)?;
+        Ok(())
+    }
+
+    fn count(&mut self, file: &FileEntry) {
+        self.summary.files += 1;
+        self.summary.bytes = self.summary.bytes.saturating_add(file.size_bytes);
     }
 
     fn admit(&mut self, name: &str, kind: RawKind) -> Result<Admitted, UnpackError> {
         self.check_cancelled()?;
         let refused = |reason| UnpackError::UnsafeEntry { entry: name.to_owned(), reason };
-        let file = match kind {
-            RawKind::Refused(reason) => return Err(refused(reason)),
-            RawKind::Directory => None,
-            RawKind::File { size_bytes, modified } => Some((size_bytes, modified)),
+        if let RawKind::Refused(reason) = kind {
+            return Err(refused(reason));
+        }
+        let size_bytes = kind.size_bytes();
+        let path = safe_path(name, size_bytes.is_some()).map_err(refused)?;
+        let from = match &kind {
+            RawKind::Copy { from, size_bytes, .. } => Some(self.origin(name, from, *size_bytes)?),
+            _ => None,
         };
-        let path = safe_path(name, file.is_some()).map_err(refused)?;
-        self.names.add(&path, file.is_some()).map_err(|conflict| match conflict {
+        self.names.add(&path, size_bytes).map_err(|conflict| match conflict {
             NameConflict::Refused(reason) => refused(reason),
             NameConflict::Full => UnpackError::TooManyEntries {
                 archive: self.archive.to_path_buf(),
@@ -176,12 +254,35 @@ impl<'a> EntryPass<'a> {
             },
         })?;
         self.entries += 1;
-        Ok(match file {
-            None => Admitted::Directory(path),
-            Some((size_bytes, modified)) => {
-                Admitted::File(FileEntry { path, size_bytes, modified })
+        Ok(match kind {
+            RawKind::File { size_bytes, modified } | RawKind::Copy { size_bytes, modified, .. } => {
+                let file = FileEntry { path, size_bytes, modified };
+                match from {
+                    Some(from) => Admitted::Copy(CopyEntry { file, from }),
+                    None => Admitted::File(file),
+                }
             }
+            RawKind::Directory | RawKind::Refused(_) => Admitted::Directory(path),
         })
+    }
+
+    /// The file to which a copy refers by the name that the archive gives.
+    fn origin(&self, name: &str, from: &str, size_bytes: u64) -> Result<RelPath, UnpackError> {
+        let known = safe_path(from, true)
+            .ok()
+            .and_then(|path| self.names.file_size(&path).map(|size_bytes| (path, size_bytes)));
+        match known {
+            None => {
+                let reason = UnsafeReason::RefersToNothing { to: from.to_owned() };
+                Err(UnpackError::UnsafeEntry { entry: name.to_owned(), reason })
+            }
+            Some((path, known_bytes)) if known_bytes == size_bytes => Ok(path),
+            Some(_) => Err(UnpackError::Damaged {
+                archive: self.archive.to_path_buf(),
+                entry: Some(name.to_owned()),
+                damage: Damage::Malformed("it has another size than the file to which it refers"),
+            }),
+        }
     }
 
     /// Delivers content of the file that has begun.
@@ -198,8 +299,9 @@ impl<'a> EntryPass<'a> {
                 return Err(self.damaged_entry(Damage::TooLong { announced }));
             }
             self.visitor.data(block)?;
-            self.summary.bytes += block.len() as u64;
-            self.control.on_progress(self.summary.bytes);
+            self.summary.bytes = self.summary.bytes.saturating_add(block.len() as u64);
+            self.written_bytes += block.len() as u64;
+            self.control.on_progress(self.written_bytes);
         }
         Ok(())
     }
@@ -228,8 +330,24 @@ impl<'a> EntryPass<'a> {
     }
 }
 
+/// Tells progress as that of something that goes on from before.
+pub(crate) struct Onward<'a> {
+    pub(crate) control: &'a mut dyn UnpackControl,
+    pub(crate) before_bytes: u64,
+}
+
+impl UnpackControl for Onward<'_> {
+    fn is_cancelled(&mut self) -> bool {
+        self.control.is_cancelled()
+    }
+
+    fn on_progress(&mut self, unpacked_bytes: u64) {
+        self.control.on_progress(self.before_bytes.saturating_add(unpacked_bytes));
+    }
+}
+
 /// Old RAR archives separate with `\` and mark directories with a separator at the end.
-pub(crate) fn safe_path(name: &str, is_file: bool) -> Result<RelPath, UnsafeReason> {
+fn safe_path(name: &str, is_file: bool) -> Result<RelPath, UnsafeReason> {
     let slashed = name.replace('\\', "/");
     let trimmed = if is_file { &slashed } else { slashed.strip_suffix('/').unwrap_or(&slashed) };
     Ok(RelPath::new(trimmed)?)

@@ -18,6 +18,7 @@ use lanspread_disk::Dir;
 
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError, UnsafeReason};
+use crate::names::NAMES_MAX;
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
@@ -37,6 +38,10 @@ pub const DICTIONARY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What the library gives as the size where the archive announces none.
 const SIZE_UNKNOWN: u64 = 0x7fff_ffff_7fff_ffff;
+
+/// How the library numbers the two kinds of entry that stand for another file of the archive.
+const HARD_LINK: u32 = 4;
+const FILE_REFERENCE: u32 = 5;
 
 const UNIX_TYPE_MASK: u32 = 0o170_000;
 const UNIX_DIRECTORY: u32 = 0o040_000;
@@ -91,6 +96,24 @@ pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
         let turn = turn(pass)?;
         open.skip(turn).map_err(|failure| failed(pass, failure))
     })
+}
+
+/// The names of all entries of a RAR archive, in their order. At most [`NAMES_MAX`].
+pub(crate) fn names(pass: &mut EntryPass<'_>) -> Result<Vec<String>, UnpackError> {
+    let mut names = Vec::new();
+    each_entry(pass, Purpose::List, &mut |pass, open, header, kind| {
+        if let RawKind::Refused(reason) = kind {
+            return Err(UnpackError::UnsafeEntry { entry: header.name.clone(), reason });
+        }
+        if names.len() >= NAMES_MAX {
+            let archive = pass.archive().to_path_buf();
+            return Err(UnpackError::TooManyEntries { archive, limit: NAMES_MAX });
+        }
+        names.push(header.name.clone());
+        let turn = turn(pass)?;
+        open.skip(turn).map_err(|failure| failed(pass, failure))
+    })?;
+    Ok(names)
 }
 
 type OnEntry<'a> = dyn FnMut(&mut EntryPass<'_>, &mut OpenArchive, &Header, RawKind) -> Result<(), UnpackError>
@@ -175,7 +198,7 @@ fn supported_kind(pass: &EntryPass<'_>, header: &Header) -> Result<RawKind, Unpa
         return Err(UnpackError::Unsupported { archive, reason });
     }
     let kind = raw_kind(header);
-    if matches!(kind, RawKind::File { size_bytes: SIZE_UNKNOWN, .. }) {
+    if kind.size_bytes() == Some(SIZE_UNKNOWN) {
         let reason = "does not tell the sizes of its files";
         return Err(UnpackError::Unsupported { archive, reason });
     }
@@ -188,6 +211,7 @@ fn unpack_entry(
     header: &Header,
     kind: RawKind,
 ) -> Result<(), UnpackError> {
+    let has_content = matches!(kind, RawKind::File { .. });
     pass.begin(&header.name, kind)?;
     let turn = turn(pass)?;
     let mut refused = None;
@@ -203,33 +227,38 @@ fn unpack_entry(
         return Err(error);
     }
     unpacked.map_err(|failure| failed(pass, failure))?;
-    if header.is_directory { Ok(()) } else { pass.end_file() }
+    if has_content { pass.end_file() } else { Ok(()) }
 }
 
 fn raw_kind(header: &Header) -> RawKind {
+    let is_copy = matches!(header.redirection_type, HARD_LINK | FILE_REFERENCE);
     let unix_type = header.attributes & UNIX_TYPE_MASK;
     let is_special = header.is_from_unix && ![0, UNIX_DIRECTORY, UNIX_FILE].contains(&unix_type);
     if header.is_name_cut {
         RawKind::Refused(UnsafeReason::NameTooLong)
-    } else if let Some(kind) = redirection(header.redirection_type) {
+    } else if !header.is_text {
+        RawKind::Refused(UnsafeReason::NotText)
+    } else if let Some(kind) = link(header.redirection_type) {
         RawKind::Refused(UnsafeReason::Redirection(kind))
     } else if is_special {
         RawKind::Refused(UnsafeReason::SpecialFile)
     } else if header.is_directory {
         RawKind::Directory
+    } else if is_copy {
+        let from = header.redirection_name.clone();
+        RawKind::Copy { from, size_bytes: header.size_bytes, modified: header.modified }
     } else {
         RawKind::File { size_bytes: header.size_bytes, modified: header.modified }
     }
 }
 
-fn redirection(number: u32) -> Option<&'static str> {
+/// The kind of a link that is refused.
+fn link(number: u32) -> Option<&'static str> {
     match number {
-        0 => None,
+        0 | HARD_LINK | FILE_REFERENCE => None,
         1 => Some("symbolic link"),
         2 => Some("Windows symbolic link"),
         3 => Some("junction"),
-        4 => Some("hard link"),
-        5 => Some("reference to another file"),
         _ => Some("link of an unknown kind"),
     }
 }

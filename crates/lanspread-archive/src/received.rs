@@ -10,7 +10,7 @@ use lanspread_disk::Dir;
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::names::NameTree;
-use crate::pass::{EntryPass, RawKind};
+use crate::pass::{EntryPass, Onward, RawKind};
 use crate::sink::FileSink;
 use crate::stream::{StreamItem, StreamTotals};
 
@@ -18,6 +18,9 @@ use crate::stream::{StreamItem, StreamTotals};
 pub trait StreamSource {
     /// Waits for the next item; `None` at the end, whether or not it should end there.
     fn next_item(&mut self) -> Option<StreamItem<'_>>;
+
+    /// Whether it ended where it should. Asked after the end.
+    fn is_complete(&self) -> bool;
 }
 
 /// Writes a whole stream below `target` and compares every checksum.
@@ -39,11 +42,13 @@ pub fn unpack_stream(
     let mut sink = FileSink::new(target);
     let mut names = NameTree::default();
     let mut totals = StreamTotals::default();
+    let mut written_bytes = 0;
     while totals.archives < announced.archives {
-        let mut control = Onward { control, before_bytes: totals.bytes };
+        let mut control = Onward { control, before_bytes: written_bytes };
         let mut pass = EntryPass::new(name, &mut names, &mut sink, &mut control);
         read_archive(source, &mut pass, announced, totals)?;
         totals.add(&pass);
+        written_bytes += pass.written_bytes();
     }
     if source.next_item().is_some() {
         return Err(malformed(name, "it goes on after the last announced archive"));
@@ -51,6 +56,10 @@ pub fn unpack_stream(
     if totals != announced {
         return Err(malformed(name, "it brought less than it announced"));
     }
+    if !source.is_complete() {
+        return Err(UnpackError::damaged(name, Damage::Truncated));
+    }
+    sink.make_copies(&mut Onward { control, before_bytes: written_bytes })?;
     Ok(totals)
 }
 
@@ -74,10 +83,7 @@ fn read_archive(
         match item {
             StreamItem::Directory(path) => pass.begin(path.as_str(), RawKind::Directory)?,
             StreamItem::File { path, size_bytes, modified } => {
-                let bytes = before.bytes.saturating_add(pass.summary().bytes);
-                if bytes.saturating_add(size_bytes) > announced.bytes {
-                    return Err(malformed(name, "it brings more bytes than it announced"));
-                }
+                require_announced(pass, announced, before, size_bytes)?;
                 pass.begin(path.as_str(), RawKind::File { size_bytes, modified })?;
                 is_in_file = true;
             }
@@ -92,6 +98,13 @@ fn read_archive(
                 pass.end_file()?;
                 is_in_file = false;
             }
+            StreamItem::Copy { path, from, modified } => {
+                // What is not there is refused by the pass.
+                let size_bytes = pass.size_of(from).unwrap_or_default();
+                require_announced(pass, announced, before, size_bytes)?;
+                let from = from.as_str().to_owned();
+                pass.begin(path.as_str(), RawKind::Copy { from, size_bytes, modified })?;
+            }
             StreamItem::EndArchive => return Ok(()),
         }
         if before.entries + pass.entries() > announced.entries {
@@ -100,22 +113,20 @@ fn read_archive(
     }
 }
 
+/// Refuses a file that would bring more than all files together may.
+fn require_announced(
+    pass: &EntryPass<'_>,
+    announced: StreamTotals,
+    before: StreamTotals,
+    size_bytes: u64,
+) -> Result<(), UnpackError> {
+    let bytes = before.bytes.saturating_add(pass.summary().bytes).saturating_add(size_bytes);
+    if bytes <= announced.bytes {
+        return Ok(());
+    }
+    Err(malformed(pass.archive(), "it brings more bytes than it announced"))
+}
+
 fn malformed(name: &Path, what: &'static str) -> UnpackError {
     UnpackError::damaged(name, Damage::Malformed(what))
-}
-
-/// Tells the progress of one archive as that of all.
-struct Onward<'a> {
-    control: &'a mut dyn UnpackControl,
-    before_bytes: u64,
-}
-
-impl UnpackControl for Onward<'_> {
-    fn is_cancelled(&mut self) -> bool {
-        self.control.is_cancelled()
-    }
-
-    fn on_progress(&mut self, unpacked_bytes: u64) {
-        self.control.on_progress(self.before_bytes.saturating_add(unpacked_bytes));
-    }
 }

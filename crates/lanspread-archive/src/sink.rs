@@ -12,9 +12,10 @@ use lanspread_proto::RelPath;
 use rustix::fs::{Advice, fadvise};
 
 use crate::control::UnpackControl;
+use crate::copies::{Copies, each_block, share_blocks};
 use crate::error::UnpackError;
 use crate::names::NameTree;
-use crate::pass::{EntryPass, EntryVisitor, FileEntry, UnpackSummary};
+use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, Onward, UnpackSummary};
 
 /// After so much of a file the system is told to begin writing it to the disk. Whoever syncs at the
 /// end, as installations do, would otherwise wait there for all of it, while the disk was idle before.
@@ -31,7 +32,9 @@ pub(crate) fn unpack_below(
     let mut names = NameTree::default();
     let mut pass = EntryPass::new(archive, &mut names, &mut sink, control);
     read(&mut pass)?;
-    Ok(pass.summary())
+    let (summary, before_bytes) = (pass.summary(), pass.written_bytes());
+    sink.make_copies(&mut Onward { control, before_bytes })?;
+    Ok(summary)
 }
 
 struct OpenFile {
@@ -69,11 +72,56 @@ pub(crate) struct FileSink<'a> {
     /// The directory of the file before, which mostly is that of the next one as well.
     known_directory: Option<(PathBuf, Dir)>,
     open: Option<OpenFile>,
+    copies: Copies,
 }
 
 impl<'a> FileSink<'a> {
     pub(crate) fn new(target: &'a Dir) -> Self {
-        Self { target, known_directory: None, open: None }
+        Self { target, known_directory: None, open: None, copies: Copies::default() }
+    }
+
+    /// Makes the copies that are noted, in their order, and returns their bytes. `control` hears of the
+    /// progress from 0 on.
+    pub(crate) fn make_copies(
+        &mut self,
+        control: &mut dyn UnpackControl,
+    ) -> Result<u64, UnpackError> {
+        let mut made_bytes = 0;
+        for CopyEntry { file, from } in self.copies.take() {
+            if control.is_cancelled() {
+                return Err(UnpackError::Cancelled);
+            }
+            self.begin_file(&file)?;
+            self.copy_content(&from, file.size_bytes, made_bytes, control)?;
+            self.end_file()?;
+            made_bytes += file.size_bytes;
+            control.on_progress(made_bytes);
+        }
+        Ok(made_bytes)
+    }
+
+    /// Fills the open file with the content of the one at `from`.
+    fn copy_content(
+        &mut self,
+        from: &RelPath,
+        size_bytes: u64,
+        before_bytes: u64,
+        control: &mut dyn UnpackControl,
+    ) -> Result<(), UnpackError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let place = self.target.at(from.as_str());
+        let read_failed = || UnpackError::io("read", &place);
+        let original = self.target.read(from.as_str()).map_err(read_failed())?;
+        if !share_blocks(&original, &open.file) {
+            each_block(&original, before_bytes, control, read_failed(), &mut |block| {
+                open.write(block).map_err(|error| UnpackError::io("write", &open.path)(error))
+            })?;
+        }
+        let copied = open.file.metadata().map_err(UnpackError::io("look at", &open.path))?;
+        if copied.len() == size_bytes {
+            return Ok(());
+        }
+        Err(read_failed()(io::Error::other("it was changed while it was copied")))
     }
 
     /// Creates the directory at `path` and its parents below the target where they are missing.
@@ -175,5 +223,14 @@ impl EntryVisitor for FileSink<'_> {
             let _ = open.file.set_modified(modified);
         }
         Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        copy: CopyEntry,
+        control: &mut dyn UnpackControl,
+    ) -> Result<u64, UnpackError> {
+        self.copies.note(copy);
+        if self.copies.is_full() { self.make_copies(control) } else { Ok(0) }
     }
 }

@@ -14,7 +14,7 @@ use crate::control::UnpackControl;
 use crate::error::UnpackError;
 use crate::external::Surveyed;
 use crate::names::NameTree;
-use crate::pass::{EntryPass, EntryVisitor, FileEntry, NoVisitor};
+use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, NoVisitor};
 use crate::unpacker::{ArchiveFormat, AutoUnpacker};
 use crate::{fixture, rar};
 
@@ -27,7 +27,7 @@ pub struct StreamTotals {
     pub entries: u64,
     /// Files among them.
     pub files: u64,
-    /// Bytes of their contents.
+    /// Bytes of their contents, those of copies included.
     pub bytes: u64,
 }
 
@@ -62,6 +62,15 @@ pub enum StreamItem<'a> {
     EndFile {
         /// CRC32 of its content, computed here: not every archive stores one.
         crc32: u32,
+    },
+    /// A file with the content of another one, complete with that.
+    Copy {
+        /// Where it belongs.
+        path: &'a RelPath,
+        /// The other one: a file or a copy of the same archive that came before.
+        from: &'a RelPath,
+        /// When it was changed last, where the archive tells.
+        modified: Option<SystemTime>,
     },
     /// An archive is whole.
     EndArchive,
@@ -229,5 +238,11 @@ impl EntryVisitor for Streamer<'_> {
     fn end_file(&mut self) -> Result<(), UnpackError> {
         let crc32 = std::mem::take(&mut self.hasher).finalize();
         self.pass_on(StreamItem::EndFile { crc32 })
+    }
+
+    fn copy(&mut self, copy: CopyEntry, _: &mut dyn UnpackControl) -> Result<u64, UnpackError> {
+        let CopyEntry { file: FileEntry { path, modified, .. }, from } = &copy;
+        self.pass_on(StreamItem::Copy { path, from, modified: *modified })?;
+        Ok(0)
     }
 }

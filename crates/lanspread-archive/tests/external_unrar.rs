@@ -13,7 +13,7 @@ use lanspread_archive::{
     AutoUnpacker, Damage, ExternalUnrar, StreamInstallProvider, StreamItem, StreamSink,
     StreamTotals, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
 };
-use support::{Target, Watch, data, rar5};
+use support::{Target, Watch, data, rar3, rar5, units};
 
 /// While one test writes a script another must not fork: the child would hold the script open for
 /// writing, and the system refuses to run it.
@@ -76,6 +76,28 @@ fn listed_file(name: &str, content: &str) -> String {
     )
 }
 
+fn listed_link(name: &str, kind: &str, target: &str, size: usize) -> String {
+    let more = format!("      Target: {target}\n        Size: {size}\n       CRC32: 00000000\n");
+    listed(name, kind, &more)
+}
+
+#[test]
+fn references_and_hard_links_become_copies() {
+    let listing = [
+        HEAD,
+        &listed_file("a", "hello"),
+        &listed_link("dir/b", "File reference", "a", 5),
+        &listed_file("c", "world!"),
+        &listed_link("d", "Hard link", "dir/b", 5),
+    ]
+    .concat();
+    let fake = Fake::new(&listing, "printf helloworld!");
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 4, bytes: 21 });
+    let tree = fake.target.tree();
+    assert!(["a", "dir/b", "d"].iter().all(|name| tree[*name] == b"hello"));
+    assert_eq!(tree["c"], b"world!");
+}
+
 #[test]
 fn two_runs_bring_the_whole_tree() {
     let listing = [
@@ -110,7 +132,10 @@ fn two_runs_stream_the_whole_tree() {
             match item {
                 StreamItem::Data(block) => self.0.extend(block),
                 StreamItem::EndFile { crc32 } => self.0.extend(crc32.to_be_bytes()),
-                StreamItem::Directory(_) | StreamItem::File { .. } | StreamItem::EndArchive => {}
+                StreamItem::Directory(_)
+                | StreamItem::File { .. }
+                | StreamItem::Copy { .. }
+                | StreamItem::EndArchive => {}
             }
             true
         }
@@ -130,6 +155,28 @@ fn two_runs_stream_the_whole_tree() {
     let calls = fake.calls();
     let commands: Vec<_> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
     assert_eq!(commands, ["lt", "p"]);
+}
+
+/// The real program prints `??` for the two units of one character.
+#[test]
+fn names_that_the_program_cannot_spell_are_read_from_the_headers() {
+    let (first, second) = (units("😀.txt"), units("dir\\b"));
+    let archive = rar3(&[(&first, b"hello"), (&second, b"world!")]);
+    let listing = [HEAD, &listed_file("??.txt", "hello"), &listed_file("dir/b", "world!")].concat();
+    let fake = Fake::new(&listing, "printf hello; printf world!");
+    fs::write(&fake.archive, archive).unwrap();
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 2, bytes: 11 });
+    assert_eq!(fake.target.names(), ["dir/", "dir/b", "😀.txt"]);
+    drop(fake);
+
+    let half = rar3(&[(&[0xd83d], b"hello")]);
+    let listing = [HEAD, &listed_file("?", "hello")].concat();
+    let fake = Fake::new(&listing, "printf hello");
+    fs::write(&fake.archive, half).unwrap();
+    match fake.unpack() {
+        Err(UnpackError::UnsafeEntry { reason, .. }) => assert_eq!(reason, UnsafeReason::NotText),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -155,9 +202,11 @@ fn a_file_that_spans_volumes_is_one_file() {
 #[test]
 fn unsafe_entries_are_refused_before_anything_is_unpacked() {
     let redirection = |kind| UnsafeReason::Redirection(kind);
+    let nothing = |to: &str| UnsafeReason::RefersToNothing { to: to.to_owned() };
     for (entry, expected) in [
         (listed("x", "Unix symbolic link", "      Target: /etc\n"), redirection("symbolic link")),
-        (listed("x", "Hard link", "      Target: a\n"), redirection("hard link")),
+        (listed_link("x", "Hard link", "b", 1), nothing("b")),
+        (listed_link("x", "File reference", "../a", 1), nothing("../a")),
         (listed("x", "NTFS junction point", "      Target: C:\n"), redirection("junction")),
     ] {
         let fake = Fake::new(&[HEAD, &listed_file("a", "1"), &entry].concat(), "printf 1");

@@ -22,6 +22,7 @@ enum Item {
     File(RelPath, u64, Option<SystemTime>),
     Data(Vec<u8>),
     EndFile(u32),
+    Copy(RelPath, RelPath, Option<SystemTime>),
     EndArchive,
 }
 
@@ -31,15 +32,17 @@ struct Tape {
     items: Vec<Item>,
     most: usize,
     played: usize,
+    /// Whether it ends before its source says so.
+    breaks_off: bool,
 }
 
 impl Tape {
     fn new(most: usize) -> Self {
-        Self { items: Vec::new(), most, played: 0 }
+        Self { items: Vec::new(), most, played: 0, breaks_off: false }
     }
 
     fn of(items: Vec<Item>) -> Self {
-        Self { items, most: 0, played: 0 }
+        Self { items, most: 0, played: 0, breaks_off: false }
     }
 }
 
@@ -58,6 +61,9 @@ impl StreamSink for Tape {
                 Item::Data(block.to_vec())
             }
             StreamItem::EndFile { crc32 } => Item::EndFile(crc32),
+            StreamItem::Copy { path, from, modified } => {
+                Item::Copy(path.clone(), from.clone(), modified)
+            }
             StreamItem::EndArchive => Item::EndArchive,
         });
         true
@@ -75,8 +81,15 @@ impl StreamSource for Tape {
             }
             Item::Data(block) => StreamItem::Data(block),
             Item::EndFile(crc32) => StreamItem::EndFile { crc32: *crc32 },
+            Item::Copy(path, from, modified) => {
+                StreamItem::Copy { path, from, modified: *modified }
+            }
             Item::EndArchive => StreamItem::EndArchive,
         })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.played == self.items.len() && !self.breaks_off
     }
 }
 
@@ -108,6 +121,8 @@ fn a_streamed_archive_brings_what_an_unpacked_one_does() {
         "rar3-subdirs.rar",
         "rar5-blake.rar",
         "rar5-crc.rar",
+        "rar5-dups.rar",
+        "rar5-hlink.rar",
         "rar5-solid.rar",
         "rar5-subdirs.rar",
         "rar5-times.rar",
@@ -186,7 +201,7 @@ fn a_checksum_is_sent_whatever_the_archive_stores() {
                 Item::File(..) => content.clear(),
                 Item::Data(block) => content.extend(block),
                 Item::EndFile(crc32) => assert_eq!(crc32, crc32fast::hash(&content), "{name}"),
-                Item::Directory(_) | Item::EndArchive => {}
+                Item::Directory(_) | Item::Copy(..) | Item::EndArchive => {}
             }
         }
     }
@@ -209,8 +224,6 @@ fn what_headers_tell_is_refused_before_anything_is_sent() {
         ("rar3-symlink-unix.rar", link),
         ("rar5-symlink-unix.rar", link),
         ("rar5-symlink-win.rar", link),
-        ("rar5-hlink.rar", link),
-        ("rar5-dups.rar", link),
         ("rar5-evil-symlink-traversal.rar", link),
         ("rar5-vols.part2.rar", later),
     ] {
@@ -332,6 +345,8 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
     let short = vec![Item::File(path("a"), 3, None), Item::EndFile(crc32fast::hash(b""))];
     let nested = [file("a", b"abc")[..2].to_vec(), file("b", b"")].concat();
     let folder = vec![Item::Directory(path("d"))];
+    let copy = |name, from| vec![Item::Copy(path(name), path(from), None)];
+    let two = totals(1, 2, 2, 6);
     let rows: Vec<(&str, StreamTotals, Vec<Item>, &str)> = vec![
         ("wrong checksum", one, [wrong_crc, end()].concat(), "the checksum is wrong"),
         ("longer than its size", one, long, "more than the announced 3 bytes"),
@@ -388,7 +403,53 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
             "another entry has this name",
         ),
     ];
-    for (what, announced, items, words) in rows {
+    let copies = [
+        ("a copy of nothing", two, [copy("b", "a"), end()].concat(), "refers to \"a\""),
+        ("a copy of itself", two, [copy("b", "b"), end()].concat(), "refers to \"b\""),
+        (
+            "a copy of a file to come",
+            two,
+            [copy("b", "a"), file("a", b"abc"), end()].concat(),
+            "refers to \"a\"",
+        ),
+        (
+            "a copy of a file that is not complete",
+            two,
+            [file("a", b"abc")[..2].to_vec(), copy("b", "a")].concat(),
+            "impossible order",
+        ),
+        (
+            "a copy of a file of another archive",
+            totals(2, 2, 2, 6),
+            [file("a", b"abc"), end(), copy("b", "a"), end()].concat(),
+            "refers to \"a\"",
+        ),
+        (
+            "a copy of a folder",
+            two,
+            [folder.clone(), copy("b", "d"), end()].concat(),
+            "refers to \"d\"",
+        ),
+        (
+            "a copy in the place of a file",
+            totals(1, 3, 3, 9),
+            [file("a", b"abc"), file("b", b"abc"), copy("b", "a"), end()].concat(),
+            "another entry has this name",
+        ),
+        (
+            "a copy beyond the announced bytes",
+            totals(1, 2, 2, 5),
+            [file("a", b"abc"), copy("b", "a"), end()].concat(),
+            "it brings more bytes than it announced",
+        ),
+        (
+            "a copy beyond the announced entries",
+            totals(1, 1, 1, 6),
+            [file("a", b"abc"), copy("b", "a"), end()].concat(),
+            "it brings more entries than it announced",
+        ),
+    ];
+    for (what, announced, items, words) in rows.into_iter().chain(copies) {
         let target = Target::new();
         let error = receive(&mut Tape::of(items), announced, &target).unwrap_err();
         assert!(error.to_string().contains(words), "{what}: {error}");
@@ -397,6 +458,30 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
     let target = Target::new();
     let items = [folder, file("a", b"abc"), end()].concat();
     assert!(receive(&mut Tape::of(items), totals(1, 2, 1, 3), &target).is_ok());
+}
+
+#[test]
+fn copies_are_made_after_a_stream_that_was_confirmed() {
+    let items = [
+        file("a", b"abc"),
+        vec![Item::Copy(path("c/b"), path("a"), None), Item::Copy(path("d"), path("c/b"), None)],
+        file("e", b"x"),
+        vec![Item::EndArchive],
+    ]
+    .concat();
+    let announced = StreamTotals { archives: 1, entries: 4, files: 4, bytes: 10 };
+    let (target, mut watch) = (Target::new(), Watch::default());
+    let mut tape = Tape::of(items.clone());
+    let name = Path::new("a stream");
+    unpack_stream(&mut tape, announced, name, &target.dir(), &mut watch).unwrap();
+    assert_eq!(target.names(), ["a", "c/", "c/b", "d", "e"]);
+    assert!(["a", "c/b", "d"].iter().all(|name| target.tree()[*name] == b"abc"));
+    assert!(watch.reports.is_sorted() && watch.reports.last() == Some(&10), "{:?}", watch.reports);
+
+    let target = Target::new();
+    let error = receive(&mut Tape { breaks_off: true, ..Tape::of(items) }, announced, &target);
+    assert!(matches!(error, Err(UnpackError::Damaged { damage: Damage::Truncated, .. })));
+    assert_eq!(target.names(), ["a", "e"], "nothing is copied for a stream that broke off");
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::MANIFEST_MAX_FILES;
 use crate::path::RelPath;
 
-/// Longest header of a frame: an entry with the longest path, every byte of it escaped.
+/// Longest header of a frame: a copy with two of the longest paths, with room to spare.
 pub const FRAME_HEADER_MAX_BYTES: usize = 8 * 1024;
 /// Most raw bytes behind one [`StreamFrame::Data`]: few frames a second on a fast link, and little
 /// memory for each.
@@ -60,6 +60,16 @@ pub enum StreamFrame {
         /// CRC32 of its content.
         crc32: u32,
     },
+    /// A file with the content of another one, complete with that.
+    Copy {
+        /// Where it belongs.
+        path: RelPath,
+        /// The other one: a file or a copy of the same archive that came before.
+        from: RelPath,
+        /// When it was changed last, in milliseconds since 1970, where its archive tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        modified_ms: Option<i64>,
+    },
     /// An archive is whole.
     ArchiveEnd {},
     /// Everything is whole: the same as in [`StreamFrame::Begin`].
@@ -83,7 +93,7 @@ pub struct StreamExtent {
     pub entries: u64,
     /// Files among them.
     pub files: u64,
-    /// Bytes of their contents.
+    /// Bytes of their contents, those of copies included: the disk must hold them.
     pub bytes: u64,
 }
 

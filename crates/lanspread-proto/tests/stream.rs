@@ -35,6 +35,14 @@ fn frames() -> Vec<(StreamFrame, &'static str)> {
         ),
         (StreamFrame::Data { len: 7 }, r#"{"type":"data","len":7}"#),
         (StreamFrame::FileEnd { crc32: u32::MAX }, r#"{"type":"file_end","crc32":4294967295}"#),
+        (
+            StreamFrame::Copy {
+                path: RelPath::new("maps/b.bsp").unwrap(),
+                from: RelPath::new("maps/a.bsp").unwrap(),
+                modified_ms: None,
+            },
+            r#"{"type":"copy","path":"maps/b.bsp","from":"maps/a.bsp"}"#,
+        ),
         (StreamFrame::ArchiveEnd {}, r#"{"type":"archive_end"}"#),
         (
             StreamFrame::End(extent()),
@@ -86,6 +94,9 @@ fn the_longest_frames_fit_their_bound() {
         modified_ms: Some(i64::MIN),
     };
     encode_header(&frame, FRAME_HEADER_MAX_BYTES).unwrap();
+    let longest = || RelPath::new(vec!["é".repeat(127); 4].join("/")).unwrap();
+    let frame = StreamFrame::Copy { path: longest(), from: longest(), modified_ms: Some(i64::MIN) };
+    encode_header(&frame, FRAME_HEADER_MAX_BYTES).unwrap();
     let frame = StreamFrame::Error {
         code: StreamErrorCode::PasswordProtected,
         message: "\"".repeat(STREAM_MESSAGE_MAX_BYTES),
@@ -105,6 +116,10 @@ fn unsafe_values_and_unknown_fields_do_not_decode() {
         r#"{"type":"file","path":"a"}"#,
         r#"{"type":"directory","path":"a/.."}"#,
         r#"{"type":"directory","path":""}"#,
+        r#"{"type":"copy","path":"a"}"#,
+        r#"{"type":"copy","path":"a","from":"../b"}"#,
+        r#"{"type":"copy","path":"/a","from":"b"}"#,
+        r#"{"type":"copy","path":"a","from":"b","size":1}"#,
         r#"{"type":"symlink","path":"a","target":"/etc"}"#,
         r#"{"type":"data","len":4294967296}"#,
         r#"{"type":"data","len":1,"more":2}"#,
@@ -134,8 +149,11 @@ proptest! {
             let mut bytes = json.as_bytes().to_vec();
             let at = at % bytes.len();
             bytes[at] = byte;
-            if let Ok(StreamFrame::File { path, .. } | StreamFrame::Directory { path }) =
-                decode_header(&bytes)
+            if let Ok(
+                StreamFrame::File { path, .. }
+                | StreamFrame::Copy { path, .. }
+                | StreamFrame::Directory { path },
+            ) = decode_header(&bytes)
             {
                 prop_assert!(RelPath::new(path.as_str()).is_ok());
             }

@@ -6,14 +6,13 @@
 
 use crate::error::UnsafeReason;
 use crate::names::NAMES_MAX;
-use crate::pass::{RawKind, safe_path};
+use crate::pass::RawKind;
 
 /// Longest line that can matter: the longest path, and its key.
 const LINE_MAX_BYTES: usize = 1024 + 64;
 
 /// Keys of an entry whose values do not matter here.
-const OTHER_KEYS: [&str; 18] = [
-    "Target",
+const OTHER_KEYS: [&str; 17] = [
     "Packed size",
     "mtime",
     "ctime",
@@ -33,22 +32,33 @@ const OTHER_KEYS: [&str; 18] = [
     "Unix owner",
 ];
 
-/// One file or directory of an archive.
+/// One file or directory of an archive. Its name is not checked yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ListedEntry {
     pub(super) name: String,
     /// `None` for a directory.
     pub(super) size_bytes: Option<u64>,
     pub(super) crc32: Option<u32>,
+    /// The file of the archive whose content it has, where it has none of its own.
+    pub(super) copy_of: Option<String>,
 }
 
 impl ListedEntry {
     /// What it is. Times are not kept, as the program tells them without a time zone.
     pub(super) fn kind(&self) -> RawKind {
-        match self.size_bytes {
-            Some(size_bytes) => RawKind::File { size_bytes, modified: None },
-            None => RawKind::Directory,
+        let modified = None;
+        match (self.size_bytes, &self.copy_of) {
+            (Some(size_bytes), None) => RawKind::File { size_bytes, modified },
+            (Some(size_bytes), Some(from)) => {
+                RawKind::Copy { from: from.clone(), size_bytes, modified }
+            }
+            (None, _) => RawKind::Directory,
         }
+    }
+
+    /// How many bytes the program prints for it.
+    pub(super) fn printed_bytes(&self) -> Option<u64> {
+        self.size_bytes.filter(|_| self.copy_of.is_none())
     }
 }
 
@@ -70,6 +80,7 @@ struct Block {
     kind: Option<String>,
     size_bytes: Option<u64>,
     crc32: Option<u32>,
+    target: Option<String>,
     is_continued: bool,
 }
 
@@ -119,6 +130,7 @@ impl Listing {
                     kind: None,
                     size_bytes: None,
                     crc32: None,
+                    target: None,
                     is_continued: false,
                 });
                 true
@@ -160,6 +172,7 @@ impl Block {
     fn take(&mut self, key: &str, value: &str) -> Result<bool, ListingError> {
         match key {
             "Type" if self.kind.is_none() => self.kind = Some(value.to_owned()),
+            "Target" if self.target.is_none() => self.target = Some(value.to_owned()),
             "Size" if value == "?" => return Err(ListingError::UnknownSize),
             "Size" if self.size_bytes.is_none() => {
                 self.size_bytes = value.parse().ok();
@@ -180,29 +193,21 @@ impl Block {
     }
 
     fn into_entry(self) -> Result<ListedEntry, ListingError> {
-        let Self { name, kind, size_bytes, crc32, .. } = self;
-        let redirection = match (kind.as_deref(), size_bytes) {
-            (Some("Directory"), None) => {
-                return listed(ListedEntry { name, size_bytes: None, crc32: None }, false);
-            }
-            (Some("File"), Some(_)) => {
-                return listed(ListedEntry { name, size_bytes, crc32 }, true);
+        let Self { name, kind, size_bytes, crc32, target, .. } = self;
+        let entry = |name, crc32, copy_of| Ok(ListedEntry { name, size_bytes, crc32, copy_of });
+        let link = match (kind.as_deref(), size_bytes) {
+            (Some("Directory"), None) => return entry(name, None, None),
+            (Some("File"), Some(_)) => return entry(name, crc32, None),
+            // The checksum that is told for them is of nothing.
+            (Some("Hard link" | "File reference"), Some(_)) if target.is_some() => {
+                return entry(name, None, target);
             }
             (Some("Unix symbolic link"), _) => "symbolic link",
             (Some("Windows symbolic link"), _) => "Windows symbolic link",
             (Some("NTFS junction point"), _) => "junction",
-            (Some("Hard link"), _) => "hard link",
-            (Some("File reference"), _) => "reference to another file",
             _ => return Err(not_understood(name.as_bytes())),
         };
-        Err(ListingError::Unsafe { entry: name, reason: UnsafeReason::Redirection(redirection) })
-    }
-}
-
-fn listed(entry: ListedEntry, is_file: bool) -> Result<ListedEntry, ListingError> {
-    match safe_path(&entry.name, is_file) {
-        Ok(_) => Ok(entry),
-        Err(reason) => Err(ListingError::Unsafe { entry: entry.name, reason }),
+        Err(ListingError::Unsafe { entry: name, reason: UnsafeReason::Redirection(link) })
     }
 }
 

@@ -8,8 +8,8 @@ use std::mem::offset_of;
 
 use unrar_sys::{LPARAM, WCHAR};
 
-/// Characters that the buffer for a name takes, its end mark included.
-pub(super) const NAME_BUFFER_CHARS: usize = 1024;
+/// Characters in the names that every header has, the end mark included.
+const SHORT_NAME_CHARS: usize = 1024;
 /// `HOST_UNIX`: Unix, or unknown.
 pub(super) const HOST_UNIX: c_uint = 3;
 /// `ERAR_LARGE_DICT`, which `unrar_sys` does not name.
@@ -38,7 +38,7 @@ pub(super) struct HeaderData {
     pub(super) archive_name: [c_char; 1024],
     pub(super) archive_name_wide: [WCHAR; 1024],
     pub(super) file_name: [c_char; 1024],
-    pub(super) file_name_wide: [WCHAR; NAME_BUFFER_CHARS],
+    pub(super) file_name_wide: [WCHAR; SHORT_NAME_CHARS],
     pub(super) flags: c_uint,
     pub(super) packed_size: [c_uint; 2],
     pub(super) unpacked_size_low: c_uint,

@@ -19,14 +19,17 @@ use std::time::{Duration, SystemTime};
 
 use unrar_sys::{LPARAM, UINT, WCHAR};
 
-use super::layout::{HOST_UNIX, HeaderData, NAME_BUFFER_CHARS, OpenData};
-use super::text::{ArchiveName, decoded_name, wide_text};
+use super::layout::{HOST_UNIX, HeaderData, OpenData};
+use super::text::{ArchiveName, WideText, decoded_name, wide_text};
 use super::turn::Turn;
 use super::volumes::refuse_special_after;
 use crate::error::UnpackError;
 
 /// Longest path that the library hands out, `MAXPATHSIZE` of its sources.
 const PATH_MAX_CHARS: usize = 0x10000;
+/// Characters that a buffer for a name takes, the end mark included: far above the 1,024 bytes of the
+/// longest path, so that a name which fills it is refused in any case.
+const NAME_BUFFER_CHARS: usize = 4096;
 /// Answers to the library's calls back.
 const STOP: c_int = -1;
 const GO_ON: c_int = 0;
@@ -52,6 +55,8 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) name: String,
+    /// Whether the name is text. Where not, U+FFFD stands in it for what is none.
+    pub(super) is_text: bool,
     /// The name filled the buffer, so more of it may be missing.
     pub(super) is_name_cut: bool,
     pub(super) is_directory: bool,
@@ -64,6 +69,8 @@ pub(super) struct Header {
     pub(super) modified: Option<SystemTime>,
     /// 0, or the kind of link as the library numbers them.
     pub(super) redirection_type: u32,
+    /// Where the link leads, where its kind has a name for that.
+    pub(super) redirection_name: String,
 }
 
 type OnBlock<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
@@ -177,7 +184,7 @@ unsafe fn wide_path(start: LPARAM) -> PathBuf {
         // SAFETY: the caller's promise; `take_while` ends at the zero.
         .map(|index| unsafe { start.add(index).read_unaligned() })
         .take_while(|character| *character != 0);
-    PathBuf::from(decoded_name(wide_text(characters)))
+    PathBuf::from(decoded_name(wide_text(characters).text))
 }
 
 /// What an archive is opened for.
@@ -193,7 +200,29 @@ pub(super) enum Purpose {
 pub(super) struct OpenArchive {
     handle: NonNull<unrar_sys::Handle>,
     header: Box<HeaderData>,
+    name: NameBuffer,
+    redirection_name: NameBuffer,
     entered_volumes: Vec<PathBuf>,
+}
+
+/// A buffer in which the library puts a name.
+struct NameBuffer(Box<[WCHAR; NAME_BUFFER_CHARS]>);
+
+impl NameBuffer {
+    const SIZE: c_uint = NAME_BUFFER_CHARS as c_uint;
+
+    fn new() -> Self {
+        Self(Box::new([0; NAME_BUFFER_CHARS]))
+    }
+
+    fn text(&self) -> WideText {
+        wide_text(self.0.iter().copied().take_while(|character| *character != 0))
+    }
+
+    /// Whether more of the name may be missing: the last place is that of the end mark.
+    fn is_full(&self) -> bool {
+        self.0.iter().take(NAME_BUFFER_CHARS - 1).all(|character| *character != 0)
+    }
 }
 
 impl OpenArchive {
@@ -226,6 +255,8 @@ impl OpenArchive {
         let opened = NonNull::new(handle.cast_mut()).map(|handle| Self {
             handle,
             header: zeroed_header(),
+            name: NameBuffer::new(),
+            redirection_name: NameBuffer::new(),
             entered_volumes: Vec::new(),
         });
         if opened.is_some() {
@@ -247,14 +278,21 @@ impl OpenArchive {
     /// The header of the next entry, or `None` at the end. Each entry must be unpacked or skipped
     /// before the next.
     pub(super) fn next_header(&mut self, turn: Turn) -> Result<Option<Header>, Failure> {
+        self.header.file_name_long = self.name.0.as_mut_ptr();
+        self.header.file_name_long_size = NameBuffer::SIZE;
+        // The library writes it for links alone, so it must be without what stood there before.
+        self.redirection_name = NameBuffer::new();
+        self.header.redirection_name = self.redirection_name.0.as_mut_ptr();
+        self.header.redirection_name_size = NameBuffer::SIZE;
         let header = (&raw mut *self.header).cast::<unrar_sys::HeaderDataEx>();
         let answer = self.call(turn, None, |handle| {
             // SAFETY: the handle is open, and `header` points to a struct of the layout that the
-            // library declares, with every optional pointer null.
+            // library declares. Its two names point to buffers of the sizes that stand beside them,
+            // which live as long as the call; every other optional pointer is null.
             unsafe { unrar_sys::RARReadHeaderEx(handle, header) }
         });
         match answer {
-            Ok(()) => Ok(Some(read_header(&self.header))),
+            Ok(()) => Ok(Some(read_header(&self.header, &self.name, &self.redirection_name))),
             Err(Failure::Code(unrar_sys::ERAR_END_ARCHIVE)) => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -331,14 +369,14 @@ fn zeroed_header() -> Box<HeaderData> {
     unsafe { Box::<MaybeUninit<HeaderData>>::assume_init(header) }
 }
 
-fn read_header(data: &HeaderData) -> Header {
+fn read_header(data: &HeaderData, name: &NameBuffer, redirection_name: &NameBuffer) -> Header {
     let flags = data.flags;
-    let wide_name = data.file_name_wide;
-    let name = wide_text(wide_name.into_iter().take_while(|character| *character != 0));
+    let WideText { text, is_text } = name.text();
     let modified = join(data.modified_low, data.modified_high);
     Header {
-        is_name_cut: wide_name.iter().take(NAME_BUFFER_CHARS - 1).all(|character| *character != 0),
-        name: decoded_name(name),
+        is_name_cut: name.is_full(),
+        name: decoded_name(text),
+        is_text,
         is_directory: flags & unrar_sys::RHDF_DIRECTORY != 0,
         is_encrypted: flags & unrar_sys::RHDF_ENCRYPTED != 0,
         is_continued: flags & unrar_sys::RHDF_SPLITBEFORE != 0,
@@ -350,6 +388,8 @@ fn read_header(data: &HeaderData) -> Header {
             .checked_sub(WINDOWS_TO_UNIX_EPOCH)
             .and_then(|steps| SystemTime::UNIX_EPOCH.checked_add(windows_duration(steps))),
         redirection_type: data.redirection_type,
+        // One that is cut, or no text, is the name of nothing in the archive.
+        redirection_name: decoded_name(redirection_name.text().text),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the `UnRAR` library spells names and paths.
 
 use std::ffi::c_char;
+use std::ops::Range;
 use std::path::Path;
 use std::ptr;
 
@@ -10,6 +11,10 @@ use unrar_sys::WCHAR;
 /// and puts each byte of it above 0x7f at [`BYTES_START`].
 const BYTES_MARK: char = '\u{fffe}';
 const BYTES_START: u32 = 0xe000;
+/// The halves of a character beyond U+FFFF in UTF-16, and the first such character.
+const HIGH_SURROGATES: Range<u32> = 0xd800..0xdc00;
+const LOW_SURROGATES: Range<u32> = 0xdc00..0xe000;
+const FIRST_PAIR: u32 = 0x1_0000;
 
 /// Undoes what the library does to UTF-8 names of RAR 3 where no UTF-8 locale is set.
 pub(super) fn decoded_name(name: String) -> String {
@@ -26,16 +31,41 @@ pub(super) fn decoded_name(name: String) -> String {
     String::from_utf8(bytes).unwrap_or(name)
 }
 
-/// Characters that are none become U+FFFD.
-pub(super) fn wide_text(characters: impl Iterator<Item = WCHAR>) -> String {
-    #[cfg(windows)]
-    return char::decode_utf16(characters)
-        .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
-    #[cfg(not(windows))]
-    characters
-        .map(|character| char::from_u32(character as u32).unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
+/// What wide characters spell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WideText {
+    pub(super) text: String,
+    /// Whether all of them were text. Where not, U+FFFD stands for what was none.
+    pub(super) is_text: bool,
+}
+
+/// Reads wide characters. RAR 3 stores UTF-16, and where a wide character has 32 bits the library puts
+/// one unit into each: the two halves of a surrogate pair are joined here.
+pub(super) fn wide_text(characters: impl Iterator<Item = WCHAR>) -> WideText {
+    let mut characters = characters.map(|character| character as u32).peekable();
+    let mut read = WideText { text: String::new(), is_text: true };
+    while let Some(first) = characters.next() {
+        let second = match HIGH_SURROGATES.contains(&first) {
+            true => characters.next_if(|second| LOW_SURROGATES.contains(second)),
+            false => None,
+        };
+        let joined = match second {
+            Some(second) => {
+                FIRST_PAIR
+                    + ((first - HIGH_SURROGATES.start) << 10)
+                    + (second - LOW_SURROGATES.start)
+            }
+            None => first,
+        };
+        match char::from_u32(joined) {
+            Some(character) => read.text.push(character),
+            None => {
+                read.is_text = false;
+                read.text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+    }
+    read
 }
 
 /// A path in the form that the library opens without changing it: bytes on Unix, UTF-16 on Windows.
@@ -79,7 +109,38 @@ impl ArchiveName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn read(characters: &[u32]) -> (String, bool) {
+        let WideText { text, is_text } =
+            wide_text(characters.iter().map(|character| *character as WCHAR));
+        (text, is_text)
+    }
+
+    #[test]
+    fn halves_of_a_character_are_joined_and_a_half_alone_is_no_text() {
+        let text = |text: &str| (text.to_owned(), true);
+        assert_eq!(read(&[0x61, 0xd83d, 0xde00, 0x62]), text("a😀b"));
+        assert_eq!(read(&[0xd800, 0xdc00, 0xdbff, 0xdfff]), text("\u{10000}\u{10ffff}"));
+        assert_eq!(read(&[0x1_f600, 0xfffd]), text("😀\u{fffd}"));
+        let broken = |text: &str| (text.to_owned(), false);
+        assert_eq!(read(&[0xd83d]), broken("\u{fffd}"));
+        assert_eq!(read(&[0xde00, 0xd83d]), broken("\u{fffd}\u{fffd}"));
+        assert_eq!(read(&[0xd83d, 0xd83d, 0xde00]), broken("\u{fffd}😀"));
+        assert_eq!(read(&[0x11_0000, 0xffff_ffff]), broken("\u{fffd}\u{fffd}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_from_units_and_from_characters(text: String) {
+            let units = text.encode_utf16().map(|unit| unit as WCHAR);
+            prop_assert_eq!(wide_text(units), WideText { text: text.clone(), is_text: true });
+            let characters = text.chars().map(|character| character as WCHAR);
+            prop_assert_eq!(wide_text(characters), WideText { text: text.clone(), is_text: true });
+        }
+    }
 
     #[test]
     fn names_that_the_library_could_not_decode_are_read_as_utf8() {

@@ -121,14 +121,21 @@ pub struct RawEntry<'a> {
     pub name: &'a str,
     pub is_directory: bool,
     pub content: &'a [u8],
+    /// The kind of a link, where it leads, and the size that stands in its header.
+    pub link: Option<(usize, &'a str, usize)>,
 }
 
 pub fn raw_file<'a>(name: &'a str, content: &'a [u8]) -> RawEntry<'a> {
-    RawEntry { name, is_directory: false, content }
+    RawEntry { name, is_directory: false, content, link: None }
 }
 
 pub fn raw_directory(name: &str) -> RawEntry<'_> {
-    RawEntry { name, is_directory: true, content: b"" }
+    RawEntry { name, is_directory: true, content: b"", link: None }
+}
+
+/// What RAR makes of a file that is the same as another one: 5, and 4 for a hard link.
+pub fn raw_link<'a>(kind: usize, name: &'a str, to: &'a str, size: usize) -> RawEntry<'a> {
+    RawEntry { name, is_directory: false, content: b"", link: Some((kind, to, size)) }
 }
 
 /// A RAR 5 archive with any names, restating the format on its own: numbers below 2^14 only.
@@ -147,24 +154,79 @@ pub fn rar5(entries: &[RawEntry<'_>]) -> Vec<u8> {
     let mut archive = b"Rar!\x1a\x07\x01\x00".to_vec();
     archive.extend(block(&[number(1), number(0), number(0)]));
     for entry in entries {
-        let size = entry.content.len();
-        let kind = if entry.is_directory { [number(0), number(1)] } else { [number(2), number(4)] };
-        let [block_flags, file_flags] = kind;
-        let mut fields = vec![number(2), block_flags];
-        if !entry.is_directory {
-            fields.push(number(size));
-        }
-        fields.extend([file_flags, number(size), number(0)]);
-        if !entry.is_directory {
+        let size = entry.link.map_or(entry.content.len(), |(_, _, size)| size);
+        let extra = entry.link.map(|(kind, to, _)| {
+            let record = [number(5), number(kind), number(0), number(to.len())].concat();
+            let record = [record, to.as_bytes().to_vec()].concat();
+            [number(record.len()), record].concat()
+        });
+        let has_data = !entry.is_directory && entry.link.is_none();
+        let flags = usize::from(extra.is_some()) | usize::from(has_data) << 1;
+        let mut fields = vec![number(2), number(flags)];
+        fields.extend(extra.iter().map(|extra| number(extra.len())));
+        fields.extend(has_data.then(|| number(size)));
+        let file_flags = if entry.is_directory { 1 } else { usize::from(has_data) << 2 };
+        fields.extend([number(file_flags), number(size), number(0)]);
+        if has_data {
             fields.push(crc32fast::hash(entry.content).to_le_bytes().to_vec());
         }
         fields.extend([number(0), number(1), number(entry.name.len())]);
         fields.push(entry.name.as_bytes().to_vec());
+        fields.extend(extra);
         archive.extend(block(&fields));
         archive.extend(entry.content);
     }
     archive.extend(block(&[number(5), number(0), number(0)]));
     archive
+}
+
+/// A RAR 3 archive of stored files as it is made on Windows, with names in units of UTF-16.
+pub fn rar3(entries: &[(&[u16], &[u8])]) -> Vec<u8> {
+    const UNICODE_WITH_DATA: u16 = 0x8200;
+    const WINDOWS: u8 = 2;
+    const VERSION: u8 = 29;
+    const STORED: u8 = 0x30;
+    const TIME: u32 = 0x5a21_a000;
+    let mut archive = b"Rar!\x1a\x07\x00".to_vec();
+    archive.extend(rar3_header(0x73, 0, &[0; 6]));
+    for (units, content) in entries {
+        // One byte each, for old programs; a zero; then a high byte that is not used, and groups of
+        // four units behind a byte which says that both halves of each follow.
+        let mut name: Vec<u8> =
+            units.iter().map(|unit| u8::try_from(*unit).unwrap_or(b'_')).collect();
+        name.extend([0, 0]);
+        for group in units.chunks(4) {
+            name.push(0b1010_1010 << (8 - 2 * group.len()));
+            name.extend(group.iter().flat_map(|unit| unit.to_le_bytes()));
+        }
+        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+        let mut body = [size, size].concat();
+        body.push(WINDOWS);
+        body.extend(crc32fast::hash(content).to_le_bytes());
+        body.extend(TIME.to_le_bytes());
+        body.extend([VERSION, STORED]);
+        body.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+        body.extend(0x20_u32.to_le_bytes());
+        body.extend(name);
+        archive.extend(rar3_header(0x74, UNICODE_WITH_DATA, &body));
+        archive.extend(*content);
+    }
+    archive.extend(rar3_header(0x7b, 0x4000, &[]));
+    archive
+}
+
+/// A header of RAR 1.5 to 4.
+pub fn rar3_header(kind: u8, flags: u16, body: &[u8]) -> Vec<u8> {
+    let mut checked = vec![kind];
+    checked.extend(flags.to_le_bytes());
+    checked.extend(u16::try_from(7 + body.len()).unwrap().to_le_bytes());
+    checked.extend(body);
+    let crc = crc32fast::hash(&checked) as u16;
+    [&crc.to_le_bytes()[..], &checked].concat()
+}
+
+pub fn units(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
 }
 
 /// A fixture archive with any names, restating the format on its own.

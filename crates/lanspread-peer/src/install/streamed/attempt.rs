@@ -194,6 +194,9 @@ impl Incoming {
                     return Err(self.bad(&format!("it sends a block of {len} bytes")));
                 }
                 StreamFrame::FileEnd { crc32 } => Arrived::FileEnd { crc32 },
+                StreamFrame::Copy { path, from, modified_ms } => {
+                    Arrived::Copy { path, from, modified_ms }
+                }
                 StreamFrame::ArchiveEnd {} => Arrived::ArchiveEnd,
                 StreamFrame::End(extent) if extent == announced => {
                     self.require_end().await?;

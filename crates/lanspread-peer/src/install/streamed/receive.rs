@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use lanspread_archive::{
-    StreamItem, StreamSource, StreamTotals, UnpackControl, UnpackError, unpack_stream,
+    Damage, StreamItem, StreamSource, StreamTotals, UnpackControl, UnpackError, unpack_stream,
 };
 use lanspread_disk::Dir;
 use lanspread_proto::stream::StreamExtent;
@@ -31,6 +31,11 @@ pub(super) enum Arrived {
     Data(Bytes),
     FileEnd {
         crc32: u32,
+    },
+    Copy {
+        path: RelPath,
+        from: RelPath,
+        modified_ms: Option<i64>,
     },
     ArchiveEnd,
     /// The source has confirmed what it announced, and nothing came after that. Without it nothing
@@ -73,17 +78,19 @@ impl Reception {
         let mut stream = Stream { arriving, current: None, is_complete: false };
         let mut control = Control { written, cancel: cancel.clone() };
         let mut fill = |installing: &Dir| {
-            let totals = unpack_stream(
+            let unpacked = unpack_stream(
                 &mut stream,
                 totals(announced),
                 Path::new("stream"),
                 installing,
                 &mut control,
-            )
-            .map_err(|error| unpack_failure(peer_id, error))?;
-            if !stream.is_complete {
-                return Err(broken_off(peer_id));
-            }
+            );
+            let totals = unpacked.map_err(|error| match error {
+                UnpackError::Damaged { damage: Damage::Truncated, .. } if !stream.is_complete => {
+                    broken_off(peer_id)
+                }
+                error => unpack_failure(peer_id, error),
+            })?;
             Ok(InstallSummary { files: totals.files, bytes: totals.bytes })
         };
         let ground = Ground { root: &root, state_dir: &state_dir, game_id: &game_id };
@@ -127,12 +134,20 @@ impl StreamSource for Stream {
             }),
             Arrived::Data(data) => Some(StreamItem::Data(data)),
             Arrived::FileEnd { crc32 } => Some(StreamItem::EndFile { crc32: *crc32 }),
+            Arrived::Copy { path, from, modified_ms } => {
+                let modified = modified_ms.and_then(system_time);
+                Some(StreamItem::Copy { path, from, modified })
+            }
             Arrived::ArchiveEnd => Some(StreamItem::EndArchive),
             Arrived::Complete => {
                 self.is_complete = true;
                 None
             }
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_complete
     }
 }
 

@@ -295,6 +295,11 @@ impl StreamSink for ChannelSink<'_> {
                     .all(|block| self.send(Outgoing::Data(Bytes::copy_from_slice(block))));
             }
             StreamItem::EndFile { crc32 } => StreamFrame::FileEnd { crc32 },
+            StreamItem::Copy { path, from, modified } => StreamFrame::Copy {
+                path: path.clone(),
+                from: from.clone(),
+                modified_ms: modified.and_then(unix_ms),
+            },
             StreamItem::EndArchive => StreamFrame::ArchiveEnd {},
         };
         self.send(Outgoing::Frame(frame))
