@@ -138,13 +138,13 @@ pub enum UnpackError {
         /// The file.
         archive: PathBuf,
     },
-    /// The archive is sound, but uses something that is not supported.
+    /// The archive may be sound, but needs something that is missing here.
     #[error("archive {} {reason}", archive.display())]
     Unsupported {
         /// The archive.
         archive: PathBuf,
-        /// What it uses, as the end of a sentence about the archive.
-        reason: &'static str,
+        /// What is missing, as the end of a sentence about the archive.
+        reason: String,
     },
     /// The operating system refused something.
     #[error("cannot {operation} {}: {source}", path.display())]
@@ -185,6 +185,10 @@ impl UnpackError {
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { operation, path, source }
+    }
+
+    pub(crate) fn unsupported(archive: &Path, reason: &str) -> Self {
+        Self::Unsupported { archive: archive.to_path_buf(), reason: reason.to_owned() }
     }
 
     pub(crate) fn damaged(archive: &Path, damage: Damage) -> Self {

@@ -13,18 +13,23 @@ use std::path::{self, Path, PathBuf};
 use lanspread_disk::Dir;
 
 use crate::control::UnpackControl;
+use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
 use crate::rar::{self, missing_volume, refuse_special_volumes, require_first_volume};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
-use listing::{ListedEntry, Listing, ListingError};
+use listing::{Listed, ListedEntry, Listing, ListingError};
 use process::{Ended, Process};
 
 /// Exit codes of `unrar`, as its manual numbers them.
 const EXIT_WARNING: i32 = 1;
 const EXIT_BAD_CRC: i32 = 3;
+const EXIT_NO_MEMORY: i32 = 8;
 const EXIT_BAD_PASSWORD: i32 = 11;
+
+/// Above this the program unpacks nothing without leave.
+const ASKED_ABOVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Switches for both runs: no configuration file, no comments, no question about a password, every
 /// version of a file, and no switches behind them.
@@ -41,13 +46,20 @@ const UNSPELLED: char = '?';
 #[derive(Debug, Clone)]
 pub struct ExternalUnrar {
     program: PathBuf,
+    max_dictionary: MaxDictionary,
 }
 
 impl ExternalUnrar {
     /// `program` is a path, or a name that is looked up in `PATH`.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program }
+        Self { program, max_dictionary: MaxDictionary::default() }
+    }
+
+    /// Refuses archives that need a larger dictionary than this, rather than the default.
+    #[must_use]
+    pub fn with_max_dictionary(self, max_dictionary: MaxDictionary) -> Self {
+        Self { max_dictionary, ..self }
     }
 
     /// Lists an archive, in one run of the program.
@@ -57,11 +69,16 @@ impl ExternalUnrar {
         refuse_special_volumes(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
         let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
-        let mut entries = self.list(pass, &absolute)?;
+        let Listed { mut entries, dictionary_bytes, is_newer } = self.list(pass, &absolute)?;
+        if is_newer {
+            let reason = "uses a compression that is newer than the unpacking program";
+            return Err(UnpackError::unsupported(archive, reason));
+        }
+        self.max_dictionary.require(archive, dictionary_bytes)?;
         if !is_rar5 && entries.iter().any(|entry| entry.name.contains(UNSPELLED)) {
             spell(pass, &mut entries)?;
         }
-        Ok(Surveyed { absolute, entries })
+        Ok(Surveyed { absolute, entries, dictionary_bytes })
     }
 
     /// Delivers an archive that was listed, in one run of the program for all its files.
@@ -71,7 +88,7 @@ impl ExternalUnrar {
         surveyed: Surveyed,
     ) -> Result<(), UnpackError> {
         refuse_special_volumes(pass.archive())?;
-        self.print(pass, &surveyed.absolute, surveyed.entries)
+        self.print(pass, surveyed)
     }
 
     fn start(&self, commands: &[&str], archive: &Path) -> Result<Process, UnpackError> {
@@ -80,11 +97,7 @@ impl ExternalUnrar {
             .map_err(UnpackError::io("run", &self.program))
     }
 
-    fn list(
-        &self,
-        pass: &mut EntryPass<'_>,
-        archive: &Path,
-    ) -> Result<Vec<ListedEntry>, UnpackError> {
+    fn list(&self, pass: &mut EntryPass<'_>, archive: &Path) -> Result<Listed, UnpackError> {
         let mut process = self.start(&["lt", "-v"], archive)?;
         let mut listing = Listing::default();
         let refused = |error| self.listing_refused(archive, error);
@@ -95,13 +108,13 @@ impl ExternalUnrar {
         listing.finish().map_err(refused)
     }
 
-    fn print(
-        &self,
-        pass: &mut EntryPass<'_>,
-        archive: &Path,
-        entries: Vec<ListedEntry>,
-    ) -> Result<(), UnpackError> {
-        let process = self.start(&["p", "-inul"], archive)?;
+    fn print(&self, pass: &mut EntryPass<'_>, surveyed: Surveyed) -> Result<(), UnpackError> {
+        let Surveyed { absolute: archive, entries, dictionary_bytes } = &surveyed;
+        // Programs before version 7 know neither such dictionaries nor the switch.
+        let leave = (*dictionary_bytes > ASKED_ABOVE_BYTES)
+            .then(|| format!("-mdx{}k", self.max_dictionary.bytes() / 1024));
+        let commands: Vec<&str> = ["p", "-inul"].into_iter().chain(leave.as_deref()).collect();
+        let process = self.start(&commands, archive)?;
         let mut printed = Printed { process, unread: Vec::new() };
         for entry in entries {
             pass.begin(&entry.name, entry.kind())?;
@@ -148,6 +161,9 @@ impl ExternalUnrar {
         let archive = archive.to_path_buf();
         match ended.status.code() {
             Some(EXIT_BAD_PASSWORD) => UnpackError::PasswordProtected { archive },
+            Some(EXIT_NO_MEMORY) => {
+                UnpackError::unsupported(&archive, "needs more memory than there is")
+            }
             Some(EXIT_WARNING | EXIT_BAD_CRC) => {
                 UnpackError::damaged(&archive, reported(&ended.stderr))
             }
@@ -163,7 +179,7 @@ impl ExternalUnrar {
             ListingError::Unsafe { entry, reason } => UnpackError::UnsafeEntry { entry, reason },
             ListingError::TooMany { limit } => UnpackError::TooManyEntries { archive, limit },
             ListingError::UnknownSize => {
-                UnpackError::Unsupported { archive, reason: "does not tell the sizes of its files" }
+                UnpackError::unsupported(&archive, "does not tell the sizes of its files")
             }
             ListingError::NotUnderstood(line) => self.external(
                 "a listing that is not understood".to_owned(),
@@ -213,6 +229,7 @@ fn spell(pass: &mut EntryPass<'_>, entries: &mut [ListedEntry]) -> Result<(), Un
 pub(crate) struct Surveyed {
     absolute: PathBuf,
     entries: Vec<ListedEntry>,
+    dictionary_bytes: u64,
 }
 
 impl Surveyed {

@@ -17,6 +17,7 @@
 mod content;
 mod control;
 mod copies;
+mod dictionary;
 mod error;
 mod external;
 mod fixture;
@@ -32,12 +33,13 @@ mod unpacker;
 
 pub use content::WriteError;
 pub use control::UnpackControl;
+pub use dictionary::MaxDictionary;
 pub use error::{Damage, UnpackError, UnsafeReason};
 pub use external::ExternalUnrar;
 pub use fixture::{FixtureUnpacker, FixtureWriter};
 pub use names::NAMES_MAX;
 pub use pass::{BLOCK_BYTES, UnpackSummary};
-pub use rar::{DICTIONARY_MAX_BYTES, RarUnpacker, RarWriter};
+pub use rar::{RarUnpacker, RarWriter};
 pub use received::{StreamSource, unpack_stream};
 pub use roots::root_archives;
 pub use stream::{ArchiveStream, StreamInstallProvider, StreamItem, StreamSink, StreamTotals};

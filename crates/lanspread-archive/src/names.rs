@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use lanspread_proto::RelPath;
+use lanspread_proto::stream::STREAM_ENTRIES_MAX;
 
 use crate::error::UnsafeReason;
 
 /// Most files and directories, implied ones included, that one archive may name, or all archives of
 /// one stream together.
 ///
-/// More than twice what a manifest may list, and small enough that a hostile archive of the longest
-/// names takes less than 100 MiB here.
-pub const NAMES_MAX: usize = 250_000;
+/// Small enough that a hostile archive of the longest names takes less than 100 MiB here.
+pub const NAMES_MAX: usize = STREAM_ENTRIES_MAX as usize;
 
 /// Why a name cannot be added.
 pub(crate) enum NameConflict {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use lanspread_disk::Dir;
 
 use crate::control::UnpackControl;
+use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError, UnsafeReason};
 use crate::names::NAMES_MAX;
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
@@ -30,11 +31,6 @@ use turn::{NoTurn, Turn};
 pub(crate) use format::{RarStart, SIGNATURE, inspect};
 pub(crate) use volumes::refuse_special_volumes;
 pub use writer::RarWriter;
-
-/// Largest dictionary that an archive may ask for: the largest that RAR 5 itself can make.
-///
-/// It is memory that an unpacking takes at once; RAR 7 would go up to 64 GiB.
-pub const DICTIONARY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What the library gives as the size where the archive announces none.
 const SIZE_UNKNOWN: u64 = 0x7fff_ffff_7fff_ffff;
@@ -56,7 +52,17 @@ const UNIX_FILE: u32 = 0o100_000;
 /// Nothing but regular files is opened. An operation ends between two blocks when it is cancelled, also
 /// while it waits for another one.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RarUnpacker;
+pub struct RarUnpacker {
+    max_dictionary: MaxDictionary,
+}
+
+impl RarUnpacker {
+    /// Refuses archives that need a larger dictionary.
+    #[must_use]
+    pub const fn new(max_dictionary: MaxDictionary) -> Self {
+        Self { max_dictionary }
+    }
+}
 
 impl Unpacker for RarUnpacker {
     fn unpack(
@@ -65,7 +71,7 @@ impl Unpacker for RarUnpacker {
         target: &Dir,
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
-        unpack_below(archive, target, control, read)
+        unpack_below(archive, target, control, |pass| read(pass, self.max_dictionary))
     }
 }
 
@@ -77,6 +83,10 @@ pub(crate) fn require_first_volume(archive: &Path) -> Result<bool, UnpackError> 
         RarStart::Continuation => Err(UnpackError::NotFirstVolume { archive: archive_path }),
         RarStart::EncryptedHeaders => Err(UnpackError::PasswordProtected { archive: archive_path }),
         RarStart::NotRar => Err(UnpackError::UnknownFormat { archive: archive_path }),
+        RarStart::Newer => {
+            let reason = "is of a RAR format that is newer than this program";
+            Err(UnpackError::unsupported(archive, reason))
+        }
         RarStart::Broken => {
             let damage = Damage::Malformed("its first header is broken");
             Err(UnpackError::damaged(archive, damage))
@@ -85,13 +95,19 @@ pub(crate) fn require_first_volume(archive: &Path) -> Result<bool, UnpackError> 
 }
 
 /// Delivers every entry of a RAR archive to `pass`.
-pub(crate) fn read(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
-    each_entry(pass, Purpose::Unpack, &mut unpack_entry)
+pub(crate) fn read(
+    pass: &mut EntryPass<'_>,
+    max_dictionary: MaxDictionary,
+) -> Result<(), UnpackError> {
+    each_entry(pass, Purpose::Unpack, max_dictionary, &mut unpack_entry)
 }
 
 /// Lists every entry of a RAR archive to `pass`. Contents are skipped, also in solid archives.
-pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
-    each_entry(pass, Purpose::List, &mut |pass, open, header, kind| {
+pub(crate) fn list(
+    pass: &mut EntryPass<'_>,
+    max_dictionary: MaxDictionary,
+) -> Result<(), UnpackError> {
+    each_entry(pass, Purpose::List, max_dictionary, &mut |pass, open, header, kind| {
         pass.list(&header.name, kind)?;
         let turn = turn(pass)?;
         open.skip(turn).map_err(|failure| failed(pass, failure))
@@ -101,7 +117,7 @@ pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
 /// The names of all entries of a RAR archive, in their order. At most [`NAMES_MAX`].
 pub(crate) fn names(pass: &mut EntryPass<'_>) -> Result<Vec<String>, UnpackError> {
     let mut names = Vec::new();
-    each_entry(pass, Purpose::List, &mut |pass, open, header, kind| {
+    each_entry(pass, Purpose::List, MaxDictionary::LARGEST, &mut |pass, open, header, kind| {
         if let RawKind::Refused(reason) = kind {
             return Err(UnpackError::UnsafeEntry { entry: header.name.clone(), reason });
         }
@@ -122,6 +138,7 @@ type OnEntry<'a> = dyn FnMut(&mut EntryPass<'_>, &mut OpenArchive, &Header, RawK
 fn each_entry(
     pass: &mut EntryPass<'_>,
     purpose: Purpose,
+    max_dictionary: MaxDictionary,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<(), UnpackError> {
     let archive = pass.archive();
@@ -143,7 +160,7 @@ fn each_entry(
             failure => failed(pass, failure),
         })?;
         if let Some(header) = &header {
-            let kind = supported_kind(pass, header)?;
+            let kind = supported_kind(pass, header, max_dictionary)?;
             on_entry(pass, &mut open, header, kind)?;
         }
         for volume in open.entered_volumes().iter().skip(checked_volumes).filter(|_| is_rar5) {
@@ -185,7 +202,11 @@ fn check_chain(pass: &mut EntryPass<'_>, volume: &Path) -> Result<(), UnpackErro
 }
 
 /// What an entry is, unless it needs something that is not supported.
-fn supported_kind(pass: &EntryPass<'_>, header: &Header) -> Result<RawKind, UnpackError> {
+fn supported_kind(
+    pass: &EntryPass<'_>,
+    header: &Header,
+    max_dictionary: MaxDictionary,
+) -> Result<RawKind, UnpackError> {
     let archive = pass.archive().to_path_buf();
     if header.is_encrypted {
         return Err(UnpackError::PasswordProtected { archive });
@@ -193,14 +214,10 @@ fn supported_kind(pass: &EntryPass<'_>, header: &Header) -> Result<RawKind, Unpa
     if header.is_continued {
         return Err(UnpackError::NotFirstVolume { archive });
     }
-    if header.dictionary_bytes > DICTIONARY_MAX_BYTES {
-        let reason = "needs a dictionary of more than 1 GiB";
-        return Err(UnpackError::Unsupported { archive, reason });
-    }
+    max_dictionary.require(&archive, header.dictionary_bytes)?;
     let kind = raw_kind(header);
     if kind.size_bytes() == Some(SIZE_UNKNOWN) {
-        let reason = "does not tell the sizes of its files";
-        return Err(UnpackError::Unsupported { archive, reason });
+        return Err(UnpackError::unsupported(&archive, "does not tell the sizes of its files"));
     }
     Ok(kind)
 }
@@ -310,10 +327,10 @@ fn failed(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
         unrar_sys::ERAR_BAD_ARCHIVE => malformed("a header is broken"),
         unrar_sys::ERAR_EREAD => malformed("it cannot be read to its end"),
         unrar_sys::ERAR_UNKNOWN_FORMAT => {
-            UnpackError::Unsupported { archive, reason: "uses an unknown compression" }
+            UnpackError::unsupported(&archive, "uses a compression that is newer than this program")
         }
         unrar_sys::ERAR_NO_MEMORY | ERAR_LARGE_DICT => {
-            UnpackError::Unsupported { archive, reason: "needs more memory than there is" }
+            UnpackError::unsupported(&archive, "needs more memory than there is")
         }
         unrar_sys::ERAR_EOPEN => malformed("it or a volume of it cannot be opened"),
         _ => malformed("the data make no sense"),

@@ -153,7 +153,9 @@ impl AutoUnpacker {
                 surveyed.list(pass)?;
                 Ok(Contents::External(surveyed))
             }
-            (Some(ArchiveFormat::Rar), None) => rar::list(pass).map(|()| Contents::Rar),
+            (Some(ArchiveFormat::Rar), None) => {
+                rar::list(pass, self.max_dictionary).map(|()| Contents::Rar)
+            }
             (Some(ArchiveFormat::Fixture), _) => fixture::list(pass).map(|()| Contents::Fixture),
             (None, _) => Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() }),
         }
@@ -197,7 +199,7 @@ fn read(
     contents: Contents,
 ) -> Result<(), UnpackError> {
     match (contents, &unpacker.external) {
-        (Contents::Rar, _) => rar::read(pass),
+        (Contents::Rar, _) => rar::read(pass, unpacker.max_dictionary),
         (Contents::Fixture, _) => fixture::read(pass),
         (Contents::External(surveyed), Some(external)) => external.read(pass, surveyed),
         // Only an external program makes such a listing.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use lanspread_disk::Dir;
 
 use crate::control::UnpackControl;
+use crate::dictionary::MaxDictionary;
 use crate::error::UnpackError;
 use crate::external::ExternalUnrar;
 use crate::fixture::{self, FixtureUnpacker};
@@ -65,6 +66,7 @@ impl ArchiveFormat {
 #[derive(Debug, Clone, Default)]
 pub struct AutoUnpacker {
     pub(crate) external: Option<ExternalUnrar>,
+    pub(crate) max_dictionary: MaxDictionary,
 }
 
 impl AutoUnpacker {
@@ -72,7 +74,15 @@ impl AutoUnpacker {
     /// otherwise.
     #[must_use]
     pub fn new(external: Option<PathBuf>) -> Self {
-        Self { external: external.map(ExternalUnrar::new) }
+        let max_dictionary = MaxDictionary::default();
+        Self { external: external.map(ExternalUnrar::new), max_dictionary }
+    }
+
+    /// Refuses archives that need a larger dictionary than this, rather than the default.
+    #[must_use]
+    pub fn with_max_dictionary(self, max_dictionary: MaxDictionary) -> Self {
+        let external = self.external.map(|external| external.with_max_dictionary(max_dictionary));
+        Self { external, max_dictionary }
     }
 }
 
@@ -86,7 +96,9 @@ impl Unpacker for AutoUnpacker {
         let format = ArchiveFormat::detect(archive).map_err(UnpackError::io("open", archive))?;
         match (format, &self.external) {
             (Some(ArchiveFormat::Rar), Some(external)) => external.unpack(archive, target, control),
-            (Some(ArchiveFormat::Rar), None) => RarUnpacker.unpack(archive, target, control),
+            (Some(ArchiveFormat::Rar), None) => {
+                RarUnpacker::new(self.max_dictionary).unpack(archive, target, control)
+            }
             (Some(ArchiveFormat::Fixture), _) => FixtureUnpacker.unpack(archive, target, control),
             (None, _) => Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() }),
         }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lanspread_archive::{
-    AutoUnpacker, Damage, ExternalUnrar, StreamInstallProvider, StreamItem, StreamSink,
-    StreamTotals, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
+    AutoUnpacker, Damage, ExternalUnrar, MaxDictionary, StreamInstallProvider, StreamItem,
+    StreamSink, StreamTotals, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
 };
 use support::{Target, Watch, data, rar3, rar5, units};
 
@@ -228,6 +228,41 @@ fn unsafe_entries_are_refused_before_anything_is_unpacked() {
         );
         assert_eq!(fake.calls().len(), 1);
     }
+}
+
+#[test]
+fn a_dictionary_above_the_limit_and_a_newer_compression_are_refused() {
+    let with = |compression: &str| {
+        let entry = listed_file("a", "1").replace("-md=128k", compression);
+        [HEAD, &entry].concat()
+    };
+    let limit = |gib: u64| MaxDictionary::new(gib << 30).unwrap();
+    for (size, needed, refusing, taking) in [
+        ("-md=2g", "2 GiB", limit(1), limit(2)),
+        ("-md=4096M", "4 GiB", limit(2), limit(4)),
+        ("-md=8g", "8 GiB", limit(4), limit(8)),
+    ] {
+        let fake = Fake::new(&with(size), "printf 1");
+        let unpacker = AutoUnpacker::new(Some(fake.program.clone()));
+        let unpack = |limit| {
+            let unpacker = unpacker.clone().with_max_dictionary(limit);
+            fake.target.unpack(&unpacker, &fake.archive)
+        };
+        match unpack(refusing) {
+            Err(UnpackError::Unsupported { reason, .. }) => {
+                assert!(reason.contains(&format!("dictionary of {needed}, more than {refusing}")));
+            }
+            other => panic!("{size}: {other:?}"),
+        }
+        assert_eq!(unpack(taking).unwrap(), UnpackSummary { files: 1, bytes: 1 });
+        let asked = fake.calls().pop().unwrap().contains("p -inul -mdx8388608k -cfg-");
+        assert_eq!(asked, size == "-md=8g", "{size}");
+    }
+    let newer = with("-md=128k").replace("(v50)", "(v0)");
+    let fake = Fake::new(&newer, "exit 2");
+    let result = fake.unpack();
+    assert!(matches!(result, Err(UnpackError::Unsupported { .. })), "{result:?}");
+    assert_eq!(fake.calls().len(), 1);
 }
 
 #[test]

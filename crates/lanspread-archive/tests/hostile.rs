@@ -83,6 +83,6 @@ proptest! {
         cut: Option<usize>,
     ) {
         let sound = fs::read(data(name)).unwrap();
-        unpack_and_look(&RarUnpacker, &damaged(&sound, &changes, cut));
+        unpack_and_look(&RarUnpacker::default(), &damaged(&sound, &changes, cut));
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use lanspread_archive::{
-    AutoUnpacker, Damage, RarUnpacker, UnpackControl, UnpackError, UnpackSummary, Unpacker,
-    UnsafeReason,
+    AutoUnpacker, Damage, MaxDictionary, RarUnpacker, UnpackControl, UnpackError, UnpackSummary,
+    Unpacker, UnsafeReason,
 };
 use lanspread_proto::path::PATH_MAX_BYTES;
 use support::{
@@ -20,7 +20,7 @@ use support::{
 fn solid_archives_of_both_generations_come_out_whole() {
     for name in ["rar3-solid.rar", "rar5-solid.rar"] {
         let target = Target::new();
-        let summary = target.unpack(&RarUnpacker, &data(name)).unwrap();
+        let summary = target.unpack(&RarUnpacker::default(), &data(name)).unwrap();
         assert_eq!(summary, UnpackSummary { files: 2, bytes: 4096 }, "{name}");
         let tree = target.tree();
         assert_eq!(crc32fast::hash(&tree["stest1.txt"]), 0xc5b7_e6a2, "{name}");
@@ -32,7 +32,7 @@ fn solid_archives_of_both_generations_come_out_whole() {
 fn directories_spaces_and_other_alphabets_are_kept() {
     for name in ["rar3-subdirs.rar", "rar5-subdirs.rar"] {
         let target = Target::new();
-        target.unpack(&RarUnpacker, &data(name)).unwrap();
+        target.unpack(&RarUnpacker::default(), &data(name)).unwrap();
         let expected = [
             "sub/",
             "sub/dir1/",
@@ -48,7 +48,7 @@ fn directories_spaces_and_other_alphabets_are_kept() {
         assert_eq!(target.names(), expected, "{name}");
     }
     let target = Target::new();
-    target.unpack(&RarUnpacker, &data("unicode.rar")).unwrap();
+    target.unpack(&RarUnpacker::default(), &data("unicode.rar")).unwrap();
     assert_eq!(target.names(), ["уииоотивл.txt", "𝐀𝐁𝐁𝐂.txt"]);
 }
 
@@ -58,7 +58,7 @@ fn names_of_rar3_are_joined_from_their_units() {
     let names = names.map(|name| (name, units(name)));
     let entries = names.each_ref().map(|(name, units)| (&**units, name.as_bytes()));
     let target = Target::new();
-    target.unpack_bytes(&RarUnpacker, &rar3(&entries)).unwrap();
+    target.unpack_bytes(&RarUnpacker::default(), &rar3(&entries)).unwrap();
     let expected = ["Größe/", "Größe/日本 𝐀😀.dat", "ä.txt", "😀.txt"];
     assert_eq!(target.names(), expected);
 }
@@ -67,7 +67,7 @@ fn names_of_rar3_are_joined_from_their_units() {
 fn a_name_of_half_a_character_is_refused() {
     for half in [[0xd83d, 0x2e], [0xde00, 0x2e]] {
         let target = Target::new();
-        match target.unpack_bytes(&RarUnpacker, &rar3(&[(&half, b"1")])) {
+        match target.unpack_bytes(&RarUnpacker::default(), &rar3(&[(&half, b"1")])) {
             Err(UnpackError::UnsafeEntry { reason, .. }) => {
                 assert_eq!(reason, UnsafeReason::NotText);
             }
@@ -81,11 +81,12 @@ fn the_longest_path_is_unpacked_and_a_longer_one_is_refused() {
     let longest = format!("{}/{}", vec!["d".repeat(200); 5].join("/"), "f".repeat(19));
     assert_eq!(longest.len(), PATH_MAX_BYTES);
     let target = Target::new();
-    target.unpack_bytes(&RarUnpacker, &rar5(&[raw_file(&longest, b"1")])).unwrap();
+    target.unpack_bytes(&RarUnpacker::default(), &rar5(&[raw_file(&longest, b"1")])).unwrap();
     assert!(target.tree().contains_key(&longest));
     for more in [1, 3_070, 3_071, 6_000] {
         let longer = longest.clone() + &"f".repeat(more);
-        let result = Target::new().unpack_bytes(&RarUnpacker, &rar5(&[raw_file(&longer, b"1")]));
+        let result =
+            Target::new().unpack_bytes(&RarUnpacker::default(), &rar5(&[raw_file(&longer, b"1")]));
         assert!(matches!(result, Err(UnpackError::UnsafeEntry { .. })), "{more}: {result:?}");
     }
 }
@@ -94,14 +95,18 @@ fn the_longest_path_is_unpacked_and_a_longer_one_is_refused() {
 fn old_archives_and_both_checksums_are_read() {
     for (name, files) in [("rar2-unix-owner.rar", 1), ("rar5-crc.rar", 2), ("rar5-blake.rar", 2)] {
         let target = Target::new();
-        assert_eq!(target.unpack(&RarUnpacker, &data(name)).unwrap().files, files, "{name}");
+        assert_eq!(
+            target.unpack(&RarUnpacker::default(), &data(name)).unwrap().files,
+            files,
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn times_of_files_are_kept() {
     let target = Target::new();
-    target.unpack(&RarUnpacker, &data("rar5-times.rar")).unwrap();
+    target.unpack(&RarUnpacker::default(), &data("rar5-times.rar")).unwrap();
     let modified = fs::metadata(target.path().join("stest1.txt")).unwrap().modified().unwrap();
     assert_eq!(modified, SystemTime::UNIX_EPOCH + Duration::from_secs(1_307_872_413));
 }
@@ -116,7 +121,7 @@ fn volumes_are_followed_whatever_their_extension_and_folder() {
         fs::copy(from, folder.join(format!("game.part{part}.eti"))).unwrap();
     }
     let first = folder.join("game.part1.eti");
-    let summary = target.unpack(&RarUnpacker, &first).unwrap();
+    let summary = target.unpack(&RarUnpacker::default(), &first).unwrap();
     assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 });
     assert_eq!(crc32fast::hash(&target.tree()["vols/bigfile.txt"]), 0x509a_d74c);
 }
@@ -128,7 +133,7 @@ fn a_missing_volume_is_named() {
     fs::create_dir(&folder).unwrap();
     let first = folder.join("game.part1.eti");
     fs::copy(data("rar5-vols.part1.rar"), &first).unwrap();
-    match target.unpack(&RarUnpacker, &first) {
+    match target.unpack(&RarUnpacker::default(), &first) {
         Err(UnpackError::MissingVolume { archive, volume }) => {
             assert_eq!(archive, first);
             assert_eq!(volume, folder.join("game.part2.eti"));
@@ -147,14 +152,14 @@ fn a_missing_volume_is_named_as_it_would_be_found() {
         let letter = if name == "quake" { 'r' } else { 'e' };
         for number in 0..2 {
             let Err(UnpackError::MissingVolume { volume, .. }) =
-                Target::new().unpack(&RarUnpacker, &first)
+                Target::new().unpack(&RarUnpacker::default(), &first)
             else {
                 panic!("{name}: a volume is missing");
             };
             assert_eq!(volume, first.with_extension(format!("{letter}0{number}")), "{name}");
             fs::copy(data(&format!("rar5-vols.part{}.rar", number + 2)), &volume).unwrap();
         }
-        let summary = Target::new().unpack(&RarUnpacker, &first).unwrap();
+        let summary = Target::new().unpack(&RarUnpacker::default(), &first).unwrap();
         assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 }, "{name}");
     }
 }
@@ -189,7 +194,7 @@ fn a_pipe_in_place_of_an_archive_or_a_volume_is_refused_at_once() {
     }
     // The library is still there for others.
     let target = Target::new();
-    target.unpack(&RarUnpacker, &data("rar5-solid.rar")).unwrap();
+    target.unpack(&RarUnpacker::default(), &data("rar5-solid.rar")).unwrap();
 }
 
 #[test]
@@ -213,15 +218,16 @@ fn an_operation_that_waits_for_another_can_be_cancelled() {
     let first = thread::spawn(move || {
         let target = Target::new();
         let mut control = Holds(is_held, may_go_on);
-        RarUnpacker.unpack(&data("rar5-solid.rar"), &target.dir(), &mut control)
+        RarUnpacker::default().unpack(&data("rar5-solid.rar"), &target.dir(), &mut control)
     });
     held.recv_timeout(PATIENCE).unwrap();
     // One whose block is being handled holds up nobody.
     let target = Target::new();
-    target.unpack(&RarUnpacker, &data("rar3-solid.rar")).unwrap();
+    target.unpack(&RarUnpacker::default(), &data("rar3-solid.rar")).unwrap();
     let mut watch = Watch { cancel_above_bytes: Some(0), ..Watch::default() };
     let target = Target::new();
-    let cancelled = RarUnpacker.unpack(&data("rar3-solid.rar"), &target.dir(), &mut watch);
+    let cancelled =
+        RarUnpacker::default().unpack(&data("rar3-solid.rar"), &target.dir(), &mut watch);
     assert!(matches!(cancelled, Err(UnpackError::Cancelled)), "{cancelled:?}");
     drop(go_on);
     assert_eq!(first.join().unwrap().unwrap().files, 2);
@@ -230,7 +236,7 @@ fn an_operation_that_waits_for_another_can_be_cancelled() {
 #[test]
 fn a_later_volume_is_refused() {
     let target = Target::new();
-    let result = target.unpack(&RarUnpacker, &data("rar5-vols.part2.rar"));
+    let result = target.unpack(&RarUnpacker::default(), &data("rar5-vols.part2.rar"));
     assert!(matches!(result, Err(UnpackError::NotFirstVolume { .. })), "{result:?}");
     assert!(target.names().is_empty());
 }
@@ -245,7 +251,7 @@ fn a_later_volume_that_was_cut_is_damage() {
     let second = target.beside("game.part3.eti");
     let bytes = fs::read(&second).unwrap();
     fs::write(&second, &bytes[..bytes.len() - 4]).unwrap();
-    let result = target.unpack(&RarUnpacker, &target.beside("game.part1.eti"));
+    let result = target.unpack(&RarUnpacker::default(), &target.beside("game.part1.eti"));
     assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
 }
 
@@ -253,7 +259,7 @@ fn a_later_volume_that_was_cut_is_damage() {
 fn passwords_on_contents_and_headers_are_refused() {
     for name in ["rar3-comment-psw.rar", "rar3-comment-hpsw.rar", "rar5-psw.rar", "rar5-hpsw.rar"] {
         let target = Target::new();
-        let result = target.unpack(&RarUnpacker, &data(name));
+        let result = target.unpack(&RarUnpacker::default(), &data(name));
         assert!(matches!(result, Err(UnpackError::PasswordProtected { .. })), "{name}: {result:?}");
         assert!(target.names().is_empty(), "{name}");
     }
@@ -264,7 +270,8 @@ fn references_and_hard_links_become_copies() {
     for (name, files) in [("rar5-dups.rar", 9), ("rar5-hlink.rar", 3)] {
         let target = Target::new();
         let mut watch = Watch::default();
-        let summary = RarUnpacker.unpack(&data(name), &target.dir(), &mut watch).unwrap();
+        let summary =
+            RarUnpacker::default().unpack(&data(name), &target.dir(), &mut watch).unwrap();
         assert_eq!(summary, UnpackSummary { files, bytes: files * 2048 }, "{name}");
         let tree = target.tree();
         let names: Vec<_> = (1..=files).map(|number| format!("stest{number}.txt")).collect();
@@ -289,7 +296,7 @@ fn a_copy_may_be_of_a_copy_and_lie_anywhere() {
         raw_link(5, "empty too", "empty", 0),
     ];
     let target = Target::new();
-    let summary = target.unpack_bytes(&RarUnpacker, &rar5(&entries)).unwrap();
+    let summary = target.unpack_bytes(&RarUnpacker::default(), &rar5(&entries)).unwrap();
     assert_eq!(summary, UnpackSummary { files: 5, bytes: 15 });
     let tree = target.tree();
     assert!(["a/first", "b/c/second", "third"].iter().all(|name| tree[*name] == b"hello"));
@@ -315,7 +322,7 @@ fn a_reference_to_nothing_before_it_is_refused() {
             let mut entries = Vec::from(before.each_ref().map(|entry| RawEntry { ..*entry }));
             entries.extend([raw_link(kind, "copy", to, 5), raw_file("late", b"hello")]);
             let target = Target::new();
-            let result = target.unpack_bytes(&RarUnpacker, &rar5(&entries));
+            let result = target.unpack_bytes(&RarUnpacker::default(), &rar5(&entries));
             // One without a name is no link for the library, and a file without content.
             if to.is_empty() {
                 assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
@@ -337,7 +344,7 @@ fn a_reference_to_nothing_before_it_is_refused() {
 fn a_reference_of_another_size_is_damage() {
     for size in [0, 4, 6] {
         let archive = rar5(&[raw_file("file", b"hello"), raw_link(5, "copy", "file", size)]);
-        match Target::new().unpack_bytes(&RarUnpacker, &archive) {
+        match Target::new().unpack_bytes(&RarUnpacker::default(), &archive) {
             Err(UnpackError::Damaged { entry, damage: Damage::Malformed(_), .. }) => {
                 assert_eq!(entry.as_deref(), Some("copy"), "{size}");
             }
@@ -350,10 +357,59 @@ fn a_reference_of_another_size_is_damage() {
 fn copies_can_be_cancelled() {
     let target = Target::new();
     let mut watch = Watch { cancel_above_bytes: Some(3 * 2048), ..Watch::default() };
-    let result = RarUnpacker.unpack(&data("rar5-dups.rar"), &target.dir(), &mut watch);
+    let result = RarUnpacker::default().unpack(&data("rar5-dups.rar"), &target.dir(), &mut watch);
     assert!(matches!(result, Err(UnpackError::Cancelled)), "{result:?}");
     let last = watch.reports.last().copied();
     assert!(last > Some(3 * 2048) && last < Some(9 * 2048), "{last:?}");
+}
+
+/// A stored entry whose header asks for a dictionary of 128 KiB, doubled so many times, and 32nds more.
+fn with_dictionary(version: usize, doubled: usize, more: usize) -> Vec<u8> {
+    let compression = version | doubled << 10 | more << 15;
+    rar5(&[RawEntry { compression, ..raw_file("file", b"hello") }])
+}
+
+#[test]
+fn a_dictionary_above_the_limit_is_refused_with_both_numbers() {
+    let limit = |gib: u64| MaxDictionary::new(gib << 30).unwrap();
+    for (archive, needed, refusing, taking) in [
+        (with_dictionary(0, 14, 0), "2 GiB", limit(1), limit(2)),
+        (with_dictionary(0, 15, 0), "4 GiB", limit(2), limit(4)),
+        (with_dictionary(1, 15, 1), "4224 MiB", limit(4), limit(8)),
+        (with_dictionary(1, 19, 0), "64 GiB", limit(32), limit(64)),
+    ] {
+        let target = Target::new();
+        match target.unpack_bytes(&RarUnpacker::new(refusing), &archive) {
+            Err(UnpackError::Unsupported { reason, .. }) => {
+                let expected = "needs a dictionary of";
+                assert_eq!(
+                    reason,
+                    format!("{expected} {needed}, more than {refusing} (--max-dictionary)")
+                );
+            }
+            other => panic!("{needed}: {other:?}"),
+        }
+        assert!(target.names().is_empty());
+        let summary = target.unpack_bytes(&RarUnpacker::new(taking), &archive).unwrap();
+        assert_eq!(summary, UnpackSummary { files: 1, bytes: 5 }, "{needed}");
+    }
+    let target = Target::new();
+    target.unpack_bytes(&RarUnpacker::default(), &with_dictionary(0, 13, 0)).unwrap();
+}
+
+#[test]
+fn what_is_newer_than_the_library_is_not_called_damaged() {
+    let mut format = rar5(&[raw_file("file", b"hello")]);
+    format[6] = 2;
+    let compression =
+        rar5(&[RawEntry { compression: 2 | 3 << 7, ..raw_file("file", b"hello") }]);
+    for archive in [format, compression] {
+        let result = Target::new().unpack_bytes(&AutoUnpacker::default(), &archive);
+        assert!(
+            matches!(&result, Err(UnpackError::Unsupported { reason, .. }) if reason.contains("newer")),
+            "{result:?}"
+        );
+    }
 }
 
 #[test]
@@ -365,7 +421,7 @@ fn links_of_every_kind_are_refused() {
         ("rar5-evil-symlink-traversal.rar", "", "symbolic link"),
     ] {
         let target = Target::new();
-        match target.unpack(&RarUnpacker, &data(name)) {
+        match target.unpack(&RarUnpacker::default(), &data(name)) {
             Err(UnpackError::UnsafeEntry { entry: found, reason }) => {
                 assert!(entry.is_empty() || found == entry, "{name}: {found}");
                 assert_eq!(reason, UnsafeReason::Redirection(kind), "{name}");
@@ -384,7 +440,7 @@ fn a_changed_byte_is_a_wrong_checksum() {
     let stored = bytes.len() - 100;
     bytes[stored] ^= 1;
     let target = Target::new();
-    match target.unpack_bytes(&RarUnpacker, &bytes) {
+    match target.unpack_bytes(&RarUnpacker::default(), &bytes) {
         Err(UnpackError::Damaged { entry, damage, .. }) => {
             assert_eq!(entry.as_deref(), Some("stest2.txt"));
             assert_eq!(damage, Damage::BadCrc);
@@ -398,7 +454,7 @@ fn an_archive_cut_anywhere_is_never_taken_for_a_whole_one() {
     let bytes = fs::read(data("rar5-subdirs.rar")).unwrap();
     for length in (0..bytes.len()).step_by(7) {
         let target = Target::new();
-        let result = target.unpack_bytes(&RarUnpacker, &bytes[..length]);
+        let result = target.unpack_bytes(&RarUnpacker::default(), &bytes[..length]);
         assert!(result.is_err(), "{length} bytes: {result:?}");
     }
 }
@@ -410,7 +466,10 @@ fn archives_are_unpacked_by_many_threads_at_once() {
             scope.spawn(move || {
                 for _ in 0..20 {
                     let target = Target::new();
-                    assert_eq!(target.unpack(&RarUnpacker, &data(name)).unwrap().bytes, 4096);
+                    assert_eq!(
+                        target.unpack(&RarUnpacker::default(), &data(name)).unwrap().bytes,
+                        4096
+                    );
                 }
             });
         }

@@ -9,16 +9,18 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use lanspread_archive::{
-    AutoUnpacker, BLOCK_BYTES, Damage, FixtureUnpacker, FixtureWriter, RarUnpacker, RarWriter,
-    UnpackError, UnpackSummary, Unpacker, UnsafeReason, WriteError,
+    AutoUnpacker, BLOCK_BYTES, Damage, FixtureUnpacker, FixtureWriter, MaxDictionary, RarUnpacker,
+    RarWriter, UnpackError, UnpackSummary, Unpacker, UnsafeReason, WriteError,
 };
 use lanspread_proto::RelPath;
 use support::{RawEntry, Target, Watch, fixture, rar5, raw_directory, raw_file};
 
 type Build = fn(&[RawEntry<'_>]) -> Vec<u8>;
 
+static RAR: RarUnpacker = RarUnpacker::new(MaxDictionary::DEFAULT);
+
 fn formats() -> [(&'static str, &'static dyn Unpacker, Build); 2] {
-    [("rar", &RarUnpacker, rar5), ("fixture", &FixtureUnpacker, fixture)]
+    [("rar", &RAR, rar5), ("fixture", &FixtureUnpacker, fixture)]
 }
 
 fn path(text: &str) -> RelPath {
@@ -138,7 +140,7 @@ fn names_that_collide_are_refused() {
 fn a_name_longer_than_the_readers_buffer_is_refused() {
     let name = vec!["x"; 600].join("/");
     let target = Target::new();
-    let result = target.unpack_bytes(&RarUnpacker, &rar5(&[raw_file(&name, b"1")]));
+    let result = target.unpack_bytes(&RarUnpacker::default(), &rar5(&[raw_file(&name, b"1")]));
     assert!(
         matches!(result, Err(UnpackError::UnsafeEntry { reason: UnsafeReason::NameTooLong, .. })),
         "{result:?}"
@@ -212,9 +214,10 @@ fn cancelling_ends_within_a_block() {
     let mut writer = FixtureWriter::new(Vec::new()).unwrap();
     writer.add_file(&path("big"), content.len() as u64, &*content).unwrap();
     let fixture = writer.finish().unwrap();
-    for (unpacker, bytes) in
-        [(&RarUnpacker as &dyn Unpacker, rar_with("big", &content)), (&FixtureUnpacker, fixture)]
-    {
+    for (unpacker, bytes) in [
+        (&RarUnpacker::default() as &dyn Unpacker, rar_with("big", &content)),
+        (&FixtureUnpacker, fixture),
+    ] {
         let target = Target::new();
         let archive = target.beside("a.eti");
         fs::write(&archive, bytes).unwrap();
@@ -254,12 +257,13 @@ fn a_panic_of_the_caller_passes_through_the_library() {
     let target = Target::new();
     let archive = target.beside("a.eti");
     fs::write(&archive, rar5(&[raw_file("a", b"123")])).unwrap();
-    let caught =
-        std::panic::catch_unwind(|| RarUnpacker.unpack(&archive, &target.dir(), &mut Panics));
+    let caught = std::panic::catch_unwind(|| {
+        RarUnpacker::default().unpack(&archive, &target.dir(), &mut Panics)
+    });
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
     // The library is free again.
     fs::remove_file(target.path().join("a")).unwrap();
-    target.unpack(&RarUnpacker, &archive).unwrap();
+    target.unpack(&RarUnpacker::default(), &archive).unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use lanspread_archive::MaxDictionary;
 use lanspread_mdns::MdnsInterface;
 use lanspread_peer::RateLimit;
 use lanspread_proto::{NetworkName, PeerName};
@@ -61,6 +62,9 @@ pub(crate) struct RunArgs {
     /// Unpack RAR archives with this program instead of in process.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) unrar: Option<PathBuf>,
+    /// How much memory an unpacking may take for its dictionary: a power of two from 1MiB to 64GiB.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = max_dictionary)]
+    pub(crate) max_dictionary: MaxDictionary,
     /// To how many peers that store no archives games are streamed at a time; the others wait.
     #[arg(long, value_name = "COUNT", default_value = "2")]
     pub(crate) max_streams: NonZeroUsize,
@@ -132,6 +136,22 @@ fn rate(text: &str) -> Result<RateLimit, String> {
     let bytes = number.checked_mul(bytes_per_unit).ok_or("the rate is too high")?;
     let too_low = || format!("the rate must be at least {} KiB a second", RateLimit::MIN / 1024);
     RateLimit::new(bytes).ok_or_else(too_low)
+}
+
+/// A limit for dictionaries, such as `4GiB`.
+fn max_dictionary(text: &str) -> Result<MaxDictionary, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let shift = match unit {
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err("the size is a whole number and MiB or GiB, such as 4GiB".to_owned()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.and_then(MaxDictionary::new).ok_or_else(|| {
+        let (smallest, largest) = (MaxDictionary::SMALLEST, MaxDictionary::LARGEST);
+        format!("the size must be a power of two from {smallest} to {largest}")
+    })
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

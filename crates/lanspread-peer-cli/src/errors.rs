@@ -174,7 +174,7 @@ error_table! {
         "The archive needs a password, and passwords are not supported.",
         "replace the archive by one without a password";
     UnsafeArchive = "unsafe-archive", retryable: false,
-        "The archive has an entry that would leave its folder, or is no plain file or folder.",
+        "The archive has an entry that would leave its folder, is no plain file or folder, or refers to a file that is not before it in the archive.",
         "do not trust this archive; get the game elsewhere";
     MissingVolume = "missing-volume", retryable: false,
         "The archive continues in another volume, which is not beside it.",
@@ -182,6 +182,9 @@ error_table! {
     BadArchive = "bad-archive", retryable: false,
         "The archive is damaged, incomplete, or of an unknown format.",
         "compare its hash with that of other sources; get the game again";
+    UnsupportedArchive = "unsupported-archive", retryable: false,
+        "The archive needs something that is missing where it is unpacked: a larger dictionary than allowed, more memory, a newer program, or fewer entries.",
+        "the game need not be damaged: raise `--max-dictionary` if the message names it, or unpack with a newer program (`--unrar`), at the peer that unpacks";
     Interrupted = "interrupted", retryable: true,
         "The peer stopped before the operation ended; what was begun is rolled back.",
         "start the peer again and repeat the command";

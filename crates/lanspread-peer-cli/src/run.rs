@@ -87,7 +87,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
     let games_dir = args.games_dir.canonicalize().unwrap_or(args.games_dir);
     let network_key = args.network_key_file.as_deref().map(network_key).transpose()?;
     let unrar = args.unrar.as_deref().map(unrar_program).transpose()?;
-    let unpacker = AutoUnpacker::new(unrar);
+    let unpacker = AutoUnpacker::new(unrar).with_max_dictionary(args.max_dictionary);
     Ok(PeerConfig {
         name: args.name.unwrap_or_else(machine_name),
         catalog: catalog(args.catalog.as_deref(), &games_dir)?,

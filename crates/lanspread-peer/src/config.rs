@@ -39,7 +39,7 @@ pub struct PeerConfig {
     /// What unpacks them for peers that store no archives.
     pub stream_provider: Arc<dyn StreamInstallProvider>,
     /// To how many such peers at a time; the others wait. Each may take the memory that its archive asks
-    /// for, up to [`lanspread_archive::DICTIONARY_MAX_BYTES`].
+    /// for, up to the [`lanspread_archive::MaxDictionary`] of `stream_provider`.
     pub max_streams: NonZeroUsize,
     /// Whether a download installs the game when the command does not say.
     pub auto_install: bool,

@@ -334,6 +334,12 @@ pub enum InstallFailure {
         /// Where the missing one was looked for.
         volume: PathBuf,
     },
+    /// The archive needs something that is missing here: memory, or a newer program.
+    #[error("{reason}")]
+    UnsupportedArchive {
+        /// Which archive needs what.
+        reason: String,
+    },
     /// The archive is damaged, incomplete, or of an unknown format.
     #[error("archive {path} cannot be unpacked: {reason}")]
     BadArchive {

@@ -247,7 +247,9 @@ async fn bad_archives_leave_the_old_installation() {
     let in_content = flipped.len() - 1_000_000;
     flipped[in_content] ^= 1;
     let whole = quake();
-    let rows: [(&str, Vec<u8>, StreamErrorCode); 7] = [
+    let newer = b"Rar!\x1a\x07\x02\0of a version to come".to_vec();
+    let rows = [
+        ("a newer format", newer, StreamErrorCode::UnsupportedArchive),
         ("a wrong checksum", flipped, StreamErrorCode::BadArchive),
         ("cut", whole[..whole.len() - 1000].to_vec(), StreamErrorCode::BadArchive),
         ("no archive", b"not even an archive".to_vec(), StreamErrorCode::BadArchive),

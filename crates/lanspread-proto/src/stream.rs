@@ -16,9 +16,10 @@ pub const FRAME_HEADER_MAX_BYTES: usize = 8 * 1024;
 /// Most raw bytes behind one [`StreamFrame::Data`]: few frames a second on a fast link, and little
 /// memory for each.
 pub const STREAM_DATA_MAX_BYTES: u32 = 256 * 1024;
-/// Most files and directories of one stream. Ten times what a manifest may list; without a bound a
-/// source could fill a disk with empty directories, which take no announced bytes.
-pub const STREAM_ENTRIES_MAX: u64 = 1_000_000;
+/// Most files and directories of one stream, those included that hold another one and are not named.
+/// More than twice what a manifest may list. Both ends keep the names in memory; without a bound a source
+/// could fill that, or a disk with empty directories, which take no announced bytes.
+pub const STREAM_ENTRIES_MAX: u64 = 250_000;
 /// Most archives of one stream: each is a file of its game's manifest.
 pub const STREAM_ARCHIVES_MAX: u64 = MANIFEST_MAX_FILES as u64;
 /// Longest message of [`StreamFrame::Error`] in bytes: a path, and what is wrong with it.
@@ -111,6 +112,8 @@ pub enum StreamErrorCode {
     MissingVolume,
     /// An archive is damaged, incomplete, or of an unknown format.
     BadArchive,
+    /// An archive needs something that is missing at the source: memory, or a newer program.
+    UnsupportedArchive,
     /// An archive could not be read.
     ReadFailed,
     /// The game is about to change or to go away.
@@ -125,6 +128,7 @@ impl std::fmt::Display for StreamErrorCode {
             Self::UnsafeArchive => "unsafe-archive",
             Self::MissingVolume => "missing-volume",
             Self::BadArchive => "bad-archive",
+            Self::UnsupportedArchive => "unsupported-archive",
             Self::ReadFailed => "read-failed",
             Self::Stopped => "stopped",
         })

@@ -76,6 +76,7 @@ fn error_codes_print_as_they_travel() {
         StreamErrorCode::UnsafeArchive,
         StreamErrorCode::MissingVolume,
         StreamErrorCode::BadArchive,
+        StreamErrorCode::UnsupportedArchive,
         StreamErrorCode::ReadFailed,
         StreamErrorCode::Stopped,
     ] {

@@ -11,8 +11,13 @@ use crate::pass::RawKind;
 /// Longest line that can matter: the longest path, and its key.
 const LINE_MAX_BYTES: usize = 1024 + 64;
 
+/// What the program prints for a version of the compression that it does not know.
+const UNKNOWN_VERSION: &str = "(v0)";
+/// The method that every program knows.
+const STORED: &str = " -m0 ";
+
 /// Keys of an entry whose values do not matter here.
-const OTHER_KEYS: [&str; 17] = [
+const OTHER_KEYS: [&str; 16] = [
     "Packed size",
     "mtime",
     "ctime",
@@ -27,7 +32,6 @@ const OTHER_KEYS: [&str; 17] = [
     "CRC32 MAC",
     "BLAKE2 MAC",
     "Host OS",
-    "Compression",
     "File version",
     "Unix owner",
 ];
@@ -62,6 +66,17 @@ impl ListedEntry {
     }
 }
 
+/// An archive that is listed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// In archive order.
+    pub(super) entries: Vec<ListedEntry>,
+    /// The largest dictionary of an entry, in bytes. Programs that cannot tell one cannot take it.
+    pub(super) dictionary_bytes: u64,
+    /// Whether an entry has a compression that the program does not know.
+    pub(super) is_newer: bool,
+}
+
 /// Why a listing is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ListingError {
@@ -82,12 +97,14 @@ struct Block {
     crc32: Option<u32>,
     target: Option<String>,
     is_continued: bool,
+    dictionary_bytes: u64,
+    is_newer: bool,
 }
 
 /// A listing while it arrives.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    entries: Vec<ListedEntry>,
+    listed: Listed,
     block: Option<Block>,
     line: Vec<u8>,
 }
@@ -108,12 +125,12 @@ impl Listing {
         Ok(())
     }
 
-    /// The entries in archive order, once all output has been fed.
-    pub(super) fn finish(mut self) -> Result<Vec<ListedEntry>, ListingError> {
+    /// What is listed, once all output has been fed.
+    pub(super) fn finish(mut self) -> Result<Listed, ListingError> {
         let line = std::mem::take(&mut self.line);
         self.take_line(&line)?;
         self.end_block()?;
-        Ok(self.entries)
+        Ok(self.listed)
     }
 
     fn take_line(&mut self, bytes: &[u8]) -> Result<(), ListingError> {
@@ -132,6 +149,8 @@ impl Listing {
                     crc32: None,
                     target: None,
                     is_continued: false,
+                    dictionary_bytes: 0,
+                    is_newer: false,
                 });
                 true
             }
@@ -148,9 +167,12 @@ impl Listing {
 
     fn end_block(&mut self) -> Result<(), ListingError> {
         let Some(block) = self.block.take() else { return Ok(()) };
+        let listed = &mut self.listed;
+        listed.dictionary_bytes = listed.dictionary_bytes.max(block.dictionary_bytes);
+        listed.is_newer |= block.is_newer;
         if block.is_continued {
             // The last part of a file is the one that knows the checksum of the whole.
-            return match self.entries.last_mut() {
+            return match listed.entries.last_mut() {
                 Some(entry) if entry.name == block.name => {
                     entry.crc32 = block.crc32;
                     Ok(())
@@ -159,10 +181,10 @@ impl Listing {
                 None => Err(ListingError::NotFirstVolume),
             };
         }
-        if self.entries.len() >= NAMES_MAX {
+        if listed.entries.len() >= NAMES_MAX {
             return Err(ListingError::TooMany { limit: NAMES_MAX });
         }
-        self.entries.push(block.into_entry()?);
+        listed.entries.push(block.into_entry()?);
         Ok(())
     }
 }
@@ -187,6 +209,10 @@ impl Block {
                 return Err(ListingError::Encrypted);
             }
             "Flags" => {}
+            "Compression" => {
+                self.is_newer = value.contains(UNKNOWN_VERSION) && !value.contains(STORED);
+                self.dictionary_bytes = dictionary_bytes(value).unwrap_or_default();
+            }
             key => return Ok(OTHER_KEYS.contains(&key)),
         }
         Ok(true)
@@ -209,6 +235,19 @@ impl Block {
         };
         Err(ListingError::Unsafe { entry: name, reason: UnsafeReason::Redirection(link) })
     }
+}
+
+/// The dictionary in `RAR 5.0(v50) -m3 -md=128k`, which older programs write with large letters.
+fn dictionary_bytes(compression: &str) -> Option<u64> {
+    let size = compression.split(' ').find_map(|part| part.strip_prefix("-md="))?;
+    let (at, unit) = size.char_indices().next_back()?;
+    let unit_bytes: u64 = match unit.to_ascii_lowercase() {
+        'k' => 1 << 10,
+        'm' => 1 << 20,
+        'g' => 1 << 30,
+        _ => return None,
+    };
+    size.get(..at)?.parse::<u64>().ok()?.checked_mul(unit_bytes)
 }
 
 fn not_understood(line: &[u8]) -> ListingError {

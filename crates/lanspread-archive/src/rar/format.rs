@@ -14,6 +14,9 @@ pub(crate) const SIGNATURE: &[u8] = b"Rar!\x1a\x07";
 pub(super) const RAR5_SIGNATURE: &[u8; 8] = b"Rar!\x1a\x07\x01\x00";
 const RAR4_SIGNATURE: &[u8; 7] = b"Rar!\x1a\x07\x00";
 
+/// What follows [`SIGNATURE`] in formats to come, as the library expects it.
+const NEWER_FORMATS: std::ops::Range<u8> = 2..5;
+
 /// Largest RAR 5 header, by the format: its size has at most three bytes of seven bits.
 const HEADER_MAX_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -42,6 +45,8 @@ pub(crate) enum RarStart {
     Continuation,
     /// Its headers cannot be read without a password.
     EncryptedHeaders,
+    /// A signature that is reserved for formats to come.
+    Newer,
     /// A RAR signature, and no header that can be read behind it.
     Broken,
     /// No RAR archive at all.
@@ -61,7 +66,11 @@ pub(crate) fn inspect(path: &Path) -> io::Result<RarStart> {
         reader.seek(SeekFrom::Start(RAR4_SIGNATURE.len() as u64))?;
         return inspect_rar4(&mut reader);
     }
-    Ok(if start.starts_with(SIGNATURE) { RarStart::Broken } else { RarStart::NotRar })
+    Ok(match start.strip_prefix(SIGNATURE) {
+        Some([newer, ..]) if NEWER_FORMATS.contains(newer) => RarStart::Newer,
+        Some(_) => RarStart::Broken,
+        None => RarStart::NotRar,
+    })
 }
 
 fn inspect_rar5(reader: &mut (impl Read + Seek)) -> io::Result<RarStart> {

@@ -33,6 +33,9 @@ const NAME_BUFFER_CHARS: usize = 4096;
 /// Answers to the library's calls back.
 const STOP: c_int = -1;
 const GO_ON: c_int = 0;
+const LEAVE_GIVEN: c_int = 1;
+/// `UCM_LARGEDICT`: the library asks whether a dictionary above 4 GiB may be had.
+const UCM_LARGE_DICTIONARY: UINT = 5;
 /// Steps of 100 ns from 1601, where Windows begins to count, to 1970.
 const WINDOWS_TO_UNIX_EPOCH: u64 = 116_444_736_000_000_000;
 
@@ -156,6 +159,8 @@ extern "C" fn on_event(message: UINT, user_data: LPARAM, first: LPARAM, second: 
             events.fail(Failure::MissingVolume(missing))
         }
         unrar_sys::UCM_CHANGEVOLUME if second == unrar_sys::RAR_VOL_ASK => STOP,
+        // Whoever reads the headers has refused dictionaries that are too large.
+        UCM_LARGE_DICTIONARY => LEAVE_GIVEN,
         _ => GO_ON,
     }
 }

@@ -123,27 +123,30 @@ pub struct RawEntry<'a> {
     pub content: &'a [u8],
     /// The kind of a link, where it leads, and the size that stands in its header.
     pub link: Option<(usize, &'a str, usize)>,
+    /// Version, method and dictionary of the compression, as RAR 5 packs them: 0 is stored.
+    pub compression: usize,
 }
 
 pub fn raw_file<'a>(name: &'a str, content: &'a [u8]) -> RawEntry<'a> {
-    RawEntry { name, is_directory: false, content, link: None }
+    RawEntry { name, is_directory: false, content, link: None, compression: 0 }
 }
 
 pub fn raw_directory(name: &str) -> RawEntry<'_> {
-    RawEntry { name, is_directory: true, content: b"", link: None }
+    RawEntry { name, is_directory: true, content: b"", link: None, compression: 0 }
 }
 
 /// What RAR makes of a file that is the same as another one: 5, and 4 for a hard link.
 pub fn raw_link<'a>(kind: usize, name: &'a str, to: &'a str, size: usize) -> RawEntry<'a> {
-    RawEntry { name, is_directory: false, content: b"", link: Some((kind, to, size)) }
+    let link = Some((kind, to, size));
+    RawEntry { name, is_directory: false, content: b"", link, compression: 0 }
 }
 
-/// A RAR 5 archive with any names, restating the format on its own: numbers below 2^14 only.
+/// A RAR 5 archive with any names, restating the format on its own.
 pub fn rar5(entries: &[RawEntry<'_>]) -> Vec<u8> {
     fn number(value: usize) -> Vec<u8> {
         match value {
             0..0x80 => vec![value as u8],
-            _ => vec![(value & 0x7f) as u8 | 0x80, (value >> 7) as u8],
+            _ => [vec![(value & 0x7f) as u8 | 0x80], number(value >> 7)].concat(),
         }
     }
     fn block(fields: &[Vec<u8>]) -> Vec<u8> {
@@ -170,7 +173,7 @@ pub fn rar5(entries: &[RawEntry<'_>]) -> Vec<u8> {
         if has_data {
             fields.push(crc32fast::hash(entry.content).to_le_bytes().to_vec());
         }
-        fields.extend([number(0), number(1), number(entry.name.len())]);
+        fields.extend([number(entry.compression), number(1), number(entry.name.len())]);
         fields.push(entry.name.as_bytes().to_vec());
         fields.extend(extra);
         archive.extend(block(&fields));

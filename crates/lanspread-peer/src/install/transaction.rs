@@ -315,11 +315,12 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
         UnpackError::NamesClash { target, first, second } => names_clash(target, &first, &second),
         UnpackError::MissingVolume { volume, .. } => InstallFailure::MissingVolume { path, volume },
         UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
-        UnpackError::TooManyEntries { .. }
-        | UnpackError::Damaged { .. }
+        UnpackError::TooManyEntries { .. } | UnpackError::Unsupported { .. } => {
+            InstallFailure::UnsupportedArchive { reason: error.to_string() }
+        }
+        UnpackError::Damaged { .. }
         | UnpackError::NotFirstVolume { .. }
         | UnpackError::UnknownFormat { .. }
-        | UnpackError::Unsupported { .. }
         | UnpackError::External { .. } => {
             InstallFailure::BadArchive { path, reason: error.to_string() }
         }

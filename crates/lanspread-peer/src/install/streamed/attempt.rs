@@ -263,7 +263,10 @@ impl Incoming {
             | StreamErrorCode::PasswordProtected
             | StreamErrorCode::UnsafeArchive
             | StreamErrorCode::MissingVolume
-            | StreamErrorCode::BadArchive => StreamFailure::Archive { peer_id, code, message },
+            | StreamErrorCode::BadArchive
+            | StreamErrorCode::UnsupportedArchive => {
+                StreamFailure::Archive { peer_id, code, message }
+            }
         }
     }
 }

@@ -238,6 +238,7 @@ fn bad_streams() -> Vec<(&'static str, Does, &'static str)> {
         StreamErrorCode::UnsafeArchive,
         StreamErrorCode::MissingVolume,
         StreamErrorCode::BadArchive,
+        StreamErrorCode::UnsupportedArchive,
     ] {
         rows.push(("an archive at once", sends(&[vec![error(code)]]), "archive"));
         rows.push((

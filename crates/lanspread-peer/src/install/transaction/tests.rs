@@ -389,6 +389,12 @@ fn each_way_an_archive_can_be_bad_has_its_failure() {
     assert_eq!(failure, InstallFailure::MissingVolume { path: path.clone(), volume });
     let failure = fail(|archive| UnpackError::UnknownFormat { archive });
     assert!(matches!(failure, InstallFailure::BadArchive { path: p, .. } if p == path));
+    const REASON: &str = "needs a dictionary of 4 GiB, more than 1 GiB (--max-dictionary)";
+    let failure = fail(|archive| UnpackError::Unsupported { archive, reason: REASON.to_owned() });
+    let message = format!("archive {} {REASON}", path.display());
+    assert_eq!(failure, InstallFailure::UnsupportedArchive { reason: message });
+    let failure = fail(|archive| UnpackError::TooManyEntries { archive, limit: 9 });
+    assert!(matches!(failure, InstallFailure::UnsupportedArchive { .. }), "{failure}");
     let failure = fail(|_| UnpackError::UnsafeEntry {
         entry: "../up".to_owned(),
         reason: lanspread_archive::UnsafeReason::SpecialFile,

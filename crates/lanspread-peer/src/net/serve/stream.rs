@@ -223,7 +223,7 @@ fn try_unpack(
     let totals = stream.totals();
     if totals.entries > STREAM_ENTRIES_MAX {
         let message = format!("the archives hold more than {STREAM_ENTRIES_MAX} entries");
-        return Err(failed(StreamErrorCode::BadArchive, root, &message));
+        return Err(failed(StreamErrorCode::UnsupportedArchive, root, &message));
     }
     let mut sink = ChannelSink(frames);
     sink.send(Outgoing::Frame(StreamFrame::Begin(extent(totals))));
@@ -245,11 +245,12 @@ fn code(error: &UnpackError) -> StreamErrorCode {
             StreamErrorCode::ReadFailed
         }
         UnpackError::Cancelled => StreamErrorCode::Stopped,
-        UnpackError::TooManyEntries { .. }
-        | UnpackError::Damaged { .. }
+        UnpackError::TooManyEntries { .. } | UnpackError::Unsupported { .. } => {
+            StreamErrorCode::UnsupportedArchive
+        }
+        UnpackError::Damaged { .. }
         | UnpackError::NotFirstVolume { .. }
-        | UnpackError::UnknownFormat { .. }
-        | UnpackError::Unsupported { .. } => StreamErrorCode::BadArchive,
+        | UnpackError::UnknownFormat { .. } => StreamErrorCode::BadArchive,
     }
 }
 
