@@ -4,13 +4,15 @@ mod format;
 mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;
+mod start;
 mod text;
 mod turn;
 mod volumes;
 mod writer;
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError, UnsafeReason};
 use crate::names::NAMES_MAX;
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
+use crate::regular;
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use format::ChainError;
@@ -28,7 +31,7 @@ use layout::ERAR_LARGE_DICT;
 use library::{Failure, Header, OpenArchive, Purpose};
 use turn::{NoTurn, Turn};
 
-pub(crate) use format::{RarStart, SIGNATURE, inspect};
+pub(crate) use start::{RarStart, find_signature, inspect};
 pub(crate) use volumes::refuse_special_volumes;
 pub use writer::RarWriter;
 
@@ -186,10 +189,22 @@ fn turn(pass: &mut EntryPass<'_>) -> Result<Turn, UnpackError> {
     })
 }
 
+/// Opens a volume behind its signature, and tells its length.
+fn open_chain(volume: &Path) -> io::Result<(BufReader<File>, u64)> {
+    let file = regular::open(volume)?;
+    let length_bytes = file.metadata()?.len();
+    let mut reader = BufReader::new(file);
+    find_signature(&mut reader)?;
+    Ok((reader, length_bytes))
+}
+
 fn check_chain(pass: &mut EntryPass<'_>, volume: &Path) -> Result<(), UnpackError> {
     let archive = pass.archive();
-    let chain = format::check_rar5_chain(volume, &mut || pass.check_cancelled().is_err())
-        .map_err(UnpackError::io("read", volume))?;
+    let checked = open_chain(volume).and_then(|(mut reader, length_bytes)| {
+        let mut is_cancelled = || pass.check_cancelled().is_err();
+        format::check_rar5_chain(&mut reader, length_bytes, &mut is_cancelled)
+    });
+    let chain = checked.map_err(UnpackError::io("read", volume))?;
     let damage = match chain {
         Ok(()) => return Ok(()),
         Err(ChainError::Cancelled) => return Err(UnpackError::Cancelled),

@@ -1,6 +1,6 @@
 //! The one thing that the rest of Lanspread asks of an archive, and the choice of who does it.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use lanspread_disk::Dir;
@@ -35,28 +35,27 @@ pub trait Unpacker: Send + Sync {
 /// What an archive is by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArchiveFormat {
-    /// RAR, any version since 1.5.
+    /// RAR, any version since 1.5, also behind the program of a self-extracting archive.
     Rar,
     /// The archive format of tests and fixtures.
     Fixture,
 }
 
 impl ArchiveFormat {
-    /// Looks at the first bytes of `path`; its name does not matter.
+    /// Looks at the first bytes of `path`, at up to 2 MiB where they are those of a program. Its name
+    /// does not matter.
     ///
     /// # Errors
     /// Whatever opening or reading the file reports.
     pub fn detect(path: &Path) -> io::Result<Option<Self>> {
-        let longest = rar::SIGNATURE.len().max(fixture::MAGIC.len()) as u64;
+        let mut reader = BufReader::new(regular::open(path)?);
+        if rar::find_signature(&mut reader)?.is_some() {
+            return Ok(Some(Self::Rar));
+        }
         let mut start = Vec::new();
-        regular::open(path)?.take(longest).read_to_end(&mut start)?;
-        Ok(if start.starts_with(rar::SIGNATURE) {
-            Some(Self::Rar)
-        } else if start.starts_with(fixture::MAGIC) {
-            Some(Self::Fixture)
-        } else {
-            None
-        })
+        reader.rewind()?;
+        reader.take(fixture::MAGIC.len() as u64).read_to_end(&mut start)?;
+        Ok((start == fixture::MAGIC).then_some(Self::Fixture))
     }
 }
 

@@ -412,6 +412,68 @@ fn what_is_newer_than_the_library_is_not_called_damaged() {
     }
 }
 
+/// The first bytes of a program for Windows, and for Unix.
+const PROGRAMS: [&[u8]; 2] = [b"MZ\x90\0", b"\x7fELF\x02\x01"];
+
+fn self_extracting(program: &[u8], program_bytes: usize, archive: &[u8]) -> Vec<u8> {
+    let mut bytes = program.to_vec();
+    // What looks like a signature and is none is passed over.
+    bytes.extend(b"Rar!\x1a\x07\xff, RE~^");
+    bytes.resize(program_bytes, 0xcc);
+    bytes.extend(archive);
+    bytes
+}
+
+#[test]
+fn self_extracting_archives_are_read() {
+    /// As far as a signature is searched for.
+    const FAR: usize = 2 * 1024 * 1024 - 9 - 7;
+    for (name, bytes) in [("rar3-subdirs.rar", 0), ("rar5-crc.rar", 4096)] {
+        let archive = fs::read(data(name)).unwrap();
+        let expected = Target::new();
+        expected.unpack(&RarUnpacker::default(), &data(name)).unwrap();
+        for (program, length) in [(PROGRAMS[0], 64), (PROGRAMS[1], 200_000), (PROGRAMS[0], FAR)] {
+            let target = Target::new();
+            let made = self_extracting(program, length, &archive);
+            let summary = target.unpack_bytes(&AutoUnpacker::default(), &made).unwrap();
+            assert!(summary.bytes >= bytes, "{name}");
+            assert_eq!(target.tree(), expected.tree(), "{name} behind {length} bytes");
+        }
+        let target = Target::new();
+        let too_far = self_extracting(PROGRAMS[0], FAR + 1, &archive);
+        let result = target.unpack_bytes(&AutoUnpacker::default(), &too_far);
+        assert!(matches!(result, Err(UnpackError::UnknownFormat { .. })), "{result:?}");
+        let no_program = self_extracting(b"PK\x03\x04", 64, &archive);
+        let result = target.unpack_bytes(&AutoUnpacker::default(), &no_program);
+        assert!(matches!(result, Err(UnpackError::UnknownFormat { .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn self_extracting_archives_are_checked_like_others() {
+    let archive = fs::read(data("rar5-subdirs.rar")).unwrap();
+    let made = self_extracting(PROGRAMS[1], 1000, &archive);
+    for length in (1000..made.len()).step_by(7) {
+        let result = Target::new().unpack_bytes(&AutoUnpacker::default(), &made[..length]);
+        assert!(result.is_err(), "{length} bytes: {result:?}");
+    }
+    // The first signature counts, whatever stands behind it.
+    let false_start = self_extracting(b"MZ Rar!\x1a\x07\x01\0", 1000, &archive);
+    let result = Target::new().unpack_bytes(&AutoUnpacker::default(), &false_start);
+    assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+
+    let target = Target::new();
+    for part in 1..=3 {
+        let volume = fs::read(data(&format!("rar5-vols.part{part}.rar"))).unwrap();
+        let program = if part == 1 { [PROGRAMS[0], &[0xcc; 500]].concat() } else { Vec::new() };
+        let bytes = [program, volume].concat();
+        fs::write(target.beside(&format!("game.part{part}.eti")), bytes).unwrap();
+    }
+    let first = target.beside("game.part1.eti");
+    let summary = target.unpack(&AutoUnpacker::default(), &first).unwrap();
+    assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 });
+}
+
 #[test]
 fn links_of_every_kind_are_refused() {
     for (name, entry, kind) in [

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use lanspread_proto::RelPath;
 
-use super::format::{BLOCK_END, BLOCK_FILE, BLOCK_HAS_DATA, BLOCK_MAIN, RAR5_SIGNATURE, push_vint};
+use super::format::{BLOCK_END, BLOCK_FILE, BLOCK_HAS_DATA, BLOCK_MAIN, push_vint};
+use super::start::RAR5_SIGNATURE;
 use crate::content::{WriteError, copy_content};
 
 const FILE_IS_DIRECTORY: u64 = 0x0001;
