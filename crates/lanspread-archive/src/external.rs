@@ -16,7 +16,7 @@ use crate::control::UnpackControl;
 use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
-use crate::rar::{self, missing_volume, refuse_special_volumes, require_first_volume};
+use crate::rar::{self, Chains, missing_volume, refuse_special_volumes, require_first_volume};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{Listed, ListedEntry, Listing, ListingError};
@@ -66,10 +66,13 @@ impl ExternalUnrar {
     pub(crate) fn survey(&self, pass: &mut EntryPass<'_>) -> Result<Surveyed, UnpackError> {
         let archive = pass.archive();
         let is_rar5 = require_first_volume(archive)?;
+        let mut chains = Chains::default();
+        chains.check(pass, archive)?;
         refuse_special_volumes(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
         let absolute = path::absolute(archive).map_err(UnpackError::io("find", archive))?;
-        let Listed { mut entries, dictionary_bytes, is_newer } = self.list(pass, &absolute)?;
+        let Listed { mut entries, dictionary_bytes, is_newer } =
+            self.list(pass, &absolute, &chains)?;
         if is_newer {
             let reason = "uses a compression that is newer than the unpacking program";
             return Err(UnpackError::unsupported(archive, reason));
@@ -78,7 +81,7 @@ impl ExternalUnrar {
         if !is_rar5 && entries.iter().any(|entry| entry.name.contains(UNSPELLED)) {
             spell(pass, &mut entries)?;
         }
-        Ok(Surveyed { absolute, entries, dictionary_bytes })
+        Ok(Surveyed { absolute, entries, dictionary_bytes, chains })
     }
 
     /// Delivers an archive that was listed, in one run of the program for all its files.
@@ -97,19 +100,29 @@ impl ExternalUnrar {
             .map_err(UnpackError::io("run", &self.program))
     }
 
-    fn list(&self, pass: &mut EntryPass<'_>, archive: &Path) -> Result<Listed, UnpackError> {
+    fn list(
+        &self,
+        pass: &mut EntryPass<'_>,
+        archive: &Path,
+        chains: &Chains,
+    ) -> Result<Listed, UnpackError> {
         let mut process = self.start(&["lt", "-v"], archive)?;
         let mut listing = Listing::default();
         let refused = |error| self.listing_refused(archive, error);
         while let Some(block) = process.next_block(|| pass.check_cancelled())? {
             listing.feed(&block).map_err(refused)?;
         }
-        self.require_success(pass, archive, process)?;
-        listing.finish().map_err(refused)
+        let ended = process.end(|| pass.check_cancelled())?;
+        let listed = listing.finish();
+        // No content is read for a listing, so what is complained of are headers.
+        let is_excused =
+            listed.as_ref().is_ok_and(|listed| chains.excuse(listed.entries.len() as u64));
+        self.require_success(archive, &ended, is_excused)?;
+        listed.map_err(refused)
     }
 
     fn print(&self, pass: &mut EntryPass<'_>, surveyed: Surveyed) -> Result<(), UnpackError> {
-        let Surveyed { absolute: archive, entries, dictionary_bytes } = &surveyed;
+        let Surveyed { absolute: archive, entries, dictionary_bytes, chains } = &surveyed;
         // Programs before version 7 know neither such dictionaries nor the switch.
         let leave = (*dictionary_bytes > ASKED_ABOVE_BYTES)
             .then(|| format!("-mdx{}k", self.max_dictionary.bytes() / 1024));
@@ -124,7 +137,8 @@ impl ExternalUnrar {
             while left > 0 {
                 let Some(block) = printed.take(pass, left)? else {
                     // What the program says tells more than that bytes are missing.
-                    self.require_success(pass, archive, printed.process)?;
+                    let ended = printed.process.end(|| pass.check_cancelled())?;
+                    self.require_success(archive, &ended, false)?;
                     return pass.end_file();
                 };
                 hasher.update(&block);
@@ -140,21 +154,30 @@ impl ExternalUnrar {
             let damage = Damage::Malformed("it holds more than it lists");
             return Err(UnpackError::damaged(archive, damage));
         }
-        self.require_success(pass, archive, printed.process)
+        let ended = printed.process.end(|| pass.check_cancelled())?;
+        // Where every content was compared here, what is complained of are headers.
+        let are_compared =
+            entries.iter().all(|entry| entry.printed_bytes().is_none() || entry.crc32.is_some());
+        let is_excused = are_compared && chains.excuse(entries.len() as u64);
+        self.require_success(archive, &ended, is_excused)
     }
 
+    /// With `is_excused` a complaint about the archive counts as success.
     fn require_success(
         &self,
-        pass: &mut EntryPass<'_>,
         archive: &Path,
-        process: Process,
+        ended: &Ended,
+        is_excused: bool,
     ) -> Result<(), UnpackError> {
-        let ended = process.end(|| pass.check_cancelled())?;
         // A listing that ends at a missing volume counts as a success for the program.
         if let Some(volume) = volume_not_found(&ended.stderr) {
             return Err(missing_volume(archive.to_path_buf(), volume));
         }
-        if ended.status.success() { Ok(()) } else { Err(self.failed(archive, &ended)) }
+        let complains = matches!(ended.status.code(), Some(EXIT_WARNING | EXIT_BAD_CRC));
+        if ended.status.success() || (is_excused && complains) {
+            return Ok(());
+        }
+        Err(self.failed(archive, ended))
     }
 
     fn failed(&self, archive: &Path, ended: &Ended) -> UnpackError {
@@ -230,6 +253,7 @@ pub(crate) struct Surveyed {
     absolute: PathBuf,
     entries: Vec<ListedEntry>,
     dictionary_bytes: u64,
+    chains: Chains,
 }
 
 impl Surveyed {

@@ -1,9 +1,11 @@
 //! RAR archives, unpacked in this process.
 
+mod chains;
 mod format;
 mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;
+mod old_chain;
 mod start;
 mod text;
 mod turn;
@@ -11,8 +13,7 @@ mod volumes;
 mod writer;
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -23,14 +24,13 @@ use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError, UnsafeReason};
 use crate::names::NAMES_MAX;
 use crate::pass::{EntryPass, RawKind, UnpackSummary};
-use crate::regular;
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
-use format::ChainError;
 use layout::ERAR_LARGE_DICT;
 use library::{Failure, Header, OpenArchive, Purpose};
 use turn::{NoTurn, Turn};
 
+pub(crate) use chains::Chains;
 pub(crate) use start::{RarStart, find_signature, inspect};
 pub(crate) use volumes::refuse_special_volumes;
 pub use writer::RarWriter;
@@ -145,34 +145,34 @@ fn each_entry(
     on_entry: &mut OnEntry<'_>,
 ) -> Result<(), UnpackError> {
     let archive = pass.archive();
-    let is_rar5 = require_first_volume(archive)?;
-    if is_rar5 {
-        check_chain(pass, archive)?;
-    }
+    require_first_volume(archive)?;
+    let mut chains = Chains::default();
+    chains.check(pass, archive)?;
     refuse_special_volumes(archive)?;
     let opened = OpenArchive::open(turn(pass)?, archive, purpose);
     let mut open = opened.map_err(|failure| failed(pass, failure))?;
-    let mut checked_volumes = 0;
+    let mut delivered = 0;
     loop {
         pass.check_cancelled()?;
-        let turn = turn(pass)?;
-        let header = open.next_header(turn).map_err(|failure| match failure {
-            Failure::Code(unrar_sys::ERAR_BAD_DATA) => {
-                UnpackError::damaged(archive, Damage::Malformed("a header is broken"))
+        let read = open.next_header(turn(pass)?);
+        for volume in open.take_entered_volumes() {
+            chains.check(pass, &volume)?;
+        }
+        let header = match read {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(()),
+            Err(Failure::Code(unrar_sys::ERAR_BAD_DATA)) if chains.excuse(delivered) => {
+                return Ok(());
             }
-            failure => failed(pass, failure),
-        })?;
-        if let Some(header) = &header {
-            let kind = supported_kind(pass, header, max_dictionary)?;
-            on_entry(pass, &mut open, header, kind)?;
-        }
-        for volume in open.entered_volumes().iter().skip(checked_volumes).filter(|_| is_rar5) {
-            check_chain(pass, volume)?;
-        }
-        checked_volumes = open.entered_volumes().len();
-        if header.is_none() {
-            return Ok(());
-        }
+            Err(Failure::Code(unrar_sys::ERAR_BAD_DATA)) => {
+                let damage = Damage::Malformed("a header is broken");
+                return Err(UnpackError::damaged(archive, damage));
+            }
+            Err(failure) => return Err(failed(pass, failure)),
+        };
+        let kind = supported_kind(pass, &header, max_dictionary)?;
+        on_entry(pass, &mut open, &header, kind)?;
+        delivered += 1;
     }
 }
 
@@ -187,33 +187,6 @@ fn turn(pass: &mut EntryPass<'_>) -> Result<Turn, UnpackError> {
             UnpackError::io("read", archive)(io::Error::new(io::ErrorKind::TimedOut, reason))
         }
     })
-}
-
-/// Opens a volume behind its signature, and tells its length.
-fn open_chain(volume: &Path) -> io::Result<(BufReader<File>, u64)> {
-    let file = regular::open(volume)?;
-    let length_bytes = file.metadata()?.len();
-    let mut reader = BufReader::new(file);
-    find_signature(&mut reader)?;
-    Ok((reader, length_bytes))
-}
-
-fn check_chain(pass: &mut EntryPass<'_>, volume: &Path) -> Result<(), UnpackError> {
-    let archive = pass.archive();
-    let checked = open_chain(volume).and_then(|(mut reader, length_bytes)| {
-        let mut is_cancelled = || pass.check_cancelled().is_err();
-        format::check_rar5_chain(&mut reader, length_bytes, &mut is_cancelled)
-    });
-    let chain = checked.map_err(UnpackError::io("read", volume))?;
-    let damage = match chain {
-        Ok(()) => return Ok(()),
-        Err(ChainError::Cancelled) => return Err(UnpackError::Cancelled),
-        Err(ChainError::Truncated) => Damage::Truncated,
-        Err(ChainError::BrokenHeader) => Damage::Malformed("a header is broken"),
-    };
-    let is_following = archive != volume;
-    let entry = is_following.then(|| volume.display().to_string());
-    Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
 }
 
 /// What an entry is, unless it needs something that is not supported.

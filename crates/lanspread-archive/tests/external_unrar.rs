@@ -265,6 +265,36 @@ fn a_dictionary_above_the_limit_and_a_newer_compression_are_refused() {
     assert_eq!(fake.calls().len(), 1);
 }
 
+/// The real program ends with 3 for such an archive, after it has printed all of it.
+#[test]
+fn a_complaint_about_comments_of_the_old_kind_is_passed_over() {
+    let (first, second) = (
+        "content", "content
+",
+    );
+    let listing =
+        [HEAD, &listed_file("FILE1.TXT", first), &listed_file("FILE2.TXT", second)].concat();
+    let print = "printf 'contentcontent\n'; exit 3";
+    let fake = Fake::new(&listing, print);
+    fs::copy(data("rar15-comment.rar"), &fake.archive).unwrap();
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 2, bytes: 15 });
+    drop(fake);
+    // One entry less than there are headers, another content, and another archive.
+    let fewer =
+        Fake::new(&[HEAD, &listed_file("FILE1.TXT", first)].concat(), "printf content; exit 3");
+    fs::copy(data("rar15-comment.rar"), &fewer.archive).unwrap();
+    let result = fewer.unpack();
+    assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+    drop(fewer);
+    let other = Fake::new(&listing, "printf 'CONTENTcontent\n'; exit 3");
+    fs::copy(data("rar15-comment.rar"), &other.archive).unwrap();
+    let result = other.unpack();
+    assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+    drop(other);
+    let result = Fake::new(&listing, print).unpack();
+    assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+}
+
 #[test]
 fn passwords_are_refused_before_anything_is_unpacked() {
     let encrypted = listed("a", "File", "        Size: 1\n       Flags: solid encrypted \n");

@@ -474,6 +474,64 @@ fn self_extracting_archives_are_checked_like_others() {
     assert_eq!(summary, UnpackSummary { files: 2, bytes: 207_050 });
 }
 
+/// Such headers are sound, and the library complains of them nevertheless.
+#[test]
+fn archives_with_comments_of_the_old_kind_are_read() {
+    for (name, contents) in [
+        ("rar15-comment.rar", [0xe27f_07a9, 0x3c43_06f7]),
+        ("rar15-comment-lock.rar", [0xe27f_07a9, 0x3c43_06f7]),
+        ("rar202-comment-nopsw.rar", [0x7a19_7dba, 0x785f_c3e3]),
+    ] {
+        let target = Target::new();
+        let summary = target.unpack(&RarUnpacker::default(), &data(name)).unwrap();
+        assert_eq!(summary.files, 2, "{name}");
+        let tree = target.tree();
+        let found = ["FILE1.TXT", "FILE2.TXT"].map(|file| crc32fast::hash(&tree[file]));
+        assert_eq!(found, contents, "{name}");
+    }
+    let encrypted = data("rar202-comment-psw.rar");
+    let result = Target::new().unpack(&RarUnpacker::default(), &encrypted);
+    assert!(matches!(result, Err(UnpackError::PasswordProtected { .. })), "{result:?}");
+    let target = Target::new();
+    target.unpack(&RarUnpacker::default(), &data("rar3-comment-plain.rar")).unwrap();
+}
+
+#[test]
+fn a_broken_header_beside_a_comment_is_damage() {
+    let sound = fs::read(data("rar15-comment.rar")).unwrap();
+    let headers: Vec<usize> =
+        (7..sound.len()).filter(|at| sound[*at..].starts_with(&[0x74, 0x08, 0x80])).collect();
+    assert_eq!(headers.len(), 2);
+    // The time of the file in each of them.
+    for header in headers {
+        let mut bytes = sound.clone();
+        bytes[header + 18] ^= 1;
+        let result = Target::new().unpack_bytes(&RarUnpacker::default(), &bytes);
+        assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{result:?}");
+    }
+    for cut in [1, 3, 20, 60] {
+        let bytes = &sound[..sound.len() - cut];
+        let result = Target::new().unpack_bytes(&RarUnpacker::default(), bytes);
+        assert!(matches!(result, Err(UnpackError::Damaged { .. })), "{cut}: {result:?}");
+    }
+}
+
+#[test]
+fn an_archive_of_rar3_that_is_cut_between_two_entries_is_damage() {
+    let (a, b) = (units("a"), units("b"));
+    let whole = rar3(&[(&a, b"1"), (&b, b"2")]);
+    let first = rar3(&[(&a, b"1")]);
+    let target = Target::new();
+    // Without the end block, behind the first entry and behind the second one.
+    for length in [first.len() - 7, whole.len() - 7] {
+        match target.unpack_bytes(&RarUnpacker::default(), &whole[..length]) {
+            Err(UnpackError::Damaged { damage, .. }) => assert_eq!(damage, Damage::Truncated),
+            other => panic!("{other:?}"),
+        }
+    }
+    target.unpack_bytes(&RarUnpacker::default(), &whole).unwrap();
+}
+
 #[test]
 fn links_of_every_kind_are_refused() {
     for (name, entry, kind) in [

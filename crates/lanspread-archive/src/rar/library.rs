@@ -329,9 +329,9 @@ impl OpenArchive {
         })
     }
 
-    /// The following volumes that have been opened so far.
-    pub(super) fn entered_volumes(&self) -> &[PathBuf] {
-        &self.entered_volumes
+    /// The following volumes that have been opened since this was asked last.
+    pub(super) fn take_entered_volumes(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.entered_volumes)
     }
 
     fn call<'a>(
