@@ -5,7 +5,7 @@
 //! | entry | bytes |
 //! | --- | --- |
 //! | directory | 1, length of the path (2), path |
-//! | file | 2, length of the path (2), path, size (8), content, CRC32 of the content (4) |
+//! | file, executable file | 2 or 3, length of the path (2), path, size (8), content, CRC32 of the content (4) |
 //! | end | 0, number of entries before it (8) |
 
 use std::fs::File;
@@ -29,6 +29,7 @@ pub(crate) const MAGIC: &[u8; 8] = b"LSPFIX1\n";
 const TAG_END: u8 = 0;
 const TAG_DIRECTORY: u8 = 1;
 const TAG_FILE: u8 = 2;
+const TAG_EXECUTABLE: u8 = 3;
 /// What is read at a time; it bounds the memory, whatever the sizes in the archive are.
 const READ_BYTES: u64 = 256 * 1024;
 
@@ -66,9 +67,10 @@ impl<W: Write> FixtureWriter<W> {
         &mut self,
         path: &RelPath,
         size_bytes: u64,
+        executable: bool,
         content: impl Read,
     ) -> Result<(), WriteError> {
-        self.begin(TAG_FILE, path)?;
+        self.begin(if executable { TAG_EXECUTABLE } else { TAG_FILE }, path)?;
         self.output.write_all(&size_bytes.to_le_bytes())?;
         let crc32 = copy_content(content, &mut self.output, size_bytes)?;
         Ok(self.output.write_all(&crc32.to_le_bytes())?)
@@ -123,7 +125,7 @@ pub(crate) fn list(pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
 
 fn each_entry(
     pass: &mut EntryPass<'_>,
-    on_file: impl Fn(&mut EntryPass<'_>, &mut Input<'_>) -> Result<(), UnpackError>,
+    on_file: impl Fn(&mut EntryPass<'_>, &mut Input<'_>, bool) -> Result<(), UnpackError>,
 ) -> Result<(), UnpackError> {
     let archive = pass.archive();
     let file = regular::open(archive).map_err(UnpackError::io("open", archive))?;
@@ -138,7 +140,7 @@ fn each_entry(
         let [tag] = input.array()?;
         match tag {
             TAG_DIRECTORY => pass.begin(&input.name()?, RawKind::Directory)?,
-            TAG_FILE => on_file(pass, &mut input)?,
+            TAG_FILE | TAG_EXECUTABLE => on_file(pass, &mut input, tag == TAG_EXECUTABLE)?,
             TAG_END if u64::from_le_bytes(input.array()?) != entries => {
                 return Err(malformed("entries are missing"));
             }
@@ -150,10 +152,14 @@ fn each_entry(
     }
 }
 
-fn read_file(pass: &mut EntryPass<'_>, input: &mut Input<'_>) -> Result<(), UnpackError> {
+fn read_file(
+    pass: &mut EntryPass<'_>,
+    input: &mut Input<'_>,
+    executable: bool,
+) -> Result<(), UnpackError> {
     let name = input.name()?;
     let size_bytes = u64::from_le_bytes(input.array()?);
-    pass.begin(&name, RawKind::File { size_bytes, modified: None })?;
+    pass.begin(&name, RawKind::File { size_bytes, modified: None, executable })?;
     let mut hasher = crc32fast::Hasher::new();
     let mut left = size_bytes;
     let mut block = Vec::new();
@@ -173,10 +179,14 @@ fn read_file(pass: &mut EntryPass<'_>, input: &mut Input<'_>) -> Result<(), Unpa
     pass.end_file()
 }
 
-fn list_file(pass: &mut EntryPass<'_>, input: &mut Input<'_>) -> Result<(), UnpackError> {
+fn list_file(
+    pass: &mut EntryPass<'_>,
+    input: &mut Input<'_>,
+    executable: bool,
+) -> Result<(), UnpackError> {
     let name = input.name()?;
     let size_bytes = u64::from_le_bytes(input.array()?);
-    pass.list(&name, RawKind::File { size_bytes, modified: None })?;
+    pass.list(&name, RawKind::File { size_bytes, modified: None, executable })?;
     // Past the end of the archive as well: there the next tag is missing.
     let content_and_crc32 = size_bytes.checked_add(4).and_then(|bytes| i64::try_from(bytes).ok());
     let Some(bytes) = content_and_crc32 else {

@@ -31,6 +31,8 @@ pub(crate) struct FileEntry {
     pub(crate) path: RelPath,
     pub(crate) size_bytes: u64,
     pub(crate) modified: Option<SystemTime>,
+    /// Whether it may be run. Nothing else of a mode is ever taken from an archive.
+    pub(crate) executable: bool,
 }
 
 /// A file that has the content of another one of the same archive.
@@ -46,12 +48,14 @@ pub(crate) enum RawKind {
     File {
         size_bytes: u64,
         modified: Option<SystemTime>,
+        executable: bool,
     },
     /// A file without content of its own, and the name of the one that has it.
     Copy {
         from: String,
         size_bytes: u64,
         modified: Option<SystemTime>,
+        executable: bool,
     },
     Refused(UnsafeReason),
 }
@@ -255,8 +259,9 @@ impl<'a> EntryPass<'a> {
         })?;
         self.entries += 1;
         Ok(match kind {
-            RawKind::File { size_bytes, modified } | RawKind::Copy { size_bytes, modified, .. } => {
-                let file = FileEntry { path, size_bytes, modified };
+            RawKind::File { size_bytes, modified, executable }
+            | RawKind::Copy { size_bytes, modified, executable, .. } => {
+                let file = FileEntry { path, size_bytes, modified, executable };
                 match from {
                     Some(from) => Admitted::Copy(CopyEntry { file, from }),
                     None => Admitted::File(file),

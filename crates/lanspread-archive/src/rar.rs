@@ -45,6 +45,7 @@ const FILE_REFERENCE: u32 = 5;
 const UNIX_TYPE_MASK: u32 = 0o170_000;
 const UNIX_DIRECTORY: u32 = 0o040_000;
 const UNIX_FILE: u32 = 0o100_000;
+const UNIX_EXECUTE: u32 = 0o111;
 
 /// Unpacks RAR 1.5 to 7 archives with the `UnRAR` library, in this process.
 ///
@@ -238,6 +239,8 @@ fn unpack_entry(
 fn raw_kind(header: &Header) -> RawKind {
     let is_copy = matches!(header.redirection_type, HARD_LINK | FILE_REFERENCE);
     let unix_type = header.attributes & UNIX_TYPE_MASK;
+    let executable = header.is_from_unix && header.attributes & UNIX_EXECUTE != 0;
+    let Header { size_bytes, modified, .. } = *header;
     let is_special = header.is_from_unix && ![0, UNIX_DIRECTORY, UNIX_FILE].contains(&unix_type);
     if header.is_name_cut {
         RawKind::Refused(UnsafeReason::NameTooLong)
@@ -251,9 +254,9 @@ fn raw_kind(header: &Header) -> RawKind {
         RawKind::Directory
     } else if is_copy {
         let from = header.redirection_name.clone();
-        RawKind::Copy { from, size_bytes: header.size_bytes, modified: header.modified }
+        RawKind::Copy { from, size_bytes, modified, executable }
     } else {
-        RawKind::File { size_bytes: header.size_bytes, modified: header.modified }
+        RawKind::File { size_bytes, modified, executable }
     }
 }
 

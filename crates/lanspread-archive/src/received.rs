@@ -82,9 +82,10 @@ fn read_archive(
         }
         match item {
             StreamItem::Directory(path) => pass.begin(path.as_str(), RawKind::Directory)?,
-            StreamItem::File { path, size_bytes, modified } => {
+            StreamItem::File { path, size_bytes, modified, executable } => {
                 require_announced(pass, announced, before, size_bytes)?;
-                pass.begin(path.as_str(), RawKind::File { size_bytes, modified })?;
+                let kind = RawKind::File { size_bytes, modified, executable };
+                pass.begin(path.as_str(), kind)?;
                 is_in_file = true;
             }
             StreamItem::Data(block) => {
@@ -98,12 +99,13 @@ fn read_archive(
                 pass.end_file()?;
                 is_in_file = false;
             }
-            StreamItem::Copy { path, from, modified } => {
+            StreamItem::Copy { path, from, modified, executable } => {
                 // What is not there is refused by the pass.
                 let size_bytes = pass.size_of(from).unwrap_or_default();
                 require_announced(pass, announced, before, size_bytes)?;
                 let from = from.as_str().to_owned();
-                pass.begin(path.as_str(), RawKind::Copy { from, size_bytes, modified })?;
+                let kind = RawKind::Copy { from, size_bytes, modified, executable };
+                pass.begin(path.as_str(), kind)?;
             }
             StreamItem::EndArchive => return Ok(()),
         }

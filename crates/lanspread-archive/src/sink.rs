@@ -1,9 +1,10 @@
 //! Writes the entries of an archive as files below a target folder.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,6 +21,10 @@ use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, Onward, UnpackS
 /// After so much of a file the system is told to begin writing it to the disk. Whoever syncs at the
 /// end, as installations do, would otherwise wait there for all of it, while the disk was idle before.
 const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+
+const ALL_PERMISSIONS: u32 = 0o777;
+const ALL_MAY_READ: u32 = 0o444;
+const READ_TO_EXECUTE: u32 = 2;
 
 /// Runs `read` over `archive` and writes what it finds below `target`.
 pub(crate) fn unpack_below(
@@ -41,6 +46,7 @@ struct OpenFile {
     file: File,
     path: PathBuf,
     modified: Option<SystemTime>,
+    executable: bool,
     written_bytes: u64,
     /// How much of it the system was told to write back.
     sent_back_bytes: u64,
@@ -154,6 +160,12 @@ impl<'a> FileSink<'a> {
     }
 }
 
+/// Lets those run the file who may read it. Of its mode nothing but permissions stays.
+fn make_executable(file: &File) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode() & ALL_PERMISSIONS;
+    file.set_permissions(Permissions::from_mode(mode | (mode & ALL_MAY_READ) >> READ_TO_EXECUTE))
+}
+
 fn make_and_open(parent: &Dir, name: &OsStr) -> io::Result<Dir> {
     match parent.create_dir(name) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -203,6 +215,7 @@ impl EntryVisitor for FileSink<'_> {
             file,
             path: self.target.at(path),
             modified: entry.modified,
+            executable: entry.executable,
             written_bytes: 0,
             sent_back_bytes: 0,
         });
@@ -218,6 +231,10 @@ impl EntryVisitor for FileSink<'_> {
 
     fn end_file(&mut self) -> Result<(), UnpackError> {
         let Some(open) = self.open.take() else { return Ok(()) };
+        if open.executable {
+            // Not every file system keeps the bit, and then the game is no worse off than before.
+            let _ = make_executable(&open.file);
+        }
         if let Some(modified) = open.modified {
             // Not every file system keeps every time, and a game does not need it.
             let _ = open.file.set_modified(modified);

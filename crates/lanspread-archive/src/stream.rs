@@ -55,6 +55,8 @@ pub enum StreamItem<'a> {
         size_bytes: u64,
         /// When it was changed last, where the archive tells.
         modified: Option<SystemTime>,
+        /// Whether it may be run.
+        executable: bool,
     },
     /// Content of the file that has begun: at most [`BLOCK_BYTES`](crate::BLOCK_BYTES).
     Data(&'a [u8]),
@@ -71,6 +73,8 @@ pub enum StreamItem<'a> {
         from: &'a RelPath,
         /// When it was changed last, where the archive tells.
         modified: Option<SystemTime>,
+        /// Whether it may be run.
+        executable: bool,
     },
     /// An archive is whole.
     EndArchive,
@@ -227,9 +231,9 @@ impl EntryVisitor for Streamer<'_> {
     }
 
     fn begin_file(&mut self, file: &FileEntry) -> Result<(), UnpackError> {
-        let FileEntry { path, size_bytes, modified } = file;
-        let (size_bytes, modified) = (*size_bytes, *modified);
-        self.pass_on(StreamItem::File { path, size_bytes, modified })
+        let FileEntry { path, size_bytes, modified, executable } = file;
+        let (size_bytes, modified, executable) = (*size_bytes, *modified, *executable);
+        self.pass_on(StreamItem::File { path, size_bytes, modified, executable })
     }
 
     fn data(&mut self, block: &[u8]) -> Result<(), UnpackError> {
@@ -243,8 +247,9 @@ impl EntryVisitor for Streamer<'_> {
     }
 
     fn copy(&mut self, copy: CopyEntry, _: &mut dyn UnpackControl) -> Result<u64, UnpackError> {
-        let CopyEntry { file: FileEntry { path, modified, .. }, from } = &copy;
-        self.pass_on(StreamItem::Copy { path, from, modified: *modified })?;
+        let CopyEntry { file: FileEntry { path, modified, executable, .. }, from } = &copy;
+        let (modified, executable) = (*modified, *executable);
+        self.pass_on(StreamItem::Copy { path, from, modified, executable })?;
         Ok(0)
     }
 }

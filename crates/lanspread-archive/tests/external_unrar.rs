@@ -296,6 +296,31 @@ fn a_complaint_about_comments_of_the_old_kind_is_passed_over() {
 }
 
 #[test]
+fn the_executable_bit_is_read_from_the_listing() {
+    let rows = [
+        ("a", "-rw-r--r--", false),
+        ("b", "-rwxr-xr-x", true),
+        ("c", "-rw-r--r-x", true),
+        ("d", "-rwsr-sr-t", true),
+        ("e", "-rwSr-Sr-T", false),
+        ("f", "..A....", false),
+        ("g", "..A.x..x.x", false),
+    ];
+    let mut listing = HEAD.to_owned();
+    for (name, attributes, _) in rows {
+        listing += &listed_file(name, "1").replace("-rw-r--r--", attributes);
+    }
+    let link = listed_link("h", "File reference", "a", 1);
+    listing += &link.replace("-rw-r--r--", "-rwxr-xr-x");
+    let fake = Fake::new(&listing, "printf 1111111");
+    fake.unpack().unwrap();
+    for (name, attributes, executable) in rows {
+        assert_eq!(fake.target.is_executable(name), executable, "{attributes}");
+    }
+    assert!(fake.target.is_executable("h"));
+}
+
+#[test]
 fn passwords_are_refused_before_anything_is_unpacked() {
     let encrypted = listed("a", "File", "        Size: 1\n       Flags: solid encrypted \n");
     for listing in [

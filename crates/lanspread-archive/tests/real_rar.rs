@@ -533,6 +533,31 @@ fn an_archive_of_rar3_that_is_cut_between_two_entries_is_damage() {
 }
 
 #[test]
+fn the_executable_bit_is_kept_and_nothing_else_of_a_mode() {
+    let with = |mode, entry| RawEntry { mode, ..entry };
+    let rows = [
+        ("none", Some(0o100_644), false),
+        ("all", Some(0o100_755), true),
+        ("owner", Some(0o100_744), true),
+        ("others", Some(0o100_001), true),
+        ("without type", Some(0o755), true),
+        ("setuid", Some(0o106_755), true),
+        ("setuid alone", Some(0o107_644), false),
+        ("windows", None, false),
+    ];
+    let mut entries: Vec<_> =
+        rows.iter().map(|(name, mode, _)| with(*mode, raw_file(name, b"#!"))).collect();
+    entries.push(with(Some(0o100_755), raw_link(5, "copy of none", "none", 2)));
+    entries.push(with(Some(0o100_644), raw_link(4, "copy of all", "all", 2)));
+    let target = Target::new();
+    target.unpack_bytes(&RarUnpacker::default(), &rar5(&entries)).unwrap();
+    for (name, _, executable) in rows {
+        assert_eq!(target.is_executable(name), executable, "{name}");
+    }
+    assert!(target.is_executable("copy of none") && !target.is_executable("copy of all"));
+}
+
+#[test]
 fn links_of_every_kind_are_refused() {
     for (name, entry, kind) in [
         ("rar3-symlink-unix.rar", "data_link", "symbolic link"),

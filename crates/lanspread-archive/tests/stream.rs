@@ -13,16 +13,16 @@ use lanspread_archive::{
 };
 use lanspread_proto::RelPath;
 use proptest::prelude::*;
-use support::{Target, Watch, data, fixture, rar5, raw_directory, raw_file};
+use support::{RawEntry, Target, Watch, data, fixture, rar5, raw_directory, raw_file, raw_link};
 
 /// An item that owns what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Item {
     Directory(RelPath),
-    File(RelPath, u64, Option<SystemTime>),
+    File(RelPath, u64, Option<SystemTime>, bool),
     Data(Vec<u8>),
     EndFile(u32),
-    Copy(RelPath, RelPath, Option<SystemTime>),
+    Copy(RelPath, RelPath, Option<SystemTime>, bool),
     EndArchive,
 }
 
@@ -53,16 +53,16 @@ impl StreamSink for Tape {
         }
         self.items.push(match item {
             StreamItem::Directory(path) => Item::Directory(path.clone()),
-            StreamItem::File { path, size_bytes, modified } => {
-                Item::File(path.clone(), size_bytes, modified)
+            StreamItem::File { path, size_bytes, modified, executable } => {
+                Item::File(path.clone(), size_bytes, modified, executable)
             }
             StreamItem::Data(block) => {
                 assert!(block.len() <= BLOCK_BYTES);
                 Item::Data(block.to_vec())
             }
             StreamItem::EndFile { crc32 } => Item::EndFile(crc32),
-            StreamItem::Copy { path, from, modified } => {
-                Item::Copy(path.clone(), from.clone(), modified)
+            StreamItem::Copy { path, from, modified, executable } => {
+                Item::Copy(path.clone(), from.clone(), modified, executable)
             }
             StreamItem::EndArchive => Item::EndArchive,
         });
@@ -76,13 +76,15 @@ impl StreamSource for Tape {
         self.played += 1;
         Some(match item {
             Item::Directory(path) => StreamItem::Directory(path),
-            Item::File(path, size_bytes, modified) => {
-                StreamItem::File { path, size_bytes: *size_bytes, modified: *modified }
+            Item::File(path, size_bytes, modified, executable) => {
+                let (size_bytes, modified, executable) = (*size_bytes, *modified, *executable);
+                StreamItem::File { path, size_bytes, modified, executable }
             }
             Item::Data(block) => StreamItem::Data(block),
             Item::EndFile(crc32) => StreamItem::EndFile { crc32: *crc32 },
-            Item::Copy(path, from, modified) => {
-                StreamItem::Copy { path, from, modified: *modified }
+            Item::Copy(path, from, modified, executable) => {
+                let (modified, executable) = (*modified, *executable);
+                StreamItem::Copy { path, from, modified, executable }
             }
             Item::EndArchive => StreamItem::EndArchive,
         })
@@ -328,7 +330,7 @@ fn path(text: &str) -> RelPath {
 
 fn file(name: &str, content: &[u8]) -> Vec<Item> {
     vec![
-        Item::File(path(name), content.len() as u64, None),
+        Item::File(path(name), content.len() as u64, None, false),
         Item::Data(content.to_vec()),
         Item::EndFile(crc32fast::hash(content)),
     ]
@@ -340,12 +342,13 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
     let totals = |archives, entries, files, bytes| StreamTotals { archives, entries, files, bytes };
     let one = totals(1, 1, 1, 3);
     let end = || vec![Item::EndArchive];
-    let wrong_crc = vec![Item::File(path("a"), 3, None), Item::Data(vec![1; 3]), Item::EndFile(7)];
-    let long = vec![Item::File(path("a"), 3, None), Item::Data(vec![1; 4])];
-    let short = vec![Item::File(path("a"), 3, None), Item::EndFile(crc32fast::hash(b""))];
+    let wrong_crc =
+        vec![Item::File(path("a"), 3, None, false), Item::Data(vec![1; 3]), Item::EndFile(7)];
+    let long = vec![Item::File(path("a"), 3, None, false), Item::Data(vec![1; 4])];
+    let short = vec![Item::File(path("a"), 3, None, false), Item::EndFile(crc32fast::hash(b""))];
     let nested = [file("a", b"abc")[..2].to_vec(), file("b", b"")].concat();
     let folder = vec![Item::Directory(path("d"))];
-    let copy = |name, from| vec![Item::Copy(path(name), path(from), None)];
+    let copy = |name, from| vec![Item::Copy(path(name), path(from), None, false)];
     let two = totals(1, 2, 2, 6);
     let rows: Vec<(&str, StreamTotals, Vec<Item>, &str)> = vec![
         ("wrong checksum", one, [wrong_crc, end()].concat(), "the checksum is wrong"),
@@ -461,10 +464,30 @@ fn streams_that_break_a_rule_are_refused_and_leave_nothing_outside() {
 }
 
 #[test]
+fn the_executable_bit_of_files_and_copies_arrives() {
+    let target = Target::new();
+    let archive = target.beside("a.eti");
+    let mode = Some(0o100_755);
+    let entries = [
+        RawEntry { mode, ..raw_file("tool", b"#!") },
+        raw_file("readme", b"hi"),
+        RawEntry { mode, ..raw_link(5, "copy", "readme", 2) },
+    ];
+    fs::write(&archive, rar5(&entries)).unwrap();
+    let (mut tape, announced) = record(&[archive]);
+    receive(&mut tape, announced, &target).unwrap();
+    assert!(target.is_executable("tool") && target.is_executable("copy"));
+    assert!(!target.is_executable("readme"));
+}
+
+#[test]
 fn copies_are_made_after_a_stream_that_was_confirmed() {
     let items = [
         file("a", b"abc"),
-        vec![Item::Copy(path("c/b"), path("a"), None), Item::Copy(path("d"), path("c/b"), None)],
+        vec![
+            Item::Copy(path("c/b"), path("a"), None, false),
+            Item::Copy(path("d"), path("c/b"), None, false),
+        ],
         file("e", b"x"),
         vec![Item::EndArchive],
     ]

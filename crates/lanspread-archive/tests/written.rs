@@ -29,7 +29,7 @@ fn path(text: &str) -> RelPath {
 
 fn rar_with(name: &str, content: &[u8]) -> Vec<u8> {
     let mut writer = RarWriter::new(Cursor::new(Vec::new())).unwrap();
-    writer.add_file(&path(name), content.len() as u64, None, content).unwrap();
+    writer.add_file(&path(name), content.len() as u64, None, false, content).unwrap();
     writer.finish().unwrap().into_inner()
 }
 
@@ -39,9 +39,9 @@ fn a_written_rar_unpacks_to_the_same_tree() {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut writer = RarWriter::new(Cursor::new(Vec::new())).unwrap();
     writer.add_directory(&path("empty")).unwrap();
-    writer.add_file(&path("data/big.bin"), big.len() as u64, Some(modified), &*big).unwrap();
-    writer.add_file(&path("data/日本 ü.txt"), 5, None, &b"hello"[..]).unwrap();
-    writer.add_file(&path("nothing"), 0, None, io::empty()).unwrap();
+    writer.add_file(&path("data/big.bin"), big.len() as u64, Some(modified), false, &*big).unwrap();
+    writer.add_file(&path("data/日本 ü.txt"), 5, None, false, &b"hello"[..]).unwrap();
+    writer.add_file(&path("nothing"), 0, None, false, io::empty()).unwrap();
     let bytes = writer.finish().unwrap().into_inner();
 
     let target = Target::new();
@@ -60,8 +60,8 @@ fn a_written_rar_unpacks_to_the_same_tree() {
 fn a_written_fixture_unpacks_to_the_same_tree() {
     let mut writer = FixtureWriter::new(Vec::new()).unwrap();
     writer.add_directory(&path("empty/below")).unwrap();
-    writer.add_file(&path("a/b.txt"), 5, &b"hello"[..]).unwrap();
-    writer.add_file(&path("nothing"), 0, io::empty()).unwrap();
+    writer.add_file(&path("a/b.txt"), 5, false, &b"hello"[..]).unwrap();
+    writer.add_file(&path("nothing"), 0, false, io::empty()).unwrap();
     let bytes = writer.finish().unwrap();
 
     let target = Target::new();
@@ -71,12 +71,27 @@ fn a_written_fixture_unpacks_to_the_same_tree() {
 }
 
 #[test]
+fn an_executable_file_is_written_and_comes_out_as_one() {
+    let mut rar = RarWriter::new(Cursor::new(Vec::new())).unwrap();
+    let mut fixture = FixtureWriter::new(Vec::new()).unwrap();
+    for (name, executable) in [("bin/tool", true), ("readme", false)] {
+        rar.add_file(&path(name), 2, None, executable, &b"#!"[..]).unwrap();
+        fixture.add_file(&path(name), 2, executable, &b"#!"[..]).unwrap();
+    }
+    for archive in [rar.finish().unwrap().into_inner(), fixture.finish().unwrap()] {
+        let target = Target::new();
+        target.unpack_bytes(&AutoUnpacker::default(), &archive).unwrap();
+        assert!(target.is_executable("bin/tool") && !target.is_executable("readme"));
+    }
+}
+
+#[test]
 fn content_of_another_size_is_not_written_silently() {
     let mut rar = RarWriter::new(Cursor::new(Vec::new())).unwrap();
-    let short = rar.add_file(&path("a"), 6, None, &b"hello"[..]);
+    let short = rar.add_file(&path("a"), 6, None, false, &b"hello"[..]);
     assert!(matches!(short, Err(WriteError::Size { announced_bytes: 6, is_longer: false })));
     let mut fixture = FixtureWriter::new(Vec::new()).unwrap();
-    let long = fixture.add_file(&path("a"), 4, &b"hello"[..]);
+    let long = fixture.add_file(&path("a"), 4, false, &b"hello"[..]);
     assert!(matches!(long, Err(WriteError::Size { announced_bytes: 4, is_longer: true })));
 }
 
@@ -212,7 +227,7 @@ fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
 fn cancelling_ends_within_a_block() {
     let content = vec![7; 6 * BLOCK_BYTES];
     let mut writer = FixtureWriter::new(Vec::new()).unwrap();
-    writer.add_file(&path("big"), content.len() as u64, &*content).unwrap();
+    writer.add_file(&path("big"), content.len() as u64, false, &*content).unwrap();
     let fixture = writer.finish().unwrap();
     for (unpacker, bytes) in [
         (&RarUnpacker::default() as &dyn Unpacker, rar_with("big", &content)),

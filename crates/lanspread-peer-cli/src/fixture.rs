@@ -6,8 +6,9 @@ mod args;
 mod content;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -53,6 +54,14 @@ pub(crate) fn make(args: &FixtureArgs) -> anyhow::Result<String> {
         let place = path.under(&root);
         let written = kind.write(&place, path, &contents);
         bytes += written.with_context(|| format!("cannot write {}", place.display()))?;
+        if contents.is_executable(path) {
+            let made = make_executable(&place);
+            made.with_context(|| format!("cannot make {} executable", place.display()))?;
+        }
+    }
+    for path in &args.directory {
+        let place = path.under(&root);
+        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     }
     if !args.no_sentinel {
         let place = root.join(VERSION_FILE);
@@ -85,6 +94,10 @@ impl Contents<'_> {
         let (id, version) = (self.args.id.as_str(), self.args.version.as_str());
         Content::new(self.args.seed, &[id, version, self.prefix, path.as_str()])
     }
+
+    fn is_executable(&self, path: &RelPath) -> bool {
+        self.args.executable.contains(path)
+    }
 }
 
 /// One file of the root.
@@ -100,6 +113,14 @@ enum Kind {
 }
 
 impl Kind {
+    /// Whether it is an archive with such an entry.
+    fn holds(&self, path: &RelPath) -> bool {
+        match self {
+            Self::Archive(_, entries) => entries.iter().any(|entry| entry.path == *path),
+            Self::Plain(_) | Self::Sparse(_) => false,
+        }
+    }
+
     /// Returns the bytes of the file.
     fn write(&self, place: &Path, path: &RelPath, contents: &Contents<'_>) -> io::Result<u64> {
         if let Some(parent) = place.parent() {
@@ -120,6 +141,12 @@ impl Kind {
             }
         }
     }
+}
+
+/// Lets those run the file who may read it.
+fn make_executable(place: &Path) -> io::Result<()> {
+    let mode = fs::metadata(place)?.permissions().mode();
+    fs::set_permissions(place, Permissions::from_mode(mode | (mode & 0o444) >> 2))
 }
 
 fn write_sparse(mut file: &File, content: &Content, size: u64) -> io::Result<u64> {
@@ -145,14 +172,18 @@ fn parts(args: &FixtureArgs) -> anyhow::Result<Vec<Part>> {
     if let Some(format) = args.archive {
         let mut entries = args.entry.clone();
         entries.extend(numbered("game", args.entries.unwrap_or(0), args.entry_size)?);
-        ensure_distinct(entries.iter().map(|entry| &entry.path))?;
+        ensure_distinct(entries.iter().map(|entry| &entry.path).chain(&args.directory))?;
         parts.push(Part { path: archive, kind: Kind::Archive(format, entries) });
     }
     let numbered = numbered("files", args.files.unwrap_or(0), args.file_size)?;
     for SizedFile { path, size } in args.file.iter().cloned().chain(numbered) {
         parts.push(Part { path, kind: Kind::Plain(size) });
     }
-    ensure_distinct(parts.iter().map(|part| &part.path))?;
+    ensure_distinct(parts.iter().map(|part| &part.path).chain(&args.directory))?;
+    for path in &args.executable {
+        let is_made = parts.iter().any(|part| part.path == *path || part.kind.holds(path));
+        ensure!(is_made, "no file and no entry would be {path}");
+    }
     if parts.iter().any(|part| part.path.as_str() == VERSION_FILE) {
         bail!("{VERSION_FILE} is the sentinel; its content is --version");
     }

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lanspread_archive::ArchiveFormat;
+use lanspread_archive::{ArchiveFormat, AutoUnpacker, Unpacker};
 use lanspread_catalog::{Catalog, read_version};
+use lanspread_disk::Dir;
 use lanspread_proto::GameId;
 use support::{BINARY, fixture, read, run};
 
@@ -102,6 +103,42 @@ fn archives_are_what_they_are_named() {
         fixture(dir.path(), kind, &["--archive", kind, "--entries", "3"]);
         let archive = dir.path().join(kind).join(format!("{kind}.eti"));
         assert_eq!(ArchiveFormat::detect(&archive).unwrap(), Some(format));
+    }
+}
+
+#[test]
+fn executables_and_empty_directories_are_made_in_the_root_and_in_the_archive() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let is_executable = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o111 != 0;
+    for kind in ["rar", "fixture"] {
+        let content = [
+            ["--archive", kind, "--file", "bin/start=1KiB"],
+            ["--file", "readme=1KiB", "--entry", "game/tool=1KiB"],
+            ["--entry", "game/data=1KiB", "--executable", "bin/start"],
+            ["--executable", "game/tool", "--directory", "saves/slot 1"],
+        ];
+        fixture(dir.path(), kind, content.as_flattened());
+        let root = dir.path().join(kind);
+        assert!(is_executable(&root.join("bin/start")) && !is_executable(&root.join("readme")));
+        assert!(root.join("saves/slot 1").is_dir());
+        let installed = dir.path().join(format!("{kind} installed"));
+        fs::create_dir(&installed).unwrap();
+        let archive = root.join(format!("{kind}.eti"));
+        let target = Dir::open(&installed).unwrap();
+        AutoUnpacker::default().unpack(&archive, &target, &mut ()).unwrap();
+        assert!(is_executable(&installed.join("game/tool")));
+        assert!(!is_executable(&installed.join("game/data")));
+        assert!(installed.join("saves/slot 1").is_dir());
+    }
+    for wrong in [
+        ["--sized", "1KiB", "--executable", "other"],
+        ["--sized", "1KiB", "--directory", "data.bin"],
+    ] {
+        let (_, stderr) = refused(dir.path(), &[&["--id", "wrong"], &wrong[..]].concat());
+        assert!(stderr.contains(wrong[3]), "{stderr}");
+        assert!(!dir.path().join("wrong").exists());
     }
 }
 

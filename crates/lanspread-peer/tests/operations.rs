@@ -65,7 +65,7 @@ impl Unpacker for Endless {
 #[tokio::test]
 async fn an_installation_can_be_cancelled_and_is_rolled_back() {
     let mut archive = FixtureWriter::new(Vec::new()).unwrap();
-    archive.add_file(&"quake.exe".parse().unwrap(), 1, b"x".as_slice()).unwrap();
+    archive.add_file(&"quake.exe".parse().unwrap(), 1, false, b"x".as_slice()).unwrap();
     let archive = archive.finish().unwrap();
     let setup = Setup::new("alpha", &["quake"]).with_game("quake", &archive);
     let begun = Arc::new(Notify::new());
@@ -105,7 +105,7 @@ async fn is_idle(peer: &TestPeer) -> bool {
 #[tokio::test]
 async fn a_game_is_idle_after_a_panic_an_error_and_a_success() {
     let mut archive = FixtureWriter::new(Vec::new()).unwrap();
-    archive.add_file(&"quake.exe".parse().unwrap(), 1, b"x".as_slice()).unwrap();
+    archive.add_file(&"quake.exe".parse().unwrap(), 1, false, b"x".as_slice()).unwrap();
     let archive = archive.finish().unwrap();
     let setup = Setup::new("alpha", &["quake"]).with_game("quake", &archive);
     let alpha = setup.with(|config| config.unpacker = Arc::new(Moody::default())).start().await;

@@ -28,7 +28,7 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = RarWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
     for (path, content) in files {
         let path = RelPath::new(*path).unwrap();
-        writer.add_file(&path, content.len() as u64, None, *content).unwrap();
+        writer.add_file(&path, content.len() as u64, None, false, *content).unwrap();
     }
     writer.finish().unwrap().into_inner()
 }
@@ -277,6 +277,38 @@ async fn bad_archives_leave_the_old_installation() {
         bravo.stop().await;
         alpha.stop().await;
     }
+}
+
+#[tokio::test]
+async fn copies_executable_bits_and_empty_directories_arrive() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut writer = RarWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
+    writer.add_directory(&RelPath::new("saves/slot").unwrap()).unwrap();
+    for (name, executable) in [("bin/tool", true), ("readme", false)] {
+        let path = RelPath::new(name).unwrap();
+        writer.add_file(&path, 2, None, executable, &b"#!"[..]).unwrap();
+    }
+    let odd = writer.finish().unwrap().into_inner();
+    let alpha = Setup::new("alpha", &["quake"]).with_game("quake", &odd);
+    fs::write(alpha.config.games_dir.join("quake/second.eti"), real("rar5-dups.rar")).unwrap();
+    let alpha = alpha.start().await;
+    let bravo = Setup::new("bravo", &["quake"]).start().await;
+    bravo.connect(&alpha).await.unwrap();
+    let summary = stream(&bravo).await.unwrap();
+    assert_eq!((summary.files, summary.bytes), (11, 4 + 9 * 2048));
+    let tree = tree(&bravo);
+    let copies = (1..=9).map(|number| &tree[&format!("local/stest{number}.txt")]);
+    assert!(copies.into_iter().all(|copy| copy.len() == 2048 && copy == &tree["local/stest1.txt"]));
+    assert!(tree.contains_key("local/saves/slot/"));
+    let mode = |name: &str| {
+        let path = bravo.games_dir.join("quake/local").join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    };
+    assert_eq!(mode("bin/tool") & 0o7111, (mode("bin/tool") & 0o444) >> 2);
+    assert_eq!(mode("readme") & 0o7111, 0);
+    bravo.stop().await;
+    alpha.stop().await;
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_download_can_install_what_it_brought() {
     let mut writer = RarWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
     let content = b"content of the game".as_slice();
     let entry = RelPath::new("bin/quake.exe").unwrap();
-    writer.add_file(&entry, content.len() as u64, None, content).unwrap();
+    writer.add_file(&entry, content.len() as u64, None, false, content).unwrap();
     let archive = writer.finish().unwrap().into_inner();
     let alpha = Setup::new("alpha", &["quake"]).with_game("quake", &archive).start().await;
     let bravo = Setup::new("bravo", &["quake"]).start().await;

@@ -15,7 +15,7 @@ use support::{Setup, TestPeer, game_id};
 fn archive(content: &[u8]) -> Vec<u8> {
     let mut writer = RarWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
     let entry = RelPath::new("bin/quake.exe").unwrap();
-    writer.add_file(&entry, content.len() as u64, None, content).unwrap();
+    writer.add_file(&entry, content.len() as u64, None, false, content).unwrap();
     writer.finish().unwrap().into_inner()
 }
 

@@ -50,6 +50,9 @@ pub enum StreamFrame {
         /// When it was changed last, in milliseconds since 1970, where its archive tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         modified_ms: Option<i64>,
+        /// Whether it may be run. Left out where not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        executable: bool,
     },
     /// Content of the file, as raw bytes behind this header.
     Data {
@@ -70,6 +73,9 @@ pub enum StreamFrame {
         /// When it was changed last, in milliseconds since 1970, where its archive tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         modified_ms: Option<i64>,
+        /// Whether it may be run. Left out where not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        executable: bool,
     },
     /// An archive is whole.
     ArchiveEnd {},

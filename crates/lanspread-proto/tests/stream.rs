@@ -26,11 +26,16 @@ fn frames() -> Vec<(StreamFrame, &'static str)> {
             r#"{"type":"directory","path":"data/pak0.pk3"}"#,
         ),
         (
-            StreamFrame::File { path: path.clone(), size: 7, modified_ms: Some(-1) },
-            r#"{"type":"file","path":"data/pak0.pk3","size":7,"modified_ms":-1}"#,
+            StreamFrame::File {
+                path: path.clone(),
+                size: 7,
+                modified_ms: Some(-1),
+                executable: true,
+            },
+            r#"{"type":"file","path":"data/pak0.pk3","size":7,"modified_ms":-1,"executable":true}"#,
         ),
         (
-            StreamFrame::File { path, size: 0, modified_ms: None },
+            StreamFrame::File { path, size: 0, modified_ms: None, executable: false },
             r#"{"type":"file","path":"data/pak0.pk3","size":0}"#,
         ),
         (StreamFrame::Data { len: 7 }, r#"{"type":"data","len":7}"#),
@@ -40,6 +45,7 @@ fn frames() -> Vec<(StreamFrame, &'static str)> {
                 path: RelPath::new("maps/b.bsp").unwrap(),
                 from: RelPath::new("maps/a.bsp").unwrap(),
                 modified_ms: None,
+                executable: false,
             },
             r#"{"type":"copy","path":"maps/b.bsp","from":"maps/a.bsp"}"#,
         ),
@@ -93,10 +99,16 @@ fn the_longest_frames_fit_their_bound() {
         path: RelPath::new(path).unwrap(),
         size: u64::MAX,
         modified_ms: Some(i64::MIN),
+        executable: true,
     };
     encode_header(&frame, FRAME_HEADER_MAX_BYTES).unwrap();
     let longest = || RelPath::new(vec!["é".repeat(127); 4].join("/")).unwrap();
-    let frame = StreamFrame::Copy { path: longest(), from: longest(), modified_ms: Some(i64::MIN) };
+    let frame = StreamFrame::Copy {
+        path: longest(),
+        from: longest(),
+        modified_ms: Some(i64::MIN),
+        executable: true,
+    };
     encode_header(&frame, FRAME_HEADER_MAX_BYTES).unwrap();
     let frame = StreamFrame::Error {
         code: StreamErrorCode::PasswordProtected,

@@ -17,7 +17,7 @@ const UNKNOWN_VERSION: &str = "(v0)";
 const STORED: &str = " -m0 ";
 
 /// Keys of an entry whose values do not matter here.
-const OTHER_KEYS: [&str; 16] = [
+const OTHER_KEYS: [&str; 15] = [
     "Packed size",
     "mtime",
     "ctime",
@@ -25,7 +25,6 @@ const OTHER_KEYS: [&str; 16] = [
     "Modified",
     "Created",
     "Accessed",
-    "Attributes",
     "Pack-CRC32",
     "BLAKE2",
     "Pack-BLAKE2",
@@ -45,16 +44,17 @@ pub(super) struct ListedEntry {
     pub(super) crc32: Option<u32>,
     /// The file of the archive whose content it has, where it has none of its own.
     pub(super) copy_of: Option<String>,
+    pub(super) executable: bool,
 }
 
 impl ListedEntry {
     /// What it is. Times are not kept, as the program tells them without a time zone.
     pub(super) fn kind(&self) -> RawKind {
-        let modified = None;
+        let (modified, executable) = (None, self.executable);
         match (self.size_bytes, &self.copy_of) {
-            (Some(size_bytes), None) => RawKind::File { size_bytes, modified },
+            (Some(size_bytes), None) => RawKind::File { size_bytes, modified, executable },
             (Some(size_bytes), Some(from)) => {
-                RawKind::Copy { from: from.clone(), size_bytes, modified }
+                RawKind::Copy { from: from.clone(), size_bytes, modified, executable }
             }
             (None, _) => RawKind::Directory,
         }
@@ -96,6 +96,7 @@ struct Block {
     size_bytes: Option<u64>,
     crc32: Option<u32>,
     target: Option<String>,
+    executable: bool,
     is_continued: bool,
     dictionary_bytes: u64,
     is_newer: bool,
@@ -148,6 +149,7 @@ impl Listing {
                     size_bytes: None,
                     crc32: None,
                     target: None,
+                    executable: false,
                     is_continued: false,
                     dictionary_bytes: 0,
                     is_newer: false,
@@ -209,6 +211,7 @@ impl Block {
                 return Err(ListingError::Encrypted);
             }
             "Flags" => {}
+            "Attributes" => self.executable = may_be_run(value),
             "Compression" => {
                 self.is_newer = value.contains(UNKNOWN_VERSION) && !value.contains(STORED);
                 self.dictionary_bytes = dictionary_bytes(value).unwrap_or_default();
@@ -219,8 +222,9 @@ impl Block {
     }
 
     fn into_entry(self) -> Result<ListedEntry, ListingError> {
-        let Self { name, kind, size_bytes, crc32, target, .. } = self;
-        let entry = |name, crc32, copy_of| Ok(ListedEntry { name, size_bytes, crc32, copy_of });
+        let Self { name, kind, size_bytes, crc32, target, executable, .. } = self;
+        let entry =
+            |name, crc32, copy_of| Ok(ListedEntry { name, size_bytes, crc32, copy_of, executable });
         let link = match (kind.as_deref(), size_bytes) {
             (Some("Directory"), None) => return entry(name, None, None),
             (Some("File"), Some(_)) => return entry(name, crc32, None),
@@ -235,6 +239,16 @@ impl Block {
         };
         Err(ListingError::Unsafe { entry: name, reason: UnsafeReason::Redirection(link) })
     }
+}
+
+/// Whether anybody may run a file of `-rwxr-xr-x`. What is not from Unix has no such mode.
+fn may_be_run(attributes: &str) -> bool {
+    const MODE_LENGTH: usize = 10;
+    // Small letters stand for a right beside setuid, setgid and sticky.
+    let mode = attributes.as_bytes();
+    mode.len() == MODE_LENGTH
+        && mode.starts_with(b"-")
+        && [3, 6, 9].iter().any(|at| matches!(mode.get(*at), Some(b'x' | b's' | b't')))
 }
 
 /// The dictionary in `RAR 5.0(v50) -m3 -md=128k`, which older programs write with large letters.

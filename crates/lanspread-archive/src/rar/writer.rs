@@ -14,6 +14,7 @@ const FILE_HAS_TIME: u64 = 0x0002;
 const FILE_HAS_CRC: u64 = 0x0004;
 const HOST_UNIX: u64 = 1;
 const UNIX_FILE_MODE: u64 = 0o100_644;
+const UNIX_PROGRAM_MODE: u64 = 0o100_755;
 const UNIX_DIRECTORY_MODE: u64 = 0o040_755;
 /// Version 0, method 0 (stored), smallest dictionary.
 const STORED: u64 = 0;
@@ -67,18 +68,20 @@ impl<W: Write + Seek> RarWriter<W> {
         path: &RelPath,
         size_bytes: u64,
         modified: Option<SystemTime>,
+        executable: bool,
         content: impl Read,
     ) -> Result<(), WriteError> {
         let seconds = modified
             .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
             .and_then(|since| u32::try_from(since.as_secs()).ok());
         let start = self.output.stream_position()?;
-        self.output.write_all(&file_header(path, size_bytes, seconds, 0))?;
+        let header = |crc32| file_header(path, size_bytes, seconds, executable, crc32);
+        self.output.write_all(&header(0))?;
         let crc32 = copy_content(content, &mut self.output, size_bytes)?;
         let end = self.output.stream_position()?;
         // The checksum stands before the content it is of. Its field has a fixed length.
         self.output.seek(SeekFrom::Start(start))?;
-        self.output.write_all(&file_header(path, size_bytes, seconds, crc32))?;
+        self.output.write_all(&header(crc32))?;
         self.output.seek(SeekFrom::Start(end))?;
         Ok(())
     }
@@ -98,7 +101,13 @@ impl<W: Write + Seek> RarWriter<W> {
     }
 }
 
-fn file_header(path: &RelPath, size_bytes: u64, seconds: Option<u32>, crc32: u32) -> Vec<u8> {
+fn file_header(
+    path: &RelPath,
+    size_bytes: u64,
+    seconds: Option<u32>,
+    executable: bool,
+    crc32: u32,
+) -> Vec<u8> {
     let time_flag = if seconds.is_some() { FILE_HAS_TIME } else { 0 };
     let mut body = Vec::new();
     push_vint(&mut body, BLOCK_FILE);
@@ -106,7 +115,7 @@ fn file_header(path: &RelPath, size_bytes: u64, seconds: Option<u32>, crc32: u32
     push_vint(&mut body, size_bytes);
     push_vint(&mut body, FILE_HAS_CRC | time_flag);
     push_vint(&mut body, size_bytes);
-    push_vint(&mut body, UNIX_FILE_MODE);
+    push_vint(&mut body, if executable { UNIX_PROGRAM_MODE } else { UNIX_FILE_MODE });
     if let Some(seconds) = seconds {
         body.extend(seconds.to_le_bytes());
     }

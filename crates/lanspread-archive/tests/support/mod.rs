@@ -66,6 +66,22 @@ impl Target {
         tree
     }
 
+    /// The permissions of a file, with setuid, setgid and sticky.
+    #[cfg(unix)]
+    pub fn mode(&self, name: &str) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(self.path().join(name)).unwrap().permissions().mode() & 0o7777
+    }
+
+    /// Whether those may run a file who may read it, and nothing else of a mode is there.
+    #[cfg(unix)]
+    pub fn is_executable(&self, name: &str) -> bool {
+        let mode = self.mode(name);
+        assert_eq!(mode & 0o7000, 0, "{name}: {mode:o}");
+        assert!(mode & 0o111 == 0 || mode & 0o111 == (mode & 0o444) >> 2, "{name}: {mode:o}");
+        mode & 0o111 != 0
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.tree().into_keys().collect()
     }
@@ -125,20 +141,22 @@ pub struct RawEntry<'a> {
     pub link: Option<(usize, &'a str, usize)>,
     /// Version, method and dictionary of the compression, as RAR 5 packs them: 0 is stored.
     pub compression: usize,
+    /// Its mode of Unix; `None` for an entry that was made on Windows.
+    pub mode: Option<usize>,
 }
 
 pub fn raw_file<'a>(name: &'a str, content: &'a [u8]) -> RawEntry<'a> {
-    RawEntry { name, is_directory: false, content, link: None, compression: 0 }
+    RawEntry { name, is_directory: false, content, link: None, compression: 0, mode: Some(0) }
 }
 
 pub fn raw_directory(name: &str) -> RawEntry<'_> {
-    RawEntry { name, is_directory: true, content: b"", link: None, compression: 0 }
+    RawEntry { name, is_directory: true, content: b"", link: None, compression: 0, mode: Some(0) }
 }
 
 /// What RAR makes of a file that is the same as another one: 5, and 4 for a hard link.
 pub fn raw_link<'a>(kind: usize, name: &'a str, to: &'a str, size: usize) -> RawEntry<'a> {
     let link = Some((kind, to, size));
-    RawEntry { name, is_directory: false, content: b"", link, compression: 0 }
+    RawEntry { link, ..raw_file(name, b"") }
 }
 
 /// A RAR 5 archive with any names, restating the format on its own.
@@ -169,11 +187,14 @@ pub fn rar5(entries: &[RawEntry<'_>]) -> Vec<u8> {
         fields.extend(extra.iter().map(|extra| number(extra.len())));
         fields.extend(has_data.then(|| number(size)));
         let file_flags = if entry.is_directory { 1 } else { usize::from(has_data) << 2 };
-        fields.extend([number(file_flags), number(size), number(0)]);
+        // As Windows marks a file that is to be archived.
+        let attributes = entry.mode.unwrap_or(0x20);
+        fields.extend([number(file_flags), number(size), number(attributes)]);
         if has_data {
             fields.push(crc32fast::hash(entry.content).to_le_bytes().to_vec());
         }
-        fields.extend([number(entry.compression), number(1), number(entry.name.len())]);
+        let host = usize::from(entry.mode.is_some());
+        fields.extend([number(entry.compression), number(host), number(entry.name.len())]);
         fields.push(entry.name.as_bytes().to_vec());
         fields.extend(extra);
         archive.extend(block(&fields));

@@ -212,7 +212,7 @@ fn sentinel(version: &str) -> Vec<u8> {
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = FixtureWriter::new(Vec::new()).unwrap();
     for (path, bytes) in files {
-        writer.add_file(&path.parse().unwrap(), bytes.len() as u64, *bytes).unwrap();
+        writer.add_file(&path.parse().unwrap(), bytes.len() as u64, false, *bytes).unwrap();
     }
     writer.finish().unwrap()
 }

@@ -181,8 +181,8 @@ impl Incoming {
             let arrived = match self.frame_by(until).await? {
                 StreamFrame::Waiting { .. } => continue,
                 StreamFrame::Directory { path } => Arrived::Directory(path),
-                StreamFrame::File { path, size, modified_ms } => {
-                    Arrived::File { path, size, modified_ms }
+                StreamFrame::File { path, size, modified_ms, executable } => {
+                    Arrived::File { path, size, modified_ms, executable }
                 }
                 StreamFrame::Data { len: len @ 1..=STREAM_DATA_MAX_BYTES } => {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -194,8 +194,8 @@ impl Incoming {
                     return Err(self.bad(&format!("it sends a block of {len} bytes")));
                 }
                 StreamFrame::FileEnd { crc32 } => Arrived::FileEnd { crc32 },
-                StreamFrame::Copy { path, from, modified_ms } => {
-                    Arrived::Copy { path, from, modified_ms }
+                StreamFrame::Copy { path, from, modified_ms, executable } => {
+                    Arrived::Copy { path, from, modified_ms, executable }
                 }
                 StreamFrame::ArchiveEnd {} => Arrived::ArchiveEnd,
                 StreamFrame::End(extent) if extent == announced => {

@@ -27,6 +27,7 @@ pub(super) enum Arrived {
         path: RelPath,
         size: u64,
         modified_ms: Option<i64>,
+        executable: bool,
     },
     Data(Bytes),
     FileEnd {
@@ -36,6 +37,7 @@ pub(super) enum Arrived {
         path: RelPath,
         from: RelPath,
         modified_ms: Option<i64>,
+        executable: bool,
     },
     ArchiveEnd,
     /// The source has confirmed what it announced, and nothing came after that. Without it nothing
@@ -127,16 +129,17 @@ impl StreamSource for Stream {
         self.current = self.arriving.blocking_recv();
         match self.current.as_ref()? {
             Arrived::Directory(path) => Some(StreamItem::Directory(path)),
-            Arrived::File { path, size, modified_ms } => Some(StreamItem::File {
+            Arrived::File { path, size, modified_ms, executable } => Some(StreamItem::File {
                 path,
                 size_bytes: *size,
                 modified: modified_ms.and_then(system_time),
+                executable: *executable,
             }),
             Arrived::Data(data) => Some(StreamItem::Data(data)),
             Arrived::FileEnd { crc32 } => Some(StreamItem::EndFile { crc32: *crc32 }),
-            Arrived::Copy { path, from, modified_ms } => {
-                let modified = modified_ms.and_then(system_time);
-                Some(StreamItem::Copy { path, from, modified })
+            Arrived::Copy { path, from, modified_ms, executable } => {
+                let (modified, executable) = (modified_ms.and_then(system_time), *executable);
+                Some(StreamItem::Copy { path, from, modified, executable })
             }
             Arrived::ArchiveEnd => Some(StreamItem::EndArchive),
             Arrived::Complete => {

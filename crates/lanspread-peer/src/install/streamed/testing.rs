@@ -34,7 +34,7 @@ pub(super) fn reception(
     let mut arrived = Vec::new();
     for (path, text) in files {
         let (path, size) = (path.parse().unwrap(), text.len() as u64);
-        arrived.push(Arrived::File { path, size, modified_ms: Some(-1) });
+        arrived.push(Arrived::File { path, size, modified_ms: Some(-1), executable: false });
         arrived.push(Arrived::Data(Bytes::copy_from_slice(text.as_bytes())));
         arrived.push(Arrived::FileEnd { crc32: crc32(text.as_bytes()) });
     }

@@ -73,7 +73,12 @@ fn extent(files: u64, bytes: u64) -> StreamExtent {
 fn file(name: &str, size: u32) -> Vec<StreamFrame> {
     let content = vec![b'x'; size as usize];
     vec![
-        StreamFrame::File { path: path(name), size: size.into(), modified_ms: None },
+        StreamFrame::File {
+            path: path(name),
+            size: size.into(),
+            modified_ms: None,
+            executable: false,
+        },
         StreamFrame::Data { len: size },
         StreamFrame::FileEnd { crc32: crc32(&content) },
     ]
@@ -349,7 +354,12 @@ async fn a_source_that_gives_nothing_but_signs_of_life_is_given_up() {
     let in_turn = StreamFrame::Waiting { position: 0 };
     let begin = StreamFrame::Begin(extent(1, 700));
     let mut half = vec![begin.clone()];
-    half.push(StreamFrame::File { path: path("a"), size: 700, modified_ms: None });
+    half.push(StreamFrame::File {
+        path: path("a"),
+        size: 700,
+        modified_ms: None,
+        executable: false,
+    });
     for (frames, least_s) in [(Vec::new(), 600), (vec![begin], 120), (half, 120)] {
         let world = World::new(true);
         let before = world.tree();

@@ -61,7 +61,7 @@ impl Game {
         let mut writer = FixtureWriter::new(File::create(self.root().join(name)).unwrap()).unwrap();
         for (path, text) in files {
             let size = text.len() as u64;
-            writer.add_file(&path.parse().unwrap(), size, text.as_bytes()).unwrap();
+            writer.add_file(&path.parse().unwrap(), size, false, text.as_bytes()).unwrap();
         }
         writer.finish().unwrap();
     }

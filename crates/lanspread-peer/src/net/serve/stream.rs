@@ -285,10 +285,11 @@ impl StreamSink for ChannelSink<'_> {
     fn take(&mut self, item: StreamItem<'_>) -> bool {
         let frame = match item {
             StreamItem::Directory(path) => StreamFrame::Directory { path: path.clone() },
-            StreamItem::File { path, size_bytes, modified } => StreamFrame::File {
+            StreamItem::File { path, size_bytes, modified, executable } => StreamFrame::File {
                 path: path.clone(),
                 size: size_bytes,
                 modified_ms: modified.and_then(unix_ms),
+                executable,
             },
             StreamItem::Data(data) => {
                 let mut blocks = data.chunks(BLOCK_BYTES);
@@ -296,10 +297,11 @@ impl StreamSink for ChannelSink<'_> {
                     .all(|block| self.send(Outgoing::Data(Bytes::copy_from_slice(block))));
             }
             StreamItem::EndFile { crc32 } => StreamFrame::FileEnd { crc32 },
-            StreamItem::Copy { path, from, modified } => StreamFrame::Copy {
+            StreamItem::Copy { path, from, modified, executable } => StreamFrame::Copy {
                 path: path.clone(),
                 from: from.clone(),
                 modified_ms: modified.and_then(unix_ms),
+                executable,
             },
             StreamItem::EndArchive => StreamFrame::ArchiveEnd {},
         };
