@@ -89,20 +89,46 @@ fn open_script(root: &Path, name: &str, script: &Path) -> Result<File, SetupFail
     })
 }
 
-/// A script that can be run by itself is; archives lose that right easily, and then the shell runs it.
+/// Longest first line that names an interpreter, as Linux has it.
+#[cfg(unix)]
+const FIRST_LINE_MAX_BYTES: usize = 255;
+
+/// The interpreter that the script names runs it, whatever its mode: archives lose the executable bit
+/// easily, and some disks run nothing. A script that names none is run by the shell.
 #[cfg(unix)]
 fn interpreted(script: &Path, file: File) -> io::Result<Command> {
-    use std::os::unix::fs::PermissionsExt;
     const SHELL: &str = "/bin/sh";
-    const INTERPRETED: &[u8] = b"#!";
-    let is_executable = file.metadata()?.permissions().mode() & 0o111 != 0;
     let mut beginning = Vec::new();
-    file.take(INTERPRETED.len() as u64).read_to_end(&mut beginning)?;
-    if is_executable && beginning == INTERPRETED {
-        return Ok(Command::new(script));
-    }
-    let mut command = Command::new(SHELL);
+    file.take(FIRST_LINE_MAX_BYTES as u64 + 1).read_to_end(&mut beginning)?;
+    let mut command = match beginning.strip_prefix(b"#!") {
+        None => Command::new(SHELL),
+        Some(_) => named_interpreter(&beginning)?,
+    };
     command.arg(script);
+    Ok(command)
+}
+
+/// Reads `#!/path/of/interpreter argument`: all behind the path is one argument, as for the system.
+#[cfg(unix)]
+fn named_interpreter(beginning: &[u8]) -> io::Result<Command> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let refused = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
+    let line = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.len() > FIRST_LINE_MAX_BYTES {
+        return Err(refused("its first line is too long to name an interpreter"));
+    }
+    let named = line.get(2..).unwrap_or_default().trim_ascii();
+    let end = named.iter().position(u8::is_ascii_whitespace).unwrap_or(named.len());
+    let (interpreter, argument) = named.split_at(end);
+    if !interpreter.starts_with(b"/") {
+        return Err(refused("its first line names no interpreter by an absolute path"));
+    }
+    let mut command = Command::new(OsStr::from_bytes(interpreter));
+    let argument = argument.trim_ascii();
+    if !argument.is_empty() {
+        command.arg(OsStr::from_bytes(argument));
+    }
     Ok(command)
 }
 
@@ -236,6 +262,43 @@ mod tests {
         assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
         assert!(!disk.is_done());
         assert!(!outside.join("ran").exists());
+    }
+
+    #[test]
+    fn a_script_is_run_by_the_interpreter_that_it_names_whatever_its_mode() {
+        let bash = "words=(one two); echo \"${#words[@]} $-\" > answer\n";
+        for (first_line, options) in
+            [("#!/bin/bash", ""), ("#! /bin/bash \t -u \r", "u"), ("#!/usr/bin/env bash", "")]
+        {
+            for mode in [0o755, 0o644] {
+                let disk = Disk::new();
+                disk.write(&format!("{first_line}\n{bash}"), mode);
+                disk.start().unwrap();
+                let answer = disk.answer();
+                assert!(answer.starts_with("2 "), "{first_line} {mode:o}: {answer}");
+                assert!(answer.contains(options), "{first_line} {mode:o}: {answer}");
+            }
+        }
+        let disk = Disk::new();
+        disk.write("echo by $0 > answer\n", 0o755);
+        disk.start().unwrap();
+        assert!(disk.answer().ends_with("local/game_setup.sh\n"));
+    }
+
+    #[test]
+    fn a_first_line_without_a_usable_interpreter_is_an_error() {
+        let long = format!("#!/bin/sh {}\ntrue\n", "x".repeat(FIRST_LINE_MAX_BYTES - 9));
+        for text in [&long, "#!\ntrue\n", "#!bin/sh\ntrue\n", "#!  \n", "#!../sh\n"] {
+            let disk = Disk::new();
+            disk.write(text, 0o755);
+            assert!(
+                matches!(disk.start(), Err(SetupFailure::Io { action: "start", .. })),
+                "{text}"
+            );
+            assert!(!disk.is_done());
+        }
+        let longest = format!("#!/bin/sh {}", "x".repeat(FIRST_LINE_MAX_BYTES - 10));
+        assert!(named_interpreter(longest.as_bytes()).is_ok());
     }
 
     #[test]

@@ -307,7 +307,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "run-setup",
-        doc: "Starts the setup script of an installed game (`game_setup.sh` in `local/`, on Windows `game_setup.cmd`) and answers when it runs, not when it ends. It runs in `local/`, in a process group of its own, without input; it goes on when the peer ends, and may be run again. A script that is not executable is run by `/bin/sh`.",
+        doc: "Starts the setup script of an installed game (`game_setup.sh` in `local/`, on Windows `game_setup.cmd`) and answers when it runs, not when it ends. It runs in `local/`, in a process group of its own, without input; it goes on when the peer ends, and may be run again. A script that begins with `#!` and the absolute path of an interpreter is run by that, whether it is executable or not; any other one by `/bin/sh`.",
         params: &[GAME_ID],
         result: &[
             field("script", Shape::Text, "the script"),
