@@ -267,7 +267,7 @@ fn a_dictionary_above_the_limit_and_a_newer_compression_are_refused() {
 
 /// The real program ends with 3 for such an archive, after it has printed all of it.
 #[test]
-fn a_complaint_about_comments_of_the_old_kind_is_passed_over() {
+fn a_complaint_about_odd_headers_is_passed_over() {
     let (first, second) = (
         "content", "content
 ",
@@ -278,6 +278,11 @@ fn a_complaint_about_comments_of_the_old_kind_is_passed_over() {
     let fake = Fake::new(&listing, print);
     fs::copy(data("rar15-comment.rar"), &fake.archive).unwrap();
     assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 2, bytes: 15 });
+    drop(fake);
+    // Version 6 complains of owners as well.
+    let fake = Fake::new(&[HEAD, &listed_file("file.txt", "foo\n")].concat(), "echo foo; exit 3");
+    fs::copy(data("rar2-unix-owner.rar"), &fake.archive).unwrap();
+    assert_eq!(fake.unpack().unwrap(), UnpackSummary { files: 1, bytes: 4 });
     drop(fake);
     // One entry less than there are headers, another content, and another archive.
     let fewer =

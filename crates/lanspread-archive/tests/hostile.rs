@@ -39,11 +39,14 @@ fn damaged(sound: &[u8], changes: &[(prop::sample::Index, u8)], cut: Option<usiz
     bytes
 }
 
-const REAL_ARCHIVES: [&str; 8] = [
+const REAL_ARCHIVES: [&str; 11] = [
+    "rar15-comment.rar",
     "rar2-unix-owner.rar",
     "rar3-solid.rar",
     "rar3-subdirs.rar",
     "rar3-comment-psw.rar",
+    "rar5-dups.rar",
+    "rar5-hlink.rar",
     "rar5-solid.rar",
     "rar5-subdirs.rar",
     "rar5-times.rar",

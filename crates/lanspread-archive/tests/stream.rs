@@ -118,6 +118,7 @@ fn receive(
 #[test]
 fn a_streamed_archive_brings_what_an_unpacked_one_does() {
     for name in [
+        "rar15-comment.rar",
         "rar2-unix-owner.rar",
         "rar3-solid.rar",
         "rar3-subdirs.rar",
