@@ -70,6 +70,7 @@ class PeerOptions:
     ping_after_s: int = 10
     peer_timeout_s: int = 30
     upload_limit: str | None = None
+    max_dictionary: str | None = None
 
 
 class Peer:
@@ -430,6 +431,7 @@ class Peer:
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),
             *("--peer-timeout", f"{options.peer_timeout_s}s"),
+            *(("--max-dictionary", options.max_dictionary) if options.max_dictionary else ()),
             *(("--upload-limit", options.upload_limit) if options.upload_limit else ()),
             *(() if key is None else ("--network-key-file", str(key))),
             # What a failure needs to be understood, and nobody reads otherwise.

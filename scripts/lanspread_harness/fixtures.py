@@ -156,13 +156,22 @@ class Game:
 
 
 async def make_rar(
-    binary: Path, directory: Path, name: str, entries: Mapping[str, int], seed: int
+    binary: Path,
+    directory: Path,
+    name: str,
+    entries: Mapping[str, int],
+    seed: int,
+    *,
+    executable: Iterable[str] = (),
+    directories: Iterable[str] = (),
 ) -> Path:
     """Make a real RAR archive of entries with these sizes, and return its path."""
     command = [
         *(str(binary), "fixture", "--games-dir", str(directory), "--id", name, "--no-catalog"),
         *("--seed", str(seed), "--archive", "rar"),
         *(part for path, size in entries.items() for part in ("--entry", f"{path}={size}")),
+        *(part for path in executable for part in ("--executable", path)),
+        *(part for path in directories for part in ("--directory", path)),
     ]
     process = await asyncio.create_subprocess_exec(
         *command,

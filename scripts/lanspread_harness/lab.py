@@ -150,10 +150,25 @@ class Lab(FaultInjector):
             self._games[game_id] = game
         return game
 
-    async def rar(self, name: str, entries: Mapping[str, int]) -> CopyOf:
+    async def rar(
+        self,
+        name: str,
+        entries: Mapping[str, int],
+        *,
+        executable: Iterable[str] = (),
+        directories: Iterable[str] = (),
+    ) -> CopyOf:
         """A real RAR archive, as a file of a game, with entries of these sizes."""
         return CopyOf(
-            await make_rar(self._settings.binary, self.scratch, name, entries, self._settings.seed)
+            await make_rar(
+                self._settings.binary,
+                self.scratch,
+                name,
+                entries,
+                self._settings.seed,
+                executable=executable,
+                directories=directories,
+            )
         )
 
     async def peer(
@@ -168,6 +183,7 @@ class Lab(FaultInjector):
         ping_after_s: int = 10,
         peer_timeout_s: int = 30,
         upload_limit: str | None = None,
+        max_dictionary: str | None = None,
         state_of: Peer | None = None,
         network: str | None = None,
         network_key: str | None = None,
@@ -196,6 +212,7 @@ class Lab(FaultInjector):
             ping_after_s=ping_after_s,
             peer_timeout_s=peer_timeout_s,
             upload_limit=upload_limit,
+            max_dictionary=max_dictionary,
         )
         if exfat_mib is None:
             options.games_dir.mkdir(parents=True)

@@ -4,7 +4,7 @@
 //! [`RarUnpacker`] in this process, [`ExternalUnrar`] through a program that the user names,
 //! [`FixtureUnpacker`] for the format of tests, and [`AutoUnpacker`] whichever fits. They all share one
 //! pass over the entries and one set of rules, so that an archive refused by one is refused by all:
-//! entries that would leave the folder, links of every kind, names that exist twice or not on every
+//! entries that would leave the folder, links out of the archive, names that exist twice or not on every
 //! platform, passwords, and contents that are not what was announced.
 //!
 //! A [`StreamInstallProvider`] makes the same pass over all archives of a game and hands the entries

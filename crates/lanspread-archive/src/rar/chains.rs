@@ -15,7 +15,7 @@ use crate::regular;
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
     old_entries: u64,
-    has_old_comments: bool,
+    has_odd_headers: bool,
 }
 
 impl Chains {
@@ -32,9 +32,9 @@ impl Chains {
         let chain = follow(volume, &mut || pass.check_cancelled().is_err())
             .map_err(UnpackError::io("read", volume))?;
         let damage = match chain {
-            Ok(OldChain { entries, has_comments, .. }) => {
+            Ok(OldChain { entries, is_odd, .. }) => {
                 self.old_entries += entries;
-                self.has_old_comments |= has_comments;
+                self.has_odd_headers |= is_odd;
                 return Ok(());
             }
             Err(ChainError::Cancelled) => return Err(UnpackError::Cancelled),
@@ -46,9 +46,9 @@ impl Chains {
         Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
     }
 
-    /// Whether a complaint about headers, after all entries were delivered, is due to comments alone.
+    /// Whether a complaint about headers, after all entries were delivered, is due to odd headers alone, which are sound.
     pub(crate) fn excuse(&self, delivered: u64) -> bool {
-        self.has_old_comments && self.old_entries == delivered
+        self.has_odd_headers && self.old_entries == delivered
     }
 }
 

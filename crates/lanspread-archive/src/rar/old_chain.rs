@@ -45,8 +45,9 @@ const VERSION_WITH_END: u8 = 29;
 pub(super) struct OldChain {
     /// Headers of files and directories, without those that continue one of the volume before.
     pub(super) entries: u64,
-    /// Whether a file has a comment of the old kind.
-    pub(super) has_comments: bool,
+    /// Whether it has sound headers of which a program may say that they are broken: of files with a
+    /// comment of the old kind, and of owners.
+    pub(super) is_odd: bool,
     /// Whether its maker would have written an end block.
     wants_end: bool,
 }
@@ -98,7 +99,8 @@ impl OldChain {
     fn take(&mut self, header: &Header) {
         let is_file = header.kind == KIND_FILE;
         self.entries += u64::from(is_file && header.flags & FILE_CONTINUED == 0);
-        self.has_comments |= is_file && header.flags & FILE_HAS_COMMENT != 0;
+        self.is_odd |= is_file && header.flags & FILE_HAS_COMMENT != 0;
+        self.is_odd |= header.is_owner();
         self.wants_end |= header.kind == KIND_SERVICE
             || (is_file && header.flags & (FILE_HAS_SALT | FILE_HAS_TIMES) != 0)
             || (is_file && header.byte(24).is_some_and(|version| version >= VERSION_WITH_END));
@@ -143,7 +145,7 @@ impl Header {
         match self.kind {
             KIND_AUTHOR | KIND_SIGN => None,
             KIND_END if has(END_HAS_ROOM) => None,
-            KIND_OLD_SERVICE if self.number_16(11) == Some(SERVICE_OWNER) => None,
+            _ if self.is_owner() => None,
             KIND_COMMENT => Some(BEFORE_COMMENT_BYTES),
             KIND_MAIN if has(MAIN_HAS_COMMENT) => Some(BEFORE_COMMENT_BYTES),
             KIND_FILE if has(FILE_HAS_COMMENT) => {
@@ -171,6 +173,10 @@ impl Header {
             _ if self.flags & HAS_DATA != 0 => self.number_32(SHORT_HEADER_BYTES).map(u64::from),
             _ => Some(0),
         }
+    }
+
+    fn is_owner(&self) -> bool {
+        self.kind == KIND_OLD_SERVICE && self.number_16(11) == Some(SERVICE_OWNER)
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
