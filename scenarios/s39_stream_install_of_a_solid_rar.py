@@ -1,7 +1,6 @@
 """Stream-install of real RARs, one solid: `local/` right, no archive, no sentinel, not a source."""
 
 import zlib
-from itertools import pairwise
 from pathlib import Path
 
 from lanspread_harness import (
@@ -88,9 +87,10 @@ def expect_told(peer: Peer, game: Game) -> None:
     progress = peer.events("stream-install-progress", game_id=game.id)
     done = [event.data.integer("bytes_done") for event in progress]
     expect(done == sorted(done) and done[-1] == size, "progress rises to all bytes", done)
-    # The last report does not wait for its turn.
-    gaps = [later.t_us - event.t_us for event, later in pairwise(progress[:-1])]
-    expect(all(gap >= 90_000 for gap in gaps), "at most ten reports a second", gaps)
+    # Over the whole time, as a busy machine delays one report and not the next. The first and the
+    # last one do not wait for their turns.
+    seconds = (progress[-1].t_us - progress[0].t_us) / 1e6
+    expect(len(progress) <= 10 * seconds + 2, "at most ten reports a second", seconds)
     finished = peer.events("stream-install-finished", game_id=game.id)
     expect_equal([event.data.integer("files") for event in finished], [3], "it finishes once")
 

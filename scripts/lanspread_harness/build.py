@@ -41,7 +41,8 @@ def find_binary(given: Path | None = None) -> Path:
     )
     if named is not None:
         if not os.access(named, os.X_OK) or named.is_dir():
-            raise EnvironmentLackingError(f"{named} is no program that can be run")
+            reason = "is not an executable file" if named.exists() else "does not exist"
+            raise EnvironmentLackingError(f"the lanspread-peer-cli {named} {reason}")
         return named.resolve()
     on_path = shutil.which(PACKAGE)
     if on_path is not None:

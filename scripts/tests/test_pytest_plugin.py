@@ -115,7 +115,7 @@ def test_a_missing_binary_is_one_clear_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PASSES)
     result = run(pytester, "--lanspread-binary=nowhere/peer")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["nowhere/peer is no program that can be run"])
+    result.stdout.fnmatch_lines(["*nowhere/peer does not exist"])
 
 
 def test_the_binary_is_found_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ pub enum StartError {
     #[error(transparent)]
     Mdns(#[from] MdnsError),
     /// Two settings do not go together.
-    #[error("peer timeout must be longer than the ping interval")]
+    #[error("the peer timeout (--peer-timeout) must be longer than the ping delay (--ping-after)")]
     Timeouts,
 }
 

@@ -145,7 +145,13 @@ impl Walk<'_> {
             return Ok(());
         }
         if !matches!(entry.kind, FileType::Directory | FileType::RegularFile) {
-            let message = "it is neither a file nor a directory, and is not shared".to_owned();
+            let kind = match entry.kind {
+                FileType::Symlink => "a link",
+                FileType::Fifo => "a FIFO",
+                FileType::Socket => "a socket",
+                _ => "a device file",
+            };
+            let message = format!("it cannot be shared: it is {kind}");
             self.problem(&native, ProblemReason::Special, message);
             return Ok(());
         }
@@ -224,7 +230,7 @@ fn next_entry(dir: &mut Dir) -> Result<Option<Entry>, Errno> {
 /// The reason without the path, which stands beside it.
 fn told(error: &PathError) -> String {
     match error {
-        PathError::Component { component, reason, .. } => format!("of {component:?}, {reason}"),
+        PathError::Component { component, reason, .. } => format!("the name {component:?}: {reason}"),
         PathError::NotUtf8(_) => "its name is not UTF-8".to_owned(),
         PathError::TooDeep(_) => "its path is deeper than 32 components".to_owned(),
         PathError::TooLong(_) => error.to_string(),
