@@ -3,12 +3,11 @@
 import shutil
 from pathlib import Path
 
-from lanspread_harness import Failure, Game, Lab, Peer, expect, expect_equal
+from lanspread_harness import Failure, Lab, Peer, expect, expect_equal
 from lanspread_harness.fields import JsonObject
-from lanspread_harness.hostile import say_hello
+from lanspread_harness.hostile import PROTOCOL_VERSION, Announced, library, say_hello
 
-PROTOCOL_VERSION = 3
-"""`PROTOCOL_VERSION` of the wire protocol: another one is refused before anybody's id matters."""
+LIBRARY_REV = 1_000_000
 
 
 async def scenario(lab: Lab) -> None:
@@ -32,8 +31,8 @@ async def scenario(lab: Lab) -> None:
     )
     expect_equal((answer or {}).get("code"), "protocol-version", "it is refused for its version")
     told = await alpha.event("peers-of-other-version")
-    expect_equal(told.data.integer("count"), 1, "it is told that there is one")
-    expect_equal(told.data.items("versions"), [PROTOCOL_VERSION + 1], "and of which version")
+    [other] = told.data.children("peers")
+    expect_equal(other.integer("proto_ver"), PROTOCOL_VERSION + 1, "its version is told")
     await expect_unmoved(alpha, victim)
 
     lab.note("its own certificate, the victim's id")
@@ -43,7 +42,7 @@ async def scenario(lab: Lab) -> None:
         sock=await lab.udp_socket(mallory),
         certificate=own / "cert.pem",
         key=own / "key.pem",
-        hello=hello(lab, victim, game),
+        hello=hello(lab, victim),
     )
     expect(answer is not None, "the liar is answered")
     expect_equal((answer or {}).get("type"), "refused", "it is refused")
@@ -59,7 +58,7 @@ async def scenario(lab: Lab) -> None:
         sock=await lab.udp_socket(mallory),
         certificate=victims / "cert.pem",
         key=own / "key.pem",
-        hello=hello(lab, victim, game),
+        hello=hello(lab, victim),
     )
     expect_equal(answer, None, "the connection does not come about")
     await expect_unmoved(alpha, victim)
@@ -81,7 +80,7 @@ async def scenario(lab: Lab) -> None:
         sock=await lab.udp_socket(mallory),
         certificate=victims / "cert.pem",
         key=victims / "key.pem",
-        hello=hello(lab, victim, game),
+        hello=hello(lab, victim),
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "the key is the victim's")
     await alpha.event("identity-conflict", peer_id=victim.peer_id)
@@ -95,7 +94,8 @@ async def scenario(lab: Lab) -> None:
         sock=await lab.udp_socket(mallory),
         certificate=victims / "cert.pem",
         key=victims / "key.pem",
-        hello=hello(lab, victim, game),
+        hello=hello(lab, victim),
+        told=library(LIBRARY_REV, [Announced(game.id, game.version, game.size)]),
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")
     await alpha.event("games-list-updated", since=before)
@@ -107,23 +107,17 @@ def identity(peer: Peer) -> Path:
     return peer.options.state_dir / "identity"
 
 
-def hello(lab: Lab, peer: Peer, game: Game) -> JsonObject:
-    """What a peer with a game says, which this one does not have."""
-    summary: JsonObject = {
-        "id": game.id,
-        "version": game.version,
-        "size": game.size,
-        "manifest_hash": "1" * 64,
-    }
+def hello(lab: Lab, peer: Peer) -> JsonObject:
+    """What a peer with a library says, which this one does not have."""
     return {
-        "peer_id": peer.peer_id,
         "proto_ver": PROTOCOL_VERSION,
+        "peer_id": peer.peer_id,
         "session": 1,
         "name": "mallory",
         "network": lab.network,
         "listen_port": 9,
         "features": [],
-        "library": {"rev": 1_000_000, "games": [summary]},
+        "library_rev": LIBRARY_REV,
     }
 
 

@@ -6,6 +6,7 @@ that no honest peer makes.
 
 from lanspread_harness import (
     MIB,
+    SENTINEL,
     Bytes,
     Fields,
     Lab,
@@ -39,7 +40,7 @@ async def scenario(lab: Lab) -> None:
     bravo = await lab.peer("bravo")
     await bravo.connect(alpha)
 
-    public = sorted([*game.files, "version.ini"])
+    public = sorted(game.files)
     for peer in (alpha, bravo):
         manifest = await manifest_of(peer, game.id)
         listed = sorted(file.text("path") for file in manifest.children("files"))
@@ -49,7 +50,7 @@ async def scenario(lab: Lab) -> None:
     await bravo.download(game, wait=True)
     root = bravo.root(game)
     received = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-    expect_equal(received, public, "only the game's own files are transferred")
+    expect_equal(received, sorted([*public, SENTINEL]), "only the game's own files are transferred")
     finished = await bravo.event("download-finished", game_id=game.id)
     given = sum(source.integer("bytes") for source in finished.data.children("sources"))
     expect_equal(given, game.size, "no other byte is given")

@@ -124,8 +124,8 @@ class Game:
 
     @property
     def size(self) -> int:
-        """Bytes of all files with the sentinel."""
-        return sum(content.size for content in self.files.values()) + len(self.sentinel)
+        """Bytes of all content files: without the sentinel."""
+        return sum(content.size for content in self.files.values())
 
     @property
     def sentinel(self) -> bytes:

@@ -31,6 +31,11 @@ def usage_of(peers: Sequence[Peer]) -> dict[Peer, Usage]:
     return {peer: _usage(pid_of(peer)) for peer in peers}
 
 
+def peak_rss_mib(peer: Peer) -> float:
+    """The most memory that a peer has taken since it started."""
+    return _status_kib(pid_of(peer), "VmHWM:") / 1024
+
+
 def pid_of(peer: Peer) -> int:
     """The peer's process, wherever its backend runs it on this machine."""
     pid = peer.session.process.pid()
@@ -50,11 +55,14 @@ async def idle_cpu_shares(peers: Sequence[Peer], seconds: float) -> dict[Peer, f
 
 
 def _usage(pid: int) -> Usage:
-    directory = Path(f"/proc/{pid}")
-    rss_kib = 0
-    for line in directory.joinpath("status").read_text("utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            rss_kib = int(line.split()[1])
     # The second field is the program's name in parentheses; the 14th and 15th count ticks.
-    fields = directory.joinpath("stat").read_text("utf-8").rpartition(")")[2].split()
-    return Usage(rss_kib, (int(fields[11]) + int(fields[12])) / TICKS_PER_S)
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    return Usage(_status_kib(pid, "VmRSS:"), cpu_s)
+
+
+def _status_kib(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1])
+    return 0

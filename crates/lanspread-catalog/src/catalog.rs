@@ -6,13 +6,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use lanspread_proto::limits::LIBRARY_MAX_GAMES;
 use lanspread_proto::{ContentHash, GameId, GameVersion};
 
 use crate::error::{CatalogError, DuplicateId};
 use crate::{json, sqlite};
 
-/// Most games in a catalog: some fifty times the largest known one, and still little memory.
-pub const CATALOG_MAX_GAMES: usize = 100_000;
+/// Most games in a catalog: as many as a library may have.
+pub const CATALOG_MAX_GAMES: usize = LIBRARY_MAX_GAMES as usize;
 /// Longest title, publisher, release or genre in bytes, so that every one fits a record line.
 pub const CATALOG_TEXT_MAX_BYTES: usize = 1024;
 
@@ -57,10 +58,15 @@ impl CatalogGame {
     }
 }
 
+/// Where a game is in its catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CatalogPosition(u32);
+
 /// Every game of the party by id. No two ids differ in letter case alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    games: BTreeMap<GameId, CatalogGame>,
+    /// In id order.
+    games: Vec<CatalogGame>,
 }
 
 impl Catalog {
@@ -113,7 +119,7 @@ impl Catalog {
     /// would share one directory on Windows and macOS.
     pub fn from_games(games: impl IntoIterator<Item = CatalogGame>) -> Result<Self, DuplicateId> {
         let mut by_directory: BTreeMap<String, GameId> = BTreeMap::new();
-        let mut by_id = BTreeMap::new();
+        let mut in_order = Vec::new();
         for game in games {
             match by_directory.entry(directory_key(&game.id)) {
                 btree_map::Entry::Occupied(first) => {
@@ -121,20 +127,35 @@ impl Catalog {
                 }
                 btree_map::Entry::Vacant(free) => free.insert(game.id.clone()),
             };
-            by_id.insert(game.id.clone(), game);
+            in_order.push(game);
         }
-        Ok(Self { games: by_id })
+        in_order.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(Self { games: in_order })
     }
 
     /// The game `id`, if the catalog has it.
     #[must_use]
     pub fn get(&self, id: &GameId) -> Option<&CatalogGame> {
-        self.games.get(id)
+        self.at(self.position(id)?)
+    }
+
+    /// Where the game `id` is among all games, in id order. A catalog does not change, so that this is as
+    /// good a name for the game, in four bytes.
+    #[must_use]
+    pub fn position(&self, id: &GameId) -> Option<CatalogPosition> {
+        let at = self.games.binary_search_by(|game| game.id.cmp(id)).ok()?;
+        u32::try_from(at).ok().map(CatalogPosition)
+    }
+
+    /// The game at a position.
+    #[must_use]
+    pub fn at(&self, position: CatalogPosition) -> Option<&CatalogGame> {
+        self.games.get(usize::try_from(position.0).ok()?)
     }
 
     /// All games in id order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &CatalogGame> {
-        self.games.values()
+        self.games.iter()
     }
 
     /// How many games there are.

@@ -11,9 +11,12 @@ mod json;
 mod sqlite;
 mod version_ini;
 
-pub use catalog::{CATALOG_MAX_GAMES, CATALOG_TEXT_MAX_BYTES, Catalog, CatalogGame};
+pub use catalog::{
+    CATALOG_MAX_GAMES, CATALOG_TEXT_MAX_BYTES, Catalog, CatalogGame, CatalogPosition,
+};
 pub use error::{BadVersion, CatalogError, DuplicateId, RowError, VersionError};
 pub use json::{JSON_CATALOG_MAX_BYTES, add_to_json_catalog};
 pub use version_ini::{
-    VERSION_INI_MAX_BYTES, VERSION_INI_NAME, format_version_ini, parse_version_ini, read_version,
+    VERSION_INI_MAX_BYTES, VERSION_INI_NAME, VersionIni, format_version_ini, parse_version_ini,
+    read_version, read_version_ini,
 };

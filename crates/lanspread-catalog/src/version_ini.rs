@@ -5,14 +5,24 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lanspread_proto::GameVersion;
+use lanspread_proto::manifest::{VERSION_FILE, VERSION_FILE_MAX_BYTES};
 use lanspread_proto::text::without_byte_order_mark;
 
 use crate::error::{BadVersion, VersionError};
 
 /// The name of the sentinel, directly in the game root.
-pub const VERSION_INI_NAME: &str = "version.ini";
-/// How many bytes of a `version.ini` are looked at. A version is far shorter.
-pub const VERSION_INI_MAX_BYTES: u64 = 4096;
+pub const VERSION_INI_NAME: &str = VERSION_FILE;
+/// How many bytes of a `version.ini` are looked at.
+pub const VERSION_INI_MAX_BYTES: u64 = VERSION_FILE_MAX_BYTES;
+
+/// The `version.ini` of a game that is downloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionIni {
+    /// What its first line tells.
+    pub version: GameVersion,
+    /// All of its bytes; `None` where it has more than [`VERSION_INI_MAX_BYTES`].
+    pub bytes: Option<Vec<u8>>,
+}
 
 /// Reads the version of the game in `root`; `None` where the game is not downloaded.
 ///
@@ -22,14 +32,27 @@ pub const VERSION_INI_MAX_BYTES: u64 = 4096;
 /// # Errors
 /// [`VersionError`], when the file cannot be read or its first line is no version.
 pub fn read_version(root: &Path) -> Result<Option<GameVersion>, VersionError> {
+    Ok(read_version_ini(root)?.map(|found| found.version))
+}
+
+/// Reads the `version.ini` of the game in `root`, as [`read_version`] does.
+///
+/// # Errors
+/// As [`read_version`].
+pub fn read_version_ini(root: &Path) -> Result<Option<VersionIni>, VersionError> {
     let path = root.join(VERSION_INI_NAME);
     let bytes = match read_head(&path) {
         Ok(bytes) => bytes,
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(VersionError::Read { path, source }),
     };
-    let Some(bytes) = bytes else { return Ok(None) };
-    parse_version_ini(&bytes).map(Some).map_err(|source| VersionError::Bad { path, source })
+    let Some(mut bytes) = bytes else { return Ok(None) };
+    let is_whole = bytes.len() as u64 <= VERSION_INI_MAX_BYTES;
+    bytes.truncate(usize::try_from(VERSION_INI_MAX_BYTES).unwrap_or(usize::MAX));
+    match parse_version_ini(&bytes) {
+        Ok(version) => Ok(Some(VersionIni { version, bytes: is_whole.then_some(bytes) })),
+        Err(source) => Err(VersionError::Bad { path, source }),
+    }
 }
 
 /// The version that `bytes`, the content of a `version.ini`, tell.
@@ -49,13 +72,14 @@ pub fn format_version_ini(version: &GameVersion) -> Vec<u8> {
     format!("{version}\n").into_bytes()
 }
 
-/// The first bytes of the regular file at `path`; `None` for anything else.
+/// The first bytes of the regular file at `path`, one more than [`VERSION_INI_MAX_BYTES`] at most; `None`
+/// for anything else.
 fn read_head(path: &Path) -> io::Result<Option<Vec<u8>>> {
     // Asked before opening, because opening a pipe that nobody writes to waits for ever.
     if !fs::symlink_metadata(path)?.is_file() {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(VERSION_INI_MAX_BYTES).read_to_end(&mut bytes)?;
+    File::open(path)?.take(VERSION_INI_MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }

@@ -247,8 +247,21 @@ impl Dir {
     /// # Errors
     /// Names the first thing that could not be removed; the rest is still there.
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.remove_tree_but(path, &|_| false).map(drop)
+    }
+
+    /// Removes as [`Dir::remove_tree`] does, but what `stays` says of, and returns whether nothing stayed.
+    /// All below a directory that stays does so as well; a directory above it stays without the rest.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn remove_tree_but(
+        &self,
+        path: impl AsRef<Path>,
+        stays: &dyn Fn(&Entry) -> bool,
+    ) -> io::Result<bool> {
         let (parent, name) = self.parent(path.as_ref())?;
-        tree::remove(&parent, name)
+        tree::remove(&parent, name, stays)
     }
 
     /// Removes all that is in the directory, which stays.
@@ -256,7 +269,16 @@ impl Dir {
     /// # Errors
     /// As [`Dir::remove_tree`].
     pub fn clear(&self) -> io::Result<()> {
-        tree::clear(self)
+        tree::clear(self, &|_| false).map(drop)
+    }
+
+    /// Removes all that is in the directory but what `stays` says of, as [`Dir::remove_tree_but`] does, and
+    /// returns whether it is empty then.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn clear_but(&self, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
+        tree::clear(self, stays)
     }
 
     /// Renames something below. What has the new name gives way, as `rename(2)` has it.

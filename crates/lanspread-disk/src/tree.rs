@@ -1,10 +1,10 @@
-//! Removing a directory with all that is in it.
+//! Removing a directory with all that is in it, or all but what is to stay.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use crate::dir::{Dir, Kind};
+use crate::dir::{Dir, Entry, Kind};
 
 /// What could not be removed, and why.
 struct Stuck {
@@ -12,36 +12,52 @@ struct Stuck {
     source: io::Error,
 }
 
-/// Removes whatever has this name in `parent`. A link is removed itself, also one that takes the
-/// place of a directory meanwhile.
-pub(crate) fn remove(parent: &Dir, name: &OsStr) -> io::Result<()> {
+/// Removes what `name` leads to in `parent`, and returns whether nothing of it stays. Below a directory,
+/// what `stays` says of stays. A link is removed itself, also one that takes the place of a directory
+/// meanwhile.
+pub(crate) fn remove(
+    parent: &Dir,
+    name: &OsStr,
+    stays: &dyn Fn(&Entry) -> bool,
+) -> io::Result<bool> {
     let is_dir = parent.look(name)?.is_some_and(|found| found.is_dir());
     if !is_dir {
-        return parent.remove_file(name);
+        return parent.remove_file(name).map(|()| true);
     }
-    clear(&parent.dir(name)?)?;
-    parent.remove_dir(name)
+    let is_empty = clear(&parent.dir(name)?, stays)?;
+    if is_empty {
+        parent.remove_dir(name)?;
+    }
+    Ok(is_empty)
 }
 
-/// Removes what is in a directory.
-pub(crate) fn clear(directory: &Dir) -> io::Result<()> {
+/// Removes what is in a directory but what `stays` says of, and returns whether it is empty then.
+pub(crate) fn clear(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
     // The caller knows the directory at the top, and somebody has to be told where it failed.
-    remove_content(directory).map_err(|Stuck { path, source }| {
+    remove_content(directory, stays).map_err(|Stuck { path, source }| {
         io::Error::new(source.kind(), format!("{} cannot be removed: {source}", path.display()))
     })
 }
 
-fn remove_content(directory: &Dir) -> Result<(), Stuck> {
+fn remove_content(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> Result<bool, Stuck> {
     let stuck = |path: PathBuf| move |source| Stuck { path, source };
     let entries = directory.entries().map_err(stuck(directory.path().to_path_buf()))?;
+    let mut is_empty = true;
     for entry in entries {
+        if stays(&entry) {
+            is_empty = false;
+            continue;
+        }
         let at = || stuck(directory.at(&entry.name));
         let removed = if entry.kind == Kind::Directory {
             match directory.dir(&entry.name) {
-                Ok(below) => {
-                    remove_content(&below)?;
-                    directory.remove_dir(&entry.name)
-                }
+                Ok(below) => match remove_content(&below, stays)? {
+                    true => directory.remove_dir(&entry.name),
+                    false => {
+                        is_empty = false;
+                        Ok(())
+                    }
+                },
                 // Something else has taken its place.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                     directory.remove_file(&entry.name)
@@ -56,7 +72,7 @@ fn remove_content(directory: &Dir) -> Result<(), Stuck> {
             removed => removed.map_err(at())?,
         }
     }
-    Ok(())
+    Ok(is_empty)
 }
 
 #[cfg(test)]
@@ -85,6 +101,26 @@ mod tests {
         assert!(top.entries().unwrap().is_empty());
         assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "theirs");
         assert_eq!(top.remove_tree("tree").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_is_to_stay_stays_and_so_do_the_directories_above_it() {
+        let place = tempfile::tempdir().unwrap();
+        for path in ["a/b/kept", "a/b/gone", "a/c/gone", "kept/gone"] {
+            let path = place.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let top = Dir::open(place.path()).unwrap();
+        let stays = |entry: &Entry| entry.name == "kept";
+        assert!(!top.remove_tree_but("a", &stays).unwrap());
+        let left: Vec<_> = fs::read_dir(place.path().join("a")).unwrap().collect();
+        assert_eq!(left.len(), 1);
+        assert!(place.path().join("a/b/kept").exists() && !place.path().join("a/b/gone").exists());
+        assert!(!top.clear_but(&stays).unwrap());
+        assert!(place.path().join("kept/gone").exists());
+        fs::remove_file(place.path().join("a/b/kept")).unwrap();
+        assert!(top.remove_tree_but("a", &stays).unwrap());
     }
 
     /// What a directory is that was copied from a mounted disc, and worse.

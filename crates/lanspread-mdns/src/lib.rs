@@ -14,6 +14,6 @@ mod tracker;
 
 pub use interface::{InterfaceError, InterfaceNameError, MdnsInterface};
 pub use port::PortError;
-pub use record::{Advertisement, PEER_MAX_ADDRS, PeerRecord, SERVICE_TYPE};
+pub use record::{Advertisement, OtherRecord, PEER_MAX_ADDRS, PeerRecord, SERVICE_TYPE};
 pub use service::{MdnsConfig, MdnsError, MdnsService, SHUTDOWN_LIMIT};
 pub use tracker::{BrowseEvent, MAX_TRACKED_PEERS};

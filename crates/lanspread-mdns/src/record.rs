@@ -55,6 +55,19 @@ pub struct PeerRecord {
     pub addrs: Vec<SocketAddr>,
 }
 
+/// What this version can read of the record of a peer of another protocol version. Nothing of it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherRecord {
+    /// Who it says it is.
+    pub peer_id: PeerId,
+    /// Its protocol version.
+    pub proto_ver: u32,
+    /// What it calls itself, where that can be read.
+    pub name: Option<PeerName>,
+    /// Where it listens: the best of its addresses that this peer can reach.
+    pub addr: SocketAddr,
+}
+
 /// Why a record of the link is left out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
@@ -127,12 +140,13 @@ impl PeerRecord {
     }
 }
 
-/// Returns who a record is of, and its protocol version, where that is another one than `own` has and
-/// the party may be the same. Records of other versions may lack what this one needs.
+/// Reads the record of a peer of another protocol version than `own`, where the party may be the same.
+/// Records of other versions may lack what this one needs; one without an address is left out.
 pub(crate) fn other_version(
     service: &ResolvedService,
     own: &Advertisement,
-) -> Option<(PeerId, u32)> {
+    scope: &Scope,
+) -> Option<OtherRecord> {
     let peer_id = peer_of_instance(service.get_fullname()).ok()?;
     let txt = service.get_properties();
     let proto_ver: u32 = number(txt, KEY_PROTO_VER).ok()?;
@@ -140,8 +154,13 @@ pub(crate) fn other_version(
         Ok(network) => network == own.network.as_str(),
         Err(_) => true,
     };
-    (is_ours && proto_ver != own.proto_ver && peer_id != own.peer_id)
-        .then_some((peer_id, proto_ver))
+    if !is_ours || proto_ver == own.proto_ver || peer_id == own.peer_id {
+        return None;
+    }
+    let name = id(txt, KEY_HOSTNAME).ok();
+    let addr =
+        reachable_addrs(service, scope).into_iter().next().filter(|addr| addr.port() != 0)?;
+    Some(OtherRecord { peer_id, proto_ver, name, addr })
 }
 
 /// The peer after which the instance `fullname` is named, in exactly the form in
@@ -306,7 +325,8 @@ mod tests {
             port: 9,
         };
         let version = |txt: &[(&str, Vec<u8>)], own: &Advertisement| {
-            other_version(&resolved(ID, "10.0.0.3", 4433, txt), own).map(|(_, version)| version)
+            let service = resolved(ID, "10.0.0.3", 4433, txt);
+            other_version(&service, own, &scope("0.0.0.0")).map(|other| other.proto_ver)
         };
         let bare = vec![("proto_ver", b"4".to_vec())];
         assert_eq!(version(&bare, &own), Some(4));
@@ -316,6 +336,16 @@ mod tests {
         for bad in ["", "x", "-1", "99999999999"] {
             assert_eq!(version(&[("proto_ver", bad.into())], &own), None, "{bad}");
         }
+        let service = |addrs, port| resolved(ID, addrs, port, &good_txt());
+        let read = |service| other_version(&service, &own, &scope("0.0.0.0"));
+        let expected = OtherRecord {
+            peer_id: ID.parse().unwrap(),
+            proto_ver: 1,
+            name: Some("älpha".parse().unwrap()),
+            addr: "10.0.0.3:4433".parse().unwrap(),
+        };
+        assert_eq!(read(service("10.0.0.3", 4433)), Some(expected));
+        assert_eq!(read(service("224.0.0.1", 4433)), None, "nobody can be at this address");
     }
 
     #[test]

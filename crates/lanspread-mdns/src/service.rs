@@ -243,8 +243,8 @@ fn run_browser(
                 Ok(record) => tracker.seen(record),
                 Err(error) => {
                     tracing::debug!(instance = service.get_fullname(), %error, "mDNS record left out");
-                    other_version(&service, own)
-                        .and_then(|(peer_id, proto_ver)| tracker.seen_other(peer_id, proto_ver))
+                    other_version(&service, own, scope)
+                        .and_then(|record| tracker.seen_other(record))
                 }
             },
             ServiceEvent::ServiceRemoved(_, fullname) => {

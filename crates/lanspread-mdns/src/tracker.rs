@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use lanspread_proto::PeerId;
 
-use crate::record::PeerRecord;
+use crate::record::{OtherRecord, PeerRecord};
 
 /// Most peers tracked at once: many times the largest party, and what a flood of invented peers
 /// can cost is some hundred kilobytes.
@@ -23,12 +23,7 @@ pub enum BrowseEvent {
     Gone(PeerId),
     /// A peer of another protocol version is there, whose records this version cannot read whole. It takes
     /// the place of what was known of the peer.
-    OtherVersion {
-        /// Who it says it is.
-        peer_id: PeerId,
-        /// Its protocol version.
-        proto_ver: u32,
-    },
+    OtherVersion(OtherRecord),
     /// Records under this peer's own name tell of these addresses, which it does not listen on.
     OwnNameElsewhere(Vec<SocketAddr>),
 }
@@ -39,7 +34,7 @@ pub(crate) struct Tracker {
     own_id: PeerId,
     peers: BTreeMap<PeerId, PeerRecord>,
     /// Peers whose records are of another version and cannot be read.
-    others: BTreeMap<PeerId, u32>,
+    others: BTreeMap<PeerId, OtherRecord>,
     /// Where else this peer's own name is.
     own_elsewhere: Vec<SocketAddr>,
 }
@@ -75,14 +70,15 @@ impl Tracker {
     }
 
     /// Takes in that a peer says something that only another version can read; returns what that changes.
-    pub(crate) fn seen_other(&mut self, peer_id: PeerId, proto_ver: u32) -> Option<BrowseEvent> {
+    pub(crate) fn seen_other(&mut self, record: OtherRecord) -> Option<BrowseEvent> {
+        let peer_id = record.peer_id;
         let is_full = self.others.len() >= MAX_TRACKED_PEERS;
         if peer_id == self.own_id || is_full && !self.others.contains_key(&peer_id) {
             return None;
         }
         self.peers.remove(&peer_id);
-        let is_news = self.others.insert(peer_id, proto_ver) != Some(proto_ver);
-        is_news.then_some(BrowseEvent::OtherVersion { peer_id, proto_ver })
+        let before = self.others.insert(peer_id, record.clone());
+        (before.as_ref() != Some(&record)).then_some(BrowseEvent::OtherVersion(record))
     }
 
     /// Takes in at which other addresses this peer's own name is; returns what that changes. That there are
@@ -116,6 +112,11 @@ mod tests {
         }
     }
 
+    fn other(n: usize, proto_ver: u32) -> OtherRecord {
+        let addr = "10.0.0.3:4433".parse().unwrap();
+        OtherRecord { peer_id: record(n, 0).peer_id, proto_ver, name: None, addr }
+    }
+
     #[test]
     fn each_change_is_told_once() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
@@ -143,17 +144,16 @@ mod tests {
     fn a_peer_of_another_version_is_told_until_it_is_gone_or_can_be_read() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let id = record(1, 0).peer_id;
-        let other = |proto_ver| Some(BrowseEvent::OtherVersion { peer_id: id, proto_ver });
-        assert_eq!(tracker.seen_other(id, 9), other(9));
-        assert_eq!(tracker.seen_other(id, 9), None);
-        assert_eq!(tracker.seen_other(id, 10), other(10));
+        let told = |proto_ver| Some(BrowseEvent::OtherVersion(other(1, proto_ver)));
+        assert_eq!(tracker.seen_other(other(1, 9)), told(9));
+        assert_eq!(tracker.seen_other(other(1, 9)), None);
+        assert_eq!(tracker.seen_other(other(1, 10)), told(10));
         assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
-        assert_eq!(tracker.seen_other(id, 10), other(10));
+        assert_eq!(tracker.seen_other(other(1, 10)), told(10));
         assert_eq!(tracker.removed(id), Some(BrowseEvent::Gone(id)));
         assert_eq!(tracker.removed(id), None);
-        assert_eq!(tracker.seen_other(record(0, 0).peer_id, 9), None);
-        let flood =
-            (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.seen_other(record(n, 0).peer_id, 9));
+        assert_eq!(tracker.seen_other(other(0, 9)), None);
+        let flood = (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.seen_other(other(n, 9)));
         assert_eq!(flood.flatten().count(), MAX_TRACKED_PEERS);
     }
 

@@ -62,7 +62,8 @@ impl Peer {
                 self.events.recv_timeout(deadline.saturating_duration_since(Instant::now()))?;
             let about = match &event {
                 BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => record.peer_id,
-                BrowseEvent::Gone(peer_id) | BrowseEvent::OtherVersion { peer_id, .. } => *peer_id,
+                BrowseEvent::Gone(peer_id) => *peer_id,
+                BrowseEvent::OtherVersion(other) => other.peer_id,
                 BrowseEvent::OwnNameElsewhere(_) => self.id(),
             };
             if about == peer {
@@ -260,8 +261,8 @@ fn hostile_records_are_left_out() {
         match watcher.events.recv_timeout(PATIENCE).unwrap() {
             BrowseEvent::Appeared(record) if record.peer_id == id(5) => is_good_one_there = true,
             BrowseEvent::Appeared(record) => assert!(!hostile.contains(&record.peer_id)),
-            BrowseEvent::OtherVersion { peer_id, proto_ver: 99 } if peer_id == id(6) => {
-                is_other_there = true;
+            BrowseEvent::OtherVersion(other) if other.peer_id == id(6) => {
+                is_other_there = other.proto_ver == 99 && other.addr.port() == 1;
             }
             _ => {}
         }

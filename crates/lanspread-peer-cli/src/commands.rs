@@ -48,13 +48,24 @@ pub(crate) enum Command {
     Shutdown,
 }
 
+/// Most files of a manifest that one answer has: with the longest paths, a line of 1.5 MiB.
+pub(crate) const FILES_MAX: usize = 1_000;
+
+/// Which files of a manifest are asked for: so many from this position on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileRange {
+    pub(crate) from: usize,
+    /// From 1 to [`FILES_MAX`].
+    pub(crate) max: usize,
+}
+
 /// What the runtime is asked for.
 #[derive(Debug)]
 pub(crate) enum PeerRequest {
     Status,
     ListPeers,
     ListGames { scope: GameScope },
-    GetGame { game_id: GameId },
+    GetGame { game_id: GameId, files: FileRange },
     Connect { addr: SocketAddr },
     SetGameDir { path: PathBuf },
     Download { game_id: GameId, install: Option<bool>, wait: bool },
@@ -180,7 +191,13 @@ fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
         "status" => PeerRequest::Status,
         "list-peers" => PeerRequest::ListPeers,
         "list-games" => PeerRequest::ListGames { scope: scope(&mut params)? },
-        "get-game" => PeerRequest::GetGame { game_id: params.required("game_id")? },
+        "get-game" => PeerRequest::GetGame {
+            game_id: params.required("game_id")?,
+            files: FileRange {
+                from: params.optional("files_from")?.unwrap_or(0),
+                max: params.optional("files_max")?.unwrap_or(FILES_MAX),
+            },
+        },
         "connect" => PeerRequest::Connect { addr: params.required("addr")? },
         "set-game-dir" => PeerRequest::SetGameDir { path: params.required("path")? },
         "download" => PeerRequest::Download {

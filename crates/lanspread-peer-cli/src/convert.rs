@@ -7,18 +7,19 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadSummary,
     GameDetails, GameInfo, GameProblems, IdentityConflict, InstallFailure, LostReason, MdnsStatus,
-    Operation, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
-    SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
-    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary, VersionSummary,
+    Operation, OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason,
+    RemoveFailure, SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure,
+    StreamProgress, StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::stream::StreamErrorCode;
-use lanspread_proto::{Manifest, ManifestFile};
+use lanspread_proto::{Attributes, Manifest, ManifestFile, PROTOCOL_VERSION};
 
+use crate::commands::FileRange;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::records::{
     ActiveOperationData, EventData, FileData, GameData, GameDetailsData, IdentityConflictData,
-    ManifestData, OutboundData, PeerData, ProblemData, ReportData, ResultData, SourceBytesData,
-    SourceData, StatusData, VersionsData,
+    ManifestData, OtherVersionData, OutboundData, PeerData, ProblemData, ReportData, ResultData,
+    SourceBytesData, SourceData, StatusData,
 };
 
 /// What to do about two peers with one identity.
@@ -139,7 +140,10 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
             ("uninstall-failed", EventData::Failed { game_id, error: install_error(&failure) })
         }
         PeerEvent::RemoveBegin { game_id } => ("remove-begin", EventData::Game { game_id }),
-        PeerEvent::RemoveFinished { game_id } => ("remove-finished", EventData::Game { game_id }),
+        PeerEvent::RemoveFinished { game_id, kept } => {
+            let kept = kept.map(|path| path.display().to_string());
+            ("remove-finished", EventData::Removed { game_id, kept })
+        }
         PeerEvent::RemoveFailed { game_id, failure } => {
             ("remove-failed", EventData::Failed { game_id, error: remove_error(&failure) })
         }
@@ -154,8 +158,9 @@ pub(crate) fn event_data(event: PeerEvent) -> (&'static str, EventData) {
             ("mdns-failed", EventData::MdnsFailed { error })
         }
         PeerEvent::MdnsRecovered => ("mdns-recovered", EventData::MdnsRecovered {}),
-        PeerEvent::PeersOfOtherVersion(summary) => {
-            ("peers-of-other-version", EventData::OtherVersions(versions_data(summary)))
+        PeerEvent::PeersOfOtherVersion(peers) => {
+            let (own, peers) = (PROTOCOL_VERSION, other_version_data(peers));
+            ("peers-of-other-version", EventData::OtherVersions { own, peers })
         }
         PeerEvent::IdentityConflict { peer_id, is_own, addrs } => {
             let message = match is_own {
@@ -187,7 +192,7 @@ pub(crate) fn status_data(status: PeerStatus) -> ResultData {
         peer_count: status.peer_count,
         mdns,
         mdns_error,
-        peers_of_other_version: versions_data(status.peers_of_other_version),
+        peers_of_other_version: other_version_data(status.peers_of_other_version),
         identity_conflicts: status.identity_conflicts.into_iter().map(conflict_data).collect(),
         active_operations: active_data(status.active_operations),
         outbound_transfers: outbound
@@ -207,12 +212,17 @@ pub(crate) fn games_data(games: Vec<GameInfo>) -> ResultData {
 }
 
 /// The result of `get-game`.
-pub(crate) fn details_data(details: GameDetails) -> ResultData {
+///
+/// Of the files of the manifest it has those in `range`.
+pub(crate) fn details_data(details: GameDetails, range: FileRange) -> ResultData {
     ResultData::Game(Box::new(GameDetailsData {
         game: game_data(details.game),
         sources: details.sources.into_iter().map(source_data).collect(),
         setup_done: details.setup_done,
-        manifest: details.manifest.as_deref().map(manifest_data),
+        manifest: details
+            .manifest
+            .as_deref()
+            .map(|manifest| manifest_data(manifest, details.attributes.as_deref(), range)),
     }))
 }
 
@@ -256,6 +266,8 @@ fn problem_reason(reason: ProblemReason) -> &'static str {
         ProblemReason::Special => "special",
         ProblemReason::Unreadable => "unreadable",
         ProblemReason::TooManyFiles => "too-many-files",
+        ProblemReason::PathsTooLong => "paths-too-long",
+        ProblemReason::TooManyDirectories => "too-many-directories",
         ProblemReason::TooLarge => "too-large",
         ProblemReason::BadVersion => "bad-version",
         ProblemReason::Missing => "missing",
@@ -325,22 +337,36 @@ fn source_data(source: SourceInfo) -> SourceData {
     }
 }
 
-fn manifest_data(manifest: &Manifest) -> ManifestData {
+fn manifest_data(
+    manifest: &Manifest,
+    attributes: Option<&Attributes>,
+    range: FileRange,
+) -> ManifestData {
+    let FileRange { from, max } = range;
+    let file_count = manifest.files().len();
+    let end = from.saturating_add(max).min(file_count);
+    let files = manifest.files().iter().enumerate().take(end).skip(from);
+    let bits = attributes.and_then(|it| it.executable.as_ref());
+    let bit = |number: usize| bits.map(|bits| bits.get(number));
     ManifestData {
         version: manifest.version().clone(),
         manifest_hash: manifest.manifest_hash(),
         content_root: manifest.content_root(),
         total_size: manifest.total_size(),
-        files: manifest.files().iter().map(file_data).collect(),
+        file_count,
+        next_file: (end < file_count).then_some(end),
+        directories: attributes.map(|it| it.directories.clone()).unwrap_or_default(),
+        files: files.map(|(number, file)| file_data(file, bit(number))).collect(),
     }
 }
 
-fn file_data(file: &ManifestFile) -> FileData {
+fn file_data(file: &ManifestFile, executable: Option<bool>) -> FileData {
     FileData {
         path: file.path.clone(),
         size: file.size,
         hash: file.hashes.as_ref().map(lanspread_proto::FileHashes::file),
         chunks: file.chunk_count(),
+        executable,
     }
 }
 
@@ -383,9 +409,10 @@ fn availability(availability: Availability) -> &'static str {
     }
 }
 
-fn versions_data(summary: VersionSummary) -> VersionsData {
-    let VersionSummary { count, versions } = summary;
-    VersionsData { count, versions }
+fn other_version_data(peers: Vec<OtherVersionPeer>) -> Vec<OtherVersionData> {
+    let data =
+        |OtherVersionPeer { name, addr, proto_ver }| OtherVersionData { name, addr, proto_ver };
+    peers.into_iter().map(data).collect()
 }
 
 fn conflict_data(conflict: IdentityConflict) -> IdentityConflictData {

@@ -30,9 +30,10 @@ pub(crate) fn dispatch(request: PeerRequest) -> Dispatched {
         PeerRequest::ListGames { scope } => {
             question(|reply| PeerCommand::ListGames { scope, reply }, games_data)
         }
-        PeerRequest::GetGame { game_id } => {
-            question(|reply| PeerCommand::GetGame { game_id, reply }, details_data)
-        }
+        PeerRequest::GetGame { game_id, files } => question(
+            |reply| PeerCommand::GetGame { game_id, reply },
+            move |details| details_data(details, files),
+        ),
         PeerRequest::Connect { addr } => {
             let (reply, answer) = oneshot::channel();
             let connected = |peer_id| (ResultData::Connected { peer_id }, None);

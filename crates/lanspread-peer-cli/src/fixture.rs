@@ -16,7 +16,8 @@ use lanspread_catalog::{
     Catalog, CatalogError, CatalogGame, add_to_json_catalog, format_version_ini,
 };
 use lanspread_proto::RelPath;
-use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, MANIFEST_MAX_FILES, VERSION_FILE};
+use lanspread_proto::limits::MANIFEST_MAX_FILES;
+use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, VERSION_FILE};
 use serde::Serialize;
 
 pub(crate) use args::FixtureArgs;

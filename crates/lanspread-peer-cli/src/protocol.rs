@@ -62,6 +62,8 @@ const PROBLEM_REASONS: &[&str] = &[
     "special",
     "unreadable",
     "too-many-files",
+    "paths-too-long",
+    "too-many-directories",
     "too-large",
     "bad-version",
     "missing",
@@ -115,11 +117,14 @@ const STREAM_SOURCE: Field = field("peer_id", Shape::PeerId, "which source unpac
 const LIBRARY_REV: Field = field("library_rev", COUNT, "revision of the announced library");
 
 /// Peers of another protocol version, in `status` and in the event about them.
-const VERSIONS: &[Field] = &[
-    field("count", COUNT, "how many there are"),
-    field("versions", Shape::List(&VERSION), "their protocol versions as far as known, in order"),
+const OTHER_VERSION: &[Field] = &[
+    field("name", Shape::Nullable(&Shape::Text), "what it calls itself, if it said so"),
+    field("addr", Shape::Text, "where it listens if it said so, else where it dialled from"),
+    field("proto_ver", Shape::Nullable(&VERSION_NUMBER), "its protocol version, if it said so"),
 ];
-const VERSION: Shape = Shape::Integer(0, u32::MAX as u64);
+const OTHER_VERSION_DOC: &str = "peers of this party that cannot be used, as they speak another version of the \
+     protocol; in the order of their addresses, at most 64";
+const VERSION_NUMBER: Shape = Shape::Integer(0, u32::MAX as u64);
 
 const CONFLICT_ID: Field = field("peer_id", Shape::PeerId, "which identity");
 const CONFLICT_OWN: Field = field("own", Shape::Flag, "whether it is the one of this peer");
@@ -135,7 +140,7 @@ const PEER: &[Field] = &[
     field("name", Shape::Text, "what it calls itself; neither unique nor proven"),
     field("addr", Shape::Text, "where it listens"),
     LIBRARY_REV,
-    field("game_count", COUNT, "how many games it announces"),
+    field("game_count", COUNT, "how many games of the own catalog it announces"),
     field("last_seen_ms", COUNT, "milliseconds since its last sign of life"),
 ];
 

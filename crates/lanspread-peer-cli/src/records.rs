@@ -83,16 +83,17 @@ pub(crate) struct StatusData {
     pub(crate) peer_count: usize,
     pub(crate) mdns: &'static str,
     pub(crate) mdns_error: Option<ErrorBody>,
-    pub(crate) peers_of_other_version: VersionsData,
+    pub(crate) peers_of_other_version: Vec<OtherVersionData>,
     pub(crate) identity_conflicts: Vec<IdentityConflictData>,
     pub(crate) active_operations: Vec<ActiveOperationData>,
     pub(crate) outbound_transfers: Vec<OutboundData>,
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct VersionsData {
-    pub(crate) count: usize,
-    pub(crate) versions: Vec<u32>,
+pub(crate) struct OtherVersionData {
+    pub(crate) name: Option<PeerName>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) proto_ver: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,6 +178,9 @@ pub(crate) struct ManifestData {
     pub(crate) manifest_hash: ContentHash,
     pub(crate) content_root: Option<ContentHash>,
     pub(crate) total_size: u64,
+    pub(crate) file_count: usize,
+    pub(crate) next_file: Option<usize>,
+    pub(crate) directories: Vec<RelPath>,
     pub(crate) files: Vec<FileData>,
 }
 
@@ -186,6 +190,7 @@ pub(crate) struct FileData {
     pub(crate) size: u64,
     pub(crate) hash: Option<ContentHash>,
     pub(crate) chunks: u32,
+    pub(crate) executable: Option<bool>,
 }
 
 /// The `data` of an `event`.
@@ -265,6 +270,10 @@ pub(crate) enum EventData {
     Game {
         game_id: GameId,
     },
+    Removed {
+        game_id: GameId,
+        kept: Option<String>,
+    },
     InstallProgress {
         game_id: GameId,
         bytes_done: u64,
@@ -301,7 +310,10 @@ pub(crate) enum EventData {
         game_id: GameId,
         count: usize,
     },
-    OtherVersions(VersionsData),
+    OtherVersions {
+        own: u32,
+        peers: Vec<OtherVersionData>,
+    },
     IdentityConflict {
         peer_id: PeerId,
         own: bool,

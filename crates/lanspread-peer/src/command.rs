@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId, PeerName};
+use lanspread_proto::{Attributes, ContentHash, GameId, GameVersion, Manifest, PeerId, PeerName};
 use tokio::sync::oneshot;
 
 use crate::error::{CommandError, ConnectError};
 use crate::event::{ActiveOperation, Availability, Operation};
-use crate::peers::versions::VersionSummary;
+use crate::peers::versions::OtherVersionPeer;
 use crate::problem::GameProblems;
 
 /// Where the answer to a command goes. Dropping the receiver does not undo the command.
@@ -240,8 +240,8 @@ pub struct PeerStatus {
     pub mdns: MdnsStatus,
     /// Identities that two running peers have, as far as that was noticed lately; in peer id order.
     pub identity_conflicts: Vec<IdentityConflict>,
-    /// Peers of this party that speak another version of the protocol.
-    pub peers_of_other_version: VersionSummary,
+    /// Peers of this party that speak another version of the protocol, in the order of their addresses.
+    pub peers_of_other_version: Vec<OtherVersionPeer>,
     /// What is going on, in game id order.
     pub active_operations: Vec<ActiveOperation>,
     /// How many transfers to others are under way, by game.
@@ -337,6 +337,8 @@ pub struct GameDetails {
     pub setup_done: bool,
     /// Its files, when it is downloaded here, or as a source tells them.
     pub manifest: Option<Arc<Manifest>>,
+    /// What goes with it beside the content, where that is known.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 /// A peer that announces a game.

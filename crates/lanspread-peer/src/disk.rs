@@ -26,7 +26,9 @@ use std::io;
 use std::path::Path;
 
 pub(crate) use self::lacks::Lack;
-pub(crate) use self::lacks::{check_private, is_not_supported, set_len, try_lock};
+pub(crate) use self::lacks::{
+    Bit, check_private, is_executable, is_not_supported, set_executable, set_len, try_lock,
+};
 pub(crate) use self::point::Point;
 
 /// Comes to a point at which `path` is about to change. What changes it follows at once.

@@ -1,23 +1,28 @@
 //! Fetching a game from several sources at once.
 //!
-//! [`run`] asks every source for the manifest and settles on one, parks the sentinel, fetches
-//! chunks from all sources that have the same game, verifies each before it is written, makes sure
+//! [`run`] asks every source what the game is and settles on one claim, fetches its layout once, parks
+//! the sentinel, fetches chunks from all sources that have the same game, verifies each before it is written, makes sure
 //! at the end that the whole is the game, and commits it with the sentinel last.
 //!
-//! `scheduler`, `consensus`, `ledger`, `gathering` and `transfer` decide and are pure; `engine`,
+//! `scheduler`, `consensus`, `ledger`, `gathering`, `description`, `part_fetch` and `transfer` decide
+//! and are pure; `engine`,
 //! `storage` and `journal` carry out, and `recovery` settles what a crash left. Through `swarm`,
 //! downloads of several peers give each other what they have. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
+mod attributes;
 #[cfg(test)]
 pub(crate) mod audit;
 mod consensus;
 mod demand;
+mod description;
 mod engine;
 mod gathering;
 mod journal;
 mod layout;
 mod ledger;
+mod part_fetch;
+mod parts;
 mod progress;
 mod recovery;
 mod scheduler;
@@ -30,18 +35,19 @@ mod unfinished;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use lanspread_proto::{ContentHash, FileBits, GameId, GameVersion, Manifest, PeerId};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::{journal_path, note_removal};
+pub(crate) use self::parts::fetch_manifest;
 pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;
 #[cfg(feature = "bench")]
 pub(crate) use self::scheduler::Scheduler;
-pub(crate) use self::source::{GameAnswer, ReceivedChunks, Source, SourceError};
-pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
+pub(crate) use self::source::{ReceivedChunks, Source, SourceError};
+pub(crate) use self::swarm::{Opening, SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };
@@ -133,6 +139,19 @@ pub(crate) struct DownloadOutcome {
     pub(crate) manifest: Arc<Manifest>,
     /// What each source gave, in peer id order.
     pub(crate) sources: Vec<SourceBytes>,
+    /// What became of the executable bits.
+    pub(crate) bits: CommittedBits,
+}
+
+/// What became of the executable bits of a download that is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CommittedBits {
+    /// No source tells any, and those on the disk are as they were.
+    Untold,
+    /// The files have them.
+    Kept,
+    /// The file system does not keep them, so that they have to be remembered.
+    Lost(FileBits),
 }
 
 /// Why a download ended without the game.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::{PeerInfo, VerifyReport};
 use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure};
-use crate::peers::versions::VersionSummary;
+use crate::peers::versions::OtherVersionPeer;
 use crate::problem::GameProblems;
 
 /// What is being done with a game. At most one at a time.
@@ -335,10 +336,12 @@ pub enum PeerEvent {
         /// Which game.
         game_id: GameId,
     },
-    /// The root of a game is gone.
+    /// The root of a game is gone, or what was the peer's in it.
     RemoveFinished {
         /// Which game.
         game_id: GameId,
+        /// The root, if it stayed: with foreign files, or with what is reserved for others.
+        kept: Option<PathBuf>,
     },
     /// The root of a game is still there, or parts of it.
     RemoveFailed {
@@ -370,9 +373,9 @@ pub enum PeerEvent {
     },
     /// Peers can be found by mDNS again.
     MdnsRecovered,
-    /// There are peers of this party that speak another version of the protocol, and so are neither listed
-    /// nor dialled nor let in. At most once a minute.
-    PeersOfOtherVersion(VersionSummary),
+    /// All peers of this party that speak another version of the protocol, and so are neither listed nor
+    /// dialled nor let in; in the order of their addresses. Told 5 s after a change.
+    PeersOfOtherVersion(Vec<OtherVersionPeer>),
     /// Two running peers have the same identity: one of them is a copy. At most once a minute for each
     /// identity.
     IdentityConflict {

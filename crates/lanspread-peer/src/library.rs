@@ -5,12 +5,15 @@
 //! others the difference. All of it blocks and runs wherever the caller puts it: nothing here is a
 //! task, keeps a clock or talks to a peer.
 
+mod attributes;
 mod delta;
+mod foreign;
 mod game_file;
 mod gate;
 mod hashing;
 mod index;
 mod names;
+mod remote;
 mod reserved;
 mod scan;
 mod settle;
@@ -19,12 +22,16 @@ mod survey;
 mod verify;
 mod walk;
 
-pub(crate) use delta::{DeltaOutcome, apply, diff, normalise};
+pub(crate) use delta::{Difference, diff};
+pub(crate) use foreign::{holds_foreign, is_foreign_entry};
 pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub(crate) use index::{Index, IndexWarning};
 pub(crate) use names::{ids_with_state, may_be_root_of, root_ids};
+pub(crate) use remote::{
+    DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary,
+};
 pub(crate) use reserved::{
     BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
     OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_install_transient,
@@ -34,7 +41,7 @@ pub(crate) use scan::{
     LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,
 };
 pub(crate) use settle::{Committed, settle_times};
-pub(crate) use stamp::{Fingerprint, SETTLE_TIME, Stamp};
+pub(crate) use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp};
 pub(crate) use survey::{Glance, survey, suspects};
 pub(crate) use verify::{Reference, Verdict, verify};
 pub(crate) use walk::{is_whole, looks_like};

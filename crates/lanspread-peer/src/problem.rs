@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use lanspread_proto::manifest::ManifestError;
+
 /// Most problems of one game that are told one by one; the others are counted. A root full of bad
 /// names must fill neither the log nor an event.
 pub const PROBLEMS_MAX: usize = 100;
@@ -21,6 +23,10 @@ pub enum ProblemReason {
     Unreadable,
     /// The game has more files than a manifest lists.
     TooManyFiles,
+    /// The paths of all files together are longer than a manifest can hold.
+    PathsTooLong,
+    /// The game has more empty directories than are told of.
+    TooManyDirectories,
     /// It has more bytes than a manifest can hold.
     TooLarge,
     /// `version.ini` tells no version.
@@ -45,6 +51,21 @@ pub struct GameProblem {
     pub reason: ProblemReason,
     /// The problem in words.
     pub message: String,
+}
+
+impl GameProblem {
+    /// Why the files of a game make no manifest.
+    pub(crate) fn of_manifest(error: &ManifestError) -> Self {
+        let reason = match error {
+            ManifestError::TooManyFiles(_) => ProblemReason::TooManyFiles,
+            ManifestError::PathsTooLong(_) => ProblemReason::PathsTooLong,
+            ManifestError::TooManyChunks(_)
+            | ManifestError::Conflict(_)
+            | ManifestError::ChunkCount { .. }
+            | ManifestError::Hashes { .. } => ProblemReason::TooLarge,
+        };
+        Self { path: String::new(), reason, message: error.to_string() }
+    }
 }
 
 impl fmt::Display for GameProblem {

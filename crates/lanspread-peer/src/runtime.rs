@@ -11,6 +11,7 @@ mod first_look;
 mod guard;
 mod hashing;
 mod installs;
+mod libraries;
 mod local_games;
 mod mdns;
 mod membership;
@@ -23,6 +24,7 @@ mod startup;
 mod state_keeper;
 mod streams;
 mod supervisor;
+mod told_manifest;
 mod verifications;
 
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ use crate::state_file::write_atomic;
 
 const FORMAT_FILE: &str = "state_format.json";
 /// The newest format that this program knows, and the one that it writes.
-const STATE_FORMAT: u32 = 1;
+const STATE_FORMAT: u32 = 2;
 /// Longest file that is read: a newer program may say more about itself than this one does.
 const FORMAT_FILE_MAX_BYTES: u64 = 64 * 1024;
 
@@ -118,14 +118,14 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused_and_left_alone() {
-        let content = r#"{"format":2,"program":"9.1.0","more":[1]}"#;
+        let content = r#"{"format":3,"program":"9.1.0","more":[1]}"#;
         let dir = with(content);
         for refused in [check(dir.path()), claim(dir.path())] {
             let Err(error @ StartError::StateDirNewer { .. }) = refused else {
                 panic!("{refused:?}")
             };
             let message = error.to_string();
-            assert!(message.contains("format 2") && message.contains("9.1.0"), "{message}");
+            assert!(message.contains("format 3") && message.contains("9.1.0"), "{message}");
         }
         assert_eq!(fs::read_to_string(dir.path().join(FORMAT_FILE)).unwrap(), content);
         assert!(matches!(

@@ -4,17 +4,16 @@ use std::error::Error;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use lanspread_proto::codec::{LIBRARY_HEADER_MAX_BYTES, decode_header, encode_header};
 use lanspread_proto::hash::{ChunkHasher, chunk_hash, file_hash};
-use lanspread_proto::message::{GameSummary, LibrarySnapshot, Response};
+use lanspread_proto::layout::{LayoutPage, encode_layout};
+use lanspread_proto::library::{GameSummary, LibraryPage, encode_library};
+use lanspread_proto::limits::MANIFEST_MAX_FILES;
 use lanspread_proto::{
-    CHUNK_SIZE_BYTES, ContentHash, FileHashes, GameId, GameVersion, Manifest, ManifestFile, RelPath,
+    CHUNK_SIZE_BYTES, ContentHash, GameId, GameVersion, Manifest, ManifestFile, RelPath,
 };
 
 const GAMES: u32 = 2_000;
 const CHUNKS: u32 = 10_000;
-/// How much of a frame comes before its header.
-const PREFIX_BYTES: usize = 4;
 /// How a game on disk is read while it is hashed.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -22,26 +21,50 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
-    measure_codec(&mut criterion, "library of 2,000 games", &Response::Library(library()?))?;
-    let manifest = manifest()?;
-    measure_codec(&mut criterion, "manifest of 10,000 chunks", &Response::Game { manifest })?;
+    measure_library(&mut criterion)?;
+    measure_layout(&mut criterion)?;
     measure_hashes(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
 
-fn measure_codec(criterion: &mut Criterion, name: &str, message: &Response) -> Result<()> {
-    let frame = encode_header(message, LIBRARY_HEADER_MAX_BYTES)?;
-    let header = frame.slice(PREFIX_BYTES..);
-    assert_eq!(&decode_header::<Response>(&header)?, message);
-
+fn measure_library(criterion: &mut Criterion) -> Result<()> {
+    let games = library()?;
+    let pages = encode_library(&games);
     let mut group = criterion.benchmark_group("codec");
-    group.throughput(Throughput::Bytes(header.len() as u64));
-    group.bench_function(format!("encode a {name}"), |bencher| {
-        bencher.iter(|| encode_header(black_box(message), LIBRARY_HEADER_MAX_BYTES));
+    group.throughput(Throughput::Bytes(pages.iter().map(|page| page.len() as u64).sum()));
+    group.bench_function("encode a library of 2,000 games", |bencher| {
+        bencher.iter(|| encode_library(black_box(&games)));
     });
-    group.bench_function(format!("decode a {name}"), |bencher| {
-        bencher.iter(|| decode_header::<Response>(black_box(&header)));
+    group.bench_function("decode a library of 2,000 games", |bencher| {
+        let decode =
+            |page| LibraryPage::new(page).map(|games| games.filter(|it| it.is_ok()).count());
+        bencher.iter(|| {
+            black_box(&pages)
+                .iter()
+                .map(|page| decode(page))
+                .filter_map(std::result::Result::ok)
+                .sum::<usize>()
+        });
+    });
+    group.finish();
+    Ok(())
+}
+
+fn measure_layout(criterion: &mut Criterion) -> Result<()> {
+    let manifest = manifest()?;
+    let encode = |manifest: &Manifest| {
+        encode_layout(manifest.files().iter().map(|file| (&file.path, file.size)))
+    };
+    let pages = encode(&manifest);
+    let mut group = criterion.benchmark_group("layout");
+    group.throughput(Throughput::Elements(manifest.files().len() as u64));
+    group.bench_function("encode", |bencher| bencher.iter(|| encode(black_box(&manifest))));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| {
+            let pages = black_box(&pages).iter().filter_map(|page| LayoutPage::new(page).ok());
+            pages.flatten().filter(std::result::Result::is_ok).count()
+        });
     });
     group.finish();
     Ok(())
@@ -65,7 +88,7 @@ fn measure_hashes(criterion: &mut Criterion) -> Result<()> {
             hasher.finish()
         });
     });
-    let chunks: Vec<_> = (0..CHUNKS).map(hash_of).collect();
+    let chunks: Vec<_> = (0..CHUNKS).map(|number| *hash_of(number).as_bytes()).collect();
     group.throughput(Throughput::Elements(CHUNKS.into()));
     group.bench_function("a file from 10,000 chunks", |bencher| {
         bencher.iter(|| file_hash(black_box(&chunks)));
@@ -74,7 +97,7 @@ fn measure_hashes(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-fn library() -> Result<LibrarySnapshot> {
+fn library() -> Result<Vec<GameSummary>> {
     let game = |number: u32| -> Result<GameSummary> {
         Ok(GameSummary {
             id: GameId::new(format!("game-{number:04}"))?,
@@ -84,23 +107,16 @@ fn library() -> Result<LibrarySnapshot> {
             content_root: Some(hash_of(number + GAMES)),
         })
     };
-    Ok(LibrarySnapshot { rev: 7, games: (0..GAMES).map(game).collect::<Result<_>>()? })
+    (0..GAMES).map(game).collect()
 }
 
-/// A large archive, as most games are, beside many small files.
+/// As many files as there may be.
 fn manifest() -> Result<Manifest> {
-    let file = |path: String, chunks: u32| -> Result<ManifestFile> {
-        Ok(ManifestFile {
-            path: RelPath::new(path)?,
-            size: u64::from(chunks) * CHUNK_SIZE_BYTES,
-            hashes: Some(FileHashes::from_chunks((0..chunks).map(hash_of).collect())),
-        })
+    let file = |number: usize| -> Result<ManifestFile> {
+        let path = format!("data/maps/area{:02}/textures/stone_{number:06}.dds", number / 1_500);
+        Ok(ManifestFile { path: RelPath::new(path)?, size: 200 + number as u64, hashes: None })
     };
-    let small = CHUNKS / 4;
-    let mut files = vec![file("game.eti".to_owned(), CHUNKS - small)?];
-    for number in 0..small {
-        files.push(file(format!("extras/maps/{number:05}.bsp"), 1)?);
-    }
+    let files = (0..MANIFEST_MAX_FILES).map(file).collect::<Result<_>>()?;
     Ok(Manifest::new(GameVersion::new("20240131")?, files)?)
 }
 

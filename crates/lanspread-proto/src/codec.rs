@@ -4,10 +4,8 @@ use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Longest header of a request, and of an answer that carries neither library nor manifest.
+/// Longest header.
 pub const CONTROL_HEADER_MAX_BYTES: usize = 64 * 1024;
-/// Longest header that carries a library or a manifest, which are as long as what they describe.
-pub const LIBRARY_HEADER_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 const PREFIX_BYTES: usize = 4;
 /// Most memory set aside for a header on the word of its length alone.
@@ -58,6 +56,14 @@ pub fn decode_header<T: DeserializeOwned>(header: &[u8]) -> Result<T, CodecError
 pub struct HeaderReader {
     buffer: BytesMut,
     max: usize,
+    beginning: Option<Beginning>,
+}
+
+/// Of which longer headers the beginning is of interest.
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    max: usize,
+    len: usize,
 }
 
 /// A complete header, and the bytes behind it that came in the same piece.
@@ -67,13 +73,22 @@ pub struct HeaderBytes {
     pub header: Bytes,
     /// The first of the raw bytes.
     pub rest: Bytes,
+    /// How many bytes of the header are not in it: more than 0 only for [`HeaderReader::or_beginning`]. The
+    /// first of them are in `rest`.
+    pub missing: usize,
 }
 
 impl HeaderReader {
     /// A reader for one header of at most `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), max }
+        Self { buffer: BytesMut::new(), max, beginning: None }
+    }
+
+    /// Takes the first `len` bytes of a header that is longer than its bound and has at most `max` bytes.
+    #[must_use]
+    pub fn or_beginning(self, len: usize, max: usize) -> Self {
+        Self { beginning: Some(Beginning { max, len }), ..self }
     }
 
     /// Whether nothing has arrived yet.
@@ -90,10 +105,13 @@ impl HeaderReader {
         self.buffer.extend_from_slice(piece);
         let Some(prefix) = self.buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let len = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
-        if len > self.max {
-            return Err(CodecError::TooLong { len, max: self.max });
-        }
-        let end = PREFIX_BYTES + len;
+        let beginning = self.beginning.filter(|beginning| len <= beginning.max);
+        let taken = match beginning {
+            _ if len <= self.max => len,
+            Some(beginning) => beginning.len,
+            None => return Err(CodecError::TooLong { len, max: self.max }),
+        };
+        let end = PREFIX_BYTES + taken;
         if self.buffer.len() < end {
             let missing = end - self.buffer.len();
             self.buffer.reserve(missing.min(UNPROVEN_RESERVE_BYTES));
@@ -101,6 +119,7 @@ impl HeaderReader {
         }
         let mut header = self.buffer.split_to(end);
         let header = header.split_off(PREFIX_BYTES).freeze();
-        Ok(Some(HeaderBytes { header, rest: self.buffer.split().freeze() }))
+        let rest = self.buffer.split().freeze();
+        Ok(Some(HeaderBytes { header, rest, missing: len - taken }))
     }
 }

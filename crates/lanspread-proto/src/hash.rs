@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::CHUNK_SIZE_BYTES;
 
+/// Bytes of a hash.
+pub const HASH_BYTES: usize = 32;
+
 /// A BLAKE3 hash or chaining value: 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -137,10 +140,10 @@ pub fn chunk_hash(file_size: u64, index: u32, bytes: &[u8]) -> ContentHash {
 ///
 /// An empty file has no chunks and the hash of nothing.
 #[must_use]
-pub fn file_hash(chunks: &[ContentHash]) -> ContentHash {
+pub fn file_hash(chunks: &[[u8; HASH_BYTES]]) -> ContentHash {
     match chunks {
         [] => ContentHash::of_empty(),
-        [only] => *only,
+        [only] => ContentHash(*only),
         _ => {
             let (left, right) = split_tree(chunks);
             merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).into()
@@ -148,16 +151,16 @@ pub fn file_hash(chunks: &[ContentHash]) -> ContentHash {
     }
 }
 
-fn subtree(chunks: &[ContentHash]) -> [u8; 32] {
+fn subtree(chunks: &[[u8; HASH_BYTES]]) -> [u8; HASH_BYTES] {
     if let [only] = chunks {
-        return only.0;
+        return *only;
     }
     let (left, right) = split_tree(chunks);
     merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
 }
 
 /// Splits as BLAKE3 does: the left side is the largest power of two that leaves something right.
-fn split_tree(chunks: &[ContentHash]) -> (&[ContentHash], &[ContentHash]) {
+fn split_tree(chunks: &[[u8; HASH_BYTES]]) -> (&[[u8; HASH_BYTES]], &[[u8; HASH_BYTES]]) {
     let left = (chunks.len().max(2)).next_power_of_two() / 2;
     chunks.split_at(left.min(chunks.len()))
 }
@@ -179,7 +182,7 @@ mod tests {
             let chunks: Vec<_> = bytes
                 .chunks(chunk)
                 .enumerate()
-                .map(|(i, part)| chunk_hash(size, u32::try_from(i).unwrap(), part))
+                .map(|(i, part)| *chunk_hash(size, u32::try_from(i).unwrap(), part).as_bytes())
                 .collect();
             assert_eq!(file_hash(&chunks), ContentHash::of(&bytes), "{len} bytes");
         }

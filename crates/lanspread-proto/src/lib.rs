@@ -7,9 +7,14 @@
 //! What arrives through [`codec::decode_header`] is already checked: an id, a path or a manifest that breaks a rule
 //! is a decoding error and never a value.
 
+pub mod attributes;
 pub mod codec;
+pub mod foreign;
 pub mod hash;
 pub mod ids;
+pub mod layout;
+pub mod library;
+pub mod limits;
 pub mod manifest;
 pub mod message;
 pub mod path;
@@ -17,6 +22,7 @@ pub mod piece_set;
 pub mod stream;
 pub mod text;
 
+pub use attributes::{Attributes, FileBits};
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
@@ -24,4 +30,4 @@ pub use path::RelPath;
 pub use piece_set::PieceSet;
 
 /// The version of the wire protocol. Peers of another version are ignored: there are no shims.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;

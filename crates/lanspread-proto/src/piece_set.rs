@@ -1,25 +1,23 @@
 //! Sets of pieces, as small on the wire as one bit a piece.
 
-use serde::{Deserialize, Serialize};
-
-/// Most pieces that a set can tell apart: those of a game of 256 GiB, which take 32 KiB as text and
-/// so fit a header of 64 KiB with room for the rest.
-pub const PIECE_SET_MAX: u32 = 1 << 17;
+/// Most pieces that a set can tell apart: as many as a game can have chunks, so that every game that can
+/// be fetched can be shared.
+pub const PIECE_SET_MAX: u32 = 1 << 19;
+/// Most bytes of a set on the wire: one bit a piece.
+pub const PIECE_SET_MAX_BYTES: usize = (PIECE_SET_MAX / 8) as usize;
 
 /// Pieces, by their number among all pieces of a manifest: chunks, or several small ones.
 ///
-/// On the wire a string of hexadecimal digits: the lowest bit of the first byte is piece 0. Zeros at
-/// the end are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// On the wire raw bytes: the lowest bit of the first byte is piece 0. Zeros at the end are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PieceSet {
     bytes: Vec<u8>,
 }
 
-/// A string that is not a set of pieces.
+/// Bytes that are not a set of pieces.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a set of at most {PIECE_SET_MAX} pieces, in hexadecimal digits")]
-pub struct PieceSetError;
+#[error("a set of pieces has {0} bytes, more than {PIECE_SET_MAX_BYTES}")]
+pub struct PieceSetError(usize);
 
 impl PieceSet {
     /// Adds a piece; returns whether it is new. One beyond [`PIECE_SET_MAX`] is not taken in.
@@ -52,6 +50,23 @@ impl PieceSet {
         self.bytes.iter().all(|byte| *byte == 0)
     }
 
+    /// Reads a set as it travels. Zeros at the end are taken for none.
+    ///
+    /// # Errors
+    /// [`PieceSetError`] when it is longer than [`PIECE_SET_MAX_BYTES`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PieceSetError> {
+        if bytes.len() > PIECE_SET_MAX_BYTES {
+            return Err(PieceSetError(bytes.len()));
+        }
+        Ok(Self { bytes: bytes.get(..end_of(bytes)).unwrap_or_default().to_vec() })
+    }
+
+    /// The set as it travels.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..end_of(&self.bytes)).unwrap_or_default()
+    }
+
     /// The pieces in it, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0..PIECE_SET_MAX).step_by(8).zip(&self.bytes).flat_map(|(first, byte)| {
@@ -67,25 +82,6 @@ impl FromIterator<u32> for PieceSet {
             set.insert(piece);
         }
         set
-    }
-}
-
-impl TryFrom<String> for PieceSet {
-    type Error = PieceSetError;
-
-    fn try_from(text: String) -> Result<Self, PieceSetError> {
-        if text.len() > PIECE_SET_MAX as usize / 4 {
-            return Err(PieceSetError);
-        }
-        let mut bytes = hex::decode(text).map_err(|_| PieceSetError)?;
-        bytes.truncate(end_of(&bytes));
-        Ok(Self { bytes })
-    }
-}
-
-impl From<PieceSet> for String {
-    fn from(set: PieceSet) -> Self {
-        hex::encode(set.bytes.get(..end_of(&set.bytes)).unwrap_or_default())
     }
 }
 
@@ -106,20 +102,17 @@ mod tests {
         let set: PieceSet = [0, 9, 3, 9].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 3, 9]);
         assert_eq!(set.len(), 3);
-        let text = String::from(set.clone());
-        assert_eq!(text, "0902");
-        assert_eq!(PieceSet::try_from(text).unwrap(), set);
-        assert_eq!(String::from(PieceSet::default()), "");
+        assert_eq!(set.as_bytes(), [0x09, 0x02]);
+        assert_eq!(PieceSet::from_bytes(&[0x09, 0x02, 0, 0]).unwrap(), set);
+        assert!(PieceSet::default().as_bytes().is_empty());
     }
 
     #[test]
-    fn what_is_too_long_or_no_set_is_refused() {
+    fn what_is_too_long_is_refused() {
         let mut full: PieceSet = (0..PIECE_SET_MAX).collect();
         assert!(!full.insert(PIECE_SET_MAX));
-        let text = String::from(full);
-        assert!(PieceSet::try_from(text.clone()).is_ok());
-        for bad in [text + "00", "0".to_owned(), "zz".to_owned()] {
-            assert_eq!(PieceSet::try_from(bad), Err(PieceSetError));
-        }
+        assert_eq!(PieceSet::from_bytes(full.as_bytes()).unwrap(), full);
+        let longer = [full.as_bytes(), &[0]].concat();
+        assert_eq!(PieceSet::from_bytes(&longer), Err(PieceSetError(PIECE_SET_MAX_BYTES + 1)));
     }
 }

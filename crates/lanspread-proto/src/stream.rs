@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::MANIFEST_MAX_FILES;
+use crate::limits::MANIFEST_MAX_FILES;
 use crate::path::RelPath;
 
 /// Longest header of a frame: a copy with two of the longest paths, with room to spare.

@@ -3,7 +3,7 @@
 
 use lanspread_proto::RelPath;
 use lanspread_proto::codec::{HeaderReader, decode_header, encode_header};
-use lanspread_proto::path::PATH_MAX_BYTES;
+use lanspread_proto::limits::PATH_MAX_BYTES;
 use lanspread_proto::stream::{
     FRAME_HEADER_MAX_BYTES, STREAM_MESSAGE_MAX_BYTES, StreamErrorCode, StreamExtent, StreamFrame,
 };

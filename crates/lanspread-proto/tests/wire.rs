@@ -5,11 +5,10 @@ use lanspread_proto::codec::{
     CONTROL_HEADER_MAX_BYTES, CodecError, HeaderReader, decode_header, encode_header,
 };
 use lanspread_proto::ids::PeerName;
-use lanspread_proto::manifest::{FileHashes, Manifest, ManifestFile};
 use lanspread_proto::message::{
-    ChunkHeader, ChunkName, FetchEnded, Fetching, GameSummary, GetChunks, GetGame, Have, Hello,
-    KnownManifest, LibraryDelta, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
-    StreamInstall,
+    ChunkHeader, ChunkName, FetchEnded, Fetching, GameHead, GetChunks, GetGame, GetLibrary,
+    GetPage, Have, Hello, LibraryDelta, LibraryPageHeader, Part, Refusal, RefusalCode, Request,
+    Response, StreamInstall, WrongChunk,
 };
 use lanspread_proto::{
     ContentHash, GameId, GameVersion, NetworkName, PROTOCOL_VERSION, PeerId, RelPath,
@@ -20,27 +19,17 @@ fn hash(n: u8) -> ContentHash {
     ContentHash::from([n; 32])
 }
 
-fn summary() -> GameSummary {
-    GameSummary {
-        id: GameId::new("quake").unwrap(),
-        version: GameVersion::new("20240131").unwrap(),
-        size: 7,
-        manifest_hash: hash(1),
-        content_root: None,
-    }
-}
-
 fn hello() -> Hello {
     Hello {
-        peer_id: "7d3f2b1c-0000-8000-8000-000000000001".parse().unwrap(),
         proto_ver: PROTOCOL_VERSION,
+        peer_id: "7d3f2b1c-0000-8000-8000-000000000001".parse().unwrap(),
         session: 9,
         name: PeerName::new("alpha").unwrap(),
         network: NetworkName::new("lanspread").unwrap(),
         network_proof: None,
         listen_port: 4433,
         features: vec![],
-        library: LibrarySnapshot { rev: 3, games: vec![summary()] },
+        library_rev: 3,
     }
 }
 
@@ -49,45 +38,48 @@ fn fetching() -> Fetching {
         game_id: GameId::new("quake").unwrap(),
         manifest_hash: hash(1),
         content_root: hash(2),
-        have: [0, 3, 9].into_iter().collect(),
+        have_bytes: 2,
         asking: vec![7],
     }
 }
 
 fn requests() -> Vec<(Request, String)> {
     let (one, two) = ("01".repeat(32), "02".repeat(32));
-    let game = format!(r#"{{"id":"quake","version":"20240131","size":7,"manifest_hash":"{one}"}}"#);
     vec![
         (
             Request::Hello(hello()),
             format!(
-                r#"{{"type":"hello","peer_id":"7d3f2b1c-0000-8000-8000-000000000001","proto_ver":3,"session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library":{{"rev":3,"games":[{game}]}}}}"#
+                r#"{{"type":"hello","proto_ver":{PROTOCOL_VERSION},"peer_id":"7d3f2b1c-0000-8000-8000-000000000001","session":9,"name":"alpha","network":"lanspread","listen_port":4433,"features":[],"library_rev":3}}"#
             ),
         ),
-        (Request::GetLibrary {}, r#"{"type":"get_library"}"#.to_owned()),
         (
-            Request::LibraryDelta(LibraryDelta {
-                from_rev: 3,
-                to_rev: 4,
-                added: vec![summary()],
-                updated: vec![],
-                removed: vec![GameId::new("doom").unwrap()],
-            }),
-            format!(
-                r#"{{"type":"library_delta","from_rev":3,"to_rev":4,"added":[{game}],"updated":[],"removed":["doom"]}}"#
-            ),
+            Request::GetLibrary(GetLibrary { rev: None, page: 0 }),
+            r#"{"type":"get_library","page":0}"#.to_owned(),
+        ),
+        (
+            Request::GetLibrary(GetLibrary { rev: Some(3), page: 1 }),
+            r#"{"type":"get_library","rev":3,"page":1}"#.to_owned(),
+        ),
+        (
+            Request::LibraryDelta(LibraryDelta { from_rev: 3, to_rev: 4, len: 9 }),
+            r#"{"type":"library_delta","from_rev":3,"to_rev":4,"len":9}"#.to_owned(),
         ),
         (
             Request::GetGame(GetGame {
                 game_id: GameId::new("quake").unwrap(),
-                known_manifest: Some(KnownManifest {
-                    manifest_hash: hash(1),
-                    content_root: Some(hash(2)),
-                }),
                 await_hashes: true,
             }),
+            r#"{"type":"get_game","game_id":"quake","await_hashes":true}"#.to_owned(),
+        ),
+        (
+            Request::GetPage(GetPage {
+                game_id: GameId::new("quake").unwrap(),
+                part: Part::Layout,
+                of: hash(1),
+                page: 8,
+            }),
             format!(
-                r#"{{"type":"get_game","game_id":"quake","known_manifest":{{"manifest_hash":"{one}","content_root":"{two}"}},"await_hashes":true}}"#
+                r#"{{"type":"get_page","game_id":"quake","part":"layout","of":"{one}","page":8}}"#
             ),
         ),
         (
@@ -103,6 +95,17 @@ fn requests() -> Vec<(Request, String)> {
                 .to_owned(),
         ),
         (
+            Request::WrongChunk(WrongChunk {
+                game_id: GameId::new("quake").unwrap(),
+                content_root: hash(2),
+                path: RelPath::new("data/pak0.eti").unwrap(),
+                index: 5,
+            }),
+            format!(
+                r#"{{"type":"wrong_chunk","game_id":"quake","content_root":"{two}","path":"data/pak0.eti","index":5}}"#
+            ),
+        ),
+        (
             Request::StreamInstall(StreamInstall {
                 game_id: GameId::new("quake").unwrap(),
                 version: GameVersion::new("20240131").unwrap(),
@@ -112,7 +115,7 @@ fn requests() -> Vec<(Request, String)> {
         (
             Request::Fetching(fetching()),
             format!(
-                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have_bytes":2,"asking":[7]}}"#
             ),
         ),
         (
@@ -141,29 +144,33 @@ fn requests() -> Vec<(Request, String)> {
 fn responses() -> Vec<(Response, String)> {
     let one = "01".repeat(32);
     let two = "02".repeat(32);
-    let manifest = Manifest::new(
-        GameVersion::new("20240131").unwrap(),
-        vec![
-            ManifestFile {
-                path: RelPath::new("pak0.eti").unwrap(),
-                size: 5,
-                hashes: Some(FileHashes::from_chunks(vec![hash(2)])),
-            },
-            ManifestFile { path: RelPath::new("version.ini").unwrap(), size: 9, hashes: None },
-        ],
-    )
-    .unwrap();
+    let head = GameHead {
+        version: GameVersion::new("20240131").unwrap(),
+        files: 3,
+        chunks: 4,
+        path_bytes: 31,
+        manifest_hash: hash(1),
+        layout_pages: 1,
+        content_root: Some(hash(2)),
+        old_content_roots: vec![hash(1)],
+        attributes: hash(2),
+    };
+    let unhashed = GameHead { content_root: None, old_content_roots: vec![], ..head.clone() };
+    let told = format!(
+        r#"{{"type":"game","version":"20240131","files":3,"chunks":4,"path_bytes":31,"manifest_hash":"{one}","layout_pages":1,"#
+    );
     vec![
+        (Response::Game(unhashed), format!(r#"{told}"attributes":"{two}"}}"#)),
         (
-            Response::Game { manifest },
+            Response::Game(head),
             format!(
-                r#"{{"type":"game","manifest":{{"version":"20240131","files":[{{"path":"pak0.eti","size":5,"hash":"{two}","chunks":"{two}"}},{{"path":"version.ini","size":9}}]}}}}"#
+                r#"{told}"content_root":"{two}","old_content_roots":["{one}"],"attributes":"{two}"}}"#
             ),
         ),
-        (Response::Unchanged {}, r#"{"type":"unchanged"}"#.to_owned()),
+        (Response::Page { len: 36 }, r#"{"type":"page","len":36}"#.to_owned()),
         (
-            Response::Library(LibrarySnapshot { rev: 0, games: vec![] }),
-            r#"{"type":"library","rev":0,"games":[]}"#.to_owned(),
+            Response::LibraryPage(LibraryPageHeader { rev: 3, games: 2_801, pages: 2, len: 98 }),
+            r#"{"type":"library_page","rev":3,"games":2801,"pages":2,"len":98}"#.to_owned(),
         ),
         (
             Response::Chunks { chunks: vec![ChunkHeader { len: 2, hash: hash(1) }] },
@@ -172,7 +179,7 @@ fn responses() -> Vec<(Response, String)> {
         (
             Response::Fetching(fetching()),
             format!(
-                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have":"0902","asking":[7]}}"#
+                r#"{{"type":"fetching","game_id":"quake","manifest_hash":"{one}","content_root":"{two}","have_bytes":2,"asking":[7]}}"#
             ),
         ),
         (Response::Stream {}, r#"{"type":"stream"}"#.to_owned()),
@@ -225,10 +232,19 @@ fn refusal_codes_print_as_they_travel() {
         RefusalCode::OutOfOrder,
         RefusalCode::NotServed,
         RefusalCode::NoSuchChunk,
+        RefusalCode::Changed,
+        RefusalCode::NoSuchPage,
         RefusalCode::ReadFailed,
         RefusalCode::Busy,
     ] {
         assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
+    }
+}
+
+#[test]
+fn parts_print_as_they_travel() {
+    for part in [Part::Layout, Part::Hashes, Part::Attributes] {
+        assert_eq!(serde_json::to_value(part).unwrap(), part.to_string());
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::{
     ACTIVE_OPERATIONS, BYTES, CONFLICT_ADDRS, CONFLICT_ID, CONFLICT_OWN, CommandSpec, FILES,
-    GAME_ID, LIBRARY_REV, OPERATIONS, PEER, PEER_ID, PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS,
-    STREAM_SOURCE, VERSIONS,
+    GAME_ID, LIBRARY_REV, OPERATIONS, OTHER_VERSION, OTHER_VERSION_DOC, PEER, PEER_ID,
+    PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
 };
-use crate::commands::TIMEOUT_MAX_MS;
+use crate::commands::{FILES_MAX, TIMEOUT_MAX_MS};
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field, optional};
 
@@ -52,6 +52,17 @@ const MANIFEST: &[Field] = &[
     field("manifest_hash", Shape::Hash, "hash of version, paths and sizes"),
     field("content_root", Shape::Nullable(&Shape::Hash), "hash of the content, once hashed"),
     field("total_size", COUNT, "bytes of all files together"),
+    field("file_count", COUNT, "how many files there are"),
+    field(
+        "next_file",
+        Shape::Nullable(&COUNT),
+        "the position after the last one of `files`; null when there are no more",
+    ),
+    field(
+        "directories",
+        Shape::List(&Shape::Text),
+        "the innermost directories without content files, in path order; 4096 at most",
+    ),
     field(
         "files",
         Shape::List(&Shape::Object(&[
@@ -59,8 +70,13 @@ const MANIFEST: &[Field] = &[
             field("size", COUNT, "its bytes"),
             field("hash", Shape::Nullable(&Shape::Hash), "its BLAKE3 hash, once hashed"),
             field("chunks", COUNT, "how many chunks it has"),
+            field(
+                "executable",
+                Shape::Nullable(&Shape::Flag),
+                "whether it is executable; null where nobody can tell",
+            ),
         ])),
-        "every transferable file, in path order",
+        "content files in path order, from `files_from` on",
     ),
 ];
 
@@ -102,8 +118,8 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             ),
             field(
                 "peers_of_other_version",
-                Shape::Object(VERSIONS),
-                "peers of this party that cannot be used, as they speak another version of the protocol",
+                Shape::List(&Shape::Object(OTHER_VERSION)),
+                OTHER_VERSION_DOC,
             ),
             field(
                 "identity_conflicts",
@@ -142,8 +158,16 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "get-game",
-        doc: "All that is known of one game: its state here, its sources and its files.",
-        params: &[GAME_ID],
+        doc: "All that is known of one game: its state here, its sources and its files. Files come in pieces of 1000 at most: `manifest.next_file` is where the next one begins. Begin anew if `manifest_hash` or `content_root` is another one then.",
+        params: &[
+            GAME_ID,
+            optional("files_from", COUNT, "the position of the first file; default 0"),
+            optional(
+                "files_max",
+                Shape::Integer(1, FILES_MAX as u64),
+                "how many files at most; default 1000",
+            ),
+        ],
         result: &[
             field("game", Shape::Object(GAME), "the game, as in `list-games`"),
             field("sources", Shape::List(&Shape::Object(SOURCE)), "who serves it"),

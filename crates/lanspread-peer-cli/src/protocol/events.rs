@@ -2,8 +2,8 @@
 
 use super::{
     ACTIVE_OPERATIONS, BYTES, CONFLICT_ADDRS, CONFLICT_ID, CONFLICT_OWN, EventSpec, FILES, GAME_ID,
-    LIBRARY_REV, PEER, PEER_ID, PROBLEM_COUNT, PROBLEMS, REPORT, SOURCE_IDS, STREAM_SOURCE,
-    VERSIONS,
+    LIBRARY_REV, OTHER_VERSION, OTHER_VERSION_DOC, PEER, PEER_ID, PROBLEM_COUNT, PROBLEMS, REPORT,
+    SOURCE_IDS, STREAM_SOURCE, VERSION_NUMBER,
 };
 use crate::errors::ERROR;
 use crate::shape::{COUNT, Field, Shape, field};
@@ -242,7 +242,18 @@ pub(crate) const EVENTS: &[EventSpec] = &[
         doc: "The root of a game is being deleted.",
         data: GAME_ONLY,
     },
-    EventSpec { name: "remove-finished", doc: "The root of a game is gone.", data: GAME_ONLY },
+    EventSpec {
+        name: "remove-finished",
+        doc: "The root of a game is gone, or all in it that was the peer's.",
+        data: &[
+            GAME_ID,
+            field(
+                "kept",
+                Shape::Nullable(&Shape::Text),
+                "the root, if it stayed: with files that a system left there, or with what is not the peer's",
+            ),
+        ],
+    },
     EventSpec {
         name: "remove-failed",
         doc: "The root of a game is still there, or parts of it without `version.ini`.",
@@ -264,8 +275,11 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     },
     EventSpec {
         name: "peers-of-other-version",
-        doc: "There are peers of this party that speak another version of the protocol: they are neither listed nor let in, until all have the same program version. At most once a minute, and only when it has changed.",
-        data: VERSIONS,
+        doc: "There are peers of this party that speak another version of the protocol: they are neither listed nor let in, until all have the same program version. All that are known, told 5 s after a change; an empty list says that there are none any more.",
+        data: &[
+            field("own", VERSION_NUMBER, "the protocol version of this peer"),
+            field("peers", Shape::List(&Shape::Object(OTHER_VERSION)), OTHER_VERSION_DOC),
+        ],
     },
     EventSpec {
         name: "identity-conflict",

@@ -9,19 +9,20 @@ use std::time::Duration;
 use lanspread_peer::{
     ActiveOperation, Availability, DownloadFailure, DownloadProgress, DownloadSummary, GameDetails,
     GameInfo, GameProblem, GameProblems, IdentityConflict, InstallFailure, LostReason, MdnsStatus,
-    Operation, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
-    SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress, StreamSummary,
-    VerifyFailure, VerifyReference, VerifyReport, VerifySummary, VersionSummary,
+    Operation, OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason,
+    RemoveFailure, SetupStarted, SourceBytes, SourceInfo, StreamFailure, StreamProgress,
+    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{
-    ContentHash, FileHashes, GameId, GameVersion, Manifest, ManifestFile, NetworkName, PeerId,
-    PeerName, RelPath,
+    Attributes, ContentHash, FileBits, FileHashes, GameId, GameVersion, Manifest, ManifestFile,
+    NetworkName, PeerId, PeerName, RelPath,
 };
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::document;
+use crate::commands::FileRange;
 use crate::convert::{
     details_data, download_data, event_data, games_data, peers_data, setup_data, status_data,
     stream_data, verify_data,
@@ -280,7 +281,8 @@ fn events() -> Vec<PeerEvent> {
             failure: InstallFailure::Interrupted,
         },
         PeerEvent::RemoveBegin { game_id: game_id.clone() },
-        PeerEvent::RemoveFinished { game_id: game_id.clone() },
+        PeerEvent::RemoveFinished { game_id: game_id.clone(), kept: None },
+        PeerEvent::RemoveFinished { game_id: game_id.clone(), kept: Some("/games/quake".into()) },
         PeerEvent::RemoveFailed {
             game_id: game_id.clone(),
             failure: RemoveFailure::NotDownloaded(game_id.clone()),
@@ -291,7 +293,8 @@ fn events() -> Vec<PeerEvent> {
             reason: "it lied".to_owned(),
         },
         PeerEvent::OutboundTransferCountChanged { game_id, count: 1 },
-        PeerEvent::PeersOfOtherVersion(VersionSummary { count: 3, versions: vec![2, 4] }),
+        PeerEvent::PeersOfOtherVersion(other_version_peers()),
+        PeerEvent::PeersOfOtherVersion(Vec::new()),
         PeerEvent::IdentityConflict { peer_id: peer_id(), is_own: true, addrs: vec![addr()] },
         PeerEvent::IdentityConflict { peer_id: peer_id(), is_own: false, addrs: Vec::new() },
         PeerEvent::MdnsFailed { message: "taken".to_owned() },
@@ -341,6 +344,13 @@ fn events() -> Vec<PeerEvent> {
     events
 }
 
+fn other_version_peers() -> Vec<OtherVersionPeer> {
+    vec![
+        OtherVersionPeer { name: Some(name()), addr: addr(), proto_ver: Some(3) },
+        OtherVersionPeer { name: None, addr: addr(), proto_ver: None },
+    ]
+}
+
 fn results() -> Vec<(&'static str, ResultData)> {
     let status = PeerStatus {
         peer_id: peer_id(),
@@ -351,7 +361,7 @@ fn results() -> Vec<(&'static str, ResultData)> {
         library_rev: 1,
         peer_count: 2,
         mdns: MdnsStatus::Failed("taken".to_owned()),
-        peers_of_other_version: VersionSummary { count: 1, versions: Vec::new() },
+        peers_of_other_version: other_version_peers(),
         identity_conflicts: vec![IdentityConflict {
             peer_id: peer_id(),
             is_own: false,
@@ -373,6 +383,11 @@ fn results() -> Vec<(&'static str, ResultData)> {
         game: game(None, None),
         sources: vec![source(None), source(Some(ContentHash::of(b"x")))],
         setup_done: manifest.is_some(),
+        attributes: manifest.as_ref().map(|manifest| {
+            let executable = Some(FileBits::new(manifest.files().len()));
+            let directories = vec!["saves/slot1".parse().unwrap()];
+            Arc::new(Attributes { executable, directories, version_ini: None })
+        }),
         manifest: manifest.map(Arc::new),
     };
     let summary = DownloadSummary { files: 1, bytes: 2, sources: vec![peer_id()] };
@@ -392,8 +407,8 @@ fn results() -> Vec<(&'static str, ResultData)> {
         ("status", status_data(status)),
         ("list-peers", peers_data(vec![peer()])),
         ("list-games", games_data(games)),
-        ("get-game", details_data(details(None))),
-        ("get-game", details_data(details(Some(manifest())))),
+        ("get-game", details_data(details(None), FileRange { from: 0, max: 1 })),
+        ("get-game", details_data(details(Some(manifest())), FileRange { from: 0, max: 1 })),
         ("connect", ResultData::Connected { peer_id: peer_id() }),
         ("wait-peers", ResultData::PeerCount { peer_count: 1 }),
         ("wait-for", awaited),
@@ -420,6 +435,8 @@ fn problems() -> GameProblems {
         ProblemReason::Special,
         ProblemReason::Unreadable,
         ProblemReason::TooManyFiles,
+        ProblemReason::PathsTooLong,
+        ProblemReason::TooManyDirectories,
         ProblemReason::TooLarge,
         ProblemReason::BadVersion,
         ProblemReason::Missing,

@@ -23,7 +23,7 @@ const STATE_FILES: [&str; 10] = [
     "key.pem",
     "legacy.json",
     "legacy_index.json",
-    "library_index.json",
+    "library_index.bin",
     "library_rev",
     "setup_done",
     "state_format.json",
@@ -105,7 +105,7 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
 /// Whether a site belongs to the index, which is saved in the background when there is time, or to what is
 /// deleted in the background: a victim may come to its end before that.
 pub(super) fn is_in_background(site: &str) -> bool {
-    let files = [":library_index.json", ":library_rev"];
+    let files = [":library_index.bin", ":library_rev"];
     ["index.", "revision.", "trash.remove"].iter().any(|prefix| site.starts_with(prefix))
         || files.iter().any(|file| site.ends_with(file))
 }

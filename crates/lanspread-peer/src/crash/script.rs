@@ -151,9 +151,13 @@ impl Script {
             place.make_identity();
         }
         match self {
-            Self::Migrate => write_tree(&place.games(), &legacy_files()),
+            Self::Migrate => {
+                write_tree(&place.games(), &legacy_files());
+                let index = r#"{"format":2,"library_rev":7,"libraries":[]}"#;
+                fs::write(place.state().join("library_index.json"), index).unwrap();
+            }
             Self::BrokenState => {
-                fs::write(place.state().join("library_index.json"), "{\"library_rev\":7,").unwrap();
+                fs::write(place.state().join("library_index.bin"), "{\"library_rev\":7,").unwrap();
                 let state = game_state_dir(&place.state(), &game_id(QUAKE));
                 fs::create_dir_all(&state).unwrap();
                 fs::write(state.join("install_intent.json"), "no intent").unwrap();

@@ -182,6 +182,7 @@ pub(super) async fn check_library(place: &Place, peer: &mut Peer) -> Vec<String>
             .collect();
         let real: BTreeMap<_, _> = found
             .iter()
+            .filter(|(path, _)| *path != "version.ini")
             .map(|(path, bytes)| (path.clone(), Some(ContentHash::of(bytes))))
             .collect();
         if told != real {

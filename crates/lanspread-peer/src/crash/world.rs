@@ -89,6 +89,9 @@ impl Place {
     pub(super) fn prepare(&self, download: Download, local: Local) {
         fs::create_dir_all(self.games()).unwrap();
         write_tree(&self.root(), &download.tree());
+        if download == Download::New {
+            fs::create_dir_all(self.root().join(EMPTY_DIR)).unwrap();
+        }
         if let Some(tree) = local.tree() {
             write_tree(&self.root().join("local"), &tree);
             let state = game_state_dir(&self.state(), &game_id(QUAKE));
@@ -104,6 +107,9 @@ impl Place {
         Identity::load_or_create(&self.state()).unwrap();
     }
 }
+
+/// A directory of the new version without content.
+const EMPTY_DIR: &str = "saves/empty";
 
 impl Download {
     /// What a root with it holds, but what is reserved.

@@ -10,6 +10,7 @@ use std::path::Path;
 use lanspread_disk::Dir;
 
 use super::{Lack, Point, reach, sync};
+use crate::library::is_foreign_entry;
 
 /// Renames `from` to `to`.
 pub(crate) fn rename(
@@ -38,6 +39,13 @@ pub(crate) fn remove_dir(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io:
 pub(crate) fn remove_tree(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     reach(point, &dir.at(&name))?;
     dir.remove_tree(name)
+}
+
+/// Removes whatever has this name, as [`remove_tree`], but foreign files, and returns whether nothing of it
+/// is left.
+pub(crate) fn remove_own(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<bool> {
+    reach(point, &dir.at(&name))?;
+    dir.remove_tree_but(name, &is_foreign_entry)
 }
 
 /// Removes whatever has this name, as [`remove_tree`]; that there is nothing is fine, and is no
@@ -70,13 +78,27 @@ pub(crate) fn remove_file_durably(dir: &Dir, name: &str) -> io::Result<()> {
     }
 }
 
-/// Makes the content of a regular file durable that somebody else has written.
-pub(crate) fn sync_file(point: Point, dir: &Dir, path: impl AsRef<Path>) -> io::Result<()> {
+/// Makes a regular file durable that somebody else has written: its content, and its mode if `change`
+/// says that it has changed it.
+pub(crate) fn finish_file(
+    point: Point,
+    dir: &Dir,
+    path: impl AsRef<Path>,
+    change: impl FnOnce(&File) -> bool,
+) -> io::Result<()> {
     let at = dir.at(&path);
     reach(point, &at)?;
     // Some servers only sync what is open for writing, and some files may only be read.
     let file = dir.read_write(&path).or_else(|_| dir.read(&path))?;
-    sync(Lack::FileSync, &at, &file, File::sync_data)
+    match change(&file) {
+        true => sync(Lack::FileSync, &at, &file, File::sync_all),
+        false => sync(Lack::FileSync, &at, &file, File::sync_data),
+    }
+}
+
+/// Makes the content of a regular file durable that somebody else has written.
+pub(crate) fn sync_file(point: Point, dir: &Dir, path: impl AsRef<Path>) -> io::Result<()> {
+    finish_file(point, dir, path, |_| false)
 }
 
 /// Makes what was created, renamed or removed in `dir` durable.

@@ -9,9 +9,9 @@
 //! failure.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +20,9 @@ use rustix::io::Errno;
 
 /// Most warnings of a process: more file systems than any machine mounts for its games.
 const NOTES_MAX: usize = 256;
+
+/// The execute bits of a mode.
+const EXECUTE: u32 = 0o111;
 
 /// A guarantee that a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +35,8 @@ pub(crate) enum Lack {
     Lock,
     /// Keeping a file from being read by others.
     PrivateMode,
+    /// Keeping which files are executable. It is no cause for a warning, as the index remembers it.
+    ExecutableBits,
 }
 
 impl Lack {
@@ -62,6 +67,9 @@ impl Lack {
             }
             Self::PrivateMode => {
                 "it keeps no file modes: others on this machine may be able to read the private key"
+            }
+            Self::ExecutableBits => {
+                "it does not keep which files are executable: the index remembers those of downloads"
             }
         }
     }
@@ -118,6 +126,52 @@ pub(crate) fn check_private(path: &Path, file: &File) {
     }
 }
 
+/// What became of an executable bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bit {
+    /// It was as it should be.
+    Kept,
+    /// It is as it should be now.
+    Changed,
+    /// The file system does not keep it.
+    Lost,
+}
+
+/// Lets all who may read `file`, which is at `path`, execute it, or nobody. No other bit of its mode is
+/// set: neither setuid, setgid nor sticky.
+pub(crate) fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
+    const READ: u32 = 0o444;
+    const PLAIN: u32 = 0o777;
+    let mode = || file.metadata().map(|found| found.mode());
+    let Ok(before) = mode() else { return Bit::Lost };
+    let wanted = match is_wanted {
+        true => before | (before & READ) >> 2,
+        false => before & !EXECUTE,
+    };
+    if wanted == before {
+        return Bit::Kept;
+    }
+    #[cfg(test)]
+    if super::faults::refusal(Lack::ExecutableBits, path).is_some() {
+        return Bit::Lost;
+    }
+    // Whether it is refused, or done without effect: what counts is how the file looks then.
+    let changed = file.set_permissions(Permissions::from_mode(wanted & PLAIN));
+    match mode() {
+        Ok(after) if (after & EXECUTE != 0) == is_wanted => Bit::Changed,
+        _ => {
+            let error = changed.err().unwrap_or_else(|| io::ErrorKind::Unsupported.into());
+            note(Lack::ExecutableBits, path, file, &error);
+            Bit::Lost
+        }
+    }
+}
+
+/// Whether anybody may execute `file`.
+pub(crate) fn is_executable(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.mode() & EXECUTE != 0)
+}
+
 /// Brings `file` to `size` bytes. What it grows by reads as zeros.
 ///
 /// # Errors
@@ -140,7 +194,15 @@ fn note(lack: Lack, path: &Path, file: &File, error: &io::Error) {
     let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
     if notes.is_new(device, lack) {
         let (path, consequence) = (path.display(), lack.consequence());
-        tracing::warn!(%error, "the file system of {path} lacks a guarantee: {consequence}");
+        match lack {
+            Lack::ExecutableBits => {
+                tracing::info!(%error, "the file system of {path}: {consequence}")
+            }
+            _ => tracing::warn!(
+                %error,
+                "the file system of {path} lacks a guarantee: {consequence}"
+            ),
+        }
     }
 }
 

@@ -55,6 +55,8 @@ points! {
     IndexLogSync = "index.log-sync",
     /// The log says nothing any more and is about to be removed.
     IndexLogRemove = "index.log-remove",
+    /// The index of an older format says nothing beside the new one and is about to be removed.
+    IndexLegacyRemove = "index.legacy-remove",
     /// More revisions are about to be reserved, in place.
     RevisionWrite = "revision.write",
     /// They are, and their file is about to be synced.
@@ -94,6 +96,8 @@ points! {
     CommitUnlist = "commit.unlist",
     /// A directory that this left empty is about to be removed.
     CommitUnlistDir = "commit.unlist-dir",
+    /// A directory without content is about to be made.
+    CommitDirCreate = "commit.dir-create",
     /// A directory of the game is about to be synced for the last time.
     CommitDirSync = "commit.dir-sync",
     /// The unfinished sentinel is about to be written.

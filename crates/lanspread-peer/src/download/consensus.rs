@@ -4,7 +4,8 @@
 //! The layout is chosen first, since nothing can be fetched without one; the content may be decided
 //! while chunks are already coming in, or only at the end:
 //!
-//! - A content root in the catalog decides alone.
+//! - A content root in the catalog decides alone. It may be in the form of wire version 3; then the
+//!   sources tell which content it stands for, as a hint, and what was fetched shows whether it does.
 //! - Else the content that more than half of the sources claim, or the most frequent one when all
 //!   of them have claimed (among equals the one with the lowest hash).
 //! - When everything is fetched and that is still open, sources that are hashing are waited for.
@@ -13,10 +14,11 @@
 //!
 //! What is decided stays decided: sources that join later have to fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lanspread_proto::{ContentHash, Manifest, PeerId};
+use lanspread_proto::message::GameHead;
+use lanspread_proto::{ContentHash, PeerId};
 
 /// How long a complete download waits for a majority, once a source has told its content.
 const MAJORITY_WAIT: Duration = Duration::from_secs(10);
@@ -26,16 +28,16 @@ const CONTENT_WAIT: Duration = Duration::from_secs(60);
 /// What one source says a game is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Claim {
-    /// [`Manifest::manifest_hash`].
+    /// [`GameHead::manifest_hash`].
     pub(crate) layout: ContentHash,
-    /// [`Manifest::content_root`], once it is known.
+    /// [`GameHead::content_root`], once it is known.
     pub(crate) content: Option<ContentHash>,
 }
 
 impl Claim {
-    /// What `manifest` says.
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        Self { layout: manifest.manifest_hash(), content: manifest.content_root() }
+    /// What a source says.
+    pub(crate) fn of(head: &GameHead) -> Self {
+        Self { layout: head.manifest_hash, content: head.content_root }
     }
 }
 
@@ -57,6 +59,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Consensus {
     catalog: Option<ContentHash>,
+    /// Contents that have the root of the catalog in the old form, as sources say.
+    recognised: BTreeSet<ContentHash>,
     claims: BTreeMap<PeerId, Claim>,
     layout: Option<ContentHash>,
     content: Option<ContentHash>,
@@ -65,12 +69,40 @@ pub(crate) struct Consensus {
 impl Consensus {
     /// Nothing is claimed yet; `catalog` is the content root in the catalog, where it has one.
     pub(crate) fn new(catalog: Option<ContentHash>) -> Self {
-        Self { catalog, claims: BTreeMap::new(), layout: None, content: None }
+        Self {
+            catalog,
+            recognised: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            layout: None,
+            content: None,
+        }
     }
 
     /// A source says what the game is, or says more than before.
     pub(crate) fn claim(&mut self, peer: PeerId, claim: Claim) {
         self.claims.insert(peer, claim);
+    }
+
+    /// A source says what the game is, in its head.
+    pub(crate) fn tell(&mut self, peer: PeerId, head: &GameHead) {
+        let claim = Claim::of(head);
+        if let Some(content) = claim.content {
+            self.recognise(content, &head.old_content_roots);
+        }
+        self.claim(peer, claim);
+    }
+
+    /// A source tells the old forms of the root of `content`. Comes before its claim.
+    pub(crate) fn recognise(&mut self, content: ContentHash, old_content_roots: &[ContentHash]) {
+        if self.catalog.is_some_and(|catalog| old_content_roots.contains(&catalog)) {
+            self.recognised.insert(content);
+        }
+    }
+
+    /// Whether the catalog states a content, and not in a form in which `content` is known to have it.
+    pub(crate) fn is_unrecognised(&self, content: ContentHash) -> bool {
+        self.catalog.is_some_and(|catalog| catalog != content)
+            && !self.recognised.contains(&content)
     }
 
     /// A source is gone or no longer used.
@@ -88,17 +120,16 @@ impl Consensus {
         self.content
     }
 
-    /// Whether the catalog says what the content is.
-    pub(crate) fn has_catalog_content(&self) -> bool {
-        self.catalog.is_some()
+    /// What the catalog says that the content is, in one form or the other.
+    pub(crate) fn catalog_content(&self) -> Option<ContentHash> {
+        self.catalog
     }
 
     /// Decides the layout while `awaited` more sources may still make a claim, or returns `None`
     /// when one of them could change it.
     pub(crate) fn decide_layout(&mut self, awaited: usize) -> Option<ContentHash> {
         let fitting = || self.claims.values().filter(|claim| self.contradiction(claim).is_none());
-        let of_catalog =
-            fitting().find(|claim| claim.content.is_some() && claim.content == self.catalog);
+        let of_catalog = fitting().find(|claim| self.catalog.is_some() && claim.content.is_some());
         let layout = match of_catalog {
             Some(claim) => claim.layout,
             None => {
@@ -113,6 +144,11 @@ impl Consensus {
         Some(layout)
     }
 
+    /// Takes back which layout was decided: nobody gives it.
+    pub(crate) fn reopen_layout(&mut self) {
+        self.layout = None;
+    }
+
     /// Decides the content, where the claims suffice for that; returns whether they newly do.
     pub(crate) fn decide_content(&mut self) -> bool {
         if self.content.is_some() {
@@ -120,7 +156,7 @@ impl Consensus {
         }
         let claimed = || self.claims.values().filter_map(|claim| claim.content);
         self.content = match self.catalog {
-            Some(catalog) => claimed().find(|content| *content == catalog),
+            Some(_) => claimed().find(|content| !self.is_unrecognised(*content)),
             None => most_frequent(claimed())
                 .filter(|(_, count)| {
                     count * 2 > self.claims.len() || claimed().count() == self.claims.len()
@@ -136,7 +172,7 @@ impl Consensus {
             return Some("its files are not those that most sources have");
         }
         let content = claim.content?;
-        if self.catalog.is_some_and(|catalog| catalog != content) {
+        if self.is_unrecognised(content) {
             return Some("its content is not what the catalog says");
         }
         self.content
@@ -150,10 +186,16 @@ impl Consensus {
         claims.filter_map(|(peer, claim)| Some((*peer, self.contradiction(claim)?))).collect()
     }
 
-    /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came.
-    pub(crate) fn judge(&mut self, own: ContentHash, waited: Duration) -> Verdict {
-        if let Some(content) = self.content.or(self.catalog.filter(|catalog| *catalog == own)) {
-            return if content == own { Verdict::Agreed } else { Verdict::Differs };
+    /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came. `is_stated`
+    /// says whether it has the root of the catalog in any form.
+    pub(crate) fn judge(&mut self, own: ContentHash, is_stated: bool, waited: Duration) -> Verdict {
+        if self.catalog.is_some() && is_stated {
+            return Verdict::Agreed;
+        }
+        if let Some(content) = self.content {
+            // A hint that it is the content of the catalog may have been wrong.
+            let is_agreed = content == own && self.catalog.is_none();
+            return if is_agreed { Verdict::Agreed } else { Verdict::Differs };
         }
         let hashing = self.claims.values().filter(|claim| claim.content.is_none()).count();
         let told = most_frequent(self.claims.values().filter_map(|claim| claim.content));
@@ -266,30 +308,46 @@ mod tests {
     fn what_is_fetched_is_judged_by_the_first_answers_after_a_wait() {
         let second = Duration::from_secs(1);
         let mut nobody = consensus(None, &[claim(1, None), claim(1, None)]);
-        assert_eq!(nobody.judge(hash(7), second), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(nobody.judge(hash(7), CONTENT_WAIT), Verdict::Agreed);
+        assert_eq!(nobody.judge(hash(7), false, second), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(nobody.judge(hash(7), false, CONTENT_WAIT), Verdict::Agreed);
 
         let mut one = consensus(None, &[claim(1, Some(8)), claim(1, None), claim(1, None)]);
-        assert_eq!(one.judge(hash(7), second), Verdict::Open(MAJORITY_WAIT));
-        assert_eq!(one.judge(hash(7), MAJORITY_WAIT), Verdict::Decided);
-        assert_eq!(one.judge(hash(7), MAJORITY_WAIT), Verdict::Differs);
-        assert_eq!(one.judge(hash(8), MAJORITY_WAIT), Verdict::Agreed);
+        assert_eq!(one.judge(hash(7), false, second), Verdict::Open(MAJORITY_WAIT));
+        assert_eq!(one.judge(hash(7), false, MAJORITY_WAIT), Verdict::Decided);
+        assert_eq!(one.judge(hash(7), false, MAJORITY_WAIT), Verdict::Differs);
+        assert_eq!(one.judge(hash(8), false, MAJORITY_WAIT), Verdict::Agreed);
     }
 
     #[test]
     fn sources_that_left_do_not_contradict() {
         let mut consensus = consensus(None, &[claim(1, None)]);
         consensus.withdraw(peer(0));
-        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Agreed);
+        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Agreed);
+    }
+
+    #[test]
+    fn a_content_that_the_catalog_states_in_the_old_form_counts_once_a_source_tells_so() {
+        let mut consensus = consensus(Some(9), &[]);
+        assert!(consensus.contradiction(&claim(1, Some(7))).is_some());
+        consensus.recognise(hash(7), &[hash(8), hash(9)]);
+        consensus.recognise(hash(6), &[hash(8)]);
+        assert!(consensus.contradiction(&claim(1, Some(7))).is_none());
+        assert!(consensus.contradiction(&claim(1, Some(6))).is_some());
+        consensus.claim(peer(1), claim(1, Some(7)));
+        assert_eq!(consensus.decide_layout(3), Some(hash(1)));
+        assert!(consensus.decide_content());
+        assert_eq!(consensus.judge(hash(7), true, Duration::ZERO), Verdict::Agreed);
+        // A source that told what is not so.
+        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Differs);
     }
 
     #[test]
     fn the_content_of_the_catalog_needs_no_source_to_confirm_it() {
         let mut consensus = consensus(Some(9), &[claim(1, None)]);
-        assert_eq!(consensus.judge(hash(9), Duration::ZERO), Verdict::Agreed);
-        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(consensus.judge(hash(7), CONTENT_WAIT), Verdict::Differs);
+        assert_eq!(consensus.judge(hash(9), true, Duration::ZERO), Verdict::Agreed);
+        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(consensus.judge(hash(7), false, CONTENT_WAIT), Verdict::Differs);
         consensus.withdraw(peer(0));
-        assert_eq!(consensus.judge(hash(7), Duration::ZERO), Verdict::Differs);
+        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Differs);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanspread_proto::hash::ChunkHasher;
-use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
 use rustix::fs::{Mode, OFlags};
 
@@ -48,7 +48,7 @@ pub(super) fn reserve(
     };
     // Only now, because to know what is zeros takes a while.
     let Some(hashes) = hashes else { return Err(refused) };
-    let Some(layout) = Layout::new(Arc::clone(manifest)) else { return Err(refused) };
+    let layout = Layout::new(Arc::clone(manifest));
     if !has_holes(&refused.path) || !demand.leave_out_zeros(&layout, hashes) {
         return Err(refused);
     }
@@ -67,8 +67,6 @@ struct FileDemand {
     bytes: u64,
     /// Bytes of it that are zeros and not written.
     zeros: u64,
-    /// The sentinel is written anew, beside the one that is there.
-    is_new: bool,
 }
 
 impl Demand {
@@ -77,7 +75,6 @@ impl Demand {
             path: file.path.under(root),
             bytes: file.size,
             zeros: 0,
-            is_new: file.path.as_str() == VERSION_FILE,
         });
         Self { files: files.collect() }
     }
@@ -86,7 +83,7 @@ impl Demand {
     fn leave_out_zeros(&mut self, layout: &Layout, hashes: &ChunkHashes) -> bool {
         let mut has_any = false;
         let chunks = (0..layout.chunk_count()).map(ChunkIndex).take(ZERO_CHUNKS_MAX);
-        for chunk in chunks.filter(|chunk| !layout.is_sentinel(*chunk)) {
+        for chunk in chunks {
             let Some((place, file)) = layout.place(chunk) else { continue };
             if hashes.get(chunk) == Some(hash_of_zeros(file.size, place)) {
                 if let Some(file) = self.files.get_mut(place.file) {
@@ -100,9 +97,10 @@ impl Demand {
 
     /// What is still to be written. A file that is to become shorter gives room back.
     fn bytes_left(&self) -> u64 {
-        let (mut needed, mut freed) = (0_u64, 0_u64);
+        // The sentinel is written anew, beside the one that is there.
+        let (mut needed, mut freed) = (in_blocks(VERSION_FILE_MAX_BYTES), 0_u64);
         for file in &self.files {
-            let allocated = if file.is_new { 0 } else { allocated_bytes(&file.path) };
+            let allocated = allocated_bytes(&file.path);
             let whole = in_blocks(file.bytes);
             let written = in_blocks(file.bytes.saturating_sub(file.zeros));
             needed = needed.saturating_add(written.saturating_sub(allocated));
@@ -167,6 +165,8 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
+    /// What the sentinel takes, however short it is.
+    const SENTINEL_BYTES: u64 = BLOCK_BYTES;
 
     fn file(path: &str, size: u64, hashes: Option<FileHashes>) -> ManifestFile {
         ManifestFile { path: RelPath::new(path).unwrap(), size, hashes }
@@ -178,14 +178,14 @@ mod tests {
 
     fn left(root: &TempDir, files: &[(&str, u64)]) -> u64 {
         let files = files.iter().map(|(path, size)| file(path, *size, None)).collect();
-        Demand::new(root.path(), &manifest(files)).bytes_left()
+        Demand::new(root.path(), &manifest(files)).bytes_left().saturating_sub(SENTINEL_BYTES)
     }
 
     #[test]
     fn what_is_allocated_already_needs_no_room() {
         let root = tempfile::tempdir().unwrap();
-        let files = [("a.eti", 8 * MIB), ("small", 1), (VERSION_FILE, 2)];
-        let whole = 8 * MIB + 2 * BLOCK_BYTES;
+        let files = [("a.eti", 8 * MIB), ("small", 1)];
+        let whole = 8 * MIB + BLOCK_BYTES;
         assert_eq!(left(&root, &files), whole);
         // As a download leaves it that was interrupted: of full length, and written in part.
         let begun = File::create(root.path().join("a.eti")).unwrap();
@@ -193,8 +193,6 @@ mod tests {
         assert_eq!(left(&root, &files), whole);
         begun.write_all_at(&vec![1; 3 * MIB as usize], 0).unwrap();
         assert_eq!(left(&root, &files), whole - 3 * MIB);
-        // The old sentinel is parked until the new one is there.
-        fs::write(root.path().join(VERSION_FILE), "0").unwrap();
         fs::write(root.path().join("small"), "2").unwrap();
         assert_eq!(left(&root, &files), whole - 3 * MIB - BLOCK_BYTES);
     }
@@ -233,19 +231,17 @@ mod tests {
             chunk(&[0; 5], 3, large),
         ]);
         let small = FileHashes::from_chunks(vec![chunk(&[0; 9000], 0, 9000)]);
-        let version = FileHashes::from_chunks(vec![chunk(b"1", 0, 1)]);
         let manifest = manifest(vec![
             file("large.eti", large, Some(hashes)),
             file("small.bin", 9000, Some(small)),
-            file(VERSION_FILE, 1, Some(version)),
         ]);
         let mut demand = Demand::new(root.path(), &manifest);
-        let all = 3 * CHUNK_SIZE_BYTES + BLOCK_BYTES + 3 * BLOCK_BYTES + BLOCK_BYTES;
+        let all = 3 * CHUNK_SIZE_BYTES + BLOCK_BYTES + 3 * BLOCK_BYTES + SENTINEL_BYTES;
         assert_eq!(demand.bytes_left(), all);
-        let layout = Layout::new(Arc::clone(&manifest)).unwrap();
+        let layout = Layout::new(Arc::clone(&manifest));
         let hashes = ChunkHashes::of(&manifest).unwrap();
         assert!(demand.leave_out_zeros(&layout, &hashes));
-        assert_eq!(demand.bytes_left(), CHUNK_SIZE_BYTES + BLOCK_BYTES);
+        assert_eq!(demand.bytes_left(), CHUNK_SIZE_BYTES + SENTINEL_BYTES);
     }
 
     #[test]
@@ -255,7 +251,7 @@ mod tests {
         assert!(!has_holes(&root.path().join("missing")));
         let zeros = vec![0; CHUNK_SIZE_BYTES as usize];
         let size = 256 * CHUNK_SIZE_BYTES;
-        let chunks = (0..256).map(|index| chunk_hash(size, index, &zeros)).collect();
+        let chunks = (0..256).map(|index| chunk_hash(size, index, &zeros));
         let hashes = FileHashes::from_chunks(chunks);
         let manifest = manifest(vec![file("sparse.eti", size, Some(hashes))]);
         let hashes = ChunkHashes::of(&manifest).unwrap();

@@ -1,7 +1,7 @@
 //! The shell of a download: asks sources, works on the disk, and tells how far it is.
 //!
-//! One loop over one kind of event. What follows from an event is decided by [`Gathering`] and
-//! [`Transfer`]; requests run in tasks of their own and disk work on blocking threads.
+//! One loop over one kind of event. What follows from an event is decided by [`Gathering`],
+//! [`Description`] and [`Transfer`]; requests run in tasks of their own and disk work on blocking threads.
 
 mod answers;
 mod books;
@@ -22,8 +22,9 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use lanspread_proto::message::KnownManifest;
+use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -37,15 +38,20 @@ use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
 use self::returns::Returns;
 use self::swarm::Sharer;
+use super::attributes::AttributesPart;
+use super::description::{Description, Dropped, Step};
 use super::gathering::{Gathered, Gathering};
 use super::layout::ChunkIndex;
+use super::parts::PartError;
 use super::progress::ProgressMeter;
 use super::scheduler::Ask;
-use super::source::{GameAnswer, ReceivedChunks, Source, SourceError};
+use super::source::{ReceivedChunks, Source, SourceError};
 use super::storage::StorageError;
 use super::swarm::SwarmNews;
 use super::transfer::{Fate, Transfer};
-use super::{DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange};
+use super::{
+    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
+};
 use crate::error::DownloadFailure;
 use crate::event::DownloadProgress;
 
@@ -61,10 +67,14 @@ enum Event {
     ChangesEnded,
     /// A peer that fetches the same content has something to tell.
     Swarm(SwarmNews),
-    /// A source answered with the manifest that it has at hand.
-    Manifest { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
-    /// A source answered with its hashes.
-    Hashes { peer: PeerId, known: Option<KnownManifest>, answer: Result<GameAnswer, SourceError> },
+    /// A source told what it has, as far as it knows.
+    Head { peer: PeerId, answer: Result<GameHead, SourceError> },
+    /// A source told what it has, and has hashed it.
+    Hashes { peer: PeerId, answer: Result<GameHead, SourceError> },
+    /// A source gave all pages of a part that were missing, or did not.
+    Part { peer: PeerId, result: Result<(), PartError> },
+    /// A source told what it has beside the content, or did not.
+    Attributes { part: AttributesPart, answer: Result<Bytes, SourceError> },
     /// A source answered with the chunks of a piece.
     Piece { ask: Ask, chunks: Vec<ChunkIndex>, answer: Result<ReceivedChunks, SourceError> },
     /// The files are made.
@@ -75,8 +85,8 @@ enum Event {
     Saved(Result<(), StorageError>),
     /// The chunks of a piece were verified and written.
     Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
-    /// The game is committed.
-    Committed(Result<(), StorageError>),
+    /// The game is committed; whether the root keeps executable bits.
+    Committed(Result<bool, StorageError>),
     /// It is time to look again.
     Tick,
 }
@@ -85,6 +95,8 @@ enum Event {
 enum Stage {
     /// Asking what the game is.
     Gathering(Box<Gathering>),
+    /// Fetching what it is.
+    Describing(Box<Description>),
     /// Fetching it, once the disk is prepared.
     Transferring(Box<Transfer>),
     /// All of it is there and right.
@@ -105,7 +117,6 @@ struct Engine {
     disk: Disk,
     /// There once the disk is prepared.
     books: Option<Books>,
-    sentinel: Option<Vec<u8>>,
     progress: ProgressMeter,
     stage: Stage,
 }
@@ -185,7 +196,6 @@ impl Engine {
             pacer,
             disk: Disk::new(disk_jobs),
             books: None,
-            sentinel: None,
             progress: ProgressMeter::new(Duration::ZERO),
             stage: Stage::Gathering(Box::new(gathering)),
         };
@@ -203,14 +213,26 @@ impl Engine {
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
             Event::ChangesEnded | Event::Tick => {}
             Event::Swarm(news) => self.swarm_told(news),
-            Event::Manifest { peer, known, answer } => {
-                if self.requests.finish(peer, Subject::Manifest) {
-                    self.manifest_came(peer, known, answer).await;
+            Event::Head { peer, answer } => {
+                if self.requests.finish(peer, Subject::Head) {
+                    self.head_came(peer, answer).await;
                 }
             }
-            Event::Hashes { peer, known, answer } => {
+            Event::Hashes { peer, answer } => {
                 if self.requests.finish(peer, Subject::Hashes) {
-                    self.hashes_came(peer, known, answer);
+                    self.hashes_came(peer, answer);
+                }
+            }
+            Event::Part { peer, result } => {
+                if self.requests.finish(peer, Subject::Part) {
+                    self.part_came(peer, result);
+                }
+            }
+            Event::Attributes { part, answer } => {
+                if self.requests.finish(part.peer, Subject::Attributes)
+                    && let Some(transfer) = self.stage.transfer()
+                {
+                    transfer.attributes_came(part, answer);
                 }
             }
             Event::Piece { ask, chunks, answer } => {
@@ -225,7 +247,7 @@ impl Engine {
                 self.books.iter_mut().for_each(|books| books.saved(now));
             }
             Event::Kept { ask, kept } => return self.kept(ask, kept),
-            Event::Committed(Ok(())) => return self.committed(),
+            Event::Committed(Ok(keeps_bits)) => return self.committed(keeps_bits),
             Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
             Event::Saved(Err(error)) | Event::Committed(Err(error)) => {
                 return Some(Err(DownloadEnd::Failed(error.into())));
@@ -239,7 +261,7 @@ impl Engine {
         let now = self.now();
         if let Stage::Gathering(gathering) = &mut self.stage {
             match gathering.conclude(now)? {
-                Gathered::Chosen(transfer) => self.chosen(transfer).await,
+                Gathered::Chosen(description) => self.stage = Stage::Describing(description),
                 Gathered::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
                 Gathered::NoManifest(reason) => {
                     let game_id = self.job.game_id.clone();
@@ -247,6 +269,9 @@ impl Engine {
                     return Some(Err(DownloadEnd::Failed(failure)));
                 }
             }
+        }
+        if let Some(ended) = self.describe(now).await {
+            return Some(ended);
         }
         self.invite_again(now);
         if let Some(transfer) = self.stage.transfer() {
@@ -264,7 +289,7 @@ impl Engine {
             {
                 self.pacer.spend(bytes);
             }
-            self.sharer.follow(&self.job, transfer, self.sentinel.as_deref());
+            self.sharer.follow(&self.job, transfer);
             self.disk.work(books.storage());
         }
         self.carry_out_effects().await;
@@ -272,6 +297,27 @@ impl Engine {
             self.disk.save(checkpoint);
         }
         self.tell_progress(now);
+        None
+    }
+
+    /// Goes on with fetching what the game is, until it is known.
+    async fn describe(&mut self, now: Duration) -> Option<Ended> {
+        let Stage::Describing(description) = &mut self.stage else { return None };
+        let (step, dropped) = (description.step(now), description.take_dropped());
+        for Dropped { peer_id, reason, is_for_good } in dropped {
+            self.requests.end_all_of(peer_id);
+            if !is_for_good {
+                self.returns.given_up(peer_id, now);
+            }
+            self.tell(DownloadNotice::SourceDropped { peer_id, reason }).await;
+        }
+        match step {
+            Step::Ask(ask) => self.ask_part(ask),
+            Step::Wait => {}
+            Step::Described(transfer) => self.chosen(transfer).await,
+            Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
+            Step::AllBad(reason) => return self.meet(Fate::AllBad(reason)).await,
+        }
         None
     }
 
@@ -331,18 +377,29 @@ impl Engine {
         let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
             return;
         };
-        let outcome = DownloadOutcome { manifest, sources: transfer.ledger().given() };
+        let agreed = transfer.agree(&manifest);
+        let bits = match &agreed.executable {
+            Some(bits) => CommittedBits::Lost(bits.clone()),
+            None => CommittedBits::Untold,
+        };
+        let outcome = DownloadOutcome { manifest, sources: transfer.ledger().given(), bits };
         let progress = report(&mut self.progress, &self.job, transfer, now);
         let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
-        self.disk.commit(storage, journal, self.sentinel.take().unwrap_or_default());
+        self.disk.commit(storage, journal, agreed);
         self.stage = Stage::Committing(outcome);
         self.tell(DownloadNotice::Progress(progress)).await;
     }
 
-    fn committed(&mut self) -> Option<Ended> {
+    fn committed(&mut self, keeps_bits: bool) -> Option<Ended> {
         match &self.stage {
-            Stage::Committing(outcome) => Some(Ok(outcome.clone())),
-            Stage::Gathering(_) | Stage::Transferring(..) => None,
+            Stage::Committing(outcome) => {
+                let mut outcome = outcome.clone();
+                if keeps_bits && outcome.bits != CommittedBits::Untold {
+                    outcome.bits = CommittedBits::Kept;
+                }
+                Some(Ok(outcome))
+            }
+            Stage::Gathering(_) | Stage::Describing(_) | Stage::Transferring(..) => None,
         }
     }
 
@@ -379,7 +436,7 @@ impl Engine {
                 let others = [transfer.wake_at(now), progress_at, checkpoint_at];
                 own.into_iter().chain(others).flatten().min()
             }
-            Stage::Committing(_) => None,
+            Stage::Describing(_) | Stage::Committing(_) => None,
         };
         self.clock.moment(wake_at.unwrap_or(now + FAR))
     }
@@ -389,7 +446,7 @@ impl Stage {
     fn transfer(&mut self) -> Option<&mut Transfer> {
         match self {
             Self::Transferring(transfer) => Some(transfer),
-            Self::Gathering(_) | Self::Committing(_) => None,
+            Self::Gathering(_) | Self::Describing(_) | Self::Committing(_) => None,
         }
     }
 }

@@ -4,29 +4,26 @@
 //! time after the first answer; a source that answers later joins the transfer if it fits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_catalog::VERSION_INI_MAX_BYTES;
-use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{ContentHash, GameVersion, Manifest, PeerId};
+use lanspread_proto::message::GameHead;
+use lanspread_proto::{ContentHash, GameVersion, PeerId};
 
-use super::consensus::{Claim, Consensus};
-use super::layout::Layout;
+use super::consensus::Consensus;
+use super::description::Description;
+use super::parts::check_head;
 use super::scheduler::Order;
-use super::transfer::Transfer;
-use crate::library::is_reserved_root_name;
 
 /// How long the other sources have once a first one has answered.
 const OTHERS_WAIT: Duration = Duration::from_secs(1);
 
-/// The manifests that have come so far.
+/// What sources have told so far.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     version: GameVersion,
     order: Order,
     consensus: Consensus,
-    manifests: BTreeMap<Claim, Arc<Manifest>>,
+    heads: BTreeMap<PeerId, GameHead>,
     awaited: BTreeSet<PeerId>,
     first_offer_at: Option<Duration>,
     /// Why the last source that spoke could not be used.
@@ -36,8 +33,8 @@ pub(crate) struct Gathering {
 /// How the first step ends.
 #[derive(Debug)]
 pub(crate) enum Gathered {
-    /// The game is known and can be fetched.
-    Chosen(Box<Transfer>),
+    /// It is chosen what to fetch.
+    Chosen(Box<Description>),
     /// Every source that spoke gave a reason against it; this is the last one.
     NoManifest(String),
     /// Every source is gone.
@@ -45,14 +42,14 @@ pub(crate) enum Gathered {
 }
 
 impl Gathering {
-    /// Gathers manifests of `version`; `catalog` is the content root of the catalog, if it has one,
+    /// Gathers what sources say of `version`; `catalog` is the content root of the catalog, if it has one,
     /// and `order` the one in which chunks are to be fetched.
     pub(crate) fn new(version: GameVersion, catalog: Option<ContentHash>, order: Order) -> Self {
         Self {
             version,
             order,
             consensus: Consensus::new(catalog),
-            manifests: BTreeMap::new(),
+            heads: BTreeMap::new(),
             awaited: BTreeSet::new(),
             first_offer_at: None,
             refusal: None,
@@ -64,24 +61,23 @@ impl Gathering {
         self.awaited.insert(peer);
     }
 
-    /// A source answered with its manifest.
+    /// A source told what it has.
     ///
     /// # Errors
-    /// Why the manifest cannot be used, in words.
+    /// Why it cannot be used, in words.
     pub(crate) fn offered(
         &mut self,
         peer: PeerId,
-        manifest: Manifest,
+        head: GameHead,
         now: Duration,
     ) -> Result<(), String> {
         self.awaited.remove(&peer);
-        if let Err(reason) = check_manifest(&manifest, &self.version) {
+        if let Err(reason) = check_head(&head, &self.version) {
             self.refusal = Some(reason.clone());
             return Err(reason);
         }
-        let claim = Claim::of(&manifest);
-        self.consensus.claim(peer, claim);
-        self.manifests.entry(claim).or_insert_with(|| Arc::new(manifest));
+        self.consensus.tell(peer, &head);
+        self.heads.insert(peer, head);
         self.first_offer_at.get_or_insert(now);
         Ok(())
     }
@@ -95,6 +91,7 @@ impl Gathering {
     /// A source is gone.
     pub(crate) fn left(&mut self, peer: PeerId) {
         self.awaited.remove(&peer);
+        self.heads.remove(&peer);
         self.consensus.withdraw(peer);
     }
 
@@ -111,7 +108,7 @@ impl Gathering {
         let patience_ended = self.first_offer_at.is_some_and(|at| at + OTHERS_WAIT <= now);
         let awaited = if patience_ended { 0 } else { self.awaited.len() };
         if let Some(layout) = self.consensus.decide_layout(awaited) {
-            return Some(self.choose(layout, now));
+            return Some(self.choose(layout));
         }
         if !self.awaited.is_empty() {
             return None;
@@ -120,48 +117,23 @@ impl Gathering {
         Some(Gathered::NoManifest(reason.to_owned()))
     }
 
-    fn choose(&mut self, layout: ContentHash, now: Duration) -> Gathered {
-        let mut manifests = std::mem::take(&mut self.manifests);
-        manifests.retain(|claim, _| claim.layout == layout);
+    fn choose(&mut self, layout: ContentHash) -> Gathered {
+        let heads = std::mem::take(&mut self.heads);
         let consensus = std::mem::replace(&mut self.consensus, Consensus::new(None));
         let awaited = std::mem::take(&mut self.awaited);
-        match manifests.values().next().cloned().and_then(Layout::new) {
-            Some(layout) => {
-                let transfer =
-                    Transfer::new(layout, consensus, &manifests, awaited, self.order, now);
-                Gathered::Chosen(Box::new(transfer))
-            }
-            // `check_manifest` let only manifests pass that have a layout.
+        match Description::new(layout, consensus, heads, awaited, self.order) {
+            Some(description) => Gathered::Chosen(Box::new(description)),
+            // A layout is decided only if somebody has claimed it.
             None => Gathered::AllGone,
         }
     }
 }
 
-/// What a manifest must keep to beyond what its type promises.
-fn check_manifest(manifest: &Manifest, version: &GameVersion) -> Result<(), String> {
-    if manifest.version() != version {
-        return Err(format!("it has version {} and not {version}", manifest.version()));
-    }
-    let sentinel = manifest.files().iter().find(|file| file.path.as_str() == VERSION_FILE);
-    let Some(sentinel) = sentinel else {
-        return Err(format!("its manifest has no {VERSION_FILE}"));
-    };
-    if !(1..=VERSION_INI_MAX_BYTES).contains(&sentinel.size) {
-        return Err(format!("its {VERSION_FILE} has {} bytes", sentinel.size));
-    }
-    let reserved = manifest.files().iter().find(|file| is_reserved_root_name(file.path.first()));
-    if let Some(file) = reserved {
-        return Err(format!("its manifest lists {}, which is reserved", file.path));
-    }
-    if !Layout::is_bounded(manifest) {
-        return Err(format!("its manifest lists {} bytes, too many", manifest.total_size()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use lanspread_proto::{ManifestFile, RelPath};
+    use lanspread_proto::limits::{
+        LAYOUT_PAGES_MAX, MANIFEST_MAX_CHUNKS, MANIFEST_MAX_FILES, MANIFEST_MAX_PATH_BYTES,
+    };
 
     use super::*;
 
@@ -175,17 +147,18 @@ mod tests {
         GameVersion::new("20240131").unwrap()
     }
 
-    fn manifest(files: &[(&str, u64)]) -> Manifest {
-        let files = files.iter().map(|(path, size)| ManifestFile {
-            path: RelPath::new(*path).unwrap(),
-            size: *size,
-            hashes: None,
-        });
-        Manifest::new(version(), files.collect()).unwrap()
-    }
-
-    fn game(archive_size: u64) -> Manifest {
-        manifest(&[("a.eti", archive_size), ("version.ini", 9)])
+    fn head(n: u8) -> GameHead {
+        GameHead {
+            version: version(),
+            files: 1,
+            chunks: 1,
+            path_bytes: 5,
+            manifest_hash: [n; 32].into(),
+            layout_pages: 1,
+            content_root: None,
+            old_content_roots: Vec::new(),
+            attributes: [0; 32].into(),
+        }
     }
 
     fn gathering(sources: u8) -> Gathering {
@@ -194,9 +167,9 @@ mod tests {
         gathering
     }
 
-    fn chosen_size(mut gathering: Gathering, now: Duration) -> u64 {
+    fn chosen(mut gathering: Gathering, now: Duration) -> u8 {
         match gathering.conclude(now).unwrap() {
-            Gathered::Chosen(transfer) => transfer.layout().manifest().total_size() - 9,
+            Gathered::Chosen(description) => description.of().as_bytes()[0],
             other => panic!("{other:?}"),
         }
     }
@@ -204,42 +177,50 @@ mod tests {
     #[test]
     fn one_source_is_enough_when_it_is_the_only_one() {
         let mut gathering = gathering(1);
-        gathering.offered(peer(0), game(5), START).unwrap();
-        assert_eq!(chosen_size(gathering, START), 5);
+        gathering.offered(peer(0), head(5), START).unwrap();
+        assert_eq!(chosen(gathering, START), 5);
     }
 
     #[test]
     fn the_choice_waits_for_a_majority_but_not_for_a_slow_source() {
         let mut gathering = gathering(3);
-        gathering.offered(peer(0), game(5), START).unwrap();
+        gathering.offered(peer(0), head(5), START).unwrap();
         assert!(gathering.conclude(START).is_none());
-        gathering.offered(peer(1), game(6), START).unwrap();
+        gathering.offered(peer(1), head(6), START).unwrap();
         assert!(gathering.conclude(START).is_none());
-        gathering.offered(peer(2), game(6), START).unwrap();
-        assert_eq!(chosen_size(gathering, START), 6);
+        gathering.offered(peer(2), head(6), START).unwrap();
+        assert_eq!(chosen(gathering, START), 6);
     }
 
     #[test]
     fn after_a_short_while_what_came_is_enough() {
         let mut gathering = gathering(3);
-        gathering.offered(peer(0), game(5), START).unwrap();
+        gathering.offered(peer(0), head(5), START).unwrap();
         assert!(gathering.conclude(START).is_none());
         let wake_at = gathering.wake_at(START).unwrap();
-        assert_eq!(chosen_size(gathering, wake_at), 5);
+        assert_eq!(chosen(gathering, wake_at), 5);
     }
 
     #[test]
-    fn manifests_that_break_a_rule_are_refused() {
-        let other_version = Manifest::new(GameVersion::new("1").unwrap(), vec![]).unwrap();
-        let without_sentinel = manifest(&[("a.eti", 1), ("sub/version.ini", 9)]);
-        let empty_sentinel = manifest(&[("version.ini", 0)]);
-        let huge_sentinel = manifest(&[("version.ini", 4097)]);
-        let local = manifest(&[("local/save", 1), ("version.ini", 9)]);
-        let journal = manifest(&[(".version.ini.tmp", 1), ("version.ini", 9)]);
-        let absurd = game(u64::from(u32::MAX) * 1024 * 1024);
-        for bad in
-            [other_version, without_sentinel, empty_sentinel, huge_sentinel, local, journal, absurd]
-        {
+    fn heads_beyond_a_limit_are_refused_and_those_at_it_are_not() {
+        let at = GameHead {
+            files: MANIFEST_MAX_FILES as u32,
+            chunks: MANIFEST_MAX_CHUNKS,
+            path_bytes: MANIFEST_MAX_PATH_BYTES,
+            layout_pages: LAYOUT_PAGES_MAX,
+            ..head(1)
+        };
+        assert_eq!(gathering(1).offered(peer(0), at.clone(), START), Ok(()));
+        let beyond = [
+            GameHead { files: at.files + 1, ..at.clone() },
+            GameHead { chunks: at.chunks + 1, ..at.clone() },
+            GameHead { path_bytes: at.path_bytes + 1, ..at.clone() },
+            GameHead { layout_pages: at.layout_pages + 1, ..at.clone() },
+            GameHead { files: 0, ..at.clone() },
+            GameHead { layout_pages: 0, ..at.clone() },
+            GameHead { version: "1".parse().unwrap(), ..at },
+        ];
+        for bad in beyond {
             let mut gathering = gathering(1);
             let reason = gathering.offered(peer(0), bad, START).unwrap_err();
             match gathering.conclude(START).unwrap() {

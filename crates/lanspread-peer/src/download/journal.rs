@@ -18,10 +18,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use lanspread_proto::limits::MANIFEST_MAX_CHUNKS;
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{ChunkIndex, DOWNLOAD_MAX_CHUNKS};
+use super::layout::ChunkIndex;
 use crate::disk::{self, Point};
 use crate::state_file::{self, game_state_dir};
 
@@ -39,7 +40,7 @@ const CHECK_BYTES: usize = 4;
 const RECORD_BYTES: usize = BODY_BYTES + CHECK_BYTES;
 /// Most records: every chunk twice, which leaves room for what had to be fetched again. A download
 /// that needs more goes on without its journal.
-const RECORDS_MAX: usize = 2 * DOWNLOAD_MAX_CHUNKS as usize;
+const RECORDS_MAX: usize = 2 * MANIFEST_MAX_CHUNKS as usize;
 
 /// Which download a journal is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,15 +2,9 @@
 
 use std::sync::Arc;
 
-use lanspread_proto::manifest::{VERSION_FILE, chunk_len};
-use lanspread_proto::message::GET_CHUNKS_MAX;
+use lanspread_proto::limits::{GET_CHUNKS_MAX, GET_CHUNKS_MAX_PATH_BYTES};
+use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::{CHUNK_SIZE_BYTES, Manifest, ManifestFile, RelPath};
-
-/// Most chunks of one download, so that a source cannot make us keep books without end.
-///
-/// Twice what fits a manifest with all its hashes (16 MiB at 64 hexadecimal digits a chunk), which
-/// is about a terabyte; without hashes a manifest could claim any size.
-pub(crate) const DOWNLOAD_MAX_CHUNKS: u32 = 1 << 19;
 
 /// The place of a chunk among all chunks of a manifest: file by file in path order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,9 +17,6 @@ pub(crate) struct ChunkIndex(pub(crate) u32);
 /// Which chunks those are follows from the manifest alone, and is the same for every peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PieceIndex(pub(crate) u32);
-
-/// Most bytes of the paths in one piece: a request for it stays within 64 KiB however long they are.
-const PIECE_MAX_PATH_BYTES: usize = 32 * 1024;
 
 /// Where the bytes of a chunk belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,24 +43,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Numbers the chunks of `manifest`; `None` when it has more than [`DOWNLOAD_MAX_CHUNKS`].
-    pub(crate) fn new(manifest: Arc<Manifest>) -> Option<Self> {
+    /// Numbers the chunks of `manifest`.
+    pub(crate) fn new(manifest: Arc<Manifest>) -> Self {
         let mut chunks_before = Vec::with_capacity(manifest.files().len());
-        let mut chunk_count = 0_u32;
+        let mut chunk_count = 0;
         for file in manifest.files() {
             chunks_before.push(chunk_count);
-            chunk_count = chunk_count
-                .checked_add(file.chunk_count())
-                .filter(|count| *count <= DOWNLOAD_MAX_CHUNKS)?;
+            chunk_count += file.chunk_count();
         }
         let pieces = pieces(&manifest, &chunks_before);
-        Some(Self { manifest, chunks_before, chunk_count, pieces })
-    }
-
-    /// Whether `manifest` has at most [`DOWNLOAD_MAX_CHUNKS`] chunks.
-    pub(crate) fn is_bounded(manifest: &Manifest) -> bool {
-        let chunks = manifest.files().iter().map(|file| u64::from(file.chunk_count()));
-        chunks.sum::<u64>() <= u64::from(DOWNLOAD_MAX_CHUNKS)
+        Self { manifest, chunks_before, chunk_count, pieces }
     }
 
     /// The manifest; only its paths and sizes are to be relied on.
@@ -124,34 +107,25 @@ impl Layout {
         let first = self.chunks_before.get(number)?;
         (index < files.get(number)?.chunk_count()).then(|| ChunkIndex(first + index))
     }
-
-    /// Whether a chunk belongs to the sentinel, which is written last of all.
-    pub(crate) fn is_sentinel(&self, chunk: ChunkIndex) -> bool {
-        self.place(chunk).is_some_and(|(_, file)| file.path.as_str() == VERSION_FILE)
-    }
 }
 
-/// The first chunk of every piece. The sentinel is one by itself.
+/// The first chunk of every piece.
 fn pieces(manifest: &Manifest, chunks_before: &[u32]) -> Vec<u32> {
     let mut pieces = Vec::new();
     let (mut bytes, mut chunks, mut path_bytes) = (u64::MAX, 0, 0);
     for (file, first) in manifest.files().iter().zip(chunks_before) {
-        let is_sentinel = file.path.as_str() == VERSION_FILE;
         for index in 0..file.chunk_count() {
             let (len, path_len) = (chunk_len(file.size, index), file.path.as_str().len());
             let is_full = bytes.saturating_add(len) > CHUNK_SIZE_BYTES
                 || chunks == GET_CHUNKS_MAX
-                || path_bytes + path_len > PIECE_MAX_PATH_BYTES;
-            if is_full || is_sentinel {
+                || path_bytes + path_len > GET_CHUNKS_MAX_PATH_BYTES;
+            if is_full {
                 pieces.push(first + index);
                 (bytes, chunks, path_bytes) = (0, 0, 0);
             }
             bytes += len;
             chunks += 1;
             path_bytes += path_len;
-        }
-        if is_sentinel {
-            bytes = u64::MAX;
         }
     }
     pieces
@@ -163,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    fn layout(files: &[(&str, u64)]) -> Option<Layout> {
+    fn layout(files: &[(&str, u64)]) -> Layout {
         let files = files.iter().map(|(path, size)| ManifestFile {
             path: RelPath::new(*path).unwrap(),
             size: *size,
@@ -175,14 +149,7 @@ mod tests {
 
     #[test]
     fn chunks_are_numbered_file_by_file_and_empty_files_have_none() {
-        let layout = layout(&[
-            ("a", 0),
-            ("b", CHUNK_SIZE_BYTES + 1),
-            ("c", 0),
-            ("d", 0),
-            ("version.ini", 3),
-        ])
-        .unwrap();
+        let layout = layout(&[("a", 0), ("b", CHUNK_SIZE_BYTES + 1), ("c", 0), ("d", 0), ("e", 3)]);
         assert_eq!(layout.chunk_count(), 3);
         let places: Vec<_> = (0..3)
             .map(|chunk| {
@@ -196,26 +163,24 @@ mod tests {
             [
                 ("b".to_owned(), 0, 0, chunk_len),
                 ("b".to_owned(), 1, CHUNK_SIZE_BYTES, 1),
-                ("version.ini".to_owned(), 0, 0, 3),
+                ("e".to_owned(), 0, 0, 3),
             ]
         );
         assert!(layout.place(ChunkIndex(3)).is_none());
-        assert!(layout.is_sentinel(ChunkIndex(2)));
-        assert!(!layout.is_sentinel(ChunkIndex(1)));
     }
 
     #[test]
     fn small_chunks_that_follow_each_other_are_one_piece() {
         let names: Vec<_> = (0..600).map(|n| format!("b/{n:03}")).collect();
-        let mut files = vec![("a", CHUNK_SIZE_BYTES + 7), ("version.ini", 9), ("z", 5)];
+        let mut files = vec![("a", CHUNK_SIZE_BYTES + 7), ("z", 5)];
         files.extend(names.iter().map(|name| (name.as_str(), 10)));
-        let layout = layout(&files).unwrap();
+        let layout = layout(&files);
         let pieces: Vec<Vec<u32>> = (0..layout.piece_count())
             .map(|n| layout.chunks_of(PieceIndex(n)).map(|chunk| chunk.0).collect())
             .collect();
-        // The whole chunk of `a`; its rest and 255 files; 256; 89; the sentinel; `z`.
+        // The whole chunk of `a`; its rest and 255 files; 256; 89 and `z`.
         let lens: Vec<_> = pieces.iter().map(Vec::len).collect();
-        assert_eq!(lens, [1, 256, 256, 89, 1, 1]);
+        assert_eq!(lens, [1, 256, 256, 90]);
         assert_eq!(pieces.concat(), (0..layout.chunk_count()).collect::<Vec<_>>());
         for (n, piece) in pieces.iter().enumerate() {
             assert!(piece.iter().all(|c| layout.piece_of(ChunkIndex(*c)).0 as usize == n));
@@ -234,17 +199,10 @@ mod tests {
             })
             .collect();
         let files: Vec<_> = long.iter().map(|name| (name.as_str(), 1)).collect();
-        let by_path = layout(&files).unwrap();
-        assert!(by_path.chunks_of(PieceIndex(0)).count() <= PIECE_MAX_PATH_BYTES / 950);
+        let by_path = layout(&files);
+        assert!(by_path.chunks_of(PieceIndex(0)).count() <= GET_CHUNKS_MAX_PATH_BYTES / 950);
         let third = CHUNK_SIZE_BYTES / 3;
         let files: Vec<_> = long.iter().map(|name| (name.as_str(), third)).collect();
-        assert_eq!(layout(&files).unwrap().chunks_of(PieceIndex(0)).count(), 3);
-    }
-
-    #[test]
-    fn a_manifest_of_absurd_size_is_refused() {
-        let most = u64::from(DOWNLOAD_MAX_CHUNKS) * CHUNK_SIZE_BYTES;
-        assert!(layout(&[("a", most)]).is_some());
-        assert!(layout(&[("a", most), ("b", 1)]).is_none());
+        assert_eq!(layout(&files).chunks_of(PieceIndex(0)).count(), 3);
     }
 }

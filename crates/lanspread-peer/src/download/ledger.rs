@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::{Bytes, BytesMut};
+use lanspread_proto::hash::HASH_BYTES;
 use lanspread_proto::manifest::ManifestError;
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId, PieceSet};
 
@@ -128,6 +130,9 @@ impl Ledger {
 
     /// The manifest with the hashes of what is stored; files that are not whole have none.
     pub(crate) fn manifest(&self, layout: &Layout) -> Result<Manifest, ManifestError> {
+        if let Some(hashes) = self.all_hashes() {
+            return layout.manifest().with_hashes(hashes);
+        }
         let mut entries = self.entries.iter();
         let files = layout.manifest().files().iter().map(|file| {
             let entries = entries.by_ref().take(usize::try_from(file.chunk_count()).unwrap_or(0));
@@ -137,6 +142,14 @@ impl Ledger {
             ManifestFile { path: file.path.clone(), size: file.size, hashes }
         });
         Manifest::new(layout.manifest().version().clone(), files.collect())
+    }
+
+    fn all_hashes(&self) -> Option<Bytes> {
+        let mut hashes = BytesMut::with_capacity(self.entries.len() * HASH_BYTES);
+        for entry in &self.entries {
+            hashes.extend_from_slice(entry.stored.as_ref()?.hash.as_bytes());
+        }
+        Some(hashes.freeze())
     }
 
     fn stored(&self) -> impl Iterator<Item = (ChunkIndex, &Stored)> {
@@ -153,23 +166,20 @@ impl Ledger {
     }
 }
 
-/// The chunk hashes of a hashed manifest, by position.
-#[derive(Debug)]
-pub(crate) struct ChunkHashes(Vec<ContentHash>);
+/// The chunk hashes of a hashed manifest, by position. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkHashes(Bytes);
 
 impl ChunkHashes {
     /// The hashes in `manifest`; `None` unless every file has them.
     pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
-        let mut all = Vec::new();
-        for file in manifest.files() {
-            all.extend_from_slice(file.hashes.as_ref()?.chunks());
-        }
-        Some(Self(all))
+        manifest.hashes().cloned().map(Self)
     }
 
     /// The hash of a chunk; `None` beyond the last one.
     pub(crate) fn get(&self, chunk: ChunkIndex) -> Option<ContentHash> {
-        self.0.get(usize::try_from(chunk.0).ok()?).copied()
+        let hashes = self.0.as_chunks().0;
+        hashes.get(usize::try_from(chunk.0).ok()?).map(|hash| ContentHash::from(*hash))
     }
 }
 
@@ -212,7 +222,7 @@ mod tests {
         ledger.store(ChunkIndex(1), stored(1, 2, 10));
         ledger.store(ChunkIndex(2), stored(2, 3, 10));
         assert_eq!(ledger.unconfirmed_from(peer(1)), [ChunkIndex(1)]);
-        let expected = ChunkHashes(vec![[1; 32].into(), [9; 32].into(), [3; 32].into()]);
+        let expected = ChunkHashes([[1; 32], [9; 32], [3; 32]].concat().into());
         assert_eq!(ledger.conflicts(&expected), [(ChunkIndex(1), Some(peer(1)))]);
     }
 
@@ -225,7 +235,7 @@ mod tests {
         };
         let files = vec![file("a", 0), file("b", CHUNK_SIZE_BYTES + 1), file("c", 1)];
         let manifest = Manifest::new(GameVersion::new("1").unwrap(), files).unwrap();
-        let layout = Layout::new(Arc::new(manifest)).unwrap();
+        let layout = Layout::new(Arc::new(manifest));
         let mut ledger = Ledger::new(layout.chunk_count());
         ledger.store(ChunkIndex(0), stored(1, 1, 10));
         ledger.store(ChunkIndex(2), stored(1, 3, 1));

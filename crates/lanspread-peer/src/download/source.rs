@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lanspread_proto::message::{ChunkName, GetChunks, GetGame, Refusal};
-use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Refusal, WrongChunk};
+use lanspread_proto::{ContentHash, PeerId};
 
 /// A peer that serves a game.
 ///
@@ -12,8 +12,11 @@ pub(crate) trait Source: Send + Sync {
     /// Who it is.
     fn peer_id(&self) -> PeerId;
 
-    /// Asks for a manifest.
-    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>>;
+    /// Asks what a game is.
+    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>>;
+
+    /// Asks for a page of a part of it.
+    fn get_page(&self, request: GetPage) -> BoxFuture<'_, Result<Bytes, SourceError>>;
 
     /// Asks for chunks, which must have exactly `lens` bytes.
     fn get_chunks(
@@ -23,23 +26,9 @@ pub(crate) trait Source: Send + Sync {
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
 
     /// Tells it that a chunk came wrong, so that it looks whether it still has the right one.
-    fn complain(
-        &self,
-        _game_id: GameId,
-        _version: GameVersion,
-        _chunk: ChunkName,
-    ) -> BoxFuture<'_, ()> {
+    fn complain(&self, _wrong: WrongChunk) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
-}
-
-/// The answer to [`Source::get_game`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GameAnswer {
-    /// The manifest, with the hashes known so far.
-    Manifest(Manifest),
-    /// The manifest that the asker has still holds.
-    Unchanged,
 }
 
 /// The answer to [`Source::get_chunks`]; nothing in it is verified yet.

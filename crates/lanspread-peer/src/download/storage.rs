@@ -10,6 +10,7 @@
 //! What belongs to the user or to other operations (see
 //! [`crate::library::is_reserved_root_name`]) is never touched.
 
+mod beside;
 mod direct;
 mod discard;
 mod files;
@@ -21,15 +22,16 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use lanspread_disk::{Clash, Dir, Parents};
+use lanspread_proto::foreign::is_foreign_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
+use lanspread_proto::{ContentHash, Manifest, ManifestFile};
 use tokio_util::sync::CancellationToken;
 
 use self::direct::Direct;
@@ -37,6 +39,7 @@ pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
 pub(super) use self::names::refuse_clashes;
+use super::attributes::Agreed;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
 use crate::error::{DownloadFailure, RemoveFailure};
@@ -104,8 +107,7 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Parks the sentinel and brings every file of `manifest` but the sentinel to its size. New
-    /// files have no content, others that of before.
+    /// Parks the sentinel and brings every file of `manifest` to its size. New files have no content, others that of before.
     ///
     /// # Errors
     /// [`StorageError`] names the first thing that could not be brought into place.
@@ -211,46 +213,25 @@ impl Storage {
         write().map_err(failed("write", &path))
     }
 
-    /// Makes all files durable, removes what the manifest does not list, and writes the sentinel.
+    /// Makes all files durable, removes what the manifest does not list, and writes what was agreed on
+    /// beside the content, the sentinel last. Returns whether the root keeps the executable bits.
     ///
     /// # Errors
     /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
-    pub(crate) fn commit(&self, sentinel: &[u8]) -> Result<(), StorageError> {
+    pub(crate) fn commit(&self, agreed: &Agreed) -> Result<bool, StorageError> {
         self.handles.close();
-        self.sync_files()?;
+        let keeps_bits = self.finish_files(agreed.executable.as_ref())?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
         names::require_all(&self.root, &self.manifest, Look::Files)?;
         let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
         discard::remove_unlisted(&self.root, &kept)?;
+        beside::make_empty(&self.root, &agreed.directories)?;
         names::require_all(&self.root, &self.manifest, Look::Names)?;
         sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
-        self.write_sentinel(sentinel)
-    }
-
-    fn sync_files(&self) -> Result<(), StorageError> {
-        let files = Mutex::new(self.manifest.files().iter());
-        let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let sync_some = || {
-            while let Some(file) = next() {
-                if !is_sentinel(&file.path) {
-                    let path = self.root.at(native(file));
-                    self.go_on(&path)?;
-                    below::sync_file(Point::CommitFileSync, &self.root, native(file))
-                        .map_err(failed("sync", &path))?;
-                }
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let threads: Vec<_> = (0..SYNC_THREADS).map(|_| scope.spawn(sync_some)).collect();
-            let synced = threads.into_iter().map(|thread| match thread.join() {
-                Ok(synced) => synced,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            synced.collect()
-        })
+        let is_plain = self.write_sentinel(&agreed.sentinel)?;
+        Ok(keeps_bits && is_plain)
     }
 
     fn go_on(&self, path: &Path) -> Result<(), StorageError> {
@@ -260,16 +241,18 @@ impl Storage {
         }
     }
 
-    fn write_sentinel(&self, sentinel: &[u8]) -> Result<(), StorageError> {
+    /// Returns whether the file system shows the sentinel as what it is, a file that is not executable.
+    fn write_sentinel(&self, sentinel: &[u8]) -> Result<bool, StorageError> {
         let root = &self.root;
         let unfinished = root.at(SENTINEL_TMP);
         unlink(root, SENTINEL_TMP)?;
         let write = || {
             let mut file = below::create_file(Point::SentinelWrite, root, SENTINEL_TMP)?;
             file.write_all(sentinel)?;
-            disk::sync_all(Point::SentinelSync, &unfinished, &file)
+            disk::sync_all(Point::SentinelSync, &unfinished, &file)?;
+            Ok(!disk::is_executable(&file))
         };
-        write().map_err(failed("write", &unfinished))?;
+        let is_plain = write().map_err(failed("write", &unfinished))?;
         below::rename(Point::SentinelRename, root, SENTINEL_TMP, VERSION_FILE)
             .map_err(failed("rename to", &root.at(VERSION_FILE)))?;
         sync_directory(Point::SentinelRenameSync, root)?;
@@ -277,7 +260,7 @@ impl Storage {
         if let Err(error) = discard::remove_any(Point::ParkedRemove, root, SENTINEL_DISCARDED) {
             tracing::warn!(%error, "a parked sentinel stays behind");
         }
-        Ok(())
+        Ok(is_plain)
     }
 }
 
@@ -286,10 +269,6 @@ pub(super) fn failed<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StorageError + 'a {
     move |source| StorageError::Io { action, path: path.to_path_buf(), source }
-}
-
-fn is_sentinel(path: &RelPath) -> bool {
-    path.as_str() == VERSION_FILE
 }
 
 fn file_path(file: &ManifestFile) -> &str {
@@ -329,6 +308,9 @@ fn make_directory(root: &Dir, parents: &mut Parents<'_>, path: &Path) -> Result<
         let (parent, name) = parents.find(path)?;
         match parent.look(name)? {
             Some(found) if found.is_dir() => return Ok(()),
+            Some(found) if found.is_file() && is_foreign_file(name.as_bytes()) => {
+                return Err(discard::foreign_in_the_way());
+            }
             Some(_) => parent.remove_file(name)?,
             None => {}
         }

@@ -17,11 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lanspread_proto::message::{ChunkName, FetchEnded, Fetching, GetChunks, HAVE_MAX_PIECES, Have};
-use lanspread_proto::piece_set::PIECE_SET_MAX;
+use lanspread_proto::piece_set::{PIECE_SET_MAX, PieceSetError};
 use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
 use tokio::sync::{mpsc, watch};
 
-use super::layout::{ChunkIndex, Layout, PieceIndex};
+use super::layout::{Layout, PieceIndex};
 use super::ledger::ChunkHashes;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
@@ -48,7 +48,7 @@ pub(crate) enum SwarmNews {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Telling {
     /// What is being fetched, and what there is of it.
-    Opening(Fetching),
+    Opening(Opening),
     /// What there is in addition.
     More(Have),
     /// What is being fetched no more.
@@ -65,6 +65,41 @@ impl Telling {
     }
 }
 
+/// What a peer that fetches a game has of it. A piece is a chunk, or several small ones that follow each
+/// other; which ones follows from the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) game_id: GameId,
+    /// Of what it fetches, which is decided.
+    pub(crate) manifest_hash: ContentHash,
+    pub(crate) content_root: ContentHash,
+    /// The pieces that it has verified and gives to others.
+    pub(crate) have: PieceSet,
+    /// The pieces that it is asking those for that have the whole game, or is about to store.
+    pub(crate) asking: Vec<u32>,
+}
+
+impl Opening {
+    /// The message that tells it, and the bytes behind it.
+    pub(crate) fn encode(&self) -> (Fetching, Bytes) {
+        let Self { game_id, manifest_hash, content_root, have, asking } = self.clone();
+        let bytes = Bytes::copy_from_slice(have.as_bytes());
+        // At most `PIECE_SET_MAX_BYTES`.
+        let have_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        (Fetching { game_id, manifest_hash, content_root, have_bytes, asking }, bytes)
+    }
+
+    /// Reads what a peer told.
+    ///
+    /// # Errors
+    /// [`PieceSetError`] when it is no set of pieces.
+    pub(crate) fn decode(told: Fetching, have: &[u8]) -> Result<Self, PieceSetError> {
+        let Fetching { game_id, manifest_hash, content_root, asking, .. } = told;
+        let have = PieceSet::from_bytes(have)?;
+        Ok(Self { game_id, manifest_hash, content_root, have, asking })
+    }
+}
+
 /// Which fetches a peer has been told of on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
@@ -78,11 +113,12 @@ impl ToldFetches {
 
 /// Chunks of a game that is being fetched, to be given to another peer.
 #[derive(Debug)]
-pub(crate) enum SharedChunks {
-    /// The sentinel, which is kept in memory.
-    Here { bytes: Bytes, hash: ContentHash },
-    /// They are on disk in this root, and have these hashes if nobody touched them.
-    OnDisk { root: PathBuf, layout: Arc<Layout>, hashes: Vec<ContentHash> },
+pub(crate) struct SharedChunks {
+    /// Where they are on disk.
+    pub(crate) root: PathBuf,
+    pub(crate) layout: Arc<Layout>,
+    /// What they have if nobody touched them.
+    pub(crate) hashes: Vec<ContentHash>,
 }
 
 /// What a download shares.
@@ -93,7 +129,6 @@ pub(crate) struct Sharing {
     pub(crate) content_root: ContentHash,
     pub(crate) hashes: Arc<ChunkHashes>,
     pub(crate) have: PieceSet,
-    pub(crate) sentinel: Option<Bytes>,
 }
 
 /// The fetches of this peer that others may take part in, and who does.
@@ -224,8 +259,8 @@ impl Swarm {
         &self,
         peer: PeerId,
         link: LinkId,
-        opening: Fetching,
-        answered: Fetching,
+        opening: Opening,
+        answered: Opening,
     ) {
         let told = (opening.have, opening.asking);
         let news = self.lock().follow(peer, link, &answered, |_| told);
@@ -237,8 +272,8 @@ impl Swarm {
         &self,
         peer: PeerId,
         link: LinkId,
-        theirs: &Fetching,
-    ) -> Option<Fetching> {
+        theirs: &Opening,
+    ) -> Option<Opening> {
         let mut own = None;
         let news = self.lock().follow(peer, link, theirs, |fetch| {
             let opening = own.insert(fetch.opening());
@@ -342,7 +377,7 @@ impl Fetches {
         &mut self,
         peer: PeerId,
         link: LinkId,
-        theirs: &Fetching,
+        theirs: &Opening,
         told: impl FnOnce(&Fetch) -> (PieceSet, Vec<u32>),
     ) -> Option<Addressed> {
         let fetch = self.by_game.get_mut(&theirs.game_id)?;
@@ -361,9 +396,9 @@ impl Fetches {
 }
 
 impl Fetch {
-    fn opening(&self) -> Fetching {
+    fn opening(&self) -> Opening {
         let Sharing { game_id, layout, content_root, have, .. } = &self.sharing;
-        Fetching {
+        Opening {
             game_id: game_id.clone(),
             manifest_hash: layout.manifest().manifest_hash(),
             content_root: *content_root,
@@ -408,11 +443,6 @@ impl Share {
         });
     }
 
-    /// The sentinel has come, which is not on disk before the commit.
-    pub(crate) fn sentinel_came(&self, bytes: Bytes) {
-        self.update(|fetch| fetch.sharing.sentinel = Some(bytes));
-    }
-
     /// What those are being asked for that have the whole game.
     pub(crate) fn asking(&self, pieces: &[PieceIndex]) {
         self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
@@ -452,22 +482,10 @@ impl Sharing {
         let find = |name: &ChunkName| {
             let chunk = self.layout.find(&name.path, name.index)?;
             let is_here = self.have.contains(self.layout.piece_of(chunk).0);
-            Some((chunk, self.hashes.get(chunk).filter(|_| is_here)?))
+            self.hashes.get(chunk).filter(|_| is_here)
         };
-        let found: Vec<(ChunkIndex, ContentHash)> =
-            names.iter().map(find).collect::<Option<_>>()?;
-        let is_sentinel = |(chunk, _): &(ChunkIndex, ContentHash)| self.layout.is_sentinel(*chunk);
-        if let [only] = found.as_slice()
-            && is_sentinel(only)
-        {
-            return Some(SharedChunks::Here { bytes: self.sentinel.clone()?, hash: only.1 });
-        }
-        // The sentinel is a piece by itself, so that nobody asks for it along with others.
-        if found.iter().any(is_sentinel) {
-            return None;
-        }
-        let hashes = found.into_iter().map(|(_, hash)| hash).collect();
+        let hashes = names.iter().map(find).collect::<Option<_>>()?;
         let (root, layout) = (self.root.clone(), Arc::clone(&self.layout));
-        Some(SharedChunks::OnDisk { root, layout, hashes })
+        Some(SharedChunks { root, layout, hashes })
     }
 }

@@ -7,6 +7,7 @@
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
 //! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
 
+mod attributes;
 mod fate;
 mod sources;
 #[cfg(test)]
@@ -16,27 +17,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::message::{KnownManifest, RefusalCode};
+use lanspread_proto::message::RefusalCode;
 use lanspread_proto::{ContentHash, Manifest, PeerId};
 
 use self::sources::Offer;
-pub(crate) use self::sources::Told;
-use super::consensus::{Claim, Consensus};
+use super::attributes::{AttributesPart, ToldAttributes};
+use super::consensus::Consensus;
 use super::journal::Record;
 use super::layout::{ChunkIndex, Layout, PieceIndex};
 use super::ledger::{ChunkHashes, Ledger, Stored};
+use super::part_fetch::{AskPart, PartFetch};
 use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
 use super::source::SourceError;
 
 /// Something that the shell has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Effect {
     /// Ask a source for the chunks of a piece that are missing.
     AskPiece(Ask),
     /// End the request for a piece: another source has delivered it.
     AbandonPiece(Ask),
-    /// Ask a source for its hashes, for as long as it takes.
+    /// Ask a source what it has once it has hashed it, for as long as that takes.
     AskHashes(PeerId),
+    /// Ask a source for the hashes that are decided.
+    AskPart(AskPart),
+    /// Ask a source for its attributes.
+    AskAttributes(AttributesPart),
     /// End all requests to a source, and tell why it is no longer used.
     Drop {
         /// The source.
@@ -88,8 +94,12 @@ pub(crate) struct Transfer {
     scheduler: Scheduler,
     consensus: Consensus,
     ledger: Ledger,
-    /// The hashes behind every content that is claimed or decided.
-    contents: BTreeMap<ContentHash, Arc<ChunkHashes>>,
+    /// What the sources tell beside the content.
+    attributes: ToldAttributes,
+    /// The hashes of the content that is decided, once they have come.
+    hashes: Option<(ContentHash, Arc<ChunkHashes>)>,
+    /// How they come.
+    hash_fetch: Option<PartFetch>,
     /// How many chunks are being looked for on disk, of each piece that is held for that.
     looking: BTreeMap<PieceIndex, usize>,
     members: BTreeSet<PeerId>,
@@ -117,20 +127,19 @@ impl Transfer {
     pub(crate) fn new(
         layout: Layout,
         consensus: Consensus,
-        manifests: &BTreeMap<Claim, Arc<Manifest>>,
+        hashes: Option<(ContentHash, ChunkHashes)>,
         joining: BTreeSet<PeerId>,
         order: Order,
         now: Duration,
     ) -> Self {
         let (chunk_count, piece_count) = (layout.chunk_count(), layout.piece_count());
-        let contents = manifests.iter().filter_map(|(claim, manifest)| {
-            Some((claim.content?, Arc::new(ChunkHashes::of(manifest)?)))
-        });
         let mut transfer = Self {
             layout: Arc::new(layout),
             scheduler: Scheduler::new(piece_count, order),
             ledger: Ledger::new(chunk_count),
-            contents: contents.collect(),
+            attributes: ToldAttributes::default(),
+            hashes: hashes.map(|(content, hashes)| (content, Arc::new(hashes))),
+            hash_fetch: None,
             members: consensus.claims().keys().copied().collect(),
             consensus,
             looking: BTreeMap::new(),
@@ -175,13 +184,6 @@ impl Transfer {
         self.scheduler.active_sources()
     }
 
-    /// What a source that is asked for its manifest need not send again.
-    pub(crate) fn known_manifest(&self) -> KnownManifest {
-        let content_root =
-            self.consensus.content().or_else(|| self.contents.keys().next().copied());
-        KnownManifest { manifest_hash: self.layout.manifest().manifest_hash(), content_root }
-    }
-
     /// Asks for the next piece if there is room for it; returns how many bytes are missing of it.
     pub(crate) fn ask(&mut self, now: Duration) -> Option<u32> {
         let ask = self.scheduler.ask(now)?;
@@ -210,9 +212,13 @@ impl Transfer {
 
     /// The hash that a chunk from `peer` must have, beside the one that came with it.
     pub(crate) fn expected_hash(&self, peer: PeerId, chunk: ChunkIndex) -> Option<ContentHash> {
+        self.hashes_of(self.content_of(peer)?)?.get(chunk)
+    }
+
+    /// The content root of the content that chunks from `peer` must be of, if one is known.
+    pub(crate) fn content_of(&self, peer: PeerId) -> Option<ContentHash> {
         let claimed = || self.consensus.claims().get(&peer)?.content;
-        let content = self.consensus.content().or_else(claimed)?;
-        self.contents.get(&content)?.get(chunk)
+        self.consensus.content().or_else(claimed)
     }
 
     /// A chunk has the hash that came with it, and is on disk.
@@ -248,7 +254,7 @@ impl Transfer {
 
     /// The hashes of all chunks, once they are decided.
     pub(crate) fn decided_hashes(&self) -> Option<Arc<ChunkHashes>> {
-        self.contents.get(&self.consensus.content()?).cloned()
+        Some(Arc::clone(self.hashes_of(self.consensus.content()?)?))
     }
 
     /// The hash that a chunk must have, once that is decided.
@@ -313,7 +319,9 @@ impl Transfer {
                 | RefusalCode::NetworkKey
                 | RefusalCode::Identity
                 | RefusalCode::OutOfOrder
-                | RefusalCode::NoSuchChunk => (RequestFailure::Refused, Blame::Bad),
+                | RefusalCode::NoSuchChunk
+                | RefusalCode::Changed
+                | RefusalCode::NoSuchPage => (RequestFailure::Refused, Blame::Bad),
             },
         };
         let trust = self.scheduler.failed(ask.peer, ask.piece, failure, now);
@@ -341,7 +349,7 @@ impl Transfer {
     /// The content and its hashes, once both are known for good.
     pub(crate) fn decided_content(&self) -> Option<(ContentHash, Arc<ChunkHashes>)> {
         let content = self.consensus.content()?;
-        Some((content, Arc::clone(self.contents.get(&content)?)))
+        Some((content, Arc::clone(self.hashes_of(content)?)))
     }
 
     /// What those are being asked for that have the whole game.
@@ -349,8 +357,12 @@ impl Transfer {
         self.scheduler.fetching()
     }
 
+    fn hashes_of(&self, content: ContentHash) -> Option<&Arc<ChunkHashes>> {
+        self.hashes.as_ref().filter(|(known, _)| *known == content).map(|(_, hashes)| hashes)
+    }
+
     fn decided(&self) -> Option<&ChunkHashes> {
-        self.contents.get(&self.consensus.content()?).map(Arc::as_ref)
+        self.hashes_of(self.consensus.content()?).map(Arc::as_ref)
     }
 
     fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
@@ -369,19 +381,21 @@ impl Transfer {
         if self.consensus.decide_content() {
             self.apply_content();
         }
+        self.fetch_hashes();
     }
 
     fn apply_content(&mut self) {
-        let Some(hashes) = self.decided() else { return };
-        let conflicts = self.ledger.conflicts(hashes);
-        for (chunk, _) in &conflicts {
-            self.strike(*chunk);
-        }
-        self.ledger.confirm();
-        for (chunk, by) in conflicts {
-            // What was on disk before is nobody's fault.
-            if let Some(peer) = by {
-                self.release_for_chunk(peer, chunk);
+        if let Some(hashes) = self.decided() {
+            let conflicts = self.ledger.conflicts(hashes);
+            for (chunk, _) in &conflicts {
+                self.strike(*chunk);
+            }
+            self.ledger.confirm();
+            for (chunk, by) in conflicts {
+                // What was on disk before is nobody's fault.
+                if let Some(peer) = by {
+                    self.release_for_chunk(peer, chunk);
+                }
             }
         }
         self.drop_outvoted();

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use lanspread_proto::GameId;
+use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::manifest::VERSION_FILE;
 
 use super::journal::{self, journal_path, journalled_games};
@@ -102,6 +104,14 @@ fn allocated_bytes(root: &Path) -> u64 {
                 return bytes;
             }
             let Ok(found) = entry.metadata() else { continue };
+            let name = entry.file_name();
+            let is_foreign = match found.is_dir() {
+                true => is_foreign_directory(name.as_bytes()),
+                false => found.is_file() && is_foreign_file(name.as_bytes()),
+            };
+            if is_foreign {
+                continue;
+            }
             if found.is_dir() {
                 directories.push(entry.path());
             } else {

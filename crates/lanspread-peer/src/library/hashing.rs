@@ -50,6 +50,8 @@ pub(crate) enum HashError {
 pub(crate) struct Hashed {
     /// With all hashes.
     pub(crate) manifest: Manifest,
+    /// [`Manifest::old_content_roots`].
+    pub(crate) old_content_roots: Vec<ContentHash>,
     /// Files whose time is so close to their reading that a change right after it may not show.
     pub(crate) doubtful: BTreeSet<RelPath>,
 }
@@ -63,7 +65,8 @@ pub(crate) struct Reading<'a> {
 }
 
 /// Reads every file of the game in `root` that has no hashes yet, and returns `manifest` with all.
-/// The files must look like `fingerprint`, before and afterwards.
+/// The files must look like `fingerprint`, before and afterwards. `version_ini` are the bytes of the
+/// sentinel, for the old forms of the content root.
 ///
 /// Memory stays the same whatever the sizes.
 ///
@@ -72,6 +75,7 @@ pub(crate) struct Reading<'a> {
 pub(crate) fn hash_manifest(
     root: &Path,
     manifest: &Manifest,
+    version_ini: Option<&[u8]>,
     fingerprint: &Fingerprint,
     reading: &Reading<'_>,
 ) -> Result<Hashed, HashError> {
@@ -93,7 +97,9 @@ pub(crate) fn hash_manifest(
         };
         files.push(ManifestFile { hashes: Some(hashes), ..file.clone() });
     }
-    Ok(Hashed { manifest: Manifest::new(manifest.version().clone(), files)?, doubtful })
+    let manifest = Manifest::new(manifest.version().clone(), files)?;
+    let old_content_roots = manifest.old_content_roots(version_ini);
+    Ok(Hashed { manifest, old_content_roots, doubtful })
 }
 
 /// What a file holds.
@@ -240,7 +246,7 @@ mod tests {
         cancel: &dyn Fn() -> bool,
     ) -> Result<Hashed, HashError> {
         let reading = Reading { cancel, now: &much_later };
-        hash_manifest(root, manifest, &Fingerprint::seen(root, manifest), &reading)
+        hash_manifest(root, manifest, None, &Fingerprint::seen(root, manifest), &reading)
     }
 
     fn manifest(files: &[(&str, u64)]) -> Manifest {
@@ -332,7 +338,7 @@ mod tests {
         let plain = manifest(&[("f", 5)]);
         let seen = Fingerprint::seen(root.path(), &plain);
         let reading = Reading { cancel: &|| false, now: &SystemTime::now };
-        let hashed = hash_manifest(root.path(), &plain, &seen, &reading).unwrap();
+        let hashed = hash_manifest(root.path(), &plain, None, &seen, &reading).unwrap();
         assert_eq!(hashed.doubtful, BTreeSet::from(["f".parse().unwrap()]));
         let hashed = hash(root.path(), &plain, &|| false).unwrap();
         assert_eq!(hashed.doubtful, BTreeSet::new());
@@ -365,7 +371,7 @@ mod tests {
                 false
             };
             let reading = Reading { cancel: &cancel, now: &now };
-            let result = hash_manifest(root.path(), &plain, &seen, &reading);
+            let result = hash_manifest(root.path(), &plain, None, &seen, &reading);
             match change {
                 Some(place) if place < 2 * CHUNK_SIZE_BYTES => {
                     assert!(matches!(result, Err(HashError::Changed { .. })), "{result:?}");

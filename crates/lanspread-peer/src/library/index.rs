@@ -4,8 +4,8 @@
 //! how.
 
 mod content;
-mod entry;
-mod log;
+mod legacy;
+mod record;
 mod revisions;
 mod store;
 #[cfg(test)]
@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use lanspread_proto::GameId;
 
 use self::content::{Content, Unsaved, directory_key};
-use self::entry::Entry;
 use self::revisions::REV_HEADROOM;
 use self::store::{Loaded, Store};
 use crate::library::stamp::KnownContent;
@@ -135,7 +134,7 @@ impl Index {
     pub(crate) fn known(&self, games_dir: &Path, game_id: &GameId) -> Option<KnownContent> {
         let state = self.read();
         let entry = state.content.entry(&directory_key(games_dir), game_id)?;
-        Some(entry.0.clone())
+        Some(entry.clone())
     }
 
     /// Remembers what a game consists of: after a scan, with hashes, or as a download brought it.
@@ -143,7 +142,7 @@ impl Index {
     /// The times must have been taken before the content was read from the disk, so that a change in
     /// between shows at the next scan.
     pub(crate) fn record(&mut self, games_dir: &Path, game_id: GameId, known: KnownContent) {
-        self.set(&directory_key(games_dir), game_id, Some(Entry(known)));
+        self.set(&directory_key(games_dir), game_id, Some(known));
     }
 
     /// Forgets a game, so that all of it is read again.
@@ -164,7 +163,7 @@ impl Index {
         }
     }
 
-    fn set(&self, games_dir: &str, game_id: GameId, entry: Option<Entry>) {
+    fn set(&self, games_dir: &str, game_id: GameId, entry: Option<KnownContent>) {
         let State { content, unsaved, .. } = &mut *self.write();
         unsaved.set(content, games_dir, game_id, entry);
     }

@@ -4,6 +4,7 @@
 //! [`SETTLE_TIME`]). Files that a download wrote would therefore have to be read once more; they are
 //! given a time that lies back a little instead, which every later change moves on.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -33,10 +34,10 @@ pub(crate) fn settle_times(root: &Path, manifest: &Manifest, now: SystemTime) ->
     let mut files = Vec::with_capacity(manifest.files().len());
     for file in manifest.files() {
         if let Ok(stamp) = parent.settle(root, &file.path, settled, now) {
-            files.push(StampedFile { path: file.path.clone(), stamp });
+            files.push(StampedFile { path: file.path.clone(), stamp, is_executable: false });
         }
     }
-    Committed(Fingerprint::new(files))
+    Committed(Fingerprint::new(files, None, BTreeSet::new()))
 }
 
 /// The directory of the file before, which is mostly that of the next one as well.
@@ -120,6 +121,7 @@ mod tests {
         let found = |name: &str| StampedFile {
             path: name.parse().unwrap(),
             stamp: stamp(&root.path().join(name)),
+            is_executable: false,
         };
         assert!(committed.vouches_for(&found("young")) && committed.vouches_for(&found("old")));
         fs::write(&young, b"3").unwrap();

@@ -1,11 +1,12 @@
 //! How to tell without reading a game that it is as it was.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lanspread_proto::{Manifest, RelPath};
+use lanspread_proto::{FileBits, Manifest, RelPath};
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,11 @@ pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Mtime(pub(super) i64, pub(super) u32);
 
 impl Mtime {
+    /// A time of so many seconds and nanoseconds.
+    pub(super) fn new(seconds: i64, nanoseconds: u32) -> Self {
+        Self(seconds, nanoseconds)
+    }
+
     /// Whether a change that comes after a read at `read_at` may leave the time as it is.
     ///
     /// A time in the future is no reason for doubt: a change would set it back.
@@ -58,25 +64,44 @@ impl Stamp {
     }
 }
 
-/// A transferable file and its stamp.
+/// A content file and its stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StampedFile {
     pub(crate) path: RelPath,
     pub(crate) stamp: Stamp,
+    /// Whether any of its three execute bits is set.
+    pub(crate) is_executable: bool,
 }
 
-/// What the transferable files of a root looked like. Two equal ones of one root stand for the same
-/// content. Whether `local/` is there is no part of it.
+/// What the sentinel looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SentinelLook {
+    pub(crate) stamp: Stamp,
+    /// It never is, unless the file system shows every file so.
+    pub(crate) is_executable: bool,
+}
+
+/// What the content files of a root and its sentinel looked like, and which directories were empty. Two
+/// equal ones of one root stand for the same content and attributes. Whether `local/` is there is no part
+/// of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// In path order.
     files: Arc<[StampedFile]>,
+    sentinel: Option<SentinelLook>,
+    /// The innermost ones without content, in path order.
+    directories: Arc<[RelPath]>,
 }
 
 impl Fingerprint {
-    pub(crate) fn new(mut files: Vec<StampedFile>) -> Self {
+    pub(crate) fn new(
+        mut files: Vec<StampedFile>,
+        sentinel: Option<SentinelLook>,
+        directories: BTreeSet<RelPath>,
+    ) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { files: files.into() }
+        let directories = directories.into_iter().collect();
+        Self { files: files.into(), sentinel, directories }
     }
 
     /// What the files of a manifest look like now, whatever is in their place.
@@ -85,14 +110,36 @@ impl Fingerprint {
         let files = manifest.files().iter().filter_map(|file| {
             let metadata = std::fs::symlink_metadata(file.path.under(root)).ok()?;
             let stamp = Stamp { size: file.size, ..Stamp::of(&metadata) };
-            Some(StampedFile { path: file.path.clone(), stamp })
+            Some(StampedFile { path: file.path.clone(), stamp, is_executable: false })
         });
-        Self::new(files.collect())
+        Self::new(files.collect(), None, BTreeSet::new())
     }
 
     /// In path order.
     pub(crate) fn files(&self) -> &[StampedFile] {
         &self.files
+    }
+
+    /// The innermost directories without content, in path order.
+    pub(crate) fn directories(&self) -> &[RelPath] {
+        &self.directories
+    }
+
+    /// Which files are executable, in path order; `None` where the file system shows every file so.
+    pub(crate) fn executable(&self) -> Option<FileBits> {
+        if self.sentinel.is_none_or(|sentinel| sentinel.is_executable) {
+            return None;
+        }
+        let mut bits = FileBits::new(self.files.len());
+        let files = self.files.iter().enumerate();
+        files.filter(|(_, file)| file.is_executable).for_each(|(at, _)| bits.set(at));
+        Some(bits)
+    }
+
+    /// Whether some files are executable and others are not, which no file system makes up.
+    pub(crate) fn tells_files_apart(&self) -> bool {
+        self.sentinel.is_some_and(|sentinel| !sentinel.is_executable)
+            && self.files.iter().any(|file| file.is_executable)
     }
 
     /// What a file looked like.
@@ -109,6 +156,8 @@ pub(crate) struct KnownContent {
     pub(crate) manifest: Arc<Manifest>,
     /// As many as the manifest has files.
     pub(crate) times: Arc<[Option<Mtime>]>,
+    /// Which of them are executable, where the file system does not keep that.
+    pub(crate) remembered: Option<FileBits>,
 }
 
 impl KnownContent {
@@ -124,7 +173,20 @@ impl KnownContent {
             stamp.map(|stamp| stamp.mtime)
         };
         let times = manifest.files().iter().map(|file| time(&file.path)).collect();
-        Self { manifest, times }
+        Self { manifest, times, remembered: None }
+    }
+
+    /// The executable bits that are remembered of the files that look like `fingerprint`, in their order.
+    /// Of those that look otherwise they are forgotten.
+    pub(crate) fn remembered_of(&self, fingerprint: &Fingerprint) -> Option<FileBits> {
+        let remembered = self.remembered.as_ref()?;
+        let mut bits = FileBits::new(fingerprint.files().len());
+        for (at, found) in fingerprint.files().iter().enumerate() {
+            if self.position(found).is_some_and(|known| remembered.get(known)) {
+                bits.set(at);
+            }
+        }
+        Some(bits)
     }
 
     /// Whether files that look like `fingerprint` have exactly this content.

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use lanspread_catalog::read_version;
+use lanspread_catalog::VersionIni;
 use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
 use crate::command::VerifyReference;
 use crate::error::VerifyFailure;
 use crate::library::hashing::{FileReader, HashError, Reading};
-use crate::library::scan::LocalGame;
+use crate::library::scan::{LocalGame, read_sentinel, remembered_bits};
+use crate::library::stamp::KnownContent;
 use crate::library::walk::{Listing, RootError, list_root};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
 
@@ -23,6 +25,8 @@ pub(crate) struct Reference {
     pub(crate) manifest: Option<Arc<Manifest>>,
     /// What the catalog states, whether or not somebody can tell the files of it.
     pub(crate) content_root: Option<ContentHash>,
+    /// What the index knows of the game.
+    pub(crate) known: Option<KnownContent>,
 }
 
 /// What a verification read, and what is wrong with it.
@@ -36,37 +40,50 @@ pub(crate) struct Verdict {
 }
 
 impl Reference {
-    /// Decides what a game is held against: the catalog's content; else what most of the sources claim,
-    /// and among equals what this peer read the last time, else the lowest hash; else the latter alone.
-    ///
-    /// `own` is what this peer read the last time; `claims` are the manifests of sources.
+    /// Which content a game is to be held against, of those that sources claim: the catalog's; else what
+    /// most of them claim, and among equals what this peer read the last time, else the lowest hash.
+    pub(crate) fn wanted(
+        catalog: Option<ContentHash>,
+        own: Option<&Manifest>,
+        claims: &[GameHead],
+    ) -> Option<ContentHash> {
+        let own = own.and_then(Manifest::content_root);
+        let mut votes: BTreeMap<ContentHash, usize> = BTreeMap::new();
+        for head in claims {
+            let Some(root) = head.content_root else { continue };
+            let is_stated = |stated| stated == root || head.old_content_roots.contains(&stated);
+            if catalog.is_none_or(is_stated) {
+                *votes.entry(root).or_default() += 1;
+            }
+        }
+        let most = votes.into_iter().max_by_key(|(root, count)| {
+            (catalog == Some(*root), *count, own == Some(*root), std::cmp::Reverse(*root))
+        });
+        most.map(|(root, _)| root)
+    }
+
+    /// Decides what a game is held against: `fetched`, what a source gave as the content that is
+    /// [`wanted`](Self::wanted); else `own`, what this peer read the last time.
     pub(crate) fn choose(
         catalog: Option<ContentHash>,
         own: Option<Arc<Manifest>>,
-        claims: Vec<Arc<Manifest>>,
+        fetched: Option<Arc<Manifest>>,
     ) -> Self {
         let own = own.filter(|own| own.content_root().is_some());
-        let own_root = own.as_ref().and_then(|own| own.content_root());
-        let mut votes: BTreeMap<ContentHash, (usize, Arc<Manifest>)> = BTreeMap::new();
-        for manifest in claims {
-            let Some(root) = manifest.content_root() else { continue };
-            votes.entry(root).or_insert((0, manifest)).0 += 1;
-        }
         if let Some(catalog) = catalog {
-            let stated = votes.remove(&catalog).map(|(_, manifest)| manifest);
+            let fetched = fetched.filter(|it| {
+                it.content_root() == Some(catalog) || it.old_content_roots(None).contains(&catalog)
+            });
             // Without it, at least what has changed since the last time shows file by file.
-            let (authority, manifest) = (VerifyReference::Catalog, stated.or(own));
-            return Self { authority, manifest, content_root: Some(catalog) };
+            let (authority, manifest) = (VerifyReference::Catalog, fetched.or(own));
+            return Self { authority, manifest, content_root: Some(catalog), known: None };
         }
-        let most = votes.into_iter().max_by_key(|(root, (count, _))| {
-            (*count, own_root == Some(*root), std::cmp::Reverse(*root))
-        });
-        let (authority, manifest) = match (most, own) {
-            (Some((_, (_, manifest))), _) => (VerifyReference::Sources, Some(manifest)),
+        let (authority, manifest) = match (fetched, own) {
+            (Some(manifest), _) => (VerifyReference::Sources, Some(manifest)),
             (None, Some(own)) => (VerifyReference::Index, Some(own)),
             (None, None) => (VerifyReference::Nothing, None),
         };
-        Self { authority, manifest, content_root: None }
+        Self { authority, manifest, content_root: None, known: None }
     }
 }
 
@@ -104,9 +121,14 @@ pub(crate) fn verify(
     }
     let files = read.files.len();
     let bytes = read.files.iter().map(|file| file.size).sum();
-    let local = local_game(root, listing, read, &mut problems);
-    let found = local.as_ref().and_then(|local| local.manifest.as_ref()?.content_root());
-    if reference.content_root.is_some_and(|root| found != Some(root)) && problems.is_empty() {
+    let local = local_game(root, listing, read, reference.known.as_ref(), &mut problems);
+    let is_as_stated = match &local {
+        Some(local) => {
+            local.content_root().is_some() && !local.is_other_content(reference.content_root)
+        }
+        None => false,
+    };
+    if reference.content_root.is_some() && !is_as_stated && problems.is_empty() {
         let message =
             "its content is not the one that the catalog states, and nobody here can tell \
                        in which file"
@@ -182,7 +204,7 @@ fn compare(expected: &Manifest, read: &Read, problems: &mut GameProblems) {
         } else if let (Some(is), Some(should)) = (&found.hashes, &file.hashes)
             && is.file() != should.file()
         {
-            let chunks = is.chunks().iter().zip(should.chunks());
+            let chunks = is.chunks().zip(should.chunks());
             let wrong = chunks.filter(|(is, should)| is != should).count();
             let message = format!("{wrong} of its {} chunks are wrong", is.chunks().len());
             add(&file.path, ProblemReason::Content, message);
@@ -200,35 +222,43 @@ fn local_game(
     root: &Path,
     listing: Listing,
     read: Read,
+    known: Option<&KnownContent>,
     problems: &mut GameProblems,
 ) -> Option<LocalGame> {
+    let mut broken = GameProblems::default();
+    let sentinel = read_sentinel(root, &mut broken);
+    let manifest = sentinel.as_ref().and_then(|sentinel| {
+        let manifest = Manifest::new(sentinel.version.clone(), read.files);
+        manifest
+            .map_err(|error| {
+                broken.add(GameProblem::of_manifest(&error));
+            })
+            .ok()
+    });
     let mut own_problems = listing.problems;
-    let mut broken = |path: &str, reason, message: String| {
-        let problem = GameProblem { path: path.to_owned(), reason, message };
+    for problem in broken.told {
         problems.add(problem.clone());
         own_problems.add(problem);
+    }
+    let (version, version_ini) = match sentinel {
+        Some(VersionIni { version, bytes }) => (Some(version), bytes.map(Arc::from)),
+        None => (None, None),
     };
-    let version = match read_version(root) {
-        Ok(version) => version,
-        Err(error) => {
-            broken(VERSION_FILE, ProblemReason::BadVersion, error.to_string());
-            None
-        }
-    };
-    let manifest = version.clone().and_then(|version| {
-        let manifest = Manifest::new(version, read.files);
-        manifest.map_err(|error| broken("", ProblemReason::TooLarge, error.to_string())).ok()
-    });
     let is_there = listing.installed || version.is_some() || !own_problems.is_empty();
-    is_there.then(|| LocalGame {
+    let game = LocalGame {
+        remembered: remembered_bits(known, &listing.fingerprint),
+        leaves_out_directories: listing.has_more_directories,
         version,
+        version_ini,
         installed: listing.installed,
         fingerprint: listing.fingerprint,
         manifest: manifest.map(Arc::new),
         doubtful: Arc::new(read.doubtful),
         problems: Arc::new(own_problems),
         unread: read.failed.into_iter().next().map(Arc::new),
-    })
+        ..LocalGame::default()
+    };
+    is_there.then(|| game.with_old_content_roots().with_attributes())
 }
 
 #[cfg(test)]
@@ -251,7 +281,11 @@ mod tests {
     }
 
     fn whole() -> Arc<Manifest> {
-        manifest(&[("a.eti", b"archive"), ("cfg/x", b"1234"), ("version.ini", b"1\n")])
+        manifest(&[("a.eti", b"archive"), ("cfg/x", b"1234")])
+    }
+
+    fn head(manifest: &Manifest) -> GameHead {
+        GameHead::of(manifest, manifest.old_content_roots(None), manifest.manifest_hash())
     }
 
     #[test]
@@ -259,8 +293,12 @@ mod tests {
         let (one, other) = (manifest(&[("a", b"1")]), manifest(&[("a", b"2")]));
         let root = |manifest: &Arc<Manifest>| manifest.content_root();
         let choose = |catalog, own: Option<&Arc<Manifest>>, claims: &[&Arc<Manifest>]| {
-            let claims = claims.iter().map(|claim| Arc::clone(claim)).collect();
-            let chosen = Reference::choose(catalog, own.cloned(), claims);
+            let heads: Vec<_> = claims.iter().map(|claim| head(claim)).collect();
+            let wanted = Reference::wanted(catalog, own.map(Arc::as_ref), &heads);
+            let mut claims = claims.iter().map(|claim| Arc::clone(claim));
+            let fetched =
+                wanted.and_then(|it| claims.find(|claim| claim.content_root() == Some(it)));
+            let chosen = Reference::choose(catalog, own.cloned(), fetched);
             (chosen.authority, chosen.manifest.as_ref().and_then(root))
         };
         use VerifyReference::{Catalog, Index, Nothing, Sources};
@@ -273,6 +311,8 @@ mod tests {
         assert_eq!(choose(None, Some(&one), &[&one, &other, &other]), (Sources, root(&other)));
         assert_eq!(choose(root(&one), Some(&other), &[&other, &one]), (Catalog, root(&one)));
         assert_eq!(choose(root(&one), Some(&other), &[]), (Catalog, root(&other)));
+        let old = one.old_content_roots(None).pop();
+        assert_eq!(choose(old, Some(&other), &[&other, &other, &one]), (Catalog, root(&one)));
     }
 
     #[test]
@@ -289,11 +329,12 @@ mod tests {
             let told = verdict.problems.told.into_iter();
             told.map(|problem| (problem.path, problem.reason)).collect::<Vec<_>>()
         };
-        let reference = Reference::choose(None, Some(whole()), Vec::new());
+        let reference = Reference::choose(None, Some(whole()), None);
         write("a.eti", b"archive");
         write("cfg/x", b"1234");
         write("version.ini", b"1\n");
         write("local/save.dat", b"mine");
+        write("cfg/Thumbs.db", b"of the system");
         assert_eq!(check(&reference), []);
         let other = Reference { content_root: Some(ContentHash::of(b"x")), ..reference.clone() };
         assert_eq!(check(&other), [(String::new(), ProblemReason::Content)]);

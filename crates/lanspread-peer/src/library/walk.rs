@@ -1,8 +1,9 @@
-//! Lists the transferable files of a game root.
+//! Lists the content files of a game root.
 //!
 //! Through handles of directories, so that a file costs one question whatever the depth, and nothing
 //! that a link leads to is ever looked at.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,20 +11,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use lanspread_proto::RelPath;
-use lanspread_proto::manifest::{MANIFEST_MAX_FILES, ManifestError, VERSION_FILE};
+use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
+use lanspread_proto::limits::{DIRECTORIES_MAX, MANIFEST_MAX_FILES};
+use lanspread_proto::manifest::{ManifestError, VERSION_FILE};
 use lanspread_proto::path::PathError;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
 use crate::library::names::root_name;
 use crate::library::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_root_name};
-use crate::library::stamp::{Fingerprint, Stamp, StampedFile};
+use crate::library::stamp::{Fingerprint, SentinelLook, Stamp, StampedFile};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
 
 /// What is in a root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// The transferable files; none where there is no sentinel.
+    /// The content files, the sentinel and the empty directories; nothing where there is no sentinel.
     pub(super) fingerprint: Fingerprint,
     /// Whether the sentinel is a regular file.
     pub(super) has_sentinel: bool,
@@ -33,6 +36,8 @@ pub(super) struct Listing {
     pub(super) misplaced: Vec<PathBuf>,
     /// What belongs to the game and cannot travel.
     pub(super) problems: GameProblems,
+    /// Whether there are more empty directories than are told.
+    pub(super) has_more_directories: bool,
 }
 
 /// Why a root was not listed.
@@ -53,15 +58,21 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
         Err(Errno::LOOP | Errno::NOTDIR) => return Err(RootError::Special),
         Err(error) => return Err(RootError::Unreadable(error.into())),
     };
-    let mut walk = Walk { root, listing: Listing::default(), files: Vec::new() };
+    let mut walk = Walk {
+        root,
+        listing: Listing::default(),
+        sentinel: None,
+        files: Vec::new(),
+        directories: BTreeSet::new(),
+        directories_seen: 0,
+    };
     walk.root_level(handle).map_err(|error| RootError::Unreadable(error.into()))?;
-    let Walk { mut listing, files, .. } = walk;
+    let Walk { mut listing, sentinel, files, directories, .. } = walk;
     if files.len() > MANIFEST_MAX_FILES {
-        let message = ManifestError::TooManyFiles(files.len()).to_string();
-        let reason = ProblemReason::TooManyFiles;
-        listing.problems.add(GameProblem { path: String::new(), reason, message });
+        let error = ManifestError::TooManyFiles(files.len());
+        listing.problems.add(GameProblem::of_manifest(&error));
     }
-    listing.fingerprint = Fingerprint::new(files);
+    listing.fingerprint = Fingerprint::new(files, sentinel, directories);
     Ok(Some(listing))
 }
 
@@ -73,7 +84,7 @@ pub(crate) fn is_whole(root: &Path) -> bool {
     }
 }
 
-/// Whether the transferable files of a root still look as they did, and nothing has come or gone.
+/// Whether the content files of a root still look as they did, and nothing has come or gone.
 pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
     match list_root(root) {
         Ok(Some(listing)) => listing.fingerprint == *fingerprint && listing.problems.is_empty(),
@@ -84,13 +95,28 @@ pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
 struct Walk<'a> {
     root: &'a Path,
     listing: Listing,
+    sentinel: Option<SentinelLook>,
     files: Vec<StampedFile>,
+    /// The innermost empty directories: the first ones in path order.
+    directories: BTreeSet<RelPath>,
+    /// How many there are.
+    directories_seen: usize,
 }
 
 /// An entry of a directory.
 struct Entry {
     name: CString,
     kind: FileType,
+}
+
+impl Entry {
+    fn is_foreign(&self) -> bool {
+        match self.kind {
+            FileType::RegularFile => is_foreign_file(self.name.to_bytes()),
+            FileType::Directory => is_foreign_directory(self.name.to_bytes()),
+            _ => false,
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -117,10 +143,7 @@ impl Walk<'_> {
                 Ok(VERSION_FILE) if entry.kind != FileType::RegularFile => {
                     self.listing.misplaced.push(self.root.join(VERSION_FILE));
                 }
-                Ok(VERSION_FILE) => {
-                    self.listing.has_sentinel = true;
-                    entries.push(entry);
-                }
+                Ok(VERSION_FILE) => self.found_sentinel(&dir, &entry.name)?,
                 _ => entries.push(entry),
             }
         }
@@ -138,7 +161,25 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn found_sentinel(&mut self, dir: &Dir, name: &CStr) -> Result<(), Errno> {
+        match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                self.listing.has_sentinel = true;
+                let (stamp, is_executable) = (Stamp::of_stat(&stat), is_executable(&stat));
+                self.sentinel = Some(SentinelLook { stamp, is_executable });
+                Ok(())
+            }
+            // What vanishes meanwhile is as good as never seen.
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn visit(&mut self, dir: &Dir, parent: &Path, entry: &Entry) -> Result<(), Errno> {
+        // Before its name is judged: some foreign names could not travel.
+        if entry.is_foreign() {
+            return Ok(());
+        }
         let native = parent.join(OsStr::from_bytes(entry.name.to_bytes()));
         // One more than may be is enough to know that there are too many.
         if self.files.len() > MANIFEST_MAX_FILES {
@@ -169,10 +210,18 @@ impl Walk<'_> {
             }
         };
         let visited = if entry.kind == FileType::Directory {
-            self.descend(dir, &native, &entry.name)
+            let before = (self.files.len(), self.directories_seen);
+            self.descend(dir, &native, &entry.name).map(|()| {
+                if (self.files.len(), self.directories_seen) == before {
+                    self.found_empty(path);
+                }
+            })
         } else {
             let found = statat(dir.fd()?, &*entry.name, AtFlags::SYMLINK_NOFOLLOW);
-            found.map(|stat| self.files.push(StampedFile { path, stamp: Stamp::of_stat(&stat) }))
+            found.map(|stat| {
+                let (stamp, is_executable) = (Stamp::of_stat(&stat), is_executable(&stat));
+                self.files.push(StampedFile { path, stamp, is_executable });
+            })
         };
         match visited {
             // What vanishes meanwhile is as good as never seen.
@@ -183,6 +232,16 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A directory holds no content, and no directory that is listed.
+    fn found_empty(&mut self, path: RelPath) {
+        self.directories_seen += 1;
+        self.directories.insert(path);
+        if self.directories.len() > DIRECTORIES_MAX {
+            self.directories.pop_last();
+            self.listing.has_more_directories = true;
+        }
     }
 
     fn descend(&mut self, parent: &Dir, native: &Path, name: &CStr) -> Result<(), Errno> {
@@ -196,6 +255,11 @@ impl Walk<'_> {
     fn problem(&mut self, native: &Path, reason: ProblemReason, message: String) {
         self.listing.problems.add(GameProblem { path: shown(native), reason, message });
     }
+}
+
+/// Whether anybody may execute a file.
+fn is_executable(stat: &Stat) -> bool {
+    Mode::from_raw_mode(stat.st_mode).intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH)
 }
 
 fn open_directory(
@@ -230,7 +294,9 @@ fn next_entry(dir: &mut Dir) -> Result<Option<Entry>, Errno> {
 /// The reason without the path, which stands beside it.
 fn told(error: &PathError) -> String {
     match error {
-        PathError::Component { component, reason, .. } => format!("the name {component:?}: {reason}"),
+        PathError::Component { component, reason, .. } => {
+            format!("the name {component:?}: {reason}")
+        }
         PathError::NotUtf8(_) => "its name is not UTF-8".to_owned(),
         PathError::TooDeep(_) => "its path is deeper than 32 components".to_owned(),
         PathError::TooLong(_) => error.to_string(),

@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lanspread_proto::codec::{CodecError, HeaderReader, decode_header, encode_header};
+use lanspread_proto::codec::{
+    CONTROL_HEADER_MAX_BYTES, CodecError, HeaderBytes, HeaderReader, decode_header, encode_header,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -68,14 +70,15 @@ pub(crate) async fn send_bytes(
     Ok(())
 }
 
-/// Opens a stream, sends `request` on it and nothing more, and returns what comes back.
+/// Opens a stream, sends `request`, `body` and nothing more on it, and returns what comes back.
 pub(crate) async fn ask<T: Serialize>(
     connection: &dyn Connection,
     request: &T,
-    max: usize,
+    body: Bytes,
 ) -> Result<Incoming, ExchangeError> {
     let Stream { mut sender, receiver } = connection.open().await?;
-    send_header(&mut *sender, request, max).await?;
+    send_header(&mut *sender, request, CONTROL_HEADER_MAX_BYTES).await?;
+    send_bytes(&mut *sender, body).await?;
     sender.finish()?;
     Ok(Incoming::new(receiver))
 }
@@ -113,32 +116,89 @@ impl Incoming {
 
     /// Receives the bytes of a header of at most `max` bytes.
     pub(crate) async fn raw_header(&mut self, max: usize) -> Result<Bytes, ExchangeError> {
-        let mut reader = HeaderReader::new(max);
+        Ok(self.read_header(HeaderReader::new(max)).await?.header)
+    }
+
+    /// Receives what `reader` takes in of a header.
+    pub(crate) async fn read_header(
+        &mut self,
+        mut reader: HeaderReader,
+    ) -> Result<HeaderBytes, ExchangeError> {
         let mut pieces = no_pieces();
         loop {
             let count = self.receive(&mut pieces).await?;
             let mut received = pieces.iter_mut().take(count).map(std::mem::take);
             while let Some(piece) = received.next() {
-                if let Some(complete) = reader.push(&piece)? {
-                    self.rest = complete.rest;
+                if let Some(mut complete) = reader.push(&piece)? {
+                    self.rest = std::mem::take(&mut complete.rest);
                     let tail: Vec<Bytes> = received.collect();
                     if !tail.is_empty() {
                         self.rest = [self.rest.as_ref(), &tail.concat()].concat().into();
                     }
-                    return Ok(complete.header);
+                    return Ok(complete);
                 }
             }
         }
+    }
+
+    /// Reads the next `len` bytes and throws them away.
+    pub(crate) async fn skip(&mut self, len: usize) -> Result<(), ExchangeError> {
+        let mut left = len.saturating_sub(self.rest.len());
+        self.rest = self.rest.slice(len.min(self.rest.len())..);
+        let mut pieces = no_pieces();
+        while left > 0 {
+            let count = self.receive(&mut pieces).await?;
+            for piece in pieces.iter_mut().take(count).map(std::mem::take) {
+                let skipped = left.min(piece.len());
+                left -= skipped;
+                self.rest = piece.slice(skipped..);
+            }
+        }
+        Ok(())
     }
 
     /// Receives exactly `len` raw bytes and the end of the stream; `on_bytes` hears of progress.
     pub(crate) async fn body(
         &mut self,
         len: usize,
-        mut on_bytes: impl FnMut(),
+        on_bytes: impl FnMut(),
     ) -> Result<Bytes, ExchangeError> {
         let mut body = Body::of_len(len)?;
-        body.append(&std::mem::take(&mut self.rest))?;
+        self.until_end(|piece| body.append(piece), on_bytes).await?;
+        body.finish()
+    }
+
+    /// Receives exactly `len` raw bytes, at most `max`, and the end of the stream; `on_bytes` hears of
+    /// progress. Takes no more memory than has arrived, where [`Self::body`] takes a whole chunk.
+    pub(crate) async fn page(
+        &mut self,
+        len: u32,
+        max: usize,
+        on_bytes: impl FnMut(),
+    ) -> Result<Bytes, ExchangeError> {
+        let len = usize::try_from(len).ok().filter(|len| *len <= max);
+        let (len, mut page) = (len.ok_or(ExchangeError::TooLong)?, Vec::new());
+        let append = |piece: &[u8]| {
+            if page.len() + piece.len() > len {
+                return Err(ExchangeError::TooLong);
+            }
+            page.extend_from_slice(piece);
+            Ok(())
+        };
+        self.until_end(append, on_bytes).await?;
+        if page.len() < len {
+            return Err(ExchangeError::EndedEarly);
+        }
+        Ok(page.into())
+    }
+
+    /// Gives every piece until the end of the stream to `append`.
+    async fn until_end(
+        &mut self,
+        mut append: impl FnMut(&[u8]) -> Result<(), ExchangeError>,
+        mut on_bytes: impl FnMut(),
+    ) -> Result<(), ExchangeError> {
+        append(&std::mem::take(&mut self.rest))?;
         let mut pieces = no_pieces();
         while !self.has_ended {
             let count = match self.receive(&mut pieces).await {
@@ -146,11 +206,11 @@ impl Incoming {
                 other => other?,
             };
             for piece in pieces.iter_mut().take(count).map(std::mem::take) {
-                body.append(&piece)?;
+                append(&piece)?;
             }
             on_bytes();
         }
-        body.finish()
+        Ok(())
     }
 
     async fn receive(&mut self, pieces: &mut [Bytes]) -> Result<usize, ExchangeError> {

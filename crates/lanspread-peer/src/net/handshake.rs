@@ -5,6 +5,7 @@
 //! knows the network key. The proof is a keyed hash over keying material of this very connection, so
 //! it cannot be replayed, and it names the side that made it, so it cannot be reflected.
 
+mod glimpse;
 #[cfg(test)]
 mod tests;
 
@@ -12,14 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lanspread_proto::codec::{
-    CONTROL_HEADER_MAX_BYTES, CodecError, LIBRARY_HEADER_MAX_BYTES, decode_header,
+    CONTROL_HEADER_MAX_BYTES, CodecError, HeaderBytes, HeaderReader, decode_header,
 };
-use lanspread_proto::message::{
-    FEATURES_MAX, Hello, LibrarySnapshot, Refusal, RefusalCode, Request, Response,
-};
+use lanspread_proto::library::LibrarySnapshot;
+use lanspread_proto::message::{FEATURES_MAX, Hello, Refusal, RefusalCode, Request, Response};
 use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerName};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -33,12 +34,18 @@ use super::transport::{
 use super::view::View;
 use crate::config::NetworkKey;
 use crate::event::RejectReason;
-use crate::library::normalise;
+
+pub(crate) use glimpse::Glimpse;
 
 /// Longest time for the whole handshake after TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused peer has to read the refusal before the connection is closed.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+/// Longest hello of an old version, which held the library.
+const OLD_HELLO_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How much is kept of a hello of an old version that is longer than one may be: all but its library, which
+/// comes last.
+const OLD_HELLO_KEPT_BYTES: usize = 4 * 1024;
 /// How long an address of a peer is tried before the next one is tried as well: many round trips of a
 /// LAN, and a fraction of what an address costs that leads nowhere.
 const NEXT_ADDR_AFTER: Duration = Duration::from_millis(250);
@@ -78,8 +85,8 @@ pub(crate) enum HandshakeError {
         peer_id: PeerId,
         /// Why.
         reason: RejectReason,
-        /// The protocol version of the other side, where it is another one and known.
-        proto_ver: Option<u32>,
+        /// What the other side said of itself, where it speaks another version.
+        glimpse: Glimpse,
         /// In words.
         message: String,
     },
@@ -202,33 +209,34 @@ async fn greet(
     {
         let message = format!("expected peer {expected}, found {peer_id}");
         let reason = RejectReason::Identity;
-        return Err(HandshakeError::Rejected { peer_id, reason, proto_ver: None, message });
+        let glimpse = Glimpse::default();
+        return Err(HandshakeError::Rejected { peer_id, reason, glimpse, message });
     }
     let told = me.library().await;
-    let hello = hello(me, &*connection, Side::Dialler, told.as_ref().clone());
-    let mut incoming = ask(&*connection, &Request::Hello(hello), LIBRARY_HEADER_MAX_BYTES)
+    let hello = hello(me, &*connection, Side::Dialler, told.rev);
+    let mut incoming = ask(&*connection, &Request::Hello(hello), Bytes::new())
         .await
         .map_err(|e| failed(peer_id, &e))?;
     let response =
-        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(CONTROL_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
     if let Some(call) = own_call {
         return Err(match call.has_come_back() {
             true => HandshakeError::Myself,
             false => HandshakeError::Cloned(connection.remote_addr()),
         });
     }
-    let response = decode_header(&response)
-        .map_err(|error| unreadable(peer_id, error, other_version(&response)))?;
-    match response {
+    if let Some(glimpse) = of_other_version(&response) {
+        return Err(rejected(peer_id, version_refusal(&glimpse), glimpse));
+    }
+    match decode_header(&response).map_err(|error| failed(peer_id, &error.into()))? {
         Response::HelloAck(theirs) => {
-            let proto_ver = Some(theirs.proto_ver);
             let theirs = check(theirs, me, &*connection, Side::Acceptor)
-                .map_err(|refusal| rejected(peer_id, refusal, proto_ver))?;
+                .map_err(|refusal| rejected(peer_id, refusal, Glimpse::default()))?;
             let link = PeerLink::new(connection, theirs, told, true);
             Ok(Admitted { link: Arc::new(link), streams })
         }
         // Which version the other side has, its refusal says in words alone.
-        Response::Refused(refusal) => Err(rejected(peer_id, refusal, None)),
+        Response::Refused(refusal) => Err(rejected(peer_id, refusal, Glimpse::default())),
         _ => Err(protocol_broken(peer_id, "answered hello with another message")),
     }
 }
@@ -239,21 +247,19 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     let stream = streams.accept().await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
     let Stream { mut sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
-    let request =
-        incoming.raw_header(LIBRARY_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
-    let mut proto_ver = other_version(&request);
-    let request = match (decode_header(&request), proto_ver) {
-        (Ok(request), _) => Ok(request),
-        // A hello that only another version can read.
-        (Err(_), Some(proto_ver)) => Err(version_refusal(proto_ver)),
-        (Err(error), None) => return Err(failed(peer_id, &error.into())),
+    let request = first_request(&mut incoming).await.map_err(|e| failed(peer_id, &e))?;
+    let other = of_other_version(&request);
+    let request = match &other {
+        // The rest of it only another version can read.
+        Some(glimpse) => Err(version_refusal(glimpse)),
+        None => Ok(decode_header(&request).map_err(|error| failed(peer_id, &error.into()))?),
     };
     // Known only now: whoever dials itself notes that before it says hello.
     let is_own_call = peer_id == me.peer_id && me.echoes.is_own_call(connection.exporter());
     let mut listen_port = connection.remote_addr().port();
     let checked = match request {
         Ok(Request::Hello(theirs)) => {
-            (listen_port, proto_ver) = (theirs.listen_port, Some(theirs.proto_ver));
+            listen_port = theirs.listen_port;
             check(theirs, me, &*connection, Side::Dialler)
         }
         Ok(_) => Err(refusal(RefusalCode::OutOfOrder, "the first request must be hello")),
@@ -262,16 +268,14 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     match checked {
         Ok(theirs) => {
             let told = me.library().await;
-            let ack = hello(me, &*connection, Side::Acceptor, told.as_ref().clone());
-            respond(&mut *sender, &Response::HelloAck(ack), LIBRARY_HEADER_MAX_BYTES)
-                .await
-                .map_err(|e| failed(peer_id, &e))?;
+            let ack = Response::HelloAck(hello(me, &*connection, Side::Acceptor, told.rev));
+            respond(&mut *sender, &ack).await.map_err(|e| failed(peer_id, &e))?;
             let link = PeerLink::new(connection, theirs, told, false);
             Ok(Admitted { link: Arc::new(link), streams })
         }
         Err(refusal) => {
             let response = Response::Refused(refusal.clone());
-            if respond(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES).await.is_ok() {
+            if respond(&mut *sender, &response).await.is_ok() {
                 // The other side closes once it has read why; a close of ours could overtake that.
                 let _ = timeout(REFUSAL_GRACE, streams.accept()).await;
             }
@@ -282,36 +286,44 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
                 let addr = SocketAddr::new(connection.remote_addr().ip(), listen_port);
                 return Err(HandshakeError::Cloned(addr));
             }
-            Err(rejected(peer_id, refusal, proto_ver))
+            Err(rejected(peer_id, refusal, other.unwrap_or_default()))
         }
     }
 }
 
-async fn respond(
-    sender: &mut dyn StreamSender,
-    response: &Response,
-    max: usize,
-) -> Result<(), ExchangeError> {
-    send_header(sender, response, max).await?;
+/// Receives the first header of a connection. Of one that was too long for this version, and that may come
+/// of one before, only the beginning is kept: the rest is read over, so that its sender reads the answer.
+async fn first_request(incoming: &mut Incoming) -> Result<Bytes, ExchangeError> {
+    let reader = HeaderReader::new(CONTROL_HEADER_MAX_BYTES)
+        .or_beginning(OLD_HELLO_KEPT_BYTES, OLD_HELLO_MAX_BYTES);
+    let HeaderBytes { header, missing, .. } = incoming.read_header(reader).await?;
+    if missing > 0 {
+        let is_old = Glimpse::of(&header).proto_ver.is_some_and(|theirs| theirs < PROTOCOL_VERSION);
+        if !is_old {
+            let (len, max) = (header.len() + missing, CONTROL_HEADER_MAX_BYTES);
+            return Err(CodecError::TooLong { len, max }.into());
+        }
+        incoming.skip(missing).await?;
+    }
+    Ok(header)
+}
+
+async fn respond(sender: &mut dyn StreamSender, response: &Response) -> Result<(), ExchangeError> {
+    send_header(sender, response, CONTROL_HEADER_MAX_BYTES).await?;
     Ok(sender.finish()?)
 }
 
-fn hello(
-    me: &LocalPeer,
-    connection: &dyn Connection,
-    side: Side,
-    library: LibrarySnapshot,
-) -> Hello {
+fn hello(me: &LocalPeer, connection: &dyn Connection, side: Side, library_rev: u64) -> Hello {
     Hello {
-        peer_id: me.peer_id,
         proto_ver: PROTOCOL_VERSION,
+        peer_id: me.peer_id,
         session: me.session,
         name: me.name.clone(),
         network: me.network.clone(),
         network_proof: me.network_key.as_ref().map(|key| proof(key, connection.exporter(), side)),
         listen_port: me.listen_port,
         features: Vec::new(),
-        library,
+        library_rev,
     }
 }
 
@@ -333,9 +345,6 @@ fn check(
     connection: &dyn Connection,
     side: Side,
 ) -> Result<Hello, Refusal> {
-    if theirs.proto_ver != PROTOCOL_VERSION {
-        return Err(version_refusal(theirs.proto_ver));
-    }
     if theirs.peer_id != connection.peer_id() {
         let message =
             format!("the certificate gives peer {}, not {}", connection.peer_id(), theirs.peer_id);
@@ -364,32 +373,28 @@ fn check(
     if theirs.listen_port == 0 || theirs.features.len() > FEATURES_MAX {
         return Err(refusal(RefusalCode::OutOfOrder, "hello is out of bounds"));
     }
-    let library =
-        normalise(theirs.library).map_err(|e| refusal(RefusalCode::OutOfOrder, &e.to_string()))?;
-    Ok(Hello { library, ..theirs })
+    Ok(theirs)
 }
 
-fn version_refusal(theirs: u32) -> Refusal {
-    let message = format!("protocol version {theirs} is not {PROTOCOL_VERSION}");
+fn version_refusal(theirs: &Glimpse) -> Refusal {
+    let theirs = theirs.proto_ver.unwrap_or_default();
+    let message = format!(
+        "this peer speaks version {PROTOCOL_VERSION} and yours {theirs}: bring all machines to one version"
+    );
     refusal(RefusalCode::ProtocolVersion, &message)
 }
 
-/// Returns the protocol version that a header names, where it is another one. What else another version
-/// says is not known; its hello has had that field from the first version on.
-fn other_version(header: &[u8]) -> Option<u32> {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        proto_ver: u32,
-    }
-    let Versioned { proto_ver } = serde_json::from_slice(header).ok()?;
-    (proto_ver != PROTOCOL_VERSION).then_some(proto_ver)
+/// Returns what a hello of another version says. It is read before all else, as the rest may be anything.
+fn of_other_version(header: &[u8]) -> Option<Glimpse> {
+    let glimpse = Glimpse::of(header);
+    glimpse.proto_ver.is_some_and(|theirs| theirs != PROTOCOL_VERSION).then_some(glimpse)
 }
 
 fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-fn rejected(peer_id: PeerId, refusal: Refusal, proto_ver: Option<u32>) -> HandshakeError {
+fn rejected(peer_id: PeerId, refusal: Refusal, glimpse: Glimpse) -> HandshakeError {
     let reason = match refusal.code {
         RefusalCode::ProtocolVersion => RejectReason::ProtocolVersion,
         RefusalCode::Network => RejectReason::Network,
@@ -398,10 +403,12 @@ fn rejected(peer_id: PeerId, refusal: Refusal, proto_ver: Option<u32>) -> Handsh
         RefusalCode::OutOfOrder
         | RefusalCode::NotServed
         | RefusalCode::NoSuchChunk
+        | RefusalCode::Changed
+        | RefusalCode::NoSuchPage
         | RefusalCode::ReadFailed
         | RefusalCode::Busy => RejectReason::Protocol,
     };
-    HandshakeError::Rejected { peer_id, reason, proto_ver, message: refusal.message }
+    HandshakeError::Rejected { peer_id, reason, glimpse, message: refusal.message }
 }
 
 /// A message that cannot be read may come from another version of the protocol: that is a
@@ -419,12 +426,5 @@ fn failed(peer_id: PeerId, error: &ExchangeError) -> HandshakeError {
 
 fn protocol_broken(peer_id: PeerId, message: &str) -> HandshakeError {
     let (reason, message) = (RejectReason::Protocol, message.to_owned());
-    HandshakeError::Rejected { peer_id, reason, proto_ver: None, message }
-}
-
-fn unreadable(peer_id: PeerId, error: CodecError, proto_ver: Option<u32>) -> HandshakeError {
-    match proto_ver {
-        Some(theirs) => rejected(peer_id, version_refusal(theirs), proto_ver),
-        None => failed(peer_id, &error.into()),
-    }
+    HandshakeError::Rejected { peer_id, reason, glimpse: Glimpse::default(), message }
 }

@@ -5,26 +5,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use lanspread_catalog::Catalog;
 use lanspread_proto::CHUNK_SIZE_BYTES;
-use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
+use lanspread_proto::PeerId;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::library::LibrarySnapshot;
+use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{
-    ChunkName, FetchEnded, Fetching, GetChunks, GetGame, Have, Hello, LibraryDelta,
-    LibrarySnapshot, Request, Response, StreamInstall,
+    FetchEnded, GameHead, GetChunks, GetGame, GetLibrary, GetPage, Have, Hello, LibraryPageHeader,
+    RefusalCode, Request, Response, StreamInstall, WrongChunk,
 };
-use lanspread_proto::{GameId, GameVersion, PeerId};
-use tokio::sync::Semaphore;
+use lanspread_proto::piece_set::{PIECE_SET_MAX_BYTES, PieceSetError};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection};
-use crate::download::{GameAnswer, ReceivedChunks, SourceError};
+use crate::download::{Opening, ReceivedChunks, SourceError};
+use crate::library::{Difference, Gathering, LibraryError, RemoteLibrary};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for a whole library or manifest: 16 MiB at a tenth of a 100 Mbit/s link.
+/// Longest wait until a source has read a chunk once more that came wrong.
+const CHUNK_LOOK_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for a whole library: the largest one, 22 MiB, takes 2 s of a 100 Mbit/s link.
 const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for what a game is: a source looks at it first, at 100,000 files on a busy disk.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(25);
+/// Longest wait until a page comes: a source refuses it when others have had all its room for 20 s.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait until a streamed installation is let in: for a stream of the connection, of which
 /// requests in flight may hold all, and for the answer, which comes before the turn does.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,13 +62,15 @@ pub(crate) struct PeerLink {
     pub(crate) addr: SocketAddr,
     /// Whether this side dialled.
     pub(crate) is_dialled: bool,
-    /// The library that the other side was told in the handshake.
-    pub(crate) told: Arc<LibrarySnapshot>,
+    /// The library that the other side has: as told in the handshake, as read since, or as told by deltas.
+    pub(crate) told: watch::Sender<Arc<LibrarySnapshot>>,
     pub(crate) established: Instant,
     /// Bounds the chunks in memory that are to be sent to this peer.
     pub(super) chunks: Semaphore,
     /// Whose turn it is to send a chunk to this peer.
     pub(super) sending: Semaphore,
+    /// Bounds what comes behind requests of this peer: one page at a time is in memory.
+    pub(super) receiving: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
     /// What the other side was asked and has not answered yet.
@@ -77,10 +92,11 @@ impl PeerLink {
             hello,
             addr,
             is_dialled,
-            told,
+            told: watch::channel(told).0,
             established,
             chunks: Semaphore::new(CHUNKS_PER_PEER_MAX),
             sending: Semaphore::new(1),
+            receiving: Semaphore::new(1),
             connection,
             last_heard_ms,
             debts: Arc::default(),
@@ -129,20 +145,30 @@ impl PeerLink {
     }
 
     /// Tells what changed in this peer's library.
-    pub(crate) async fn push_delta(&self, delta: LibraryDelta) -> Result<(), SourceError> {
-        self.expect_done(&Request::LibraryDelta(delta)).await
+    pub(crate) async fn push_delta(&self, change: &Difference) -> Result<(), SourceError> {
+        let (delta, page) = change.encode();
+        let request = Request::LibraryDelta(delta);
+        match self.exchange(&request, page, CONTROL_TIMEOUT).await?.0 {
+            Response::Done {} => Ok(()),
+            other => Err(unexpected(other)),
+        }
     }
 
     /// Tells what this peer fetches; returns what the other side has, if it fetches the same.
     pub(crate) async fn tell_fetching(
         &self,
-        fetching: Fetching,
-    ) -> Result<Option<Fetching>, SourceError> {
+        opening: &Opening,
+    ) -> Result<Option<Opening>, SourceError> {
+        let (fetching, have) = opening.encode();
         let request = Request::Fetching(fetching);
-        match self.control(&request, CONTROL_HEADER_MAX_BYTES, CONTROL_TIMEOUT).await? {
-            Response::Fetching(theirs) => Ok(Some(theirs)),
-            Response::Done {} => Ok(None),
-            other => Err(unexpected(other)),
+        match self.exchange(&request, have, CONTROL_TIMEOUT).await? {
+            (Response::Fetching(theirs), mut incoming) => {
+                let have = incoming.page(theirs.have_bytes, PIECE_SET_MAX_BYTES, || self.heard());
+                let have = timeout(CONTROL_TIMEOUT, have).await.map_err(|_| unanswered())?;
+                Ok(Some(Opening::decode(theirs, &have.map_err(broken)?)?))
+            }
+            (Response::Done {}, _) => Ok(None),
+            (other, _) => Err(unexpected(other)),
         }
     }
 
@@ -156,22 +182,84 @@ impl PeerLink {
         self.expect_done(&Request::FetchEnded(ended)).await
     }
 
-    /// Asks for the whole library.
-    pub(crate) async fn get_library(&self) -> Result<LibrarySnapshot, SourceError> {
-        let request = Request::GetLibrary {};
-        match self.control(&request, LIBRARY_HEADER_MAX_BYTES, LIBRARY_TIMEOUT).await? {
-            Response::Library(snapshot) => Ok(snapshot),
+    /// Asks for the library, page by page, and returns what the catalog knows of it. One that changes too
+    /// often meanwhile is begun anew.
+    ///
+    /// # Errors
+    /// [`SourceError::Gone`] when it is not there within [`LIBRARY_TIMEOUT`].
+    pub(crate) async fn get_library(
+        &self,
+        catalog: &Catalog,
+    ) -> Result<RemoteLibrary, SourceError> {
+        let gather = async {
+            loop {
+                match self.gather_library(catalog).await {
+                    Err(SourceError::Refused(refusal)) if refusal.code == RefusalCode::Changed => {}
+                    other => return other,
+                }
+            }
+        };
+        let late = |_| SourceError::Gone("its library did not come in time".to_owned());
+        timeout(LIBRARY_TIMEOUT, gather).await.map_err(late)?
+    }
+
+    async fn gather_library(&self, catalog: &Catalog) -> Result<RemoteLibrary, SourceError> {
+        let (header, bytes) = self.library_page(GetLibrary { rev: None, page: 0 }).await?;
+        let mut gathering = Gathering::new(&header, catalog)?;
+        gathering.take(&header, &bytes)?;
+        while let Some(page) = gathering.next_page() {
+            let rev = Some(gathering.rev());
+            let (header, bytes) = self.library_page(GetLibrary { rev, page }).await?;
+            gathering.take(&header, &bytes)?;
+        }
+        Ok(gathering.finish()?)
+    }
+
+    async fn library_page(
+        &self,
+        wanted: GetLibrary,
+    ) -> Result<(LibraryPageHeader, Bytes), SourceError> {
+        let _debt = self.owes();
+        let request = Request::GetLibrary(wanted);
+        let mut incoming = self.ask(&request, Bytes::new()).await?;
+        match incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)? {
+            Response::LibraryPage(header) => {
+                let page = incoming.page(header.len, PAGE_MAX_BYTES, || self.heard());
+                Ok((header, page.await.map_err(broken)?))
+            }
             other => Err(unexpected(other)),
         }
     }
 
-    /// Asks for a manifest. Waits as long as the connection lives where hashes are awaited.
-    pub(crate) async fn get_game(&self, request: GetGame) -> Result<GameAnswer, SourceError> {
-        let patience = if request.await_hashes { Duration::MAX } else { LIBRARY_TIMEOUT };
+    /// Asks what a game is. Waits as long as the connection lives where hashes are awaited.
+    pub(crate) async fn get_game(&self, request: GetGame) -> Result<GameHead, SourceError> {
+        let patience = if request.await_hashes { Duration::MAX } else { HEAD_TIMEOUT };
         let request = Request::GetGame(request);
-        match self.control(&request, LIBRARY_HEADER_MAX_BYTES, patience).await? {
-            Response::Game { manifest } => Ok(GameAnswer::Manifest(manifest)),
-            Response::Unchanged {} => Ok(GameAnswer::Unchanged),
+        match self.control(&request, CONTROL_HEADER_MAX_BYTES, patience).await? {
+            Response::Game(head) => Ok(head),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks for a page of a part of a game.
+    pub(crate) async fn get_page(&self, request: GetPage) -> Result<Bytes, SourceError> {
+        let _debt = self.owes();
+        let exchange = async {
+            // Behind others that ask as well, an answer takes its time.
+            let mut incoming = self.ask(&Request::GetPage(request), Bytes::new()).await?.patient();
+            let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+            Ok::<_, SourceError>((incoming.impatient(), response))
+        };
+        let (mut incoming, response) =
+            timeout(PAGE_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
+        self.heard();
+        match response {
+            Response::Page { len } if len as usize <= PAGE_MAX_BYTES => {
+                incoming.body(len as usize, || self.heard()).await.map_err(broken)
+            }
+            Response::Page { len } => {
+                Err(SourceError::Protocol(format!("sent a page of {len} bytes")))
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -186,7 +274,7 @@ impl PeerLink {
         debug_assert!(len <= CHUNK_SIZE_BYTES);
         let _debt = self.owes();
         // Behind others that ask as well, an answer takes its time; the scheduler judges how long.
-        let mut incoming = self.ask(&Request::GetChunks(request)).await?.patient();
+        let mut incoming = self.ask(&Request::GetChunks(request), Bytes::new()).await?.patient();
         let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
         let mut incoming = incoming.impatient();
         self.heard();
@@ -206,17 +294,13 @@ impl PeerLink {
         }
     }
 
-    /// Tells that a chunk came wrong, by naming it twice: a source that knows of it reads the chunk once
-    /// more, another one refuses the request or answers it, which is of no interest.
-    pub(crate) async fn complain(
-        &self,
-        game_id: GameId,
-        version: GameVersion,
-        chunk: ChunkName,
-    ) -> Result<(), SourceError> {
-        let chunks = vec![chunk.clone(), chunk];
-        let request = Request::GetChunks(GetChunks { game_id, version, chunks });
-        self.control(&request, CONTROL_HEADER_MAX_BYTES, LIBRARY_TIMEOUT).await.map(drop)
+    /// Tells that a chunk came wrong: the source reads it once more, and answers when it has.
+    pub(crate) async fn complain(&self, wrong: WrongChunk) -> Result<(), SourceError> {
+        let request = Request::WrongChunk(wrong);
+        match self.control(&request, CONTROL_HEADER_MAX_BYTES, CHUNK_LOOK_TIMEOUT).await? {
+            Response::Done {} => Ok(()),
+            other => Err(unexpected(other)),
+        }
     }
 
     /// Asks for a streamed installation; the frames are to be read from what comes back.
@@ -226,9 +310,9 @@ impl PeerLink {
     ) -> Result<FrameReader, SourceError> {
         let debt = self.owes();
         let exchange = async {
-            let mut incoming = self.ask(&Request::StreamInstall(request)).await?;
+            let mut incoming = self.ask(&Request::StreamInstall(request), Bytes::new()).await?;
             let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
-            Ok((incoming, response))
+            Ok::<_, SourceError>((incoming, response))
         };
         let (incoming, response) =
             timeout(STREAM_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
@@ -258,9 +342,8 @@ impl PeerLink {
     ) -> Result<Response, SourceError> {
         let _debt = (patience != Duration::MAX).then(|| self.owes());
         let exchange = async {
-            let incoming = self.ask(request).await?;
-            let mut incoming =
-                if patience == Duration::MAX { incoming.patient() } else { incoming };
+            // How long it may take in all is bounded below.
+            let mut incoming = self.ask(request, Bytes::new()).await?.patient();
             incoming.header(max).await.map_err(broken)
         };
         let response = timeout(patience, exchange).await.map_err(|_| unanswered())??;
@@ -268,12 +351,42 @@ impl PeerLink {
         Ok(response)
     }
 
+    /// Sends a request with raw bytes behind it; returns the answer and what is behind that.
+    async fn exchange(
+        &self,
+        request: &Request,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<(Response, Incoming), SourceError> {
+        let _debt = self.owes();
+        let exchange = async {
+            let mut incoming = self.ask(request, body).await?;
+            let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
+            Ok::<_, SourceError>((response, incoming))
+        };
+        let answered = timeout(patience, exchange).await.map_err(|_| unanswered())??;
+        self.heard();
+        Ok(answered)
+    }
+
     fn owes(&self) -> Debt {
         Debts::add(&self.debts, Instant::now())
     }
 
-    async fn ask(&self, request: &Request) -> Result<Incoming, SourceError> {
-        ask(&*self.connection, request, CONTROL_HEADER_MAX_BYTES).await.map_err(broken)
+    async fn ask(&self, request: &Request, body: Bytes) -> Result<Incoming, SourceError> {
+        ask(&*self.connection, request, body).await.map_err(broken)
+    }
+}
+
+impl From<LibraryError> for SourceError {
+    fn from(error: LibraryError) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+impl From<PieceSetError> for SourceError {
+    fn from(error: PieceSetError) -> Self {
+        Self::Protocol(error.to_string())
     }
 }
 
@@ -302,9 +415,9 @@ fn unexpected(response: Response) -> SourceError {
 fn kind(response: &Response) -> &'static str {
     match response {
         Response::HelloAck(_) => "hello_ack",
-        Response::Library(_) => "library",
-        Response::Game { .. } => "game",
-        Response::Unchanged {} => "unchanged",
+        Response::LibraryPage(_) => "library_page",
+        Response::Game(_) => "game",
+        Response::Page { .. } => "page",
         Response::Chunks { .. } => "chunks",
         Response::Fetching(_) => "fetching",
         Response::Stream {} => "stream",
@@ -345,24 +458,36 @@ mod tests {
         fn close(&self, _: CloseCode) {}
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_streamed_installation_does_not_wait_for_ever_for_a_stream() {
+    /// A link over such a connection.
+    fn link() -> Arc<PeerLink> {
         let peer_id = PeerId::from_public_key(b"source");
         let hello = Hello {
-            peer_id,
             proto_ver: PROTOCOL_VERSION,
+            peer_id,
             session: 1,
             name: "source".parse().unwrap(),
             network: "test".parse().unwrap(),
             network_proof: None,
             listen_port: 1,
             features: Vec::new(),
-            library: LibrarySnapshot::default(),
+            library_rev: 0,
         };
-        let link = PeerLink::new(Arc::new(Full(peer_id)), hello, Arc::default(), true);
+        Arc::new(PeerLink::new(Arc::new(Full(peer_id)), hello, Arc::default(), true))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_installation_does_not_wait_for_ever_for_a_stream() {
         let (game_id, version) = ("quake".parse().unwrap(), "1".parse().unwrap());
-        let asked = Arc::new(link).stream_install(StreamInstall { game_id, version });
+        let asked = link().stream_install(StreamInstall { game_id, version });
         let answer = timeout(Duration::from_secs(60), asked).await.expect("it waits for ever");
         assert!(matches!(answer.map(drop), Err(SourceError::Gone(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_library_that_does_not_come_is_given_up() {
+        let began = Instant::now();
+        let answer = link().get_library(&Catalog::empty()).await;
+        assert!(matches!(answer, Err(SourceError::Gone(_))));
+        assert_eq!(began.elapsed(), LIBRARY_TIMEOUT);
     }
 }

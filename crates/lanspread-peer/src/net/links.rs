@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lanspread_proto::message::{ChunkName, GetChunks, GetGame, StreamInstall};
-use lanspread_proto::{GameId, GameVersion, PeerId};
+use lanspread_proto::PeerId;
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, StreamInstall, WrongChunk};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
-use crate::download::{GameAnswer, ReceivedChunks, Source, SourceError};
+use crate::download::{ReceivedChunks, Source, SourceError};
 use crate::install::StreamOrigin;
 
 /// How long a request waits for the connection that it needs: what a handshake may take.
@@ -113,8 +114,12 @@ impl Source for LinkedSource {
         self.peer_id
     }
 
-    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
+    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
         async move { self.link().await?.get_game(request).await }.boxed()
+    }
+
+    fn get_page(&self, request: GetPage) -> BoxFuture<'_, Result<Bytes, SourceError>> {
+        async move { self.link().await?.get_page(request).await }.boxed()
     }
 
     fn get_chunks(
@@ -130,15 +135,10 @@ impl Source for LinkedSource {
         .boxed()
     }
 
-    fn complain(
-        &self,
-        game_id: GameId,
-        version: GameVersion,
-        chunk: ChunkName,
-    ) -> BoxFuture<'_, ()> {
+    fn complain(&self, wrong: WrongChunk) -> BoxFuture<'_, ()> {
         async move {
             let Some(link) = self.links.get(self.peer_id) else { return };
-            if let Err(error) = link.complain(game_id, version, chunk).await {
+            if let Err(error) = link.complain(wrong).await {
                 tracing::debug!(peer_id = %self.peer_id, %error, "a complaint was not heard");
             }
         }

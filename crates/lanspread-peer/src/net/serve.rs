@@ -2,6 +2,8 @@
 
 mod copies;
 mod doubts;
+mod libraries;
+mod pages;
 mod place;
 mod queue;
 mod reading;
@@ -13,10 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_proto::GameId;
-use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, LIBRARY_HEADER_MAX_BYTES};
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{
-    ChunkHeader, ChunkName, GetChunks, GetGame, KnownManifest, Refusal, RefusalCode, Request,
-    Response,
+    ChunkHeader, ChunkName, GetChunks, GetGame, GetLibrary, Refusal, RefusalCode, Request,
+    Response, WrongChunk,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -25,6 +27,7 @@ use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
 use super::limit::Limiter;
 use super::link::PeerLink;
 use super::transport::{Stream, StreamSender, TransportError};
+use super::turns::Asker;
 use super::view::{ServedGame, View};
 use crate::download::Swarm;
 use crate::library::looks_like;
@@ -32,7 +35,9 @@ use crate::operations::outbound::OutboundTransfers;
 
 use copies::{Copy, FirstCopies};
 pub(crate) use doubts::Contradiction;
-use doubts::{Doubts, complaint};
+use doubts::Doubts;
+use libraries::Libraries;
+use pages::{Pages, head_of};
 use place::{PLACE_WAIT, Place, Places};
 use reading::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
 pub(crate) use stream::StreamService;
@@ -70,22 +75,41 @@ pub(crate) struct Server {
     upload: Limiter,
     first_copies: FirstCopies,
     places: Places,
+    pages: Pages,
+    libraries: Libraries,
     streams: StreamService,
     doubts: Doubts,
 }
 
-/// Reads the request on a stream that a peer has opened, and returns where the answer goes.
+/// Reads the request on a stream that a peer has opened, and returns what is behind it and where the
+/// answer goes.
 ///
 /// # Errors
 /// [`ExchangeError`] when there is no valid request.
 pub(crate) async fn read_request(
     link: &PeerLink,
     stream: Stream,
-) -> Result<(Request, Box<dyn StreamSender>), ExchangeError> {
+) -> Result<(Request, Incoming, Box<dyn StreamSender>), ExchangeError> {
     let Stream { sender, receiver } = stream;
-    let request = Incoming::new(receiver).header(CONTROL_HEADER_MAX_BYTES).await?;
+    let mut incoming = Incoming::new(receiver);
+    let request = incoming.header(CONTROL_HEADER_MAX_BYTES).await?;
     link.heard();
-    Ok((request, sender))
+    Ok((request, incoming, sender))
+}
+
+/// Reads the bytes behind a request, of which one peer has one at a time in memory.
+///
+/// # Errors
+/// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
+pub(crate) async fn read_page(
+    link: &PeerLink,
+    incoming: &mut Incoming,
+    len: u32,
+    max: usize,
+) -> Result<Bytes, ExchangeError> {
+    // Nobody closes it.
+    let _permit = link.receiving.acquire().await;
+    incoming.page(len, max, || link.heard()).await
 }
 
 /// Confirms what a peer told.
@@ -107,6 +131,23 @@ pub(crate) async fn reply_briefly(
     reply(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await
 }
 
+/// Answers with a header and a few raw bytes behind it.
+///
+/// # Errors
+/// [`ExchangeError`] when the answer cannot be sent.
+pub(crate) async fn reply_with(
+    mut sender: Box<dyn StreamSender>,
+    response: &Response,
+    body: Bytes,
+) -> Result<(), ExchangeError> {
+    let send = async {
+        send_header(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await?;
+        Ok(send_bytes(&mut *sender, body).await?)
+    };
+    timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent))?;
+    Ok(sender.finish()?)
+}
+
 impl Server {
     pub(crate) fn new(
         view: watch::Receiver<Arc<View>>,
@@ -118,7 +159,20 @@ impl Server {
     ) -> Self {
         let places = Places::new(upload.limit());
         let (first_copies, doubts) = (FirstCopies::new(), Doubts::new(contradictions));
-        Self { view, outbound, swarm, upload, first_copies, places, streams, doubts }
+        let pages = Pages::new();
+        let libraries = Libraries::new(pages.encodings());
+        Self {
+            view,
+            outbound,
+            swarm,
+            upload,
+            first_copies,
+            places,
+            pages,
+            libraries,
+            streams,
+            doubts,
+        }
     }
 
     /// Answers a question. What a peer tells unasked is not for this server: it is refused.
@@ -133,22 +187,18 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let sender = &mut *sender;
         match request {
-            Request::GetChunks(wanted) => match complaint(&wanted) {
-                Some(name) => {
-                    let response = self.look_into(link, &wanted, name).await;
-                    reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
-                }
-                None => self.send_chunks(link, wanted, sender).await,
-            },
+            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
+            Request::WrongChunk(wrong) => {
+                let response = self.look_into(link, wrong).await;
+                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
+            }
             Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
             Request::GetGame(wanted) => {
                 let response = self.game(wanted, sender).await?;
-                reply(sender, &response, LIBRARY_HEADER_MAX_BYTES).await
+                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
             }
-            Request::GetLibrary {} => {
-                let snapshot = self.view.borrow().snapshot().as_ref().clone();
-                reply(sender, &Response::Library(snapshot), LIBRARY_HEADER_MAX_BYTES).await
-            }
+            Request::GetPage(wanted) => self.send_page(link, wanted, sender).await,
+            Request::GetLibrary(wanted) => self.send_library(link, wanted, sender).await,
             Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
             Request::Hello(_)
             | Request::LibraryDelta(_)
@@ -157,6 +207,34 @@ impl Server {
             | Request::FetchEnded(_)
             | Request::Goodbye {} => {
                 let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
+                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
+            }
+        }
+    }
+
+    async fn send_library(
+        &self,
+        link: &PeerLink,
+        wanted: GetLibrary,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        let busy = || refused(RefusalCode::Busy, "too many peers ask for pages");
+        let prepare = async {
+            let newest = self.view.borrow().snapshot();
+            let page = self.libraries.page(wanted, link.peer_id(), newest).await?;
+            Ok((self.pages.room(asker(link)).await.ok_or_else(busy)?, page))
+        };
+        match timeout(PLACE_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
+            Ok((room, (header, page, read))) => {
+                let sent = send_at_once(sender, &Response::LibraryPage(header), page).await;
+                drop(room);
+                sent?;
+                if let Some(read) = read {
+                    link.told.send_replace(read);
+                }
+                Ok(())
+            }
+            Err(refusal) => {
                 reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
             }
         }
@@ -182,19 +260,11 @@ impl Server {
                 return Err(TransportError::Reset.into());
             }
         }
-        let manifest =
-            self.view.borrow().game(&wanted.game_id).map(|game| Arc::clone(&game.manifest));
-        let Some(manifest) = manifest else {
-            return Ok(Response::Refused(not_served(&wanted.game_id)));
-        };
-        let known = KnownManifest {
-            manifest_hash: manifest.manifest_hash(),
-            content_root: manifest.content_root(),
-        };
-        if wanted.known_manifest == Some(known) {
-            return Ok(Response::Unchanged {});
-        }
-        Ok(Response::Game { manifest: manifest.as_ref().clone() })
+        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        Ok(match served {
+            Some(game) => Response::Game(head_of(&game)),
+            None => Response::Refused(not_served(&wanted.game_id)),
+        })
     }
 
     async fn send_chunks(
@@ -281,26 +351,33 @@ impl Server {
     }
 
     /// Reads a chunk once more that came wrong, and holds it against the manifest.
-    async fn look_into(&self, link: &PeerLink, wanted: &GetChunks, name: &ChunkName) -> Response {
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
-        let is_wanted = |game: &ServedGame| *game.manifest.version() == wanted.version;
-        let Some(game) = served.filter(is_wanted) else {
-            return Response::Refused(not_served(&wanted.game_id));
+    async fn look_into(&self, link: &PeerLink, wrong: WrongChunk) -> Response {
+        let WrongChunk { game_id, content_root, path, index } = wrong;
+        let Some(game) = self.view.borrow().game(&game_id).cloned() else {
+            return Response::Refused(not_served(&game_id));
         };
+        if game.manifest.content_root() != Some(content_root) {
+            let message = "the game has another content, or none is known yet";
+            return Response::Refused(refused(RefusalCode::Changed, message));
+        }
         if !self.doubts.is_complaint_due(link.addr.ip()) {
             return Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
         }
-        let file = game.manifest.file(&name.path);
-        let Some(hash) = file.and_then(|file| known_hash(file, name.index)) else {
-            return Response::Refused(no_such_chunk("that chunk has no hash yet"));
+        let file = game.manifest.file(&path);
+        let Some(hash) = file.and_then(|file| known_hash(file, index)) else {
+            return Response::Refused(no_such_chunk("the game has no such chunk"));
         };
-        let _transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let wanted = GetChunks { chunks: vec![name.clone()], ..wanted.clone() };
+        let _transfer = self.outbound.begin(&game_id, link.peer_id());
+        let version = game.manifest.version().clone();
+        let chunks = vec![ChunkName { path: path.clone(), index }];
+        let wanted = GetChunks { game_id, version, chunks };
         match read_chunks(game.root, game.manifest, &wanted, Check::Hashes(vec![hash])).await {
             Ok(_) => Response::Done {},
             Err(failure) => {
-                self.doubts.tell(&wanted.game_id, Some(name.path.clone()));
-                Response::Refused(failure.refusal)
+                self.doubts.tell(&wanted.game_id, Some(path));
+                // Whatever else the read found, the chunk that the manifest names is not there.
+                let message = failure.refusal.message;
+                Response::Refused(refused(RefusalCode::ReadFailed, &message))
             }
         }
     }
@@ -316,7 +393,7 @@ impl Server {
             true => 0,
             false => self.outbound.count(&wanted.game_id),
         };
-        let copy = self.first_copies.wait(wanted, link.peer_id(), fetching).await;
+        let copy = self.first_copies.wait(wanted, asker(link), fetching).await;
         let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
         Ok((copy.ok_or_else(on_its_way)?, self.places.take(link).await))
     }
@@ -372,6 +449,30 @@ async fn reply(
     let send = send_header(sender, response, max);
     timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent))?;
     Ok(sender.finish()?)
+}
+
+/// Sends a page of a library, and waits until it has arrived. No limit holds it up: it is short, and a peer
+/// that waits for it does not appear meanwhile.
+async fn send_at_once(
+    sender: &mut dyn StreamSender,
+    response: &Response,
+    page: Bytes,
+) -> Result<(), ExchangeError> {
+    let send = async {
+        send_header(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await?;
+        send_bytes(&mut *sender, page).await?;
+        sender.finish()?;
+        Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?)
+    };
+    let sent = timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent));
+    if sent.is_err() {
+        sender.reset();
+    }
+    sent
+}
+
+fn asker(link: &PeerLink) -> Asker {
+    Asker { addr: link.addr.ip(), peer: link.peer_id() }
 }
 
 fn refused(code: RefusalCode, message: &str) -> Refusal {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lanspread_proto::message::LibrarySnapshot;
-use lanspread_proto::{GameId, Manifest};
+use bytes::Bytes;
+use lanspread_proto::library::LibrarySnapshot;
+use lanspread_proto::{ContentHash, GameId, Manifest};
 
 use crate::library::Fingerprint;
 
@@ -29,6 +30,10 @@ pub(crate) struct ServedGame {
     pub(crate) manifest: Arc<Manifest>,
     /// What its files looked like when they were listed.
     pub(crate) fingerprint: Fingerprint,
+    /// The content roots that it has in the old form.
+    pub(crate) old_content_roots: Arc<[ContentHash]>,
+    /// Its attributes, as they travel.
+    pub(crate) attributes: Bytes,
 }
 
 impl View {

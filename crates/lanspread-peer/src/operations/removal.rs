@@ -18,10 +18,11 @@ use lanspread_proto::{GameId, GameVersion};
 use crate::disk::{self, Point, below};
 use crate::download::note_removal;
 use crate::error::RemoveFailure;
-use crate::library::{LOCAL_DIR, is_install_transient};
+use crate::library::{LOCAL_DIR, is_foreign_entry, is_install_transient};
 use crate::state_file;
 
-/// Deletes the root of a game that is downloaded and not installed, with all that is in it.
+/// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
+/// files, which keep the root where they are.
 ///
 /// Links are removed, never followed. The root must be a directory directly in `games_dir`, and not
 /// a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
@@ -70,8 +71,10 @@ fn open_root(path: &Path) -> Result<Option<Dir>, RemoveFailure> {
 /// Removes a root that is open as `root`, and was found at `path`.
 fn remove_whole(root: &Dir, path: &Path) -> io::Result<()> {
     disk::reach(Point::RemovalRoot, path)?;
-    root.clear()?;
-    fs::remove_dir(path)
+    match root.clear_but(&is_foreign_entry)? {
+        true => fs::remove_dir(path),
+        false => Ok(()),
+    }
 }
 
 /// An installation that nobody knew of a moment ago, or that waits in a backup, is not a download.
@@ -207,6 +210,24 @@ mod tests {
             assert!(path.join("save.dat").is_file());
             assert!(games.path().join("quake/version.ini").is_file());
         }
+    }
+
+    #[test]
+    fn what_systems_left_stays_and_all_else_goes() {
+        let games = downloaded();
+        let foreign = ["Thumbs.db", "deep/er/desktop.ini", "$RECYCLE.BIN/x"];
+        for path in foreign {
+            write(&games, &format!("quake/{path}"));
+        }
+        remove(&games).unwrap();
+        for path in foreign {
+            assert!(games.path().join("quake").join(path).is_file(), "{path}");
+        }
+        for path in ["version.ini", "quake.eti", "deep/er/file", ".sync"] {
+            assert!(!games.path().join("quake").join(path).exists(), "{path}");
+        }
+        let again = remove(&games);
+        assert_eq!(again, Err(RemoveFailure::NotDownloaded(quake())));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use lanspread_catalog::Catalog;
-use lanspread_proto::message::{GameSummary, Hello, LibraryDelta, LibrarySnapshot};
+use lanspread_catalog::{Catalog, CatalogPosition};
+use lanspread_proto::message::Hello;
 use lanspread_proto::{GameId, PeerId, PeerName};
 use tokio::time::Instant;
 
 use crate::command::{PeerInfo, SourceInfo};
-use crate::library::{DeltaOutcome, apply};
+use crate::library::{DeltaOutcome, KnownGame, RemoteDelta, RemoteLibrary};
 
 /// Most peers that are known at once: several LAN parties.
 pub(crate) const PEERS_MAX: usize = 256;
@@ -25,7 +25,9 @@ pub(crate) struct PeerGameDb {
 pub(crate) struct PeerEntry {
     pub(crate) name: PeerName,
     pub(crate) addr: SocketAddr,
-    pub(crate) library: LibrarySnapshot,
+    pub(crate) library: RemoteLibrary,
+    /// The start of the peer that told the library: another one numbers its libraries anew.
+    session: u64,
     pub(crate) last_heard: Instant,
 }
 
@@ -38,47 +40,44 @@ pub(crate) enum Upserted {
     Changed,
     /// Nothing new.
     Same,
-    /// There are already [`PEERS_MAX`].
-    Full,
 }
 
 impl PeerGameDb {
-    /// Takes in what a peer said of itself. Returns also the games whose announcement changed.
+    /// Takes in what a peer said of itself, and its library. Returns also the games that are announced
+    /// otherwise.
     pub(crate) fn upsert(
         &mut self,
         hello: &Hello,
         addr: SocketAddr,
+        library: RemoteLibrary,
         now: Instant,
-    ) -> (Upserted, BTreeSet<GameId>) {
-        let is_full = self.peers.len() >= PEERS_MAX;
-        let fresh = PeerEntry {
-            name: hello.name.clone(),
-            addr,
-            library: hello.library.clone(),
-            last_heard: now,
+    ) -> (Upserted, BTreeSet<CatalogPosition>) {
+        let (name, session) = (hello.name.clone(), hello.session);
+        let fresh = PeerEntry { name, addr, library, session, last_heard: now };
+        let Some(known) = self.peers.get_mut(&hello.peer_id) else {
+            let changed = fresh.library.positions();
+            self.peers.insert(hello.peer_id, fresh);
+            return (Upserted::New, changed);
         };
-        match self.peers.get_mut(&hello.peer_id) {
-            None if is_full => (Upserted::Full, BTreeSet::new()),
-            None => {
-                let changed = hello.library.games.iter().map(|game| game.id.clone()).collect();
-                self.peers.insert(hello.peer_id, fresh);
-                (Upserted::New, changed)
-            }
-            Some(known) => {
-                let changed = changed_games(&known.library, &fresh.library);
-                let is_same = known.name == fresh.name
-                    && known.addr == fresh.addr
-                    && known.library == fresh.library;
-                *known = fresh;
-                (if is_same { Upserted::Same } else { Upserted::Changed }, changed)
-            }
-        }
+        let changed = known.library.differences(&fresh.library);
+        let is_same = known.name == fresh.name
+            && known.addr == fresh.addr
+            && known.library.rev() == fresh.library.rev()
+            && changed.is_empty();
+        *known = fresh;
+        (if is_same { Upserted::Same } else { Upserted::Changed }, changed)
+    }
+
+    /// Returns the library of a peer, if it is known to be the one that the peer has.
+    pub(crate) fn current_library(&self, hello: &Hello) -> Option<&RemoteLibrary> {
+        let known = self.peers.get(&hello.peer_id)?;
+        let is_current = known.session == hello.session && known.library.rev() == hello.library_rev;
+        is_current.then_some(&known.library)
     }
 
     /// Forgets a peer. Returns the games it announced.
-    pub(crate) fn remove(&mut self, peer_id: PeerId) -> Option<BTreeSet<GameId>> {
-        let entry = self.peers.remove(&peer_id)?;
-        Some(entry.library.games.into_iter().map(|game| game.id).collect())
+    pub(crate) fn remove(&mut self, peer_id: PeerId) -> Option<BTreeSet<CatalogPosition>> {
+        Some(self.peers.remove(&peer_id)?.library.positions())
     }
 
     /// Notes when a peer was last heard.
@@ -92,24 +91,24 @@ impl PeerGameDb {
     pub(crate) fn apply_delta(
         &mut self,
         peer_id: PeerId,
-        delta: LibraryDelta,
+        delta: RemoteDelta,
     ) -> Option<DeltaOutcome> {
-        Some(apply(&mut self.peers.get_mut(&peer_id)?.library, delta))
+        Some(self.peers.get_mut(&peer_id)?.library.apply(delta))
     }
 
-    /// Replaces a peer's library by a newer one. Returns the games whose announcement changed;
-    /// `None` when the peer is not known or the snapshot is not newer.
+    /// Replaces a peer's library by a newer one. Returns the games that are announced otherwise; `None`
+    /// when the peer is not known or the library is not newer.
     pub(crate) fn replace_library(
         &mut self,
         peer_id: PeerId,
-        snapshot: LibrarySnapshot,
-    ) -> Option<BTreeSet<GameId>> {
+        library: RemoteLibrary,
+    ) -> Option<BTreeSet<CatalogPosition>> {
         let entry = self.peers.get_mut(&peer_id)?;
-        if snapshot.rev <= entry.library.rev {
+        if library.rev() <= entry.library.rev() {
             return None;
         }
-        let changed = changed_games(&entry.library, &snapshot);
-        entry.library = snapshot;
+        let changed = entry.library.differences(&library);
+        entry.library = library;
         Some(changed)
     }
 
@@ -135,14 +134,16 @@ impl PeerGameDb {
             peer_id,
             name: entry.name.clone(),
             addr: entry.addr,
-            library_rev: entry.library.rev,
-            game_count: entry.library.games.len(),
+            library_rev: entry.library.rev(),
+            game_count: entry.library.len(),
             last_seen: now.saturating_duration_since(entry.last_heard),
         })
     }
 
-    /// Who can serve a game: those that announce it at the catalog's version and, where the catalog
-    /// knows the content, do not announce another content. In peer id order.
+    /// Who can serve a game: those that announce it at the catalog's version. In peer id order.
+    ///
+    /// Whether what they announce is the content that the catalog states shows when they tell more: a
+    /// catalog may state it in the form of wire version 3, which no library tells.
     pub(crate) fn sources(&self, catalog: &Catalog, game_id: &GameId) -> Vec<SourceInfo> {
         self.usable(catalog, game_id)
             .map(|(peer_id, entry, summary)| SourceInfo {
@@ -159,30 +160,30 @@ impl PeerGameDb {
         &self,
         catalog: &Catalog,
         game_id: &GameId,
-    ) -> impl Iterator<Item = &GameSummary> {
-        self.usable(catalog, game_id).map(|(_, _, summary)| summary)
+    ) -> impl Iterator<Item = &KnownGame> {
+        self.usable(catalog, game_id).map(|(_, _, game)| game)
     }
 
     fn usable(
         &self,
         catalog: &Catalog,
         game_id: &GameId,
-    ) -> impl Iterator<Item = (PeerId, &PeerEntry, &GameSummary)> {
+    ) -> impl Iterator<Item = (PeerId, &PeerEntry, &KnownGame)> {
+        let position = catalog.position(game_id);
         self.iter().filter_map(move |(peer_id, entry)| {
-            let summary = find(&entry.library, game_id)?;
-            is_usable(catalog, summary).then_some((peer_id, entry, summary))
+            Some((peer_id, entry, entry.library.usable_at(position?)?))
         })
     }
 
     /// Every game that at least one peer can serve: how many can, and the size the first one tells.
     pub(crate) fn remote_games(&self, catalog: &Catalog) -> BTreeMap<GameId, RemoteGame> {
-        let mut games: BTreeMap<GameId, RemoteGame> = BTreeMap::new();
-        let summaries = self.peers.values().flat_map(|entry| &entry.library.games);
-        for summary in summaries.filter(|summary| is_usable(catalog, summary)) {
-            let fresh = RemoteGame { peer_count: 0, size: summary.size };
-            games.entry(summary.id.clone()).or_insert(fresh).peer_count += 1;
+        let mut games: BTreeMap<CatalogPosition, RemoteGame> = BTreeMap::new();
+        for known in self.peers.values().flat_map(|entry| entry.library.usable()) {
+            let fresh = RemoteGame { peer_count: 0, size: known.size };
+            games.entry(known.position).or_insert(fresh).peer_count += 1;
         }
-        games
+        let named = |(position, game)| Some((catalog.at(position)?.id.clone(), game));
+        games.into_iter().filter_map(named).collect()
     }
 }
 
@@ -191,28 +192,4 @@ impl PeerGameDb {
 pub(crate) struct RemoteGame {
     pub(crate) peer_count: usize,
     pub(crate) size: u64,
-}
-
-fn is_usable(catalog: &Catalog, summary: &GameSummary) -> bool {
-    let Some(game) = catalog.get(&summary.id) else { return false };
-    let is_other_content = match (game.content_root, summary.content_root) {
-        (Some(expected), Some(announced)) => expected != announced,
-        _ => false,
-    };
-    game.version == summary.version && !is_other_content
-}
-
-fn find<'a>(library: &'a LibrarySnapshot, game_id: &GameId) -> Option<&'a GameSummary> {
-    // Libraries are in id order: the handshake and the delta rules see to it.
-    let at = library.games.binary_search_by(|game| game.id.cmp(game_id)).ok()?;
-    library.games.get(at)
-}
-
-fn changed_games(old: &LibrarySnapshot, new: &LibrarySnapshot) -> BTreeSet<GameId> {
-    let by_id = |library: &LibrarySnapshot| -> BTreeMap<GameId, GameSummary> {
-        library.games.iter().map(|game| (game.id.clone(), game.clone())).collect()
-    };
-    let (old, new) = (by_id(old), by_id(new));
-    let ids: BTreeSet<&GameId> = old.keys().chain(new.keys()).collect();
-    ids.into_iter().filter(|id| old.get(*id) != new.get(*id)).cloned().collect()
 }

@@ -1,108 +1,110 @@
 //! Peers of the party that speak another version of the protocol.
 //!
 //! They are not dialled and not let in, so nothing of them shows. After an upgrade of some machines that
-//! looks like an empty party; this table tells what it is.
+//! looks like an empty party; this table tells who they are and where.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use lanspread_proto::PeerId;
+use lanspread_mdns::OtherRecord;
+use lanspread_proto::{PeerId, PeerName};
 use tokio::time::Instant;
 
-/// How long changes are gathered before the first report: mDNS tells of a whole party within a second.
-const GATHER: Duration = Duration::from_secs(2);
-/// Shortest time between two reports.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a peer counts that was met in a handshake and that mDNS does not tell of.
-const MEMORY: Duration = Duration::from_secs(300);
-/// Most peers that are counted: the largest party has fewer.
-const COUNTED_MAX: usize = 256;
+/// How long changes are gathered before they are told: mDNS tells of a whole party within seconds.
+const GATHER: Duration = Duration::from_secs(5);
+/// How long a peer is remembered that was met in a handshake and that mDNS does not tell of.
+const MEMORY: Duration = Duration::from_secs(600);
+/// Most peers that are remembered: a page of them is enough to know which machines to look after.
+const REMEMBERED_MAX: usize = 64;
+
+/// A peer of another version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherVersionPeer {
+    /// What it calls itself, where it said so.
+    pub name: Option<PeerName>,
+    /// Where it is: where it listens if it said so, else where it dialled from.
+    pub addr: SocketAddr,
+    /// Its version, where it said so.
+    pub proto_ver: Option<u32>,
+}
 
 /// The peers of other versions. Owned by the command loop.
 #[derive(Debug, Default)]
 pub(crate) struct OtherVersions {
-    peers: BTreeMap<PeerId, Other>,
-    /// Since when there is something to tell.
+    /// As mDNS tells of them.
+    advertised: BTreeMap<PeerId, OtherVersionPeer>,
+    /// As they were met in handshakes. An address counts once, however many identities it shows.
+    met: BTreeMap<IpAddr, Met>,
+    /// What was told last.
+    told: Vec<OtherVersionPeer>,
+    /// Since when that is not what there is.
     news_since: Option<Instant>,
-    told_at: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Other {
-    /// Its version, where it said so.
-    proto_ver: Option<u32>,
-    /// When it stops to count; never while mDNS tells of it.
-    until: Option<Instant>,
-}
-
-/// What is told of the peers of other versions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VersionSummary {
-    /// How many there are.
-    pub count: usize,
-    /// Their versions as far as they are known, in order.
-    pub versions: Vec<u32>,
+#[derive(Debug)]
+struct Met {
+    peer_id: PeerId,
+    peer: OtherVersionPeer,
+    until: Instant,
 }
 
 impl OtherVersions {
     /// Takes in that mDNS tells of a peer of another version.
-    pub(crate) fn advertised(&mut self, peer_id: PeerId, proto_ver: u32, now: Instant) {
-        self.note(peer_id, Other { proto_ver: Some(proto_ver), until: None }, now);
+    pub(crate) fn advertised(&mut self, record: OtherRecord) {
+        let OtherRecord { peer_id, proto_ver, name, addr } = record;
+        if self.has_room() || self.advertised.contains_key(&peer_id) {
+            let peer = OtherVersionPeer { name, addr, proto_ver: Some(proto_ver) };
+            self.advertised.insert(peer_id, peer);
+        }
     }
 
     /// Takes in that a handshake ended because of the versions.
-    pub(crate) fn refused(&mut self, peer_id: PeerId, proto_ver: Option<u32>, now: Instant) {
-        let known = self.peers.get(&peer_id);
-        let proto_ver = proto_ver.or_else(|| known.and_then(|known| known.proto_ver));
-        let is_advertised = known.is_some_and(|known| known.until.is_none());
-        let until = (!is_advertised).then(|| now + MEMORY);
-        self.note(peer_id, Other { proto_ver, until }, now);
+    pub(crate) fn met(&mut self, peer_id: PeerId, peer: OtherVersionPeer, now: Instant) {
+        self.met.retain(|_, met| now < met.until);
+        let at = peer.addr.ip();
+        if self.has_room() || self.met.contains_key(&at) {
+            self.met.insert(at, Met { peer_id, peer, until: now + MEMORY });
+        }
     }
 
     /// Takes in that a peer is gone, or speaks this version.
     pub(crate) fn gone(&mut self, peer_id: PeerId) {
-        self.peers.remove(&peer_id);
+        self.advertised.remove(&peer_id);
+        self.met.retain(|_, met| met.peer_id != peer_id);
     }
 
-    /// Returns what is to be told now.
-    pub(crate) fn report(&mut self, now: Instant) -> Option<VersionSummary> {
-        let is_gathered = self.news_since.is_some_and(|since| now >= since + GATHER);
-        let is_quiet = self.told_at.is_none_or(|at| now >= at + REPORT_INTERVAL);
-        if !is_gathered || !is_quiet {
+    /// Returns all of them, if that was not told yet and nothing was told for [`GATHER`].
+    pub(crate) fn report(&mut self, now: Instant) -> Option<Vec<OtherVersionPeer>> {
+        let peers = self.all(now);
+        if peers == self.told {
+            self.news_since = None;
+            return None;
+        }
+        let since = *self.news_since.get_or_insert(now);
+        if now < since + GATHER {
             return None;
         }
         self.news_since = None;
-        let summary = self.summary(now);
-        (summary.count > 0).then(|| {
-            self.told_at = Some(now);
-            summary
-        })
+        self.told.clone_from(&peers);
+        Some(peers)
     }
 
-    /// Returns who is counted at the moment.
-    pub(crate) fn summary(&self, now: Instant) -> VersionSummary {
-        let counted = || self.peers.values().filter(|other| other.counts(now));
-        let mut versions: Vec<_> = counted().filter_map(|other| other.proto_ver).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        VersionSummary { count: counted().count(), versions }
+    /// Returns who is remembered at the moment, in the order of their addresses.
+    pub(crate) fn all(&self, now: Instant) -> Vec<OtherVersionPeer> {
+        let is_advertised = |met: &Met| {
+            self.advertised.contains_key(&met.peer_id)
+                || self.advertised.values().any(|peer| peer.addr == met.peer.addr)
+        };
+        let met = self.met.values().filter(|met| now < met.until && !is_advertised(met));
+        let mut peers: Vec<_> =
+            self.advertised.values().chain(met.map(|met| &met.peer)).cloned().collect();
+        peers.sort_by_key(|peer| peer.addr);
+        peers
     }
 
-    fn note(&mut self, peer_id: PeerId, other: Other, now: Instant) {
-        self.peers.retain(|_, other| other.counts(now));
-        if self.peers.len() >= COUNTED_MAX && !self.peers.contains_key(&peer_id) {
-            return;
-        }
-        let before = self.peers.insert(peer_id, other);
-        if before.is_none_or(|before| before.proto_ver != other.proto_ver) {
-            self.news_since.get_or_insert(now);
-        }
-    }
-}
-
-impl Other {
-    fn counts(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| now < until)
+    fn has_room(&self) -> bool {
+        self.advertised.len() + self.met.len() < REMEMBERED_MAX
     }
 }
 
@@ -110,69 +112,91 @@ impl Other {
 mod tests {
     use super::*;
 
-    fn peer(n: usize) -> PeerId {
+    fn id(n: usize) -> PeerId {
         PeerId::from_public_key(&n.to_be_bytes())
     }
 
-    fn summary(count: usize, versions: &[u32]) -> VersionSummary {
-        VersionSummary { count, versions: versions.to_vec() }
+    fn addr(n: usize) -> SocketAddr {
+        let [.., a, b] = n.to_be_bytes();
+        ([10, 0, a, b], 4433).into()
+    }
+
+    fn peer(n: usize, proto_ver: Option<u32>) -> OtherVersionPeer {
+        OtherVersionPeer { name: None, addr: addr(n), proto_ver }
+    }
+
+    fn record(n: usize, proto_ver: u32) -> OtherRecord {
+        OtherRecord { peer_id: id(n), proto_ver, name: None, addr: addr(n) }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_party_of_other_versions_is_told_at_once_and_as_a_whole() {
+    async fn a_party_of_other_versions_is_told_as_a_whole() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut versions = OtherVersions::default();
         assert_eq!(versions.report(at(0)), None);
         for n in 0..50 {
-            versions.advertised(peer(n), if n < 40 { 2 } else { 4 }, at(0));
+            versions.advertised(record(n, if n < 40 { 2 } else { 5 }));
         }
         assert_eq!(versions.report(at(1)), None);
-        assert_eq!(versions.report(at(2)), Some(summary(50, &[2, 4])));
+        assert_eq!(versions.report(at(5)), None);
+        let told = versions.report(at(6)).unwrap();
+        let expected: Vec<_> = (0..50).map(|n| peer(n, Some(if n < 40 { 2 } else { 5 }))).collect();
+        assert_eq!(told, expected);
+        versions.advertised(record(0, 2));
         assert_eq!(versions.report(at(100)), None, "nothing is new");
-        versions.advertised(peer(0), 2, at(100));
-        assert_eq!(versions.report(at(200)), None, "nothing is new");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reports_are_a_minute_apart_and_none_is_empty() {
+    async fn reports_are_seconds_apart_and_the_end_is_told_too() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut versions = OtherVersions::default();
         let mut told = Vec::new();
-        for second in 0..200 {
+        for second in 0..20 {
             // A peer that cannot decide on a version.
-            versions.advertised(peer(1), 2 + u32::try_from(second % 2).unwrap() * 2, at(second));
+            versions.advertised(record(1, 20 + u32::try_from(second).unwrap()));
             told.extend(versions.report(at(second)).map(|_| second));
         }
-        assert_eq!(told, [2, 62, 122, 182]);
-        versions.gone(peer(1));
-        assert_eq!((versions.report(at(300)), versions.summary(at(300))), (None, summary(0, &[])));
+        assert_eq!(told, [5, 11, 17]);
+        versions.gone(id(1));
+        assert_eq!(versions.report(at(22)), None);
+        assert_eq!(versions.report(at(23)), Some(Vec::new()));
+        assert_eq!(versions.report(at(100)), None, "nothing is new");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_refused_counts_for_a_while_and_who_is_advertised_as_long_as_that_lasts() {
+    async fn who_was_met_is_remembered_for_a_while_and_who_is_advertised_as_long_as_that_lasts() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut versions = OtherVersions::default();
-        versions.refused(peer(1), None, at(0));
-        versions.refused(peer(2), Some(2), at(0));
-        versions.advertised(peer(3), 4, at(0));
-        versions.refused(peer(3), None, at(1));
-        assert_eq!(versions.report(at(2)), Some(summary(3, &[2, 4])));
-        assert_eq!(versions.summary(at(301)), summary(1, &[4]));
-        versions.gone(peer(3));
-        assert_eq!(versions.summary(at(301)), summary(0, &[]));
+        versions.met(id(1), peer(1, None), at(0));
+        versions.met(id(2), peer(2, Some(2)), at(0));
+        versions.advertised(record(3, 4));
+        // It is known by a better word than its handshake gave, also at another address of its own.
+        versions.met(id(3), peer(9, None), at(1));
+        let all = [peer(1, None), peer(2, Some(2)), peer(3, Some(4))];
+        assert_eq!(versions.all(at(2)), all);
+        assert_eq!(versions.all(at(599)), all);
+        assert_eq!(versions.all(at(601)), all[2..]);
+        versions.gone(id(3));
+        assert_eq!(versions.all(at(601)), []);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_invented_peers_is_bounded() {
+    async fn a_flood_of_invented_peers_is_bounded_and_an_address_counts_once() {
         let now = Instant::now();
         let mut versions = OtherVersions::default();
-        for n in 0..10 * COUNTED_MAX {
-            versions.advertised(peer(n), 9, now);
-            versions.refused(peer(n), None, now);
+        for n in 0..1_000 {
+            let invented =
+                OtherVersionPeer { addr: SocketAddr::new(addr(1).ip(), 9), ..peer(1, Some(9)) };
+            versions.met(id(n), invented, now);
         }
-        assert_eq!(versions.summary(now), summary(COUNTED_MAX, &[9]));
+        assert_eq!(versions.all(now).len(), 1);
+        for n in 0..10 * REMEMBERED_MAX {
+            versions.advertised(record(n, 9));
+            versions.met(id(n), peer(n, None), now);
+        }
+        assert!(versions.all(now).len() <= REMEMBERED_MAX);
     }
 }

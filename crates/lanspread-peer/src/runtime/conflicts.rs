@@ -52,7 +52,7 @@ impl Core {
         let peer_id = admitted.link.peer_id();
         let kept = self.links.get(peer_id).filter(|link| is_alive && link.id == old);
         let answer = match kept {
-            None => self.admit(addr, admitted).await,
+            None => return self.admit(addr, dial, admitted).await,
             Some(kept) => {
                 admitted.link.close(CloseCode::Conflict);
                 self.dials.contested(peer_id, Instant::now());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lanspread_archive::Unpacker;
 use lanspread_catalog::Catalog;
-use lanspread_proto::message::LibrarySnapshot;
+use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,9 +20,11 @@ use tokio_util::task::TaskTracker;
 use super::downloads::{ActiveDownload, CopyCheck, Fetch};
 use super::first_look::FirstLook;
 use super::installs::ActiveInstall;
+use super::libraries::Awaited;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
+use super::told_manifest::ToldManifest;
 use super::verifications::ActiveVerification;
 use crate::command::{AsOf, MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
@@ -39,7 +41,7 @@ use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
-use crate::peers::versions::{OtherVersions, VersionSummary};
+use crate::peers::versions::{OtherVersionPeer, OtherVersions};
 use crate::problem::GameProblems;
 use crate::room::Room;
 
@@ -82,8 +84,8 @@ pub(crate) struct Core {
     pub(super) liveness: Watch,
     /// Peers that are being asked for a sign of life.
     pub(super) asking: BTreeSet<PeerId>,
-    /// Peers whose whole library is being asked for, and whether to do so once more.
-    pub(super) resyncing: BTreeMap<PeerId, bool>,
+    /// Peers whose library is being asked for.
+    pub(super) awaited: BTreeMap<PeerId, Awaited>,
 
     pub(super) local: BTreeMap<GameId, LocalGame>,
     /// The games of a games directory that cannot be read at the moment.
@@ -91,6 +93,8 @@ pub(crate) struct Core {
     /// There until every game was looked at for the first time.
     pub(super) first_look: Option<FirstLook>,
     pub(super) index: Index,
+    /// Of a game that somebody asks about.
+    pub(super) told_manifest: ToldManifest,
     /// Held until nothing writes any more.
     pub(super) kept: StateDir,
     /// Told when there may be something to save.
@@ -238,7 +242,12 @@ impl Core {
             CoreMessage::Delta { peer_id, link_id, delta } => {
                 self.delta(peer_id, link_id, delta).await;
             }
-            CoreMessage::Library { peer_id, snapshot } => self.library(peer_id, snapshot).await,
+            CoreMessage::Library { peer_id, link_id, outcome } => {
+                self.library(peer_id, link_id, outcome).await;
+            }
+            CoreMessage::LibraryBehind { peer_id, told_rev } => {
+                self.library_behind(peer_id, told_rev);
+            }
             CoreMessage::Goodbye { peer_id, link_id } => self.goodbye(peer_id, link_id).await,
             CoreMessage::Pinged { peer_id, link_id, is_answered } => {
                 self.pinged(peer_id, link_id, is_answered);
@@ -410,8 +419,13 @@ fn log(event: &PeerEvent) {
         | PeerEvent::GamesListUpdated { .. }
         | PeerEvent::LocalGamesUpdated { .. }
         | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
-        PeerEvent::PeersOfOtherVersion(VersionSummary { count, versions }) => {
-            tracing::warn!(count, ?versions, "peers speak another version of the protocol");
+        PeerEvent::PeersOfOtherVersion(peers) if peers.is_empty() => {
+            tracing::info!("no peer speaks another version of the protocol any more");
+        }
+        PeerEvent::PeersOfOtherVersion(peers) => {
+            for OtherVersionPeer { name, addr, proto_ver } in peers {
+                tracing::warn!(?name, %addr, ?proto_ver, "a peer speaks another version of the protocol");
+            }
         }
         PeerEvent::IdentityConflict { peer_id, addrs, .. } => {
             tracing::warn!(%peer_id, ?addrs, "two running peers have the same identity");

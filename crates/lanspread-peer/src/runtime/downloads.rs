@@ -21,8 +21,8 @@ use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
-    self, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Seat, Source,
-    SourceChange,
+    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Seat,
+    Source, SourceChange,
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
@@ -164,10 +164,15 @@ impl Core {
         Ok((game, sources))
     }
 
-    /// Whether the game is ready here, and no source announces another content of it than this peer
-    /// has read.
+    /// Whether the game is ready here, and has the content that the catalog states or, where it states
+    /// none, no source announces another content of it than this peer has read.
     fn is_up_to_date(&self, game_id: &GameId) -> bool {
         let Some(ready) = self.server.view.borrow().game(game_id).cloned() else { return false };
+        let states_content =
+            self.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
+        if states_content && ready.manifest.content_root().is_some() {
+            return true;
+        }
         let mut announced = self.peers.announcements(&self.catalog, game_id);
         !announced.any(|summary| {
             let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
@@ -431,12 +436,16 @@ fn with_hashes(
         && found.manifest_hash() == outcome.manifest.manifest_hash()
     {
         local.manifest = Some(Arc::clone(&outcome.manifest));
+        match &outcome.bits {
+            CommittedBits::Untold => {}
+            CommittedBits::Kept => local.remembered = None,
+            CommittedBits::Lost(bits) => local.remembered = Some(bits.clone()),
+        }
+        let local = local.with_attributes();
         let files = local.fingerprint.files().iter();
         let changed = files.filter(|file| !committed.vouches_for(file));
         let changed: BTreeSet<_> = changed.map(|file| file.path.clone()).collect();
-        if !changed.is_empty() {
-            return Some(local.without_hashes(&changed));
-        }
+        return Some(local.without_hashes(&changed));
     }
     Some(local)
 }

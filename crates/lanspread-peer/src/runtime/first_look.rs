@@ -125,6 +125,7 @@ impl Core {
         }
         let is_survey_owed = is_last && self.owes_survey();
         let waiting = if is_last {
+            self.warn_of_old_roots();
             let local = &self.local;
             self.index.retain(&self.games_dir, |game_id| local.contains_key(game_id));
             self.end_first_look()
@@ -143,6 +144,24 @@ impl Core {
             self.survey();
         }
         self.obey_all(waiting).await;
+    }
+
+    /// Tells how many games the catalog states in the form of wire version 3 alone.
+    fn warn_of_old_roots(&self) {
+        let holds_in_old_form = |game_id: &GameId, local: &LocalGame| {
+            let stated = self.catalog.get(game_id).and_then(|game| game.content_root);
+            stated.is_some()
+                && local.content_root().is_some_and(|found| Some(found) != stated)
+                && !local.is_other_content(stated)
+        };
+        let games = self.local.iter().filter(|(game_id, local)| holds_in_old_form(game_id, local));
+        let count = games.count();
+        if count > 0 {
+            tracing::warn!(
+                count,
+                "the catalog states content roots of an older version; list-games and get-game tell the new ones"
+            );
+        }
     }
 
     /// Lets a survey wait for the end of the first look, if that is under way: all games that it has

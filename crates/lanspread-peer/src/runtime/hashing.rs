@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lanspread_proto::{GameId, Manifest};
+use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
@@ -91,11 +91,11 @@ impl Core {
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
         let (core, cancel) = (self.core.clone(), self.cancel.clone());
-        let fingerprint = local.fingerprint.clone();
+        let (fingerprint, version_ini) = (local.fingerprint.clone(), local.version_ini.clone());
         self.spawn(async move {
             let work = move || {
                 let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
-                hash_manifest(&root, &unhashed, &fingerprint, &reading)
+                hash_manifest(&root, &unhashed, version_ini.as_deref(), &fingerprint, &reading)
             };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome =
@@ -143,17 +143,18 @@ impl Core {
             return;
         }
         let is_confirmed = local.manifest.as_deref() == Some(&hashed.manifest);
-        if !is_confirmed && self.warn_of_other_content(&game_id, &hashed.manifest) {
-            self.unhashable.insert(game_id.clone());
-        }
         // What was in doubt has been read a second time, long enough after the first.
         let doubtful = hashed.doubtful.difference(&scanned.doubtful).cloned().collect();
         let local = LocalGame {
             manifest: Some(Arc::new(hashed.manifest)),
             doubtful: Arc::<BTreeSet<_>>::new(doubtful),
             unread: None,
+            old_content_roots: hashed.old_content_roots.into(),
             ..local.clone()
         };
+        if !is_confirmed {
+            self.warn_of_other_content(&game_id, &local);
+        }
         self.take_over(&game_id, Some(local));
         if is_confirmed {
             self.index_changed.send_replace(());
@@ -201,12 +202,16 @@ impl Core {
         }
     }
 
-    fn warn_of_other_content(&self, game_id: &GameId, manifest: &Manifest) -> bool {
-        let expected = self.catalog.get(game_id).and_then(|game| game.content_root);
-        let is_other = expected.is_some() && expected != manifest.content_root();
-        if is_other {
-            tracing::warn!(%game_id, "the content on disk is not the catalog's; it is not announced");
+    /// Tells of content that a corrected catalog would accept.
+    fn warn_of_other_content(&self, game_id: &GameId, local: &LocalGame) {
+        let stated = self.catalog.get(game_id).and_then(|game| game.content_root);
+        if let (Some(stated), Some(found), true) =
+            (stated, local.content_root(), local.is_other_content(stated))
+        {
+            tracing::warn!(
+                %game_id, %stated, %found,
+                "the content on disk is not the catalog's; it is not announced"
+            );
         }
-        is_other
     }
 }

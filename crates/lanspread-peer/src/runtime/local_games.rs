@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lanspread_proto::message::{GameSummary, LibrarySnapshot};
+use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
 
 use super::core::Core;
@@ -116,18 +116,16 @@ impl Core {
         let local = self.local.get(game_id)?;
         let manifest = local.manifest.as_ref()?;
         let expected = self.catalog.get(game_id)?;
-        let is_other_content = match (expected.content_root, manifest.content_root()) {
-            (Some(expected), Some(found)) => expected != found,
-            _ => false,
-        };
         let is_ready = local.version.as_ref() == Some(&expected.version)
-            && !is_other_content
+            && !local.is_other_content(expected.content_root)
             && !local.is_incomplete()
             && matches!(self.operations.get(game_id), None | Some(Operation::Verifying));
         is_ready.then(|| ServedGame {
             root: self.root_of(game_id),
             manifest: Arc::clone(manifest),
             fingerprint: local.fingerprint.clone(),
+            old_content_roots: Arc::clone(&local.old_content_roots),
+            attributes: local.attributes.page().clone(),
         })
     }
 

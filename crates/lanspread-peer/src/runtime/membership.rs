@@ -1,13 +1,11 @@
 //! The command loop's part about peers: who comes, goes, falls silent and changes.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_mdns::{BrowseEvent, PeerRecord};
-use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
-use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
+use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
+use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
@@ -15,14 +13,14 @@ use super::messages::{CoreMessage, DialFor, Encounter};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent, RejectReason};
-use crate::library::{DeltaOutcome, normalise};
-use crate::net::handshake::{self, Admitted, HandshakeError};
+use crate::net::handshake::{self, Admitted, Glimpse, HandshakeError};
 use crate::net::link::{LinkId, PeerLink};
 use crate::net::transport::{CloseCode, StreamAcceptor};
 use crate::peers::crossing::{LinkFacts, takes_over};
-use crate::peers::db::{PEERS_MAX, Upserted};
+use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;
 use crate::peers::liveness::Verdict;
+use crate::peers::versions::OtherVersionPeer;
 use crate::services::session;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
@@ -39,9 +37,7 @@ impl Core {
                 self.versions.gone(peer_id);
                 self.dials.vanished(peer_id, Instant::now());
             }
-            BrowseEvent::OtherVersion { peer_id, proto_ver } => {
-                self.seen_other(peer_id, proto_ver);
-            }
+            BrowseEvent::OtherVersion(record) => self.seen_other(record),
             BrowseEvent::OwnNameElsewhere(addrs) => self.look_for_clones(addrs),
         }
     }
@@ -51,7 +47,10 @@ impl Core {
             return;
         }
         if record.proto_ver != PROTOCOL_VERSION {
-            return self.seen_other(record.peer_id, record.proto_ver);
+            let PeerRecord { peer_id, proto_ver, hostname, addrs, .. } = record;
+            // A record has at least one address.
+            let Some(addr) = addrs.into_iter().next() else { return };
+            return self.seen_other(OtherRecord { peer_id, proto_ver, name: Some(hostname), addr });
         }
         self.versions.gone(record.peer_id);
         let linked = self.links.get(record.peer_id).map(|link| link.addr);
@@ -62,10 +61,9 @@ impl Core {
         }
     }
 
-    fn seen_other(&mut self, peer_id: PeerId, proto_ver: u32) {
-        let now = Instant::now();
-        self.versions.advertised(peer_id, proto_ver, now);
-        self.dials.vanished(peer_id, now);
+    fn seen_other(&mut self, record: OtherRecord) {
+        self.dials.vanished(record.peer_id, Instant::now());
+        self.versions.advertised(record);
     }
 
     /// Makes the dials whose time has come.
@@ -110,7 +108,7 @@ impl Core {
                 if let Some(old) = old.filter(|old| old.hello.session != link.hello.session) {
                     return self.contest(addr, dial, admitted, old);
                 }
-                self.admit(addr, admitted).await
+                return self.admit(addr, dial, admitted).await;
             }
             Err(HandshakeError::Myself) => {
                 if let Some(DialFor::Peer(expected, attempt)) = &dial {
@@ -140,9 +138,12 @@ impl Core {
                 }
                 Err(ConnectError::Unreachable { addr, reason })
             }
-            Err(HandshakeError::Rejected { peer_id, reason, proto_ver, message }) => {
+            Err(HandshakeError::Rejected { peer_id, reason, glimpse, message }) => {
                 if reason == RejectReason::ProtocolVersion {
-                    self.versions.refused(peer_id, proto_ver, now);
+                    let Glimpse { proto_ver, name, listen_port } = glimpse;
+                    let port = listen_port.unwrap_or(addr.port());
+                    let addr = SocketAddr::new(addr.ip(), port);
+                    self.versions.met(peer_id, OtherVersionPeer { name, addr, proto_ver }, now);
                 }
                 match &dial {
                     // Somebody else is at this address; the peer may be at another one.
@@ -177,8 +178,13 @@ impl Core {
     pub(super) async fn admit(
         &mut self,
         addr: SocketAddr,
+        dial: Option<DialFor>,
         admitted: Admitted,
-    ) -> Result<PeerId, ConnectError> {
+    ) {
+        let reply = match dial {
+            Some(DialFor::Command(reply)) => Some(reply),
+            Some(DialFor::Peer(..)) | None => None,
+        };
         let Admitted { link, streams } = admitted;
         let peer_id = link.peer_id();
         if let Some(old) = self.links.get(peer_id)
@@ -186,33 +192,31 @@ impl Core {
         {
             self.dials.linked(peer_id, old.addr, Instant::now());
             self.retire(link, Some(streams));
-            return Ok(peer_id);
+            return self.answer_when_joined(peer_id, reply);
         }
-        let (upserted, changed) = self.peers.upsert(&link.hello, link.addr, Instant::now());
-        if upserted == Upserted::Full {
+        let is_known = self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id);
+        if !is_known && self.peers.len() + self.joining() >= PEERS_MAX {
             self.dials.rejected(peer_id);
             link.close(CloseCode::Refused);
             let message = format!("{PEERS_MAX} peers are already known");
-            return self.reject(peer_id, addr, RejectReason::Protocol, message).await;
+            let answer = self.reject(peer_id, addr, RejectReason::Protocol, message).await;
+            if let Some(reply) = reply {
+                let _ = reply.send(answer);
+            }
+            return;
         }
         self.versions.gone(peer_id);
         self.dials.linked(peer_id, link.addr, Instant::now());
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
             self.retire(old, None);
         }
-        self.spawn(session::run(link, streams, self.server.clone(), self.core.clone()));
-        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
-            match upserted {
-                Upserted::New => {
-                    self.emit(PeerEvent::PeerDiscovered(info)).await;
-                    self.emit_peer_count().await;
-                }
-                Upserted::Changed => self.emit(PeerEvent::PeerUpdated(info)).await,
-                Upserted::Same | Upserted::Full => {}
-            }
-        }
-        self.remote_games_changed(changed).await;
-        Ok(peer_id)
+        let context = session::Context {
+            server: self.server.clone(),
+            catalog: Arc::clone(&self.catalog),
+            core: self.core.clone(),
+        };
+        self.spawn(session::run(Arc::clone(&link), streams, context));
+        self.join(addr, link, reply).await;
     }
 
     /// Closes a connection that another one has taken the place of.
@@ -284,8 +288,8 @@ impl Core {
             }
         }
         self.dial_due();
-        if let Some(summary) = self.versions.report(now) {
-            self.emit(PeerEvent::PeersOfOtherVersion(summary)).await;
+        if let Some(peers) = self.versions.report(now) {
+            self.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
         }
     }
 
@@ -315,12 +319,14 @@ impl Core {
     }
 
     async fn lose(&mut self, peer_id: PeerId, reason: LostReason) {
-        let Some(games) = self.peers.remove(peer_id) else { return };
+        self.stop_awaiting(peer_id);
         if let Some(link) = self.links.remove(peer_id) {
             link.close(CloseCode::Goodbye);
         }
         self.liveness.forget(peer_id);
         let is_advertised = self.dials.lost(peer_id, Instant::now());
+        // One whose library was not there yet has not appeared.
+        let Some(games) = self.peers.remove(peer_id) else { return };
         if reason == LostReason::Timeout && !is_advertised {
             tracing::info!(
                 %peer_id,
@@ -333,78 +339,7 @@ impl Core {
         self.remote_games_changed(games).await;
     }
 
-    pub(super) async fn delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: LibraryDelta) {
-        if !self.is_current(peer_id, link_id) {
-            return;
-        }
-        match self.peers.apply_delta(peer_id, delta) {
-            None | Some(DeltaOutcome::Ignored) => {}
-            Some(DeltaOutcome::Applied { changed }) => self.peer_changed(peer_id, changed).await,
-            Some(DeltaOutcome::Gap) => self.ask_for_library(peer_id),
-        }
-    }
-
-    /// Asks for a snapshot; one at a time, and once more when another gap came meanwhile.
-    fn ask_for_library(&mut self, peer_id: PeerId) {
-        let Some(link) = self.links.get(peer_id) else { return };
-        if let Some(again) = self.resyncing.get_mut(&peer_id) {
-            *again = true;
-            return;
-        }
-        self.resyncing.insert(peer_id, false);
-        let core = self.core.clone();
-        self.spawn(async move {
-            let snapshot = match link.get_library().await {
-                Ok(snapshot) => normalise(snapshot).ok(),
-                Err(error) => {
-                    tracing::debug!(%peer_id, %error, "a peer did not tell its library");
-                    None
-                }
-            };
-            if snapshot.is_none() {
-                // Its library is unknown from here on; a new connection tells it anew.
-                link.close(CloseCode::Protocol);
-            }
-            let _ = core.send(CoreMessage::Library { peer_id, snapshot }).await;
-        });
-    }
-
-    pub(super) async fn library(&mut self, peer_id: PeerId, snapshot: Option<LibrarySnapshot>) {
-        let again = self.resyncing.remove(&peer_id).unwrap_or(false);
-        let Some(snapshot) = snapshot else { return };
-        if let Some(changed) = self.peers.replace_library(peer_id, snapshot) {
-            self.peer_changed(peer_id, changed).await;
-        }
-        if again {
-            self.ask_for_library(peer_id);
-        }
-    }
-
-    async fn peer_changed(&mut self, peer_id: PeerId, changed: BTreeSet<GameId>) {
-        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
-            self.emit(PeerEvent::PeerUpdated(info)).await;
-        }
-        self.remote_games_changed(changed).await;
-    }
-
-    async fn remote_games_changed(&mut self, mut changed: BTreeSet<GameId>) {
-        // What the catalog does not have is nobody's business here.
-        changed.retain(|game_id| self.catalog.get(game_id).is_some());
-        if changed.is_empty() {
-            return;
-        }
-        self.refresh_sources(&changed);
-        let game_count = self.peers.remote_games(&self.catalog).len();
-        let changed = changed.into_iter().collect();
-        self.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
-    }
-
-    async fn emit_peer_count(&mut self) {
-        let peer_count = self.peers.len();
-        self.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
-    }
-
-    fn is_current(&self, peer_id: PeerId, link_id: LinkId) -> bool {
+    pub(super) fn is_current(&self, peer_id: PeerId, link_id: LinkId) -> bool {
         self.links.get(peer_id).is_some_and(|link| link.id == link_id)
     }
 

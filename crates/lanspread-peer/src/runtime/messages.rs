@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanspread_mdns::BrowseEvent;
-use lanspread_proto::message::{LibraryDelta, LibrarySnapshot};
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 
@@ -13,13 +12,15 @@ use super::downloads::Fetch;
 use super::first_look::LookedAt;
 use super::verifications::Verified;
 use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
-use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
+use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome, SourceError};
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
     StreamFailure, VerifyFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
-use crate::library::{Glance, HashError, Hashed, LocalGame, Scan, ScanError};
+use crate::library::{
+    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
+};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
 use crate::net::serve::Contradiction;
@@ -44,9 +45,11 @@ pub(crate) enum CoreMessage {
     /// Somebody needs a connection to a peer that has none.
     LinkNeeded { peer_id: PeerId },
     /// A peer told what changed in its library.
-    Delta { peer_id: PeerId, link_id: LinkId, delta: LibraryDelta },
-    /// A peer answered what its whole library is; `None` when it did not.
-    Library { peer_id: PeerId, snapshot: Option<LibrarySnapshot> },
+    Delta { peer_id: PeerId, link_id: LinkId, delta: RemoteDelta },
+    /// A peer answered what its library is, or did not.
+    Library { peer_id: PeerId, link_id: LinkId, outcome: Result<RemoteLibrary, SourceError> },
+    /// By now, what a peer has told of its library is known, or was lost.
+    LibraryBehind { peer_id: PeerId, told_rev: u64 },
     /// A peer is leaving.
     Goodbye { peer_id: PeerId, link_id: LinkId },
     /// A ping on a connection was answered, or not.
@@ -128,7 +131,12 @@ pub(crate) enum CoreMessage {
     /// It was looked whether there is an unfinished download to remove.
     UnfinishedLooked { game_id: GameId, is_there: bool, wait: bool, reply: Reply<()> },
     /// A removal ended, and the root was looked at.
-    RemoveEnded { game_id: GameId, outcome: Result<(), RemoveFailure>, local: Option<LocalGame> },
+    RemoveEnded {
+        game_id: GameId,
+        /// The root, if something of it stayed.
+        outcome: Result<Option<PathBuf>, RemoveFailure>,
+        local: Option<LocalGame>,
+    },
     /// A setup script was started, or not.
     SetupStarted {
         game_id: GameId,

@@ -4,28 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
-use lanspread_proto::message::GetGame;
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
 use super::core::Core;
 use super::messages::CoreMessage;
+use super::told_manifest::Told;
 use crate::command::{
     AsOf, GameDetails, GameInfo, GameScope, IdentityConflict, PeerInfo, PeerStatus, Reply,
 };
-use crate::download::{GameAnswer, Source, all_unfinished, unfinished_bytes};
+use crate::download::{all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
 use crate::library::LocalGame;
 use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
+use crate::problem::{GameProblem, ProblemReason};
 use crate::setup;
 
 /// What was looked up of a game that somebody asks about.
 pub(crate) struct LookedUp {
     game_id: GameId,
     /// As a source tells it; absent where it is known here.
-    manifest: Option<Arc<Manifest>>,
+    told: Option<Told>,
     /// Whether a setup script was started, of an installation that may be gone.
     setup_done: bool,
     /// Bytes that an unfinished download takes, if there is one.
@@ -45,7 +46,7 @@ impl Core {
             peer_count: self.peers.len(),
             mdns: self.mdns.clone(),
             identity_conflicts: self.identity_conflicts(),
-            peers_of_other_version: self.versions.summary(Instant::now()),
+            peers_of_other_version: self.versions.all(Instant::now()),
             active_operations: self.operations.all(),
             outbound_transfers: self.server.outbound.counts(),
         }
@@ -119,21 +120,15 @@ impl Core {
         let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, games_dir, state_dir) =
             (self.links.clone(), self.games_dir.clone(), self.state_dir.clone());
-        let core = self.core.clone();
+        let (core, told) = (self.core.clone(), self.told_manifest.clone());
         self.spawn(async move {
-            let mut manifest = None;
+            let mut what = None;
             for source in &sources {
-                if is_known || manifest.is_some() {
+                if is_known || what.is_some() {
                     break;
                 }
-                let request =
-                    GetGame { game_id: game_id.clone(), known_manifest: None, await_hashes: false };
                 let asked = LinkedSource::new(source.peer_id, links.clone());
-                if let Ok(GameAnswer::Manifest(answer)) = asked.get_game(request).await
-                    && *answer.version() == expected_version
-                {
-                    manifest = Some(Arc::new(answer));
-                }
+                what = told.manifest(source, &asked, &game_id, &expected_version).await;
             }
             let id = game_id.clone();
             let look = move || {
@@ -143,7 +138,7 @@ impl Core {
             // A look that panicked found nothing.
             let (setup_done, unfinished) =
                 tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            let looked_up = LookedUp { game_id, manifest, setup_done, unfinished, reply };
+            let looked_up = LookedUp { game_id, told: what, setup_done, unfinished, reply };
             // A peer that stops answers nothing.
             let _ = core.send(CoreMessage::GameLookedUp(looked_up)).await;
         });
@@ -151,7 +146,7 @@ impl Core {
 
     /// Answers what is known of a game after the look, which may have taken a while.
     pub(super) fn tell_game(&self, looked_up: LookedUp) {
-        let LookedUp { game_id, manifest, setup_done, unfinished, reply } = looked_up;
+        let LookedUp { game_id, told, setup_done, unfinished, reply } = looked_up;
         let Some(game) = self.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
@@ -159,11 +154,16 @@ impl Core {
         let remote = self.peers.remote_games(&self.catalog).get(&game_id).copied();
         let mut info = self.game_info(game, remote);
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
-        let local = self.local.get(&game_id).and_then(|local| local.manifest.clone());
+        let local = self.local.get(&game_id).and_then(|local| {
+            let attributes = Some(Arc::clone(local.attributes.attributes()));
+            Some(Told { manifest: local.manifest.clone()?, attributes })
+        });
+        let told = local.or(told);
         let details = GameDetails {
             sources: self.peers.sources(&self.catalog, &game_id),
             setup_done: info.installed && setup_done,
-            manifest: local.or(manifest),
+            attributes: told.as_ref().and_then(|told| told.attributes.clone()),
+            manifest: told.map(|told| told.manifest),
             game: info,
         };
         // Whoever asked may have stopped waiting.
@@ -195,7 +195,7 @@ impl Core {
         let installed = local.is_some_and(|local| local.installed);
         let manifest = local.and_then(|local| local.manifest.as_ref()).or(unseen.as_ref());
         let local_size = manifest.map(|manifest| manifest.total_size());
-        let problems = local.map(LocalGame::all_problems).unwrap_or_default();
+        let mut problems = local.map(LocalGame::all_problems).unwrap_or_default();
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
             Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
@@ -204,6 +204,12 @@ impl Core {
             _ if version.is_some() || installed => Some(Availability::LocalOnly),
             _ => None,
         };
+        if let Some(problem) = local.and_then(|local| other_content(game, local)) {
+            problems.add(problem);
+        }
+        if local.is_some_and(|local| local.leaves_out_directories) {
+            problems.add(too_many_directories());
+        }
         GameInfo {
             id: game.id.clone(),
             title: game.title.clone(),
@@ -218,5 +224,27 @@ impl Core {
             partial_bytes: None,
             problems,
         }
+    }
+}
+
+/// What is to be told of a game whose content is not the one that the catalog states.
+fn other_content(game: &CatalogGame, local: &LocalGame) -> Option<GameProblem> {
+    let found = local.content_root()?;
+    local.is_other_content(game.content_root).then(|| GameProblem {
+        path: String::new(),
+        reason: ProblemReason::Content,
+        message: format!(
+            "its content is not the one that the catalog states; to accept it, state {found}"
+        ),
+    })
+}
+
+/// What is to be told of a game that is whole but for some of its empty directories.
+fn too_many_directories() -> GameProblem {
+    GameProblem {
+        path: String::new(),
+        reason: ProblemReason::TooManyDirectories,
+        message: "it has more empty directories than are shared; the last ones are left out"
+            .to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! The command loop's part about deleting downloaded games.
 
+use std::path::PathBuf;
+
 use lanspread_proto::GameId;
 
 use super::core::Core;
@@ -31,7 +33,9 @@ impl Core {
         };
         let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
         let journal = download::journal_path(&self.state_dir, &game_id);
-        let work = move || remove_root(&games_dir, &id, &journal, &version);
+        let root = self.root_of(&game_id);
+        let work =
+            move || remove_root(&games_dir, &id, &journal, &version).map(|()| if_there(root));
         self.run_removal(game_id, allowed, wait, reply, work).await;
     }
 
@@ -65,7 +69,8 @@ impl Core {
         let (root, journal) =
             (self.root_of(&game_id), download::journal_path(&self.state_dir, &game_id));
         let id = game_id.clone();
-        let work = move || download::remove_unfinished(&root, &journal, &id);
+        let work =
+            move || download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root));
         self.run_removal(game_id, allowed, wait, reply, work).await;
     }
 
@@ -76,7 +81,7 @@ impl Core {
         allowed: Result<(), CommandError>,
         wait: bool,
         reply: Reply<()>,
-        work: impl FnOnce() -> Result<(), RemoveFailure> + Send + 'static,
+        work: impl FnOnce() -> Result<Option<PathBuf>, RemoveFailure> + Send + 'static,
     ) {
         if let Err(error) = allowed {
             let _ = reply.send(Err(error));
@@ -108,13 +113,13 @@ impl Core {
     pub(super) async fn remove_ended(
         &mut self,
         game_id: GameId,
-        outcome: Result<(), RemoveFailure>,
+        outcome: Result<Option<PathBuf>, RemoveFailure>,
         local: Option<LocalGame>,
     ) {
         let on_end = self.end_install(&game_id, local).await;
         match outcome {
-            Ok(()) => {
-                self.emit(PeerEvent::RemoveFinished { game_id }).await;
+            Ok(kept) => {
+                self.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
                 on_end.send(Ok(()));
             }
             Err(failure) => {
@@ -124,4 +129,9 @@ impl Core {
             }
         }
     }
+}
+
+/// A root, if something of it stayed.
+fn if_there(root: PathBuf) -> Option<PathBuf> {
+    root.is_dir().then_some(root)
 }

@@ -11,7 +11,7 @@ use std::thread;
 
 use lanspread_catalog::Catalog;
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
-use lanspread_proto::message::LibrarySnapshot;
+use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,7 @@ use super::first_look::FirstLook;
 use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
+use super::told_manifest::ToldManifest;
 use crate::command::{MdnsStatus, PeerCommand};
 use crate::config::PeerConfig;
 use crate::download::{self, Swarm};
@@ -139,7 +140,7 @@ pub(super) async fn prepare(
             lost_after: config.peer_timeout,
         }),
         asking: BTreeSet::new(),
-        resyncing: BTreeMap::new(),
+        awaited: BTreeMap::new(),
         to_hash: BTreeSet::new(),
         settling: BTreeSet::new(),
         to_settle: BTreeSet::new(),
@@ -149,6 +150,7 @@ pub(super) async fn prepare(
         first_look: Some(FirstLook::new()),
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
+        told_manifest: ToldManifest::default(),
         index_changed,
         rescans: RescanGate::default(),
         watched,

@@ -217,7 +217,7 @@ mod tests {
     async fn what_cannot_be_saved_is_tried_again_until_it_can() {
         let state = tempfile::tempdir().unwrap();
         let keeper = keeper(state.path());
-        let index_file = state.path().join("library_index.json");
+        let index_file = state.path().join("library_index.bin");
         fs::create_dir(&index_file).unwrap();
         let (changed, changes) = watch::channel(());
         let cancel = CancellationToken::new();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use lanspread_proto::message::GetGame;
-use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, PeerId};
+use lanspread_proto::{ContentHash, GameId, GameVersion, PeerId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -15,14 +15,13 @@ use super::core::Core;
 use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
-use crate::download::{GameAnswer, Source};
+use crate::download::{Source, fetch_manifest};
 use crate::error::{CommandError, VerifyFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{LocalGame, Reading, Reference, Verdict, is_whole, verify};
+use crate::library::{KnownContent, LocalGame, Reading, Reference, Verdict, is_whole, verify};
 use crate::net::links::{LinkTable, LinkedSource};
 
-/// Most sources that are asked what a game should be: enough for a majority, and each may answer with
-/// 16 MiB.
+/// Most sources that are asked what a game should be: enough for a majority.
 const CLAIMS_MAX: usize = 8;
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -49,7 +48,7 @@ struct Job {
     root: PathBuf,
     version: Option<GameVersion>,
     catalog: Option<ContentHash>,
-    own: Option<Arc<Manifest>>,
+    known: Option<KnownContent>,
     sources: Vec<PeerId>,
     links: LinkTable,
 }
@@ -93,7 +92,7 @@ impl Core {
             root: self.root_of(&game_id),
             version: local.version.clone(),
             catalog: self.catalog.get(&game_id).and_then(|game| game.content_root),
-            own: self.index.known(&self.games_dir, &game_id).map(|known| known.manifest),
+            known: self.index.known(&self.games_dir, &game_id),
             sources: self.source_ids(&game_id).into_iter().take(CLAIMS_MAX).collect(),
             links: self.links.clone(),
             game_id,
@@ -220,15 +219,24 @@ impl Job {
         let asked = self.sources.iter().map(|peer_id| async {
             let source = LinkedSource::new(*peer_id, self.links.clone());
             let game_id = self.game_id.clone();
-            let request = GetGame { game_id, known_manifest: None, await_hashes: false };
-            match source.get_game(request).await {
-                Ok(GameAnswer::Manifest(manifest)) => Some(Arc::new(manifest)),
-                _ => None,
-            }
+            let head = source.get_game(GetGame { game_id, await_hashes: false }).await.ok()?;
+            (self.version.as_ref() == Some(&head.version)).then_some((source, head))
         });
-        let claims = join_all(asked).await.into_iter().flatten();
-        let is_of_version = |claim: &Arc<Manifest>| self.version.as_ref() == Some(claim.version());
-        Reference::choose(self.catalog, self.own.clone(), claims.filter(is_of_version).collect())
+        let told = join_all(asked).await.into_iter().flatten();
+        let (sources, heads): (Vec<_>, Vec<_>) = told.unzip();
+        let own = self.known.as_ref().map(|known| Arc::clone(&known.manifest));
+        let wanted = Reference::wanted(self.catalog, own.as_deref(), &heads);
+        let is_wanted = |root: Option<ContentHash>| wanted.is_some() && root == wanted;
+        let mut manifest = own.clone().filter(|own| is_wanted(own.content_root()));
+        let claims = sources.iter().zip(&heads).filter(|(_, head)| is_wanted(head.content_root));
+        for (source, head) in claims {
+            if manifest.is_none() {
+                let fetched = fetch_manifest(source, &self.game_id, head).await;
+                manifest = fetched.ok().map(Arc::new);
+            }
+        }
+        let reference = Reference::choose(self.catalog, own, manifest);
+        Reference { known: self.known.clone(), ..reference }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::net::handshake::{self, HandshakeError, LocalPeer};
 use crate::net::transport::Listener;
 use crate::runtime::{CoreMessage, CoreSender, Encounter};
 
-/// Most handshakes at a time. Each may hold a library header of 16 MiB before its sender is known;
+/// Most handshakes at a time. Each may hold a header of 64 KiB before its sender is known, which is 2 MiB;
 /// real ones take milliseconds, so that fifty peers that arrive at once wait for no one long.
 const HANDSHAKES_MAX: usize = 32;
 

@@ -4,16 +4,21 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, encode_header};
-use lanspread_proto::message::{GetGame, LibraryDelta, LibrarySnapshot, Request, Response};
+use bytes::Bytes;
+use lanspread_catalog::Catalog;
+use lanspread_proto::limits::PAGE_MAX_BYTES;
+use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
+use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::download::{SourceError, Swarm, Telling, ToldFetches};
-use crate::library::diff;
+use crate::download::{Opening, SourceError, Swarm, Telling, ToldFetches};
+use crate::library::{RemoteDelta, diff};
 use crate::net::exchange::ExchangeError;
 use crate::net::link::PeerLink;
-use crate::net::serve::{Server, confirm, not_served, read_request, reply_briefly};
+use crate::net::serve::{
+    Server, confirm, not_served, read_page, read_request, reply_briefly, reply_with,
+};
 use crate::net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
 use crate::runtime::{CoreMessage, CoreSender};
 
@@ -27,19 +32,23 @@ const RETELL_PAUSE: Duration = Duration::from_secs(1);
 /// Most requests of one peer that are answered at a time; the transport allows no more streams.
 const REQUESTS_MAX: usize = 64;
 
+/// What it takes to look after connections.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) server: Server,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) core: CoreSender,
+}
+
 /// Runs until the connection is gone, and tells the command loop.
-pub(crate) async fn run(
-    link: Arc<PeerLink>,
-    streams: Box<dyn StreamAcceptor>,
-    server: Server,
-    core: CoreSender,
-) {
+pub(crate) async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context: Context) {
+    let Context { server, core, .. } = &context;
     let (is_conflict, error) = tokio::select! {
-        error = answer_all(&link, streams, &server, &core) => {
+        error = answer_all(&link, streams, &context) => {
             let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
             (is_conflict, error.to_string())
         }
-        error = tell_changes(&link, &server) => (false, error.to_string()),
+        error = tell_changes(&link, server) => (false, error.to_string()),
         never = tell_fetches(&link, &server.swarm) => match never {},
     };
     server.swarm.unlinked(link.peer_id(), link.id).await;
@@ -53,8 +62,7 @@ pub(crate) async fn run(
 async fn answer_all(
     link: &Arc<PeerLink>,
     mut streams: Box<dyn StreamAcceptor>,
-    server: &Server,
-    core: &CoreSender,
+    context: &Context,
 ) -> TransportError {
     let mut requests = JoinSet::new();
     loop {
@@ -66,9 +74,9 @@ async fn answer_all(
             Ok(stream) => stream,
             Err(error) => return error,
         };
-        let (link, server, core) = (Arc::clone(link), server.clone(), core.clone());
+        let (link, context) = (Arc::clone(link), context.clone());
         requests.spawn(async move {
-            if let Err(error) = answer_one(&link, stream, &server, &core).await {
+            if let Err(error) = answer_one(&link, stream, &context).await {
                 tracing::debug!(peer_id = %link.peer_id(), %error, "a request failed");
             }
         });
@@ -80,17 +88,34 @@ async fn answer_all(
 async fn answer_one(
     link: &PeerLink,
     stream: Stream,
-    server: &Server,
-    core: &CoreSender,
+    context: &Context,
 ) -> Result<(), ExchangeError> {
-    let (request, sender) = read_request(link, stream).await?;
+    let Context { server, catalog, core } = context;
+    let (request, mut incoming, sender) = read_request(link, stream).await?;
     let (peer_id, link_id) = (link.peer_id(), link.id);
     let told = match request {
-        Request::LibraryDelta(delta) => CoreMessage::Delta { peer_id, link_id, delta },
+        Request::LibraryDelta(LibraryDelta { from_rev, to_rev, len }) => {
+            let page = read_page(link, &mut incoming, len, PAGE_MAX_BYTES).await?;
+            let delta = RemoteDelta::read(from_rev, to_rev, &page, catalog).unwrap_or_else(|error| {
+                tracing::debug!(%peer_id, %error, "a change of a library is asked for as a whole");
+                RemoteDelta::gap(to_rev)
+            });
+            CoreMessage::Delta { peer_id, link_id, delta }
+        }
         Request::Goodbye {} => CoreMessage::Goodbye { peer_id, link_id },
         Request::Fetching(theirs) => {
-            let own = server.swarm.heard(peer_id, link_id, &theirs).await;
-            return reply_briefly(sender, &own.map_or(Response::Done {}, Response::Fetching)).await;
+            let len = theirs.have_bytes;
+            let have = read_page(link, &mut incoming, len, PIECE_SET_MAX_BYTES).await?;
+            let own = match Opening::decode(theirs, &have) {
+                Ok(theirs) => server.swarm.heard(peer_id, link_id, &theirs).await,
+                // It has at most as many bytes as a set may have.
+                Err(_) => None,
+            };
+            let (response, have) = match own.map(|own| own.encode()) {
+                Some((own, have)) => (Response::Fetching(own), have),
+                None => (Response::Done {}, Bytes::new()),
+            };
+            return reply_with(sender, &response, have).await;
         }
         Request::Have(have) => {
             let refused = not_served(&have.game_id);
@@ -117,21 +142,34 @@ async fn answer_one(
 
 /// Sends a delta whenever the library differs from what the other side knows.
 async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
-    let mut view = server.view.clone();
-    let mut told: Arc<LibrarySnapshot> = Arc::clone(&link.told);
+    let (mut view, mut told) = (server.view.clone(), link.told.subscribe());
     loop {
-        let changed = view.wait_for(|view| view.snapshot().rev != told.rev).await.is_ok();
-        if !changed {
-            return SourceError::Gone("this peer is stopping".to_owned());
+        let known = Arc::clone(&told.borrow_and_update());
+        if view.borrow_and_update().snapshot().rev == known.rev {
+            let changed = tokio::select! {
+                changed = view.changed() => changed,
+                changed = told.changed() => changed,
+            };
+            if changed.is_err() {
+                return SourceError::Gone("this peer is stopping".to_owned());
+            }
+            continue;
         }
         sleep(DELTA_DEBOUNCE).await;
+        let known = Arc::clone(&told.borrow_and_update());
         let current = view.borrow_and_update().snapshot();
-        if let Some(delta) = diff(&told, &current)
-            && let Err(error) = link.push_delta(fitting(delta)).await
+        if let Some(delta) = diff(&known, &current)
+            && let Err(error) = link.push_delta(&delta).await
         {
             return error;
         }
-        told = current;
+        link.told.send_if_modified(|told| {
+            // Whoever has read a library meanwhile is told what changed since that one.
+            if Arc::ptr_eq(told, &known) {
+                *told = current;
+            }
+            false
+        });
     }
 }
 
@@ -167,7 +205,7 @@ async fn tell(link: &PeerLink, swarm: &Swarm, telling: Telling) -> Result<(), So
     let peer_id = link.peer_id();
     match telling {
         Telling::Opening(opening) => {
-            if let Some(theirs) = link.tell_fetching(opening.clone()).await? {
+            if let Some(theirs) = link.tell_fetching(&opening).await? {
                 swarm.answered(peer_id, link.id, opening, theirs).await;
             }
             Ok(())
@@ -182,22 +220,5 @@ async fn tell(link: &PeerLink, swarm: &Swarm, telling: Telling) -> Result<(), So
             told
         }
         Telling::Ended(ended) => link.tell_fetch_ended(ended).await,
-    }
-}
-
-/// The delta itself, or where it is too long for a request the one that makes its receiver ask for
-/// the snapshot.
-fn fitting(delta: LibraryDelta) -> LibraryDelta {
-    let rev = delta.to_rev;
-    let request = Request::LibraryDelta(delta);
-    match (encode_header(&request, CONTROL_HEADER_MAX_BYTES), request) {
-        (Ok(_), Request::LibraryDelta(delta)) => delta,
-        _ => LibraryDelta {
-            from_rev: rev,
-            to_rev: rev,
-            added: Vec::new(),
-            updated: Vec::new(),
-            removed: Vec::new(),
-        },
     }
 }

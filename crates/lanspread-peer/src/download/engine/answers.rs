@@ -1,79 +1,78 @@
 //! What the engine does with an answer: from a source, or from the disk.
 
+use std::sync::Arc;
+
 use lanspread_proto::PeerId;
-use lanspread_proto::message::{ChunkName, KnownManifest};
+use lanspread_proto::message::{GameHead, WrongChunk};
 
 use super::super::layout::ChunkIndex;
+use super::super::parts::PartError;
 use super::super::scheduler::Ask;
-use super::super::source::{GameAnswer, ReceivedChunks, SourceError};
-use super::super::transfer::Told;
+use super::super::source::{ReceivedChunks, SourceError};
 use super::super::{DownloadEnd, DownloadNotice};
 use super::books::{Books, Look};
 use super::disk::{Arrived, Kept};
 use super::{Ended, Engine, Stage};
 
 impl Engine {
-    pub(super) async fn manifest_came(
-        &mut self,
-        peer: PeerId,
-        known: Option<KnownManifest>,
-        answer: Result<GameAnswer, SourceError>,
-    ) {
+    pub(super) async fn head_came(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
         let now = self.now();
-        match &mut self.stage {
-            Stage::Gathering(gathering) => {
-                let reason = match answer {
-                    Ok(GameAnswer::Manifest(manifest)) => {
-                        gathering.offered(peer, manifest, now).err()
-                    }
-                    Ok(GameAnswer::Unchanged) => Some("it told no manifest".to_owned()),
-                    Err(SourceError::Gone(_)) => {
-                        self.returns.given_up(peer, now);
-                        return gathering.left(peer);
-                    }
-                    Err(error) => Some(error.to_string()),
-                };
-                if let Some(reason) = reason {
-                    gathering.refused(peer, reason.clone());
-                    self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
-                }
+        let refusal = match (&mut self.stage, answer) {
+            (Stage::Gathering(gathering), Ok(head)) => gathering.offered(peer, head, now).err(),
+            (Stage::Describing(description), Ok(head)) => description.offered(peer, head).err(),
+            (Stage::Transferring(transfer), Ok(head)) => {
+                return transfer.claimed(peer, &head, now);
             }
-            Stage::Transferring(transfer) => match (answer, known) {
-                (Ok(GameAnswer::Manifest(manifest)), _) => {
-                    transfer.claimed(peer, Told::Manifest(&manifest), now);
-                }
-                (Ok(GameAnswer::Unchanged), Some(known)) => {
-                    transfer.claimed(peer, Told::Known(known), now);
-                }
-                (Ok(GameAnswer::Unchanged), None) => {
-                    transfer.not_joining(peer, "it told no manifest".to_owned());
-                }
-                (Err(SourceError::Gone(_)), _) => {
-                    self.returns.given_up(peer, now);
-                    transfer.left(peer, now);
-                }
-                (Err(error), _) => transfer.not_joining(peer, error.to_string()),
-            },
-            Stage::Committing(_) => {}
+            (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
+                self.returns.given_up(peer, now);
+                return gathering.left(peer);
+            }
+            (Stage::Describing(description), Err(SourceError::Gone(_))) => {
+                self.returns.given_up(peer, now);
+                return description.left(peer);
+            }
+            (Stage::Transferring(transfer), Err(SourceError::Gone(_))) => {
+                self.returns.given_up(peer, now);
+                transfer.left(peer, now);
+                return;
+            }
+            (Stage::Transferring(transfer), Err(error)) => {
+                return transfer.not_joining(peer, error.to_string());
+            }
+            (_, Err(error)) => Some(error.to_string()),
+            (Stage::Committing(_), Ok(_)) => None,
+        };
+        let Some(reason) = refusal else { return };
+        match &mut self.stage {
+            Stage::Gathering(gathering) => gathering.refused(peer, reason.clone()),
+            Stage::Describing(description) => description.refused(peer, reason.clone()),
+            Stage::Transferring(_) | Stage::Committing(_) => return,
+        }
+        self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
+    }
+
+    pub(super) fn hashes_came(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
+        let now = self.now();
+        let Some(transfer) = self.stage.transfer() else { return };
+        match answer {
+            Ok(head) if head.content_root.is_some() => transfer.claimed(peer, &head, now),
+            _ => transfer.abstains(peer),
         }
     }
 
-    pub(super) fn hashes_came(
-        &mut self,
-        peer: PeerId,
-        known: Option<KnownManifest>,
-        answer: Result<GameAnswer, SourceError>,
-    ) {
-        let now = self.now();
-        let Some(transfer) = self.stage.transfer() else { return };
-        match (answer, known) {
-            (Ok(GameAnswer::Manifest(manifest)), _) if manifest.content_root().is_some() => {
-                transfer.claimed(peer, Told::Manifest(&manifest), now);
+    /// A source has given a part, or has not. One that has another game by now is asked once more what
+    /// it has.
+    pub(super) fn part_came(&mut self, peer: PeerId, result: Result<(), PartError>) {
+        let has_changed = match &mut self.stage {
+            Stage::Describing(description) => description.part_ended(peer, result),
+            Stage::Transferring(transfer) => {
+                transfer.part_ended(peer, result);
+                false
             }
-            (Ok(GameAnswer::Unchanged), Some(known)) if known.content_root.is_some() => {
-                transfer.claimed(peer, Told::Known(known), now);
-            }
-            _ => transfer.abstains(peer),
+            Stage::Gathering(_) | Stage::Committing(_) => false,
+        };
+        if has_changed && let Some(source) = self.sources.get(&peer) {
+            self.invite(Arc::clone(source));
         }
     }
 
@@ -104,7 +103,6 @@ impl Engine {
                 hash,
                 expected: transfer.expected_hash(ask.peer, chunk),
                 is_hole: transfer.ledger().is_untouched(chunk),
-                sentinel_of: transfer.layout().is_sentinel(chunk).then(|| self.job.version.clone()),
             });
         }
         self.disk.push(ask, arrived);
@@ -119,10 +117,7 @@ impl Engine {
         let transfer = self.stage.transfer()?;
         for (chunk, kept) in kept {
             match kept {
-                Kept::Stored { hash, len, sentinel } => {
-                    self.sentinel = sentinel.or(self.sentinel.take());
-                    transfer.stored(ask.peer, chunk, hash, len);
-                }
+                Kept::Stored { hash, len } => transfer.stored(ask.peer, chunk, hash, len),
                 Kept::Wrong => transfer.mismatched(ask.peer, chunk),
                 Kept::Failed(error) => return Some(Err(DownloadEnd::Failed(error.into()))),
             }
@@ -137,11 +132,13 @@ impl Engine {
             return;
         };
         let Some((place, file)) = transfer.layout().place(chunk) else { return };
-        let name = ChunkName { path: file.path.clone(), index: place.index };
-        let (game_id, version) = (self.job.game_id.clone(), self.job.version.clone());
+        // Without hashes, a source could not tell whether it is right.
+        let Some(content_root) = transfer.content_of(peer) else { return };
+        let (game_id, path, index) = (self.job.game_id.clone(), file.path.clone(), place.index);
+        let wrong = WrongChunk { game_id, content_root, path, index };
         if let Some(source) = self.sources.get(&peer).cloned() {
             // It outlives the download, which may end with this source. The source answers in time.
-            tokio::spawn(async move { source.complain(game_id, version, name).await });
+            tokio::spawn(async move { source.complain(wrong).await });
         }
     }
 

@@ -132,10 +132,6 @@ impl Books {
     /// Notes what the journal is to be told.
     pub(super) fn enter(&mut self, transfer: &Transfer, record: Record) {
         if let Record::Stored(chunk, _) = record {
-            // The sentinel is not on disk before the commit.
-            if transfer.layout().is_sentinel(chunk) {
-                return;
-            }
             self.files.extend(transfer.layout().place(chunk).map(|(place, _)| place.file));
         }
         self.records.push(record);
@@ -176,8 +172,11 @@ impl Books {
         expected: ContentHash,
     ) -> Option<Look> {
         let (place, _) = transfer.layout().place(chunk)?;
-        let may_be_there = self.storage.is_kept(place) && !transfer.layout().is_sentinel(chunk);
-        (may_be_there && transfer.hold(chunk)).then_some(Look { chunk, place, expected })
+        (self.storage.is_kept(place) && transfer.hold(chunk)).then_some(Look {
+            chunk,
+            place,
+            expected,
+        })
     }
 }
 

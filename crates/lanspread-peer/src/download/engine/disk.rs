@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use lanspread_catalog::parse_version_ini;
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::{ContentHash, GameVersion, Manifest};
+use lanspread_proto::{ContentHash, Manifest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::super::attributes::Agreed;
 use super::super::demand;
 use super::super::journal::{Header, Journal};
 use super::super::layout::{ChunkIndex, ChunkPlace};
@@ -52,14 +52,12 @@ pub(super) struct Arrived {
     pub(super) expected: Option<ContentHash>,
     /// Whether nothing was ever written to its place.
     pub(super) is_hole: bool,
-    /// The version that it must tell, if it is the sentinel.
-    pub(super) sentinel_of: Option<GameVersion>,
 }
 
 /// What became of a chunk that arrived.
 pub(super) enum Kept {
-    /// It has this hash and is on disk, or here if it is the sentinel.
-    Stored { hash: ContentHash, len: u32, sentinel: Option<Vec<u8>> },
+    /// It has this hash and is on disk.
+    Stored { hash: ContentHash, len: u32 },
     /// It is not what it should be.
     Wrong,
     /// It could not be written.
@@ -143,14 +141,9 @@ impl Disk {
     }
 
     /// Commits the game, after which its journal is of no use.
-    pub(super) fn commit(
-        &mut self,
-        storage: Arc<Storage>,
-        journal: Arc<Journal>,
-        sentinel: Vec<u8>,
-    ) {
+    pub(super) fn commit(&mut self, storage: Arc<Storage>, journal: Arc<Journal>, agreed: Agreed) {
         self.start(move || {
-            Event::Committed(storage.commit(&sentinel).map(|()| {
+            Event::Committed(storage.commit(&agreed).inspect(|_| {
                 // One that stays behind is swept at the next start.
                 if let Err(error) = journal.remove() {
                     tracing::warn!(%error, "the journal of a finished download stays behind");
@@ -208,20 +201,13 @@ fn is_there(storage: &Storage, look: Look) -> bool {
 }
 
 fn keep(storage: &Storage, arrived: Arrived) -> Kept {
-    let Arrived { place, file_size, bytes, expected, is_hole, sentinel_of, .. } = arrived;
+    let Arrived { place, file_size, bytes, expected, is_hole, .. } = arrived;
     let hash = chunk_hash(file_size, place.index, &bytes);
     if hash != arrived.hash || expected.is_some_and(|expected| expected != hash) {
         return Kept::Wrong;
     }
-    let sentinel = match sentinel_of {
-        None => match storage.write(place, &bytes, is_hole) {
-            Ok(()) => None,
-            Err(error) => return Kept::Failed(error),
-        },
-        Some(version) if parse_version_ini(&bytes).is_ok_and(|told| told == version) => {
-            Some(bytes.into())
-        }
-        Some(_) => return Kept::Wrong,
-    };
-    Kept::Stored { hash, len: place.len, sentinel }
+    match storage.write(place, &bytes, is_hole) {
+        Ok(()) => Kept::Stored { hash, len: place.len },
+        Err(error) => Kept::Failed(error),
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lanspread_proto::message::{ChunkName, GetChunks, GetGame, KnownManifest};
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame};
 
 use super::super::DownloadNotice;
+use super::super::part_fetch::AskPart;
 use super::super::scheduler::Ask;
 use super::super::transfer::{Effect, Transfer};
 use super::requests::Subject;
@@ -20,11 +21,16 @@ impl Engine {
                     self.requests.end(ask.peer, Subject::Piece(ask.piece));
                 }
                 Effect::AskHashes(peer) => {
-                    let known = self.stage.transfer().map(|transfer| transfer.known_manifest());
-                    let known = known.filter(|known| known.content_root.is_some());
-                    let request = self.get_game(known, true);
+                    let request = self.get_game(true);
                     if let Some(source) = self.sources.get(&peer) {
                         self.requests.ask_hashes(Arc::clone(source), request);
+                    }
+                }
+                Effect::AskPart(ask) => self.ask_part(ask),
+                Effect::AskAttributes(part) => {
+                    if let Some(source) = self.sources.get(&part.peer) {
+                        let (source, game_id) = (Arc::clone(source), self.job.game_id.clone());
+                        self.requests.ask_attributes(source, game_id, part);
                     }
                 }
                 Effect::Drop { peer, reason, is_for_good } => {
@@ -42,8 +48,8 @@ impl Engine {
                     }
                 }
                 Effect::PieceStored(piece) => {
-                    if let Stage::Transferring(transfer) = &self.stage {
-                        self.sharer.stored(transfer, piece, self.sentinel.as_deref());
+                    if let Stage::Transferring(_) = &self.stage {
+                        self.sharer.stored(piece);
                     }
                 }
             }
@@ -67,11 +73,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn get_game(
-        &self,
-        known_manifest: Option<KnownManifest>,
-        await_hashes: bool,
-    ) -> GetGame {
-        GetGame { game_id: self.job.game_id.clone(), known_manifest, await_hashes }
+    pub(super) fn ask_part(&mut self, ask: AskPart) {
+        if let Some(source) = self.sources.get(&ask.peer) {
+            self.requests.ask_part(Arc::clone(source), self.job.game_id.clone(), ask);
+        }
+    }
+
+    pub(super) fn get_game(&self, await_hashes: bool) -> GetGame {
+        GetGame { game_id: self.job.game_id.clone(), await_hashes }
     }
 }

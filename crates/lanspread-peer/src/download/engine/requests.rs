@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::PeerId;
-use lanspread_proto::message::{GetChunks, GetGame, RefusalCode};
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
+use lanspread_proto::{GameId, PeerId};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::attributes::AttributesPart;
 use super::super::layout::{ChunkIndex, PieceIndex};
+use super::super::part_fetch::AskPart;
+use super::super::parts::fetch_pages;
 use super::super::scheduler::Ask;
-use super::super::source::{GameAnswer, Source, SourceError};
+use super::super::source::{Source, SourceError};
 use super::Event;
 
-/// How long a source may take to answer with a manifest that it has at hand.
-const MANIFEST_WAIT: Duration = Duration::from_secs(30);
-/// How often a source may refuse its manifest. One that is only busy refuses the first time only.
+/// How long a source may take to tell what it has.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How often a source may refuse to tell what it has. One that is only busy refuses the first time only.
 const REFUSALS_MAX: u32 = 3;
 /// How long a source is asked again that is not to be reached and still counts as one: as long as a
 /// peer is usually silent before it is lost. One that is lost leaves, which ends the request.
@@ -34,10 +37,14 @@ const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// What a source is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
-    /// Its manifest, as it is at hand.
-    Manifest,
-    /// Its manifest, with all hashes.
+    /// What it has, as far as it knows.
+    Head,
+    /// What it has, once it has hashed it.
     Hashes,
+    /// The pages of a part.
+    Part,
+    /// What it tells beside the content.
+    Attributes,
     /// The chunks of a piece.
     Piece(PieceIndex),
 }
@@ -50,21 +57,45 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Asks for the manifest as it is at hand.
-    pub(super) fn ask_manifest(&mut self, source: Arc<dyn Source>, request: GetGame) {
-        let (peer, known) = (source.peer_id(), request.known_manifest);
-        self.start(peer, Subject::Manifest, async move {
-            let answer = persist(|| ask_manifest_once(&*source, request.clone())).await;
-            Event::Manifest { peer, known, answer }
+    /// Asks what a source has, as far as it knows.
+    pub(super) fn ask_head(&mut self, source: Arc<dyn Source>, request: GetGame) {
+        let peer = source.peer_id();
+        self.start(peer, Subject::Head, async move {
+            let answer = persist(|| ask_head_once(&*source, request.clone())).await;
+            Event::Head { peer, answer }
         });
     }
 
-    /// Asks for the manifest with all hashes, for as long as the source takes to make them.
+    /// Asks what a source has, for as long as it takes to hash that.
     pub(super) fn ask_hashes(&mut self, source: Arc<dyn Source>, request: GetGame) {
-        let (peer, known) = (source.peer_id(), request.known_manifest);
+        let peer = source.peer_id();
         self.start(peer, Subject::Hashes, async move {
             let answer = persist(|| source.get_game(request.clone())).await;
-            Event::Hashes { peer, known, answer }
+            Event::Hashes { peer, answer }
+        });
+    }
+
+    /// Asks for the pages of a part that are missing.
+    pub(super) fn ask_part(&mut self, source: Arc<dyn Source>, game_id: GameId, ask: AskPart) {
+        let AskPart { peer, job, pause } = ask;
+        self.start(peer, Subject::Part, async move {
+            sleep(pause).await;
+            let result = fetch_pages(&*source, &game_id, &job).await;
+            Event::Part { peer, result }
+        });
+    }
+
+    /// Asks for what a source tells beside the content, which is one page.
+    pub(super) fn ask_attributes(
+        &mut self,
+        source: Arc<dyn Source>,
+        game_id: GameId,
+        part: AttributesPart,
+    ) {
+        self.start(part.peer, Subject::Attributes, async move {
+            let request = GetPage { game_id, part: Part::Attributes, of: part.of, page: 0 };
+            let answer = source.get_page(request).await;
+            Event::Attributes { part, answer }
         });
     }
 
@@ -159,18 +190,15 @@ pub(super) fn finished(task: Result<Event, JoinError>) -> Option<Event> {
     }
 }
 
-async fn ask_manifest_once(
-    source: &dyn Source,
-    request: GetGame,
-) -> Result<GameAnswer, SourceError> {
-    let answer = timeout(MANIFEST_WAIT, source.get_game(request)).await;
-    answer.unwrap_or_else(|_| Err(SourceError::Protocol("no manifest in time".into())))
+async fn ask_head_once(source: &dyn Source, request: GetGame) -> Result<GameHead, SourceError> {
+    let answer = timeout(HEAD_WAIT, source.get_game(request)).await;
+    answer.unwrap_or_else(|_| Err(SourceError::Protocol("no answer in time".into())))
 }
 
 /// Asks until there is an answer, or no more hope of one.
-async fn persist<F>(mut ask: impl FnMut() -> F) -> Result<GameAnswer, SourceError>
+async fn persist<F>(mut ask: impl FnMut() -> F) -> Result<GameHead, SourceError>
 where
-    F: Future<Output = Result<GameAnswer, SourceError>>,
+    F: Future<Output = Result<GameHead, SourceError>>,
 {
     let (mut refusals, mut lost_for, mut pause) = (0, Duration::ZERO, ATTEMPT_PAUSE_MIN);
     loop {

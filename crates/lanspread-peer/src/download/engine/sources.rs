@@ -27,23 +27,20 @@ impl Engine {
         }
     }
 
-    fn invite(&mut self, source: Arc<dyn Source>) {
+    pub(super) fn invite(&mut self, source: Arc<dyn Source>) {
         let peer = source.peer_id();
-        let known = match &mut self.stage {
-            Stage::Gathering(gathering) => {
-                gathering.asked(peer);
-                None
-            }
+        match &mut self.stage {
+            Stage::Gathering(gathering) => gathering.asked(peer),
+            Stage::Describing(description) => description.asked(peer),
             Stage::Transferring(transfer) => {
                 if !transfer.joining(peer) {
                     return;
                 }
-                Some(transfer.known_manifest())
             }
             Stage::Committing(_) => return,
-        };
-        let request = self.get_game(known, false);
-        self.requests.ask_manifest(source, request);
+        }
+        let request = self.get_game(false);
+        self.requests.ask_head(source, request);
     }
 
     pub(super) fn leave(&mut self, peer: PeerId) {
@@ -52,6 +49,10 @@ impl Engine {
         let (was_source, is_part) = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.left(peer);
+                (true, false)
+            }
+            Stage::Describing(description) => {
+                description.left(peer);
                 (true, false)
             }
             Stage::Transferring(transfer) => (transfer.left(peer, now), transfer.is_part(peer)),

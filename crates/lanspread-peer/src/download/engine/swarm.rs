@@ -1,7 +1,6 @@
 //! The engine's part in the swarm: what it gives to others that fetch the same content, and what
 //! it does with what they tell.
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::super::layout::PieceIndex;
@@ -26,12 +25,7 @@ impl Sharer {
     }
 
     /// Opens the share as soon as that is possible, and tells what is being asked for.
-    pub(super) fn follow(
-        &mut self,
-        job: &DownloadJob,
-        transfer: &Transfer,
-        sentinel: Option<&[u8]>,
-    ) {
+    pub(super) fn follow(&mut self, job: &DownloadJob, transfer: &Transfer) {
         if !self.is_settled
             && let Some((content_root, hashes)) = transfer.decided_content()
         {
@@ -43,7 +37,6 @@ impl Sharer {
                 content_root,
                 hashes,
                 have: transfer.ledger().whole_pieces(transfer.layout()),
-                sentinel: sentinel.map(Bytes::copy_from_slice),
             });
             (self.share, self.news) = opened.unzip();
         }
@@ -56,13 +49,10 @@ impl Sharer {
     }
 
     /// Gives a piece to others that is stored.
-    pub(super) fn stored(&self, transfer: &Transfer, piece: PieceIndex, sentinel: Option<&[u8]>) {
-        let Some(share) = &self.share else { return };
-        let layout = transfer.layout();
-        if layout.chunks_of(piece).any(|chunk| layout.is_sentinel(chunk)) {
-            share.sentinel_came(sentinel.map(Bytes::copy_from_slice).unwrap_or_default());
+    pub(super) fn stored(&self, piece: PieceIndex) {
+        if let Some(share) = &self.share {
+            share.stored(piece);
         }
-        share.stored(piece);
     }
 
     /// The next news; never, where nothing is shared.

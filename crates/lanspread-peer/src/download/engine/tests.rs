@@ -1,4 +1,6 @@
+mod attributes;
 mod lab;
+mod pages;
 mod resume;
 mod room;
 mod swarm;
@@ -40,8 +42,8 @@ async fn one_source_gives_the_whole_game() {
     assert_eq!(outcome.sources.len(), 1);
     assert_eq!(outcome.sources[0].bytes, game.manifest().total_size());
 
-    assert!(matches!(run.notices[0], DownloadNotice::GotManifest { files: 4, .. }));
-    assert!(matches!(run.notices[1], DownloadNotice::Began { files: 4, .. }));
+    assert!(matches!(run.notices[0], DownloadNotice::GotManifest { files: 3, .. }));
+    assert!(matches!(run.notices[1], DownloadNotice::Began { files: 3, .. }));
     let Some(DownloadNotice::Progress(last)) = run.notices.last() else { panic!("no progress") };
     assert_eq!(
         (last.bytes_done, last.bytes_total),
@@ -57,7 +59,7 @@ async fn every_source_of_a_big_file_gives_a_part_and_no_chunk_is_fetched_twice()
     run.assert_complete(&game);
     assert_eq!(run.ended.unwrap().sources.len(), 3);
     let served: usize = sources.iter().map(FakeSource::served).sum();
-    assert_eq!(served, 14);
+    assert_eq!(served, 13);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,10 +306,48 @@ async fn a_manifest_of_another_version_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sentinel_that_tells_another_version_is_never_committed() {
-    let game = game_of_chunks(1).with_file("version.ini", b"19990101\n");
+async fn a_source_that_lists_the_sentinel_or_what_a_system_left_is_not_used() {
+    let game = game_of_chunks(1);
+    for other in ["version.ini", "data/Thumbs.db"] {
+        let listing = FakeSource::new(1, &game.with_file(other, b"20240131\n"));
+        let run = Lab::start([listing, FakeSource::new(2, &game)]).finish().await;
+        run.assert_complete(&game);
+        assert_eq!(run.dropped(), [peer(1)], "{other}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_game_without_content_is_its_version_alone() {
+    let game = Game::new(&[]);
     let run = Lab::start([FakeSource::new(1, &game)]).finish().await;
-    run.assert_failed(|failure| matches!(failure, DownloadFailure::BadSources { .. }));
+    run.assert_complete(&game);
+    assert_eq!(run.names(), ["version.ini"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalog_with_a_root_of_the_old_form_is_satisfied_in_any_spelling() {
+    let game = game_of_chunks(2);
+    let manifest = game.manifest();
+    let other = game.with_flipped_bit("a.eti", 3);
+    for stated in manifest.old_content_roots(None) {
+        // One that has hashed its copy, one that has other content, and one that hashes for long.
+        let sources = [
+            FakeSource::new(1, &game).hashing_for(ms(50)),
+            FakeSource::new(2, &other),
+            FakeSource::new(3, &game),
+        ];
+        let mut lab = Lab::prepare();
+        lab.run(sources, Some(stated));
+        let run = lab.finish().await;
+        run.assert_complete(&game);
+        assert_eq!(run.dropped(), [peer(2)]);
+    }
+    let mut lab = Lab::prepare();
+    let unknown = manifest.old_content_roots(Some(b"20240131 final\n"))[0];
+    lab.run([FakeSource::new(1, &game)], Some(unknown));
+    lab.finish()
+        .await
+        .assert_failed(|failure| matches!(failure, DownloadFailure::NoManifest { .. }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,12 +12,14 @@ use lanspread_proto::manifest::VERSION_FILE;
 use super::{StorageError, failed, sync_directory};
 use crate::disk::{self, Point, below};
 use crate::library::{
-    SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
+    SENTINEL_DISCARDED, SENTINEL_TMP, holds_foreign, is_foreign_entry, is_install_transient,
+    is_reserved_root_name,
 };
 use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
-/// is reserved for the user or other operations; then the root itself, if that leaves it empty.
+/// is reserved for the user or other operations, and nothing foreign; then the root itself, if that leaves
+/// it empty.
 ///
 /// For a cancelled download. Links are removed, never followed. A root that is missing, or that is
 /// no directory and so never held a download, is fine.
@@ -38,12 +40,19 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
     sync_directory(Point::DiscardSentinelSync, &root)?;
     let entries = entries(&root)?;
     // As a whole, where nothing in it is to stay.
-    if entries.iter().all(|entry| is_discarded(&entry.name)) && disposal.try_aside(path) {
+    if entries.iter().all(|entry| is_discarded(&entry.name) && may_go_whole(&root, entry))
+        && disposal.try_aside(path)
+    {
         return disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path));
     }
     for entry in entries {
-        if is_discarded(&entry.name) && !disposal.try_aside(&root.at(&entry.name)) {
-            remove_any(Point::DiscardEntry, &root, &entry.name)?;
+        if !is_discarded(&entry.name) || is_foreign_entry(&entry) {
+            continue;
+        }
+        let at = root.at(&entry.name);
+        if !(may_go_whole(&root, &entry) && disposal.try_aside(&at)) {
+            below::remove_own(Point::DiscardEntry, &root, &entry.name)
+                .map_err(failed("remove", &at))?;
         }
     }
     match disk::remove_dir(Point::DiscardRoot, path) {
@@ -53,6 +62,16 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
         Err(error) => Err(failed("remove", path)(error)),
         Ok(()) => disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path)),
     }
+}
+
+/// Whether nothing foreign is in an entry of `root`.
+fn may_go_whole(root: &Dir, entry: &Entry) -> bool {
+    let holds_foreign = || match entry.kind {
+        // What cannot be looked at is removed one by one, which tells why.
+        Kind::Directory => root.dir(&entry.name).and_then(|it| holds_foreign(&it)).unwrap_or(true),
+        _ => false,
+    };
+    !is_foreign_entry(entry) && !holds_foreign()
 }
 
 /// Removes the regular files below `root` that a manifest could list and `listed` does not: they
@@ -77,6 +96,9 @@ fn remove_unlisted_entry(
     // What cannot be a path of a manifest is neither listed nor looked into; this also bounds how
     // deep the walk goes.
     let Ok(relative) = RelPath::from_native(path) else { return Ok(()) };
+    if is_foreign_entry(entry) {
+        return Ok(());
+    }
     if entry.kind == Kind::File && !listed.contains(relative.as_str()) {
         return remove_any(Point::CommitUnlist, parent, &entry.name);
     }
@@ -122,4 +144,23 @@ pub(super) fn remove_any(
 ) -> Result<(), StorageError> {
     let path = parent.at(&name);
     below::remove_any(point, parent, name).map_err(failed("remove", &path))
+}
+
+/// Removes a directory in whose place the manifest has a file.
+pub(super) fn make_way(point: Point, parent: &Dir, name: &OsStr) -> Result<(), StorageError> {
+    let path = parent.at(name);
+    let found = Entry { name: name.to_owned(), kind: Kind::Directory };
+    let is_gone = match is_foreign_entry(&found) {
+        true => Ok(false),
+        false => below::remove_own(point, parent, name),
+    };
+    match is_gone.map_err(failed("remove", &path))? {
+        true => Ok(()),
+        false => Err(failed("replace", &path)(foreign_in_the_way())),
+    }
+}
+
+/// What the system left there is not ours to remove.
+pub(super) fn foreign_in_the_way() -> io::Error {
+    io::Error::other("what a system left there, such as Thumbs.db, is in the way; remove it")
 }

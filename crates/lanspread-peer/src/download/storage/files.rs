@@ -14,15 +14,14 @@ use std::path::Path;
 use lanspread_disk::{Dir, Kind, Parents};
 use lanspread_proto::Manifest;
 
-use super::discard::remove_any;
-use super::{StorageError, failed, is_sentinel, native, unlink};
+use super::discard::make_way;
+use super::{StorageError, failed, native, unlink};
 use crate::disk::{self, Point, below};
 
-/// Brings every file of `manifest` but the sentinel to its size, and returns the numbers of those
-/// that may hold bytes from before.
+/// Brings every file of `manifest` to its size, and returns the numbers of those that may hold bytes
+/// from before.
 pub(super) fn make_files(root: &Dir, manifest: &Manifest) -> Result<BTreeSet<usize>, StorageError> {
-    let files: Vec<_> = manifest.files().iter().enumerate().collect();
-    let files = || files.iter().filter(|(_, file)| !is_sentinel(&file.path));
+    let files = || manifest.files().iter().enumerate();
     let mut parents = Parents::of(root);
     let mut kept = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -33,11 +32,11 @@ pub(super) fn make_files(root: &Dir, manifest: &Manifest) -> Result<BTreeSet<usi
         if !seen.insert((opened.dev(), opened.ino())) {
             return Err(failed("create", &path)(io::ErrorKind::AlreadyExists.into()));
         }
-        kept.insert(*number);
+        kept.insert(number);
     }
     // Made only after all others gave way, so that two names of one file fail here as well.
     for (number, file) in files() {
-        if !kept.contains(number) {
+        if !kept.contains(&number) {
             let path = root.at(native(file));
             let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
             below::create_file(Point::GameFileCreate, parent, name)
@@ -55,7 +54,7 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
         None => return Ok(None),
         // What is in it is of a version that had a directory here.
         Some(found) if found.is_dir() => {
-            return remove_any(Point::CommitUnlist, parent, name).map(|()| None);
+            return make_way(Point::CommitUnlist, parent, name).map(|()| None);
         }
         Some(found) if found.kind != Kind::File => return unlink(parent, name).map(|()| None),
         Some(_) => {}

@@ -10,9 +10,10 @@ use std::io;
 use std::path::Path;
 
 use lanspread_disk::{Dir, Doubts, Listing};
+use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{Manifest, ManifestFile};
 
-use super::{StorageError, directories, failed, is_sentinel, native};
+use super::{StorageError, directories, failed, native};
 
 /// The name by way of which something gets another spelling on disks that do not see that as a change.
 /// What a crash leaves under it is of no version, and goes at the next commit.
@@ -24,7 +25,9 @@ pub(in crate::download) fn refuse_clashes(
     root: &Path,
     manifest: &Manifest,
 ) -> Result<(), StorageError> {
-    let doubts = Doubts::about(manifest.files().iter().map(|file| file.path.as_str()));
+    // The sentinel is written beside them, and nothing else may be found under its name before.
+    let names = manifest.files().iter().map(|file| file.path.as_str());
+    let doubts = Doubts::about(names.chain([VERSION_FILE]));
     if doubts.is_empty() {
         return Ok(());
     }
@@ -82,10 +85,10 @@ pub(super) enum Look {
     Files,
 }
 
-/// Checks that every file of the manifest but the sentinel is there.
+/// Checks that every file of the manifest is there.
 pub(super) fn require_all(root: &Dir, manifest: &Manifest, look: Look) -> Result<(), StorageError> {
     let mut files: BTreeMap<&Path, Vec<&ManifestFile>> = BTreeMap::new();
-    for file in manifest.files().iter().filter(|file| !is_sentinel(&file.path)) {
+    for file in manifest.files() {
         files.entry(parent_of(native(file))).or_default().push(file);
     }
     let mut seen = BTreeMap::new();
@@ -126,7 +129,7 @@ fn wrong(what: &str) -> io::Error {
 
 /// The directories of a manifest, the root first, and what must be called how in each.
 fn wanted_names(manifest: &Manifest) -> BTreeMap<&Path, BTreeSet<&str>> {
-    let files = manifest.files().iter().filter(|file| !is_sentinel(&file.path)).map(native);
+    let files = manifest.files().iter().map(native);
     let mut wanted: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for path in directories(manifest).into_iter().chain(files) {
         let name = path.file_name().and_then(|name| name.to_str());

@@ -1,14 +1,17 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use lanspread_proto::{CHUNK_SIZE_BYTES, GameVersion};
+use bytes::Bytes;
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, GameVersion, RelPath};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
 use crate::chunk_buffer::ChunkBuffer;
-use crate::disk::without_privileges;
+use crate::disk::faults::lacking;
+use crate::disk::{Lack, without_privileges};
 use crate::download::layout::{ChunkIndex, Layout};
-use crate::trash::Disposal;
+use crate::trash::{Disposal, Trash};
 
 const SENTINEL: &[u8] = b"20240131\n";
 
@@ -42,8 +45,7 @@ impl Place {
 }
 
 fn manifest(files: &[(&str, u64)]) -> Arc<Manifest> {
-    let sentinel = (VERSION_FILE, SENTINEL.len() as u64);
-    let files = files.iter().chain([&sentinel]).map(|(path, size)| ManifestFile {
+    let files = files.iter().map(|(path, size)| ManifestFile {
         path: RelPath::new(*path).unwrap(),
         size: *size,
         hashes: None,
@@ -51,8 +53,13 @@ fn manifest(files: &[(&str, u64)]) -> Arc<Manifest> {
     Arc::new(Manifest::new(GameVersion::new("20240131").unwrap(), files.collect()).unwrap())
 }
 
+/// Nothing but the sentinel beside the content.
+fn plain() -> Agreed {
+    Agreed { executable: None, directories: Vec::new(), sentinel: Bytes::from_static(SENTINEL) }
+}
+
 fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkPlace {
-    let layout = Layout::new(Arc::clone(manifest)).unwrap();
+    let layout = Layout::new(Arc::clone(manifest));
     layout.place(ChunkIndex(chunk)).unwrap().0
 }
 
@@ -63,7 +70,7 @@ fn chunks_lie_at_their_place_and_the_sentinel_comes_with_the_commit() {
     let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
     storage.write(place_of(&manifest, 1), b"end", true).unwrap();
     assert!(!place.exists(VERSION_FILE));
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     let bytes = fs::read(place.path("a/b/c.txt")).unwrap();
     assert_eq!(bytes.len() as u64, CHUNK_SIZE_BYTES + 3);
     assert!(bytes.ends_with(b"\0end"));
@@ -80,7 +87,7 @@ fn the_old_sentinel_is_parked_until_the_new_one_is_there() {
     let storage = Storage::prepare(&place.root(), manifest(&[])).unwrap();
     assert!(!place.exists(VERSION_FILE));
     assert_eq!(fs::read(place.path(SENTINEL_DISCARDED)).unwrap(), b"old");
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     assert!(!place.exists(SENTINEL_DISCARDED));
 }
 
@@ -128,7 +135,7 @@ fn links_and_other_names_of_a_file_are_never_written_through() {
     for chunk in 0..3 {
         storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
     }
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     for name in ["linked", "hard", "below"] {
         assert_eq!(fs::read(outside.join(name)).unwrap(), b"precious", "{name}");
     }
@@ -162,7 +169,7 @@ fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
         let bytes = if number % 2 == 0 { &chunk[..] } else { &chunk[..3] };
         storage.write(place_of(&manifest, number), bytes, true).unwrap_err();
     }
-    storage.commit(SENTINEL).unwrap_err();
+    storage.commit(&plain()).unwrap_err();
     assert!(!place.exists(VERSION_FILE));
     discard(&place.root(), &mut Disposal::InPlace).unwrap();
     for entry in fs::read_dir(&outside).unwrap() {
@@ -194,7 +201,7 @@ fn the_commit_looks_at_every_file_once_more() {
         let manifest = manifest(&[("data/file", 3), ("data/other", 3)]);
         let storage = Storage::prepare(&place.root(), manifest).unwrap();
         change(&place.path("data/file"));
-        storage.commit(SENTINEL).unwrap_err();
+        storage.commit(&plain()).unwrap_err();
         assert!(!place.exists(VERSION_FILE), "{what}");
         assert!(place.exists("unlisted"), "{what}");
     }
@@ -214,7 +221,7 @@ fn directories_that_may_not_be_written_to_are_no_obstacle() {
     for chunk in 0..2 {
         storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
     }
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     assert_eq!(fs::read(place.path("data/kept")).unwrap(), b"new");
     assert!(!place.exists("gone"));
     fs::set_permissions(place.path("data"), Permissions::from_mode(0o555)).unwrap();
@@ -249,7 +256,7 @@ fn more_files_than_may_be_open_at_once() {
             storage.write(place_of(&manifest, chunk), name.as_bytes(), true).unwrap();
         }
     }
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     for name in &names {
         assert_eq!(fs::read(place.path(name)).unwrap(), name.as_bytes());
     }
@@ -268,7 +275,7 @@ fn the_commit_removes_what_only_another_version_had() {
     symlink("nowhere", place.path("link")).unwrap();
     let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 0)])).unwrap();
     assert!(place.exists("stale.eti"));
-    storage.commit(SENTINEL).unwrap();
+    storage.commit(&plain()).unwrap();
     for gone in ["stale.eti", "data/stale", "old"] {
         assert!(!place.exists(gone), "{gone}");
     }
@@ -277,6 +284,118 @@ fn the_commit_removes_what_only_another_version_had() {
         assert!(place.exists(kept), "{kept}");
     }
     assert!(place.exists(".softlan_game_installed"));
+}
+
+/// What systems have left in a root, with something of the game beside some of it.
+fn put_foreign(place: &Place) -> [&'static str; 4] {
+    let foreign = ["Thumbs.db", "old/deep/.DS_Store", "$RECYCLE.BIN/x/y", "data/desktop.ini"];
+    for path in foreign {
+        place.put(path, b"of the system");
+    }
+    for path in ["old/stale", "old/deep/stale", "gone/stale"] {
+        place.put(path, b"x");
+    }
+    foreign
+}
+
+#[test]
+fn neither_a_commit_nor_a_discard_removes_what_systems_leave_behind() {
+    let place = Place::new();
+    let foreign = put_foreign(&place);
+    let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 0)])).unwrap();
+    storage.commit(&plain()).unwrap();
+    let own = ["data/kept", VERSION_FILE];
+    for kept in foreign.iter().chain(&own) {
+        assert!(place.exists(kept), "{kept}");
+    }
+    for gone in ["old/stale", "old/deep/stale", "gone"] {
+        assert!(!place.exists(gone), "{gone}");
+    }
+    for is_aside in [false, true] {
+        put_foreign(&place);
+        let mut trash = Trash::of(place.dir.path());
+        let mut disposal = match is_aside {
+            true => Disposal::Aside(&mut trash),
+            false => Disposal::InPlace,
+        };
+        discard(&place.root(), &mut disposal).unwrap();
+        assert!(foreign.iter().all(|path| place.exists(path)));
+        for gone in ["data/kept", "old/stale", "old/deep/stale", "gone", VERSION_FILE] {
+            assert!(!place.exists(gone), "{gone}");
+        }
+    }
+}
+
+fn mode(place: &Place, path: &str) -> u32 {
+    fs::metadata(place.path(path)).unwrap().permissions().mode() & 0o7777
+}
+
+/// With the second file of [`odd`] executable.
+fn odd_agreed() -> Agreed {
+    let mut bits = FileBits::new(3);
+    bits.set(1);
+    let directories = ["data/empty/deep", "saves"].map(|path| path.parse().unwrap());
+    Agreed { executable: Some(bits), directories: directories.into(), ..plain() }
+}
+
+/// A root with three files, of which the first is executable and the second is not.
+fn odd(place: &Place) -> Storage {
+    for (path, mode) in [("a", 0o6755), ("b", 0o640), ("data/c", 0o444)] {
+        place.put(path, b"");
+        fs::set_permissions(place.path(path), Permissions::from_mode(mode)).unwrap();
+    }
+    let manifest = manifest(&[("a", 0), ("b", 0), ("data/c", 0)]);
+    Storage::prepare(&place.root(), manifest).unwrap()
+}
+
+#[test]
+fn a_commit_sets_executable_bits_and_makes_empty_directories() {
+    let place = Place::new();
+    let storage = odd(&place);
+    place.put("old/only", b"x");
+    assert!(storage.commit(&odd_agreed()).unwrap());
+    assert_eq!(["a", "b", "data/c"].map(|path| mode(&place, path)), [0o644, 0o750, 0o444]);
+    assert!(place.path("data/empty/deep").is_dir() && place.path("saves").is_dir());
+    assert!(!place.exists("old"));
+    assert_eq!(mode(&place, VERSION_FILE) & 0o111, 0);
+}
+
+#[test]
+fn without_word_of_them_the_bits_on_the_disk_stay() {
+    let place = Place::new();
+    assert!(odd(&place).commit(&plain()).unwrap());
+    let bits = ["a", "b", "data/c"].map(|path| mode(&place, path) & 0o111);
+    assert_eq!(bits, [0o111, 0, 0]);
+}
+
+#[test]
+fn a_disk_that_keeps_no_bits_is_no_error_and_is_told() {
+    let place = Place::new();
+    let storage = odd(&place);
+    let _lacking = lacking(&place.root(), Lack::ExecutableBits, Errno::PERM);
+    assert!(!storage.commit(&odd_agreed()).unwrap());
+    assert!(place.exists(VERSION_FILE) && place.path("saves").is_dir());
+}
+
+#[test]
+fn an_empty_directory_takes_the_place_of_nothing() {
+    let place = Place::new();
+    let storage = odd(&place);
+    symlink("nowhere", place.path("saves")).unwrap();
+    storage.commit(&odd_agreed()).unwrap();
+    assert!(fs::symlink_metadata(place.path("saves")).unwrap().is_symlink());
+    assert!(place.path("data/empty/deep").is_dir());
+}
+
+#[test]
+fn what_systems_left_is_not_removed_to_make_room() {
+    for (left, wanted) in [("maps/Thumbs.db", "maps"), ("Thumbs.db", "Thumbs.db/x")] {
+        let place = Place::new();
+        place.put(left, b"of the system");
+        let error = Storage::prepare(&place.root(), manifest(&[(wanted, 0)])).unwrap_err();
+        assert!(error.to_string().contains("is in the way"), "{error}");
+        assert!(place.exists(left));
+    }
 }
 
 #[test]
@@ -290,7 +409,7 @@ fn a_version_may_have_a_file_where_another_has_a_directory() {
     symlink(&outside, place.path("maps/link")).unwrap();
     fs::create_dir(place.path("maps/empty")).unwrap();
     let new = manifest(&[("maps", 0), ("music/1.ogg", 0)]);
-    Storage::prepare(&place.root(), new).unwrap().commit(SENTINEL).unwrap();
+    Storage::prepare(&place.root(), new).unwrap().commit(&plain()).unwrap();
     assert!(place.path("maps").is_file() && place.path("music/1.ogg").is_file());
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"precious");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
+use super::super::attributes::ATTRIBUTES_WAIT;
 use super::super::consensus::Verdict;
 use super::super::scheduler::Outlook;
 use super::{Blame, Fate, Transfer};
@@ -16,6 +17,9 @@ const PARTS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long they are waited for when they are only about to have it: some times what a source with a
 /// queue takes for a piece.
 const PROMISES_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a source is waited for whose `version.ini` may make the content that of the catalog: some
+/// times what a source takes to answer.
+const SENTINEL_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Transfer {
     /// Where the download stands.
@@ -34,15 +38,36 @@ impl Transfer {
             };
             self.complete = Some((since, Arc::clone(&manifest)));
             let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
-            match self.consensus.judge(own, now.saturating_sub(since)) {
+            let stated = self.consensus.catalog_content();
+            let is_stated = stated.is_some_and(|stated| self.attributes.hold(&manifest, stated));
+            let waited = now.saturating_sub(since);
+            match self.consensus.judge(own, is_stated, waited) {
+                Verdict::Agreed if self.attributes.is_awaited() && waited < ATTRIBUTES_WAIT => {
+                    self.judge_at = Some(since + ATTRIBUTES_WAIT);
+                    return Ok(Fate::Ongoing);
+                }
                 Verdict::Agreed => return Ok(Fate::Complete(manifest)),
-                Verdict::Decided => self.apply_content(),
+                Verdict::Decided => {
+                    self.fetch_hashes();
+                    self.apply_content();
+                }
                 Verdict::Open(wait) => {
                     self.judge_at = Some(since + wait);
                     return Ok(Fate::Ongoing);
                 }
+                // What is wrong in it shows when they are there.
+                Verdict::Differs if self.awaits_hashes() => return Ok(Fate::Ongoing),
+                // The catalog may state a root that holds with the `version.ini` of a source alone.
+                Verdict::Differs
+                    if stated.is_some()
+                        && self.attributes.is_awaited()
+                        && waited < SENTINEL_PATIENCE =>
+                {
+                    self.judge_at = Some(since + SENTINEL_PATIENCE);
+                    return Ok(Fate::Ongoing);
+                }
                 Verdict::Differs => {
-                    let by_catalog = self.consensus.has_catalog_content();
+                    let by_catalog = self.consensus.catalog_content().is_some();
                     return Ok(Fate::Mismatch { by_catalog });
                 }
             }

@@ -1,15 +1,16 @@
 //! The sources of a transfer: who may be asked, who has a say, and why one is no longer used.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_proto::message::KnownManifest;
-use lanspread_proto::{Manifest, PeerId, PieceSet};
+use lanspread_proto::message::GameHead;
+use lanspread_proto::{PeerId, PieceSet};
 
 use super::super::consensus::Claim;
 use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::ledger::ChunkHashes;
+use super::super::part_fetch::{PartEnd, PartFetch};
+use super::super::parts::{PartError, PartJob, Whole, check_head};
 use super::{Blame, Effect, Transfer};
 
 impl Transfer {
@@ -26,30 +27,24 @@ impl Transfer {
         }
     }
 
-    /// A source says what the game is, by its manifest or by one that it was shown.
-    pub(crate) fn claimed(&mut self, peer: PeerId, told: Told<'_>, now: Duration) {
+    /// A source says what the game is.
+    pub(crate) fn claimed(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
         let is_joining = self.joining.remove(&peer);
         if !is_joining && !self.members.contains(&peer) {
             return;
         }
-        let claim = match told {
-            Told::Manifest(manifest) => {
-                let claim = Claim::of(manifest);
-                if let Some((content, hashes)) = claim.content.zip(ChunkHashes::of(manifest)) {
-                    self.contents.entry(content).or_insert_with(|| Arc::new(hashes));
-                }
-                claim
-            }
-            // What the source was shown may be forgotten since; then it has to tell in full.
-            Told::Known(KnownManifest { manifest_hash, content_root }) => Claim {
-                layout: manifest_hash,
-                content: content_root.filter(|content| self.contents.contains_key(content)),
-            },
-        };
+        if let Err(reason) = check_head(head, self.layout.manifest().version()) {
+            return self.release(peer, Blame::Failing, Some(reason));
+        }
+        let claim = Claim::of(head);
+        if let Some(content) = claim.content {
+            self.consensus.recognise(content, &head.old_content_roots);
+        }
         if let Some(reason) = self.consensus.contradiction(&claim) {
             return self.release(peer, Blame::Bad, Some(reason.into()));
         }
         self.consensus.claim(peer, claim);
+        self.attributes.told(peer, head.attributes);
         if self.contradicts_itself(peer, claim) {
             let reason = "it sent a chunk that its own hashes contradict".into();
             return self.release(peer, Blame::Bad, Some(reason));
@@ -60,6 +55,7 @@ impl Transfer {
             self.scheduler.join(peer, now);
             self.ask_hashes_if_unknown(peer);
         }
+        self.ask_attributes();
         self.reconsider();
     }
 
@@ -95,8 +91,59 @@ impl Transfer {
         }
     }
 
+    /// Sees to it that the hashes of the decided content come, as long as somebody has them.
+    pub(super) fn fetch_hashes(&mut self) {
+        let Some(content) = self.consensus.content() else { return };
+        if self.hashes_of(content).is_some() {
+            return;
+        }
+        let anew = |_| Some(PartJob::hashes(content, Arc::clone(self.layout.manifest())));
+        let claims = self.consensus.claims().iter();
+        let has_them = claims.filter(|(_, claim)| claim.content == Some(content));
+        let mut fetch = match self.hash_fetch.take() {
+            Some(fetch) => fetch,
+            None => {
+                let manifest = Arc::clone(self.layout.manifest());
+                PartFetch::new(PartJob::hashes(content, manifest))
+            }
+        };
+        let ask = fetch.choose(has_them.map(|(peer, _)| *peer), anew);
+        self.hash_fetch = Some(fetch);
+        self.effects.extend(ask.map(Effect::AskPart));
+    }
+
+    /// Whether the hashes of the decided content may still come.
+    pub(super) fn awaits_hashes(&self) -> bool {
+        !self.is_decided() && self.hash_fetch.as_ref().is_some_and(PartFetch::is_under_way)
+    }
+
+    /// The request to a source for the hashes has ended.
+    pub(crate) fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) {
+        let Some(fetch) = &mut self.hash_fetch else { return };
+        match fetch.ended(peer, result) {
+            PartEnd::Whole(Whole::Hashes(manifest)) => {
+                let hashes = manifest.content_root().zip(ChunkHashes::of(&manifest));
+                self.hashes = hashes.map(|(content, hashes)| (content, Arc::new(hashes)));
+                self.hash_fetch = None;
+                self.apply_content();
+            }
+            PartEnd::Whole(Whole::Layout(_)) | PartEnd::Again => self.fetch_hashes(),
+            PartEnd::Changed => {
+                self.consensus.withdraw(peer);
+                self.effects.push(Effect::AskHashes(peer));
+                self.reconsider();
+            }
+            PartEnd::Bad(reason) => self.release(peer, Blame::Bad, Some(reason)),
+            PartEnd::Failing(reason) => self.release(peer, Blame::Failing, Some(reason)),
+            PartEnd::Gone => {
+                let reason = "it is not to be reached for its hashes".to_owned();
+                self.release(peer, Blame::Gone, Some(reason));
+            }
+        }
+    }
+
     fn contradicts_itself(&self, peer: PeerId, claim: Claim) -> bool {
-        let hashes = claim.content.and_then(|content| self.contents.get(&content));
+        let hashes = claim.content.and_then(|content| self.hashes_of(content));
         hashes.is_some_and(|hashes| {
             self.ledger.conflicts(hashes).iter().any(|(_, by)| *by == Some(peer))
         })
@@ -191,11 +238,16 @@ impl Transfer {
         self.joining.remove(&peer);
         self.scheduler.leave(peer);
         self.consensus.withdraw(peer);
+        self.attributes.left(peer);
+        if let Some(fetch) = &mut self.hash_fetch {
+            fetch.left(peer);
+        }
         match blame {
             Blame::Gone => self.some_left = true,
             Blame::Failing => {}
             Blame::Bad => {
                 self.banned.insert(peer);
+                self.attributes.forget(peer);
                 for chunk in self.ledger.unconfirmed_from(peer) {
                     self.strike(chunk);
                 }
@@ -206,14 +258,7 @@ impl Transfer {
             let is_for_good = blame == Blame::Bad;
             self.effects.push(Effect::Drop { peer, reason, is_for_good });
         }
-        self.forget_unclaimed_contents();
         self.reconsider();
-    }
-
-    fn forget_unclaimed_contents(&mut self) {
-        let claims = self.consensus.claims().values().filter_map(|claim| claim.content);
-        let needed: BTreeSet<_> = claims.chain(self.consensus.content()).collect();
-        self.contents.retain(|content, _| needed.contains(content));
     }
 }
 
@@ -222,13 +267,4 @@ impl Transfer {
 pub(super) struct Offer {
     has: PieceSet,
     asking: Vec<PieceIndex>,
-}
-
-/// How a source says what the game is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Told<'a> {
-    /// With a manifest.
-    Manifest(&'a Manifest),
-    /// It is as in the manifest that the source was shown.
-    Known(KnownManifest),
 }

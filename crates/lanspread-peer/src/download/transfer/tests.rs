@@ -1,6 +1,9 @@
+use lanspread_proto::layout::encode_layout;
+use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, PieceSet, RelPath};
 use proptest::prelude::*;
 
+use super::super::description::Step;
 use super::super::gathering::{Gathered, Gathering};
 use super::*;
 use crate::download::layout::ChunkIndex;
@@ -43,9 +46,27 @@ impl Kind {
         }
     }
 
+    fn head(self, is_hashed: bool) -> GameHead {
+        GameHead::of(&self.manifest(is_hashed), Vec::new(), [0; 32].into())
+    }
+
+    /// Gives the pages that are asked for.
+    fn give(self, ask: &AskPart) {
+        let manifest = self.manifest(true);
+        let files = manifest.files().iter().map(|file| (&file.path, file.size));
+        let layout = encode_layout(files);
+        for page in ask.job.missing() {
+            let page = match ask.job.part {
+                Part::Layout => layout[page as usize].clone(),
+                Part::Hashes | Part::Attributes => manifest.hash_page(page).unwrap(),
+            };
+            ask.job.take(ask.peer, &page).unwrap();
+        }
+    }
+
     fn manifest(self, is_hashed: bool) -> Manifest {
         let hashes = |chunks: std::ops::Range<u32>| {
-            let hashes = chunks.map(|chunk| self.claims(ChunkIndex(chunk))).collect();
+            let hashes = chunks.map(|chunk| self.claims(ChunkIndex(chunk)));
             is_hashed.then(|| FileHashes::from_chunks(hashes))
         };
         let file = |path: &str, size, hashes| ManifestFile {
@@ -56,7 +77,7 @@ impl Kind {
         let archive = u64::from(CHUNKS - 1) * CHUNK_SIZE_BYTES;
         let files = vec![
             file("a.eti", archive, hashes(0..CHUNKS - 1)),
-            file("version.ini", 9, hashes(CHUNKS - 1..CHUNKS)),
+            file("z.eti", 9, hashes(CHUNKS - 1..CHUNKS)),
         ];
         Manifest::new(version(), files).unwrap()
     }
@@ -82,6 +103,7 @@ struct World {
     now: Duration,
     asked: Vec<Ask>,
     hashing: Vec<PeerId>,
+    parts: Vec<AskPart>,
     dropped: Vec<PeerId>,
 }
 
@@ -92,14 +114,23 @@ impl World {
         let mut gathering = Gathering::new(version(), catalog, Order::File);
         kinds.keys().for_each(|peer| gathering.asked(*peer));
         for (peer, kind) in &kinds {
-            gathering.offered(*peer, kind.manifest(kind.is_hashed), Duration::ZERO).unwrap();
+            gathering.offered(*peer, kind.head(kind.is_hashed), Duration::ZERO).unwrap();
         }
-        let Some(Gathered::Chosen(transfer)) = gathering.conclude(Duration::ZERO) else {
+        let Some(Gathered::Chosen(mut description)) = gathering.conclude(Duration::ZERO) else {
             return None;
         };
-        let (asked, hashing, dropped) = (Vec::new(), Vec::new(), Vec::new());
-        let transfer = *transfer;
-        Some(Self { kinds, transfer, now: Duration::ZERO, asked, hashing, dropped })
+        let transfer = loop {
+            match description.step(Duration::ZERO) {
+                Step::Ask(ask) => {
+                    kinds[&ask.peer].give(&ask);
+                    assert!(!description.part_ended(ask.peer, Ok(())));
+                }
+                Step::Described(transfer) => break *transfer,
+                step => panic!("{step:?}"),
+            }
+        };
+        let (asked, hashing, parts, dropped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Some(Self { kinds, transfer, now: Duration::ZERO, asked, hashing, parts, dropped })
     }
 
     fn carry_out_effects(&mut self) {
@@ -108,10 +139,17 @@ impl World {
                 Effect::AskPiece(ask) => self.asked.push(ask),
                 Effect::AbandonPiece(ask) => self.asked.retain(|other| *other != ask),
                 Effect::AskHashes(peer) => self.hashing.push(peer),
+                Effect::AskPart(ask) => self.parts.push(ask),
+                // They can be done without.
+                Effect::AskAttributes(part) => {
+                    let gone = SourceError::Gone("it tells none".into());
+                    self.transfer.attributes_came(part, Err(gone));
+                }
                 Effect::Enter(_) | Effect::PieceStored(_) => {}
                 Effect::Drop { peer, .. } => {
                     self.asked.retain(|ask| ask.peer != peer);
                     self.hashing.retain(|hashing| *hashing != peer);
+                    self.parts.retain(|ask| ask.peer != peer);
                     assert!(!self.dropped.contains(&peer), "{peer} is dropped twice");
                     self.dropped.push(peer);
                 }
@@ -120,11 +158,11 @@ impl World {
     }
 
     fn answer(&mut self, n: usize) {
-        let answers = self.asked.len() + self.hashing.len();
+        let answers = self.asked.len() + self.hashing.len() + self.parts.len();
         let Some(at) = n.checked_rem(answers) else { return };
         if at < self.asked.len() {
             let ask = self.asked.remove(at);
-            // A chunk of full size or the sentinel: every piece is one chunk here.
+            // None of them fits one piece with another: every piece is one chunk here.
             let chunk = ChunkIndex(ask.piece.0);
             let hash = self.kinds[&ask.peer].sends(chunk);
             if !self.transfer.arrived(ask, self.now) {
@@ -139,10 +177,13 @@ impl World {
                 self.transfer.stored(ask.peer, chunk, hash, 1);
             }
             self.transfer.settle(ask.piece);
-        } else {
+        } else if at < self.asked.len() + self.hashing.len() {
             let peer = self.hashing.remove(at - self.asked.len());
-            let manifest = self.kinds[&peer].manifest(true);
-            self.transfer.claimed(peer, Told::Manifest(&manifest), self.now);
+            self.transfer.claimed(peer, &self.kinds[&peer].head(true), self.now);
+        } else {
+            let ask = self.parts.remove(at - self.asked.len() - self.hashing.len());
+            self.kinds[&ask.peer].give(&ask);
+            self.transfer.part_ended(ask.peer, Ok(()));
         }
     }
 
@@ -156,7 +197,7 @@ impl World {
             }
             while self.transfer.ask(self.now).is_some() {}
             self.carry_out_effects();
-            if self.asked.is_empty() && self.hashing.is_empty() {
+            if self.asked.is_empty() && self.hashing.is_empty() && self.parts.is_empty() {
                 self.now = self.transfer.wake_at(self.now).expect("something to wait for");
             } else {
                 self.now += Duration::from_millis(1);
@@ -222,11 +263,21 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     while !world.asked.is_empty() {
         let ask = world.asked.remove(of_changed.min(world.asked.len() - 1));
         assert!(world.transfer.arrived(ask, world.now));
-        world.transfer.stored(ask.peer, ChunkIndex(ask.piece.0), [77; 32].into(), 1);
+        let chunk = ChunkIndex(ask.piece.0);
+        let is_wrong = ask.peer == peer(0);
+        let hash = if is_wrong { [77; 32].into() } else { honest.sends(chunk) };
+        world.transfer.stored(ask.peer, chunk, hash, 1);
         world.transfer.settle(ask.piece);
     }
-    let manifest = changed.manifest(true);
-    world.transfer.claimed(peer(0), Told::Manifest(&manifest), world.now);
+    // Its hashes are known when they are decided, and it claims them itself.
+    for n in 0..3 {
+        world.transfer.claimed(peer(n), &world.kinds[&peer(n)].head(true), world.now);
+    }
+    world.carry_out_effects();
+    assert_eq!(world.dropped, []);
+    let ask = world.parts.remove(0);
+    world.kinds[&ask.peer].give(&ask);
+    world.transfer.part_ended(ask.peer, Ok(()));
     world.carry_out_effects();
     assert_eq!(world.dropped, [peer(0)]);
 }
@@ -281,8 +332,7 @@ fn who_fails_at_giving_a_part_may_still_join_with_everything() {
         world.now += Duration::from_secs(5);
     }
     assert!(!world.transfer.is_part(joining));
-    let manifest = honest.manifest(true);
-    world.transfer.claimed(joining, Told::Manifest(&manifest), world.now);
+    world.transfer.claimed(joining, &honest.head(true), world.now);
     assert!(world.transfer.members().contains(&joining));
 }
 

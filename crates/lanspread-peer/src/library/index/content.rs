@@ -4,48 +4,42 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lanspread_proto::GameId;
-use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use crate::library::stamp::KnownContent;
 
 /// Which format is written. Another one that cannot be read is treated like a broken file: the index
-/// can be made again.
-pub(super) const FORMAT: u32 = 2;
-/// The oldest format that is read: it knew the times of archives and of the sentinel alone.
-pub(super) const OLDEST_FORMAT: u32 = 1;
+/// can be made again. [`super::legacy`] reads those before it.
+pub(super) const FORMAT: u32 = 3;
 /// How many games directories are remembered, so that changing to and fro costs no hashing.
 pub(super) const GAMES_DIRS_MAX: usize = 4;
 
-/// All of it, as the snapshot stores it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) format: u32,
-    /// No revision up to this one may be announced again.
-    pub(super) library_rev: u64,
-    /// Which log goes on from here: the one whose records name the same number.
-    #[serde(default)]
-    pub(super) generation: u64,
     /// The most recently used first.
-    pub(super) libraries: Vec<Library>,
+    libraries: Vec<Library>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Library {
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Library {
     games_dir: String,
-    games: BTreeMap<GameId, Entry>,
+    games: BTreeMap<GameId, KnownContent>,
 }
 
 /// What changed in one games directory, which became the most recently used one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LibraryChange {
-    games_dir: String,
+    pub(super) games_dir: String,
     /// Nothing was known of it, so that what an older snapshot says is void.
-    anew: bool,
+    pub(super) anew: bool,
     /// `None` for games that are forgotten.
-    games: BTreeMap<GameId, Option<Entry>>,
+    pub(super) games: BTreeMap<GameId, Option<KnownContent>>,
+}
+
+impl LibraryChange {
+    pub(super) fn new(games_dir: String, anew: bool) -> Self {
+        Self { games_dir, anew, games: BTreeMap::new() }
+    }
 }
 
 /// What no file says yet: the last change of each game.
@@ -57,16 +51,22 @@ pub(super) struct Unsaved {
 #[derive(Debug, Default)]
 struct DirChange {
     anew: bool,
-    games: BTreeMap<GameId, Option<Entry>>,
+    games: BTreeMap<GameId, Option<KnownContent>>,
 }
 
 impl Content {
-    pub(super) fn empty() -> Self {
-        Self { format: FORMAT, library_rev: 0, generation: 0, libraries: Vec::new() }
+    /// What leads from nothing to this, the least recently used directory first.
+    pub(super) fn as_changes(&self) -> Vec<LibraryChange> {
+        let libraries = self.libraries.iter().rev().map(|library| {
+            let games = library.games.iter();
+            let games = games.map(|(id, known)| (id.clone(), Some(known.clone()))).collect();
+            LibraryChange { games_dir: library.games_dir.clone(), anew: true, games }
+        });
+        libraries.collect()
     }
 
-    /// The entry of a game in a directory.
-    pub(super) fn entry(&self, games_dir: &str, game_id: &GameId) -> Option<&Entry> {
+    /// What is known of a game in a directory.
+    pub(super) fn entry(&self, games_dir: &str, game_id: &GameId) -> Option<&KnownContent> {
         let library = self.libraries.iter().find(|library| library.games_dir == games_dir)?;
         library.games.get(game_id)
     }
@@ -108,7 +108,7 @@ impl Content {
 }
 
 impl Library {
-    fn set(&mut self, game_id: GameId, entry: Option<Entry>) {
+    fn set(&mut self, game_id: GameId, entry: Option<KnownContent>) {
         match entry {
             Some(entry) => drop(self.games.insert(game_id, entry)),
             None => drop(self.games.remove(&game_id)),
@@ -137,7 +137,7 @@ impl Unsaved {
         content: &mut Content,
         games_dir: &str,
         game_id: GameId,
-        entry: Option<Entry>,
+        entry: Option<KnownContent>,
     ) {
         self.use_dir(content, games_dir);
         if content.entry(games_dir, &game_id) == entry.as_ref() {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, Point};
 use crate::state_file;
 
-const REVISIONS_FILE: &str = "library_rev";
+pub(super) const REVISIONS_FILE: &str = "library_rev";
 /// How far the file is ahead. A peer publishes a few times a second at most, so that it takes hours
 /// of a disk that refuses to write until one could be announced that is not in the file.
 pub(super) const REV_HEADROOM: u64 = 65_536;

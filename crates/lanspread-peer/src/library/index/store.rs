@@ -9,16 +9,17 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::content::{Content, FORMAT, LibraryChange, OLDEST_FORMAT};
-use super::log;
+use super::content::{Content, LibraryChange};
+use super::legacy::{self, Broken, Legacy};
+use super::record::{self, Replay};
 use super::revisions::Revisions;
 use super::{IndexError, IndexWarning};
 use crate::disk::{self, Point};
 use crate::state_file;
 
-pub(super) const INDEX_FILE: &str = "library_index.json";
-pub(super) const LOG_FILE: &str = "library_index.log";
-/// Largest snapshot or log read: that of some 15 TiB of games. Beyond it the file is none of ours.
+pub(super) const INDEX_FILE: &str = "library_index.bin";
+pub(super) const LOG_FILE: &str = "library_index.blog";
+/// Largest snapshot or log read: that of some 60 TiB of games. Beyond it the file is none of ours.
 const INDEX_MAX_BYTES: u64 = 1 << 30;
 /// How long a log may become beside the snapshot of a small library: it is read in a millisecond,
 /// and a snapshot is a new file, which costs more than an append.
@@ -34,6 +35,8 @@ pub(super) struct Store {
     log_bytes: u64,
     /// The log cannot go on: only a new snapshot says all.
     is_snapshot_due: bool,
+    /// Whether files of an older format lie there, which go when all they say is in a snapshot.
+    has_legacy: bool,
     pub(super) revisions: Revisions,
 }
 
@@ -49,51 +52,32 @@ pub(super) struct Loaded {
 impl Store {
     /// Reads the files of `state_dir`, which must exist. Broken ones are moved aside.
     pub(super) fn load(state_dir: &Path) -> Result<Loaded, IndexError> {
-        let (path, log_path) = (state_dir.join(INDEX_FILE), state_dir.join(LOG_FILE));
         let revisions = Revisions::load(state_dir).map_err(failed("read", state_dir))?;
-        let snapshot = read_bounded(&path)?;
-        let log_file = read_bounded(&log_path)?.unwrap_or_default();
-        let bytes = snapshot.as_deref().unwrap_or_default();
-        let parsed = snapshot.as_ref().map(|bytes| Content::parse(bytes)).transpose();
-        let mut warning = None;
-        let (mut content, library_rev) = match parsed {
-            Ok(content) => {
-                let content = content.unwrap_or_else(Content::empty);
-                let library_rev = content.library_rev;
-                (content, library_rev)
-            }
-            Err(reason) => {
-                // First the log, which says nothing without its snapshot: alone it could be taken
-                // for that of a later one.
-                let _ = disk::remove_file(Point::IndexLogRemove, &log_path);
-                warning = Some(move_aside(&path, reason)?);
-                (Content::empty(), salvage_rev(bytes))
-            }
+        let (path, old_path) = (state_dir.join(INDEX_FILE), state_dir.join(legacy::SNAPSHOT_FILE));
+        let found = match read_bounded(&path)? {
+            Some(bytes) => Found::read(state_dir, &bytes)?,
+            None => match read_bounded(&old_path)? {
+                Some(bytes) => Found::read_legacy(state_dir, &bytes)?,
+                None => Found::default(),
+            },
         };
-        let replay = match warning {
-            None => log::replay(&log_file, content.generation),
-            Some(_) => log::Replay::default(),
-        };
-        let is_old = content.format != FORMAT;
-        content.format = FORMAT;
-        replay.saves.into_iter().for_each(|changes| content.apply(changes));
-        if replay.is_broken {
-            let reason = format!("byte {} begins a line that is damaged", replay.valid_bytes);
-            warning = Some(move_aside(&log_path, reason)?);
-        }
         let store = Self {
             state_dir: state_dir.to_path_buf(),
-            generation: content.generation,
-            snapshot_bytes: bytes.len() as u64,
-            log_bytes: replay.valid_bytes as u64,
-            is_snapshot_due: snapshot.is_none() || warning.is_some() || is_old,
+            generation: found.generation,
+            snapshot_bytes: found.snapshot_bytes,
+            log_bytes: found.log_bytes,
+            is_snapshot_due: found.snapshot_bytes == 0 || found.warning.is_some(),
+            has_legacy: [legacy::SNAPSHOT_FILE, legacy::LOG_FILE]
+                .iter()
+                .any(|name| state_dir.join(name).is_file()),
             revisions,
         };
         // What the snapshot says is far ahead, and stands in for a file that is lost.
         let library_rev = match store.revisions.reserved() {
-            0 => library_rev,
+            0 => found.library_rev,
             reserved => reserved,
         };
+        let Found { content, warning, .. } = found;
         Ok(Loaded { store, content, library_rev, warning })
     }
 
@@ -121,13 +105,16 @@ impl Store {
         changes: Vec<LibraryChange>,
         content: impl FnOnce() -> Content,
     ) -> io::Result<()> {
-        let line = log::encode(self.generation, changes)?;
-        let log_max = LOG_MIN_BYTES.max(self.snapshot_bytes);
-        if !self.is_snapshot_due && self.log_bytes + line.len() as u64 <= log_max {
-            if self.append(&line)? {
-                return Ok(());
+        if !self.is_snapshot_due {
+            let frame = record::encode_save(self.generation, &changes);
+            let log_max = LOG_MIN_BYTES.max(self.snapshot_bytes);
+            if self.log_bytes + frame.len() as u64 <= log_max {
+                if self.append(&frame)? {
+                    self.remove_legacy();
+                    return Ok(());
+                }
+                tracing::warn!(log = %self.log_path().display(), "the log was removed or cut short");
             }
-            tracing::warn!(log = %self.log_path().display(), "the log was removed or cut short");
         }
         self.is_snapshot_due = true;
         self.write_snapshot(content())?;
@@ -136,7 +123,7 @@ impl Store {
     }
 
     /// Returns `false` if the log is not the one that was written.
-    fn append(&mut self, line: &[u8]) -> io::Result<bool> {
+    fn append(&mut self, frame: &[u8]) -> io::Result<bool> {
         let path = self.log_path();
         disk::reach(Point::IndexAppend, &path)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
@@ -147,28 +134,45 @@ impl Store {
         if found > self.log_bytes {
             file.set_len(self.log_bytes)?;
         }
-        file.write_all_at(line, self.log_bytes)?;
+        file.write_all_at(frame, self.log_bytes)?;
         disk::sync_data(Point::IndexAppendSync, &path, &file)?;
         if self.log_bytes == 0 {
             disk::sync_dir(Point::IndexLogSync, &self.state_dir)?;
         }
-        self.log_bytes += line.len() as u64;
+        self.log_bytes += frame.len() as u64;
         Ok(true)
     }
 
     fn write_snapshot(&mut self, content: Content) -> io::Result<()> {
         let generation = self.generation + 1;
         let library_rev = self.revisions.reserved();
-        let bytes = serde_json::to_vec(&Content { generation, library_rev, ..content })?;
+        let bytes = record::encode_snapshot(library_rev, generation, &content);
         state_file::write_atomic(&self.state_dir.join(INDEX_FILE), &bytes)?;
         self.generation = generation;
         self.snapshot_bytes = bytes.len() as u64;
         self.log_bytes = 0;
         // It is of an older generation now. One that a crash brings back says nothing.
         match disk::remove_file(Point::IndexLogRemove, &self.log_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        self.remove_legacy();
+        Ok(())
+    }
+
+    /// Removes the files of an older format, which say nothing beside a snapshot. What stays is removed
+    /// after a later save.
+    fn remove_legacy(&mut self) {
+        if !self.has_legacy {
+            return;
+        }
+        let removed = [legacy::LOG_FILE, legacy::SNAPSHOT_FILE].map(|name| {
+            let path = self.state_dir.join(name);
+            disk::remove_file(Point::IndexLegacyRemove, &path)
+        });
+        self.has_legacy = removed.iter().any(|removed| {
+            removed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+        });
     }
 
     fn log_path(&self) -> PathBuf {
@@ -176,16 +180,61 @@ impl Store {
     }
 }
 
-impl Content {
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() as u64 > INDEX_MAX_BYTES {
-            return Err(format!("it has more than {INDEX_MAX_BYTES} bytes"));
+/// What the files say.
+#[derive(Default)]
+struct Found {
+    content: Content,
+    library_rev: u64,
+    generation: u64,
+    /// 0 where there is no snapshot of this format that holds.
+    snapshot_bytes: u64,
+    log_bytes: u64,
+    warning: Option<IndexWarning>,
+}
+
+impl Found {
+    /// Reads the log beside the snapshot `bytes`.
+    fn read(state_dir: &Path, bytes: &[u8]) -> Result<Self, IndexError> {
+        let (path, log_path) = (state_dir.join(INDEX_FILE), state_dir.join(LOG_FILE));
+        let too_long = || format!("it has more than {INDEX_MAX_BYTES} bytes");
+        let head = record::read_head(bytes).ok_or_else(|| "its head is damaged".to_owned());
+        let head = head.and_then(|head| match bytes.len() as u64 > INDEX_MAX_BYTES {
+            true => Err(too_long()),
+            false => Ok(head),
+        });
+        let parsed = head.clone().and_then(|head| record::read_snapshot(bytes, head));
+        let library_rev = head.as_ref().map_or(0, |head| head.library_rev);
+        let (mut content, generation) = match (parsed, head) {
+            (Ok(content), Ok(head)) => (content, head.generation),
+            (Err(reason), _) | (_, Err(reason)) => {
+                // First the log, which says nothing without its snapshot: alone it could be taken
+                // for that of a later one.
+                let _ = disk::remove_file(Point::IndexLogRemove, &log_path);
+                let warning = Some(move_aside(&path, reason)?);
+                return Ok(Self { library_rev, warning, ..Self::default() });
+            }
+        };
+        let log = read_bounded(&log_path)?.unwrap_or_default();
+        let Replay { saves, valid_bytes, is_broken } = record::replay(&log, generation);
+        saves.into_iter().for_each(|changes| content.apply(changes));
+        let mut warning = None;
+        if is_broken {
+            let reason = format!("byte {valid_bytes} begins a record that is damaged");
+            warning = Some(move_aside(&log_path, reason)?);
         }
-        let content: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if !(OLDEST_FORMAT..=FORMAT).contains(&content.format) {
-            return Err(format!("it has format {}, not {FORMAT}", content.format));
+        let (snapshot_bytes, log_bytes) = (bytes.len() as u64, valid_bytes as u64);
+        Ok(Self { content, library_rev, generation, snapshot_bytes, log_bytes, warning })
+    }
+
+    /// Reads the log beside the snapshot `bytes` of an older format.
+    fn read_legacy(state_dir: &Path, bytes: &[u8]) -> Result<Self, IndexError> {
+        let log = read_bounded(&state_dir.join(legacy::LOG_FILE))?.unwrap_or_default();
+        let Legacy { content, library_rev, broken } = legacy::read(bytes, &log);
+        let mut warning = None;
+        if let Some(Broken { file, reason }) = broken {
+            warning = Some(move_aside(&state_dir.join(file), reason)?);
         }
-        Ok(content)
+        Ok(Self { content, library_rev, warning, ..Self::default() })
     }
 }
 
@@ -208,15 +257,4 @@ fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, IndexError> {
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> IndexError + 'a {
     move |source| IndexError { action, path: path.to_path_buf(), source }
-}
-
-/// The revision at the beginning of a broken index, if that part is whole; else 0.
-fn salvage_rev(bytes: &[u8]) -> u64 {
-    const NAME: &[u8] = b"\"library_rev\":";
-    let rest = bytes.windows(NAME.len()).take(100).position(|window| window == NAME);
-    let rest = rest.and_then(|at| bytes.get(at + NAME.len()..)).unwrap_or_default();
-    // A number that goes to the very end may have lost digits.
-    let end = rest.iter().position(|byte| !byte.is_ascii_digit());
-    let digits = end.and_then(|end| rest.get(..end)).unwrap_or_default();
-    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }

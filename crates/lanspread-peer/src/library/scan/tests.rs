@@ -1,8 +1,9 @@
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_proto::limits::DIRECTORIES_MAX;
 use lanspread_proto::{ContentHash, FileHashes};
 use tempfile::TempDir;
 
@@ -73,7 +74,7 @@ fn a_downloaded_game_lists_every_transferable_file() {
     let game = games.only();
     assert_eq!(game.version, Some("20240131".parse().unwrap()));
     assert!(game.installed);
-    let expected = ["docs/.sync/x", "docs/local/read me.txt", "quake.eti", "version.ini"];
+    let expected = ["docs/.sync/x", "docs/local/read me.txt", "quake.eti"];
     assert_eq!(paths(&game), expected);
     assert_eq!(games.warnings(), Vec::<String>::new());
 }
@@ -114,7 +115,7 @@ fn links_are_neither_followed_nor_listed() {
     symlink(outside.path(), games.dir.path().join("doom")).unwrap();
     let game = games.only();
     assert!(!game.installed);
-    assert_eq!(paths(&game), ["version.ini"]);
+    assert_eq!(paths(&game), Vec::<&str>::new());
     let special = |path: &str| (path.to_owned(), ProblemReason::Special);
     assert_eq!(problems(&game), [special("archive.eti"), special("files")]);
     let warnings = games.warnings();
@@ -151,7 +152,7 @@ fn whatever_cannot_travel_makes_a_game_incomplete() {
     ];
     let expected = expected.map(|(path, reason)| (path.to_owned(), reason));
     assert_eq!((problems(&game), game.is_incomplete()), (expected.into(), true));
-    assert_eq!((paths(&game), game.problems.count), (vec!["version.ini"], 5));
+    assert_eq!((paths(&game), game.problems.count), (vec![], 5));
     // What has a meaning on this machine alone never counts.
     games.write("doom/version.ini", b"1");
     games.write("doom/local/what?", b"");
@@ -173,7 +174,7 @@ fn a_sentinel_without_a_version_is_a_problem_and_no_download() {
 /// index that knows them by hashes that no file has.
 fn known_games() -> (Games, Index, GameId) {
     let games = Games::new();
-    for path in ["quake.eti", "version.ini", "cfg/deep/server.cfg"] {
+    for path in ["quake.eti", "version.ini", "cfg/deep/server.cfg", "cfg/Thumbs.db"] {
         games.write(&format!("quake/{path}"), b"1");
     }
     let mut index = games.index();
@@ -204,7 +205,7 @@ fn only_files_that_look_otherwise_are_read_again_however_deep_they_lie() {
     assert!(unhashed(&games, &index).is_empty());
     games.write("quake/local/save.dat", b"not part of it");
     assert!(unhashed(&games, &index).is_empty());
-    for name in ["quake.eti", "cfg/deep/server.cfg", "version.ini"] {
+    for name in ["quake.eti", "cfg/deep/server.cfg"] {
         let path = games.dir.path().join("quake").join(name);
         let file = fs::File::options().write(true).open(&path).unwrap();
         let old = file.metadata().unwrap().modified().unwrap();
@@ -218,7 +219,126 @@ fn only_files_that_look_otherwise_are_read_again_however_deep_they_lie() {
     fs::remove_file(games.dir.path().join("quake/quake.eti")).unwrap();
     assert_eq!(unhashed(&games, &index), ["cfg/new"]);
     let game = games.scan(&index).games.pop_first().unwrap().1;
-    assert_eq!(paths(&game), ["cfg/deep/server.cfg", "cfg/new", "version.ini"]);
+    assert_eq!(paths(&game), ["cfg/deep/server.cfg", "cfg/new"]);
+}
+
+#[test]
+fn the_sentinel_is_read_by_every_scan_and_its_bytes_are_in_no_hash() {
+    let (games, index, _) = known_games();
+    let scanned = || games.scan(&index).games.pop_first().unwrap().1;
+    let before = scanned();
+    assert_eq!(before.version_ini.as_deref(), Some(&b"1"[..]));
+    let old_roots = |line_end: &str| {
+        let own = format!("1{line_end}");
+        before.manifest.as_ref().unwrap().old_content_roots(Some(own.as_bytes()))
+    };
+    for line_end in ["", "\n", "\r\n", " \nmore"] {
+        games.write("quake/version.ini", format!("1{line_end}").as_bytes());
+        let game = scanned();
+        assert_eq!(game.content_root(), before.content_root(), "{line_end:?}");
+        assert_eq!(game.old_content_roots[..], old_roots(line_end), "{line_end:?}");
+        for stated in old_roots(line_end) {
+            assert!(!game.is_other_content(Some(stated)), "{line_end:?}");
+        }
+    }
+    let own = old_roots(" \nmore")[0];
+    assert!(before.is_other_content(Some(own)));
+    games.write("quake/version.ini", b"2");
+    let game = scanned();
+    assert_eq!(game.version, Some("2".parse().unwrap()));
+    assert!(unhashed(&games, &index).is_empty());
+    assert_ne!(game.manifest, before.manifest);
+}
+
+fn make_executable(games: &Games, path: &str) {
+    let path = games.dir.path().join(path);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn bits_and_empty_directories_are_told_and_change_no_content() {
+    let (games, index, _) = known_games();
+    let scanned = || games.scan(&index).games.pop_first().unwrap().1;
+    let before = scanned();
+    assert_eq!(before.attributes.attributes().executable, Some(FileBits::new(2)));
+    make_executable(&games, "quake/quake.eti");
+    for directory in ["saves/slot1", "saves/slot2", "cfg/deep/none", "thumbs", "local/empty"] {
+        fs::create_dir_all(games.dir.path().join("quake").join(directory)).unwrap();
+    }
+    games.write("quake/thumbs/Thumbs.db", b"of the system");
+    let game = scanned();
+    let told = game.attributes.attributes();
+    assert_eq!(
+        (0..2).map(|n| told.executable.as_ref().unwrap().get(n)).collect::<Vec<_>>(),
+        [false, true]
+    );
+    let directories: Vec<_> = told.directories.iter().map(RelPath::as_str).collect();
+    assert_eq!(directories, ["cfg/deep/none", "saves/slot1", "saves/slot2", "thumbs"]);
+    assert_eq!(told.version_ini.as_deref(), Some(&b"1"[..]));
+    assert_ne!(game.attributes.page(), before.attributes.page());
+    assert_eq!((game.manifest, game.problems), (before.manifest, before.problems));
+}
+
+#[test]
+fn where_the_sentinel_is_executable_the_disk_keeps_no_bits_and_the_index_tells() {
+    let (games, mut index, id) = known_games();
+    let scanned = |index: &Index| games.scan(index).games.pop_first().unwrap().1;
+    for path in ["version.ini", "quake.eti", "cfg/deep/server.cfg"] {
+        make_executable(&games, &format!("quake/{path}"));
+    }
+    let game = scanned(&index);
+    assert_eq!(game.attributes.attributes().executable, None);
+    let mut bits = FileBits::new(2);
+    bits.set(0);
+    let remembering = LocalGame { remembered: Some(bits.clone()), ..game };
+    index.record(games.dir.path(), id, remembering.known_content().unwrap());
+    let game = scanned(&index);
+    assert_eq!(game.attributes.attributes().executable, Some(bits));
+    // Of a file that has changed since, they are forgotten.
+    games.write("quake/cfg/deep/server.cfg", b"22");
+    let game = scanned(&index);
+    assert_eq!(game.attributes.attributes().executable, Some(FileBits::new(2)));
+    // A disk that tells files apart keeps them.
+    let sentinel = games.dir.path().join("quake/version.ini");
+    fs::set_permissions(sentinel, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(scanned(&index).remembered, None);
+}
+
+#[test]
+fn of_too_many_empty_directories_the_first_are_told_and_the_game_stays_whole() {
+    let games = Games::new();
+    games.write("quake/version.ini", b"1");
+    let make = |n: usize| {
+        fs::create_dir_all(games.dir.path().join(format!("quake/d/{n:05}"))).unwrap();
+    };
+    (0..DIRECTORIES_MAX).for_each(make);
+    assert!(!games.only().leaves_out_directories);
+    make(DIRECTORIES_MAX);
+    let game = games.only();
+    assert!(game.leaves_out_directories && !game.is_incomplete());
+    let told = &game.attributes.attributes().directories;
+    assert_eq!(told.len(), DIRECTORIES_MAX);
+    assert_eq!(told.last().unwrap().as_str(), format!("d/{:05}", DIRECTORIES_MAX - 1));
+}
+
+#[test]
+fn what_systems_leave_behind_comes_and_goes_unnoticed() {
+    let (games, index, _) = known_games();
+    let before = games.scan(&index).games.pop_first().unwrap().1;
+    for foreign in [
+        "Thumbs.db",
+        "DESKTOP.INI",
+        "cfg/.DS_Store",
+        "cfg/._server.cfg",
+        "Icon\r",
+        "$RECYCLE.BIN/aux.dat",
+        "lost+found/what?",
+    ] {
+        games.write(&format!("quake/{foreign}"), b"not of the game");
+    }
+    assert_eq!(games.scan(&index).games.pop_first().unwrap().1, before);
+    games.write("quake/lost", b"of the game");
+    assert_eq!(unhashed(&games, &index), ["lost"]);
 }
 
 #[test]

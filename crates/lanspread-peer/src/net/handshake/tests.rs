@@ -143,7 +143,7 @@ async fn another_version_is_told_also_where_its_hello_cannot_be_read() {
         (&br#"{"type":"hello","proto_ver":77,"what":[1]}"#[..], true),
         (br#"{"proto_ver":77}"#, true),
         (br#"{"type":"hello","what":[1]}"#, false),
-        (br#"{"type":"hello","proto_ver":3}"#, false),
+        (&format!(r#"{{"type":"hello","proto_ver":{PROTOCOL_VERSION}}}"#).into_bytes(), false),
     ] {
         let (near, far) = pair(one.peer_id, two.peer_id);
         let mut stream = near.connection.open().await.unwrap();
@@ -151,13 +151,58 @@ async fn another_version_is_told_also_where_its_hello_cannot_be_read() {
         let bytes = Bytes::from([&len, hello].concat());
         send_bytes(&mut *stream.sender, bytes).await.unwrap();
         let outcome = accept(far, &two).await;
-        let Err(HandshakeError::Rejected { reason, proto_ver, .. }) = outcome else { panic!() };
+        let Err(HandshakeError::Rejected { reason, glimpse, .. }) = outcome else { panic!() };
         let expected = match known {
             true => (RejectReason::ProtocolVersion, Some(77)),
             false => (RejectReason::Protocol, None),
         };
-        assert_eq!((reason, proto_ver), expected);
+        assert_eq!((reason, glimpse.proto_ver), expected);
         drop(near);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_that_is_too_long_is_answered_if_it_is_of_an_old_version_and_read_over() {
+    let (one, two) = (peer("one"), peer("two"));
+    let hello = |proto_ver: u32, len: usize| {
+        let said = r#""type":"hello","peer_id":"?","#.to_owned();
+        let head =
+            format!(r#"{{{said}"proto_ver":{proto_ver},"name":"old","listen_port":7,"library":""#);
+        format!(r#"{head}{}"}}"#, "x".repeat(len))
+    };
+    let old = PROTOCOL_VERSION - 1;
+    for (hello, glimpsed) in [
+        (hello(old, 10), Some(Some(old))),
+        (hello(old, 2 * 1024 * 1024), Some(Some(old))),
+        (hello(old, OLD_HELLO_MAX_BYTES), None),
+        (hello(PROTOCOL_VERSION, 2 * 1024 * 1024), None),
+        (hello(PROTOCOL_VERSION + 1, 2 * 1024 * 1024), None),
+    ] {
+        let (near, far) = pair(one.peer_id, two.peer_id);
+        let say = async {
+            let Stream { mut sender, receiver } = near.connection.open().await.unwrap();
+            let len = u32::try_from(hello.len()).unwrap().to_be_bytes();
+            let bytes = Bytes::from([&len, hello.as_bytes()].concat());
+            send_bytes(&mut *sender, bytes).await.unwrap();
+            let answer: Result<Response, _> =
+                Incoming::new(receiver).header(CONTROL_HEADER_MAX_BYTES).await;
+            // It has read why.
+            near.connection.close(CloseCode::Goodbye);
+            answer.ok()
+        };
+        let (answer, outcome) = tokio::join!(say, accept(far, &two));
+        let Err(HandshakeError::Rejected { reason, glimpse, .. }) = outcome else { panic!() };
+        let Some(proto_ver) = glimpsed else {
+            assert_eq!((reason, answer), (RejectReason::Protocol, None));
+            continue;
+        };
+        assert_eq!(reason, RejectReason::ProtocolVersion);
+        let expected = (proto_ver, Some(PeerName::new("old").unwrap()), Some(7));
+        assert_eq!((glimpse.proto_ver, glimpse.name, glimpse.listen_port), expected);
+        let Some(Response::Refused(refusal)) = answer else { panic!("{answer:?}") };
+        assert_eq!(refusal.code, RefusalCode::ProtocolVersion);
+        let told = format!("this peer speaks version {PROTOCOL_VERSION} and yours {old}");
+        assert!(refusal.message.starts_with(&told), "{}", refusal.message);
     }
 }
 

@@ -17,7 +17,7 @@ use lanspread_proto::message::{ChunkName, GetChunks};
 use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::time::{Instant, timeout};
 
-use super::super::turns::{Turn, Turns};
+use super::super::turns::{Asker, Share, Turn, Turns};
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
@@ -71,7 +71,8 @@ struct First {
 
 impl FirstCopies {
     pub(super) fn new() -> Self {
-        Self { turns: Turns::new(AT_ONCE), state: Arc::default() }
+        let share = Share::WhileOthersWait(AT_ONCE.div_ceil(2));
+        Self { turns: Turns::new(AT_ONCE, share), state: Arc::default() }
     }
 
     /// Waits until a copy may be sent of what a peer wants, which so many peers fetch from here; `None` if it
@@ -79,9 +80,10 @@ impl FirstCopies {
     pub(super) async fn wait(
         &self,
         wanted: &GetChunks,
-        peer: PeerId,
+        asker: Asker,
         fetching: usize,
     ) -> Option<Copy> {
+        let peer = asker.peer;
         match self.lock().begin(wanted, peer, fetching) {
             Begun::First => {}
             Begun::Further => return Some(Copy(None)),
@@ -90,7 +92,7 @@ impl FirstCopies {
         // Made before anything is waited for, so that it is taken back when the wait is given up.
         let (copies, wanted) = (self.clone(), wanted.clone());
         let mut first = First { copies, wanted, to: peer, turn: None, began: Instant::now() };
-        first.turn = Some(self.turns.take(peer).await);
+        first.turn = Some(self.turns.take(asker).await);
         first.began = Instant::now();
         Some(Copy(Some(first)))
     }
@@ -196,8 +198,9 @@ mod tests {
 
     use super::*;
 
-    fn peer(n: usize) -> PeerId {
-        PeerId::from_public_key(&n.to_le_bytes())
+    fn peer(n: usize) -> Asker {
+        let [host, ..] = n.to_le_bytes();
+        Asker { addr: [10, 0, 0, host].into(), peer: PeerId::from_public_key(&n.to_le_bytes()) }
     }
 
     fn piece(index: usize) -> GetChunks {

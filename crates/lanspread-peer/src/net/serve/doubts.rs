@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lanspread_proto::message::{ChunkName, GetChunks};
 use lanspread_proto::{GameId, RelPath};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -68,14 +67,6 @@ impl Doubts {
         let (_, count) = complaints.entry(from).or_insert((now, 0));
         *count += 1;
         *count <= COMPLAINTS_MAX
-    }
-}
-
-/// The chunk of which a request says that it came wrong: it names it twice, and nothing else.
-pub(super) fn complaint(wanted: &GetChunks) -> Option<&ChunkName> {
-    match wanted.chunks.as_slice() {
-        [name, again] if name == again => Some(name),
-        _ => None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Room for the chunks that are being sent: so many at a time, to whoever's turn it is.
+//! Room for the chunks that are being sent: so many at a time, to whoever's turn it is. While several
+//! addresses wait, none gets more than half, however many identities it shows.
 //!
 //! Whoever waits too long for a place is told so, and comes again. Whoever has one and takes nothing
 //! lets others go first.
@@ -14,7 +15,8 @@ use tokio::time::timeout;
 use super::super::exchange::ExchangeError;
 use super::super::limit::RateLimit;
 use super::super::link::PeerLink;
-use super::super::turns::{Turn, Turns};
+use super::super::turns::{Share, Turn, Turns};
+use super::asker;
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
@@ -48,13 +50,15 @@ impl Places {
     /// As many places as the limit fills.
     pub(super) fn new(limit: Option<RateLimit>) -> Self {
         let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
-        Self { turns: Turns::new(places), beside: Arc::new(Semaphore::new(CHUNKS_MAX - places)) }
+        let share = Share::WhileOthersWait(places.div_ceil(2));
+        let beside = Arc::new(Semaphore::new(CHUNKS_MAX - places));
+        Self { turns: Turns::new(places, share), beside }
     }
 
     /// Waits for a place.
     pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
         let of_peer = link.chunks.acquire().await.ok();
-        let turn = Some(self.turns.take(link.peer_id()).await);
+        let turn = Some(self.turns.take(asker(link)).await);
         Place { places: self, turn, beside: None, _of_peer: of_peer }
     }
 }

@@ -1,15 +1,15 @@
 //! Reads chunks from the disk, and makes sure that they are what they should be.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lanspread_proto::hash::chunk_hash;
+use lanspread_proto::limits::GET_CHUNKS_MAX;
 use lanspread_proto::manifest::chunk_len;
-use lanspread_proto::message::{
-    ChunkHeader, ChunkName, GET_CHUNKS_MAX, GetChunks, Refusal, RefusalCode,
-};
+use lanspread_proto::message::{ChunkHeader, ChunkName, GetChunks, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
 use super::refused;
@@ -23,17 +23,10 @@ pub(super) async fn read_shared(
     chunks: SharedChunks,
     wanted: &GetChunks,
 ) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
-    match chunks {
-        SharedChunks::Here { bytes, hash } => {
-            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            Ok((vec![ChunkHeader { len, hash }], bytes))
-        }
-        SharedChunks::OnDisk { root, layout, hashes } => {
-            let manifest = Arc::clone(layout.manifest());
-            let read = read_chunks(root, manifest, wanted, Check::Hashes(hashes)).await;
-            read.map_err(|failure| failure.refusal)
-        }
-    }
+    let SharedChunks { root, layout, hashes } = chunks;
+    let manifest = Arc::clone(layout.manifest());
+    let read = read_chunks(root, manifest, wanted, Check::Hashes(hashes)).await;
+    read.map_err(|failure| failure.refusal)
 }
 
 /// How it is told that what is read is what it should be.
@@ -79,6 +72,9 @@ fn read_all_blocking(
 ) -> Result<(Vec<ChunkHeader>, Bytes), ReadFailure> {
     if names.is_empty() || names.len() > GET_CHUNKS_MAX {
         return Err(no_such_chunk("that is no number of chunks to ask for").into());
+    }
+    if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
+        return Err(no_such_chunk("a chunk can be asked for once only").into());
     }
     let places = names.iter().map(|name| ChunkPlace::find(manifest, name));
     let places = places.collect::<Result<Vec<_>, _>>()?;
@@ -183,6 +179,5 @@ impl<'a> ChunkPlace<'a> {
 }
 
 pub(super) fn known_hash(file: &ManifestFile, index: u32) -> Option<ContentHash> {
-    let index = usize::try_from(index).ok()?;
-    file.hashes.as_ref()?.chunks().get(index).copied()
+    file.hashes.as_ref()?.chunk(index)
 }

@@ -8,9 +8,15 @@ use std::path::Path;
 use std::task::{Context, Poll};
 
 use lanspread_archive::AutoUnpacker;
+use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::GET_CHUNKS_MAX;
-use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile, PeerId, PeerName};
+use lanspread_proto::layout::LayoutPage;
+use lanspread_proto::library::{GameSummary, LibrarySnapshot};
+use lanspread_proto::limits::{GET_CHUNKS_MAX, LIBRARY_MAX_GAMES};
+use lanspread_proto::message::{GetPage, Part};
+use lanspread_proto::{
+    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, Manifest, ManifestFile, PeerId, PeerName,
+};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,7 +30,7 @@ use super::super::memory::{OneDial, pair};
 use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
-use crate::download::{GameAnswer, SourceError};
+use crate::download::SourceError;
 use crate::library::{Fingerprint, Index, scan_game};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
@@ -59,6 +65,7 @@ fn installed_game() -> (TempDir, Manifest) {
     let root = games.path().join("quake");
     write(&root, "version.ini", b"1\n");
     write(&root, "quake.eti", b"archive");
+    write(&root, "readme", b"1\n");
     for path in PRIVATE {
         write(&root, path, b"mine");
     }
@@ -90,7 +97,9 @@ fn server(
 ) -> (Server, watch::Sender<Arc<View>>) {
     let root = games.path().join("quake");
     let fingerprint = Fingerprint::seen(&root, &manifest);
-    let served = ServedGame { root, manifest: Arc::new(manifest), fingerprint };
+    let (manifest, old_content_roots) = (Arc::new(manifest), Arc::default());
+    let attributes = Attributes::default().encode().unwrap();
+    let served = ServedGame { root, manifest, fingerprint, old_content_roots, attributes };
     let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
     let (view, shown) = watch::channel(Arc::new(view));
     let (counts, _) = mpsc::unbounded_channel();
@@ -123,7 +132,7 @@ async fn asker_of(server: &Server, name: &str) -> Arc<PeerLink> {
     let server = server.clone();
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
-            let (request, sender) = read_request(&far.link, stream).await.unwrap();
+            let (request, _, sender) = read_request(&far.link, stream).await.unwrap();
             server.answer(&far.link, request, sender).await.unwrap();
         }
     });
@@ -188,17 +197,52 @@ async fn refusal(link: &PeerLink, wanted: GetChunks) -> RefusalCode {
     }
 }
 
+fn page(part: Part, of: ContentHash, page: u32) -> GetPage {
+    GetPage { game_id: game_id(), part, of, page }
+}
+
+#[tokio::test]
+async fn every_part_is_given_page_by_page_and_under_its_identity_alone() {
+    let (games, manifest) = game_of_a_chunk();
+    let plain = manifest.clone();
+    let hashes = vec![7; manifest.chunk_count() as usize * 32];
+    let manifest = manifest.with_hashes(hashes.clone().into()).unwrap();
+    let link = asker(&games, manifest.clone()).await;
+    let head = link.get_game(GetGame { game_id: game_id(), await_hashes: false }).await.unwrap();
+    assert_eq!(head.files as usize, manifest.files().len());
+    assert_eq!((head.chunks, head.layout_pages), (manifest.chunk_count(), 1));
+    let root = head.content_root.unwrap();
+    assert_eq!(link.get_page(page(Part::Hashes, root, 0)).await.unwrap(), hashes);
+    let attributes = link.get_page(page(Part::Attributes, head.attributes, 0)).await.unwrap();
+    assert_eq!(Attributes::identity(&attributes), head.attributes);
+    let code = async |wanted| match link.get_page(wanted).await {
+        Err(SourceError::Refused(refusal)) => refusal.code,
+        other => panic!("{other:?}"),
+    };
+    for (part, of) in [
+        (Part::Layout, head.manifest_hash),
+        (Part::Hashes, root),
+        (Part::Attributes, head.attributes),
+    ] {
+        assert_eq!(code(page(part, of, 1)).await, RefusalCode::NoSuchPage, "{part}");
+        assert_eq!(code(page(part, of, u32::MAX)).await, RefusalCode::NoSuchPage, "{part}");
+        assert_eq!(code(page(part, [1; 32].into(), 0)).await, RefusalCode::Changed, "{part}");
+    }
+    // What is not hashed yet has no hashes to give.
+    let link = asker(&games, plain).await;
+    let refused = link.get_page(page(Part::Hashes, root, 0)).await.unwrap_err();
+    assert!(matches!(refused, SourceError::Refused(it) if it.code == RefusalCode::Changed));
+}
+
 #[tokio::test]
 async fn what_is_private_is_neither_listed_nor_given() {
     let (games, manifest) = installed_game();
     let link = asker(&games, manifest).await;
-    let wanted = GetGame { game_id: game_id(), known_manifest: None, await_hashes: false };
-    let GameAnswer::Manifest(told) = link.get_game(wanted).await.unwrap() else {
-        panic!("no manifest")
-    };
-    let paths: Vec<_> = told.files().iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths, ["quake.eti", "version.ini"]);
-    for path in PRIVATE {
+    let head = link.get_game(GetGame { game_id: game_id(), await_hashes: false }).await.unwrap();
+    let layout = link.get_page(page(Part::Layout, head.manifest_hash, 0)).await.unwrap();
+    let files = LayoutPage::new(&layout).unwrap().map(|file| file.unwrap().0.to_string());
+    assert_eq!(files.collect::<Vec<_>>(), ["quake.eti", "readme"]);
+    for path in PRIVATE.into_iter().chain(["version.ini"]) {
         for index in [0, 1, u32::MAX] {
             assert_eq!(
                 refusal(&link, chunk(path, index)).await,
@@ -239,7 +283,7 @@ async fn a_directory_of_a_served_file_that_becomes_a_link_leads_nowhere() {
 async fn several_chunks_come_at_once_or_none_of_them() {
     let (games, manifest) = installed_game();
     let link = asker(&games, manifest).await;
-    let both = chunks(["version.ini", "quake.eti"]);
+    let both = chunks(["readme", "quake.eti"]);
     let whole = link.get_chunks(both, &[2, 7]).await.unwrap();
     assert_eq!((&*whole.bytes, whole.hashes.len()), (&b"1\narchive"[..], 2));
     let with_private = chunks(["quake.eti", "local/save.dat"]);
@@ -306,10 +350,10 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let (games, manifest) = game_of_a_chunk();
     let (server, _view) = server(&games, manifest, Limiter::new(None));
     let (near, mut far) = linked("asker").await;
-    let wanted = GetGame { game_id: game_id(), known_manifest: None, await_hashes: true };
+    let wanted = GetGame { game_id: game_id(), await_hashes: true };
     let asking = tokio::spawn(async move { near.link.get_game(wanted).await });
     let stream = far.streams.accept().await.unwrap();
-    let (request, sender) = read_request(&far.link, stream).await.unwrap();
+    let (request, _, sender) = read_request(&far.link, stream).await.unwrap();
     let answering = server.answer(&far.link, request, sender);
     tokio::pin!(answering);
     assert!(timeout(Duration::from_secs(60), &mut answering).await.is_err(), "it is waited for");
@@ -317,6 +361,14 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let gone_at = Instant::now();
     assert!(answering.await.is_err());
     assert!(gone_at.elapsed() <= ASKER_CHECK, "{:?}", gone_at.elapsed());
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_asked_for_twice_at_once_is_refused() {
+    let (games, manifest) = installed_game();
+    let link = asker(&games, manifest).await;
+    let twice = chunks(["quake.eti", "quake.eti"]);
+    assert_eq!(refusal(&link, twice).await, RefusalCode::NoSuchChunk);
 }
 
 /// A server of a hashed game of one archive, what it is told of contradictions, and the archive.
@@ -358,23 +410,63 @@ async fn a_file_that_looks_otherwise_is_not_served_and_told_of() {
 async fn a_chunk_that_came_wrong_is_read_once_more_and_told_of_if_it_is_wrong() {
     let (games, server, _view, mut told) = watchful_server();
     let link = asker_of(&server, "asker").await;
-    let complain = async || {
-        let name = ChunkName { path: "quake.eti".parse().unwrap(), index: 0 };
-        link.complain(game_id(), "1".parse().unwrap(), name).await.unwrap();
+    let content_root = server.view.borrow().game(&game_id()).unwrap().manifest.content_root();
+    let wrong = |path: &str, content_root: ContentHash| WrongChunk {
+        game_id: game_id(),
+        content_root,
+        path: path.parse().unwrap(),
+        index: 0,
     };
-    complain().await;
+    let content_root = content_root.unwrap();
+    let complain = async |wrong| match link.complain(wrong).await {
+        Ok(()) => None,
+        Err(SourceError::Refused(refusal)) => Some(refusal.code),
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(complain(wrong("quake.eti", content_root)).await, None);
+    let other = ContentHash::of(b"other");
+    assert_eq!(complain(wrong("quake.eti", other)).await, Some(RefusalCode::Changed));
+    assert_eq!(complain(wrong("doom.eti", content_root)).await, Some(RefusalCode::NoSuchChunk));
     assert!(told.try_recv().is_err(), "it is what it should be");
     let path = games.path().join("quake/quake.eti");
     let file = fs::File::options().write(true).open(&path).unwrap();
     let before = file.metadata().unwrap().modified().unwrap();
     file.write_all_at(b"A", 0).unwrap();
     file.set_modified(before).unwrap();
-    complain().await;
+    let code = complain(wrong("quake.eti", content_root)).await;
+    assert_eq!(code, Some(RefusalCode::ReadFailed));
     assert_eq!(told.recv().await, Some(contradiction(Some("quake.eti"))));
     // Whoever complains again and again makes nobody read again and again.
+    let mut last = None;
     for _ in 0..100 {
-        complain().await;
+        last = complain(wrong("quake.eti", content_root)).await;
     }
+    assert_eq!(last, Some(RefusalCode::Busy));
     let more = std::iter::from_fn(|| told.try_recv().ok()).count();
     assert!((1..20).contains(&more), "{more}");
+}
+
+#[tokio::test]
+async fn of_a_library_of_100_000_games_a_reader_keeps_those_of_its_catalog() {
+    let (games, manifest) = installed_game();
+    let (server, view) = server(&games, manifest, lowest_limit());
+    let game = |n: u32| GameSummary {
+        id: format!("game {n:06}").parse().unwrap(),
+        version: "1".parse().unwrap(),
+        size: u64::from(n),
+        manifest_hash: ContentHash::of(b"any"),
+        content_root: Some(ContentHash::of(b"any")),
+    };
+    let games = (0..LIBRARY_MAX_GAMES).map(game).collect();
+    let library = Arc::new(LibrarySnapshot { rev: 5, games });
+    view.send_replace(Arc::new(View::new(library, BTreeMap::new())));
+    let entry = |n: u32| {
+        let id = game(n * 10_000).id;
+        CatalogGame::new(id.clone(), id.as_str().to_owned(), "1".parse().unwrap())
+    };
+    let catalog = Catalog::from_games((0..20).map(entry)).unwrap();
+    let read = asker_of(&server, "asker").await.get_library(&catalog).await.unwrap();
+    assert_eq!((read.rev(), read.len()), (5, 10));
+    let sizes: Vec<_> = read.usable().map(|game| game.size).collect();
+    assert_eq!(sizes, (0..10).map(|n| n * 10_000).collect::<Vec<_>>());
 }

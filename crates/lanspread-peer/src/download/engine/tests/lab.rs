@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_proto::hash::chunk_hash;
-use lanspread_proto::message::{Fetching, GetChunks, GetGame, Refusal, RefusalCode};
-use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath};
+use lanspread_proto::layout::encode_layout;
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
+use lanspread_proto::{
+    Attributes, CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::download::{Order, Swarm};
+use crate::download::{Opening, Order, Swarm};
 use crate::net::limit::Limiter;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
@@ -35,7 +39,7 @@ pub(super) struct Game {
 }
 
 impl Game {
-    /// A game with files of these sizes and a sentinel.
+    /// A game with files of these sizes.
     pub(super) fn new(sizes: &[(&str, usize)]) -> Self {
         let pattern = |seed: usize, size: usize| -> Vec<u8> {
             let block: Vec<u8> =
@@ -44,9 +48,7 @@ impl Game {
         };
         let files = sizes.iter().enumerate();
         let files = files.map(|(n, (path, size))| ((*path).to_owned(), pattern(n, *size)));
-        let game =
-            Self { version: GameVersion::new(VERSION).unwrap(), files: Arc::new(files.collect()) };
-        game.with_file("version.ini", format!("{VERSION}\n").as_bytes())
+        Self { version: GameVersion::new(VERSION).unwrap(), files: Arc::new(files.collect()) }
     }
 
     pub(super) fn with_file(&self, path: &str, bytes: &[u8]) -> Self {
@@ -86,7 +88,7 @@ impl Game {
         let files = self.files.iter().map(|(path, bytes)| {
             let size = bytes.len() as u64;
             let count = u32::try_from(size.div_ceil(CHUNK_SIZE_BYTES)).unwrap();
-            let chunks = || (0..count).map(|index| self.chunk_hash(path, index)).collect();
+            let chunks = || (0..count).map(|index| self.chunk_hash(path, index));
             let hashes = is_hashed.then(|| FileHashes::from_chunks(chunks()));
             ManifestFile { path: RelPath::new(path.clone()).unwrap(), size, hashes }
         });
@@ -120,6 +122,14 @@ struct Inner {
     is_gone: AtomicBool,
     asked_manifests: AtomicUsize,
     asked_hashes: AtomicUsize,
+    asked_pages: AtomicUsize,
+    is_hashed: AtomicBool,
+    /// Where it gives a page that is not quite right.
+    flips_page: Option<(Part, u32)>,
+    /// What it tells beside the content, and how long it takes for that.
+    attributes: Attributes,
+    attributes_delay: Duration,
+    own_sentinel: Option<&'static [u8]>,
     served_chunks: AtomicUsize,
     /// A source sends one chunk after the other.
     line: tokio::sync::Mutex<()>,
@@ -146,6 +156,12 @@ impl FakeSource {
             is_gone: AtomicBool::new(false),
             asked_manifests: AtomicUsize::new(0),
             asked_hashes: AtomicUsize::new(0),
+            asked_pages: AtomicUsize::new(0),
+            is_hashed: AtomicBool::new(false),
+            flips_page: None,
+            attributes: Attributes::default(),
+            attributes_delay: Duration::ZERO,
+            own_sentinel: None,
             served_chunks: AtomicUsize::new(0),
             line: tokio::sync::Mutex::new(()),
         }))
@@ -209,6 +225,31 @@ impl FakeSource {
         self.set(|inner| inner.on_chunk = Some(Box::new(hook)))
     }
 
+    /// Gives a page of which the last byte is another one.
+    pub(super) fn flipping(self, part: Part, page: u32) -> Self {
+        self.set(|inner| inner.flips_page = Some((part, page)))
+    }
+
+    /// Tells this beside the content.
+    pub(super) fn with_attributes(self, attributes: Attributes) -> Self {
+        self.set(|inner| inner.attributes = attributes)
+    }
+
+    /// Takes this long for what it tells beside the content.
+    pub(super) fn telling_attributes_after(self, delay: Duration) -> Self {
+        self.set(|inner| inner.attributes_delay = delay)
+    }
+
+    /// Tells the old content root that a game with these bytes in its `version.ini` has.
+    pub(super) fn telling_old_roots_with(self, sentinel: &'static [u8]) -> Self {
+        self.set(|inner| inner.own_sentinel = Some(sentinel))
+    }
+
+    /// How many pages of manifests it was asked for.
+    pub(super) fn asked_pages(&self) -> usize {
+        self.0.asked_pages.load(Ordering::SeqCst)
+    }
+
     pub(super) fn lose_connection(&self) {
         self.0.is_gone.store(true, Ordering::SeqCst);
     }
@@ -240,7 +281,7 @@ impl Source for FakeSource {
         self.0.peer
     }
 
-    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameAnswer, SourceError>> {
+    fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
         async move {
             assert!(!self.0.panics, "as planned");
             let before = self.0.asked_manifests.fetch_add(1, Ordering::SeqCst);
@@ -258,19 +299,50 @@ impl Source for FakeSource {
             let manifest = match self.0.hashing {
                 Some(time) if request.await_hashes => {
                     tokio::time::sleep(time).await;
+                    self.0.is_hashed.store(true, Ordering::SeqCst);
                     &self.0.manifest
                 }
                 Some(_) => &self.0.unhashed,
                 None => &self.0.manifest,
             };
-            let own = KnownManifest {
-                manifest_hash: manifest.manifest_hash(),
-                content_root: manifest.content_root(),
+            let old_content_roots = manifest.old_content_roots(self.0.own_sentinel);
+            let page = self.0.attributes.encode().unwrap();
+            Ok(GameHead::of(manifest, old_content_roots, Attributes::identity(&page)))
+        }
+        .boxed()
+    }
+
+    fn get_page(&self, request: GetPage) -> BoxFuture<'_, Result<Bytes, SourceError>> {
+        async move {
+            self.check_connection()?;
+            if request.part == Part::Attributes {
+                tokio::time::sleep(self.0.attributes_delay).await;
+                let page = self.0.attributes.encode().unwrap();
+                assert_eq!(Attributes::identity(&page), request.of);
+                let flipped = self.0.flips_page == Some((request.part, request.page));
+                return Ok(if flipped { flip(&page) } else { page });
+            }
+            self.0.asked_pages.fetch_add(1, Ordering::SeqCst);
+            let manifest = &self.0.manifest;
+            let is_hashed = self.0.hashing.is_none() || self.0.is_hashed.load(Ordering::SeqCst);
+            let identity = match request.part {
+                Part::Hashes => manifest.content_root().filter(|_| is_hashed),
+                Part::Layout | Part::Attributes => Some(manifest.manifest_hash()),
             };
-            Ok(match request.known_manifest == Some(own) {
-                true => GameAnswer::Unchanged,
-                false => GameAnswer::Manifest(manifest.clone()),
-            })
+            let page = match request.part {
+                _ if identity != Some(request.of) => {
+                    let (code, message) = (RefusalCode::Changed, "another one".into());
+                    return Err(SourceError::Refused(Refusal { code, message }));
+                }
+                Part::Hashes => manifest.hash_page(request.page),
+                Part::Layout | Part::Attributes => {
+                    let files = manifest.files().iter().map(|file| (&file.path, file.size));
+                    encode_layout(files).into_iter().nth(request.page as usize)
+                }
+            };
+            let page = page.expect("no such page");
+            let flipped = self.0.flips_page == Some((request.part, request.page));
+            Ok(if flipped { flip(&page) } else { page })
         }
         .boxed()
     }
@@ -315,6 +387,14 @@ impl Source for FakeSource {
         }
         .boxed()
     }
+}
+
+fn flip(page: &[u8]) -> Bytes {
+    let mut page = page.to_vec();
+    if let Some(last) = page.last_mut() {
+        *last ^= 1;
+    }
+    page.into()
 }
 
 /// A download under way.
@@ -426,7 +506,7 @@ impl Lab {
     pub(super) async fn offer(&self, guest: &FakeSource, link: LinkId, have: &[u32]) {
         let (peer, manifest) = (guest.peer_id(), &guest.0.manifest);
         self.guests.lock().unwrap().insert(peer, guest.clone());
-        let theirs = Fetching {
+        let theirs = Opening {
             game_id: GameId::new("game").unwrap(),
             manifest_hash: manifest.manifest_hash(),
             content_root: manifest.content_root().unwrap(),
@@ -570,6 +650,8 @@ impl Finished {
         for (path, bytes) in &*game.files {
             assert!(fs::read(self.path(path)).unwrap() == *bytes, "{path} differs");
         }
+        let sentinel = format!("{}\n", game.version);
+        assert_eq!(fs::read_to_string(self.path("version.ini")).unwrap(), sentinel);
         assert!(!self.has_journal(), "a finished download has a journal");
         assert!(!self.path(".version.ini.discarded").exists());
         assert!(!self.path(".version.ini.tmp").exists());

@@ -21,7 +21,7 @@ async fn a_peer_whose_share_ends_while_it_joins_is_joined_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fetches_the_game_itself_gives_what_it_has_when_it_is_no_source_any_more() {
     let game = game_of_chunks(20);
-    let pieces: Vec<u32> = (0..22).collect();
+    let pieces: Vec<u32> = (0..21).collect();
     let guest = FakeSource::new(1, &game).delayed(ms(100));
     let mut lab = Lab::start([guest.clone()]);
     lab.wait_for_bytes(CHUNK_SIZE_BYTES).await;

@@ -1,0 +1,382 @@
+//! What the sources of a download tell beside its content, and what follows from all of it.
+//!
+//! Pure. Each distinct [`Attributes`] is fetched once. None of it is in a hash, and sources may differ:
+//!
+//! - A file is executable if any of them says so. A bit too many is harmless, as nothing is run unasked;
+//!   a lost one breaks the game, and a majority of peers on disks that keep no bits would erase it.
+//! - Empty directories are the union, in peer id order until the bounds are reached.
+//! - `version.ini` gets the bytes that most of them tell, the lowest among equals, if their first line is
+//!   the version; else the version and a line feed. A catalog that holds with certain bytes alone decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanspread_catalog::{format_version_ini, parse_version_ini};
+use lanspread_disk::is_same_fold;
+use lanspread_proto::attributes::{AttributesError, fitting_directories};
+use lanspread_proto::foreign::is_foreign_directory;
+use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPath};
+
+use crate::library::is_reserved_root_name;
+
+/// How long a complete download waits for attributes that are still to come. They are one page.
+pub(crate) const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a source may fail to give its attributes. One that changes while it is asked fails once.
+const FAILURES_MAX: u32 = 3;
+
+/// What the sources tell so far.
+#[derive(Debug, Default)]
+pub(crate) struct ToldAttributes {
+    /// By which identity each source tells them.
+    told: BTreeMap<PeerId, ContentHash>,
+    here: BTreeMap<ContentHash, Arc<Attributes>>,
+    /// Of whom those are asked for that are not here.
+    asked: BTreeMap<ContentHash, PeerId>,
+    failures: BTreeMap<PeerId, u32>,
+}
+
+/// The attributes of one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttributesPart {
+    pub(crate) peer: PeerId,
+    pub(crate) of: ContentHash,
+}
+
+/// What a download writes beside the content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    /// Which files are executable; `None` where nobody tells.
+    pub(crate) executable: Option<FileBits>,
+    /// The innermost empty directories, in path order.
+    pub(crate) directories: Vec<RelPath>,
+    /// The bytes of `version.ini`.
+    pub(crate) sentinel: Bytes,
+}
+
+impl ToldAttributes {
+    /// A source says which attributes its copy has.
+    pub(crate) fn told(&mut self, peer: PeerId, identity: ContentHash) {
+        if self.failures.get(&peer).is_none_or(|failures| *failures < FAILURES_MAX) {
+            self.told.insert(peer, identity);
+        }
+    }
+
+    /// The requests to a source have ended. What it told stays.
+    pub(crate) fn left(&mut self, peer: PeerId) {
+        self.asked.retain(|_, asked| *asked != peer);
+    }
+
+    /// A source is not to be believed in anything.
+    pub(crate) fn forget(&mut self, peer: PeerId) {
+        self.told.remove(&peer);
+        self.left(peer);
+    }
+
+    /// The next source to be asked for its attributes, of those that may be; it counts as asked then.
+    pub(crate) fn ask(&mut self, may_be_asked: impl Fn(PeerId) -> bool) -> Option<AttributesPart> {
+        let is_open = |identity: &ContentHash| {
+            !self.here.contains_key(identity) && !self.asked.contains_key(identity)
+        };
+        let mut open = self.told.iter().filter(|(_, identity)| is_open(identity));
+        let (peer, of) = open.find(|(peer, _)| may_be_asked(**peer)).map(|(p, of)| (*p, *of))?;
+        self.asked.insert(of, peer);
+        Some(AttributesPart { peer, of })
+    }
+
+    /// A source did not give what it was asked for. It is not asked again unless it tells of them again.
+    pub(crate) fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
+        *self.failures.entry(peer).or_default() += 1;
+        self.asked.retain(|asked_of, asked| (*asked_of, *asked) != (of, peer));
+        self.told.retain(|teller, told| (*teller, *told) != (peer, of));
+    }
+
+    /// A source gave what it was asked for, a page with this identity.
+    ///
+    /// # Errors
+    /// Which rule it breaks, in words.
+    pub(crate) fn came(
+        &mut self,
+        part: AttributesPart,
+        page: &[u8],
+        manifest: &Manifest,
+    ) -> Result<(), String> {
+        self.asked.remove(&part.of);
+        let attributes = check(page, part.of, manifest)?;
+        self.here.insert(part.of, Arc::new(attributes));
+        Ok(())
+    }
+
+    /// Whether some are asked for and have not come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Whether a game with this content is what a catalog states by its root, in any form: with one of the
+    /// usual line ends of `version.ini`, or with bytes that a source tells.
+    pub(crate) fn hold(&self, manifest: &Manifest, stated: ContentHash) -> bool {
+        let with = |own: Option<&[u8]>| manifest.old_content_roots(own).contains(&stated);
+        manifest.content_root() == Some(stated)
+            || with(None)
+            || self.sentinels(manifest).keys().any(|own| with(Some(own)))
+    }
+
+    /// What follows for a game with this content; `catalog` is the content root of the catalog, if it has
+    /// one.
+    pub(crate) fn agree(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Agreed {
+        Agreed {
+            executable: self.executable(manifest.files().len()),
+            directories: self.directories(),
+            sentinel: self.sentinel(manifest, catalog),
+        }
+    }
+
+    /// Those of each source that are here, in peer id order.
+    fn all(&self) -> impl Iterator<Item = &Arc<Attributes>> {
+        self.told.values().filter_map(|identity| self.here.get(identity))
+    }
+
+    fn executable(&self, files: usize) -> Option<FileBits> {
+        let mut all: Option<FileBits> = None;
+        for bits in self.all().filter_map(|attributes| attributes.executable.as_ref()) {
+            let all = all.get_or_insert_with(|| FileBits::new(files));
+            (0..files).filter(|file| bits.get(*file)).for_each(|file| all.set(file));
+        }
+        all
+    }
+
+    fn directories(&self) -> Vec<RelPath> {
+        let mut union = BTreeSet::new();
+        for attributes in self.all() {
+            let mut more = union.clone();
+            more.extend(attributes.directories.iter().cloned());
+            let more = innermost(more);
+            let sorted: Vec<_> = more.iter().cloned().collect();
+            let fits = fitting_directories(&sorted);
+            union = more.into_iter().take(fits).collect();
+            if fits < sorted.len() {
+                break;
+            }
+        }
+        union.into_iter().collect()
+    }
+
+    fn sentinel(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Bytes {
+        let mut counts = self.sentinels(manifest);
+        let holds = |own: Option<&[u8]>| {
+            catalog.is_none_or(|catalog| {
+                manifest.content_root() == Some(catalog)
+                    || manifest.old_content_roots(own).contains(&catalog)
+            })
+        };
+        if !holds(None) {
+            counts.retain(|bytes, _| holds(Some(bytes)));
+        }
+        // The first of equals in reverse order is the lowest.
+        let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+        match most {
+            Some((bytes, _)) => bytes.clone(),
+            None => format_version_ini(manifest.version()).into(),
+        }
+    }
+
+    /// The bytes of `version.ini` that tell the version, and how many sources tell them.
+    fn sentinels(&self, manifest: &Manifest) -> BTreeMap<&Bytes, usize> {
+        let mut counts = BTreeMap::new();
+        for bytes in self.all().filter_map(|attributes| attributes.version_ini.as_ref()) {
+            if parse_version_ini(bytes).is_ok_and(|told| told == *manifest.version()) {
+                *counts.entry(bytes).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// Leaves out directories that have another one below them.
+fn innermost(directories: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
+    let above: BTreeSet<String> =
+        directories.iter().flat_map(RelPath::ancestors).map(str::to_owned).collect();
+    directories.into_iter().filter(|path| !above.contains(path.as_str())).collect()
+}
+
+fn check(page: &[u8], identity: ContentHash, manifest: &Manifest) -> Result<Attributes, String> {
+    let broken = |error: AttributesError| format!("its attributes are broken: {error}");
+    if Attributes::identity(page) != identity {
+        return Err("its attributes are not those that it tells of".to_owned());
+    }
+    let attributes = Attributes::decode(page, manifest.files().len()).map_err(broken)?;
+    for directory in &attributes.directories {
+        let is_sentinel = is_same_fold(directory.first(), VERSION_FILE);
+        let mut components = directory.components();
+        let reason = if is_sentinel || is_reserved_root_name(directory.first()) {
+            "is reserved"
+        } else if components.any(|name| is_foreign_directory(name.as_bytes())) {
+            "is no content of a game"
+        } else if is_of_a_file(manifest, directory) {
+            "is a file, or lies above or below one"
+        } else {
+            continue;
+        };
+        return Err(format!("its attributes list {directory}, which {reason}"));
+    }
+    Ok(attributes)
+}
+
+/// Whether a directory is a file of the game, or lies above or below one.
+fn is_of_a_file(manifest: &Manifest, directory: &RelPath) -> bool {
+    let files = manifest.files();
+    let is_file = |path: &str| files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
+    let below = format!("{directory}/");
+    let next = files.partition_point(|file| file.path.as_str() < below.as_str());
+    is_file(directory.as_str())
+        || directory.ancestors().any(is_file)
+        || files.get(next).is_some_and(|file| file.path.as_str().starts_with(&below))
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_proto::ManifestFile;
+
+    use super::*;
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_public_key(&[n])
+    }
+
+    fn manifest() -> Manifest {
+        let file = |path: &str| ManifestFile { path: path.parse().unwrap(), size: 0, hashes: None };
+        let files = ["bin/tool", "bin/tools.dat", "readme.txt"].map(file);
+        Manifest::new("20240131".parse().unwrap(), files.into()).unwrap()
+    }
+
+    fn bits(files: &[usize]) -> Option<FileBits> {
+        let mut bits = FileBits::new(3);
+        files.iter().for_each(|file| bits.set(*file));
+        Some(bits)
+    }
+
+    fn paths(paths: &[&str]) -> Vec<RelPath> {
+        paths.iter().map(|path| path.parse().unwrap()).collect()
+    }
+
+    /// What is told when all of these have come, in an order that `seed` picks.
+    fn told(all: &[Attributes], seed: usize) -> ToldAttributes {
+        let mut told = ToldAttributes::default();
+        let pages: Vec<_> = all.iter().map(|it| it.encode().unwrap()).collect();
+        for (n, page) in (0..).zip(&pages) {
+            told.told(peer(n), Attributes::identity(page));
+        }
+        let mut parts: Vec<_> = std::iter::from_fn(|| told.ask(|_| true)).collect();
+        assert!(told.is_awaited());
+        let len = parts.len();
+        parts.rotate_left(seed % len);
+        for part in parts {
+            let page = pages.iter().find(|page| Attributes::identity(page) == part.of).unwrap();
+            told.came(part, page, &manifest()).unwrap();
+        }
+        assert!(!told.is_awaited());
+        told
+    }
+
+    #[test]
+    fn one_source_that_tells_a_bit_or_a_directory_is_enough_in_any_order() {
+        let of = |executable, directories: &[&str]| Attributes {
+            executable,
+            directories: paths(directories),
+            version_ini: None,
+        };
+        let all = [
+            of(bits(&[0]), &["saves/slot1"]),
+            of(None, &[]),
+            of(bits(&[]), &["logs"]),
+            of(bits(&[2]), &["logs/old", "saves/slot1"]),
+        ];
+        for seed in 0..all.len() {
+            let agreed = told(&all, seed).agree(&manifest(), None);
+            assert_eq!(agreed.executable, bits(&[0, 2]));
+            assert_eq!(agreed.directories, paths(&["logs/old", "saves/slot1"]));
+            assert_eq!(&*agreed.sentinel, b"20240131\n");
+        }
+        assert_eq!(told(&all[1..2], 0).agree(&manifest(), None).executable, None);
+    }
+
+    #[test]
+    fn the_union_of_directories_stays_within_the_bounds() {
+        let of = |name: &str, count: usize| {
+            let directories = (0..count).map(|n| format!("{name}{n:04}").parse().unwrap());
+            Attributes { directories: directories.collect(), ..Attributes::default() }
+        };
+        let agreed = told(&[of("b", 3000), of("a", 3000)], 0).agree(&manifest(), None);
+        assert_eq!(agreed.directories.len(), 4096);
+        Attributes { directories: agreed.directories, ..Attributes::default() }.encode().unwrap();
+    }
+
+    #[test]
+    fn the_sentinel_is_what_most_tell_unless_the_catalog_wants_another() {
+        let of = |bytes: &'static [u8]| Attributes {
+            version_ini: Some(Bytes::from_static(bytes)),
+            ..Attributes::default()
+        };
+        let (crlf, own) = (of(b"20240131\r\n"), of(b"20240131 \nfinal\n"));
+        let other = of(b"20250101\n");
+        let all = [own.clone(), crlf.clone(), other.clone(), crlf.clone(), other.clone(), other];
+        let told_all = told(&all, 0);
+        let manifest = manifest();
+        assert_eq!(told_all.agree(&manifest, None).sentinel, crlf.version_ini.clone().unwrap());
+        // Among equals the lowest.
+        let two = told(&[own.clone(), crlf.clone()], 0).agree(&manifest, None);
+        assert_eq!(Some(two.sentinel), crlf.version_ini);
+        let hashes = manifest.files().iter().map(|file| ManifestFile {
+            hashes: Some(lanspread_proto::FileHashes::from_chunks(Vec::new())),
+            ..file.clone()
+        });
+        let hashed = Manifest::new(manifest.version().clone(), hashes.collect()).unwrap();
+        let stated = hashed.old_content_roots(own.version_ini.as_deref())[0];
+        assert!(told_all.hold(&hashed, stated) && !told(&[crlf], 0).hold(&hashed, stated));
+        assert_eq!(Some(told_all.agree(&hashed, Some(stated)).sentinel), own.version_ini);
+    }
+
+    #[test]
+    fn attributes_that_break_a_rule_are_refused() {
+        let manifest = manifest();
+        for directory in [
+            "readme.txt",
+            "bin",
+            "readme.txt/below",
+            "local/saves",
+            "LOCAL",
+            "VERSION.ini",
+            "lost+found",
+            "data/$recycle.bin/x",
+        ] {
+            let directories = paths(&[directory]);
+            let page = Attributes { directories, ..Attributes::default() }.encode().unwrap();
+            let of = Attributes::identity(&page);
+            let mut told = ToldAttributes::default();
+            told.told(peer(1), of);
+            let part = told.ask(|_| true).unwrap();
+            assert!(told.came(part, &page, &manifest).unwrap_err().contains(directory));
+            let other = AttributesPart { of: [1; 32].into(), ..part };
+            assert!(told.came(other, &page, &manifest).is_err());
+        }
+    }
+
+    #[test]
+    fn a_source_that_fails_again_and_again_is_not_asked_any_more() {
+        let mut told = ToldAttributes::default();
+        for _ in 0..FAILURES_MAX {
+            told.told(peer(1), [1; 32].into());
+            let part = told.ask(|_| true).unwrap();
+            assert_eq!(told.ask(|_| true), None);
+            told.failed(part);
+        }
+        told.told(peer(1), [1; 32].into());
+        assert_eq!(told.ask(|_| true), None);
+        // Another one that tells the same takes its place.
+        told.told(peer(2), [1; 32].into());
+        assert_eq!(told.ask(|_| true).unwrap().peer, peer(2));
+    }
+}

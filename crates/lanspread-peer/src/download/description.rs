@@ -1,0 +1,239 @@
+//! The second step of a download: fetching what the game is.
+//!
+//! Pure. The layout is chosen; its pages are fetched once, and then the hashes of the content, if that
+//! is decided by now. Sources that tell only now what they have may join if it fits. Where nobody gives
+//! the layout that was chosen, another one is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::message::GameHead;
+use lanspread_proto::{ContentHash, PeerId};
+
+use super::consensus::Consensus;
+use super::layout::Layout;
+use super::ledger::ChunkHashes;
+use super::part_fetch::{AskPart, PartEnd, PartFetch};
+use super::parts::{PartError, PartJob, Sizes, Whole, check_head};
+use super::scheduler::Order;
+use super::transfer::Transfer;
+
+/// What was chosen, and what is there of it.
+#[derive(Debug)]
+pub(crate) struct Description {
+    consensus: Consensus,
+    heads: BTreeMap<PeerId, GameHead>,
+    awaited: BTreeSet<PeerId>,
+    order: Order,
+    of: ContentHash,
+    fetch: PartFetch,
+    layout: Option<Layout>,
+    hashes: Option<(ContentHash, ChunkHashes)>,
+    dropped: Vec<Dropped>,
+    some_left: bool,
+    last_reason: String,
+}
+
+/// A source that is no longer used.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    pub(crate) peer_id: PeerId,
+    /// Why, in words.
+    pub(crate) reason: String,
+    /// Whether it sent what is wrong, and is never to be asked again.
+    pub(crate) is_for_good: bool,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Ask a source for a part.
+    Ask(AskPart),
+    /// Wait for an answer.
+    Wait,
+    /// All is there that can be.
+    Described(Box<Transfer>),
+    /// Every source gave what is wrong; the last one for this reason.
+    AllBad(String),
+    /// Every source is gone.
+    AllGone,
+}
+
+impl Description {
+    /// Begins with the sources that have told what they have, in `heads`, and those that have not yet.
+    pub(crate) fn new(
+        of: ContentHash,
+        consensus: Consensus,
+        heads: BTreeMap<PeerId, GameHead>,
+        awaited: BTreeSet<PeerId>,
+        order: Order,
+    ) -> Option<Self> {
+        let head = heads.values().find(|head| head.manifest_hash == of)?;
+        let fetch = PartFetch::new(PartJob::layout(of, Sizes::of(head)));
+        Some(Self {
+            consensus,
+            heads,
+            awaited,
+            order,
+            of,
+            fetch,
+            layout: None,
+            hashes: None,
+            dropped: Vec::new(),
+            some_left: false,
+            last_reason: String::new(),
+        })
+    }
+
+    /// Which layout was chosen.
+    #[cfg(test)]
+    pub(crate) fn of(&self) -> ContentHash {
+        self.of
+    }
+
+    /// A source has been asked what it has.
+    pub(crate) fn asked(&mut self, peer: PeerId) {
+        self.awaited.insert(peer);
+    }
+
+    /// A source tells what it has.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words.
+    pub(crate) fn offered(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
+        self.awaited.remove(&peer);
+        if let Some(known) = self.heads.values().next() {
+            check_head(&head, &known.version)?;
+        }
+        self.consensus.tell(peer, &head);
+        self.heads.insert(peer, head);
+        Ok(())
+    }
+
+    /// A source does not tell what it has.
+    pub(crate) fn refused(&mut self, peer: PeerId, reason: String) {
+        self.awaited.remove(&peer);
+        self.last_reason = reason;
+    }
+
+    /// A source is gone.
+    pub(crate) fn left(&mut self, peer: PeerId) {
+        self.some_left = true;
+        self.forget(peer);
+    }
+
+    /// The request to a source for a part has ended; returns whether the source has changed, and is to
+    /// be asked once more what it has.
+    pub(crate) fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> bool {
+        match self.fetch.ended(peer, result) {
+            PartEnd::Whole(Whole::Layout(manifest)) => {
+                self.layout = Some(Layout::new(Arc::new(manifest)));
+                self.consensus.decide_content();
+                if let (Some(content), Some(layout)) = (self.consensus.content(), &self.layout) {
+                    let job = PartJob::hashes(content, Arc::clone(layout.manifest()));
+                    self.fetch = PartFetch::new(job);
+                }
+            }
+            PartEnd::Whole(Whole::Hashes(manifest)) => {
+                self.hashes = manifest.content_root().zip(ChunkHashes::of(&manifest));
+            }
+            PartEnd::Again => {}
+            PartEnd::Changed => {
+                self.forget(peer);
+                return true;
+            }
+            PartEnd::Bad(reason) => self.drop_source(peer, reason, true),
+            PartEnd::Failing(reason) => self.drop_source(peer, reason, false),
+            PartEnd::Gone => {
+                self.some_left = true;
+                self.drop_source(peer, "it is not to be reached".to_owned(), false);
+            }
+        }
+        false
+    }
+
+    /// The sources that are no longer used since the last call, and why.
+    pub(crate) fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// What is to be done next. After [`Step::Described`] nothing is left in here.
+    pub(crate) fn step(&mut self, now: Duration) -> Step {
+        let Some(layout) = &self.layout else { return self.ask_layout() };
+        if let Some(content) = self.consensus.content().filter(|_| self.hashes.is_none()) {
+            let manifest = Arc::clone(layout.manifest());
+            let has_it = |head: &GameHead| head.content_root == Some(content);
+            let anew = |_| Some(PartJob::hashes(content, Arc::clone(&manifest)));
+            if let Some(ask) = self.fetch.choose(claimants(&self.heads, has_it), anew) {
+                return Step::Ask(ask);
+            }
+            // Where nobody is left who has them, the game is fetched without.
+            if self.fetch.is_under_way() {
+                return Step::Wait;
+            }
+        }
+        let consensus = std::mem::replace(&mut self.consensus, Consensus::new(None));
+        let awaited = std::mem::take(&mut self.awaited);
+        let hashes = self.hashes.take();
+        match self.layout.take() {
+            Some(layout) => {
+                let mut transfer =
+                    Transfer::new(layout, consensus, hashes, awaited, self.order, now);
+                transfer.heads_told(&self.heads);
+                Step::Described(Box::new(transfer))
+            }
+            None => Step::Wait,
+        }
+    }
+
+    fn ask_layout(&mut self) -> Step {
+        let (of, heads) = (self.of, &self.heads);
+        let has_it = |head: &GameHead| head.manifest_hash == of;
+        let known = heads.values().find(|head| has_it(head)).map(Sizes::of);
+        let sizes = |peer: PeerId| heads.get(&peer).map(Sizes::of).or_else(|| known.clone());
+        let anew = |peer| sizes(peer).map(|sizes| PartJob::layout(of, sizes));
+        if let Some(ask) = self.fetch.choose(claimants(heads, has_it), anew) {
+            return Step::Ask(ask);
+        }
+        if self.fetch.is_under_way() {
+            return Step::Wait;
+        }
+        // Nobody gives the layout that was chosen, and those that claim another one have their turn.
+        self.consensus.reopen_layout();
+        if let Some(of) = self.consensus.decide_layout(0)
+            && let Some(head) = self.heads.values().find(|head| head.manifest_hash == of)
+        {
+            self.of = of;
+            self.fetch = PartFetch::new(PartJob::layout(of, Sizes::of(head)));
+            return self.ask_layout();
+        }
+        if !self.awaited.is_empty() {
+            return Step::Wait;
+        }
+        match self.some_left || self.last_reason.is_empty() {
+            true => Step::AllGone,
+            false => Step::AllBad(self.last_reason.clone()),
+        }
+    }
+
+    fn drop_source(&mut self, peer_id: PeerId, reason: String, is_for_good: bool) {
+        self.forget(peer_id);
+        self.last_reason.clone_from(&reason);
+        self.dropped.push(Dropped { peer_id, reason, is_for_good });
+    }
+
+    fn forget(&mut self, peer: PeerId) {
+        self.awaited.remove(&peer);
+        self.heads.remove(&peer);
+        self.consensus.withdraw(peer);
+        self.fetch.left(peer);
+    }
+}
+
+fn claimants(
+    heads: &BTreeMap<PeerId, GameHead>,
+    has_it: impl Fn(&GameHead) -> bool,
+) -> impl Iterator<Item = PeerId> {
+    heads.iter().filter(move |(_, head)| has_it(head)).map(|(peer, _)| *peer)
+}

@@ -1,0 +1,202 @@
+use bytes::Bytes;
+use lanspread_proto::layout::encode_layout;
+use lanspread_proto::message::{GameHead, Refusal};
+use lanspread_proto::{Manifest, ManifestFile};
+
+use super::super::parts::Sizes;
+use super::*;
+
+fn peer(n: u8) -> PeerId {
+    PeerId::from_public_key(&[n])
+}
+
+/// A game whose layout takes three pages.
+struct Game {
+    head: GameHead,
+    pages: Vec<Bytes>,
+}
+
+impl Game {
+    fn new(size: u64) -> Self {
+        let file = |n: u32| ManifestFile {
+            path: format!("{n:05}-{}", "x".repeat(240)).parse().unwrap(),
+            size: if n == 0 { size } else { 3 },
+            hashes: None,
+        };
+        let manifest = Manifest::new("1".parse().unwrap(), (0..2_600).map(file).collect()).unwrap();
+        let pages = encode_layout(manifest.files().iter().map(|file| (&file.path, file.size)));
+        assert_eq!(pages.len(), 3);
+        Self { head: GameHead::of(&manifest, Vec::new(), [0; 32].into()), pages }
+    }
+
+    fn job(&self) -> PartJob {
+        PartJob::layout(self.head.manifest_hash, Sizes::of(&self.head))
+    }
+}
+
+/// Fetches `game` from two sources.
+struct World {
+    game: Game,
+    fetch: PartFetch,
+    sources: Vec<PeerId>,
+}
+
+impl World {
+    fn new() -> Self {
+        let game = Game::new(3);
+        let fetch = PartFetch::new(game.job());
+        Self { game, fetch, sources: vec![peer(1), peer(2)] }
+    }
+
+    fn choose(&mut self) -> Option<AskPart> {
+        let game = &self.game;
+        self.fetch.choose(self.sources.iter().copied(), |_| Some(game.job()))
+    }
+
+    /// Asks whoever is chosen, who gives as many pages of `theirs` as wanted and then ends like this.
+    fn ask(
+        &mut self,
+        theirs: &Game,
+        pages: usize,
+        end: Result<(), PartError>,
+    ) -> (PeerId, PartEnd) {
+        let ask = self.choose().expect("nobody to ask");
+        assert!(self.choose().is_none(), "two at a time");
+        for page in ask.job.missing().take(pages) {
+            if let Err(reason) = ask.job.take(ask.peer, &theirs.pages[page as usize]) {
+                let end = self.fetch.ended(ask.peer, Err(PartError::Broken(reason)));
+                return (ask.peer, end);
+            }
+        }
+        (ask.peer, self.fetch.ended(ask.peer, end))
+    }
+}
+
+fn gone() -> Result<(), PartError> {
+    Err(SourceError::Gone("reset".to_owned()).into())
+}
+
+fn refused(code: RefusalCode) -> Result<(), PartError> {
+    Err(SourceError::Refused(Refusal { code, message: "no".to_owned() }).into())
+}
+
+#[test]
+fn what_a_source_gave_stays_when_another_one_takes_its_place() {
+    let (mut world, honest) = (World::new(), Game::new(3));
+    let (first, end) = world.ask(&honest, 2, gone());
+    assert!(matches!(end, PartEnd::Again));
+    let ask = world.choose().unwrap();
+    assert_ne!(ask.peer, first);
+    assert_eq!((ask.job.missing(), ask.pause), (2..3, Duration::ZERO));
+    ask.job.take(ask.peer, &honest.pages[2]).unwrap();
+    assert!(matches!(world.fetch.ended(ask.peer, Ok(())), PartEnd::Whole(Whole::Layout(_))));
+}
+
+#[test]
+fn pages_that_do_not_fit_each_other_are_fetched_anew_from_one_source_alone() {
+    let (mut world, honest, other) = (World::new(), Game::new(3), Game::new(4));
+    let (liar, end) = world.ask(&other, 1, gone());
+    assert!(matches!(end, PartEnd::Again));
+    // Nobody can tell whose page it was.
+    let (blamed, end) = world.ask(&honest, 2, Ok(()));
+    assert!(blamed != liar && matches!(end, PartEnd::Again), "{end:?}");
+    // The one that never failed is asked first, for all of them.
+    let (alone, end) = world.ask(&honest, 3, Ok(()));
+    assert!(alone == blamed && matches!(end, PartEnd::Whole(_)), "{end:?}");
+}
+
+#[test]
+fn whoever_gives_something_wrong_alone_is_to_blame() {
+    let (mut world, honest, other) = (World::new(), Game::new(3), Game::new(4));
+    let (liar, end) = world.ask(&other, 3, Ok(()));
+    assert!(matches!(end, PartEnd::Bad(_)), "{end:?}");
+    world.sources.retain(|source| *source != liar);
+    let (_, end) = world.ask(&honest, 3, Ok(()));
+    assert!(matches!(end, PartEnd::Whole(_)), "{end:?}");
+
+    // A page that cannot be at all.
+    let mut world = World::new();
+    let ask = world.choose().unwrap();
+    let broken = ask.job.take(ask.peer, &Bytes::from_static(b"\x01\x00")).unwrap_err();
+    let end = world.fetch.ended(ask.peer, Err(PartError::Broken(broken)));
+    assert!(matches!(end, PartEnd::Bad(reason) if reason.contains("layout page 0")));
+}
+
+#[test]
+fn a_source_that_fails_again_and_again_is_given_up_and_asked_less_and_less_often() {
+    let (mut world, honest) = (World::new(), Game::new(3));
+    world.sources.truncate(1);
+    let mut pauses = Vec::new();
+    for _ in 0..FAILURES_MAX - 1 {
+        assert!(matches!(world.ask(&honest, 0, gone()).1, PartEnd::Again));
+        let ask = world.choose().unwrap();
+        pauses.push(ask.pause);
+        world.fetch.left(ask.peer);
+    }
+    assert_eq!(pauses, [PAUSE, 2 * PAUSE]);
+    assert!(matches!(world.ask(&honest, 0, gone()).1, PartEnd::Gone));
+}
+
+#[test]
+fn what_a_source_refuses_tells_what_becomes_of_it() {
+    let honest = Game::new(3);
+    let end = |code| World::new().ask(&honest, 1, refused(code)).1;
+    assert!(matches!(end(RefusalCode::Changed), PartEnd::Changed));
+    assert!(matches!(end(RefusalCode::Busy), PartEnd::Again));
+    assert!(matches!(end(RefusalCode::NoSuchPage), PartEnd::Bad(_)));
+    let protocol = Err(SourceError::Protocol("nonsense".to_owned()).into());
+    assert!(matches!(World::new().ask(&honest, 1, protocol).1, PartEnd::Bad(_)));
+}
+
+#[test]
+fn a_layout_that_is_larger_or_smaller_than_its_head_says_is_refused() {
+    let game = Game::new(3);
+    let sizes = |change: &dyn Fn(&mut GameHead)| {
+        let mut head = game.head.clone();
+        change(&mut head);
+        let job = PartJob::layout(head.manifest_hash, Sizes::of(&head));
+        let taken = game.pages.iter().try_for_each(|page| job.take(peer(1), page));
+        taken.and_then(|()| job.finish().map(drop))
+    };
+    assert_eq!(sizes(&|_| {}), Ok(()));
+    let larger: [&dyn Fn(&mut GameHead); 3] =
+        [&|head| head.files -= 1, &|head| head.chunks -= 1, &|head| head.path_bytes -= 1];
+    for change in larger {
+        assert!(sizes(change).unwrap_err().contains("larger than it says"));
+    }
+    let smaller: [&dyn Fn(&mut GameHead); 3] =
+        [&|head| head.files += 1, &|head| head.chunks += 1, &|head| head.path_bytes += 1];
+    for change in smaller {
+        assert!(sizes(change).unwrap_err().contains("smaller than it says"));
+    }
+}
+
+#[test]
+fn a_layout_with_what_is_no_content_is_refused() {
+    for path in ["version.ini", "local/save.dat", "a/Thumbs.db", ".version.ini.tmp"] {
+        let file = ManifestFile { path: path.parse().unwrap(), size: 1, hashes: None };
+        let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
+        let head = GameHead::of(&manifest, Vec::new(), [0; 32].into());
+        let job = PartJob::layout(head.manifest_hash, Sizes::of(&head));
+        let page = encode_layout(manifest.files().iter().map(|file| (&file.path, file.size)));
+        let refused = job.take(peer(1), &page[0]).unwrap_err();
+        assert!(refused.contains(path), "{refused}");
+    }
+}
+
+#[test]
+fn hashes_are_of_the_length_that_the_layout_gives() {
+    let file = ManifestFile { path: "a".parse().unwrap(), size: 5, hashes: None };
+    let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
+    let manifest = std::sync::Arc::new(manifest);
+    let right = manifest.with_hashes(vec![7; 32].into()).unwrap();
+    let job = || PartJob::hashes(right.content_root().unwrap(), manifest.clone());
+    for len in [0, 31, 33, 64] {
+        assert!(job().take(peer(1), &vec![7; len].into()).is_err(), "{len}");
+    }
+    for (byte, is_right) in [(7, true), (8, false)] {
+        let job = job();
+        job.take(peer(1), &vec![byte; 32].into()).unwrap();
+        assert_eq!(job.finish().is_ok(), is_right);
+    }
+}

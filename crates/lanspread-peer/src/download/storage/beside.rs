@@ -1,0 +1,79 @@
+//! What a commit writes beside the content: executable bits and empty directories.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use lanspread_disk::Dir;
+use lanspread_proto::{FileBits, RelPath};
+
+use super::{SYNC_THREADS, Storage, StorageError, failed, native, sync_directory};
+use crate::disk::{self, Point, below};
+
+impl Storage {
+    /// Gives the files their executable bits, where those are known, and makes all of them durable.
+    /// Returns whether the bits stayed.
+    pub(super) fn finish_files(&self, bits: Option<&FileBits>) -> Result<bool, StorageError> {
+        let files = Mutex::new(self.manifest.files().iter().enumerate());
+        let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let keeps_bits = AtomicBool::new(true);
+        let finish_some = || {
+            while let Some((number, file)) = next() {
+                let path = self.root.at(native(file));
+                self.go_on(&path)?;
+                let change = |file: &File| {
+                    let wanted = bits.map(|bits| bits.get(number));
+                    let outcome =
+                        wanted.map_or(disk::Bit::Kept, |it| disk::set_executable(&path, file, it));
+                    keeps_bits.fetch_and(outcome != disk::Bit::Lost, Ordering::Relaxed);
+                    outcome == disk::Bit::Changed
+                };
+                below::finish_file(Point::CommitFileSync, &self.root, native(file), change)
+                    .map_err(failed("sync", &path))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..SYNC_THREADS).map(|_| scope.spawn(finish_some)).collect();
+            let finished = threads.into_iter().map(|thread| match thread.join() {
+                Ok(finished) => finished,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            finished.collect::<Result<(), StorageError>>()
+        })?;
+        Ok(keeps_bits.into_inner())
+    }
+}
+
+/// Makes empty directories below `root`, durably. What is in the way of one stays, and so the directory
+/// is left out: it holds nothing that a game could miss.
+pub(super) fn make_empty(root: &Dir, directories: &[RelPath]) -> Result<(), StorageError> {
+    let mut changed: BTreeSet<&Path> = BTreeSet::new();
+    for directory in directories {
+        let mut above: Vec<_> = Path::new(directory.as_str()).ancestors().collect();
+        // The empty path is the root itself.
+        above.pop();
+        for path in above.into_iter().rev() {
+            let found = root.look(path).map_err(failed("look at", &root.at(path)))?;
+            match found {
+                Some(found) if found.is_dir() => continue,
+                Some(_) => {
+                    tracing::warn!(%directory, "an empty directory is left out: something is in its way");
+                    break;
+                }
+                None => {}
+            }
+            below::create_dir(Point::CommitDirCreate, root, path)
+                .map_err(failed("create directory", &root.at(path)))?;
+            changed.extend(path.parent());
+        }
+    }
+    for path in changed {
+        let directory = root.dir(path).map_err(failed("open", &root.at(path)))?;
+        sync_directory(Point::CommitDirSync, &directory)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What the sources of a transfer tell beside the content.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lanspread_proto::message::{GameHead, RefusalCode};
+use lanspread_proto::{Manifest, PeerId};
+
+use super::super::attributes::{Agreed, AttributesPart};
+use super::super::source::SourceError;
+use super::{Blame, Effect, Transfer};
+
+impl Transfer {
+    /// The sources that are there at the beginning have told these heads.
+    pub(crate) fn heads_told(&mut self, heads: &BTreeMap<PeerId, GameHead>) {
+        for (peer, head) in heads.iter().filter(|(peer, _)| self.members.contains(peer)) {
+            self.attributes.told(*peer, head.attributes);
+        }
+        self.ask_attributes();
+    }
+
+    /// Asks for the attributes that are told of, each once.
+    pub(super) fn ask_attributes(&mut self) {
+        while let Some(part) = self.attributes.ask(|peer| self.members.contains(&peer)) {
+            self.effects.push(Effect::AskAttributes(part));
+        }
+    }
+
+    /// The request to a source for its attributes has ended.
+    pub(crate) fn attributes_came(
+        &mut self,
+        part: AttributesPart,
+        answer: Result<Bytes, SourceError>,
+    ) {
+        let bad = match answer {
+            Ok(page) => {
+                let manifest = Arc::clone(self.layout.manifest());
+                self.attributes.came(part, &page, &manifest).err()
+            }
+            Err(error) => {
+                self.attributes.failed(part);
+                match &error {
+                    SourceError::Protocol(_) => Some(error.to_string()),
+                    SourceError::Refused(refusal) if refusal.code == RefusalCode::NoSuchPage => {
+                        Some(error.to_string())
+                    }
+                    SourceError::Refused(refusal) if refusal.code == RefusalCode::Changed => {
+                        self.effects.push(Effect::AskHashes(part.peer));
+                        None
+                    }
+                    // The game can be had without; what keeps the source from giving chunks shows there.
+                    SourceError::Refused(_) | SourceError::Gone(_) => None,
+                }
+            }
+        };
+        if let Some(reason) = bad {
+            self.release(part.peer, Blame::Bad, Some(reason));
+        }
+        self.ask_attributes();
+    }
+
+    /// What is to be written beside the content of `manifest`.
+    pub(crate) fn agree(&self, manifest: &Manifest) -> Agreed {
+        self.attributes.agree(manifest, self.consensus.catalog_content())
+    }
+}

@@ -1,0 +1,282 @@
+//! The parts of served games, in pages.
+//!
+//! Nothing is encoded twice: a layout is encoded by whoever asks for it first, and all answers share
+//! its pages. Hashes and attributes are slices of what the library has in memory anyway.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::layout::encode_layout;
+use lanspread_proto::message::{GameHead, GetPage, Part, Refusal, RefusalCode, Response};
+use lanspread_proto::{Attributes, ContentHash, Manifest};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
+
+use super::super::exchange::{ExchangeError, send_bytes, send_header};
+use super::super::link::PeerLink;
+use super::super::transport::StreamSender;
+use super::super::turns::{Asker, Share, Turn, Turns};
+use super::super::view::ServedGame;
+use super::{ANSWER_TIMEOUT, PACED_BYTES, PLACE_WAIT, Server, asker, not_served, refused, reply};
+
+/// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
+/// ones. A layout may exceed it alone.
+const LAYOUT_CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Most pages that are on their way, to all peers together: 64 MiB.
+const PAGES_MAX: usize = 256;
+/// Most of them to one address: 16 MiB, so that others get some as well.
+const PAGES_PER_ADDRESS_MAX: usize = 64;
+/// Most layouts and libraries that are being encoded at a time: each takes one blocking thread, and as much
+/// memory as it will have.
+const ENCODINGS_MAX: usize = 2;
+
+/// What pages are made from and paid with. Clones share everything.
+#[derive(Clone)]
+pub(super) struct Pages {
+    layouts: Arc<Mutex<Layouts>>,
+    encodings: Arc<Semaphore>,
+    room: Turns,
+}
+
+/// Encoded layouts by their identity, the least recently used to go first.
+#[derive(Default)]
+struct Layouts {
+    encoded: BTreeMap<ContentHash, Encoded>,
+    uses: u64,
+}
+
+struct Encoded {
+    pages: Arc<OnceCell<Arc<[Bytes]>>>,
+    used: u64,
+}
+
+impl Encoded {
+    fn bytes(&self) -> usize {
+        self.pages.get().map_or(0, |pages| pages.iter().map(Bytes::len).sum())
+    }
+}
+
+impl Pages {
+    pub(super) fn new() -> Self {
+        Self {
+            layouts: Arc::default(),
+            encodings: Arc::new(Semaphore::new(ENCODINGS_MAX)),
+            room: Turns::new(PAGES_MAX, Share::Always(PAGES_PER_ADDRESS_MAX)),
+        }
+    }
+
+    /// The pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
+    /// the encoding was abandoned.
+    async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
+        let pages = self.layouts().entry(manifest.manifest_hash());
+        let encode = || async {
+            let _turn = self.encodings.acquire().await.ok()?;
+            let manifest = Arc::clone(manifest);
+            let encode = move || {
+                let files = manifest.files().iter();
+                encode_layout(files.map(|file| (&file.path, file.size))).into()
+            };
+            tokio::task::spawn_blocking(encode).await.ok()
+        };
+        let encoded = pages.get_or_try_init(|| async { encode().await.ok_or(()) }).await;
+        let encoded = encoded.ok().map(Arc::clone);
+        self.layouts().evict(manifest.manifest_hash());
+        encoded
+    }
+
+    /// Bounds what is being encoded, here and elsewhere.
+    pub(super) fn encodings(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.encodings)
+    }
+
+    /// Waits until a page may be on its way to a peer; `None` after [`PLACE_WAIT`].
+    pub(super) async fn room(&self, asker: Asker) -> Option<Turn> {
+        timeout(PLACE_WAIT, self.room.take(asker)).await.ok()
+    }
+
+    // Whoever panicked while it held the lock left nothing half done.
+    fn layouts(&self) -> MutexGuard<'_, Layouts> {
+        self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Layouts {
+    fn entry(&mut self, identity: ContentHash) -> Arc<OnceCell<Arc<[Bytes]>>> {
+        self.uses += 1;
+        let used = self.uses;
+        let entry = self.encoded.entry(identity);
+        let entry = entry.or_insert_with(|| Encoded { pages: Arc::default(), used });
+        entry.used = used;
+        Arc::clone(&entry.pages)
+    }
+
+    /// Lets go of what was used longest ago, but for `kept`, until the rest fits.
+    fn evict(&mut self, kept: ContentHash) {
+        let mut bytes: usize = self.encoded.values().map(Encoded::bytes).sum();
+        while bytes > LAYOUT_CACHE_BYTES {
+            let others = self
+                .encoded
+                .iter()
+                .filter(|(identity, entry)| **identity != kept && entry.pages.initialized());
+            let Some(oldest) = others.min_by_key(|(_, entry)| entry.used).map(|(it, _)| *it) else {
+                return;
+            };
+            bytes -= self.encoded.remove(&oldest).map_or(0, |entry| entry.bytes());
+        }
+    }
+}
+
+/// What a source says of a game that it serves.
+pub(super) fn head_of(game: &ServedGame) -> GameHead {
+    let attributes = Attributes::identity(&game.attributes);
+    GameHead::of(&game.manifest, game.old_content_roots.to_vec(), attributes)
+}
+
+impl Server {
+    /// Sends one page of a part. It is refused if the part is another one by now.
+    pub(super) async fn send_page(
+        &self,
+        link: &PeerLink,
+        wanted: GetPage,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        // Before the page is there, so that what waits for its turn costs nothing.
+        let room = self.pages.room(asker(link)).await;
+        let too_many = || refused(RefusalCode::Busy, "too many pages are on their way");
+        let page = match &room {
+            Some(_) => self.page(&wanted).await,
+            None => Err(too_many()),
+        };
+        let page = match page {
+            Ok(page) => page,
+            Err(refusal) => {
+                let response = Response::Refused(refusal);
+                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+            }
+        };
+        // A page has at most `PAGE_MAX_BYTES`.
+        let len = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        let sent = self.send_paced_page(sender, &Response::Page { len }, page).await;
+        if sent.is_err() {
+            sender.reset();
+        }
+        sent
+    }
+
+    async fn page(&self, wanted: &GetPage) -> Result<Bytes, Refusal> {
+        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
+        let manifest = &game.manifest;
+        let identity = match wanted.part {
+            Part::Layout => Some(manifest.manifest_hash()),
+            Part::Hashes => manifest.content_root(),
+            Part::Attributes => Some(Attributes::identity(&game.attributes)),
+        };
+        if identity != Some(wanted.of) {
+            let message = format!("the {} of {} have changed", wanted.part, wanted.game_id);
+            return Err(refused(RefusalCode::Changed, &message));
+        }
+        let page = match wanted.part {
+            Part::Layout => {
+                let abandoned = || refused(RefusalCode::Busy, "the layout could not be encoded");
+                let pages = self.pages.layout(manifest).await.ok_or_else(abandoned)?;
+                usize::try_from(wanted.page).ok().and_then(|page| pages.get(page).cloned())
+            }
+            Part::Hashes => manifest.hash_page(wanted.page),
+            Part::Attributes => (wanted.page == 0).then(|| game.attributes.clone()),
+        };
+        page.ok_or_else(|| {
+            let message = format!("the {} have no page {}", wanted.part, wanted.page);
+            refused(RefusalCode::NoSuchPage, &message)
+        })
+    }
+
+    async fn send_paced_page(
+        &self,
+        sender: &mut dyn StreamSender,
+        header: &Response,
+        mut page: Bytes,
+    ) -> Result<(), ExchangeError> {
+        let step = send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES);
+        in_time(step).await?;
+        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { page.len() };
+        while !page.is_empty() {
+            let piece = page.split_to(piece_len.min(page.len()));
+            self.upload.pass(piece.len()).await;
+            in_time(async { Ok(send_bytes(&mut *sender, piece).await?) }).await?;
+        }
+        sender.finish()?;
+        // It is in memory until it has arrived.
+        in_time(async { Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?) }).await
+    }
+}
+
+/// Waits for one step of sending, as long as for a whole answer.
+async fn in_time(
+    step: impl Future<Output = Result<(), ExchangeError>>,
+) -> Result<(), ExchangeError> {
+    const STEP: Duration = ANSWER_TIMEOUT;
+    timeout(STEP, step).await.unwrap_or(Err(ExchangeError::Silent))
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_proto::{ManifestFile, PeerId};
+
+    use super::*;
+
+    /// A game whose layout takes about `pages` pages.
+    fn game(name: &str, pages: usize) -> Arc<Manifest> {
+        let file = |n: usize| {
+            let path = format!("{n:06}-{name}-{}", "x".repeat(230)).parse().unwrap();
+            ManifestFile { path, size: 1, hashes: None }
+        };
+        let files = (0..pages * 1_070).map(file).collect();
+        Arc::new(Manifest::new("1".parse().unwrap(), files).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_layout_is_encoded_once_and_shared_by_all_answers() {
+        let pages = Pages::new();
+        let manifest = game("a", 1);
+        let (one, two) = tokio::join!(pages.layout(&manifest), pages.layout(&manifest));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(one.len(), manifest.layout_pages() as usize);
+        // Another manifest with the same layout has the same pages.
+        let again = pages.layout(&game("a", 1)).await.unwrap();
+        assert!(Arc::ptr_eq(&one, &again));
+    }
+
+    #[tokio::test]
+    async fn the_layouts_that_were_used_longest_ago_go_first() {
+        let pages = Pages::new();
+        let games = ["a", "b", "c"].map(|name| game(name, 60));
+        let first = pages.layout(&games[0]).await.unwrap();
+        pages.layout(&games[1]).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &pages.layout(&games[0]).await.unwrap()));
+        pages.layout(&games[2]).await.unwrap();
+        let kept = |game: &Manifest| pages.layouts().encoded.contains_key(&game.manifest_hash());
+        assert_eq!([0, 1, 2].map(|n| kept(&games[n])), [true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_leaves_room_for_others() {
+        let pages = Pages::new();
+        let at =
+            |host| Asker { addr: [10, 0, 0, host].into(), peer: PeerId::from_public_key(&[host]) };
+        let greedy = at(1);
+        let mut held = Vec::new();
+        for _ in 0..PAGES_PER_ADDRESS_MAX {
+            held.push(pages.room(greedy).await.unwrap());
+        }
+        assert!(pages.room(greedy).await.is_none());
+        assert!(pages.room(at(2)).await.is_some());
+        held.pop();
+        assert!(pages.room(greedy).await.is_some());
+    }
+}

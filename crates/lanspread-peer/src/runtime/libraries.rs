@@ -1,0 +1,277 @@
+//! The command loop's part about the libraries of other peers.
+//!
+//! A peer that is let in appears when its library is here. What it tells of changes meanwhile is kept, and
+//! applied to the library if it builds on that.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_catalog::CatalogPosition;
+use lanspread_proto::{GameId, PeerId};
+use tokio::time::{Instant, sleep};
+
+use super::core::Core;
+use super::messages::CoreMessage;
+use crate::command::Reply;
+use crate::download::SourceError;
+use crate::error::ConnectError;
+use crate::event::{PeerEvent, RejectReason};
+use crate::library::{DeltaOutcome, RemoteDelta, RemoteLibrary};
+use crate::net::link::{LinkId, PeerLink};
+use crate::net::transport::CloseCode;
+use crate::peers::db::Upserted;
+
+/// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
+/// here within that.
+const KEPT_DELTAS_MAX: usize = 4;
+/// How long a change that a peer has told may be missing before its library is asked for: the peer tells it
+/// anew within milliseconds, from the revision that was read.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+/// A library that was asked for.
+pub(super) struct Awaited {
+    link: Arc<PeerLink>,
+    /// Where the peer was reached, if it appears when the library is here.
+    joins_at: Option<SocketAddr>,
+    /// Who waits for the peer to appear.
+    replies: Vec<Reply<PeerId, ConnectError>>,
+    /// What the peer told meanwhile.
+    deltas: Vec<RemoteDelta>,
+}
+
+impl Core {
+    /// Lets a peer appear that was let in: at once where its library is known, else when that is here.
+    pub(super) async fn join(
+        &mut self,
+        addr: SocketAddr,
+        link: Arc<PeerLink>,
+        reply: Option<Reply<PeerId, ConnectError>>,
+    ) {
+        let mut replies: Vec<_> = reply.into_iter().collect();
+        if let Some(before) = self.awaited.remove(&link.peer_id()) {
+            replies.extend(before.replies);
+        }
+        match self.peers.current_library(&link.hello).cloned() {
+            Some(library) => self.joined(&link, library, replies).await,
+            None => self.ask_for_library(link, Some(addr), replies),
+        }
+    }
+
+    /// How many peers will appear.
+    pub(super) fn joining(&self) -> usize {
+        let is_new = |peer_id: &&PeerId| self.peers.get(**peer_id).is_none();
+        self.awaited.keys().filter(is_new).count()
+    }
+
+    /// Leaves the answer to whoever lets a peer appear, if it is about to.
+    pub(super) fn answer_when_joined(
+        &mut self,
+        peer_id: PeerId,
+        reply: Option<Reply<PeerId, ConnectError>>,
+    ) {
+        match (self.awaited.get_mut(&peer_id), reply) {
+            (Some(awaited), reply) => awaited.replies.extend(reply),
+            (None, Some(reply)) => drop(reply.send(Ok(peer_id))),
+            (None, None) => {}
+        }
+    }
+
+    /// Asks for the library of a peer, once at a time.
+    fn ask_for_library(
+        &mut self,
+        link: Arc<PeerLink>,
+        joins_at: Option<SocketAddr>,
+        replies: Vec<Reply<PeerId, ConnectError>>,
+    ) {
+        let (peer_id, link_id) = (link.peer_id(), link.id);
+        let awaited = Awaited { link: Arc::clone(&link), joins_at, replies, deltas: Vec::new() };
+        self.awaited.insert(peer_id, awaited);
+        let (core, catalog) = (self.core.clone(), Arc::clone(&self.catalog));
+        self.spawn(async move {
+            let outcome = link.get_library(&catalog).await;
+            let _ = core.send(CoreMessage::Library { peer_id, link_id, outcome }).await;
+        });
+    }
+
+    pub(super) async fn library(
+        &mut self,
+        peer_id: PeerId,
+        link_id: LinkId,
+        outcome: Result<RemoteLibrary, SourceError>,
+    ) {
+        let is_awaited =
+            self.awaited.get(&peer_id).is_some_and(|awaited| awaited.link.id == link_id);
+        // A newer connection has asked for it as well.
+        if !is_awaited {
+            return;
+        }
+        let Some(awaited) = self.awaited.remove(&peer_id) else { return };
+        let Awaited { link, joins_at, replies, deltas } = awaited;
+        match (outcome, joins_at) {
+            (Ok(library), Some(_)) => self.joined(&link, library, replies).await,
+            (Ok(library), None) => {
+                if let Some(changed) = self.peers.replace_library(peer_id, library) {
+                    self.peer_changed(peer_id, changed).await;
+                }
+            }
+            (Err(error), joins_at) => {
+                return self.library_missing(&link, joins_at, error, replies).await;
+            }
+        }
+        let mut told_rev = 0;
+        for delta in deltas {
+            told_rev = told_rev.max(delta.to_rev);
+            if let Some(DeltaOutcome::Applied { changed }) = self.peers.apply_delta(peer_id, delta)
+            {
+                self.peer_changed(peer_id, changed).await;
+            }
+        }
+        if self.is_behind(peer_id, told_rev) {
+            let core = self.core.clone();
+            self.spawn(async move {
+                sleep(BEHIND_MAX).await;
+                let _ = core.send(CoreMessage::LibraryBehind { peer_id, told_rev }).await;
+            });
+        }
+    }
+
+    /// Asks for a library anew of which a change is still missing.
+    pub(super) fn library_behind(&mut self, peer_id: PeerId, told_rev: u64) {
+        if self.is_behind(peer_id, told_rev) {
+            self.refresh_library(peer_id);
+        }
+    }
+
+    pub(super) async fn delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: RemoteDelta) {
+        if !self.is_current(peer_id, link_id) {
+            return;
+        }
+        if let Some(awaited) = self.awaited.get_mut(&peer_id) {
+            if awaited.deltas.len() >= KEPT_DELTAS_MAX {
+                awaited.deltas.remove(0);
+            }
+            awaited.deltas.push(delta);
+            return;
+        }
+        match self.peers.apply_delta(peer_id, delta) {
+            None | Some(DeltaOutcome::Ignored) => {}
+            Some(DeltaOutcome::Applied { changed }) => self.peer_changed(peer_id, changed).await,
+            Some(DeltaOutcome::Gap) => self.refresh_library(peer_id),
+        }
+    }
+
+    fn is_behind(&self, peer_id: PeerId, told_rev: u64) -> bool {
+        self.peers.get(peer_id).is_some_and(|known| known.library.rev() < told_rev)
+    }
+
+    fn refresh_library(&mut self, peer_id: PeerId) {
+        if let Some(link) = self.links.get(peer_id)
+            && !self.awaited.contains_key(&peer_id)
+        {
+            self.ask_for_library(link, None, Vec::new());
+        }
+    }
+
+    async fn joined(
+        &mut self,
+        link: &PeerLink,
+        library: RemoteLibrary,
+        replies: Vec<Reply<PeerId, ConnectError>>,
+    ) {
+        let peer_id = link.peer_id();
+        let (upserted, changed) =
+            self.peers.upsert(&link.hello, link.addr, library, Instant::now());
+        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
+            match upserted {
+                Upserted::New => {
+                    self.emit(PeerEvent::PeerDiscovered(info)).await;
+                    self.emit_peer_count().await;
+                }
+                Upserted::Changed => self.emit(PeerEvent::PeerUpdated(info)).await,
+                Upserted::Same => {}
+            }
+        }
+        self.remote_games_changed(changed).await;
+        for reply in replies {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Ok(peer_id));
+        }
+    }
+
+    /// Lets a peer go that does not tell its library. One that is known stays so, and tells its library on
+    /// a new connection.
+    async fn library_missing(
+        &mut self,
+        link: &PeerLink,
+        joins_at: Option<SocketAddr>,
+        error: SourceError,
+        replies: Vec<Reply<PeerId, ConnectError>>,
+    ) {
+        let peer_id = link.peer_id();
+        tracing::debug!(%peer_id, %error, "a peer did not tell its library");
+        link.close(CloseCode::Protocol);
+        let is_known = self.peers.get(peer_id).is_some();
+        let is_newest = self.links.get(peer_id).is_none_or(|newest| newest.id == link.id);
+        if !is_known && is_newest {
+            self.links.remove(peer_id);
+            self.dials.lost(peer_id, Instant::now());
+        }
+        let addr = joins_at.unwrap_or(link.addr);
+        let is_broken = matches!(error, SourceError::Protocol(_));
+        let failure = || match &error {
+            SourceError::Protocol(message) => ConnectError::Rejected {
+                addr,
+                peer_id: Some(peer_id),
+                reason: RejectReason::Protocol,
+                message: message.clone(),
+            },
+            other => ConnectError::Unreachable { addr, reason: other.to_string() },
+        };
+        for reply in replies {
+            let _ = reply.send(Err(failure()));
+        }
+        if is_broken && !is_known {
+            // It would be as broken a moment later.
+            self.dials.rejected(peer_id);
+            let (peer_id, reason) = (Some(peer_id), RejectReason::Protocol);
+            let message = error.to_string();
+            self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
+        }
+    }
+
+    /// Answers those who wait for a peer that is gone.
+    pub(super) fn stop_awaiting(&mut self, peer_id: PeerId) {
+        let Some(awaited) = self.awaited.remove(&peer_id) else { return };
+        let addr = awaited.joins_at.unwrap_or(awaited.link.addr);
+        for reply in awaited.replies {
+            let reason = "it left".to_owned();
+            let _ = reply.send(Err(ConnectError::Unreachable { addr, reason }));
+        }
+    }
+
+    async fn peer_changed(&mut self, peer_id: PeerId, changed: BTreeSet<CatalogPosition>) {
+        if let Some(info) = self.peers.info(peer_id, Instant::now()) {
+            self.emit(PeerEvent::PeerUpdated(info)).await;
+        }
+        self.remote_games_changed(changed).await;
+    }
+
+    pub(super) async fn remote_games_changed(&mut self, changed: BTreeSet<CatalogPosition>) {
+        let named = |position| Some(self.catalog.at(position)?.id.clone());
+        let changed: BTreeSet<GameId> = changed.into_iter().filter_map(named).collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.refresh_sources(&changed);
+        let game_count = self.peers.remote_games(&self.catalog).len();
+        let changed = changed.into_iter().collect();
+        self.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
+    }
+
+    pub(super) async fn emit_peer_count(&mut self) {
+        let peer_count = self.peers.len();
+        self.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
+    }
+}

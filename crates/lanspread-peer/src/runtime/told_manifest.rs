@@ -1,0 +1,101 @@
+//! What a game is that is not here, as a source told it, for whoever asks for it in pieces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_proto::message::{GameHead, GetGame, GetPage, Part};
+use lanspread_proto::{Attributes, GameId, GameVersion, Manifest};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::command::SourceInfo;
+use crate::download::{Source, fetch_manifest};
+
+/// How long it is kept after a source was asked: whoever asks for the pieces is done by then, or has it
+/// fetched once more.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// One manifest at a time: it may take 39 MB. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ToldManifest(Arc<Mutex<Option<Kept>>>);
+
+#[derive(Debug)]
+struct Kept {
+    game_id: GameId,
+    told: Told,
+    asked_at: Instant,
+}
+
+/// What a source tells of a game.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) manifest: Arc<Manifest>,
+    /// `None` where they did not come.
+    pub(super) attributes: Option<Arc<Attributes>>,
+}
+
+impl Kept {
+    fn is_of(&self, game_id: &GameId, head: &GameHead) -> bool {
+        self.game_id == *game_id
+            && self.told.manifest.manifest_hash() == head.manifest_hash
+            && self.told.manifest.content_root() == head.content_root
+    }
+
+    /// Whether it is what a source announces, once that has hashed its game.
+    fn is_announced(&self, game_id: &GameId, source: &SourceInfo) -> bool {
+        self.game_id == *game_id
+            && source.content_root.is_some()
+            && self.told.manifest.content_root() == source.content_root
+    }
+}
+
+impl ToldManifest {
+    /// What a source has, if it is of this version. The source is asked only if what is kept is not what
+    /// it announces. Who asks at the same time waits.
+    pub(super) async fn manifest(
+        &self,
+        info: &SourceInfo,
+        source: &dyn Source,
+        game_id: &GameId,
+        version: &GameVersion,
+    ) -> Option<Told> {
+        let mut kept = self.0.lock().await;
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.is_announced(game_id, info)) {
+            return Some(kept.told.clone());
+        }
+        let request = GetGame { game_id: game_id.clone(), await_hashes: false };
+        let head = source.get_game(request).await.ok()?;
+        if head.version != *version {
+            return None;
+        }
+        let manifest = match kept.take().filter(|kept| kept.is_of(game_id, &head)) {
+            Some(kept) => kept.told.manifest,
+            None => Arc::new(fetch_manifest(source, game_id, &head).await.ok()?),
+        };
+        let attributes = fetch_attributes(source, game_id, &head, &manifest).await.map(Arc::new);
+        let told = Told { manifest, attributes };
+        let (game_id, asked_at) = (game_id.clone(), Instant::now());
+        *kept = Some(Kept { game_id, told: told.clone(), asked_at });
+        tokio::spawn(self.clone().forget_after(asked_at));
+        Some(told)
+    }
+
+    /// Lets go of it, unless a source has been asked since.
+    async fn forget_after(self, asked_at: Instant) {
+        tokio::time::sleep_until(asked_at + KEPT_FOR).await;
+        self.0.lock().await.take_if(|kept| kept.asked_at == asked_at);
+    }
+}
+
+async fn fetch_attributes(
+    source: &dyn Source,
+    game_id: &GameId,
+    head: &GameHead,
+    manifest: &Manifest,
+) -> Option<Attributes> {
+    let of = head.attributes;
+    let request = GetPage { game_id: game_id.clone(), part: Part::Attributes, of, page: 0 };
+    let page = source.get_page(request).await.ok()?;
+    let is_of = Attributes::identity(&page) == of;
+    is_of.then(|| Attributes::decode(&page, manifest.files().len()).ok()).flatten()
+}
