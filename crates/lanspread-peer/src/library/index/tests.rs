@@ -17,7 +17,7 @@ fn id(text: &str) -> GameId {
 fn known(size: u64) -> KnownContent {
     let file = ManifestFile { path: "a.eti".parse().unwrap(), size, hashes: None };
     let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
-    let remembered = (size % 2 == 0).then(|| {
+    let remembered = size.is_multiple_of(2).then(|| {
         let mut bits = FileBits::new(1);
         bits.set(0);
         bits

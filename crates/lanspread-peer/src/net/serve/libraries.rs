@@ -22,6 +22,9 @@ const REVISIONS_MAX: usize = 4;
 /// How long a peer may be silent between two pages: it needs milliseconds.
 const PAGING_MAX: Duration = Duration::from_secs(10);
 
+/// The pages of one revision, encoded by the first peer that asks.
+type SharedPages = Arc<OnceCell<Vec<Bytes>>>;
+
 /// What is made and who reads it. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Libraries {
@@ -33,7 +36,7 @@ pub(super) struct Libraries {
 /// One revision in pages.
 struct Revision {
     library: Arc<LibrarySnapshot>,
-    pages: Arc<OnceCell<Vec<Bytes>>>,
+    pages: SharedPages,
     /// Who reads it, and when each asked last.
     readers: BTreeMap<PeerId, Instant>,
 }
@@ -81,7 +84,7 @@ impl Libraries {
         rev: u64,
         peer: PeerId,
         newest: Arc<LibrarySnapshot>,
-    ) -> Result<(Arc<LibrarySnapshot>, Arc<OnceCell<Vec<Bytes>>>), Refusal> {
+    ) -> Result<(Arc<LibrarySnapshot>, SharedPages), Refusal> {
         let now = Instant::now();
         let mut revisions = self.lock();
         revisions.retain(|known, revision| {
