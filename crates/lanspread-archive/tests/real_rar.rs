@@ -11,7 +11,7 @@ use lanspread_archive::{
     AutoUnpacker, Damage, RarUnpacker, UnpackControl, UnpackError, UnpackSummary, Unpacker,
     UnsafeReason,
 };
-use lanspread_proto::path::PATH_MAX_BYTES;
+use lanspread_proto::limits::PATH_MAX_BYTES;
 use support::{Target, Watch, data, rar3, rar5, raw_file, units};
 
 #[test]
