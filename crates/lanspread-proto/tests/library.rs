@@ -94,11 +94,13 @@ fn a_library_of_100_000_games_has_as_many_pages_as_it_needs() {
 
 #[test]
 fn a_page_is_filled_to_the_byte() {
-    // Records of some 70 bytes, and one that fills the rest.
+    let named = |id: &str| GameSummary { size: 1, ..game(id, "1") };
+    let many: Vec<_> = (0..5_000).map(|n| named(&format!("a{n:04}"))).collect();
+    // One game gives its place to one whose name fills the rest.
+    let whole = read(&encode_library(&many)[0]).unwrap().len() - 1;
     let filled = |last: usize| {
-        let mut games: Vec<_> =
-            (0..3_740).map(|n| GameSummary { size: 1, ..game(&format!("a{n:04}"), "1") }).collect();
-        games.push(GameSummary { size: 1, ..game(&"b".repeat(last), "1") });
+        let mut games = many[..whole].to_vec();
+        games.push(named(&"b".repeat(last)));
         games
     };
     let lens = |last| encode_library(&filled(last)).iter().map(Bytes::len).collect::<Vec<_>>();
