@@ -3,7 +3,20 @@
 import asyncio
 from pathlib import Path
 
-from lanspread_harness import Bytes, Game, Lab, Peer, Rar5Entry, expect, expect_equal, rar5
+from lanspread_harness import (
+    Bytes,
+    Game,
+    Lab,
+    Meta,
+    Need,
+    Peer,
+    Rar5Entry,
+    expect,
+    expect_equal,
+    rar5,
+)
+
+META = Meta(needs=frozenset({Need.PROGRAMS}))
 
 PROGRAM, PLAIN = 0o100755, 0o100644
 SETUID = 0o106755

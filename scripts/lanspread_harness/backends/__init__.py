@@ -38,6 +38,8 @@ class Need(StrEnum):
     """A games directory on exFAT, through FUSE."""
     PERMISSIONS = "permissions"
     """File modes that hold for peers, as they do not for root."""
+    PROGRAMS = "programs"
+    """Programs of the machine, such as a shell, where peers run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ class DockerBackend:
         """Links and disks are broken from outside the containers, which takes rights there."""
         if Need.NAMESPACES in needs:
             return "a container's network ends with the container; use --backend netns"
+        if Need.PROGRAMS in needs:
+            return "the image holds nothing but the peer; use --backend netns"
         lacking = None
         if Need.LINKS in needs:
             lacking = lacking_for_links()
