@@ -1,6 +1,5 @@
 """Executable bits and empty directories of archives arrive; scripts run as they were meant."""
 
-import asyncio
 from pathlib import Path
 
 from lanspread_harness import (
@@ -54,7 +53,7 @@ async def scenario(lab: Lab) -> None:
         expect_equal(executables(peer, doom), {"game/run"}, "the programs of doom")
         for game, empty in ((quake, "saves/slot 1"), (doom, "maps/mine")):
             expect((local(peer, game) / empty).is_dir(), f"{game.id} has its empty directory")
-        await expect_setup_runs(peer, quake)
+        await expect_setup_runs(lab, peer, quake)
 
 
 def local(peer: Peer, game: Game) -> Path:
@@ -73,7 +72,7 @@ def executables(peer: Peer, game: Game) -> set[str]:
     return found
 
 
-async def expect_setup_runs(peer: Peer, game: Game) -> None:
+async def expect_setup_runs(lab: Lab, peer: Peer, game: Game) -> None:
     """The script is run by the interpreter that it names, and the tool by itself."""
     log = Path((await peer.run_setup(game)).text("log"))
     text = ""
@@ -81,5 +80,5 @@ async def expect_setup_runs(peer: Peer, game: Game) -> None:
         text = log.read_text()
         if text.endswith("\n"):
             break
-        await asyncio.sleep(ANSWER_WITHIN_S / LOOKS)
+        await lab.hold(ANSWER_WITHIN_S / LOOKS)
     expect_equal(text, "tool ran with 2\n", f"{peer.name}: what the setup script prints")

@@ -3,8 +3,6 @@
 Neither end takes more than 200 MiB of memory, and the receiver hashes nothing anew after a restart.
 """
 
-import asyncio
-
 from lanspread_harness import Bytes, Content, Lab, Meta, Peer, expect, expect_equal
 from lanspread_harness.usage import peak_rss_mib
 
@@ -54,8 +52,8 @@ async def scenario(lab: Lab) -> None:
 
     lab.note("nothing of it is hashed anew after a restart, once the index is saved")
     index = bravo.options.state_dir / "library_index.bin"
-    while index.stat().st_size < FILES * HASH_BYTES:  # noqa: ASYNC110 - a file tells nothing
-        await asyncio.sleep(0.5)
+    while index.stat().st_size < FILES * HASH_BYTES:
+        await lab.hold(0.5)
     await bravo.restart()
     answer = await bravo.command("get-game", game_id=game.id, files_max=1)
     known = answer.child("manifest").optional_text("content_root")

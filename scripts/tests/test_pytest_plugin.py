@@ -132,7 +132,7 @@ def test_the_binary_is_found_in_this_order(tmp_path: Path, monkeypatch: pytest.M
     assert find_binary() == named
     assert find_binary(given) == given
     monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path))
-    with pytest.raises(EnvironmentLackingError, match="is no program"):
+    with pytest.raises(EnvironmentLackingError, match="is not an executable file"):
         find_binary()
     monkeypatch.delenv(BINARY_VARIABLE)
     monkeypatch.setenv("PATH", str(tmp_path))
