@@ -63,6 +63,11 @@ fn a_setup_script_is_started_apart_from_the_peer_and_noted_until_the_game_is_uni
     assert!(!setup_done(&mut peer, "d0"));
 
     let local = home.games().join("doom/local");
+    fs::write(local.join("game_setup.sh"), "#!/no/such/interpreter\n").unwrap();
+    let lacking = command(&mut peer, "l", "run-setup", doom);
+    assert_eq!(code(&lacking), "setup-not-started");
+    assert!(lacking.error().message.contains("/no/such/interpreter: "));
+    assert!(!setup_done(&mut peer, "d4"));
     let script = "echo 'not a record'; pwd > where; read -r line; echo \"read: $line\" >> where\n\
                   while [ ! -e end ]; do sleep 0.02; done; rm end; touch ended\n";
     fs::write(local.join("game_setup.sh"), script).unwrap();

@@ -55,7 +55,10 @@ pub(crate) fn start(
             let mut command = interpreted(&script, file)?;
             command.current_dir(&local);
             command.stdin(Stdio::null()).stdout(output).stderr(errors);
-            detached(&mut command).spawn()
+            let spawned = detached(&mut command).spawn();
+            // What is missing is mostly the interpreter, not the script.
+            let program = command.get_program().display();
+            spawned.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
         })
         .map_err(failed("start", &script))?;
     let pid = child.id();

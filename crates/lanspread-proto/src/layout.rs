@@ -16,7 +16,7 @@ use crate::path::{PathError, RelPath};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutPageError {
     /// More than [`PAGE_MAX_BYTES`].
-    #[error("it has {0} bytes, more than 262144")]
+    #[error("it has {0} bytes, more than {PAGE_MAX_BYTES}")]
     TooLong(usize),
     /// It ends in the middle, or holds a number or a text that is none.
     #[error("record {0} cannot be read")]

@@ -250,7 +250,7 @@ pub(crate) const EVENTS: &[EventSpec] = &[
             field(
                 "kept",
                 Shape::Nullable(&Shape::Text),
-                "the root, if it stayed: with files that a system left there, or with what is not the peer's",
+                "the root, if it stayed: system files or files of other programs are in it",
             ),
         ],
     },

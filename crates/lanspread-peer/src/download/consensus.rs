@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(consensus.decide_layout(3), Some(hash(1)));
         assert!(consensus.decide_content());
         assert_eq!(consensus.judge(hash(7), true, Duration::ZERO), Verdict::Agreed);
-        // A source that told what is not so.
+        // This source sent a false head.
         assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Differs);
     }
 

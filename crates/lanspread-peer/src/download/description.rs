@@ -35,7 +35,7 @@ pub(crate) struct Description {
     last_reason: String,
 }
 
-/// A source that is no longer used.
+/// A source that the download has dropped.
 #[derive(Debug)]
 pub(crate) struct Dropped {
     pub(crate) peer_id: PeerId,

@@ -185,7 +185,7 @@ impl RemoteDelta {
         Ok(delta)
     }
 
-    /// A delta that is a gap for everybody who does not know `rev`.
+    /// Makes an empty delta at `rev`. A peer with another revision sees a gap.
     pub(crate) fn gap(rev: u64) -> Self {
         Self { from_rev: rev, to_rev: rev, changed: BTreeMap::new(), removed: BTreeSet::new() }
     }
