@@ -53,6 +53,7 @@ pub(crate) use self::unfinished::{
 };
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
+use crate::library::Fingerprint;
 use crate::net::limit::Limiter;
 use crate::room::Room;
 
@@ -141,6 +142,8 @@ pub(crate) struct DownloadOutcome {
     pub(crate) sources: Vec<SourceBytes>,
     /// What became of the executable bits.
     pub(crate) bits: CommittedBits,
+    /// What the files looked like when they held that.
+    pub(crate) seen: Fingerprint,
 }
 
 /// What became of the executable bits of a download that is committed.

@@ -38,10 +38,11 @@ pub(crate) use reserved::{
     is_reserved_root_name,
 };
 pub(crate) use scan::{
-    LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,
+    GameScan, LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games,
+    scan_games_dir, scan_known_game,
 };
-pub(crate) use settle::{Committed, settle_times};
-pub(crate) use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp};
+pub(crate) use settle::settle;
+pub(crate) use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp, StampedFile};
 pub(crate) use survey::{Glance, survey, suspects};
 pub(crate) use verify::{Reference, Verdict, verify};
 pub(crate) use walk::{is_whole, looks_like};

@@ -58,6 +58,7 @@ pub(super) fn reserve(
 /// What the files of a download take when they are whole.
 #[derive(Debug, Clone)]
 struct Demand {
+    root: PathBuf,
     files: Vec<FileDemand>,
 }
 
@@ -76,7 +77,7 @@ impl Demand {
             bytes: file.size,
             zeros: 0,
         });
-        Self { files: files.collect() }
+        Self { root: root.to_path_buf(), files: files.collect() }
     }
 
     /// Returns whether there are any.
@@ -99,8 +100,9 @@ impl Demand {
     fn bytes_left(&self) -> u64 {
         // The sentinel is written anew, beside the one that is there.
         let (mut needed, mut freed) = (in_blocks(VERSION_FILE_MAX_BYTES), 0_u64);
+        let is_new = !self.root.is_dir();
         for file in &self.files {
-            let allocated = allocated_bytes(&file.path);
+            let allocated = if is_new { 0 } else { allocated_bytes(&file.path) };
             let whole = in_blocks(file.bytes);
             let written = in_blocks(file.bytes.saturating_sub(file.zeros));
             needed = needed.saturating_add(written.saturating_sub(allocated));

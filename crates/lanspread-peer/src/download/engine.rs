@@ -46,7 +46,7 @@ use super::parts::PartError;
 use super::progress::ProgressMeter;
 use super::scheduler::Ask;
 use super::source::{ReceivedChunks, Source, SourceError};
-use super::storage::StorageError;
+use super::storage::{Committed, StorageError};
 use super::swarm::SwarmNews;
 use super::transfer::{Fate, Transfer};
 use super::{
@@ -54,6 +54,7 @@ use super::{
 };
 use crate::error::DownloadFailure;
 use crate::event::DownloadProgress;
+use crate::library::Fingerprint;
 
 /// Everything that can happen to a download.
 enum Event {
@@ -85,8 +86,8 @@ enum Event {
     Saved(Result<(), StorageError>),
     /// The chunks of a piece were verified and written.
     Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
-    /// The game is committed; whether the root keeps executable bits.
-    Committed(Result<bool, StorageError>),
+    /// The game is committed.
+    Committed(Result<Committed, StorageError>),
     /// It is time to look again.
     Tick,
 }
@@ -247,7 +248,7 @@ impl Engine {
                 self.books.iter_mut().for_each(|books| books.saved(now));
             }
             Event::Kept { ask, kept } => return self.kept(ask, kept),
-            Event::Committed(Ok(keeps_bits)) => return self.committed(keeps_bits),
+            Event::Committed(Ok(committed)) => return self.committed(committed),
             Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
             Event::Saved(Err(error)) | Event::Committed(Err(error)) => {
                 return Some(Err(DownloadEnd::Failed(error.into())));
@@ -382,7 +383,8 @@ impl Engine {
             Some(bits) => CommittedBits::Lost(bits.clone()),
             None => CommittedBits::Untold,
         };
-        let outcome = DownloadOutcome { manifest, sources: transfer.ledger().given(), bits };
+        let (sources, seen) = (transfer.ledger().given(), Fingerprint::default());
+        let outcome = DownloadOutcome { manifest, sources, bits, seen };
         let progress = report(&mut self.progress, &self.job, transfer, now);
         let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
         self.disk.commit(storage, journal, agreed);
@@ -390,10 +392,10 @@ impl Engine {
         self.tell(DownloadNotice::Progress(progress)).await;
     }
 
-    fn committed(&mut self, keeps_bits: bool) -> Option<Ended> {
+    fn committed(&mut self, Committed { keeps_bits, seen }: Committed) -> Option<Ended> {
         match &self.stage {
             Stage::Committing(outcome) => {
-                let mut outcome = outcome.clone();
+                let mut outcome = DownloadOutcome { seen, ..outcome.clone() };
                 if keeps_bits && outcome.bits != CommittedBits::Untold {
                     outcome.bits = CommittedBits::Kept;
                 }

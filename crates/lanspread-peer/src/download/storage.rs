@@ -43,7 +43,7 @@ use super::attributes::Agreed;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
 use crate::error::{DownloadFailure, RemoveFailure};
-use crate::library::{SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::library::{Fingerprint, SENTINEL_DISCARDED, SENTINEL_TMP};
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.
@@ -93,6 +93,15 @@ impl From<StorageError> for RemoveFailure {
     }
 }
 
+/// What a commit has left on the disk.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// Whether the root keeps the executable bits.
+    pub(crate) keeps_bits: bool,
+    /// What the files look like that hold what was verified.
+    pub(crate) seen: Fingerprint,
+}
+
 /// A game root that a download writes to.
 #[derive(Debug)]
 pub(crate) struct Storage {
@@ -112,14 +121,17 @@ impl Storage {
     /// # Errors
     /// [`StorageError`] names the first thing that could not be brought into place.
     pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
-        let root = make_root(path)?;
+        let (root, is_new) = make_root(path)?;
         park_sentinel(&root)?;
         names::respell(&root, &manifest)?;
         let mut parents = Parents::of(&root);
+        let mut made = BTreeSet::from_iter(is_new.then_some(Path::new("")));
         for directory in directories(&manifest) {
-            make_directory(&root, &mut parents, directory)?;
+            if make_directory(&root, &mut parents, directory)? {
+                made.insert(directory);
+            }
         }
-        let kept = files::make_files(&root, &manifest)?;
+        let kept = files::make_files(&root, &manifest, &made)?;
         // A chunk is entered into the journal once its bytes are durable, which is of no use while the
         // name of its file is not.
         sync_directories(Point::GameDirSync, &root, &manifest)?;
@@ -214,13 +226,13 @@ impl Storage {
     }
 
     /// Makes all files durable, removes what the manifest does not list, and writes what was agreed on
-    /// beside the content, the sentinel last. Returns whether the root keeps the executable bits.
+    /// beside the content, the sentinel last.
     ///
     /// # Errors
     /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
-    pub(crate) fn commit(&self, agreed: &Agreed) -> Result<bool, StorageError> {
+    pub(crate) fn commit(&self, agreed: &Agreed) -> Result<Committed, StorageError> {
         self.handles.close();
-        let keeps_bits = self.finish_files(agreed.executable.as_ref())?;
+        let mut committed = self.finish_files(agreed.executable.as_ref())?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
         names::require_all(&self.root, &self.manifest, Look::Files)?;
@@ -230,8 +242,8 @@ impl Storage {
         names::require_all(&self.root, &self.manifest, Look::Names)?;
         sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
-        let is_plain = self.write_sentinel(&agreed.sentinel)?;
-        Ok(keeps_bits && is_plain)
+        committed.keeps_bits &= self.write_sentinel(&agreed.sentinel)?;
+        Ok(committed)
     }
 
     fn go_on(&self, path: &Path) -> Result<(), StorageError> {
@@ -287,34 +299,41 @@ fn directories(manifest: &Manifest) -> BTreeSet<&Path> {
     ancestors.filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Makes and opens the game root. A link in its place is an error: a scan does not follow it, so a
-/// game behind it would never be found.
-fn make_root(root: &Path) -> Result<Dir, StorageError> {
+/// Opens the game root, and returns whether it had to be made. A link in its place is an error: a scan
+/// does not follow it, so a game behind it would never be found.
+fn make_root(root: &Path) -> Result<(Dir, bool), StorageError> {
     let make = || match fs::symlink_metadata(root) {
-        Ok(found) if found.is_dir() => Ok(()),
+        Ok(found) if found.is_dir() => Ok(false),
         Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             disk::create_dir(Point::RootCreate, root)?;
-            disk::sync_name(Point::RootSync, root)
+            disk::sync_name(Point::RootSync, root).map(|()| true)
         }
         Err(error) => Err(error),
     };
-    make().and_then(|()| Dir::open_owned(root)).map_err(failed("create directory", root))
+    make()
+        .and_then(|is_new| Ok((Dir::open_owned(root)?, is_new)))
+        .map_err(failed("create directory", root))
 }
 
-/// Makes a directory; a file or link of that name is a leftover of another version and gives way.
-fn make_directory(root: &Dir, parents: &mut Parents<'_>, path: &Path) -> Result<(), StorageError> {
+/// Makes a directory if it is not there, and returns whether it had to. A file or link of that name is a
+/// leftover of another version and gives way.
+fn make_directory(
+    root: &Dir,
+    parents: &mut Parents<'_>,
+    path: &Path,
+) -> Result<bool, StorageError> {
     let mut make = || {
         let (parent, name) = parents.find(path)?;
         match parent.look(name)? {
-            Some(found) if found.is_dir() => return Ok(()),
+            Some(found) if found.is_dir() => return Ok(false),
             Some(found) if found.is_file() && is_foreign_file(name.as_bytes()) => {
                 return Err(discard::foreign_in_the_way());
             }
             Some(_) => parent.remove_file(name)?,
             None => {}
         }
-        below::create_dir(Point::GameDirCreate, parent, name)
+        below::create_dir(Point::GameDirCreate, parent, name).map(|()| true)
     };
     make().map_err(failed("create directory", &root.at(path)))
 }

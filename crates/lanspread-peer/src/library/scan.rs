@@ -249,6 +249,15 @@ pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<Game
 /// What looks as it did when it was hashed takes its hashes from the index; no other file is opened
 /// than the sentinel and those that have to be read anew, to see whether they can be.
 pub(crate) fn scan_game(games_dir: &Path, game_id: &GameId, index: &Index) -> GameScan {
+    scan_known_game(games_dir, game_id, index.known(games_dir, game_id).as_ref())
+}
+
+/// As [`scan_game`], with hashes from `known`.
+pub(crate) fn scan_known_game(
+    games_dir: &Path,
+    game_id: &GameId,
+    known: Option<&KnownContent>,
+) -> GameScan {
     let root = games_dir.join(game_id.as_str());
     let warning = |path| ScanWarning { game_id: game_id.clone(), path };
     let listing = match list_root(&root) {
@@ -260,8 +269,7 @@ pub(crate) fn scan_game(games_dir: &Path, game_id: &GameId, index: &Index) -> Ga
         Err(RootError::Unreadable(error)) => return GameScan::broken(String::new(), &error),
     };
     let warnings = listing.misplaced.iter().cloned().map(warning).collect();
-    let known = index.known(games_dir, game_id);
-    GameScan { game: judge(&root, listing, known.as_ref()), warnings }
+    GameScan { game: judge(&root, listing, known), warnings }
 }
 
 impl GameScan {

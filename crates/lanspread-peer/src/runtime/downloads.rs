@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::FutureExt;
 
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::installs::InstallReply;
-use super::local_games::look_at;
+use super::local_games::{look_at, look_at_known};
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
@@ -26,7 +25,7 @@ use crate::download::{
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{Committed, LocalGame, settle_times};
+use crate::library::{Index, KnownContent, LocalGame};
 use crate::net::links::LinkedSource;
 
 /// Most notices of a download that wait for the loop; the download waits beyond that.
@@ -229,9 +228,10 @@ impl Core {
             let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);
             let outcome = outcome.unwrap_or_else(|_| Err(panicked(&root)));
-            let committed = settle(root, &outcome).await;
-            let local = look_at(games_dir, game_id.clone(), index).await;
-            let local = with_hashes(local, &outcome, &committed);
+            let local = match &outcome {
+                Ok(outcome) => look_at_committed(games_dir, game_id.clone(), &index, outcome).await,
+                Err(_) => look_at(games_dir, game_id.clone(), index).await,
+            };
             guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });
@@ -415,37 +415,24 @@ impl Ended {
     }
 }
 
-/// Makes the times of what a download wrote stand for its content.
-async fn settle(root: PathBuf, outcome: &Result<DownloadOutcome, DownloadEnd>) -> Committed {
-    let Ok(DownloadOutcome { manifest, .. }) = outcome else { return Committed::default() };
-    let manifest = Arc::clone(manifest);
-    let work = move || settle_times(&root, &manifest, SystemTime::now());
-    // What nothing vouches for is read once more.
-    tokio::task::spawn_blocking(work).await.unwrap_or_default()
-}
-
-/// The game as found on disk, with the hashes that the download computed: what is on disk is what
-/// was verified, so it is not read again, unless it has changed since.
-fn with_hashes(
-    local: Option<LocalGame>,
-    outcome: &Result<DownloadOutcome, DownloadEnd>,
-    committed: &Committed,
+/// Looks at what a download has brought. What is on disk is what was verified, so it is not read again,
+/// unless it has changed since.
+async fn look_at_committed(
+    games_dir: PathBuf,
+    game_id: GameId,
+    index: &Index,
+    outcome: &DownloadOutcome,
 ) -> Option<LocalGame> {
-    let mut local = local?;
-    if let (Ok(outcome), Some(found)) = (outcome, &local.manifest)
-        && found.manifest_hash() == outcome.manifest.manifest_hash()
-    {
-        local.manifest = Some(Arc::clone(&outcome.manifest));
-        match &outcome.bits {
-            CommittedBits::Untold => {}
-            CommittedBits::Kept => local.remembered = None,
-            CommittedBits::Lost(bits) => local.remembered = Some(bits.clone()),
+    let DownloadOutcome { manifest, bits, seen, .. } = outcome.clone();
+    let remembered = match bits {
+        // Of the files that the download left as they were.
+        CommittedBits::Untold => {
+            let before = index.known(&games_dir, &game_id);
+            before.and_then(|before| before.remembered_of(&seen))
         }
-        let local = local.with_attributes();
-        let files = local.fingerprint.files().iter();
-        let changed = files.filter(|file| !committed.vouches_for(file));
-        let changed: BTreeSet<_> = changed.map(|file| file.path.clone()).collect();
-        return Some(local.without_hashes(&changed));
-    }
-    Some(local)
+        CommittedBits::Kept => None,
+        CommittedBits::Lost(bits) => Some(bits),
+    };
+    let known = KnownContent { remembered, ..KnownContent::new(manifest, &seen, |_| false) };
+    look_at_known(games_dir, game_id, known).await
 }

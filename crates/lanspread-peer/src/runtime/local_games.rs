@@ -13,7 +13,10 @@ use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{Index, LocalGame, Scan, ScanError, ScanWarning, scan_game, scan_games_dir};
+use crate::library::{
+    GameScan, Index, KnownContent, LocalGame, Scan, ScanError, ScanWarning, scan_game,
+    scan_games_dir, scan_known_game,
+};
 use crate::net::view::{ServedGame, View};
 
 impl Core {
@@ -230,8 +233,21 @@ pub(super) async fn look_at(
     game_id: GameId,
     index: Index,
 ) -> Option<LocalGame> {
+    look(move || scan_game(&games_dir, &game_id, &index)).await
+}
+
+/// Looks at one root of which `known` tells the content, off the async workers.
+pub(super) async fn look_at_known(
+    games_dir: PathBuf,
+    game_id: GameId,
+    known: KnownContent,
+) -> Option<LocalGame> {
+    look(move || scan_known_game(&games_dir, &game_id, Some(&known))).await
+}
+
+async fn look(scan: impl FnOnce() -> GameScan + Send + 'static) -> Option<LocalGame> {
     let work = move || {
-        let scan = scan_game(&games_dir, &game_id, &index);
+        let scan = scan();
         log_warnings(&scan.warnings);
         scan.game
     };

@@ -6,17 +6,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use lanspread_disk::Dir;
 use lanspread_proto::{FileBits, RelPath};
 
-use super::{SYNC_THREADS, Storage, StorageError, failed, native, sync_directory};
+use super::{Committed, SYNC_THREADS, Storage, StorageError, failed, native, sync_directory};
 use crate::disk::{self, Point, below};
+use crate::library::{Fingerprint, StampedFile, settle};
 
 impl Storage {
     /// Gives the files their executable bits, where those are known, and makes all of them durable.
-    /// Returns whether the bits stayed.
-    pub(super) fn finish_files(&self, bits: Option<&FileBits>) -> Result<bool, StorageError> {
+    /// Returns whether the bits stayed, and what the files look like from now on, with times that stand for
+    /// what they hold.
+    pub(super) fn finish_files(&self, bits: Option<&FileBits>) -> Result<Committed, StorageError> {
+        let (now, seen) = (SystemTime::now(), Mutex::new(Vec::new()));
         let files = Mutex::new(self.manifest.files().iter().enumerate());
         let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
         let keeps_bits = AtomicBool::new(true);
@@ -31,8 +35,14 @@ impl Storage {
                     keeps_bits.fetch_and(outcome != disk::Bit::Lost, Ordering::Relaxed);
                     outcome == disk::Bit::Changed
                 };
-                below::finish_file(Point::CommitFileSync, &self.root, native(file), change)
-                    .map_err(failed("sync", &path))?;
+                let finished =
+                    below::finish_file(Point::CommitFileSync, &self.root, native(file), change)
+                        .map_err(failed("sync", &path))?;
+                if let Ok(stamp) = settle(&finished, now) {
+                    let path = file.path.clone();
+                    let file = StampedFile { path, stamp, is_executable: false };
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+                }
             }
             Ok(())
         };
@@ -44,7 +54,9 @@ impl Storage {
             });
             finished.collect::<Result<(), StorageError>>()
         })?;
-        Ok(keeps_bits.into_inner())
+        let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let seen = Fingerprint::new(seen, None, BTreeSet::new());
+        Ok(Committed { keeps_bits: keeps_bits.into_inner(), seen })
     }
 }
 

@@ -19,13 +19,18 @@ use super::{StorageError, failed, native, unlink};
 use crate::disk::{self, Point, below};
 
 /// Brings every file of `manifest` to its size, and returns the numbers of those that may hold bytes
-/// from before.
-pub(super) fn make_files(root: &Dir, manifest: &Manifest) -> Result<BTreeSet<usize>, StorageError> {
+/// from before. In the directories that were `made` for them there are none.
+pub(super) fn make_files(
+    root: &Dir,
+    manifest: &Manifest,
+    made: &BTreeSet<&Path>,
+) -> Result<BTreeSet<usize>, StorageError> {
     let files = || manifest.files().iter().enumerate();
     let mut parents = Parents::of(root);
     let mut kept = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    for (number, file) in files() {
+    let is_in_made = |path: &Path| path.parent().is_some_and(|parent| made.contains(parent));
+    for (number, file) in files().filter(|(_, file)| !is_in_made(native(file))) {
         let path = root.at(native(file));
         let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
         let Some(opened) = keep(parent, name, file.size)? else { continue };

@@ -353,7 +353,7 @@ fn a_commit_sets_executable_bits_and_makes_empty_directories() {
     let place = Place::new();
     let storage = odd(&place);
     place.put("old/only", b"x");
-    assert!(storage.commit(&odd_agreed()).unwrap());
+    assert!(storage.commit(&odd_agreed()).unwrap().keeps_bits);
     assert_eq!(["a", "b", "data/c"].map(|path| mode(&place, path)), [0o644, 0o750, 0o444]);
     assert!(place.path("data/empty/deep").is_dir() && place.path("saves").is_dir());
     assert!(!place.exists("old"));
@@ -363,7 +363,7 @@ fn a_commit_sets_executable_bits_and_makes_empty_directories() {
 #[test]
 fn without_word_of_them_the_bits_on_the_disk_stay() {
     let place = Place::new();
-    assert!(odd(&place).commit(&plain()).unwrap());
+    assert!(odd(&place).commit(&plain()).unwrap().keeps_bits);
     let bits = ["a", "b", "data/c"].map(|path| mode(&place, path) & 0o111);
     assert_eq!(bits, [0o111, 0, 0]);
 }
@@ -373,7 +373,7 @@ fn a_disk_that_keeps_no_bits_is_no_error_and_is_told() {
     let place = Place::new();
     let storage = odd(&place);
     let _lacking = lacking(&place.root(), Lack::ExecutableBits, Errno::PERM);
-    assert!(!storage.commit(&odd_agreed()).unwrap());
+    assert!(!storage.commit(&odd_agreed()).unwrap().keeps_bits);
     assert!(place.exists(VERSION_FILE) && place.path("saves").is_dir());
 }
 
