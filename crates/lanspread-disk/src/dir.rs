@@ -250,18 +250,19 @@ impl Dir {
         self.remove_tree_but(path, &|_| false).map(drop)
     }
 
-    /// Removes as [`Dir::remove_tree`] does, but what `stays` says of, and returns whether nothing stayed.
-    /// All below a directory that stays does so as well; a directory above it stays without the rest.
+    /// Removes like [`Dir::remove_tree`], except entries for which `is_kept` returns true. A kept directory
+    /// keeps everything below it, and the directories above a kept entry stay. Returns true if nothing was
+    /// kept.
     ///
     /// # Errors
     /// As [`Dir::remove_tree`].
     pub fn remove_tree_but(
         &self,
         path: impl AsRef<Path>,
-        stays: &dyn Fn(&Entry) -> bool,
+        is_kept: &dyn Fn(&Entry) -> bool,
     ) -> io::Result<bool> {
         let (parent, name) = self.parent(path.as_ref())?;
-        tree::remove(&parent, name, stays)
+        tree::remove(&parent, name, is_kept)
     }
 
     /// Removes all that is in the directory, which stays.
@@ -272,13 +273,13 @@ impl Dir {
         tree::clear(self, &|_| false).map(drop)
     }
 
-    /// Removes all that is in the directory but what `stays` says of, as [`Dir::remove_tree_but`] does, and
+    /// Removes all that is in the directory except what `is_kept` says of, as [`Dir::remove_tree_but`] does, and
     /// returns whether it is empty then.
     ///
     /// # Errors
     /// As [`Dir::remove_tree`].
-    pub fn clear_but(&self, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
-        tree::clear(self, stays)
+    pub fn clear_but(&self, is_kept: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
+        tree::clear(self, is_kept)
     }
 
     /// Renames something below. What has the new name gives way, as `rename(2)` has it.

@@ -373,7 +373,7 @@ pub enum PeerEvent {
     },
     /// Peers can be found by mDNS again.
     MdnsRecovered,
-    /// All peers of this party that speak another version of the protocol, and so are neither listed nor
+    /// The peers of this party, 64 at most, that speak another version of the protocol, and so are neither listed nor
     /// dialled nor let in; in the order of their addresses. Told 5 s after a change.
     PeersOfOtherVersion(Vec<OtherVersionPeer>),
     /// Two running peers have the same identity: one of them is a copy. At most once a minute for each

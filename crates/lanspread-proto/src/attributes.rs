@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
-use crate::layout::{join_shared, split_shared};
 use crate::limits::{DIRECTORIES_MAX, DIRECTORIES_MAX_BYTES, PAGE_MAX_BYTES};
 use crate::manifest::VERSION_FILE_MAX_BYTES;
 use crate::path::{PathError, RelPath};
+use crate::records::{join_shared, split_shared};
 
 /// Executable bits, empty directories and the bytes of `version.ini`.
 ///
@@ -42,13 +42,15 @@ pub enum AttributesError {
     #[error("they have bits for another number of files")]
     Bits,
     /// More than [`DIRECTORIES_MAX`], or more than [`DIRECTORIES_MAX_BYTES`].
-    #[error("they list too many empty directories")]
+    #[error(
+        "they list more than {DIRECTORIES_MAX} empty directories, or more than {DIRECTORIES_MAX_BYTES} bytes of them"
+    )]
     TooManyDirectories,
     /// A directory breaks a rule.
     #[error("an empty directory: {0}")]
     Directory(#[from] PathError),
     /// The directories are not in path order, or one lies in another.
-    #[error("empty directory {0} is not in order, or lies above another one")]
+    #[error("empty directory {0} is not in order, or lies in another one that is listed")]
     Order(RelPath),
     /// `version.ini` is empty or longer than [`VERSION_FILE_MAX_BYTES`].
     #[error("they hold a version.ini of {0} bytes")]
@@ -214,7 +216,7 @@ impl FileBits {
     /// [`AttributesError::Bits`] when they are of another number of files, or one beyond the last file
     /// is set.
     pub fn from_bytes(bytes: &[u8], files: usize) -> Result<Self, AttributesError> {
-        let unused = (files.div_ceil(8) * 8 - files).min(7);
+        let unused = files.div_ceil(8) * 8 - files;
         let is_clean = bytes.last().is_none_or(|last| u16::from(*last) >> (8 - unused) == 0);
         if bytes.len() != files.div_ceil(8) || !is_clean {
             return Err(AttributesError::Bits);

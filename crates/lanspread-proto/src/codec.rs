@@ -85,7 +85,7 @@ impl HeaderReader {
         Self { buffer: BytesMut::new(), max, beginning: None }
     }
 
-    /// Takes the first `len` bytes of a header that is longer than its bound and has at most `max` bytes.
+    /// Accepts a longer header of at most `max` bytes as well, and keeps its first `len` bytes.
     #[must_use]
     pub fn or_beginning(self, len: usize, max: usize) -> Self {
         Self { beginning: Some(Beginning { max, len }), ..self }
@@ -108,7 +108,7 @@ impl HeaderReader {
         let beginning = self.beginning.filter(|beginning| len <= beginning.max);
         let taken = match beginning {
             _ if len <= self.max => len,
-            Some(beginning) => beginning.len,
+            Some(beginning) => beginning.len.min(len),
             None => return Err(CodecError::TooLong { len, max: self.max }),
         };
         let end = PREFIX_BYTES + taken;

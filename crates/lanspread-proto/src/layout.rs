@@ -11,34 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::PAGE_MAX_BYTES;
 use crate::path::{PathError, RelPath};
+use crate::records::{PageError, RecordReader, encode_list, split_shared, text_len, varint_len};
 
 /// What makes bytes not a page of a layout.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LayoutPageError {
-    /// More than [`PAGE_MAX_BYTES`].
-    #[error("it has {0} bytes, more than {PAGE_MAX_BYTES}")]
-    TooLong(usize),
-    /// It ends in the middle, or holds a number or a text that is none.
-    #[error("record {0} cannot be read")]
-    Unreadable(u32),
-    /// The record is not written as every source writes it.
-    #[error("record {0} is not in the one form it can have")]
-    NotCanonical(u32),
-    /// The path of a record breaks a rule.
-    #[error("record {record}: {reason}")]
-    Path {
-        /// Which record, from 0.
-        record: u32,
-        /// Which rule.
-        reason: PathError,
-    },
-    /// The path of a record does not come after the one before it.
-    #[error("record {0} is not in path order")]
-    Order(u32),
-    /// No record, or bytes behind the last one.
-    #[error("it does not end with its last record")]
-    End,
-}
+pub type LayoutPageError = PageError<PathError>;
 
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
@@ -56,13 +32,14 @@ pub fn encode_layout<'a>(files: impl IntoIterator<Item = (&'a RelPath, u64)>) ->
     for (path, size) in files {
         let (is_full, record) = filling.add(path.as_str(), size);
         if is_full {
-            pages.push(page_of(filling.count_before, std::mem::take(&mut records)));
+            let full = std::mem::take(&mut records);
+            pages.push(encode_list(filling.count_before, &full).into());
         }
         // A record of numbers and a text can always be encoded into memory.
         records = postcard::to_extend(&record, records).unwrap_or_default();
     }
     if filling.count > 0 {
-        pages.push(page_of(filling.count, records));
+        pages.push(encode_list(filling.count, &records).into());
     }
     pages
 }
@@ -104,19 +81,13 @@ impl<'a> Filling<'a> {
     }
 }
 
-fn page_of(count: u32, records: Vec<u8>) -> Bytes {
-    let mut page = postcard::to_allocvec(&count).unwrap_or_default();
-    page.extend_from_slice(&records);
-    page.into()
-}
-
 /// Reads the files of one page, one at a time, so that a page takes no memory beside what its reader
 /// keeps. Ends after the first error.
 #[derive(Debug)]
 pub struct LayoutPage<'a> {
-    rest: &'a [u8],
-    record: u32,
-    count: u32,
+    reader: RecordReader<'a>,
+    /// How many records are left.
+    left: u32,
     before: Option<RelPath>,
     has_ended: bool,
 }
@@ -127,35 +98,21 @@ impl<'a> LayoutPage<'a> {
     /// # Errors
     /// [`LayoutPageError`] when it is too long, or does not begin with the number of its records.
     pub fn new(page: &'a [u8]) -> Result<Self, LayoutPageError> {
-        if page.len() > PAGE_MAX_BYTES {
-            return Err(LayoutPageError::TooLong(page.len()));
+        let mut reader = RecordReader::new(page)?;
+        match reader.count()? {
+            // No file, no page.
+            0 => Err(PageError::End),
+            left => Ok(Self { reader, left, before: None, has_ended: false }),
         }
-        let (count, rest) =
-            postcard::take_from_bytes::<u32>(page).map_err(|_| LayoutPageError::End)?;
-        if count == 0 {
-            return Err(LayoutPageError::End);
-        }
-        if page.len() - rest.len() != varint_len(u64::from(count)) {
-            return Err(LayoutPageError::NotCanonical(0));
-        }
-        Ok(Self { rest, record: 0, count, before: None, has_ended: false })
     }
 
     fn read(&mut self) -> Result<(RelPath, u64), LayoutPageError> {
-        let record = self.record;
-        let (Record { shared, suffix, size }, rest) = postcard::take_from_bytes(self.rest)
-            .map_err(|_| LayoutPageError::Unreadable(record))?;
-        let before = self.before.as_ref().map_or("", RelPath::as_str);
-        if self.rest.len() - rest.len() != record_len(shared, suffix, size) {
-            return Err(LayoutPageError::NotCanonical(record));
-        }
-        let path =
-            join_shared(before, shared, suffix).ok_or(LayoutPageError::NotCanonical(record))?;
-        if self.before.is_some() && path.as_str() <= before {
-            return Err(LayoutPageError::Order(record));
-        }
-        let path = RelPath::new(path).map_err(|reason| LayoutPageError::Path { record, reason })?;
-        (self.rest, self.record, self.before) = (rest, record + 1, Some(path.clone()));
+        let len = |record: &Record<'_>| record_len(record.shared, record.suffix, record.size);
+        let Record { shared, suffix, size } = self.reader.take(len)?;
+        let before = self.before.as_ref().map(RelPath::as_str);
+        let path = self.reader.name(before, shared, suffix, RelPath::new)?;
+        self.reader.advance();
+        (self.left, self.before) = (self.left - 1, Some(path.clone()));
         Ok((path, size))
     }
 }
@@ -167,69 +124,22 @@ impl Iterator for LayoutPage<'_> {
         if self.has_ended {
             return None;
         }
-        let item = if self.record < self.count {
-            self.read()
-        } else if self.rest.is_empty() {
-            self.has_ended = true;
-            return None;
-        } else {
-            Err(LayoutPageError::End)
+        let item = match self.left {
+            0 => match self.reader.end() {
+                Ok(()) => {
+                    self.has_ended = true;
+                    return None;
+                }
+                Err(error) => Err(error),
+            },
+            _ => self.read(),
         };
         self.has_ended = item.is_err();
         Some(item)
     }
 }
 
-/// Splits `path` into the bytes that it has in common with `before`, up to a character, and the rest.
-pub(crate) fn split_shared<'a>(before: &str, path: &'a str) -> (u16, &'a str) {
-    let mut shared = before.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count();
-    while !path.is_char_boundary(shared) {
-        shared -= 1;
-    }
-    // A path has at most `PATH_MAX_BYTES`.
-    let shared = u16::try_from(shared).unwrap_or(0);
-    (shared, path.get(usize::from(shared)..).unwrap_or_default())
-}
-
-/// Puts a path together; `None` unless `shared` is what [`split_shared`] gives for it.
-pub(crate) fn join_shared(before: &str, shared: u16, suffix: &str) -> Option<String> {
-    let at = usize::from(shared);
-    let (head, tail) = (before.get(..at)?, before.get(at..)?);
-    let goes_on = tail.chars().next().is_some_and(|next| suffix.starts_with(next));
-    (!goes_on).then(|| [head, suffix].concat())
-}
-
+/// How many bytes a record takes.
 fn record_len(shared: u16, suffix: &str, size: u64) -> usize {
-    let suffix_len = suffix.len();
-    varint_len(u64::from(shared)) + varint_len(suffix_len as u64) + suffix_len + varint_len(size)
-}
-
-/// How many bytes a number takes: 7 bits in each.
-pub(crate) fn varint_len(number: u64) -> usize {
-    let bits = u64::BITS - number.leading_zeros();
-    bits.div_ceil(7).max(1) as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_paths_share_ends_at_a_character() {
-        assert_eq!(split_shared("", "a"), (0, "a"));
-        assert_eq!(split_shared("bin/tool", "bin/tools.dat"), (8, "s.dat"));
-        // The two have three of the four bytes of their second character in common.
-        assert_eq!(split_shared("a\u{1F600}", "a\u{1F601}"), (1, "\u{1F601}"));
-        assert_eq!(join_shared("a\u{1F600}", 1, "\u{1F601}").as_deref(), Some("a\u{1F601}"));
-        assert_eq!(join_shared("a\u{1F600}", 4, "\u{1F601}"), None);
-        assert_eq!(join_shared("ab", 1, "bc"), None);
-        assert_eq!(join_shared("ab", 3, "c"), None);
-    }
-
-    #[test]
-    fn numbers_are_as_long_as_postcard_makes_them() {
-        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX] {
-            assert_eq!(varint_len(number), postcard::to_allocvec(&number).unwrap().len());
-        }
-    }
+    varint_len(u64::from(shared)) + text_len(suffix) + varint_len(size)
 }

@@ -4,8 +4,8 @@
 //! that frames them. Nothing here does input or output: the crate takes bytes and values and
 //! returns bytes and values, so that all of it can be tested without a socket or a disk.
 //!
-//! What arrives through [`codec::decode_header`] is already checked: an id, a path or a manifest that breaks a rule
-//! is a decoding error and never a value.
+//! Ids and paths in a header that [`codec::decode_header`] returns are valid: one that breaks a rule is a decoding
+//! error. Pages are checked by their readers: [`layout`], [`library`] and [`attributes`].
 
 pub mod attributes;
 pub mod codec;
@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod message;
 pub mod path;
 pub mod piece_set;
+pub mod records;
 pub mod stream;
 pub mod text;
 
@@ -29,5 +30,5 @@ pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
 pub use piece_set::PieceSet;
 
-/// The version of the wire protocol. Peers of another version are ignored: there are no shims.
+/// The version of the wire protocol. A peer of another version is refused and reported; no messages are translated.
 pub const PROTOCOL_VERSION: u32 = 4;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::ids::{GameId, GameVersion, IdError};
-use crate::layout::{join_shared, split_shared, varint_len};
 use crate::limits::PAGE_MAX_BYTES;
+use crate::records::{PageError, RecordReader, encode_list, split_shared, text_len, varint_len};
 
 /// One announced game.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,32 +49,7 @@ pub enum LibraryChange {
 }
 
 /// What makes bytes not a page of a library, or not a delta.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LibraryPageError {
-    /// More than [`PAGE_MAX_BYTES`].
-    #[error("it has {0} bytes, more than {PAGE_MAX_BYTES}")]
-    TooLong(usize),
-    /// It ends in the middle, or holds a number or a text that is none.
-    #[error("record {0} cannot be read")]
-    Unreadable(u32),
-    /// The record is not written as every peer writes it.
-    #[error("record {0} is not in the one form it can have")]
-    NotCanonical(u32),
-    /// The id or the version of a record breaks a rule.
-    #[error("record {record}: {reason}")]
-    Id {
-        /// Which record, from 0.
-        record: u32,
-        /// Which rule.
-        reason: IdError,
-    },
-    /// The id of a record does not come after the one before it.
-    #[error("record {0} is not in id order")]
-    Order(u32),
-    /// There are bytes behind the last record.
-    #[error("it does not end with its last record")]
-    End,
-}
+pub type LibraryPageError = PageError<IdError>;
 
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
@@ -162,9 +137,7 @@ impl<'a> OpenList<'a> {
     }
 
     fn close(self) -> Vec<u8> {
-        let mut list = postcard::to_allocvec(&self.count).unwrap_or_default();
-        list.extend_from_slice(&self.records);
-        list
+        encode_list(self.count, &self.records)
     }
 }
 
@@ -187,10 +160,6 @@ impl Record<'_> {
     }
 }
 
-fn text_len(text: &str) -> usize {
-    varint_len(text.len() as u64) + text.len()
-}
-
 /// Reads the games of one page, one at a time, so that a page takes no memory beside what its reader
 /// keeps. Ends after the first error.
 #[derive(Debug)]
@@ -205,9 +174,9 @@ impl<'a> LibraryPage<'a> {
         Ok(Self(ChangeReader::new(page, false)?))
     }
 
-    /// How many games the page says that it has.
+    /// How many games of the page are still to be read, by its own account.
     #[must_use]
-    pub fn game_count(&self) -> u32 {
+    pub fn games_left(&self) -> u32 {
         self.0.left
     }
 }
@@ -251,9 +220,7 @@ impl Iterator for DeltaPage<'_> {
 /// Reads a list of games, and a list of removals where one follows.
 #[derive(Debug)]
 struct ChangeReader<'a> {
-    rest: &'a [u8],
-    /// Which record of the page comes next.
-    record: u32,
+    reader: RecordReader<'a>,
     /// How many records of the list are left.
     left: u32,
     before: Option<GameId>,
@@ -272,36 +239,10 @@ enum Removals {
 
 impl<'a> ChangeReader<'a> {
     fn new(page: &'a [u8], is_delta: bool) -> Result<Self, LibraryPageError> {
-        if page.len() > PAGE_MAX_BYTES {
-            return Err(LibraryPageError::TooLong(page.len()));
-        }
+        let mut reader = RecordReader::new(page)?;
+        let left = reader.count()?;
         let removals = if is_delta { Removals::ToCome } else { Removals::None };
-        let mut reader = Self {
-            rest: page,
-            record: 0,
-            left: 0,
-            before: None,
-            version: None,
-            removals,
-            has_ended: false,
-        };
-        reader.begin_list()?;
-        Ok(reader)
-    }
-
-    fn begin_list(&mut self) -> Result<(), LibraryPageError> {
-        let (count, len): (u32, usize) = self.take()?;
-        (self.left, self.before) = (count, None);
-        self.check_form(len == varint_len(u64::from(count)))
-    }
-
-    /// Takes the next value, and how many bytes it has.
-    fn take<T: Deserialize<'a>>(&mut self) -> Result<(T, usize), LibraryPageError> {
-        let taken = postcard::take_from_bytes(self.rest);
-        let (value, rest) = taken.map_err(|_| LibraryPageError::Unreadable(self.record))?;
-        let len = self.rest.len() - rest.len();
-        self.rest = rest;
-        Ok((value, len))
+        Ok(Self { reader, left, before: None, version: None, removals, has_ended: false })
     }
 
     fn read(&mut self) -> Result<LibraryChange, LibraryPageError> {
@@ -310,20 +251,21 @@ impl<'a> ChangeReader<'a> {
         } else {
             LibraryChange::Changed(self.game()?)
         };
-        (self.record, self.left) = (self.record + 1, self.left - 1);
+        self.reader.advance();
+        self.left -= 1;
         Ok(change)
     }
 
     fn game(&mut self) -> Result<GameSummary, LibraryPageError> {
-        let (record, len): (Record<'a>, usize) = self.take()?;
-        self.check_form(len == record.len())?;
+        let record: Record<'a> = self.reader.take(Record::len)?;
         let id = self.id(record.shared, record.suffix)?;
         let known = self.version.as_ref().map(GameVersion::as_str);
         // It is told where it is another one than before, and nowhere else.
-        self.check_form(record.version != known)?;
+        self.reader.check_form(record.version != known)?;
         let version = match (record.version, &self.version) {
             (None, Some(version)) => version.clone(),
-            (told, _) => GameVersion::new(told.unwrap_or_default()).map_err(|e| self.bad_id(e))?,
+            (told, _) => GameVersion::new(told.unwrap_or_default())
+                .map_err(|reason| self.reader.bad_name(reason))?,
         };
         self.version = Some(version.clone());
         let (size, manifest_hash) = (record.size, record.manifest_hash.into());
@@ -332,38 +274,26 @@ impl<'a> ChangeReader<'a> {
     }
 
     fn removal(&mut self) -> Result<GameId, LibraryPageError> {
-        let (Removal { shared, suffix }, len) = self.take()?;
-        self.check_form(len == varint_len(u64::from(shared)) + text_len(suffix))?;
+        let len = |it: &Removal<'_>| varint_len(u64::from(it.shared)) + text_len(it.suffix);
+        let Removal { shared, suffix } = self.reader.take(len)?;
         self.id(shared, suffix)
     }
 
     /// Puts an id together, which comes after the one before it.
     fn id(&mut self, shared: u16, suffix: &str) -> Result<GameId, LibraryPageError> {
-        let before = self.before.as_ref().map_or("", GameId::as_str);
-        let text = join_shared(before, shared, suffix);
-        let text = text.ok_or(LibraryPageError::NotCanonical(self.record))?;
-        let id = GameId::new(text).map_err(|reason| self.bad_id(reason))?;
-        if self.before.as_ref().is_some_and(|before| *before >= id) {
-            return Err(LibraryPageError::Order(self.record));
-        }
+        let before = self.before.as_ref().map(GameId::as_str);
+        let id = self.reader.name(before, shared, suffix, GameId::new)?;
         self.before = Some(id.clone());
         Ok(id)
-    }
-
-    fn bad_id(&self, reason: IdError) -> LibraryPageError {
-        LibraryPageError::Id { record: self.record, reason }
-    }
-
-    fn check_form(&self, is_canonical: bool) -> Result<(), LibraryPageError> {
-        is_canonical.then_some(()).ok_or(LibraryPageError::NotCanonical(self.record))
     }
 
     fn end(&mut self) -> Result<(), LibraryPageError> {
         if self.removals == Removals::ToCome {
             self.removals = Removals::Here;
-            return self.begin_list();
+            (self.left, self.before) = (self.reader.count()?, None);
+            return Ok(());
         }
-        self.rest.is_empty().then_some(()).ok_or(LibraryPageError::End)
+        self.reader.end()
     }
 }
 

@@ -29,13 +29,13 @@ pub const VERSION_FILE_MAX_BYTES: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// More than [`MANIFEST_MAX_FILES`].
-    #[error("manifest lists {0} files, more than 100000")]
+    #[error("manifest lists {0} files, more than {MANIFEST_MAX_FILES}")]
     TooManyFiles(usize),
     /// The same path twice, or a file used as a directory.
     #[error("manifest lists {0} twice, or both as a file and as a directory")]
     Conflict(RelPath),
     /// More than [`MANIFEST_MAX_PATH_BYTES`] of paths.
-    #[error("manifest has {0} bytes of paths, more than 33554432")]
+    #[error("manifest has {0} bytes of paths, more than {MANIFEST_MAX_PATH_BYTES}")]
     PathsTooLong(u64),
     /// More than [`MANIFEST_MAX_CHUNKS`].
     #[error("manifest has {0} chunks of 2 MiB, more than 524288")]

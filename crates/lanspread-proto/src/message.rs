@@ -266,7 +266,7 @@ pub struct ChunkName {
     pub index: u32,
 }
 
-/// Names a chunk of which bytes came that its manifest contradicts, so that its source reads it once more.
+/// Reports a chunk whose bytes do not match the manifest, so that the source reads it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrongChunk {
@@ -372,7 +372,7 @@ pub enum RefusalCode {
     NotServed,
     /// The game has no such file or chunk.
     NoSuchChunk,
-    /// What was asked for is another one by now, or is not there yet.
+    /// The requested part or revision has changed, or is not available yet.
     Changed,
     /// What was asked for has no such page.
     NoSuchPage,

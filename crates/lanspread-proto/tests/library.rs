@@ -123,7 +123,7 @@ fn pages_that_nobody_writes_are_refused() {
     let unordered = [&[2], &encode_library(&[a])[0][1..], &second].concat();
     assert_eq!(errors(&unordered), LibraryPageError::Order(1));
     let no_id = hex(&format!("01{}", doom().replacen("0004646f6f6d", "00042e2e2f61", 1)));
-    assert!(matches!(errors(&no_id), LibraryPageError::Id { record: 0, .. }));
+    assert!(matches!(errors(&no_id), LibraryPageError::Name { record: 0, .. }));
     let no_version = hex(&format!("01{}", doom().replacen("01083230323331323234", "00", 1)));
     assert_eq!(errors(&no_version), LibraryPageError::NotCanonical(0));
     let long_number = hex(&format!("01{}", doom().replacen("808080de02", "808080de8200", 1)));

@@ -46,7 +46,7 @@ impl Chains {
         Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
     }
 
-    /// Whether a complaint about headers, after all entries were delivered, is due to odd headers alone, which are sound.
+    /// Whether all entries were delivered and the volumes have headers that the library wrongly calls broken.
     pub(crate) fn excuse(&self, delivered: u64) -> bool {
         self.has_odd_headers && self.old_entries == delivered
     }

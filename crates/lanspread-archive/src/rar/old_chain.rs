@@ -1,8 +1,8 @@
 //! The chain of blocks of RAR 1.5 to 4.
 //!
-//! The library compares the checksum of a file header with a comment as it should, and then once more as
-//! if there was none: it reports a broken header at the end of an archive that is sound. So the headers
-//! are checked here as well. It also takes an archive that was cut between two entries for a shorter one.
+//! The library checks a file header with a comment twice. The second check ignores the comment and fails, so
+//! that the library reports a sound archive as broken. So the headers are checked here as well. The library
+//! also takes an archive that was cut between two entries for a shorter one.
 
 use std::io::{self, BufReader, Read, Seek};
 
@@ -11,7 +11,7 @@ use super::format::{ChainError, read_up_to};
 const KIND_MAIN: u8 = 0x73;
 const KIND_FILE: u8 = 0x74;
 const KIND_COMMENT: u8 = 0x75;
-/// Two signatures of makers, of which the library compares no checksum either.
+// Signature blocks: the library does not check them.
 const KIND_AUTHOR: u8 = 0x76;
 const KIND_SIGN: u8 = 0x79;
 const KIND_OLD_SERVICE: u8 = 0x77;
@@ -35,7 +35,7 @@ const SHORT_HEADER_BYTES: usize = 7;
 const BEFORE_COMMENT_BYTES: usize = 13;
 const FILE_HEADER_BYTES: usize = 32;
 const SALT_BYTES: usize = 8;
-/// Owners, whose names are not in the size of their header but in its checksum.
+/// The owner block: its checksum covers the names, its size field does not.
 const SERVICE_OWNER: u16 = 0x0101;
 /// The first version that ends every archive with a block for that.
 const VERSION_WITH_END: u8 = 29;

@@ -158,7 +158,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "get-game",
-        doc: "All that is known of one game: its state here, its sources and its files. Files come in pieces of 1000 at most: `manifest.next_file` is where the next one begins. Begin anew if `manifest_hash` or `content_root` is another one then.",
+        doc: "All that is known of one game: its state here, its sources and its files. Files come in pieces of 1000 at most: `manifest.next_file` is where the next one begins. Start again at 0 if `manifest_hash` or `content_root` differs between two answers.",
         params: &[
             GAME_ID,
             optional("files_from", COUNT, "the position of the first file; default 0"),

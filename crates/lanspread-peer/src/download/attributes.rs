@@ -51,8 +51,8 @@ pub(crate) struct AttributesPart {
 pub(crate) struct Agreed {
     /// Which files are executable; `None` where nobody tells.
     pub(crate) executable: Option<FileBits>,
-    /// The innermost empty directories, in path order.
-    pub(crate) directories: Vec<RelPath>,
+    /// The innermost empty directories, in path order; `None` where nobody tells.
+    pub(crate) directories: Option<Vec<RelPath>>,
     /// The bytes of `version.ini`.
     pub(crate) sentinel: Bytes,
 }
@@ -148,20 +148,20 @@ impl ToldAttributes {
         all
     }
 
-    fn directories(&self) -> Vec<RelPath> {
-        let mut union = BTreeSet::new();
+    fn directories(&self) -> Option<Vec<RelPath>> {
+        let mut all: Option<BTreeSet<RelPath>> = None;
         for attributes in self.all() {
-            let mut more = union.clone();
+            let mut more = all.take().unwrap_or_default();
             more.extend(attributes.directories.iter().cloned());
-            let more = innermost(more);
-            let sorted: Vec<_> = more.iter().cloned().collect();
-            let fits = fitting_directories(&sorted);
-            union = more.into_iter().take(fits).collect();
-            if fits < sorted.len() {
+            let more: Vec<_> = innermost(more).into_iter().collect();
+            let fits = fitting_directories(&more);
+            let is_full = fits < more.len();
+            all = Some(more.into_iter().take(fits).collect());
+            if is_full {
                 break;
             }
         }
-        union.into_iter().collect()
+        all.map(|all| all.into_iter().collect())
     }
 
     fn sentinel(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Bytes {
@@ -297,7 +297,7 @@ mod tests {
         for seed in 0..all.len() {
             let agreed = told(&all, seed).agree(&manifest(), None);
             assert_eq!(agreed.executable, bits(&[0, 2]));
-            assert_eq!(agreed.directories, paths(&["logs/old", "saves/slot1"]));
+            assert_eq!(agreed.directories, Some(paths(&["logs/old", "saves/slot1"])));
             assert_eq!(&*agreed.sentinel, b"20240131\n");
         }
         assert_eq!(told(&all[1..2], 0).agree(&manifest(), None).executable, None);
@@ -310,8 +310,9 @@ mod tests {
             Attributes { directories: directories.collect(), ..Attributes::default() }
         };
         let agreed = told(&[of("b", 3000), of("a", 3000)], 0).agree(&manifest(), None);
-        assert_eq!(agreed.directories.len(), 4096);
-        Attributes { directories: agreed.directories, ..Attributes::default() }.encode().unwrap();
+        let directories = agreed.directories.unwrap();
+        assert_eq!(directories.len(), 4096);
+        Attributes { directories, ..Attributes::default() }.encode().unwrap();
     }
 
     #[test]

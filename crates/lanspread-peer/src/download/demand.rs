@@ -100,9 +100,10 @@ impl Demand {
     fn bytes_left(&self) -> u64 {
         // The sentinel is written anew, beside the one that is there.
         let (mut needed, mut freed) = (in_blocks(VERSION_FILE_MAX_BYTES), 0_u64);
-        let is_new = !self.root.is_dir();
+        // Saves a look at each file.
+        let is_root_missing = !self.root.is_dir();
         for file in &self.files {
-            let allocated = if is_new { 0 } else { allocated_bytes(&file.path) };
+            let allocated = if is_root_missing { 0 } else { allocated_bytes(&file.path) };
             let whole = in_blocks(file.bytes);
             let written = in_blocks(file.bytes.saturating_sub(file.zeros));
             needed = needed.saturating_add(written.saturating_sub(allocated));

@@ -11,12 +11,12 @@ use std::time::Duration;
 use lanspread_proto::PeerId;
 use lanspread_proto::message::RefusalCode;
 
-use super::parts::{PartError, PartJob, Whole, has_changed};
+use super::parts::{PartError, PartJob, Whole};
 use super::source::SourceError;
 
 /// How often a source may fail before it is given up.
 const FAILURES_MAX: u32 = 3;
-/// The pause before a source is asked again that has failed. It doubles with each failure.
+/// The pause before a source is asked again that has failed. It doubles with each of [`FAILURES_MAX`] failures.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A part that is being fetched.
@@ -77,7 +77,10 @@ impl PartFetch {
             self.job = anew(peer)?;
         }
         self.from = Some(peer);
-        let pause = if failed == 0 { Duration::ZERO } else { PAUSE * 2_u32.pow(failed - 1) };
+        let pause = match failed {
+            0 => Duration::ZERO,
+            _ => PAUSE * 2_u32.pow(failed.min(FAILURES_MAX) - 1),
+        };
         Some(AskPart { peer, job: self.job.clone(), pause })
     }
 
@@ -111,14 +114,15 @@ impl PartFetch {
     fn failed(&mut self, peer: PeerId, error: &PartError) -> PartEnd {
         let failures = self.failures.entry(peer).or_default();
         *failures += 1;
+        let may_change = *failures < FAILURES_MAX;
         let is_spent = self.is_alone || *failures >= FAILURES_MAX;
         match error {
             PartError::Source(SourceError::Gone(_)) if is_spent => PartEnd::Gone,
             PartError::Source(SourceError::Protocol(_)) => PartEnd::Bad(error.to_string()),
             PartError::Source(SourceError::Refused(refusal)) => match refusal.code {
                 RefusalCode::NoSuchPage => PartEnd::Bad(error.to_string()),
+                RefusalCode::Changed if may_change => PartEnd::Changed,
                 _ if is_spent => PartEnd::Failing(error.to_string()),
-                _ if has_changed(error) => PartEnd::Changed,
                 _ => PartEnd::Again,
             },
             PartError::Source(SourceError::Gone(_)) | PartError::Broken(_) => PartEnd::Again,

@@ -16,7 +16,7 @@ use lanspread_proto::limits::{
     MANIFEST_MAX_PATH_BYTES,
 };
 use lanspread_proto::manifest::{chunk_count, is_content};
-use lanspread_proto::message::{GameHead, GetPage, Part, RefusalCode};
+use lanspread_proto::message::{GameHead, GetPage, Part};
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, ManifestFile, PeerId, RelPath};
 
 use super::source::{Source, SourceError};
@@ -333,10 +333,4 @@ async fn fetch_whole(
     match job.finish().map_err(PartError::Broken)? {
         Whole::Layout(manifest) | Whole::Hashes(manifest) => Ok(manifest),
     }
-}
-
-/// Whether a source only says that its game has changed since it told what it is.
-pub(crate) fn has_changed(error: &PartError) -> bool {
-    matches!(error, PartError::Source(SourceError::Refused(refusal))
-        if refusal.code == RefusalCode::Changed)
 }

@@ -31,10 +31,11 @@ use lanspread_disk::{Clash, Dir, Parents};
 use lanspread_proto::foreign::is_foreign_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{ContentHash, Manifest, ManifestFile};
+use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 use tokio_util::sync::CancellationToken;
 
 use self::direct::Direct;
+use self::discard::Listed;
 pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
@@ -116,7 +117,8 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Parks the sentinel and brings every file of `manifest` to its size. New files have no content, others that of before.
+    /// Parks the sentinel and sets every file of `manifest` to its size. A new file has no content; one that
+    /// is there keeps its bytes.
     ///
     /// # Errors
     /// [`StorageError`] names the first thing that could not be brought into place.
@@ -236,9 +238,13 @@ impl Storage {
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
         names::require_all(&self.root, &self.manifest, Look::Files)?;
-        let kept: BTreeSet<_> = self.manifest.files().iter().map(file_path).collect();
-        discard::remove_unlisted(&self.root, &kept)?;
-        beside::make_empty(&self.root, &agreed.directories)?;
+        let directories = agreed.directories.as_deref();
+        let listed = Listed {
+            files: self.manifest.files().iter().map(file_path).collect(),
+            directories: directories.map(|all| all.iter().map(RelPath::as_str).collect()),
+        };
+        discard::remove_unlisted(&self.root, &listed)?;
+        beside::make_empty(&self.root, directories.unwrap_or_default())?;
         names::require_all(&self.root, &self.manifest, Look::Names)?;
         sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;

@@ -77,7 +77,7 @@ pub(crate) struct StampedFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SentinelLook {
     pub(crate) stamp: Stamp,
-    /// It never is, unless the file system shows every file so.
+    /// If so, the execute bits of this root say nothing: mostly the file system shows every file so.
     pub(crate) is_executable: bool,
 }
 

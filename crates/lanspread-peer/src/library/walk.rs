@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::is_same_fold;
 use lanspread_proto::RelPath;
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::limits::{DIRECTORIES_MAX, MANIFEST_MAX_FILES};
@@ -237,6 +238,10 @@ impl Walk<'_> {
     /// A directory holds no content, and no directory that is listed.
     fn found_empty(&mut self, path: RelPath) {
         self.directories_seen += 1;
+        // Where letter case counts, it is not the sentinel; elsewhere it would be in its way.
+        if is_same_fold(path.first(), VERSION_FILE) {
+            return;
+        }
         self.directories.insert(path);
         if self.directories.len() > DIRECTORIES_MAX {
             self.directories.pop_last();

@@ -148,11 +148,13 @@ impl Incoming {
         let mut pieces = no_pieces();
         while left > 0 {
             let count = self.receive(&mut pieces).await?;
-            for piece in pieces.iter_mut().take(count).map(std::mem::take) {
-                let skipped = left.min(piece.len());
-                left -= skipped;
-                self.rest = piece.slice(skipped..);
+            let mut behind = Vec::new();
+            for mut piece in pieces.iter_mut().take(count).map(std::mem::take) {
+                let skipped = piece.split_to(left.min(piece.len()));
+                left -= skipped.len();
+                behind.push(piece);
             }
+            self.rest = behind.concat().into();
         }
         Ok(())
     }

@@ -291,8 +291,8 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     }
 }
 
-/// Receives the first header of a connection. Of one that was too long for this version, and that may come
-/// of one before, only the beginning is kept: the rest is read over, so that its sender reads the answer.
+/// Receives the first header of a connection. One over [`CONTROL_HEADER_MAX_BYTES`] can only come from an older
+/// version: its first bytes are kept and the rest is discarded, so that the sender can read the refusal.
 async fn first_request(incoming: &mut Incoming) -> Result<Bytes, ExchangeError> {
     let reader = HeaderReader::new(CONTROL_HEADER_MAX_BYTES)
         .or_beginning(OLD_HELLO_KEPT_BYTES, OLD_HELLO_MAX_BYTES);

@@ -19,7 +19,7 @@ use lanspread_proto::message::{
 };
 use lanspread_proto::piece_set::{PIECE_SET_MAX_BYTES, PieceSetError};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
@@ -34,6 +34,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 const CHUNK_LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait for a whole library: the largest one, 22 MiB, takes 2 s of a 100 Mbit/s link.
 const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The pause before a peer is asked again that was too busy to tell its library.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait for what a game is: a source looks at it first, at 100,000 files on a busy disk.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(25);
 /// Longest wait until a page comes: a source refuses it when others have had all its room for 20 s.
@@ -183,7 +185,7 @@ impl PeerLink {
     }
 
     /// Asks for the library, page by page, and returns what the catalog knows of it. One that changes too
-    /// often meanwhile is begun anew.
+    /// often meanwhile is begun anew, and a peer that is busy is asked again.
     ///
     /// # Errors
     /// [`SourceError::Gone`] when it is not there within [`LIBRARY_TIMEOUT`].
@@ -194,7 +196,11 @@ impl PeerLink {
         let gather = async {
             loop {
                 match self.gather_library(catalog).await {
-                    Err(SourceError::Refused(refusal)) if refusal.code == RefusalCode::Changed => {}
+                    Err(SourceError::Refused(refusal)) => match refusal.code {
+                        RefusalCode::Changed => {}
+                        RefusalCode::Busy => sleep(BUSY_PAUSE).await,
+                        _ => return Err(SourceError::Refused(refusal)),
+                    },
                     other => return other,
                 }
             }
@@ -254,11 +260,9 @@ impl PeerLink {
             timeout(PAGE_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
         self.heard();
         match response {
-            Response::Page { len } if len as usize <= PAGE_MAX_BYTES => {
-                incoming.body(len as usize, || self.heard()).await.map_err(broken)
-            }
             Response::Page { len } => {
-                Err(SourceError::Protocol(format!("sent a page of {len} bytes")))
+                let page = incoming.page(len, PAGE_MAX_BYTES, || self.heard());
+                page.await.map_err(broken)
             }
             other => Err(unexpected(other)),
         }

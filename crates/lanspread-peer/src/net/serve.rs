@@ -62,6 +62,9 @@ pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
 /// must not wait so long that its asker takes the silence for the end.
 const TURN_WAIT: Duration = Duration::from_millis(500);
+/// How long a request for a page of a library waits: a third of the time in which its asker, which asks again
+/// then, wants the whole library.
+const LIBRARY_WAIT: Duration = Duration::from_secs(5);
 /// How long an asker waits for the new look of a game that has changed: less than its own patience. A
 /// look takes milliseconds.
 const LOOK_WAIT: Duration = Duration::from_secs(5);
@@ -224,7 +227,7 @@ impl Server {
             let page = self.libraries.page(wanted, link.peer_id(), newest).await?;
             Ok((self.pages.room(asker(link)).await.ok_or_else(busy)?, page))
         };
-        match timeout(PLACE_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
+        match timeout(LIBRARY_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
             Ok((room, (header, page, read))) => {
                 let sent = send_at_once(sender, &Response::LibraryPage(header), page).await;
                 drop(room);

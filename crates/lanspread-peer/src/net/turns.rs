@@ -56,8 +56,8 @@ struct Queue {
 pub(crate) struct Turn(Option<(Turns, IpAddr)>);
 
 impl Turns {
-    /// Room for `places` at once. Where addresses wait, `share` must leave no place free: two shares of
-    /// those that get one while others wait fill the room.
+    /// Room for `places` holders. With [`Share::WhileOthersWait`], twice the share must be at least `places`,
+    /// or places stay free while peers wait.
     pub(crate) fn new(places: usize, share: Share) -> Self {
         let (waiting, held) = (BTreeMap::new(), BTreeMap::new());
         Self(Arc::new(Mutex::new(State { free: places, share, waiting, held, last: None })))

@@ -74,7 +74,7 @@ impl OtherVersions {
         self.met.retain(|_, met| met.peer_id != peer_id);
     }
 
-    /// Returns all of them, if that was not told yet and nothing was told for [`GATHER`].
+    /// Returns all of them once [`GATHER`] has passed since a call first found them to differ from the last report.
     pub(crate) fn report(&mut self, now: Instant) -> Option<Vec<OtherVersionPeer>> {
         let peers = self.all(now);
         if peers == self.told {

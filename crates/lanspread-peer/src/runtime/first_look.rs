@@ -159,7 +159,7 @@ impl Core {
         if count > 0 {
             tracing::warn!(
                 count,
-                "the catalog states content roots of an older version; list-games and get-game tell the new ones"
+                "the catalog states content roots of wire version 3; replace them with those of this version"
             );
         }
     }

@@ -230,10 +230,11 @@ impl Job {
         let mut manifest = own.clone().filter(|own| is_wanted(own.content_root()));
         let claims = sources.iter().zip(&heads).filter(|(_, head)| is_wanted(head.content_root));
         for (source, head) in claims {
-            if manifest.is_none() {
-                let fetched = fetch_manifest(source, &self.game_id, head).await;
-                manifest = fetched.ok().map(Arc::new);
+            if manifest.is_some() {
+                break;
             }
+            let fetched = fetch_manifest(source, &self.game_id, head).await;
+            manifest = fetched.ok().map(Arc::new);
         }
         let reference = Reference::choose(self.catalog, own, manifest);
         Reference { known: self.known.clone(), ..reference }

@@ -97,7 +97,7 @@ async fn answer_one(
         Request::LibraryDelta(LibraryDelta { from_rev, to_rev, len }) => {
             let page = read_page(link, &mut incoming, len, PAGE_MAX_BYTES).await?;
             let delta = RemoteDelta::read(from_rev, to_rev, &page, catalog).unwrap_or_else(|error| {
-                tracing::debug!(%peer_id, %error, "a change of a library is asked for as a whole");
+                tracing::debug!(%peer_id, %error, "a change of a library cannot be read: the whole library is asked for");
                 RemoteDelta::gap(to_rev)
             });
             CoreMessage::Delta { peer_id, link_id, delta }

@@ -94,7 +94,7 @@ impl Requests {
     ) {
         self.start(part.peer, Subject::Attributes, async move {
             let request = GetPage { game_id, part: Part::Attributes, of: part.of, page: 0 };
-            let answer = source.get_page(request).await;
+            let answer = persist(|| source.get_page(request.clone())).await;
             Event::Attributes { part, answer }
         });
     }
@@ -196,9 +196,9 @@ async fn ask_head_once(source: &dyn Source, request: GetGame) -> Result<GameHead
 }
 
 /// Asks until there is an answer, or no more hope of one.
-async fn persist<F>(mut ask: impl FnMut() -> F) -> Result<GameHead, SourceError>
+async fn persist<T, F>(mut ask: impl FnMut() -> F) -> Result<T, SourceError>
 where
-    F: Future<Output = Result<GameHead, SourceError>>,
+    F: Future<Output = Result<T, SourceError>>,
 {
     let (mut refusals, mut lost_for, mut pause) = (0, Duration::ZERO, ATTEMPT_PAUSE_MIN);
     loop {

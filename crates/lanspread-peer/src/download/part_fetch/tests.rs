@@ -138,6 +138,25 @@ fn a_source_that_fails_again_and_again_is_given_up_and_asked_less_and_less_often
 }
 
 #[test]
+fn the_pause_before_a_source_that_comes_back_again_and_again_is_bounded() {
+    let (mut world, honest) = (World::new(), Game::new(3));
+    world.sources.truncate(1);
+    for _ in 0..40 {
+        world.ask(&honest, 0, gone());
+    }
+    assert_eq!(world.choose().unwrap().pause, 4 * PAUSE);
+}
+
+#[test]
+fn a_source_that_changes_once_is_asked_what_it_has_though_it_is_asked_alone() {
+    let (mut world, honest, other) = (World::new(), Game::new(3), Game::new(4));
+    world.ask(&other, 1, gone());
+    world.ask(&honest, 2, Ok(()));
+    let (_, end) = world.ask(&honest, 1, refused(RefusalCode::Changed));
+    assert!(matches!(end, PartEnd::Changed), "{end:?}");
+}
+
+#[test]
 fn what_a_source_refuses_tells_what_becomes_of_it() {
     let honest = Game::new(3);
     let end = |code| World::new().ask(&honest, 1, refused(code)).1;

@@ -74,10 +74,18 @@ fn may_go_whole(root: &Dir, entry: &Entry) -> bool {
     !is_foreign_entry(entry) && !holds_foreign()
 }
 
+/// What a version consists of.
+pub(super) struct Listed<'a> {
+    pub(super) files: BTreeSet<&'a str>,
+    /// The empty directories; `None` where nobody tells.
+    pub(super) directories: Option<BTreeSet<&'a str>>,
+}
+
 /// Removes the regular files below `root` that a manifest could list and `listed` does not: they
 /// are of another version, and would make this root differ from its sources. Directories that this
-/// leaves empty go as well; everything else stays.
-pub(super) fn remove_unlisted(root: &Dir, listed: &BTreeSet<&str>) -> Result<(), StorageError> {
+/// leaves empty go as well, and so do those that were empty and are not listed, if any source tells which
+/// are; everything else stays.
+pub(super) fn remove_unlisted(root: &Dir, listed: &Listed<'_>) -> Result<(), StorageError> {
     for entry in entries(root)? {
         if !is_reserved(&entry.name) {
             remove_unlisted_entry(root, Path::new(&entry.name), &entry, listed)?;
@@ -91,7 +99,7 @@ fn remove_unlisted_entry(
     parent: &Dir,
     path: &Path,
     entry: &Entry,
-    listed: &BTreeSet<&str>,
+    listed: &Listed<'_>,
 ) -> Result<(), StorageError> {
     // What cannot be a path of a manifest is neither listed nor looked into; this also bounds how
     // deep the walk goes.
@@ -99,7 +107,7 @@ fn remove_unlisted_entry(
     if is_foreign_entry(entry) {
         return Ok(());
     }
-    if entry.kind == Kind::File && !listed.contains(relative.as_str()) {
+    if entry.kind == Kind::File && !listed.files.contains(relative.as_str()) {
         return remove_any(Point::CommitUnlist, parent, &entry.name);
     }
     if entry.kind != Kind::Directory {
@@ -107,7 +115,8 @@ fn remove_unlisted_entry(
     }
     let directory = parent.dir(&entry.name).map_err(failed("open", &parent.at(&entry.name)))?;
     let below_it = entries(&directory)?;
-    if below_it.is_empty() {
+    let is_listed = |all: &BTreeSet<&str>| all.contains(relative.as_str());
+    if below_it.is_empty() && listed.directories.as_ref().is_none_or(is_listed) {
         return Ok(());
     }
     for entry in below_it {

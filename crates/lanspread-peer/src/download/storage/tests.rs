@@ -55,7 +55,7 @@ fn manifest(files: &[(&str, u64)]) -> Arc<Manifest> {
 
 /// Nothing but the sentinel beside the content.
 fn plain() -> Agreed {
-    Agreed { executable: None, directories: Vec::new(), sentinel: Bytes::from_static(SENTINEL) }
+    Agreed { executable: None, directories: None, sentinel: Bytes::from_static(SENTINEL) }
 }
 
 fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkPlace {
@@ -335,7 +335,7 @@ fn odd_agreed() -> Agreed {
     let mut bits = FileBits::new(3);
     bits.set(1);
     let directories = ["data/empty/deep", "saves"].map(|path| path.parse().unwrap());
-    Agreed { executable: Some(bits), directories: directories.into(), ..plain() }
+    Agreed { executable: Some(bits), directories: Some(directories.into()), ..plain() }
 }
 
 /// A root with three files, of which the first is executable and the second is not.
@@ -353,10 +353,13 @@ fn a_commit_sets_executable_bits_and_makes_empty_directories() {
     let place = Place::new();
     let storage = odd(&place);
     place.put("old/only", b"x");
+    // Of the version before: one that is empty still, and one that is not any more.
+    fs::create_dir_all(place.path("saves")).unwrap();
+    fs::create_dir_all(place.path("logs/old")).unwrap();
     assert!(storage.commit(&odd_agreed()).unwrap().keeps_bits);
     assert_eq!(["a", "b", "data/c"].map(|path| mode(&place, path)), [0o644, 0o750, 0o444]);
     assert!(place.path("data/empty/deep").is_dir() && place.path("saves").is_dir());
-    assert!(!place.exists("old"));
+    assert!(!place.exists("old") && !place.exists("logs"));
     assert_eq!(mode(&place, VERSION_FILE) & 0o111, 0);
 }
 

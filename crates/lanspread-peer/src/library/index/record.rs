@@ -3,7 +3,8 @@
 //! A snapshot has a frame for its head and one for each game; the log has a frame for each save, with a
 //! record for each game that changed. A frame is durable before the next is appended, so that a crash can
 //! only tear the last one: it is as if it were never written. One that does not hold and has others
-//! behind it was damaged later.
+//! behind it was damaged later. A damaged length that leads beyond the end cannot be told from a torn frame:
+//! what comes behind it is lost, and read from the games once more.
 
 use std::sync::Arc;
 

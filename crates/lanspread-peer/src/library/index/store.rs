@@ -19,7 +19,7 @@ use crate::state_file;
 
 pub(super) const INDEX_FILE: &str = "library_index.bin";
 pub(super) const LOG_FILE: &str = "library_index.blog";
-/// Largest snapshot or log read: that of some 60 TiB of games. The peer writes no larger file.
+/// Largest snapshot or log read: that of some 60 TiB of games. A larger one is set aside, as a damaged one is.
 const INDEX_MAX_BYTES: u64 = 1 << 30;
 /// How long a log may become beside the snapshot of a small library: it is read in a millisecond,
 /// and a snapshot is a new file, which costs more than an append.

@@ -106,9 +106,13 @@ impl Libraries {
     }
 
     async fn encode(&self, library: Arc<LibrarySnapshot>) -> Result<Vec<Bytes>, Refusal> {
-        // Nobody closes it.
-        let _permit = self.encodings.acquire().await;
-        let encoded = tokio::task::spawn_blocking(move || encode_library(&library.games)).await;
+        let turn = Arc::clone(&self.encodings).acquire_owned().await;
+        // Its turn ends with the work, also where the asker does not wait for that.
+        let encode = move || {
+            let _turn = turn;
+            encode_library(&library.games)
+        };
+        let encoded = tokio::task::spawn_blocking(encode).await;
         encoded.map_err(|_| refused(RefusalCode::Busy, "the library was not encoded"))
     }
 
@@ -168,7 +172,7 @@ mod tests {
             assert_eq!(header, other_header);
             assert_eq!(bytes.as_ptr(), other.as_ptr(), "it is the same memory");
             assert_eq!((header.games, header.rev), (LIBRARY_MAX_GAMES, 1));
-            games += LibraryPage::new(&bytes).unwrap().game_count();
+            games += LibraryPage::new(&bytes).unwrap().games_left();
             page += 1;
             if page == header.pages {
                 break;

@@ -74,9 +74,11 @@ impl Pages {
     async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
         let pages = self.layouts().entry(manifest.manifest_hash());
         let encode = || async {
-            let _turn = self.encodings.acquire().await.ok()?;
+            let turn = Arc::clone(&self.encodings).acquire_owned().await.ok()?;
             let manifest = Arc::clone(manifest);
+            // Its turn ends with the work, also where the asker does not wait for that.
             let encode = move || {
+                let _turn = turn;
                 let files = manifest.files().iter();
                 encode_layout(files.map(|file| (&file.path, file.size))).into()
             };

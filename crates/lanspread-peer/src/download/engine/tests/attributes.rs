@@ -46,6 +46,14 @@ async fn they_arrive_with_the_content() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_is_busy_is_asked_for_them_again() {
+    let busy = FakeSource::new(1, &game()).with_attributes(odd()).refusing_attributes(2);
+    let run = Lab::start([busy]).finish().await;
+    assert_odd(&run);
+    assert_eq!(run.dropped(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_lies_about_them_is_dropped() {
     let flipping = FakeSource::new(1, &game()).with_attributes(odd());
     let lies = Attributes { directories: vec!["bin".parse().unwrap()], ..odd() };

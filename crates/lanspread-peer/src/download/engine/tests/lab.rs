@@ -129,6 +129,8 @@ struct Inner {
     /// What it tells beside the content, and how long it takes for that.
     attributes: Attributes,
     attributes_delay: Duration,
+    /// How often it is too busy to tell them.
+    attributes_refusals: AtomicUsize,
     own_sentinel: Option<&'static [u8]>,
     served_chunks: AtomicUsize,
     /// A source sends one chunk after the other.
@@ -161,6 +163,7 @@ impl FakeSource {
             flips_page: None,
             attributes: Attributes::default(),
             attributes_delay: Duration::ZERO,
+            attributes_refusals: AtomicUsize::new(0),
             own_sentinel: None,
             served_chunks: AtomicUsize::new(0),
             line: tokio::sync::Mutex::new(()),
@@ -241,6 +244,10 @@ impl FakeSource {
     }
 
     /// Tells the old content root that a game with these bytes in its `version.ini` has.
+    pub(super) fn refusing_attributes(self, times: usize) -> Self {
+        self.set(|inner| inner.attributes_refusals = AtomicUsize::new(times))
+    }
+
     pub(super) fn telling_old_roots_with(self, sentinel: &'static [u8]) -> Self {
         self.set(|inner| inner.own_sentinel = Some(sentinel))
     }
@@ -317,6 +324,12 @@ impl Source for FakeSource {
             self.check_connection()?;
             if request.part == Part::Attributes {
                 tokio::time::sleep(self.0.attributes_delay).await;
+                let refusals = &self.0.attributes_refusals;
+                let one_less = |left: usize| left.checked_sub(1);
+                if refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                    let (code, message) = (RefusalCode::Busy, "too many pages".into());
+                    return Err(SourceError::Refused(Refusal { code, message }));
+                }
                 let page = self.0.attributes.encode().unwrap();
                 assert_eq!(Attributes::identity(&page), request.of);
                 let flipped = self.0.flips_page == Some((request.part, request.page));
