@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lanspread_proto::foreign::is_foreign_file;
+
 use crate::rar::{RarStart, inspect};
 
 const EXTENSION: &str = "eti";
@@ -10,8 +12,8 @@ const EXTENSION: &str = "eti";
 /// The archives directly in `directory` that an installation unpacks, by name.
 ///
 /// These are the regular files named `*.eti`, in any case. Later volumes of a set are left out: they
-/// are read with the first one. A file that is no RAR archive is listed, so that unpacking it says
-/// what it is.
+/// are read with the first one, and so are the files that systems leave behind, such as `._game.eti`. A file
+/// that is no RAR archive is listed, so that unpacking it says what it is.
 ///
 /// # Errors
 /// Whatever reading the directory or the start of such a file reports.
@@ -21,6 +23,7 @@ pub fn root_archives(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let path = entry.path();
         let is_named = path.extension().is_some_and(|name| name.eq_ignore_ascii_case(EXTENSION));
+        let is_named = is_named && !is_foreign_file(entry.file_name().as_encoded_bytes());
         if is_named && entry.file_type()?.is_file() && inspect(&path)? != RarStart::Continuation {
             archives.push(path);
         }

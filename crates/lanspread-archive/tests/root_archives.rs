@@ -30,6 +30,9 @@ fn first_volumes_at_the_root_are_listed_by_name() {
     fs::write(place("d.part1.eti"), rar3_start(0x0111)).unwrap();
     fs::write(place("d.part2.eti"), rar3_start(0x0011)).unwrap();
     fs::write(place("game.rar"), rar5(&[])).unwrap();
+    // What macOS keeps beside them.
+    fs::write(place("._b.ETI"), "resources").unwrap();
+    fs::write(place("._c.part1.eti"), "resources").unwrap();
     fs::write(place("version.ini"), "20240131").unwrap();
     fs::create_dir(place("folder.eti")).unwrap();
     fs::create_dir(place("local")).unwrap();

@@ -64,7 +64,8 @@ impl Doubts {
                 let is_as_folded = folded == prefix;
                 let is_new = !known.contains_key(&folded);
                 let first = *known.entry(folded).or_insert(prefix);
-                if first != prefix && doubts.pairs.len() < PAIRS_MAX {
+                // Of two with one last name, their parents are the pair.
+                if name_of(first) != name_of(prefix) && doubts.pairs.len() < PAIRS_MAX {
                     doubts.pairs.push((first.to_owned(), prefix.to_owned()));
                 }
                 let tried = if prefix.is_ascii() { &mut with_capitals } else { &mut beyond_ascii };
@@ -156,6 +157,8 @@ mod tests {
         assert_eq!(pairs(&["A.txt", "a.txt"]), [pair("A.txt", "a.txt")]);
         assert_eq!(pairs(&["Data/a", "Data/b", "data/c"]), [pair("Data", "data")]);
         assert_eq!(pairs(&["DATA", "data/c"]), [pair("DATA", "data")]);
+        assert_eq!(pairs(&["Data/a", "data/a"]), [pair("Data", "data")]);
+        assert_eq!(pairs(&["d/A/x", "d/a/X"]), [pair("d/A", "d/a"), pair("d/A/x", "d/a/X")]);
         let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
         assert_eq!(pairs(&[composed, decomposed]), [pair(composed, decomposed)]);
     }
@@ -172,8 +175,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir_all(place.path().join(PROBE_DIR).join("left")).unwrap();
         let dir = Dir::open(place.path()).unwrap();
-        let doubts = Doubts::about(["A.txt", "a.txt", "d/caf\u{e9}", "d/cafe\u{301}"].into_iter());
-        assert_eq!((doubts.pairs.len(), doubts.single.len()), (2, 2));
+        let names = ["A.txt", "a.txt", "d/caf\u{e9}", "d/cafe\u{301}", "E/x", "e/x"];
+        let doubts = Doubts::about(names.into_iter());
+        assert_eq!((doubts.pairs.len(), doubts.single.len()), (3, 3));
         assert_eq!(doubts.ask(&dir).unwrap(), None);
         assert!(dir.entries().unwrap().is_empty());
     }

@@ -76,7 +76,7 @@ impl Shape {
             Self::Text => "text".to_owned(),
             Self::PeerId => "a peer id".to_owned(),
             Self::Hash => "a BLAKE3 hash".to_owned(),
-            Self::Integer(0, u64::MAX) => "an integer".to_owned(),
+            Self::Integer(0, u64::MAX) => "an integer from 0".to_owned(),
             Self::Integer(min, u64::MAX) => format!("an integer of at least {min}"),
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
             Self::Flag => "true or false".to_owned(),

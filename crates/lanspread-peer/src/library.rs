@@ -23,7 +23,7 @@ mod verify;
 mod walk;
 
 pub(crate) use delta::{Difference, diff};
-pub(crate) use foreign::{holds_foreign, is_foreign_entry};
+pub(crate) use foreign::{find_foreign, holds_foreign, is_foreign_entry};
 pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};

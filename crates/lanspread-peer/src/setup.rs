@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use lanspread_proto::GameId;
+use lanspread_proto::text::without_byte_order_mark;
 
 use crate::command::SetupStarted;
 use crate::error::SetupFailure;
@@ -103,9 +104,10 @@ fn interpreted(script: &Path, file: File) -> io::Result<Command> {
     const SHELL: &str = "/bin/sh";
     let mut beginning = Vec::new();
     file.take(FIRST_LINE_MAX_BYTES as u64 + 1).read_to_end(&mut beginning)?;
+    let beginning = without_byte_order_mark(&beginning);
     let mut command = match beginning.strip_prefix(b"#!") {
         None => Command::new(SHELL),
-        Some(_) => named_interpreter(&beginning)?,
+        Some(_) => named_interpreter(beginning)?,
     };
     command.arg(script);
     Ok(command)

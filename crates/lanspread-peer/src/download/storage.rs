@@ -124,6 +124,7 @@ impl Storage {
     /// [`StorageError`] names the first thing that could not be brought into place.
     pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
         let (root, is_new) = make_root(path)?;
+        names::refuse_foreign(&root, &manifest)?;
         park_sentinel(&root)?;
         names::respell(&root, &manifest)?;
         let mut parents = Parents::of(&root);

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use lanspread_disk::{Dir, Entry, Kind};
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
@@ -22,12 +23,23 @@ pub(crate) fn is_foreign_entry(entry: &Entry) -> bool {
 /// # Errors
 /// When something below cannot be listed.
 pub(crate) fn holds_foreign(directory: &Dir) -> io::Result<bool> {
+    find_foreign(directory).map(|found| found.is_some())
+}
+
+/// Finds something foreign in a directory, at any depth; its path begins with that of the directory.
+///
+/// # Errors
+/// When something below cannot be listed.
+pub(crate) fn find_foreign(directory: &Dir) -> io::Result<Option<PathBuf>> {
     for entry in directory.entries()? {
-        let is_foreign = is_foreign_entry(&entry)
-            || entry.kind == Kind::Directory && holds_foreign(&directory.dir(&entry.name)?)?;
-        if is_foreign {
-            return Ok(true);
+        if is_foreign_entry(&entry) {
+            return Ok(Some(directory.at(&entry.name)));
+        }
+        if entry.kind == Kind::Directory
+            && let Some(found) = find_foreign(&directory.dir(&entry.name)?)?
+        {
+            return Ok(Some(found));
         }
     }
-    Ok(false)
+    Ok(None)
 }

@@ -15,8 +15,10 @@ use tokio::time::Instant;
 const GATHER: Duration = Duration::from_secs(5);
 /// How long a peer is remembered that was met in a handshake and that mDNS does not tell of.
 const MEMORY: Duration = Duration::from_secs(600);
-/// Most peers that are remembered: a page of them is enough to know which machines to look after.
-const REMEMBERED_MAX: usize = 64;
+/// Most peers that are told: a page of them is enough to know which machines to look after.
+const TOLD_MAX: usize = 64;
+/// Most peers that are remembered, so that others are told when those are gone.
+const REMEMBERED_MAX: usize = 16 * TOLD_MAX;
 
 /// A peer of another version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +92,7 @@ impl OtherVersions {
         Some(peers)
     }
 
-    /// Returns who is remembered at the moment, in the order of their addresses.
+    /// Returns the first [`TOLD_MAX`] that are remembered at the moment, in the order of their addresses.
     pub(crate) fn all(&self, now: Instant) -> Vec<OtherVersionPeer> {
         let is_advertised = |met: &Met| {
             self.advertised.contains_key(&met.peer_id)
@@ -100,6 +102,7 @@ impl OtherVersions {
         let mut peers: Vec<_> =
             self.advertised.values().chain(met.map(|met| &met.peer)).cloned().collect();
         peers.sort_by_key(|peer| peer.addr);
+        peers.truncate(TOLD_MAX);
         peers
     }
 
@@ -197,6 +200,11 @@ mod tests {
             versions.advertised(record(n, 9));
             versions.met(id(n), peer(n, None), now);
         }
-        assert!(versions.all(now).len() <= REMEMBERED_MAX);
+        assert_eq!(versions.all(now).len(), TOLD_MAX);
+        // Those that were not told come up when the others are gone.
+        let told = versions.all(now);
+        (0..TOLD_MAX).for_each(|n| versions.gone(id(n)));
+        assert_eq!(versions.all(now).len(), TOLD_MAX);
+        assert!(versions.all(now).iter().all(|peer| !told.contains(peer)));
     }
 }

@@ -171,5 +171,5 @@ pub(super) fn make_way(point: Point, parent: &Dir, name: &OsStr) -> Result<(), S
 
 /// What the system left there is not ours to remove.
 pub(super) fn foreign_in_the_way() -> io::Error {
-    io::Error::other("what a system left there, such as Thumbs.db, is in the way; remove it")
+    io::Error::other("a system left it there, and it is in the way of the game; remove it")
 }

@@ -9,11 +9,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Dir, Doubts, Listing};
+use lanspread_disk::{Dir, Doubts, Kind, Listing};
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{Manifest, ManifestFile};
+use lanspread_proto::{Manifest, ManifestFile, RelPath};
 
+use super::discard::foreign_in_the_way;
 use super::{StorageError, directories, failed, native};
+use crate::library::{find_foreign, is_foreign_entry};
 
 /// The name by way of which something gets another spelling on disks that do not see that as a change.
 /// What a crash leaves under it is of no version, and goes at the next commit.
@@ -41,6 +43,38 @@ pub(in crate::download) fn refuse_clashes(
         Some(clash) => Err(StorageError::Clash { path: root.to_path_buf(), clash }),
         None => Ok(()),
     }
+}
+
+/// Refuses a manifest in whose way something foreign is, which is not ours to remove. Touches nothing.
+pub(super) fn refuse_foreign(root: &Dir, manifest: &Manifest) -> Result<(), StorageError> {
+    let directories = directories(manifest);
+    let is_file = |path: &Path| {
+        let path = RelPath::from_native(path);
+        path.is_ok_and(|path| manifest.file(&path).is_some())
+    };
+    for path in [Path::new("")].into_iter().chain(directories.iter().copied()) {
+        let Some(directory) = open_if_there(root, path)? else { continue };
+        for entry in directory.entries().map_err(failed("list", directory.path()))? {
+            let (at, path) = (directory.at(&entry.name), path.join(&entry.name));
+            let in_the_way = match entry.kind {
+                Kind::File if directories.contains(path.as_path()) => {
+                    is_foreign_entry(&entry).then_some(at)
+                }
+                Kind::Directory if is_file(&path) => match is_foreign_entry(&entry) {
+                    true => Some(at),
+                    false => directory
+                        .dir(&entry.name)
+                        .and_then(|it| find_foreign(&it))
+                        .map_err(failed("list", &at))?,
+                },
+                _ => None,
+            };
+            if let Some(at) = in_the_way {
+                return Err(failed("replace", &at)(foreign_in_the_way()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives the spelling of the manifest to what the disk finds under its names.

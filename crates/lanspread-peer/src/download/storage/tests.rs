@@ -391,13 +391,21 @@ fn an_empty_directory_takes_the_place_of_nothing() {
 }
 
 #[test]
-fn what_systems_left_is_not_removed_to_make_room() {
-    for (left, wanted) in [("maps/Thumbs.db", "maps"), ("Thumbs.db", "Thumbs.db/x")] {
+fn what_systems_left_in_the_way_is_named_before_anything_is_touched() {
+    for (left, wanted) in [
+        ("maps/.DS_Store", "maps"),
+        ("maps/deep/Thumbs.db", "maps"),
+        ("data/lost+found/x", "data/lost+found"),
+        ("Thumbs.db", "Thumbs.db/x"),
+    ] {
         let place = Place::new();
+        place.put("version.ini", b"1");
+        place.put("maps/a.bsp", b"of the version before");
         place.put(left, b"of the system");
         let error = Storage::prepare(&place.root(), manifest(&[(wanted, 0)])).unwrap_err();
-        assert!(error.to_string().contains("is in the way"), "{error}");
-        assert!(place.exists(left));
+        let named = left.strip_suffix("/x").unwrap_or(left);
+        assert!(error.to_string().contains(&format!("/{named}: a system left it")), "{error}");
+        assert!(["version.ini", "maps/a.bsp", left].iter().all(|path| place.exists(path)));
     }
 }
 

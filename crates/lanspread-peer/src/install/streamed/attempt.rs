@@ -159,7 +159,7 @@ impl Incoming {
                     return Err(self.bad("it announces more files than entries"));
                 }
                 // It would put an empty directory in the place of what is installed.
-                StreamFrame::Begin(extent) if extent.archives == 0 || extent.files == 0 => {
+                StreamFrame::Begin(extent) if extent.archives == 0 || extent.entries == 0 => {
                     return Err(self.bad("it announces nothing to install"));
                 }
                 StreamFrame::Begin(extent) => return Ok(extent),
