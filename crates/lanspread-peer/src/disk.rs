@@ -101,7 +101,8 @@ pub(crate) fn sync_name(point: Point, path: &Path) -> io::Result<()> {
 pub(crate) fn without_privileges() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     let mut sets = capabilities(None).unwrap();
-    sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+    let passing_by = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+    sets.effective.remove(passing_by | CapabilitySet::FOWNER);
     set_capabilities(None, sets).unwrap();
 }
 

@@ -111,6 +111,8 @@ async fn a_peer_keeps_its_id_and_its_entry_across_a_restart() {
     let bravo = setup.start().await;
     assert_eq!(bravo.id(), id);
     bravo.connect(&alpha).await.unwrap();
+    // It is listed once it has told its library.
+    alpha.event(|event| matches!(event, PeerEvent::PeerDiscovered(_)).then_some(())).await;
     let peers = alpha.peers().await;
     assert_eq!(peers.len(), 1);
     assert_eq!((peers[0].peer_id, peers[0].addr), (id, bravo.addr()));

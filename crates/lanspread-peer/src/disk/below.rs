@@ -78,19 +78,19 @@ pub(crate) fn remove_file_durably(dir: &Dir, name: &str) -> io::Result<()> {
     }
 }
 
-/// Opens a regular file that somebody else has written and makes it durable: its content, and its mode if
-/// `change` says that it has changed it.
+/// Opens a regular file and makes it durable: its content, and its mode if `change` says that it has changed
+/// it.
 pub(crate) fn finish_file(
     point: Point,
     dir: &Dir,
     path: impl AsRef<Path>,
-    change: impl FnOnce(&File) -> bool,
+    change: impl FnOnce(&File) -> io::Result<bool>,
 ) -> io::Result<File> {
     let at = dir.at(&path);
     reach(point, &at)?;
     // Some servers only sync what is open for writing, and some files may only be read.
     let file = dir.read_write(&path).or_else(|_| dir.read(&path))?;
-    match change(&file) {
+    match change(&file)? {
         true => sync(Lack::FileSync, &at, &file, File::sync_all)?,
         false => sync(Lack::FileSync, &at, &file, File::sync_data)?,
     }
@@ -99,7 +99,7 @@ pub(crate) fn finish_file(
 
 /// Makes the content of a regular file durable that somebody else has written.
 pub(crate) fn sync_file(point: Point, dir: &Dir, path: impl AsRef<Path>) -> io::Result<()> {
-    finish_file(point, dir, path, |_| false).map(drop)
+    finish_file(point, dir, path, |_| Ok(false)).map(drop)
 }
 
 /// Makes what was created, renamed or removed in `dir` durable.

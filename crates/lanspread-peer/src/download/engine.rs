@@ -384,10 +384,11 @@ impl Engine {
             None => CommittedBits::Untold,
         };
         let (sources, seen) = (transfer.ledger().given(), Fingerprint::default());
+        let content = Arc::clone(&manifest);
         let outcome = DownloadOutcome { manifest, sources, bits, seen };
         let progress = report(&mut self.progress, &self.job, transfer, now);
         let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
-        self.disk.commit(storage, journal, agreed);
+        self.disk.commit(storage, journal, agreed, content);
         self.stage = Stage::Committing(outcome);
         self.tell(DownloadNotice::Progress(progress)).await;
     }

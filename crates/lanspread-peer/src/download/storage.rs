@@ -18,6 +18,7 @@ mod handles;
 mod names;
 #[cfg(test)]
 mod tests;
+mod touches;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -40,6 +41,7 @@ pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
 pub(super) use self::names::refuse_clashes;
+use self::touches::Touches;
 use super::attributes::Agreed;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
@@ -110,6 +112,7 @@ pub(crate) struct Storage {
     manifest: Arc<Manifest>,
     handles: Handles,
     direct: Direct,
+    touches: Touches,
     /// The numbers of the files that may hold bytes from before.
     kept: BTreeSet<usize>,
     /// Once cancelled, no commit goes on.
@@ -139,12 +142,29 @@ impl Storage {
         // name of its file is not.
         sync_directories(Point::GameDirSync, &root, &manifest)?;
         let (handles, direct, stop) = (Handles::new(), Direct::new(), CancellationToken::new());
-        Ok(Self { root, manifest, handles, direct, kept, stop })
+        let touches = Touches::default();
+        Ok(Self { root, manifest, handles, direct, touches, kept, stop })
     }
 
     /// Lets a commit end between two steps once `stop` is cancelled.
     pub(crate) fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
+    }
+
+    /// Whether the root is still what is found at its path.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it is not, or cannot be looked at.
+    pub(crate) fn require_place(&self) -> Result<(), StorageError> {
+        let path = self.root.path();
+        let own = self.root.look("").map_err(failed("look at", path))?;
+        let found = Dir::open(path).and_then(|found| found.look(""));
+        match found {
+            Ok(found) if found.map(|it| it.id) == own.map(|it| it.id) => Ok(()),
+            _ => Err(failed("discard", path)(io::Error::other(
+                "something moved or replaced it during the download; nothing there was removed",
+            ))),
+        }
     }
 
     /// Closes the files that are open for further chunks.
@@ -171,10 +191,13 @@ impl Storage {
         let mut hasher = ChunkHasher::new(file.size, place.index);
         let mut read = || {
             let file = self.handles.open(place.file, &self.root, &file.path)?;
-            read_blocks(&file, place, |block| {
-                hasher.update(block);
-                true
-            })
+            let read = || {
+                read_blocks(&file, place, |block| {
+                    hasher.update(block);
+                    true
+                })
+            };
+            self.touches.during(place.file, &file, read)
         };
         read().map_err(failed("read", &self.root.at(native(file))))?;
         Ok(Some(hasher.finish()))
@@ -220,22 +243,29 @@ impl Storage {
                 return Ok(());
             }
             disk::reach(Point::ChunkWrite, &path)?;
-            if self.direct.write(&self.root, &file.path, bytes, place.offset)? {
-                return Ok(());
-            }
-            opened.write_all_at(bytes, place.offset)
+            self.touches.during(place.file, &opened, || {
+                match self.direct.write(&self.root, &file.path, bytes, place.offset)? {
+                    true => Ok(()),
+                    false => opened.write_all_at(bytes, place.offset),
+                }
+            })
         };
         write().map_err(failed("write", &path))
     }
 
     /// Makes all files durable, removes what the manifest does not list, and writes what was agreed on
-    /// beside the content, the sentinel last.
+    /// beside the content, the sentinel last. A file that something else changed meanwhile is held against
+    /// `content`, which has the hashes.
     ///
     /// # Errors
     /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
-    pub(crate) fn commit(&self, agreed: &Agreed) -> Result<Committed, StorageError> {
+    pub(crate) fn commit(
+        &self,
+        agreed: &Agreed,
+        content: &Manifest,
+    ) -> Result<Committed, StorageError> {
         self.handles.close();
-        let mut committed = self.finish_files(agreed.executable.as_ref())?;
+        let mut committed = self.finish_files(agreed.executable.as_ref(), content)?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
         names::require_all(&self.root, &self.manifest, Look::Files)?;

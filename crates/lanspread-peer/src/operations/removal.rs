@@ -1,7 +1,8 @@
 //! Deleting a downloaded game from the disk, so that a crash never leaves a half game that looks
 //! whole.
 //!
-//! A journal says first that the root is being removed, and the sentinel goes before the rest, durably.
+//! A journal says first that the root is being removed, and the sentinel goes before the rest, durably. If the
+//! sentinel cannot be removed, the journal is taken back.
 //! Whatever a crash or an error leaves after that is not downloaded: it is neither announced nor served,
 //! the next start or removal deletes it, and a download writes over it.
 //!
@@ -46,8 +47,11 @@ pub(crate) fn remove_root(
     refuse_what_is_the_users(&root)?;
 
     note_removal(journal, &path, version.clone()).map_err(failed("write", journal))?;
-    below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE)
-        .map_err(failed("remove", &sentinel))?;
+    if let Err(error) = below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE) {
+        // The game is whole. A journal that stayed would have a later start remove whatever is there then.
+        state_file::remove_file(journal).map_err(failed("remove", journal))?;
+        return Err(failed("remove", &sentinel)(error));
+    }
     below::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &path))?;
     remove_whole(&root, &path).map_err(failed("remove", &path))?;
     disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))?;
@@ -105,6 +109,7 @@ fn failed<'a>(
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::fs::{Uid, chown};
     use rustix::io::Errno;
     use tempfile::TempDir;
 
@@ -166,6 +171,21 @@ mod tests {
         assert!(is_unfinished(&root, &journal).unwrap());
         remove_unfinished(&root, &journal, &quake()).unwrap();
         assert!(!root.join("quake.eti").exists() && !journal.exists());
+    }
+
+    #[test]
+    fn a_removal_that_could_not_begin_leaves_nothing_that_a_later_start_goes_on_with() {
+        let games = downloaded();
+        let state = tempfile::tempdir().unwrap();
+        let (root, journal) = (games.path().join("quake"), journal_path(state.path(), &quake()));
+        // The rights of a directory of another user cannot be changed. Only root can give one away.
+        if chown(&root, Some(Uid::from_raw(12_345)), None).is_err() {
+            return;
+        }
+        without_privileges();
+        let version = GameVersion::new("1").unwrap();
+        remove_root(games.path(), &quake(), &journal, &version).unwrap_err();
+        assert!(root.join("version.ini").is_file() && !journal.exists());
     }
 
     #[test]

@@ -28,6 +28,10 @@ use crate::event::{Operation, PeerEvent};
 use crate::library::{Index, KnownContent, LocalGame};
 use crate::net::links::LinkedSource;
 
+/// Why an operation failed that was done, and of which nothing is there.
+pub(super) const MOVED_AWAY: &str =
+    "it was written, but something moved, removed or unmounted it meanwhile";
+
 /// Most notices of a download that wait for the loop; the download waits beyond that.
 const NOTICES_MAX: usize = 64;
 
@@ -232,6 +236,15 @@ impl Core {
                 Ok(outcome) => look_at_committed(games_dir, game_id.clone(), &index, outcome).await,
                 Err(_) => look_at(games_dir, game_id.clone(), index).await,
             };
+            let is_there = local.as_ref().is_some_and(|local| local.version.is_some());
+            let outcome = outcome.and_then(|outcome| match is_there {
+                true => Ok(outcome),
+                false => Err(DownloadEnd::Failed(DownloadFailure::Io {
+                    action: "find",
+                    path: root,
+                    reason: MOVED_AWAY.to_owned(),
+                })),
+            });
             guard.done();
             let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
         });

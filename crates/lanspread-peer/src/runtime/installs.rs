@@ -1,6 +1,7 @@
 //! The command loop's part about installing and uninstalling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
+use super::downloads::MOVED_AWAY;
 use super::local_games::look_at;
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply};
 use crate::error::{CommandError, InstallFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::install::{self, InstallJob, InstallSummary};
-use crate::library::LocalGame;
+use crate::library::{LOCAL_DIR, LocalGame};
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -114,7 +116,7 @@ impl Core {
         });
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
         self.tasks.spawn(async move {
-            let id = game_id.clone();
+            let (id, place) = (game_id.clone(), root.clone());
             let work = move || {
                 let mut progress = |bytes_done| {
                     progress.send_replace(bytes_done);
@@ -138,6 +140,10 @@ impl Core {
             };
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
+            let outcome = match is_installed(local.as_ref()) {
+                true => outcome,
+                false => outcome.and(Err(moved_away(place))),
+            };
             guard.done();
             let _ = core.send(CoreMessage::InstallEnded { game_id, outcome, local }).await;
         });
@@ -285,4 +291,14 @@ async fn tell_progress(mut progress: watch::Receiver<u64>, game_id: GameId, core
         }
         tokio::time::sleep(PROGRESS_PAUSE).await;
     }
+}
+
+/// Whether there is an installation.
+pub(super) fn is_installed(local: Option<&LocalGame>) -> bool {
+    local.is_some_and(|local| local.installed)
+}
+
+/// Why an installation into `root` failed that was done.
+pub(super) fn moved_away(root: PathBuf) -> InstallFailure {
+    InstallFailure::Io { action: "find", path: root.join(LOCAL_DIR), reason: MOVED_AWAY.to_owned() }
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
+use super::installs::{is_installed, moved_away};
 use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::{Reply, StreamSummary};
@@ -92,7 +93,7 @@ impl Core {
     }
 
     fn run_stream(&self, job: StreamJob, cancel: CancellationToken) {
-        let game_id = job.game_id.clone();
+        let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (core, games_dir, index) =
             (self.core.clone(), self.games_dir.clone(), self.index.clone());
@@ -111,6 +112,10 @@ impl Core {
             let run = install::install_streamed(job, notices, cancel);
             let (outcome, ()) = tokio::join!(run, tell);
             let local = look_at(games_dir, game_id.clone(), index).await;
+            let outcome = match is_installed(local.as_ref()) {
+                true => outcome,
+                false => outcome.and(Err(StreamFailure::Install(moved_away(root)))),
+            };
             guard.done();
             let _ = core.send(CoreMessage::StreamEnded { game_id, outcome, local }).await;
         });

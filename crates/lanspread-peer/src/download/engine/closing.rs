@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::super::DownloadEnd;
+use super::super::storage::failed;
 use super::super::unfinished::sweep;
 use super::books::Books;
 use super::{Ended, Engine};
+use crate::state_file;
 
 impl Engine {
     /// Ends what is under way. After a cancellation, discards what the download brought, unless the job
@@ -32,6 +34,11 @@ impl Engine {
             _ if is_discarded && has_begun => {
                 // File systems in user space keep what is open under another name in its directory.
                 storage.iter().for_each(|storage| storage.close_files());
+                if let Some(Err(moved)) = storage.as_ref().map(|storage| storage.require_place()) {
+                    // What is at the path is not what this download brought, and the journal no proof of it.
+                    state_file::remove_file(&journal).map_err(failed("remove", &journal))?;
+                    return Err(moved);
+                }
                 sweep(&root, &journal)
             }
             Some(last) if is_stopped => {

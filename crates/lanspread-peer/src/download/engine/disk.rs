@@ -141,9 +141,15 @@ impl Disk {
     }
 
     /// Commits the game, after which its journal is of no use.
-    pub(super) fn commit(&mut self, storage: Arc<Storage>, journal: Arc<Journal>, agreed: Agreed) {
+    pub(super) fn commit(
+        &mut self,
+        storage: Arc<Storage>,
+        journal: Arc<Journal>,
+        agreed: Agreed,
+        content: Arc<Manifest>,
+    ) {
         self.start(move || {
-            Event::Committed(storage.commit(&agreed).inspect(|_| {
+            Event::Committed(storage.commit(&agreed, &content).inspect(|_| {
                 // One that stays behind is swept at the next start.
                 if let Err(error) = journal.remove() {
                     tracing::warn!(%error, "the journal of a finished download stays behind");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +10,14 @@ use std::thread;
 use std::time::SystemTime;
 
 use lanspread_disk::Dir;
-use lanspread_proto::{FileBits, RelPath};
+use lanspread_proto::hash::ChunkHasher;
+use lanspread_proto::manifest::chunk_len;
+use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, Manifest, RelPath};
 
-use super::{Committed, SYNC_THREADS, Storage, StorageError, failed, native, sync_directory};
+use super::super::layout::ChunkPlace;
+use super::{
+    Committed, SYNC_THREADS, Storage, StorageError, failed, native, read_blocks, sync_directory,
+};
 use crate::disk::{self, Point, below};
 use crate::library::{Fingerprint, StampedFile, settle};
 
@@ -19,7 +25,11 @@ impl Storage {
     /// Gives the files their executable bits, where those are known, and makes all of them durable.
     /// Returns whether the bits stayed, and what the files look like from now on, with times that stand for
     /// what they hold.
-    pub(super) fn finish_files(&self, bits: Option<&FileBits>) -> Result<Committed, StorageError> {
+    pub(super) fn finish_files(
+        &self,
+        bits: Option<&FileBits>,
+        content: &Manifest,
+    ) -> Result<Committed, StorageError> {
         let (now, seen) = (SystemTime::now(), Mutex::new(Vec::new()));
         let files = Mutex::new(self.manifest.files().iter().enumerate());
         let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -29,15 +39,16 @@ impl Storage {
                 let path = self.root.at(native(file));
                 self.go_on(&path)?;
                 let change = |file: &File| {
+                    self.require_own(number, file, content)?;
                     let wanted = bits.map(|bits| bits.get(number));
                     let outcome =
                         wanted.map_or(disk::Bit::Kept, |it| disk::set_executable(&path, file, it));
                     keeps_bits.fetch_and(outcome != disk::Bit::Lost, Ordering::Relaxed);
-                    outcome == disk::Bit::Changed
+                    Ok(outcome == disk::Bit::Changed)
                 };
                 let finished =
                     below::finish_file(Point::CommitFileSync, &self.root, native(file), change)
-                        .map_err(failed("sync", &path))?;
+                        .map_err(failed("finish", &path))?;
                 if let Ok(stamp) = settle(&finished, now) {
                     let path = file.path.clone();
                     let file = StampedFile { path, stamp, is_executable: false };
@@ -57,6 +68,31 @@ impl Storage {
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         let seen = Fingerprint::new(seen, None, BTreeSet::new());
         Ok(Committed { keeps_bits: keeps_bits.into_inner(), seen })
+    }
+}
+
+impl Storage {
+    /// Reads a file once more that something else changed while the download was under way.
+    fn require_own(&self, number: usize, file: &File, content: &Manifest) -> io::Result<()> {
+        if !self.touches.is_touched(number, file)? {
+            return Ok(());
+        }
+        let other = || io::Error::other("something else changed it during the download");
+        let listed = content.files().get(number).ok_or_else(other)?;
+        let hashes = listed.hashes.as_ref().ok_or_else(other)?;
+        for (index, expected) in (0..u32::MAX).zip(hashes.chunks()) {
+            let offset = u64::from(index) * CHUNK_SIZE_BYTES;
+            let len = u32::try_from(chunk_len(listed.size, index)).map_err(io::Error::other)?;
+            let mut hasher = ChunkHasher::new(listed.size, index);
+            read_blocks(file, ChunkPlace { file: number, index, offset, len }, |block| {
+                hasher.update(block);
+                true
+            })?;
+            if hasher.finish() != expected {
+                return Err(other());
+            }
+        }
+        Ok(())
     }
 }
 

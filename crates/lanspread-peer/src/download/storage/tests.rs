@@ -53,6 +53,12 @@ fn manifest(files: &[(&str, u64)]) -> Arc<Manifest> {
     Arc::new(Manifest::new(GameVersion::new("20240131").unwrap(), files.collect()).unwrap())
 }
 
+impl Storage {
+    fn commit_plain(&self) -> Result<Committed, StorageError> {
+        self.commit(&plain(), &self.manifest)
+    }
+}
+
 /// Nothing but the sentinel beside the content.
 fn plain() -> Agreed {
     Agreed { executable: None, directories: None, sentinel: Bytes::from_static(SENTINEL) }
@@ -70,7 +76,7 @@ fn chunks_lie_at_their_place_and_the_sentinel_comes_with_the_commit() {
     let storage = Storage::prepare(&place.root(), Arc::clone(&manifest)).unwrap();
     storage.write(place_of(&manifest, 1), b"end", true).unwrap();
     assert!(!place.exists(VERSION_FILE));
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     let bytes = fs::read(place.path("a/b/c.txt")).unwrap();
     assert_eq!(bytes.len() as u64, CHUNK_SIZE_BYTES + 3);
     assert!(bytes.ends_with(b"\0end"));
@@ -87,7 +93,7 @@ fn the_old_sentinel_is_parked_until_the_new_one_is_there() {
     let storage = Storage::prepare(&place.root(), manifest(&[])).unwrap();
     assert!(!place.exists(VERSION_FILE));
     assert_eq!(fs::read(place.path(SENTINEL_DISCARDED)).unwrap(), b"old");
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     assert!(!place.exists(SENTINEL_DISCARDED));
 }
 
@@ -135,7 +141,7 @@ fn links_and_other_names_of_a_file_are_never_written_through() {
     for chunk in 0..3 {
         storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
     }
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     for name in ["linked", "hard", "below"] {
         assert_eq!(fs::read(outside.join(name)).unwrap(), b"precious", "{name}");
     }
@@ -169,7 +175,7 @@ fn a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed() {
         let bytes = if number % 2 == 0 { &chunk[..] } else { &chunk[..3] };
         storage.write(place_of(&manifest, number), bytes, true).unwrap_err();
     }
-    storage.commit(&plain()).unwrap_err();
+    storage.commit_plain().unwrap_err();
     assert!(!place.exists(VERSION_FILE));
     discard(&place.root(), &mut Disposal::InPlace).unwrap();
     for entry in fs::read_dir(&outside).unwrap() {
@@ -201,7 +207,7 @@ fn the_commit_looks_at_every_file_once_more() {
         let manifest = manifest(&[("data/file", 3), ("data/other", 3)]);
         let storage = Storage::prepare(&place.root(), manifest).unwrap();
         change(&place.path("data/file"));
-        storage.commit(&plain()).unwrap_err();
+        storage.commit_plain().unwrap_err();
         assert!(!place.exists(VERSION_FILE), "{what}");
         assert!(place.exists("unlisted"), "{what}");
     }
@@ -221,7 +227,7 @@ fn directories_that_may_not_be_written_to_are_no_obstacle() {
     for chunk in 0..2 {
         storage.write(place_of(&manifest, chunk), b"new", true).unwrap();
     }
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     assert_eq!(fs::read(place.path("data/kept")).unwrap(), b"new");
     assert!(!place.exists("gone"));
     fs::set_permissions(place.path("data"), Permissions::from_mode(0o555)).unwrap();
@@ -256,7 +262,7 @@ fn more_files_than_may_be_open_at_once() {
             storage.write(place_of(&manifest, chunk), name.as_bytes(), true).unwrap();
         }
     }
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     for name in &names {
         assert_eq!(fs::read(place.path(name)).unwrap(), name.as_bytes());
     }
@@ -275,7 +281,7 @@ fn the_commit_removes_what_only_another_version_had() {
     symlink("nowhere", place.path("link")).unwrap();
     let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 0)])).unwrap();
     assert!(place.exists("stale.eti"));
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     for gone in ["stale.eti", "data/stale", "old"] {
         assert!(!place.exists(gone), "{gone}");
     }
@@ -303,7 +309,7 @@ fn neither_a_commit_nor_a_discard_removes_what_systems_leave_behind() {
     let place = Place::new();
     let foreign = put_foreign(&place);
     let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 0)])).unwrap();
-    storage.commit(&plain()).unwrap();
+    storage.commit_plain().unwrap();
     let own = ["data/kept", VERSION_FILE];
     for kept in foreign.iter().chain(&own) {
         assert!(place.exists(kept), "{kept}");
@@ -356,7 +362,7 @@ fn a_commit_sets_executable_bits_and_makes_empty_directories() {
     // Of the version before: one that is empty still, and one that is not any more.
     fs::create_dir_all(place.path("saves")).unwrap();
     fs::create_dir_all(place.path("logs/old")).unwrap();
-    assert!(storage.commit(&odd_agreed()).unwrap().keeps_bits);
+    assert!(storage.commit(&odd_agreed(), &storage.manifest).unwrap().keeps_bits);
     assert_eq!(["a", "b", "data/c"].map(|path| mode(&place, path)), [0o644, 0o750, 0o444]);
     assert!(place.path("data/empty/deep").is_dir() && place.path("saves").is_dir());
     assert!(!place.exists("old") && !place.exists("logs"));
@@ -366,7 +372,7 @@ fn a_commit_sets_executable_bits_and_makes_empty_directories() {
 #[test]
 fn without_word_of_them_the_bits_on_the_disk_stay() {
     let place = Place::new();
-    assert!(odd(&place).commit(&plain()).unwrap().keeps_bits);
+    assert!(odd(&place).commit_plain().unwrap().keeps_bits);
     let bits = ["a", "b", "data/c"].map(|path| mode(&place, path) & 0o111);
     assert_eq!(bits, [0o111, 0, 0]);
 }
@@ -376,7 +382,7 @@ fn a_disk_that_keeps_no_bits_is_no_error_and_is_told() {
     let place = Place::new();
     let storage = odd(&place);
     let _lacking = lacking(&place.root(), Lack::ExecutableBits, Errno::PERM);
-    assert!(!storage.commit(&odd_agreed()).unwrap().keeps_bits);
+    assert!(!storage.commit(&odd_agreed(), &storage.manifest).unwrap().keeps_bits);
     assert!(place.exists(VERSION_FILE) && place.path("saves").is_dir());
 }
 
@@ -385,7 +391,7 @@ fn an_empty_directory_takes_the_place_of_nothing() {
     let place = Place::new();
     let storage = odd(&place);
     symlink("nowhere", place.path("saves")).unwrap();
-    storage.commit(&odd_agreed()).unwrap();
+    storage.commit(&odd_agreed(), &storage.manifest).unwrap();
     assert!(fs::symlink_metadata(place.path("saves")).unwrap().is_symlink());
     assert!(place.path("data/empty/deep").is_dir());
 }
@@ -420,7 +426,7 @@ fn a_version_may_have_a_file_where_another_has_a_directory() {
     symlink(&outside, place.path("maps/link")).unwrap();
     fs::create_dir(place.path("maps/empty")).unwrap();
     let new = manifest(&[("maps", 0), ("music/1.ogg", 0)]);
-    Storage::prepare(&place.root(), new).unwrap().commit(&plain()).unwrap();
+    Storage::prepare(&place.root(), new).unwrap().commit_plain().unwrap();
     assert!(place.path("maps").is_file() && place.path("music/1.ogg").is_file());
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"precious");
 }

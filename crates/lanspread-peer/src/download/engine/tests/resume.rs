@@ -1,6 +1,6 @@
 //! What a download takes from the disk instead of from its sources.
 
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 
 use proptest::prelude::*;
 
@@ -181,6 +181,44 @@ async fn cancelling_sweeps_the_journal_and_what_came_before() {
     let run = lab.finish().await;
     assert_eq!(run.ended.as_ref().unwrap_err(), &DownloadEnd::Cancelled);
     assert!(!run.has_journal() && !run.path("").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_removes_nothing_of_a_directory_that_took_the_place_of_the_root() {
+    let game = game_of_chunks(12);
+    let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(100))]);
+    lab.wait_for_bytes(2 * CHUNK_SIZE_BYTES).await;
+    fs::rename(lab.root(), lab.root().with_file_name("moved")).unwrap();
+    lab.write("mine/file", b"mine");
+    lab.cancel();
+    let run = lab.finish().await;
+    run.assert_failed(|failure| matches!(failure, DownloadFailure::Io { .. }));
+    assert_eq!(fs::read(run.path("mine/file")).unwrap(), b"mine");
+    assert!(!run.has_journal());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_something_else_changes_meanwhile_is_no_success_and_is_mended_by_the_next() {
+    let game = game_of_chunks(12);
+    let mut lab = Lab::start([FakeSource::new(1, &game).delayed(ms(100))]);
+    lab.wait_for_bytes(4 * CHUNK_SIZE_BYTES).await;
+    let path = lab.root().join("a.eti");
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    // Also a write that leaves what was there needs another look, and passes it.
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 0).unwrap();
+    file.write_all_at(&[!byte[0]], 0).unwrap();
+    file.write_all_at(&[!byte[0]], 7).unwrap();
+    let run = lab.finish().await;
+    run.assert_failed(|failure| {
+        matches!(failure, DownloadFailure::Io { reason, .. } if reason.contains("something else"))
+    });
+    assert!(!run.path("version.ini").exists());
+    let mut lab = run.again();
+    lab.run([FakeSource::new(2, &game)], None);
+    let run = lab.finish().await;
+    run.assert_complete(&game);
+    assert!(run.fetched() <= 2 * CHUNK_SIZE_BYTES, "{}", run.fetched());
 }
 
 #[tokio::test(start_paused = true)]
