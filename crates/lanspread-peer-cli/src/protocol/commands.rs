@@ -265,7 +265,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "cancel-download",
-        doc: "Ends a download or update and discards what it brought, but never `local/`; answers after `download-cancelled`. Ends an installation, streamed or from archives, likewise: the old `local/` stays, and so does the download; answers after `stream-install-failed` or `install-failed`, with the code `cancelled`. Ends a verification; answers after `verify-failed`.",
+        doc: "Ends a download or update and deletes the root of the game with all that is in it, whoever put it there, but never `local/` or [foreign files](wire.md#foreign-files); answers after `download-cancelled`. Ends an installation, streamed or from archives, likewise: the old `local/` stays, and so does the download; answers after `stream-install-failed` or `install-failed`, with the code `cancelled`. Ends a verification; answers after `verify-failed`.",
         params: &[GAME_ID],
         result: &[],
         example: r#"{"id":11,"cmd":"cancel-download","game_id":"doom"}"#,
@@ -324,7 +324,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "remove-download",
-        doc: "Deletes the root of a downloaded game with all that is in it; peers that fetch it are told to stop first. Of a download that did not come to its end (`partial_bytes`) it deletes what that brought, and leaves `local/` as it is. Refused while the game is busy or outside the catalog, where it is downloaded and installed, and where the root has no `version.ini` and no journal of a download: its files are then not known to be a peer's.",
+        doc: "Deletes the root of a downloaded game with all that is in it; peers that fetch it are told to stop first. Of a download that did not come to its end (`partial_bytes`) it also deletes what somebody else put into the root, and leaves `local/` as it is. Refused while the game is busy or outside the catalog, where it is downloaded and installed, and where the root has no `version.ini` and no journal of a download: its files are then not known to be a peer's.",
         params: &[GAME_ID, WAIT],
         result: &[],
         example: r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#,

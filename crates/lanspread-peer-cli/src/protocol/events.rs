@@ -163,7 +163,7 @@ pub(crate) const EVENTS: &[EventSpec] = &[
     },
     EventSpec {
         name: "download-cancelled",
-        doc: "A download or update was cancelled and what it brought is discarded.",
+        doc: "A download or update was cancelled and its root deleted, but for `local/` and foreign files.",
         data: GAME_ONLY,
     },
     EventSpec {
