@@ -265,7 +265,7 @@ def run_tests(checkout: Path, names: Sequence[str]) -> dict[str, list[str]]:
         [*command, *tests], cwd=checkout, capture_output=True, text=True, check=False
     )
     if ran.returncode not in (0, 1) or not report.exists():
-        raise MutationError(f"pytest ends with {ran.returncode}: {ran.stdout[-1000:]}")
+        raise MutationError(f"pytest ends with {ran.returncode}: {(ran.stdout + ran.stderr)[-1000:]}")
     return failures_reported(report, names)
 
 
@@ -342,7 +342,8 @@ def cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    enter_environment(check=arguments)
+    # The tests of the runner need what developers need.
+    enter_environment(dev="--runner" in sys.argv, check=arguments)
     from lanspread_harness.output import run_program, tell
 
     try:
