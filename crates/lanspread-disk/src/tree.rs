@@ -1,4 +1,5 @@
-//! Removing a directory with all that is in it, or all but what is to stay.
+//! Removing a directory with all that is in it, or all but what is to stay. What is mounted in it is neither
+//! entered nor removed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -24,7 +25,7 @@ pub(crate) fn remove(
     if !is_dir {
         return parent.remove_file(name).map(|()| true);
     }
-    let is_empty = clear(&parent.dir(name)?, stays)?;
+    let is_empty = clear(&parent.dir_to_empty(name)?, stays)?;
     if is_empty {
         parent.remove_dir(name)?;
     }
@@ -50,7 +51,7 @@ fn remove_content(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> Result<boo
         }
         let at = || stuck(directory.at(&entry.name));
         let removed = if entry.kind == Kind::Directory {
-            match directory.dir(&entry.name) {
+            match directory.dir_to_empty(&entry.name) {
                 Ok(below) => match remove_content(&below, stays)? {
                     true => directory.remove_dir(&entry.name),
                     false => {

@@ -115,9 +115,9 @@ pub(crate) fn is_marked(directory: &Dir) -> io::Result<bool> {
 }
 
 /// Deletes a marked directory of a root, the mark last: what is left by a crash is still known to be
-/// ours.
+/// ours. What is mounted in it stays, and is an error.
 pub(super) fn remove_owned(root: &Dir, name: &str) -> io::Result<()> {
-    let directory = root.dir(name)?;
+    let directory = root.dir_to_empty(name)?;
     for entry in directory.entries()? {
         if entry.name != OWNER_MARKER {
             below::remove_tree(Point::OwnedRemove, &directory, &entry.name)?;

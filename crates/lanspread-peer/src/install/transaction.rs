@@ -129,6 +129,9 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
         return Err(obstacle("replace", &place.installing, NOT_OURS).into());
     }
     let replaces_old = found.local == Local::Plain;
+    if replaces_old {
+        refuse_mounts(&place, "replace")?;
+    }
     let result = begin(Intent::Install, state_dir, game_id, hook)
         .map_err(E::from)
         .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
@@ -219,6 +222,7 @@ fn uninstall_with(
     if found.local == Local::Absent {
         return Err(obstacle("remove", &place.local, "it is not there"));
     }
+    refuse_mounts(&place, "remove")?;
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
         .and_then(|()| forget_setup(state_dir, game_id))
         .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
@@ -242,6 +246,14 @@ fn prepare(
         (Local::Absent, _) | (_, Backup::Absent) => Ok(found),
         _ => Err(obstacle("replace", &place.backup, NOT_OURS)),
     }
+}
+
+/// What is mounted at `local/` or below it cannot go with it.
+fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), InstallFailure> {
+    place
+        .open()
+        .and_then(|root| root.refuse_mounts(LOCAL_DIR, &|_| false))
+        .map_err(failed(action, &place.local))
 }
 
 fn obstacle(action: &'static str, path: &Path, reason: &str) -> InstallFailure {

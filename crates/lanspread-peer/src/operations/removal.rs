@@ -24,8 +24,8 @@ use crate::state_file;
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
 /// files, which keep the root where they are.
 ///
-/// Links are removed, never followed. The root must be a directory directly in `games_dir`, and not
-/// a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
+/// Links are removed, never followed. Where something is mounted below the root, the removal is refused. The
+/// root must be a directory directly in `games_dir`, and not a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
 ///
 /// # Errors
 /// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root
@@ -44,6 +44,7 @@ pub(crate) fn remove_root(
     let found = root.look(VERSION_FILE).map_err(failed("look at", &sentinel))?;
     found.filter(Found::is_file).ok_or_else(not_downloaded)?;
     refuse_what_is_the_users(&root)?;
+    root.refuse_mounts("", &is_foreign_entry).map_err(failed("remove", &path))?;
 
     note_removal(journal, &path, version.clone()).map_err(failed("write", journal))?;
     below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE)
@@ -110,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::disk::faults::lacking;
-    use crate::disk::{Lack, without_privileges};
+    use crate::disk::{Lack, may_mount, mount_disk, without_privileges};
     use crate::download::{is_unfinished, journal_path, remove_unfinished};
 
     fn quake() -> GameId {
@@ -166,6 +167,25 @@ mod tests {
         assert!(is_unfinished(&root, &journal).unwrap());
         remove_unfinished(&root, &journal, &quake()).unwrap();
         assert!(!root.join("quake.eti").exists() && !journal.exists());
+    }
+
+    #[test]
+    fn what_is_mounted_below_the_root_is_refused_before_anything_is_touched() {
+        if !may_mount() {
+            return;
+        }
+        let games = downloaded();
+        let user = games.path().join("quake/deep/user");
+        mount_disk(&user, None);
+        write(&games, "quake/deep/user/save.dat");
+        let Err(RemoveFailure::Io { reason, .. }) = remove(&games) else {
+            panic!("it was not refused");
+        };
+        let mounted = format!("something is mounted at {}; unmount it", user.display());
+        assert!(reason.contains(&mounted), "{reason}");
+        for file in ["version.ini", "quake.eti", "deep/er/file", "deep/user/save.dat"] {
+            assert!(games.path().join("quake").join(file).is_file(), "{file}");
+        }
     }
 
     #[test]
