@@ -22,7 +22,7 @@ use crate::library::{LOCAL_DIR, is_foreign_entry, is_install_transient};
 use crate::state_file;
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
-/// files, which keep the root where they are.
+/// files, which keep the root where they are. A root that is a mount point stays, and is empty then.
 ///
 /// Links are removed, never followed. Where something is mounted below the root, the removal is refused. The
 /// root must be a directory directly in `games_dir`, and not a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
@@ -73,7 +73,11 @@ fn open_root(path: &Path) -> Result<Option<Dir>, RemoveFailure> {
 fn remove_whole(root: &Dir, path: &Path) -> io::Result<()> {
     disk::reach(Point::RemovalRoot, path)?;
     match root.clear_but(&is_foreign_entry)? {
-        true => fs::remove_dir(path),
+        true => match fs::remove_dir(path) {
+            // It is a mount point, and stays as one that is not empty does.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
+            removed => removed,
+        },
         false => Ok(()),
     }
 }
@@ -186,6 +190,21 @@ mod tests {
         for file in ["version.ini", "quake.eti", "deep/er/file", "deep/user/save.dat"] {
             assert!(games.path().join("quake").join(file).is_file(), "{file}");
         }
+    }
+
+    #[test]
+    fn a_root_that_is_a_mount_point_stays_empty() {
+        if !may_mount() {
+            return;
+        }
+        let games = tempfile::tempdir().unwrap();
+        mount_disk(&games.path().join("quake"), None);
+        for file in ["version.ini", "quake.eti", "deep/file"] {
+            write(&games, &format!("quake/{file}"));
+        }
+        remove(&games).unwrap();
+        assert_eq!(fs::read_dir(games.path().join("quake")).unwrap().count(), 0);
+        assert_eq!(remove(&games), Err(RemoveFailure::NotDownloaded(quake())));
     }
 
     #[test]

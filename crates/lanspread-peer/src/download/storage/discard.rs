@@ -19,7 +19,7 @@ use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations, and nothing foreign; then the root itself, if that leaves
-/// it empty.
+/// it empty and it is no mount point.
 ///
 /// For a cancelled download. Links are removed, never followed. A root that is missing, or that is
 /// no directory and so never held a download, is fine.
@@ -28,7 +28,7 @@ use crate::trash::Disposal;
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there. Where
 /// something is mounted in what would go, nothing is touched.
 pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
-    use io::ErrorKind::{NotADirectory, NotFound};
+    use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound, ResourceBusy};
     let root = match Dir::open_owned(path) {
         Ok(root) => root,
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(()),
@@ -62,7 +62,8 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
         }
     }
     match disk::remove_dir(Point::DiscardRoot, path) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+        // A mount point is busy, and stays.
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | ResourceBusy) => {
             sync_directory(Point::DiscardSync, &root)
         }
         Err(error) => Err(failed("remove", path)(error)),

@@ -515,3 +515,19 @@ fn files_of_the_game_may_lie_in_a_mount_and_an_empty_one_stays() {
     }
     assert!(!place.exists("old"));
 }
+
+#[test]
+fn a_root_that_is_a_mount_point_stays_when_all_in_it_goes() {
+    if !may_mount() {
+        return;
+    }
+    let place = Place::new();
+    mount_disk(&place.root(), None);
+    for disposal in [true, false] {
+        place.put("deep/file", b"x");
+        let mut trash = Trash::of(place.dir.path());
+        let mut disposal = if disposal { Disposal::Aside(&mut trash) } else { Disposal::InPlace };
+        discard(&place.root(), &mut disposal).unwrap();
+        assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
+    }
+}
