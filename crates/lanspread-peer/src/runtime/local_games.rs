@@ -40,7 +40,10 @@ impl Core {
             self.local.remove(game_id);
             self.to_hash.remove(game_id);
             self.told_problems.remove(game_id);
-            self.index.forget(&self.games_dir, game_id);
+            // Where no game is left, the disk may not be mounted.
+            if !self.local.is_empty() {
+                self.index.forget(&self.games_dir, game_id);
+            }
             return;
         };
         if let Some(known) = local.known_content() {
