@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, fstat, statat};
+use rustix::fs::{AtFlags, FileType, fstat, stat, statat};
 
 use crate::dir::{Dir, Entry, Kind};
 
@@ -33,6 +33,35 @@ pub(crate) fn is_mount_root(
         Some(answer) => Ok(answer),
         None => Ok(fstat(directory)?.st_dev != fstat(parent)?.st_dev),
     }
+}
+
+/// Tells the mount in which `path` lies from others, also from an earlier mount of the same disk where the
+/// kernel can (Linux 5.8; reliably since 6.8, which gives no number twice). An older one tells devices alone.
+/// Links are followed.
+///
+/// # Errors
+/// Whatever the system reports.
+pub fn mount_of(path: &Path) -> io::Result<u64> {
+    match mount_id(path) {
+        Some(id) => Ok(id),
+        None => Ok(stat(path)?.st_dev),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn mount_id(path: &Path) -> Option<u64> {
+    use rustix::fs::{CWD, StatxFlags, statx};
+    /// `STATX_MNT_ID_UNIQUE`. A kernel that does not know it answers with neither kind.
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    [UNIQUE, StatxFlags::MNT_ID].into_iter().find_map(|kind| {
+        let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, kind).ok()?;
+        (found.stx_mask & kind.bits() != 0).then_some(found.stx_mnt_id)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_id(_path: &Path) -> Option<u64> {
+    None
 }
 
 /// `None` where the system does not say.

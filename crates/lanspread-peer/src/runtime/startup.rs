@@ -155,6 +155,7 @@ pub(super) async fn prepare(
         rescans: RescanGate::default(),
         watched,
         find_games_dir_at: None,
+        games_mount: None,
         view: view_sender,
         server: Server::new(
             view,
