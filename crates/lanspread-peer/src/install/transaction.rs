@@ -16,6 +16,7 @@ use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
 use crate::install::streamed::ensure_root;
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
+use crate::reserve;
 use crate::setup;
 use crate::state_file;
 
@@ -267,7 +268,12 @@ fn begin(
     hook: &mut Hook<'_>,
 ) -> Result<(), InstallFailure> {
     hook(Step::WriteIntent)
-        .and_then(|()| intent::write(state_dir, game_id, intent))
+        .and_then(|()| match intent {
+            Intent::Install => intent::write(state_dir, game_id, intent),
+            Intent::Uninstall => {
+                reserve::with(state_dir, || intent::write(state_dir, game_id, intent))
+            }
+        })
         .map_err(failed("write", &intent_path(state_dir, game_id)))
 }
 

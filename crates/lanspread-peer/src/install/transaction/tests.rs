@@ -614,3 +614,29 @@ fn what_was_mounted_in_an_old_installation_keeps_it_until_it_is_unmounted() {
     game.install().unwrap();
     game.assert_settled(Some(&NEW), "after it was unmounted");
 }
+
+#[test]
+fn an_installation_can_be_removed_from_a_full_disk() {
+    if !may_mount() {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    mount_disk(disk.path(), Some(c"size=1m"));
+    let (root, id) = (disk.path().join("games/quake"), "quake".parse().unwrap());
+    let state = disk.path().join("state");
+    fs::create_dir_all(root.join("local")).unwrap();
+    fs::create_dir(&state).unwrap();
+    crate::reserve::keep(&state);
+    let mut file = File::create(root.join("local/save.dat")).unwrap();
+    while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    uninstall(&root, &state, &id).unwrap();
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+    assert!(!state.join("reserve").exists());
+    // The state directory has room, and the disk of the games has none.
+    fs::create_dir(root.join("local")).unwrap();
+    let mut file = File::create(root.join("local/save.dat")).unwrap();
+    while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    let elsewhere = tempfile::tempdir().unwrap();
+    uninstall(&root, elsewhere.path(), &id).unwrap();
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+}
