@@ -13,6 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::mounts;
 use crate::resolve::{DIRECTORY, open_below, refusal};
 use crate::rights::Rights;
 use crate::tree;
@@ -242,10 +243,62 @@ impl Dir {
         self.rights.retried(parent.fd.as_fd(), || unlinkat(&parent.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// Removes whatever is below under a name, a directory with all that is in it.
+    /// Whether something is mounted below at `path`: a disk, a network drive, a bind mount. `false` where
+    /// there is nothing. A link is not followed.
     ///
     /// # Errors
-    /// Names the first thing that could not be removed; the rest is still there.
+    /// Whatever the system reports.
+    pub fn is_mount_point(&self, path: impl AsRef<Path>) -> io::Result<bool> {
+        let asked = self.parent(path.as_ref()).and_then(|(parent, name)| {
+            let fd = parent.fd.as_fd();
+            parent.rights.retried(fd, || mounts::is_mounted_at(fd, Path::new(name)))
+        });
+        match asked {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            asked => asked,
+        }
+    }
+
+    /// Fails if something is mounted below at `path`, or at any depth below that; an empty path is the
+    /// directory itself, of which all below is looked at. Entries for which `is_kept` returns true are
+    /// passed over. Changes nothing but missing rights, as any look into a directory does.
+    ///
+    /// Whoever is going to remove a tree asks first, so that nothing is removed in vain.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`], which names the mount point, and whatever the system reports.
+    pub fn refuse_mounts(
+        &self,
+        path: impl AsRef<Path>,
+        is_kept: &dyn Fn(&Entry) -> bool,
+    ) -> io::Result<()> {
+        if path.as_ref().as_os_str().is_empty() {
+            return mounts::refuse_below(self, is_kept);
+        }
+        let Some(Found { kind, .. }) = self.look(&path)? else { return Ok(()) };
+        let (parent, name) = self.parent(path.as_ref())?;
+        mounts::refuse_entry(&parent, &Entry { name: name.to_owned(), kind }, is_kept)
+    }
+
+    /// Opens a directory below, as [`Dir::dir`] does, to remove what is in it.
+    ///
+    /// # Errors
+    /// As [`Dir::dir`], and [`io::ErrorKind::ResourceBusy`] where something is mounted there.
+    pub fn dir_to_empty(&self, path: impl AsRef<Path>) -> io::Result<Self> {
+        let (parent, name) = self.parent(path.as_ref())?;
+        let opened = parent.dir(name)?;
+        match mounts::is_mount_root(opened.fd.as_fd(), parent.fd.as_fd())? {
+            true => Err(mounts::mount_in_the_way(&opened.path)),
+            false => Ok(opened),
+        }
+    }
+
+    /// Removes whatever is below under a name, a directory with all that is in it. What is mounted there
+    /// is neither entered nor removed.
+    ///
+    /// # Errors
+    /// Names the first thing that could not be removed; the rest is still there. A mount point is one
+    /// ([`io::ErrorKind::ResourceBusy`]).
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.remove_tree_but(path, &|_| false).map(drop)
     }

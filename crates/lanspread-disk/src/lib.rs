@@ -15,6 +15,7 @@
 
 mod clashes;
 mod dir;
+mod mounts;
 mod names;
 mod parents;
 mod resolve;
@@ -23,5 +24,6 @@ mod tree;
 
 pub use clashes::{Clash, Doubts, PROBE_DIR};
 pub use dir::{Dir, Entry, Found, Kind};
+pub use mounts::{mount_in_the_way, mount_of};
 pub use names::{Listing, fold, is_same_fold, is_spelling_of};
 pub use parents::Parents;

@@ -1,4 +1,5 @@
-//! Removing a directory with all that is in it, or all but what is to stay.
+//! Removing a directory with all that is in it, or all but what is to stay. What is mounted in it is neither
+//! entered nor removed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -24,9 +25,15 @@ pub(crate) fn remove(
     if !is_dir {
         return parent.remove_file(name).map(|()| true);
     }
-    let is_empty = clear(&parent.dir(name)?, stays)?;
+    let directory = match parent.dir_to_empty(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return parent.remove_file(name).map(|()| true);
+        }
+        opened => opened?,
+    };
+    let is_empty = clear(&directory, stays)?;
     if is_empty {
-        parent.remove_dir(name)?;
+        remove_emptied(parent, name)?;
     }
     Ok(is_empty)
 }
@@ -50,9 +57,9 @@ fn remove_content(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> Result<boo
         }
         let at = || stuck(directory.at(&entry.name));
         let removed = if entry.kind == Kind::Directory {
-            match directory.dir(&entry.name) {
+            match directory.dir_to_empty(&entry.name) {
                 Ok(below) => match remove_content(&below, stays)? {
-                    true => directory.remove_dir(&entry.name),
+                    true => remove_emptied(directory, &entry.name),
                     false => {
                         is_empty = false;
                         Ok(())
@@ -73,6 +80,14 @@ fn remove_content(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> Result<boo
         }
     }
     Ok(is_empty)
+}
+
+/// Removes a directory that was emptied, or what has taken its place meanwhile and is none.
+fn remove_emptied(parent: &Dir, name: &OsStr) -> io::Result<()> {
+    match parent.remove_dir(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => parent.remove_file(name),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +136,30 @@ mod tests {
         assert!(place.path().join("kept/gone").exists());
         fs::remove_file(place.path().join("a/b/kept")).unwrap();
         assert!(top.remove_tree_but("a", &stays).unwrap());
+    }
+
+    #[test]
+    fn a_link_that_takes_the_place_of_a_directory_while_it_is_emptied_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let outside = place.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "theirs").unwrap();
+        let top = Dir::open(place.path()).unwrap();
+        for (tree, swapped) in [("tree", "tree/swapped"), ("top", "top")] {
+            let swapped = place.path().join(swapped);
+            fs::create_dir_all(&swapped).unwrap();
+            fs::write(swapped.join("inside"), "").unwrap();
+            let swaps = |entry: &Entry| {
+                if entry.name == "inside" {
+                    fs::rename(&swapped, place.path().join(format!("{tree}-aside"))).unwrap();
+                    symlink(&outside, &swapped).unwrap();
+                }
+                false
+            };
+            assert!(top.remove_tree_but(tree, &swaps).unwrap());
+            assert!(fs::symlink_metadata(place.path().join(tree)).is_err());
+            assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "theirs");
+        }
     }
 
     /// What a directory is that was copied from a mounted disc, and worse.

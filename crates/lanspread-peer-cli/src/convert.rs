@@ -611,6 +611,7 @@ fn remove_error(failure: &RemoveFailure) -> ErrorBody {
     let code = match failure {
         RemoveFailure::NotDownloaded(_) => ErrorCode::NotDownloaded,
         RemoveFailure::Installation { .. } => ErrorCode::StillInstalled,
+        RemoveFailure::DiskFull { .. } => ErrorCode::DiskFull,
         RemoveFailure::Io { .. } => ErrorCode::IoError,
         RemoveFailure::Interrupted => ErrorCode::Interrupted,
     };

@@ -106,6 +106,30 @@ pub(crate) fn without_privileges() {
     set_capabilities(None, sets).unwrap();
 }
 
+/// Gives this thread mounts of its own; `false`, with a word about it, where that is not permitted.
+#[cfg(test)]
+#[expect(unsafe_code, reason = "the call itself has no safe form")]
+pub(crate) fn may_mount() -> bool {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: no table of open files is unshared, so that no descriptor goes out of sight.
+    let own = unsafe { unshare_unsafe(UnshareFlags::NEWNS) };
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    let is_permitted = own.and_then(|()| mount_change("/", private)).is_ok();
+    if !is_permitted {
+        tracing::warn!("skipped: mounting is not permitted here");
+    }
+    is_permitted
+}
+
+/// Mounts an empty disk at the directory `path`, which is made if it is missing. [`may_mount`] comes first.
+#[cfg(test)]
+pub(crate) fn mount_disk(path: &Path, options: Option<&std::ffi::CStr>) {
+    use rustix::mount::{MountFlags, mount};
+    fs::create_dir_all(path).unwrap();
+    mount("none", path, "tmpfs", MountFlags::empty(), options).unwrap();
+}
+
 /// The directory in which `path` lies.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {

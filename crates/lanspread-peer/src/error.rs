@@ -472,6 +472,12 @@ pub enum RemoveFailure {
         /// What looks like one.
         path: PathBuf,
     },
+    /// There is no room to note that the removal has begun. Nothing was removed.
+    #[error("no space left for {path}")]
+    DiskFull {
+        /// The note.
+        path: PathBuf,
+    },
     /// A step failed. Once the sentinel is gone, the game is no longer downloaded.
     #[error("cannot {action} {path}: {reason}")]
     Io {

@@ -28,6 +28,7 @@ mod net;
 mod operations;
 mod peers;
 mod problem;
+mod reserve;
 mod room;
 mod runtime;
 mod services;

@@ -4,7 +4,7 @@
 //! renames what has to go into a directory of its own in the games directory, and the peer is ready.
 //! That directory carries the mark of a peer, which is deleted last: whatever a crash leaves of it, the
 //! next start goes on with. What cannot be renamed (another file system, a directory that may not be
-//! written to) is deleted in place, which takes as long as it takes.
+//! written to) is deleted in place, which takes as long as it takes. What is mounted in it stays where it is.
 //!
 //! Everything here blocks.
 
@@ -150,7 +150,7 @@ fn remove(container: &Dir, entry: &Entry, is_stopped: &dyn Fn() -> bool) -> io::
     if entry.kind != Kind::Directory {
         return below::remove_file(Point::TrashRemove, container, &entry.name).map(|()| true);
     }
-    let directory = container.dir(&entry.name)?;
+    let directory = container.dir_to_empty(&entry.name)?;
     for below_it in directory.entries()? {
         if is_stopped() {
             return Ok(false);

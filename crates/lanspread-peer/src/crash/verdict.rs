@@ -221,7 +221,7 @@ pub(super) fn is_clear_failure(error: &CommandError, action: Action) -> bool {
             error,
             C::Download(D::DiskFull { .. })
                 | C::Install(I::DiskFull { .. })
-                | C::Remove(R::Io { .. })
+                | C::Remove(R::DiskFull { .. } | R::Io { .. })
                 // A download that has failed already is not cancelled any more.
                 | C::NotDownloading(_)
         ),

@@ -4,11 +4,18 @@
 //! the download was cancelled has the rest removed. A sentinel ends both: the game is committed, or
 //! somebody put it there, and nothing of it is ours to remove.
 //!
+//! A journal without a root is of no use, and goes. But where the games directory has no directory at all,
+//! its disk may not be mounted: then the journal of a download to go on with stays. It claims nothing that
+//! is not verified, so that nothing is lost where the user has deleted the last root, and the first start
+//! that finds any other root removes it. The journal of a cancelled download goes all the same, because
+//! what has the name of its root some day may be the user's.
+//!
 //! A root without sentinel and journal is left alone: nothing tells whether a peer or the user put
 //! it there. Nobody is offered it, and the next download takes from it what is of use.
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
@@ -16,6 +23,8 @@ use lanspread_proto::manifest::VERSION_FILE;
 
 use super::journal::{self, Contents, journal_path, journalled_games};
 use super::storage::discard;
+use crate::disk;
+use crate::library::TRASH_PREFIX;
 use crate::state_file;
 use crate::trash::{Disposal, Trash};
 
@@ -67,7 +76,9 @@ pub(crate) fn recover_all(
 fn recover(root: &Path, journal: &Path, trash: &mut Trash) -> io::Result<bool> {
     let contents = journal::read(journal)?;
     let found = look(root)?;
-    match decide(contents.as_ref(), root, found) {
+    // Looked at for each journal, of which there are few.
+    let may_be_unmounted = found == Root::Missing && has_no_roots(disk::parent_of(root))?;
+    match decide(contents.as_ref(), root, found, may_be_unmounted) {
         Action::Keep => return Ok(false),
         Action::Remove => {}
         Action::Discard => {
@@ -78,17 +89,31 @@ fn recover(root: &Path, journal: &Path, trash: &mut Trash) -> io::Result<bool> {
     Ok(true)
 }
 
-fn decide(contents: Option<&Contents>, root: &Path, found: Root) -> Action {
+fn decide(contents: Option<&Contents>, root: &Path, found: Root, may_be_unmounted: bool) -> Action {
     // A torn header was never followed by anything.
     let Some(contents) = contents else { return Action::Remove };
     if !contents.header.is_about(root) {
         return Action::Keep;
     }
     match found {
+        Root::Missing if may_be_unmounted && !contents.is_discarding => Action::Keep,
         Root::Missing | Root::WithSentinel => Action::Remove,
         Root::WithoutSentinel if contents.is_discarding => Action::Discard,
         Root::WithoutSentinel => Action::Keep,
     }
+}
+
+/// Whether a games directory has no directory but those of a peer itself, as a mount point on which nothing
+/// is mounted.
+fn has_no_roots(games_dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(games_dir)? {
+        let entry = entry?;
+        let is_own = entry.file_name().as_bytes().starts_with(TRASH_PREFIX.as_bytes());
+        if !is_own && !entry.file_type()?.is_file() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn look(root: &Path) -> io::Result<Root> {
@@ -192,6 +217,7 @@ mod tests {
     #[test]
     fn a_journal_without_root_or_without_header_is_of_no_use() {
         let missing = Crashed::new(&[]);
+        fs::create_dir(missing.games.path().join("doom")).unwrap();
         assert!(missing.recover());
         assert!(!missing.journal().exists());
         let broken = Crashed::new(&["a.eti"]);
@@ -199,6 +225,26 @@ mod tests {
         assert!(broken.recover());
         assert!(!broken.journal().exists());
         assert_eq!(broken.names(), ["a.eti"]);
+    }
+
+    #[test]
+    fn a_journal_is_kept_while_its_disk_may_not_be_mounted() {
+        let unmounted = Crashed::new(&[]);
+        let games = unmounted.games.path();
+        fs::write(games.join("the disk is not mounted"), "").unwrap();
+        fs::create_dir(games.join(format!("{TRASH_PREFIX}1"))).unwrap();
+        assert!(!unmounted.recover());
+        assert!(unmounted.journal().exists());
+        // It is back.
+        fs::create_dir(unmounted.root()).unwrap();
+        fs::write(unmounted.root().join("a.eti"), "x").unwrap();
+        assert!(!unmounted.recover());
+        assert_eq!(unmounted.names(), ["a.eti"]);
+        assert!(unmounted.journal().exists());
+        // What has lost its root must not be deleted under the same name some day.
+        let cancelled = Crashed::new(&[]).cancelled();
+        assert!(cancelled.recover());
+        assert!(!cancelled.journal().exists());
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Storage {
     pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
         let (root, is_new) = make_root(path)?;
         names::refuse_foreign(&root, &manifest)?;
+        discard::refuse_mounts(&root, &manifest.files().iter().map(file_path).collect())?;
         park_sentinel(&root)?;
         names::respell(&root, &manifest)?;
         let mut parents = Parents::of(&root);

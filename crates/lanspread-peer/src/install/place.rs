@@ -8,6 +8,7 @@ use lanspread_disk::Dir;
 use crate::disk::{self, Point, below};
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
+use crate::reserve::is_full;
 
 /// How much of a mark is read; ours are shorter.
 const MARK_MAX_BYTES: u64 = 64;
@@ -99,7 +100,11 @@ pub(crate) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
     // It is made anew, because one that is there may be a link to somewhere else.
     below::remove_file_durably(directory, OWNER_MARKER)?;
     let mut file = below::create_file(Point::MarkWrite, directory, OWNER_MARKER)?;
-    file.write_all(mark.text().as_bytes())?;
+    match file.write_all(mark.text().as_bytes()) {
+        // An empty mark says the same, and a full disk must be able to lose an installation.
+        Err(error) if mark == Mark::Removed && is_full(&error) => {}
+        written => written?,
+    }
     disk::sync_all(Point::MarkSync, &directory.at(OWNER_MARKER), &file)?;
     below::sync_dir(Point::MarkDirSync, directory)
 }
@@ -115,9 +120,9 @@ pub(crate) fn is_marked(directory: &Dir) -> io::Result<bool> {
 }
 
 /// Deletes a marked directory of a root, the mark last: what is left by a crash is still known to be
-/// ours.
+/// ours. What is mounted in it stays, and is an error.
 pub(super) fn remove_owned(root: &Dir, name: &str) -> io::Result<()> {
-    let directory = root.dir(name)?;
+    let directory = root.dir_to_empty(name)?;
     for entry in directory.entries()? {
         if entry.name != OWNER_MARKER {
             below::remove_tree(Point::OwnedRemove, &directory, &entry.name)?;

@@ -16,6 +16,7 @@ use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
 use crate::install::streamed::ensure_root;
 use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
+use crate::reserve;
 use crate::setup;
 use crate::state_file;
 
@@ -129,6 +130,9 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
         return Err(obstacle("replace", &place.installing, NOT_OURS).into());
     }
     let replaces_old = found.local == Local::Plain;
+    if replaces_old {
+        refuse_mounts(&place, "replace")?;
+    }
     let result = begin(Intent::Install, state_dir, game_id, hook)
         .map_err(E::from)
         .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
@@ -219,6 +223,7 @@ fn uninstall_with(
     if found.local == Local::Absent {
         return Err(obstacle("remove", &place.local, "it is not there"));
     }
+    refuse_mounts(&place, "remove")?;
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
         .and_then(|()| forget_setup(state_dir, game_id))
         .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
@@ -244,6 +249,14 @@ fn prepare(
     }
 }
 
+/// What is mounted at `local/` or below it cannot go with it.
+fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), InstallFailure> {
+    place
+        .open()
+        .and_then(|root| root.refuse_mounts(LOCAL_DIR, &|_| false))
+        .map_err(failed(action, &place.local))
+}
+
 fn obstacle(action: &'static str, path: &Path, reason: &str) -> InstallFailure {
     InstallFailure::Io { action, path: path.to_path_buf(), reason: reason.to_owned() }
 }
@@ -255,7 +268,12 @@ fn begin(
     hook: &mut Hook<'_>,
 ) -> Result<(), InstallFailure> {
     hook(Step::WriteIntent)
-        .and_then(|()| intent::write(state_dir, game_id, intent))
+        .and_then(|()| match intent {
+            Intent::Install => intent::write(state_dir, game_id, intent),
+            Intent::Uninstall => {
+                reserve::with(state_dir, || intent::write(state_dir, game_id, intent))
+            }
+        })
         .map_err(failed("write", &intent_path(state_dir, game_id)))
 }
 

@@ -17,16 +17,18 @@ use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{GameId, GameVersion};
 
 use crate::disk::{self, Point, below};
-use crate::download::note_removal;
+use crate::download::{journal_path, note_removal};
 use crate::error::RemoveFailure;
 use crate::library::{LOCAL_DIR, is_foreign_entry, is_install_transient};
+use crate::reserve;
 use crate::state_file;
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
-/// files, which keep the root where they are.
+/// files, which keep the root where they are. A root that is a mount point stays, and is empty then.
 ///
-/// Links are removed, never followed. The root must be a directory directly in `games_dir`, and not
-/// a link to one. `version` is what its sentinel says. While it lasts, `journal` says what is going on.
+/// Links are removed, never followed. Where something is mounted below the root, the removal is refused. The
+/// root must be a directory directly in `games_dir`, and not a link to one. `version` is what its sentinel says. While it lasts, the journal in
+/// `state_dir` says what is going on.
 ///
 /// # Errors
 /// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root
@@ -35,7 +37,7 @@ use crate::state_file;
 pub(crate) fn remove_root(
     games_dir: &Path,
     game_id: &GameId,
-    journal: &Path,
+    state_dir: &Path,
     version: &GameVersion,
 ) -> Result<(), RemoveFailure> {
     let path = games_dir.join(game_id.as_str());
@@ -45,8 +47,15 @@ pub(crate) fn remove_root(
     let found = root.look(VERSION_FILE).map_err(failed("look at", &sentinel))?;
     found.filter(Found::is_file).ok_or_else(not_downloaded)?;
     refuse_what_is_the_users(&root)?;
+    root.refuse_mounts("", &is_foreign_entry).map_err(failed("remove", &path))?;
 
-    note_removal(journal, &path, version.clone()).map_err(failed("write", journal))?;
+    let journal = &journal_path(state_dir, game_id);
+    reserve::with(state_dir, || note_removal(journal, &path, version.clone())).map_err(
+        |error| match reserve::is_full(&error) {
+            true => RemoveFailure::DiskFull { path: journal.clone() },
+            false => failed("write", journal)(error),
+        },
+    )?;
     if let Err(error) = below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE) {
         // The game is whole. A journal that stayed would have a later start remove whatever is there then.
         state_file::remove_file(journal).map_err(failed("remove", journal))?;
@@ -76,7 +85,11 @@ fn open_root(path: &Path) -> Result<Option<Dir>, RemoveFailure> {
 fn remove_whole(root: &Dir, path: &Path) -> io::Result<()> {
     disk::reach(Point::RemovalRoot, path)?;
     match root.clear_but(&is_foreign_entry)? {
-        true => fs::remove_dir(path),
+        true => match fs::remove_dir(path) {
+            // It is a mount point, and stays as one that is not empty does.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
+            removed => removed,
+        },
         false => Ok(()),
     }
 }
@@ -115,8 +128,8 @@ mod tests {
 
     use super::*;
     use crate::disk::faults::lacking;
-    use crate::disk::{Lack, without_privileges};
-    use crate::download::{is_unfinished, journal_path, remove_unfinished};
+    use crate::disk::{Lack, may_mount, mount_disk, without_privileges};
+    use crate::download::{is_unfinished, remove_unfinished};
 
     fn quake() -> GameId {
         GameId::new("quake").unwrap()
@@ -126,7 +139,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let journal = journal_path(state.path(), &quake());
         let removed =
-            remove_root(games.path(), &quake(), &journal, &GameVersion::new("1").unwrap());
+            remove_root(games.path(), &quake(), state.path(), &GameVersion::new("1").unwrap());
         assert!(!journal.exists());
         removed
     }
@@ -165,7 +178,7 @@ mod tests {
         // It fails when the sentinel is gone.
         let failing = lacking(games.path(), Lack::DirectorySync, Errno::IO);
         let version = GameVersion::new("1").unwrap();
-        remove_root(games.path(), &quake(), &journal, &version).unwrap_err();
+        remove_root(games.path(), &quake(), state.path(), &version).unwrap_err();
         drop(failing);
         assert!(root.join("quake.eti").is_file() && !root.join("version.ini").exists());
         assert!(is_unfinished(&root, &journal).unwrap());
@@ -184,8 +197,70 @@ mod tests {
         }
         without_privileges();
         let version = GameVersion::new("1").unwrap();
-        remove_root(games.path(), &quake(), &journal, &version).unwrap_err();
+        remove_root(games.path(), &quake(), state.path(), &version).unwrap_err();
         assert!(root.join("version.ini").is_file() && !journal.exists());
+    }
+
+    #[test]
+    fn what_is_mounted_below_the_root_is_refused_before_anything_is_touched() {
+        if !may_mount() {
+            return;
+        }
+        let games = downloaded();
+        let user = games.path().join("quake/deep/user");
+        mount_disk(&user, None);
+        write(&games, "quake/deep/user/save.dat");
+        let Err(RemoveFailure::Io { reason, .. }) = remove(&games) else {
+            panic!("it was not refused");
+        };
+        let mounted = format!("something is mounted at {}; unmount it", user.display());
+        assert!(reason.contains(&mounted), "{reason}");
+        for file in ["version.ini", "quake.eti", "deep/er/file", "deep/user/save.dat"] {
+            assert!(games.path().join("quake").join(file).is_file(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_game_can_be_removed_from_a_full_disk() {
+        if !may_mount() {
+            return;
+        }
+        let disk = tempfile::tempdir().unwrap();
+        mount_disk(disk.path(), Some(c"size=1m"));
+        let (games, state) = (disk.path().join("games"), disk.path().join("state"));
+        fs::create_dir_all(games.join("quake")).unwrap();
+        fs::create_dir(&state).unwrap();
+        fs::write(games.join("quake/version.ini"), "1").unwrap();
+        let version = GameVersion::new("1").unwrap();
+        let fill = || {
+            let mut file = fs::File::create(games.join("quake/quake.eti")).unwrap();
+            while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+        };
+        fill();
+        let remove = || remove_root(&games, &quake(), &state, &version);
+        let path = journal_path(&state, &quake());
+        assert_eq!(remove(), Err(RemoveFailure::DiskFull { path }));
+        assert!(games.join("quake/version.ini").is_file());
+        fs::remove_file(games.join("quake/quake.eti")).unwrap();
+        reserve::keep(&state);
+        fill();
+        remove().unwrap();
+        assert!(!games.join("quake").exists() && !state.join("reserve").exists());
+    }
+
+    #[test]
+    fn a_root_that_is_a_mount_point_stays_empty() {
+        if !may_mount() {
+            return;
+        }
+        let games = tempfile::tempdir().unwrap();
+        mount_disk(&games.path().join("quake"), None);
+        for file in ["version.ini", "quake.eti", "deep/file"] {
+            write(&games, &format!("quake/{file}"));
+        }
+        remove(&games).unwrap();
+        assert_eq!(fs::read_dir(games.path().join("quake")).unwrap().count(), 0);
+        assert_eq!(remove(&games), Err(RemoveFailure::NotDownloaded(quake())));
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(crate) struct Core {
     pub(super) watched: watch::Sender<PathBuf>,
     /// When to look for the games directory, which could not be read the last time.
     pub(super) find_games_dir_at: Option<Instant>,
+    /// The mount in which a survey found games last; `None` if it found none.
+    pub(super) games_mount: Option<u64>,
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) server: Server,
@@ -276,8 +278,8 @@ impl Core {
                 self.hashed(game_id, &scanned, outcome).await;
             }
             CoreMessage::DiskChanged(change) => self.disk_changed(change),
-            CoreMessage::Surveyed { games_dir, outcome } => {
-                self.surveyed(&games_dir, outcome).await;
+            CoreMessage::Surveyed { games_dir, mount, outcome } => {
+                self.surveyed(&games_dir, mount, outcome).await;
             }
             CoreMessage::Rescanned { games_dir, game_ids, outcome } => {
                 self.rescanned(&games_dir, game_ids, outcome).await;

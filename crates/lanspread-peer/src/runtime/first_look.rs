@@ -2,6 +2,10 @@
 //!
 //! No game is announced before it was looked at, and no command sees one that was not: it waits until
 //! then, and its game is looked at next.
+//!
+//! A games directory in which no game is found may be a disk that is not mounted. The index then forgets
+//! nothing: with it would go the hashes, and the executable bits that some disks do not keep. A start that
+//! finds any game forgets those that are gone.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -127,7 +131,8 @@ impl Core {
         let waiting = if is_last {
             self.warn_of_old_roots();
             let local = &self.local;
-            self.index.retain(&self.games_dir, |game_id| local.contains_key(game_id));
+            let is_kept = |game_id: &GameId| local.is_empty() || local.contains_key(game_id);
+            self.index.retain(&self.games_dir, is_kept);
             self.end_first_look()
         } else {
             self.take_ready_commands()

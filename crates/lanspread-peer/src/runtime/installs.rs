@@ -18,6 +18,7 @@ use crate::error::{CommandError, InstallFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::install::{self, InstallJob, InstallSummary};
 use crate::library::{LOCAL_DIR, LocalGame};
+use crate::reserve;
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -229,7 +230,11 @@ impl Core {
         self.tasks.spawn(async move {
             outbound.drain(&game_id).await;
             let id = game_id.clone();
-            let work = move || install::uninstall(&root, &state_dir, &id);
+            let work = move || {
+                let removed = install::uninstall(&root, &state_dir, &id);
+                reserve::keep(&state_dir);
+                removed
+            };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;

@@ -40,7 +40,10 @@ impl Core {
             self.local.remove(game_id);
             self.to_hash.remove(game_id);
             self.told_problems.remove(game_id);
-            self.index.forget(&self.games_dir, game_id);
+            // Where no game is left, the disk may not be mounted.
+            if !self.local.is_empty() {
+                self.index.forget(&self.games_dir, game_id);
+            }
             return;
         };
         if let Some(known) = local.known_content() {
@@ -197,13 +200,16 @@ impl Core {
         self.to_hash.clear();
         self.to_settle.clear();
         self.told_problems.clear();
-        self.index.retain(&games_dir, |game_id| scan.games.contains_key(game_id));
+        // Where no game is found, the disk may not be mounted.
+        let found = &scan.games;
+        self.index.retain(&games_dir, |id| found.is_empty() || found.contains_key(id));
         for (game_id, local) in scan.games {
             self.take_over(&game_id, Some(local));
         }
         self.unhashable.clear();
         self.rescans.overtake_all();
         self.find_games_dir_at = None;
+        self.games_mount = None;
         self.watched.send_replace(games_dir.clone());
         // The look at the directory before is of no use any more.
         let waiting = self.end_first_look();

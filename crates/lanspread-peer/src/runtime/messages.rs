@@ -85,7 +85,12 @@ pub(crate) enum CoreMessage {
     /// Something on the disk may have changed.
     DiskChanged(DiskChange),
     /// The roots of a games directory were listed.
-    Surveyed { games_dir: PathBuf, outcome: Result<BTreeMap<GameId, Glance>, ScanError> },
+    Surveyed {
+        games_dir: PathBuf,
+        /// In which mount it lay all the time; `None` where that changed, or is not known.
+        mount: Option<u64>,
+        outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
+    },
     /// The roots of these games were looked at; those that were not found are not there.
     Rescanned {
         games_dir: PathBuf,

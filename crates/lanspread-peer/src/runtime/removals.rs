@@ -14,6 +14,7 @@ use crate::error::{CommandError, RemoveFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::LocalGame;
 use crate::operations::removal::remove_root;
+use crate::reserve;
 
 impl Core {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
@@ -32,10 +33,12 @@ impl Core {
             false => self.begin(&game_id, Operation::Removing),
         };
         let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
-        let journal = download::journal_path(&self.state_dir, &game_id);
-        let root = self.root_of(&game_id);
-        let work =
-            move || remove_root(&games_dir, &id, &journal, &version).map(|()| if_there(root));
+        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let work = move || {
+            let removed = remove_root(&games_dir, &id, &state_dir, &version);
+            reserve::keep(&state_dir);
+            removed.map(|()| if_there(root))
+        };
         self.run_removal(game_id, allowed, wait, reply, work).await;
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_disk::mount_of;
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
@@ -129,22 +130,36 @@ impl Core {
         let catalog = Arc::clone(&self.catalog);
         self.spawn(async move {
             let asked_dir = games_dir.clone();
-            let work = move || survey(&asked_dir, &catalog);
+            let work = move || {
+                let mount = mount_of(&asked_dir).ok();
+                let outcome = survey(&asked_dir, &catalog);
+                // The disk may have gone or come meanwhile.
+                (mount.filter(|mount| mount_of(&asked_dir).is_ok_and(|now| now == *mount)), outcome)
+            };
             let outcome = tokio::task::spawn_blocking(work).await;
-            let outcome = outcome.unwrap_or_else(|error| Err(abandoned(&games_dir, error)));
-            let _ = core.send(CoreMessage::Surveyed { games_dir, outcome }).await;
+            let (mount, outcome) =
+                outcome.unwrap_or_else(|error| (None, Err(abandoned(&games_dir, error))));
+            let _ = core.send(CoreMessage::Surveyed { games_dir, mount, outcome }).await;
         });
     }
 
     pub(super) async fn surveyed(
         &mut self,
         games_dir: &Path,
+        mount: Option<u64>,
         outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
     ) {
         let settled = self.rescans.settle_survey();
         match outcome {
             _ if !settled.counts => {}
+            Ok(seen) if is_unmounted(self.games_mount, mount, &seen) => {
+                self.lose_games_dir(&unmounted(games_dir)).await;
+            }
             Ok(seen) => {
+                match seen.is_empty() {
+                    true => self.games_mount = None,
+                    false => self.games_mount = mount.or(self.games_mount),
+                }
                 if self.find_games_dir_at.take().is_some() {
                     let path = games_dir.display();
                     tracing::info!("games directory {path} can be read again");
@@ -190,7 +205,59 @@ impl Core {
     }
 }
 
+/// Whether a survey has looked at the mount point of a disk that is gone: no game is there, in another mount
+/// than that in which games were found last.
+fn is_unmounted(
+    games_mount: Option<u64>,
+    mount: Option<u64>,
+    seen: &BTreeMap<GameId, Glance>,
+) -> bool {
+    seen.is_empty() && games_mount.is_some() && mount != games_mount
+}
+
+fn unmounted(games_dir: &Path) -> ScanError {
+    let source = io::Error::new(io::ErrorKind::NotFound, "its disk is not mounted");
+    ScanError { path: games_dir.to_path_buf(), source }
+}
+
 /// A look that panicked found nothing out.
 fn abandoned(games_dir: &Path, error: tokio::task::JoinError) -> ScanError {
     ScanError { path: games_dir.to_path_buf(), source: io::Error::other(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use lanspread_catalog::{Catalog, CatalogGame};
+    use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+    use super::*;
+    use crate::disk::may_mount;
+
+    #[test]
+    fn a_games_directory_that_was_unmounted_is_told_from_an_empty_one() {
+        if !may_mount() {
+            return;
+        }
+        let (disk, games) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(disk.path().join("quake")).unwrap();
+        let quake = CatalogGame::new("quake".parse().unwrap(), "Quake", "1".parse().unwrap());
+        let catalog = Catalog::from_games([quake]).unwrap();
+        let is_unmounted = |mounted_before| {
+            let seen = survey(games.path(), &catalog).unwrap();
+            is_unmounted(mounted_before, mount_of(games.path()).ok(), &seen)
+        };
+        mount_bind(disk.path(), games.path()).unwrap();
+        let mount = mount_of(games.path()).ok();
+        assert!(mount.is_some() && !is_unmounted(mount) && !is_unmounted(None));
+        unmount(games.path(), UnmountFlags::DETACH).unwrap();
+        assert!(is_unmounted(mount) && !is_unmounted(None));
+        mount_bind(disk.path(), games.path()).unwrap();
+        assert!(!is_unmounted(mount));
+        // Emptied by hand, it is as empty as it looks.
+        let mount = mount_of(games.path()).ok();
+        fs::remove_dir(games.path().join("quake")).unwrap();
+        assert!(!is_unmounted(mount));
+    }
 }

@@ -48,6 +48,7 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
 use crate::peers::versions::OtherVersions;
+use crate::reserve;
 use crate::room::Room;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_file::ensure_dir;
@@ -155,6 +156,7 @@ pub(super) async fn prepare(
         rescans: RescanGate::default(),
         watched,
         find_games_dir_at: None,
+        games_mount: None,
         view: view_sender,
         server: Server::new(
             view,
@@ -278,6 +280,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     let kept = StateDir::lock(&state_dir)?;
     state_format::claim(&state_dir)?;
     let identity = Arc::new(Identity::load_or_create(&state_dir)?);
+    reserve::keep(&state_dir);
     let (index, warning) = thread::scope(|scope| {
         // Beside what settles the games directory: both take their time with a large library.
         let loading = scope.spawn(|| load_index(&state_dir));

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Dir, Entry, Kind};
+use lanspread_disk::{Dir, Entry, Kind, mount_in_the_way};
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::VERSION_FILE;
 
@@ -19,20 +19,26 @@ use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations, and nothing foreign; then the root itself, if that leaves
-/// it empty.
+/// it empty and it is no mount point.
 ///
 /// For a cancelled download. Links are removed, never followed. A root that is missing, or that is
 /// no directory and so never held a download, is fine.
 ///
 /// # Errors
-/// [`StorageError`] names the first thing that could not be removed; the rest is still there.
+/// [`StorageError`] names the first thing that could not be removed; the rest is still there. Where
+/// something is mounted in what would go, nothing is touched.
 pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
-    use io::ErrorKind::{NotADirectory, NotFound};
+    use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound, ResourceBusy};
     let root = match Dir::open_owned(path) {
         Ok(root) => root,
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(()),
         Err(error) => return Err(failed("discard", path)(error)),
     };
+    for entry in entries(&root)? {
+        if is_discarded(&entry.name) && !is_foreign_entry(&entry) {
+            root.refuse_mounts(&entry.name, &is_foreign_entry).map_err(failed("remove", path))?;
+        }
+    }
     for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
         remove_any(Point::DiscardSentinel, &root, name)?;
     }
@@ -56,7 +62,8 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
         }
     }
     match disk::remove_dir(Point::DiscardRoot, path) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+        // A mount point is busy, and stays.
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | ResourceBusy) => {
             sync_directory(Point::DiscardSync, &root)
         }
         Err(error) => Err(failed("remove", path)(error)),
@@ -84,7 +91,7 @@ pub(super) struct Listed<'a> {
 /// Removes the regular files below `root` that a manifest could list and `listed` does not: they
 /// are of another version, and would make this root differ from its sources. Directories that this
 /// leaves empty go as well, and so do those that were empty and are not listed, if any source tells which
-/// are; everything else stays.
+/// are; everything else stays. So does a mount point with all that is mounted there.
 pub(super) fn remove_unlisted(root: &Dir, listed: &Listed<'_>) -> Result<(), StorageError> {
     for entry in entries(root)? {
         if !is_reserved(&entry.name) {
@@ -113,7 +120,11 @@ fn remove_unlisted_entry(
     if entry.kind != Kind::Directory {
         return Ok(());
     }
-    let directory = parent.dir(&entry.name).map_err(failed("open", &parent.at(&entry.name)))?;
+    if parent.is_mount_point(&entry.name).map_err(failed("look at", &parent.at(&entry.name)))? {
+        return refuse_mounted(parent, path, entry, &listed.files, None);
+    }
+    let directory =
+        parent.dir_to_empty(&entry.name).map_err(failed("open", &parent.at(&entry.name)))?;
     let below_it = entries(&directory)?;
     let is_listed = |all: &BTreeSet<&str>| all.contains(relative.as_str());
     if below_it.is_empty() && listed.directories.as_ref().is_none_or(is_listed) {
@@ -126,6 +137,59 @@ fn remove_unlisted_entry(
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(failed("remove", directory.path())),
     }
+}
+
+/// Refuses a root in which something that is not among `listed` files would have to go to which a mount
+/// belongs: what is mounted is not ours to remove. Touches nothing.
+///
+/// Files that are listed may lie in a mount.
+pub(super) fn refuse_mounts(root: &Dir, listed: &BTreeSet<&str>) -> Result<(), StorageError> {
+    for entry in entries(root)? {
+        if !is_reserved(&entry.name) {
+            refuse_mounted(root, Path::new(&entry.name), &entry, listed, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// `path` is that of the entry below the root, `mount` the mount point in which it lies.
+fn refuse_mounted(
+    parent: &Dir,
+    path: &Path,
+    entry: &Entry,
+    listed: &BTreeSet<&str>,
+    mount: Option<&Path>,
+) -> Result<(), StorageError> {
+    let Ok(relative) = RelPath::from_native(path) else { return Ok(()) };
+    let is_listed = listed.contains(relative.as_str());
+    let is_passed_over = match entry.kind {
+        Kind::File => is_listed,
+        Kind::Directory => false,
+        Kind::Link | Kind::Other => true,
+    };
+    if is_passed_over || is_foreign_entry(entry) {
+        return Ok(());
+    }
+    let at = parent.at(&entry.name);
+    let own_mount = parent.is_mount_point(&entry.name).map_err(failed("look at", &at))?;
+    let mount = if own_mount { Some(at.as_path()) } else { mount };
+    if entry.kind == Kind::File {
+        return mount.map_or(Ok(()), |mount| Err(failed("remove", &at)(mount_in_the_way(mount))));
+    }
+    if is_listed {
+        // A file of the game is to take the place of this directory.
+        return match mount {
+            Some(mount) => Err(failed("replace", &at)(mount_in_the_way(mount))),
+            None => {
+                parent.refuse_mounts(&entry.name, &is_foreign_entry).map_err(failed("replace", &at))
+            }
+        };
+    }
+    let directory = parent.dir(&entry.name).map_err(failed("open", &at))?;
+    for entry in entries(&directory)? {
+        refuse_mounted(&directory, &path.join(&entry.name), &entry, listed, mount)?;
+    }
+    Ok(())
 }
 
 /// Whether [`discard`] removes what has this name in a root.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::chunk_buffer::ChunkBuffer;
 use crate::disk::faults::lacking;
-use crate::disk::{Lack, without_privileges};
+use crate::disk::{Lack, may_mount, mount_disk, without_privileges};
 use crate::download::layout::{ChunkIndex, Layout};
 use crate::trash::{Disposal, Trash};
 
@@ -472,4 +472,68 @@ fn a_full_disk_is_told_from_other_failures() {
     assert_eq!(failure(io::ErrorKind::QuotaExceeded), full);
     let other = failure(io::ErrorKind::PermissionDenied);
     assert!(matches!(other, DownloadFailure::Io { action: "write", .. }), "{other:?}");
+}
+
+#[test]
+fn what_is_mounted_in_a_root_is_refused_before_anything_is_touched() {
+    if !may_mount() {
+        return;
+    }
+    let place = Place::new();
+    for file in [VERSION_FILE, "a", "deep/old"] {
+        place.put(file, b"x");
+    }
+    mount_disk(&place.path("deep/user"), None);
+    place.put("deep/user/theirs", b"x");
+    let files: [&[(&str, u64)]; 2] = [&[("a", 1)], &[("a", 1), ("deep", 1)]];
+    let updates = files.map(|files| Storage::prepare(&place.root(), manifest(files)).map(drop));
+    let discarded = discard(&place.root(), &mut Disposal::InPlace);
+    for refused in updates.into_iter().chain([discarded]) {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("deep/user; unmount it"), "{text}");
+    }
+    for file in [VERSION_FILE, "a", "deep/old", "deep/user/theirs"] {
+        assert!(place.exists(file), "{file}");
+    }
+}
+
+#[test]
+fn files_of_the_game_may_lie_in_a_mount_and_an_empty_one_stays() {
+    if !may_mount() {
+        return;
+    }
+    let place = Place::new();
+    for mount in ["data", "empty"] {
+        mount_disk(&place.path(mount), None);
+    }
+    for file in ["data/kept", "data/Thumbs.db", "old/gone"] {
+        place.put(file, b"x");
+    }
+    let storage = Storage::prepare(&place.root(), manifest(&[("data/kept", 1)])).unwrap();
+    // It comes while the download is under way.
+    place.put("data/new", b"x");
+    let text = storage.commit_plain().unwrap_err().to_string();
+    assert!(text.contains("data; unmount it"), "{text}");
+    fs::remove_file(place.path("data/new")).unwrap();
+    storage.commit_plain().unwrap();
+    for path in ["data/kept", "data/Thumbs.db", "empty", VERSION_FILE] {
+        assert!(place.exists(path), "{path}");
+    }
+    assert!(!place.exists("old"));
+}
+
+#[test]
+fn a_root_that_is_a_mount_point_stays_when_all_in_it_goes() {
+    if !may_mount() {
+        return;
+    }
+    let place = Place::new();
+    mount_disk(&place.root(), None);
+    for disposal in [true, false] {
+        place.put("deep/file", b"x");
+        let mut trash = Trash::of(place.dir.path());
+        let mut disposal = if disposal { Disposal::Aside(&mut trash) } else { Disposal::InPlace };
+        discard(&place.root(), &mut disposal).unwrap();
+        assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
+    }
 }

@@ -8,7 +8,7 @@ use lanspread_archive::{FixtureUnpacker, FixtureWriter, UnpackSummary};
 use tempfile::TempDir;
 
 use super::*;
-use crate::disk::without_privileges;
+use crate::disk::{may_mount, mount_disk, without_privileges};
 use crate::error::StreamFailure;
 use crate::install::recovery::{recover, recover_all};
 use crate::install::streamed;
@@ -569,4 +569,74 @@ fn a_link_that_takes_the_place_of_an_installation_is_not_followed() {
         fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, [".lanspread_owned", "precious"]);
+}
+
+#[test]
+fn what_is_mounted_in_an_installation_is_refused_before_anything_is_touched() {
+    if !may_mount() {
+        return;
+    }
+    for below in ["saves", ""] {
+        let game = Game::new(Some(&OLD));
+        let mount = game.root().join("local").join(below);
+        mount_disk(&mount, None);
+        let save = mount.join("save.dat");
+        fs::write(&save, "mine").unwrap();
+        let before = game.local();
+        let said = "something is mounted at";
+        for outcome in [game.uninstall(), game.install().map(drop)] {
+            let Err(InstallFailure::Io { reason, .. }) = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert!(reason.contains(said) && !reason.contains("backup"), "{reason}");
+            assert!(save.is_file());
+            assert_eq!(game.local(), before);
+            assert_eq!(game.leftovers(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn what_was_mounted_in_an_old_installation_keeps_it_until_it_is_unmounted() {
+    if !may_mount() {
+        return;
+    }
+    let game = Game::new(None);
+    let saves = game.root().join(".local.backup/saves");
+    fs::create_dir_all(&saves).unwrap();
+    mark(&Dir::open(&game.root().join(".local.backup")).unwrap(), Mark::Removed).unwrap();
+    mount_disk(&saves, None);
+    fs::write(saves.join("save.dat"), "mine").unwrap();
+    let Err(InstallFailure::Io { reason, .. }) = game.install() else { panic!("it went") };
+    assert!(reason.contains("something is mounted at"), "{reason}");
+    assert!(saves.join("save.dat").is_file());
+    rustix::mount::unmount(&saves, rustix::mount::UnmountFlags::empty()).unwrap();
+    game.install().unwrap();
+    game.assert_settled(Some(&NEW), "after it was unmounted");
+}
+
+#[test]
+fn an_installation_can_be_removed_from_a_full_disk() {
+    if !may_mount() {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    mount_disk(disk.path(), Some(c"size=1m"));
+    let (root, id) = (disk.path().join("games/quake"), "quake".parse().unwrap());
+    let state = disk.path().join("state");
+    fs::create_dir_all(root.join("local")).unwrap();
+    fs::create_dir(&state).unwrap();
+    crate::reserve::keep(&state);
+    let mut file = File::create(root.join("local/save.dat")).unwrap();
+    while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    uninstall(&root, &state, &id).unwrap();
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+    assert!(!state.join("reserve").exists());
+    // The state directory has room, and the disk of the games has none.
+    fs::create_dir(root.join("local")).unwrap();
+    let mut file = File::create(root.join("local/save.dat")).unwrap();
+    while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    let elsewhere = tempfile::tempdir().unwrap();
+    uninstall(&root, elsewhere.path(), &id).unwrap();
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
 }

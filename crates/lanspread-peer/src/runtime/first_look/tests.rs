@@ -147,3 +147,31 @@ async fn a_command_about_a_game_waits_until_it_was_looked_at() {
     peer.shutdown();
     peer.wait_stopped().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_index_keeps_what_it_knows_while_the_disk_may_not_be_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (games_dir, state_dir) = (dir.path().join("games"), dir.path().join("state"));
+    write_games(&games_dir, 3);
+    remember(&games_dir, &state_dir, 3).unwrap();
+    let games_dir = fs::canonicalize(&games_dir).unwrap();
+    let known_after_start = async || {
+        let (sender, _events) = mpsc::channel(1_000);
+        let mut peer = start_peer(config(dir.path(), 3), sender).await.unwrap();
+        // A question about one game looks at that game.
+        let _ = ask(&peer, |reply| PeerCommand::GetGame { game_id: id(0), reply }).await;
+        ask(&peer, |reply| PeerCommand::ListGames { scope: GameScope::All, reply }).await;
+        peer.shutdown();
+        peer.wait_stopped().await.unwrap();
+        let (index, _) = Index::load(&state_dir).unwrap();
+        [0, 1, 2].map(|n| index.known(&games_dir, &id(n)).is_some())
+    };
+    let disk = dir.path().join("disk");
+    fs::rename(&games_dir, &disk).unwrap();
+    fs::create_dir(&games_dir).unwrap();
+    assert_eq!(known_after_start().await, [true; 3]);
+    fs::remove_dir(&games_dir).unwrap();
+    fs::rename(&disk, &games_dir).unwrap();
+    fs::remove_dir_all(games_dir.join(id(0).as_str())).unwrap();
+    assert_eq!(known_after_start().await, [false, true, true]);
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanspread_catalog::Catalog;
+use lanspread_disk::mount_of;
 use lanspread_proto::GameId;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
@@ -22,8 +23,7 @@ use crate::library::roots;
 pub(super) struct Watches {
     games_dir: PathBuf,
     watcher: Option<RecommendedWatcher>,
-    /// Device and inode of the directory that is watched.
-    identity: Option<(u64, u64)>,
+    identity: Option<Identity>,
     refused: usize,
 }
 
@@ -99,6 +99,41 @@ fn tell_refusal(path: &Path, error: &notify::Error) {
     );
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+/// The directory that is watched. Unmounting a disk ends the watches on it, and the same disk has the same
+/// devices and inodes when it is mounted again.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    mount: u64,
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let found = fs::metadata(path).ok()?;
+    Some(Identity { device: found.dev(), inode: found.ino(), mount: mount_of(path).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+    use super::*;
+    use crate::disk::may_mount;
+
+    #[test]
+    fn watches_on_a_disk_that_was_mounted_again_are_not_whole() {
+        if !may_mount() {
+            return;
+        }
+        let (disk, games) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        mount_bind(disk.path(), games.path()).unwrap();
+        let catalog = Arc::new(Catalog::from_games([]).unwrap());
+        let (sender, _touched) = watch::channel(Touched::default());
+        let watches = Watches::new(games.path().to_path_buf(), &catalog, Arc::new(sender));
+        assert!(watches.are_whole());
+        unmount(games.path(), UnmountFlags::DETACH).unwrap();
+        assert!(!watches.are_whole());
+        mount_bind(disk.path(), games.path()).unwrap();
+        assert!(!watches.are_whole());
+    }
 }
