@@ -1,9 +1,10 @@
 """A peer that shows another's id is refused, and nothing that it says is kept."""
 
 import shutil
+from collections.abc import Coroutine
 from pathlib import Path
 
-from lanspread_harness import Failure, Lab, Peer, expect, expect_equal
+from lanspread_harness import Event, Failure, Lab, Peer, expect, expect_equal
 from lanspread_harness.fields import JsonObject
 from lanspread_harness.hostile import PROTOCOL_VERSION, Announced, library, say_hello
 
@@ -89,6 +90,10 @@ async def scenario(lab: Lab) -> None:
     lab.note("the same words are believed when the victim is gone, as of a restart")
     await victim.kill()
     before = alpha.mark()
+
+    def updated() -> Coroutine[None, None, Event]:
+        return alpha.event("games-list-updated", since=before)
+
     answer = await say_hello(
         alpha.addr,
         sock=await lab.udp_socket(mallory),
@@ -96,9 +101,10 @@ async def scenario(lab: Lab) -> None:
         key=victims / "key.pem",
         hello=hello(lab, victim),
         told=library(LIBRARY_REV, [Announced(game.id, game.version, game.size)]),
+        until=updated,
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")
-    await alpha.event("games-list-updated", since=before)
+    await updated()
     expect(game.id in await alpha.list_games("remote"), "and its games are listed")
 
 

@@ -61,8 +61,9 @@ async def scenario(lab: Lab) -> None:
         old = await digest(root)
         await bravo.start()
         await bravo.connect(alpha)
+        before = bravo.mark()
         await bravo.update(game, install=True)
-        await kill_when(seen, bravo)
+        await kill_when(seen, bravo, before)
         replaced.phases.append(phase(root))
         await bravo.start()
         after = await digest(root)
@@ -91,8 +92,9 @@ async def first_installation(lab: Lab, bravo: Peer, game: Game, new: dict[str, s
         await bravo.start()
         if (root / LOCAL).exists():
             await bravo.command("uninstall", game_id=game.id, wait=True)
+        before = bravo.mark()
         await bravo.command("install", game_id=game.id)
-        await kill_when(seen, bravo)
+        await kill_when(seen, bravo, before)
         found.phases.append(phase(root))
         await bravo.start()
         after = await digest(root)
@@ -114,8 +116,9 @@ async def removal(lab: Lab, bravo: Peer, game: Game) -> None:
         await put_old_in_place(root)
         old = await digest(root)
         await bravo.start()
+        before = bravo.mark()
         await bravo.command("uninstall", game_id=game.id)
-        await kill_when(seen, bravo)
+        await kill_when(seen, bravo, before)
         found.phases.append(phase(root))
         await bravo.start()
         after = await digest(root)
@@ -143,19 +146,23 @@ async def until_hit(
     expect(False, f"a kill hits a phase of {sorted(wanted)}", found)
 
 
-async def kill_when(seen: Callable[[], bool], peer: Peer) -> None:
-    """Kill the peer as soon as the disk shows what is waited for."""
+async def kill_when(seen: Callable[[], bool], peer: Peer, since: int) -> None:
+    """Kill the peer as soon as the disk shows what is waited for, or once all is over unseen."""
+
+    def is_over() -> bool:
+        ends = ("install-finished", "uninstall-finished")
+        return any(peer.events(name, since=since) for name in ends)
 
     def watch() -> bool:
         until = time.monotonic() + SIGHT_TIMEOUT_S
         while time.monotonic() < until:
-            if seen():
+            if seen() or is_over():
                 return True
         return False
 
     sighted = await asyncio.to_thread(watch)
     await peer.kill()
-    expect(sighted, f"{peer.name} comes to the phase")
+    expect(sighted, f"{peer.name} comes to the phase, or to the end")
 
 
 def phase(root: Path) -> str:

@@ -1,6 +1,8 @@
 """A library of 100,000 games is read in pages; a peer that tells none never appears."""
 
-from lanspread_harness import Game, Lab, Meta, Peer, expect, expect_equal
+from collections.abc import Callable, Coroutine
+
+from lanspread_harness import Event, Game, Lab, Meta, Peer, expect, expect_equal
 from lanspread_harness.fields import JsonObject
 from lanspread_harness.hostile import PROTOCOL_VERSION, Announced, library, say_hello
 
@@ -29,15 +31,23 @@ async def scenario(lab: Lab) -> None:
 
     lab.note("every game of the catalog is announced, and one more that it does not have")
     before = alpha.mark()
-    answer = await greet(lab, alpha, bravo, games=GAMES + 1)
+
+    def refused() -> Coroutine[None, None, Event]:
+        return alpha.event("peer-rejected", since=before, reason="protocol")
+
+    answer = await greet(lab, alpha, bravo, games=GAMES + 1, until=refused)
     expect_equal(answer.get("type"), "hello_ack", "it is let in")
-    await alpha.event("peer-rejected", since=before, reason="protocol")
+    await refused()
 
     lab.note("as many as there may be")
     before = alpha.mark()
-    answer = await greet(lab, alpha, bravo, games=GAMES)
+
+    def discovered() -> Coroutine[None, None, Event]:
+        return alpha.event("peer-discovered", since=before, timeout_s=30)
+
+    answer = await greet(lab, alpha, bravo, games=GAMES, until=discovered)
     expect_equal(answer.get("type"), "hello_ack", "it is let in")
-    found = await alpha.event("peer-discovered", since=before, timeout_s=30)
+    found = await discovered()
     expect_equal(found.data.integer("game_count"), GAMES, "all of its games are known")
     listed = await alpha.list_games("remote")
     expect_equal(len(listed), GAMES, "all of its games are listed")
@@ -49,8 +59,15 @@ def game_id(number: int) -> str:
     return f"game {number:06}"
 
 
-async def greet(lab: Lab, peer: Peer, other: Peer, *, games: int | None) -> JsonObject:
-    """Say hello as a peer that has so many games, and tell them where there are any."""
+async def greet(
+    lab: Lab,
+    peer: Peer,
+    other: Peer,
+    *,
+    games: int | None,
+    until: Callable[[], Coroutine[None, None, object]] | None = None,
+) -> JsonObject:
+    """Say hello as a peer that has so many games, and tell them until something happens."""
     told = None
     if games is not None:
         announced = (Announced(game_id(n), VERSION, n + 1) for n in range(games))
@@ -72,5 +89,6 @@ async def greet(lab: Lab, peer: Peer, other: Peer, *, games: int | None) -> Json
             "library_rev": LIBRARY_REV,
         },
         told=told,
+        until=until,
     )
     return answer or {}

@@ -1,4 +1,4 @@
-"""Somebody else works in the directory of a game that is downloaded: no lie, and nothing of theirs goes."""
+"""Others change a game while it is downloaded: no success is told, and nothing of theirs goes."""
 
 import asyncio
 from pathlib import Path
@@ -46,7 +46,7 @@ async def scenario(lab: Lab) -> None:
     await expect_not_downloaded(bravo, game)
     await bravo.download(game, wait=True)
     await expect_same_game(game, alpha, bravo)
-    await bravo.command("remove-download", game_id=game.id)
+    await bravo.remove_download(game)
 
     lab.note("the directory is moved away: a download that goes on there is no success")
     downloading = await begin(bravo, game, BEGUN)

@@ -265,7 +265,9 @@ def run_tests(checkout: Path, names: Sequence[str]) -> dict[str, list[str]]:
         [*command, *tests], cwd=checkout, capture_output=True, text=True, check=False
     )
     if ran.returncode not in (0, 1) or not report.exists():
-        raise MutationError(f"pytest ends with {ran.returncode}: {(ran.stdout + ran.stderr)[-1000:]}")
+        raise MutationError(
+            f"pytest ends with {ran.returncode}: {(ran.stdout + ran.stderr)[-1000:]}"
+        )
     return failures_reported(report, names)
 
 

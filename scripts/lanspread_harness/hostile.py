@@ -16,7 +16,7 @@ from lanspread_harness.records import parse_object
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from pathlib import Path
 
     from lanspread_harness.fields import JsonObject
@@ -105,12 +105,13 @@ async def say_hello(
     key: Path,
     hello: JsonObject,
     told: Library | None = None,
+    until: Callable[[], Coroutine[None, None, object]] | None = None,
 ) -> JsonObject | None:
     """Dial a peer, show `certificate`, sign with `key`, say `hello`, and return the answer.
 
-    `None` where there is none, since the connection was refused or closed. With a library it stays
-    until the peer has read that, or closes the connection. `sock` is what it speaks through, and is
-    closed afterwards.
+    `None` where there is none, since the connection was refused or closed. It stays until `until`
+    is done, or the peer closes the connection; meanwhile the library is told to whoever asks.
+    `sock` is what it speaks through, and is closed afterwards.
     """
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.configuration import QuicConfiguration
@@ -134,8 +135,10 @@ async def say_hello(
             writer.write(_header({"type": "hello", **hello}))
             writer.write_eof()
             answer = await reader.read()
-            if told is not None:
-                await _first(teller.is_read.wait(), client.wait_closed())
+        if until is not None:
+            # Its own time limit is that of whoever waits.
+            await _first(until(), client.wait_closed())
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             client.close()
             await client.wait_closed()
     except ConnectionError:
@@ -152,7 +155,6 @@ class Teller:
     def __init__(self, told: Library | None) -> None:
         self._told = told
         self._tasks: set[asyncio.Task[None]] = set()
-        self.is_read = asyncio.Event()
 
     def asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take over a stream that the peer has opened."""
@@ -182,8 +184,6 @@ class Teller:
                 "len": len(content),
             }
             writer.write(_header(head) + content)
-            if number + 1 == len(self._told.pages):
-                self.is_read.set()
         else:
             writer.write(_header({"type": "done"}))
         writer.write_eof()
