@@ -1,4 +1,4 @@
-"""A library of 2,000 games is announced whole: by snapshot, by delta, and if no delta can hold it."""
+"""A library of 2,000 games is announced whole: by snapshot, by delta, and if none can hold it."""
 
 import asyncio
 from pathlib import Path

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use lanspread_catalog::Catalog;
 use lanspread_proto::CHUNK_SIZE_BYTES;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
-use super::transport::{CloseCode, Connection};
+use super::transport::{CloseCode, Connection, TransportError};
 use crate::download::{Opening, ReceivedChunks, SourceError};
 use crate::library::{Difference, Gathering, LibraryError, RemoteLibrary};
 
@@ -237,6 +238,12 @@ impl PeerLink {
         }
     }
 
+    /// Whether the other side has closed this connection for another one to the same peer.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let opened = self.connection.open().now_or_never();
+        matches!(opened, Some(Err(TransportError::ClosedByPeer(CloseCode::Duplicate))))
+    }
+
     /// Asks what a game is. Waits as long as the connection lives where hashes are awaited.
     pub(crate) async fn get_game(&self, request: GetGame) -> Result<GameHead, SourceError> {
         let patience = if request.await_hashes { Duration::MAX } else { HEAD_TIMEOUT };
@@ -432,7 +439,7 @@ fn kind(response: &Response) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
+    use futures_util::FutureExt as _;
     use futures_util::future::{BoxFuture, pending};
     use lanspread_proto::PROTOCOL_VERSION;
 

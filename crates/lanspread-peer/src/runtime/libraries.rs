@@ -30,6 +30,10 @@ const KEPT_DELTAS_MAX: usize = 4;
 /// anew within milliseconds, from the revision that was read.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
+/// How long a connection may take to come up here that the other side has already preferred to another one:
+/// its handshake takes milliseconds.
+const REPLACED_GRACE: Duration = Duration::from_secs(2);
+
 /// A library that was asked for.
 pub(super) struct Awaited {
     link: Arc<PeerLink>,
@@ -91,6 +95,10 @@ impl Core {
         let (core, catalog) = (self.core.clone(), Arc::clone(&self.catalog));
         self.spawn(async move {
             let outcome = link.get_library(&catalog).await;
+            // Whoever waits is answered by the connection that has taken the place of this one.
+            if outcome.is_err() && link.is_replaced() {
+                sleep(REPLACED_GRACE).await;
+            }
             let _ = core.send(CoreMessage::Library { peer_id, link_id, outcome }).await;
         });
     }
