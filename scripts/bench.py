@@ -38,7 +38,9 @@ def main() -> int:
     from lanspread_harness.errors import EnvironmentLackingError
 
     options = arguments()
-    # What is under way ends in the order in which it began, and takes its namespaces with it.
+    # What is under way ends in the order in which it began, and takes its namespaces with it. A job
+    # in the background of a shell begins with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         results = measure(options)

@@ -151,7 +151,10 @@ class Game:
         if sentinel is not None:
             path = root / sentinel
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.sentinel)
+            # At once: half of it is a version that a running peer complains about.
+            unfinished = games_dir / f".{self.id}.unfinished"
+            unfinished.write_bytes(self.sentinel)
+            unfinished.replace(path)
         return root
 
 

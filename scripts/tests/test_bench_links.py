@@ -181,7 +181,7 @@ def test_nothing_of_an_interrupted_run_stays(tmp_path: Path, signal_number: sign
 
 INTERRUPTED = textwrap.dedent(
     """
-    import asyncio, sys
+    import asyncio, signal, sys
     from pathlib import Path
     from lanspread_bench.arena import Arena, transfer
     from lanspread_bench.network import cable
@@ -198,6 +198,8 @@ INTERRUPTED = textwrap.dedent(
             print(*pids, *(host.holder for host in hosts), flush=True)
             await asyncio.Event().wait()
 
+    # A job in the background of a shell begins with it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with run_directory(Path(sys.argv[1])) as directory, cable(1500) as (source, receiver):
         root = directory / "content"
         root.mkdir()
