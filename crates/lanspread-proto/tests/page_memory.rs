@@ -60,10 +60,6 @@ fn read_all(page: &[u8]) -> usize {
     files.max(games).max(directories)
 }
 
-fn path(text: &str) -> RelPath {
-    text.parse().unwrap()
-}
-
 #[test]
 fn a_page_that_promises_more_than_it_holds_takes_no_memory_for_it() {
     let _turn = turn();
@@ -83,7 +79,8 @@ fn a_full_page_takes_no_more_than_4_mib_whatever_its_paths_share() {
     let _turn = turn();
     // Paths of 1,003 bytes, of which all but the last few are those of the one before.
     let deep = vec!["d".repeat(249); 4].join("/");
-    let files: Vec<_> = (0..60_000).map(|n| path(&format!("{deep}{n:05}"))).collect();
+    let files: Vec<RelPath> =
+        (0..60_000).map(|n| format!("{deep}{n:05}").parse().unwrap()).collect();
     let layout = encode_layout(files.iter().map(|file| (file, 0))).swap_remove(0);
     let games: Vec<_> = (0..8_000)
         .map(|n| GameSummary {
@@ -105,7 +102,7 @@ fn a_full_page_takes_no_more_than_4_mib_whatever_its_paths_share() {
 fn all_empty_directories_that_there_may_be_take_no_more_than_their_paths() {
     let _turn = turn();
     let deep = vec!["d".repeat(249); 4].join("/");
-    let directories = (0..4_096).map(|n| path(&format!("{deep}{n:05}"))).collect();
+    let directories = (0..4_096).map(|n| format!("{deep}{n:05}").parse().unwrap()).collect();
     let page = Attributes { directories, ..Attributes::default() }.encode().unwrap();
     let most = most_while(|| assert_eq!(read_all(&page), 4_096));
     assert!(most <= 4_096 * 1_100 + MOST_BYTES, "{most} bytes");
