@@ -84,7 +84,7 @@ async def expect_setup_runs(peer: Peer, game: Game) -> None:
 
 
 async def ended(pid: int) -> None:
-    """Wait for the end of a process that is no child of this one."""
+    """Wait for the end of a process that is not a child of this one."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -11,9 +11,9 @@ const EXTENSION: &str = "eti";
 
 /// The archives directly in `directory` that an installation unpacks, by name.
 ///
-/// These are the regular files named `*.eti`, in any case. Later volumes of a set are left out: they
-/// are read with the first one, and so are the files that systems leave behind, such as `._game.eti`. A file
-/// that is no RAR archive is listed, so that unpacking it says what it is.
+/// These are the regular files named `*.eti`, in any case. Later volumes of a set are left out, because they
+/// are read with the first one. Files that systems leave behind, such as `._game.eti`, are left out as well.
+/// A file that is not a RAR archive is listed: unpacking it then reports what it is.
 ///
 /// # Errors
 /// Whatever reading the directory or the start of such a file reports.

@@ -114,14 +114,14 @@ impl PartFetch {
     fn failed(&mut self, peer: PeerId, error: &PartError) -> PartEnd {
         let failures = self.failures.entry(peer).or_default();
         *failures += 1;
-        let may_change = *failures < FAILURES_MAX;
-        let is_spent = self.is_alone || *failures >= FAILURES_MAX;
+        let is_failing = *failures >= FAILURES_MAX;
+        let is_spent = self.is_alone || is_failing;
         match error {
             PartError::Source(SourceError::Gone(_)) if is_spent => PartEnd::Gone,
             PartError::Source(SourceError::Protocol(_)) => PartEnd::Bad(error.to_string()),
             PartError::Source(SourceError::Refused(refusal)) => match refusal.code {
                 RefusalCode::NoSuchPage => PartEnd::Bad(error.to_string()),
-                RefusalCode::Changed if may_change => PartEnd::Changed,
+                RefusalCode::Changed if !is_failing => PartEnd::Changed,
                 _ if is_spent => PartEnd::Failing(error.to_string()),
                 _ => PartEnd::Again,
             },

@@ -127,8 +127,10 @@ impl Storage {
     /// [`StorageError`] names the first thing that could not be brought into place.
     pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
         let (root, is_new) = make_root(path)?;
-        names::refuse_foreign(&root, &manifest)?;
-        discard::refuse_mounts(&root, &manifest.files().iter().map(file_path).collect())?;
+        if !is_new {
+            names::refuse_foreign(&root, &manifest)?;
+            discard::refuse_mounts(&root, &manifest.files().iter().map(file_path).collect())?;
+        }
         park_sentinel(&root)?;
         names::respell(&root, &manifest)?;
         let mut parents = Parents::of(&root);
@@ -152,19 +154,18 @@ impl Storage {
         Self { stop, ..self }
     }
 
-    /// Whether the root is still what is found at its path.
+    /// Whether something else has taken the place of the root. A root that is missing has not been replaced.
     ///
     /// # Errors
-    /// [`StorageError`] when it is not, or cannot be looked at.
-    pub(crate) fn require_place(&self) -> Result<(), StorageError> {
+    /// [`StorageError`] when it cannot be looked at.
+    pub(crate) fn is_replaced(&self) -> Result<bool, StorageError> {
+        use io::ErrorKind::{NotADirectory, NotFound};
         let path = self.root.path();
-        let own = self.root.look("").map_err(failed("look at", path))?;
-        let found = Dir::open(path).and_then(|found| found.look(""));
-        match found {
-            Ok(found) if found.map(|it| it.id) == own.map(|it| it.id) => Ok(()),
-            _ => Err(failed("discard", path)(io::Error::other(
-                "something moved or replaced it during the download; nothing there was removed",
-            ))),
+        let id_of = |root: &Dir| root.look("").map(|found| found.map(|found| found.id));
+        match Dir::open(path).and_then(|found| Ok(id_of(&found)? != id_of(&self.root)?)) {
+            Err(error) if error.kind() == NotFound => Ok(false),
+            Err(error) if error.kind() == NotADirectory => Ok(true),
+            compared => compared.map_err(failed("look at", path)),
         }
     }
 

@@ -27,8 +27,8 @@ use crate::state_file;
 /// files, which keep the root where they are. A root that is a mount point stays, and is empty then.
 ///
 /// Links are removed, never followed. Where something is mounted below the root, the removal is refused. The
-/// root must be a directory directly in `games_dir`, and not a link to one. `version` is what its sentinel says. While it lasts, the journal in
-/// `state_dir` says what is going on.
+/// root must be a directory directly in `games_dir`, and not a link to one. `version` is what its sentinel
+/// says. While the removal lasts, the journal in `state_dir` says what is going on.
 ///
 /// # Errors
 /// [`RemoveFailure`]. A refusal leaves everything as it was; an error of the disk may leave a root

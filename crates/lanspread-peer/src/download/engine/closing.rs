@@ -1,5 +1,6 @@
 //! How the engine ends.
 
+use std::io;
 use std::sync::Arc;
 
 use super::super::DownloadEnd;
@@ -34,10 +35,12 @@ impl Engine {
             _ if is_discarded && has_begun => {
                 // File systems in user space keep what is open under another name in its directory.
                 storage.iter().for_each(|storage| storage.close_files());
-                if let Some(Err(moved)) = storage.as_ref().map(|storage| storage.require_place()) {
-                    // What is at the path is not what this download brought, and the journal no proof of it.
+                if storage.as_ref().map_or(Ok(false), |storage| storage.is_replaced())? {
+                    // The journal proves nothing about what is at the path now.
                     state_file::remove_file(&journal).map_err(failed("remove", &journal))?;
-                    return Err(moved);
+                    return Err(failed("discard", &root)(io::Error::other(
+                        "something else has taken its place; nothing there was removed",
+                    )));
                 }
                 sweep(&root, &journal)
             }
