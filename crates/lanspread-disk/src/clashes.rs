@@ -5,11 +5,9 @@ use std::io;
 use std::path::Path;
 
 use crate::dir::Dir;
-use crate::names::fold;
+use lanspread_proto::fold::fold;
+use lanspread_proto::reserved::PROBE_DIR;
 
-/// The directory in which a disk is asked what it takes for one name. It is there for a moment only;
-/// one that a crash left is removed before the next is made.
-pub const PROBE_DIR: &str = ".lanspread.probe";
 
 /// Most pairs about which a disk is asked. Names of one game that differ by case alone are few; a
 /// disk that folds any of them folds the first ones.

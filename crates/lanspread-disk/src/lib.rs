@@ -6,7 +6,7 @@
 //! a download or an installation runs ends that operation with an error, and nothing outside the
 //! root is read, written or removed.
 //!
-//! [`fold`] and [`is_spelling_of`] answer which names a disk may take for one file. File systems
+//! [`lanspread_proto::fold`] and [`is_spelling_of`] answer which names a disk may take for one file. File systems
 //! differ in that, and one file system can differ from directory to directory, so the disk itself is
 //! asked whenever two spellings are in doubt. No answer is stored.
 //!
@@ -22,8 +22,8 @@ mod resolve;
 mod rights;
 mod tree;
 
-pub use clashes::{Clash, Doubts, PROBE_DIR};
+pub use clashes::{Clash, Doubts};
 pub use dir::{Dir, Entry, Found, Kind};
 pub use mounts::{mount_in_the_way, mount_of};
-pub use names::{Listing, fold, is_same_fold, is_spelling_of};
+pub use names::{Listing, is_spelling_of};
 pub use parents::Parents;

@@ -46,8 +46,8 @@ pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;
 #[cfg(feature = "bench")]
 pub(crate) use self::scheduler::Scheduler;
-pub(crate) use self::source::{ReceivedChunks, Source, SourceError};
-pub(crate) use self::swarm::{Opening, SharedChunks, Swarm, Telling, ToldFetches};
+pub(crate) use self::source::{ReceivedChunks, Source};
+pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };

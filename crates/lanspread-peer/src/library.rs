@@ -14,7 +14,6 @@ mod hashing;
 mod index;
 mod names;
 mod remote;
-mod reserved;
 mod scan;
 mod settle;
 mod stamp;
@@ -31,11 +30,6 @@ pub(crate) use index::{Index, IndexWarning};
 pub(crate) use names::{ids_with_state, may_be_root_of, root_ids};
 pub(crate) use remote::{
     DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary,
-};
-pub(crate) use reserved::{
-    BACKUP_DIR, FIRST_START_MARKER, INSTALLING_DIR, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR,
-    OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_install_transient,
-    is_reserved_root_name,
 };
 pub(crate) use scan::{
     GameScan, LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games,

@@ -12,11 +12,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lanspread_catalog::Catalog;
-use lanspread_disk::{fold, is_spelling_of};
+use lanspread_proto::fold::fold;
+use lanspread_disk::is_spelling_of;
 use lanspread_proto::GameId;
 
 use crate::disk::{self, Point};
-use crate::library::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR, root_ids};
+use lanspread_proto::reserved::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
+use crate::library::root_ids;
 use crate::setup::SETUP_DONE;
 use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 

@@ -16,7 +16,8 @@ use lanspread_proto::text::without_byte_order_mark;
 
 use crate::command::SetupStarted;
 use crate::error::SetupFailure;
-use crate::library::{LOCAL_DIR, open_game_file};
+use lanspread_proto::reserved::LOCAL_DIR;
+use crate::library::open_game_file;
 use crate::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
 
 /// Says that the setup script of a game was started since the game was installed.

@@ -19,7 +19,7 @@ use lanspread_disk::{Dir, Entry, Kind};
 
 use crate::disk::{Point, below};
 use crate::install::{Mark, is_marked, mark, unmark};
-use crate::library::{OWNER_MARKER, TRASH_PREFIX};
+use lanspread_proto::reserved::{OWNER_MARKER, TRASH_PREFIX};
 
 /// Most directories of this kind: each is what one start could not delete.
 const CONTAINERS_MAX: u32 = 1000;

@@ -9,6 +9,7 @@
 
 pub mod attributes;
 pub mod codec;
+pub mod fold;
 pub mod foreign;
 pub mod hash;
 pub mod ids;
@@ -17,9 +18,12 @@ pub mod library;
 pub mod limits;
 pub mod manifest;
 pub mod message;
+pub mod opening;
 pub mod path;
 pub mod piece_set;
 pub mod records;
+pub mod reserved;
+pub mod source;
 pub mod stream;
 pub mod text;
 
@@ -29,6 +33,7 @@ pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
 pub use path::RelPath;
 pub use piece_set::PieceSet;
+pub use source::SourceError;
 
 /// The version of the wire protocol. A peer of another version is refused and reported; no messages are translated.
 pub const PROTOCOL_VERSION: u32 = 4;

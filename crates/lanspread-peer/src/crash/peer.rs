@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::world::{QUAKE, catalog, game_id};
-use crate::library::TRASH_PREFIX;
+use lanspread_proto::reserved::TRASH_PREFIX;
 use crate::{
     CommandError, GameDetails, PeerCommand, PeerConfig, PeerEvent, PeerRuntimeHandle, Reply,
     StartError, start_peer,

@@ -14,10 +14,7 @@ use super::world::{
 };
 use crate::disk::faults::Action;
 use crate::download::audit::audit;
-use crate::library::{
-    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
-    TRASH_PREFIX, is_reserved_root_name,
-};
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_reserved_root_name};
 use crate::setup;
 use crate::{
     Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,

@@ -12,7 +12,7 @@ use lanspread_proto::PeerId;
 use lanspread_proto::message::RefusalCode;
 
 use super::parts::{PartError, PartJob, Whole};
-use super::source::SourceError;
+use lanspread_proto::SourceError;
 
 /// How often a source may fail before it is given up.
 const FAILURES_MAX: u32 = 3;

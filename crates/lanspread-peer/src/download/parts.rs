@@ -19,8 +19,9 @@ use lanspread_proto::manifest::{chunk_count, is_content};
 use lanspread_proto::message::{GameHead, GetPage, Part};
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, ManifestFile, PeerId, RelPath};
 
-use super::source::{Source, SourceError};
-use crate::library::is_reserved_root_name;
+use super::source::Source;
+use lanspread_proto::SourceError;
+use lanspread_proto::reserved::is_reserved_root_name;
 
 /// Most pages that one download asks for at a time: 1 MiB.
 const PAGES_AHEAD: usize = 4;

@@ -24,7 +24,7 @@ use lanspread_proto::manifest::VERSION_FILE;
 use super::journal::{self, Contents, journal_path, journalled_games};
 use super::storage::discard;
 use crate::disk;
-use crate::library::TRASH_PREFIX;
+use lanspread_proto::reserved::TRASH_PREFIX;
 use crate::state_file;
 use crate::trash::{Disposal, Trash};
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Refusal, WrongChunk};
+use lanspread_proto::SourceError;
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, WrongChunk};
 use lanspread_proto::{ContentHash, PeerId};
 
 /// A peer that serves a game.
@@ -38,18 +39,4 @@ pub(crate) struct ReceivedChunks {
     pub(crate) hashes: Vec<ContentHash>,
     /// The bytes of all chunks; as many as asked for.
     pub(crate) bytes: Bytes,
-}
-
-/// Why a source did not give what it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SourceError {
-    /// The connection is lost, or the peer fell silent.
-    #[error("the connection is lost: {0}")]
-    Gone(String),
-    /// The peer refuses.
-    #[error("refused ({code}): {message}", code = .0.code, message = .0.message)]
-    Refused(Refusal),
-    /// The peer broke the protocol; nothing it sends is of use.
-    #[error("broke the protocol: {0}")]
-    Protocol(String),
 }

@@ -46,7 +46,8 @@ use super::attributes::Agreed;
 use super::layout::ChunkPlace;
 use crate::disk::{self, Point, below};
 use crate::error::{DownloadFailure, RemoveFailure};
-use crate::library::{Fingerprint, SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::library::Fingerprint;
+use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use lanspread_proto::message::{ChunkName, FetchEnded, Fetching, GetChunks, HAVE_MAX_PIECES, Have};
-use lanspread_proto::piece_set::{PIECE_SET_MAX, PieceSetError};
+use lanspread_proto::message::{ChunkName, FetchEnded, GetChunks, HAVE_MAX_PIECES, Have};
+use lanspread_proto::opening::Opening;
+use lanspread_proto::piece_set::PIECE_SET_MAX;
 use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
 use tokio::sync::{mpsc, watch};
 
@@ -62,41 +62,6 @@ impl Telling {
             Self::Opening(opening) => Some(&opening.game_id),
             Self::More(_) | Self::Ended(_) => None,
         }
-    }
-}
-
-/// What a peer that fetches a game has of it. A piece is a chunk, or several small ones that follow each
-/// other; which ones follows from the manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Opening {
-    pub(crate) game_id: GameId,
-    /// Of what it fetches, which is decided.
-    pub(crate) manifest_hash: ContentHash,
-    pub(crate) content_root: ContentHash,
-    /// The pieces that it has verified and gives to others.
-    pub(crate) have: PieceSet,
-    /// The pieces that it is asking those for that have the whole game, or is about to store.
-    pub(crate) asking: Vec<u32>,
-}
-
-impl Opening {
-    /// The message that tells it, and the bytes behind it.
-    pub(crate) fn encode(&self) -> (Fetching, Bytes) {
-        let Self { game_id, manifest_hash, content_root, have, asking } = self.clone();
-        let bytes = Bytes::copy_from_slice(have.as_bytes());
-        // At most `PIECE_SET_MAX_BYTES`.
-        let have_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        (Fetching { game_id, manifest_hash, content_root, have_bytes, asking }, bytes)
-    }
-
-    /// Reads what a peer told.
-    ///
-    /// # Errors
-    /// [`PieceSetError`] when it is no set of pieces.
-    pub(crate) fn decode(told: Fetching, have: &[u8]) -> Result<Self, PieceSetError> {
-        let Fetching { game_id, manifest_hash, content_root, asking, .. } = told;
-        let have = PieceSet::from_bytes(have)?;
-        Ok(Self { game_id, manifest_hash, content_root, have, asking })
     }
 }
 

@@ -28,7 +28,7 @@ use super::layout::{ChunkIndex, Layout, PieceIndex};
 use super::ledger::{ChunkHashes, Ledger, Stored};
 use super::part_fetch::{AskPart, PartFetch};
 use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
-use super::source::SourceError;
+use lanspread_proto::SourceError;
 
 /// Something that the shell has to do.
 #[derive(Debug, Clone)]

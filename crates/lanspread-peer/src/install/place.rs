@@ -7,7 +7,7 @@ use lanspread_disk::Dir;
 
 use crate::disk::{self, Point, below};
 use crate::install::decision::{Backup, Found, Installing, Local};
-use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
 use crate::reserve::is_full;
 
 /// How much of a mark is read; ours are shorter.

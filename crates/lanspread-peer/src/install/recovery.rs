@@ -14,9 +14,8 @@ use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
 use crate::install::streamed::remove_empty_root;
 use crate::install::transaction::{Hook, Step};
-use crate::library::{
-    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP, ids_with_state,
-};
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP};
+use crate::library::ids_with_state;
 use crate::trash::{Disposal, Trash};
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
@@ -223,7 +222,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Recove
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::library::TRASH_PREFIX;
+    use lanspread_proto::reserved::TRASH_PREFIX;
 
     fn write(root: &Path, path: &str, content: &str) {
         let path = root.join(path);

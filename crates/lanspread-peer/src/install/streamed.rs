@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::choice::{Next, Tries, in_asking_order};
 pub(super) use self::root::{ensure_root, remove_empty_root};
-use crate::download::SourceError;
+use lanspread_proto::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::net::exchange::FrameReader;
 use crate::net::limit::Limiter;

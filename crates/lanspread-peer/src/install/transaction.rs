@@ -15,7 +15,7 @@ use crate::install::intent::{self, Intent, intent_path};
 use crate::install::place::{Mark, Place, mark};
 use crate::install::recovery::{RecoveryError, settle};
 use crate::install::streamed::ensure_root;
-use crate::library::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
 use crate::reserve;
 use crate::setup;
 use crate::state_file;

@@ -9,11 +9,12 @@ use std::fs;
 use std::path::Path;
 
 use lanspread_catalog::Catalog;
-use lanspread_disk::{fold, is_same_fold, is_spelling_of};
+use lanspread_proto::fold::{fold, is_same_fold};
+use lanspread_disk::is_spelling_of;
 use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
 
-use crate::library::reserved::LOCAL_DIR;
+use lanspread_proto::reserved::LOCAL_DIR;
 
 /// What `name`, which is listed in `root`, is called: `local` and the sentinel by those names if the
 /// disk finds it under one of them, and everything else as it is.

@@ -26,7 +26,9 @@ use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection, TransportError};
-use crate::download::{Opening, ReceivedChunks, SourceError};
+use lanspread_proto::opening::Opening;
+use crate::download::ReceivedChunks;
+use lanspread_proto::SourceError;
 use crate::library::{Difference, Gathering, LibraryError, RemoteLibrary};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
-use crate::download::{ReceivedChunks, Source, SourceError};
+use crate::download::{ReceivedChunks, Source};
+use lanspread_proto::SourceError;
 use crate::install::StreamOrigin;
 
 /// How long a request waits for the connection that it needs: what a handshake may take.

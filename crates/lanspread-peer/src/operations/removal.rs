@@ -12,14 +12,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Dir, Found, is_same_fold};
+use lanspread_disk::{Dir, Found};
+use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{GameId, GameVersion};
 
 use crate::disk::{self, Point, below};
 use crate::download::{journal_path, note_removal};
 use crate::error::RemoveFailure;
-use crate::library::{LOCAL_DIR, is_foreign_entry, is_install_transient};
+use lanspread_proto::reserved::{LOCAL_DIR, is_install_transient};
+use crate::library::is_foreign_entry;
 use crate::reserve;
 use crate::state_file;
 

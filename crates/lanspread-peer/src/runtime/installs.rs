@@ -17,7 +17,8 @@ use crate::command::{DownloadSummary, Reply};
 use crate::error::{CommandError, InstallFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::install::{self, InstallJob, InstallSummary};
-use crate::library::{LOCAL_DIR, LocalGame};
+use lanspread_proto::reserved::LOCAL_DIR;
+use crate::library::LocalGame;
 use crate::reserve;
 
 /// Pause between two progress reports: at most ten a second.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::core::Core;
 use super::messages::CoreMessage;
 use crate::command::Reply;
-use crate::download::SourceError;
+use lanspread_proto::SourceError;
 use crate::error::ConnectError;
 use crate::event::{PeerEvent, RejectReason};
 use crate::library::{DeltaOutcome, RemoteDelta, RemoteLibrary};

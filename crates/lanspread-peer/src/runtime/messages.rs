@@ -12,7 +12,8 @@ use super::downloads::Fetch;
 use super::first_look::LookedAt;
 use super::verifications::Verified;
 use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
-use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome, SourceError};
+use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
+use lanspread_proto::SourceError;
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
     StreamFailure, VerifyFailure,

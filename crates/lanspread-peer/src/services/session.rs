@@ -12,7 +12,9 @@ use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::download::{Opening, SourceError, Swarm, Telling, ToldFetches};
+use lanspread_proto::opening::Opening;
+use lanspread_proto::SourceError;
+use crate::download::{Swarm, Telling, ToldFetches};
 use crate::library::{RemoteDelta, diff};
 use crate::net::exchange::ExchangeError;
 use crate::net::link::PeerLink;

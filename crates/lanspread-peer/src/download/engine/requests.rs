@@ -15,7 +15,8 @@ use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::part_fetch::AskPart;
 use super::super::parts::fetch_pages;
 use super::super::scheduler::Ask;
-use super::super::source::{Source, SourceError};
+use super::super::source::Source;
+use lanspread_proto::SourceError;
 use super::Event;
 
 /// How long a source may take to tell what it has.

@@ -11,10 +11,8 @@ use lanspread_proto::manifest::VERSION_FILE;
 
 use super::{StorageError, failed, sync_directory};
 use crate::disk::{self, Point, below};
-use crate::library::{
-    SENTINEL_DISCARDED, SENTINEL_TMP, holds_foreign, is_foreign_entry, is_install_transient,
-    is_reserved_root_name,
-};
+use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name};
+use crate::library::{holds_foreign, is_foreign_entry};
 use crate::trash::Disposal;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what

@@ -8,7 +8,7 @@ use lanspread_proto::message::{GameHead, RefusalCode};
 use lanspread_proto::{Manifest, PeerId};
 
 use super::super::attributes::{Agreed, AttributesPart};
-use super::super::source::SourceError;
+use lanspread_proto::SourceError;
 use super::{Blame, Effect, Transfer};
 
 impl Transfer {

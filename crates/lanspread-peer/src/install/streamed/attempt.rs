@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::receive::{Arrived, Reception, broken_off};
 use super::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
-use crate::download::{ProgressMeter, SourceError};
+use crate::download::ProgressMeter;
+use lanspread_proto::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::install::InstallSummary;
 use crate::net::exchange::{ExchangeError, FrameReader};

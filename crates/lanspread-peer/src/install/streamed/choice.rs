@@ -67,7 +67,7 @@ mod tests {
     use lanspread_proto::message::StreamInstall;
 
     use super::*;
-    use crate::download::SourceError;
+    use lanspread_proto::SourceError;
     use crate::error::{InstallFailure, NotEnoughRoom};
     use crate::net::exchange::FrameReader;
 

@@ -30,7 +30,7 @@ use super::super::memory::{OneDial, pair};
 use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
-use crate::download::SourceError;
+use lanspread_proto::SourceError;
 use crate::library::{Fingerprint, Index, scan_game};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.

@@ -19,7 +19,8 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::download::{Opening, Order, Swarm};
+use lanspread_proto::opening::Opening;
+use crate::download::{Order, Swarm};
 use crate::net::limit::Limiter;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;

@@ -1,33 +1,37 @@
 //! The names in a game root that are never transferred.
 
-use lanspread_disk::{PROBE_DIR, fold, is_same_fold};
+use crate::fold::{fold, is_same_fold};
 
 /// What the game was installed into. Its contents belong to the user.
-pub(crate) const LOCAL_DIR: &str = "local";
+pub const LOCAL_DIR: &str = "local";
 /// An installation on its way to [`LOCAL_DIR`].
-pub(crate) const INSTALLING_DIR: &str = ".local.installing";
+pub const INSTALLING_DIR: &str = ".local.installing";
 /// A [`LOCAL_DIR`] that was put aside.
-pub(crate) const BACKUP_DIR: &str = ".local.backup";
+pub const BACKUP_DIR: &str = ".local.backup";
 /// The file that marks [`INSTALLING_DIR`] and [`BACKUP_DIR`], from within, as made by a peer.
-pub(crate) const OWNER_MARKER: &str = ".lanspread_owned";
+pub const OWNER_MARKER: &str = ".lanspread_owned";
 /// The sentinel while it is written.
-pub(crate) const SENTINEL_TMP: &str = ".version.ini.tmp";
+pub const SENTINEL_TMP: &str = ".version.ini.tmp";
 /// The sentinel of the version that a download replaces.
-pub(crate) const SENTINEL_DISCARDED: &str = ".version.ini.discarded";
+pub const SENTINEL_DISCARDED: &str = ".version.ini.discarded";
 /// Belongs to the synchronisation program that many parties fill their disks with.
-pub(crate) const SYNC_DIR: &str = ".sync";
+pub const SYNC_DIR: &str = ".sync";
 /// Belongs to the softlan launcher: it has installed the game.
-pub(crate) const SOFTLAN_MARKER: &str = ".softlan_game_installed";
+pub const SOFTLAN_MARKER: &str = ".softlan_game_installed";
 
 /// Metadata of a game, kept by versions before the state directory existed.
-pub(crate) const LEGACY_GAME_FILE: &str = ".lanspread.json";
+pub const LEGACY_GAME_FILE: &str = ".lanspread.json";
 /// Where such versions kept their index, in the games directory.
-pub(crate) const LEGACY_DIR: &str = ".lanspread";
+pub const LEGACY_DIR: &str = ".lanspread";
 /// By which launchers remember that the setup script of a game was started.
-pub(crate) const FIRST_START_MARKER: &str = ".softlan_first_start_done";
+pub const FIRST_START_MARKER: &str = ".softlan_first_start_done";
 
 /// How the directories in a games directory begin in which a start puts what it found to delete.
-pub(crate) const TRASH_PREFIX: &str = ".lanspread.removing-";
+pub const TRASH_PREFIX: &str = ".lanspread.removing-";
+
+/// The directory in which a disk is asked what it takes for one name. It is there for a moment only;
+/// one that a crash left is removed before the next is made.
+pub const PROBE_DIR: &str = ".lanspread.probe";
 
 /// Names with a meaning on this machine alone.
 const RESERVED: [&str; 12] = [
@@ -51,18 +55,21 @@ const INSTALL_TRANSIENT_PREFIX: &str = ".local.";
 /// Whether `name`, directly in a game root, is never listed, transferred or accepted.
 ///
 /// What a file system of a receiver may ignore is ignored, such as letter case.
-pub(crate) fn is_reserved_root_name(name: &str) -> bool {
+#[must_use]
+pub fn is_reserved_root_name(name: &str) -> bool {
     RESERVED.iter().any(|reserved| is_same_fold(name, reserved))
 }
 
 /// Whether `name` is a reserved name in exactly this spelling.
-pub(crate) fn is_reserved_as_spelled(name: &str) -> bool {
+#[must_use]
+pub fn is_reserved_as_spelled(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
 /// Whether `name`, directly in a game root, may be that of a directory between which an installation
 /// moves, of this version of the program or another.
-pub(crate) fn is_install_transient(name: &str) -> bool {
+#[must_use]
+pub fn is_install_transient(name: &str) -> bool {
     fold(name).starts_with(INSTALL_TRANSIENT_PREFIX)
 }
 
