@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use crate::dir::Dir;
 use lanspread_proto::fold::fold;
 use lanspread_proto::reserved::PROBE_DIR;
 
+use crate::dir::Dir;
 
 /// Most pairs about which a disk is asked. Names of one game that differ by case alone are few; a
 /// disk that folds any of them folds the first ones.

@@ -13,13 +13,27 @@
 //! Everything here blocks. Absolute paths are only taken for the directory where the work begins;
 //! its parents belong to the user and may be links.
 
+pub mod chunk_buffer;
 mod clashes;
 mod dir;
+pub mod durable;
+pub mod foreign;
+pub mod game_file;
+pub mod mark;
 mod mounts;
 mod names;
 mod parents;
+mod point;
+pub mod points;
+pub mod reserve;
 mod resolve;
 mod rights;
+pub mod room;
+pub mod root;
+pub mod state_file;
+#[cfg(any(test, feature = "failpoints"))]
+pub mod testing;
+pub mod trash;
 mod tree;
 
 pub use clashes::{Clash, Doubts};
@@ -27,3 +41,4 @@ pub use dir::{Dir, Entry, Found, Kind};
 pub use mounts::{mount_in_the_way, mount_of};
 pub use names::{Listing, is_spelling_of};
 pub use parents::Parents;
+pub use point::Point;

@@ -98,6 +98,8 @@ impl Listing {
 
 #[cfg(test)]
 mod tests {
+    use unicode_normalization::UnicodeNormalization;
+
     use super::*;
 
     /// A directory of a disk that folds names by a rule, or by none.

@@ -17,10 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("net", &["disk", "proto"]),
     ("transfer", &["proto"]),
     ("serve", &["archive", "disk", "library", "net", "proto", "transfer"]),
-    (
-        "download",
-        &["archive", "catalog", "disk", "library", "net", "proto", "serve", "transfer"],
-    ),
+    ("download", &["archive", "catalog", "disk", "library", "net", "proto", "serve", "transfer"]),
     ("install", &["archive", "disk", "net", "proto"]),
     (
         "peer",
@@ -38,9 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const PURE: [&str; 2] = ["proto", "transfer"];
 const EFFECTS: [&str; 6] = ["tokio", "rustix", "mio", "s2n-quic", "notify", "socket2"];
 
+#[expect(clippy::expect_used, reason = "a test without metadata has failed")]
 fn metadata() -> Metadata {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    MetadataCommand::new().manifest_path(manifest).exec().unwrap()
+    MetadataCommand::new().manifest_path(manifest).exec().expect("cargo tells its metadata")
 }
 
 /// The name of a crate of the workspace without the common prefix.
@@ -55,8 +53,8 @@ fn needed(metadata: &Metadata) -> BTreeMap<&PackageId, BTreeSet<&PackageId>> {
     nodes
         .map(|node| {
             let dependencies = node.deps.iter();
-            let dependencies = dependencies
-                .filter(|dep| dep.dep_kinds.iter().any(|found| is_needed(&found.kind)));
+            let dependencies =
+                dependencies.filter(|dep| dep.dep_kinds.iter().any(|found| is_needed(&found.kind)));
             (&node.id, dependencies.map(|dep| &dep.pkg).collect())
         })
         .collect()
@@ -73,7 +71,8 @@ fn no_crate_depends_on_one_that_it_may_not_know() {
         let dependencies = package.dependencies.iter();
         let dependencies = dependencies.filter(|found| found.kind != DependencyKind::Development);
         let known = dependencies.filter_map(|found| short(&found.name));
-        wrong.extend(known.filter(|found| !allowed.contains(found)).map(|to| (name, to.to_owned())));
+        wrong
+            .extend(known.filter(|found| !allowed.contains(found)).map(|to| (name, to.to_owned())));
     }
     assert!(wrong.is_empty(), "arrows that ARCHITECTURE.md does not draw: {wrong:?}");
 }

@@ -51,11 +51,12 @@ pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };
+use lanspread_disk::room::Room;
+
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
 use crate::library::Fingerprint;
 use crate::net::limit::Limiter;
-use crate::room::Room;
 
 /// What to download.
 pub(crate) struct DownloadJob {

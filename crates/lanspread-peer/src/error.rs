@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lanspread_disk::room::NotEnoughRoom;
 use lanspread_mdns::MdnsError;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
@@ -200,30 +201,6 @@ pub enum ConnectError {
     /// The peer is stopping.
     #[error("the peer is shutting down")]
     ShuttingDown,
-}
-
-/// What is about to be written does not fit on the disk. Nothing was touched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not enough room at {path}: {needed} more bytes are needed, and {available} are free{}",
-    beside(*held)
-)]
-pub struct NotEnoughRoom {
-    /// Where.
-    pub path: PathBuf,
-    /// How many bytes are still to be written.
-    pub needed: u64,
-    /// How many bytes are free and wanted by nobody else.
-    pub available: u64,
-    /// How many free bytes other operations of this peer are about to write.
-    pub held: u64,
-}
-
-fn beside(held: u64) -> String {
-    match held {
-        0 => String::new(),
-        held => format!(" beside {held} that other operations are about to write"),
-    }
 }
 
 /// Why a download ended without the game. Cloneable, since event and answer both carry it.

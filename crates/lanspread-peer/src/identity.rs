@@ -2,10 +2,10 @@
 //!
 //! Made on first start and never replaced after that: a peer with another key is another peer.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use lanspread_disk::state_file::{ensure_dir, write_atomic_private};
 use lanspread_proto::PeerId;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
 use rustls::pki_types::pem::PemObject;
@@ -13,7 +13,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ParsedCertificate;
 
 use crate::error::StartError;
-use crate::state_file::{ensure_dir, write_atomic_private};
 
 const KEY_FILE: &str = "key.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";

@@ -19,7 +19,6 @@ mod recovery;
 mod streamed;
 mod transaction;
 
-pub(crate) use place::{Mark, is_marked, mark, unmark};
 pub(crate) use recovery::{panicked, recover_all};
 pub(crate) use streamed::run as install_streamed;
 pub(crate) use streamed::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};

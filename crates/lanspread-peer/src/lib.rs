@@ -11,12 +11,10 @@
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-mod chunk_buffer;
 mod command;
 mod config;
 #[cfg(test)]
 mod crash;
-mod disk;
 mod download;
 mod error;
 mod event;
@@ -27,15 +25,12 @@ mod migration;
 mod net;
 mod operations;
 mod peers;
+mod points;
 mod problem;
-mod reserve;
-mod room;
 mod runtime;
 mod services;
 mod setup;
-mod state_file;
 mod state_format;
-mod trash;
 
 pub use command::{
     AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,
@@ -44,13 +39,14 @@ pub use command::{
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
-    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, NotEnoughRoom,
-    RemoveFailure, RuntimeFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
+    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
+    RuntimeFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
+pub use lanspread_disk::room::NotEnoughRoom;
 pub use peers::versions::OtherVersionPeer;
 pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use runtime::{PeerRuntimeHandle, start_peer};

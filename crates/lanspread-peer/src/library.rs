@@ -7,8 +7,6 @@
 
 mod attributes;
 mod delta;
-mod foreign;
-mod game_file;
 mod gate;
 mod hashing;
 mod index;
@@ -22,8 +20,6 @@ mod verify;
 mod walk;
 
 pub(crate) use delta::{Difference, diff};
-pub(crate) use foreign::{find_foreign, holds_foreign, is_foreign_entry};
-pub(crate) use game_file::open_game_file;
 pub(crate) use gate::RescanGate;
 pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub(crate) use index::{Index, IndexWarning};

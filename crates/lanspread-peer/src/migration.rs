@@ -12,15 +12,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lanspread_catalog::Catalog;
-use lanspread_proto::fold::fold;
-use lanspread_disk::is_spelling_of;
+use lanspread_disk::state_file::{ensure_dir, game_state_dir, write_atomic};
+use lanspread_disk::{durable, is_spelling_of};
 use lanspread_proto::GameId;
-
-use crate::disk::{self, Point};
+use lanspread_proto::fold::fold;
 use lanspread_proto::reserved::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
+
 use crate::library::root_ids;
+use crate::points;
 use crate::setup::SETUP_DONE;
-use crate::state_file::{ensure_dir, game_state_dir, write_atomic};
 
 const LEGACY_INDEX: &str = "index.json";
 /// Where the old index goes, below the state directory.
@@ -56,7 +56,7 @@ pub(crate) fn migrate(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> 
     report.add(move_file(&legacy_dir.join(LEGACY_INDEX), &state_dir.join(MIGRATED_INDEX)));
     if !report.moved.is_empty() {
         // Whatever else is in it is not ours, and then it stays.
-        let _ = disk::remove_dir(Point::LegacyDirRemove, &legacy_dir);
+        let _ = durable::remove_dir(points::LEGACY_DIR_REMOVE, &legacy_dir);
     }
     let entries = match fs::read_dir(games_dir) {
         Ok(entries) => entries,
@@ -115,9 +115,9 @@ fn move_file(old: &Path, new: &Path) -> Result<Option<PathBuf>, MigrationError> 
         ensure_dir(parent).map_err(failed("make", parent))?;
         write_atomic(new, &bytes).map_err(failed("write", new))?;
     }
-    disk::remove_file(Point::LegacyRemove, old).map_err(failed("remove", old))?;
+    durable::remove_file(points::LEGACY_REMOVE, old).map_err(failed("remove", old))?;
     let parent = old.parent().unwrap_or(old);
-    disk::sync_dir(Point::LegacySync, parent).map_err(failed("sync", parent))?;
+    durable::sync_dir(points::LEGACY_SYNC, parent).map_err(failed("sync", parent))?;
     Ok(Some(old.to_path_buf()))
 }
 

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use lanspread_disk::game_file::open_game_file;
+use lanspread_disk::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
 use lanspread_proto::GameId;
+use lanspread_proto::reserved::LOCAL_DIR;
 use lanspread_proto::text::without_byte_order_mark;
 
 use crate::command::SetupStarted;
 use crate::error::SetupFailure;
-use lanspread_proto::reserved::LOCAL_DIR;
-use crate::library::open_game_file;
-use crate::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
 
 /// Says that the setup script of a game was started since the game was installed.
 pub(crate) const SETUP_DONE: &str = "setup_done";

@@ -11,10 +11,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::state_file::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::state_file::write_atomic;
 
 const FORMAT_FILE: &str = "state_format.json";
 /// The newest format that this program knows, and the one that it writes.

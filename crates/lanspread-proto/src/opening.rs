@@ -10,9 +10,11 @@ use crate::{ContentHash, GameId, PieceSet};
 /// other; which ones follows from the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
+    /// Which game.
     pub game_id: GameId,
     /// Of what it fetches, which is decided.
     pub manifest_hash: ContentHash,
+    /// The content root of it.
     pub content_root: ContentHash,
     /// The pieces that it has verified and gives to others.
     pub have: PieceSet,

@@ -1,6 +1,7 @@
 //! Why a source did not give what it was asked for.
 
 use crate::message::Refusal;
+use crate::piece_set::PieceSetError;
 
 /// Why a source did not give what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,4 +15,10 @@ pub enum SourceError {
     /// The peer broke the protocol; nothing it sends is of use.
     #[error("broke the protocol: {0}")]
     Protocol(String),
+}
+
+impl From<PieceSetError> for SourceError {
+    fn from(error: PieceSetError) -> Self {
+        Self::Protocol(error.to_string())
+    }
 }

@@ -1,18 +1,17 @@
 //! One crash: what is being done, where it ends, and what the disk keeps.
 
-use std::fmt;
-use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
+use std::{fmt, fs};
 
+use lanspread_disk::durable::faults::{Action, Moment};
+use lanspread_disk::durable::shadow::Keep;
 use rustix::process::Signal;
 
 use super::script::Script;
 use super::world::Place;
-use crate::disk::faults::{Action, Moment};
-use crate::disk::shadow::Keep;
 
 /// In which a victim is told what it is in for.
 pub(super) const VICTIM: &str = "LANSPREAD_CRASH_VICTIM";

@@ -1,11 +1,12 @@
 //! Runs crashes and judges what they leave.
 
-use std::env;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{env, fs};
 
+use lanspread_disk::durable::faults::{Action, Moment};
+use lanspread_disk::durable::shadow::Dice;
 use lanspread_proto::Manifest;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -20,8 +21,6 @@ use super::verdict::{
 };
 use super::world::{Download, Local, Place, QUAKE};
 use crate::PeerRuntimeHandle;
-use crate::disk::faults::{Action, Moment};
-use crate::disk::shadow::Dice;
 
 /// How many crashes are tried at a time. Much of each is waiting for a process.
 const AT_A_TIME: usize = 6;

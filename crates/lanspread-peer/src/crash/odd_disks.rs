@@ -1,11 +1,11 @@
 //! A peer on file systems that lack what a local one has, from its first start on.
 
+use lanspread_disk::durable::Lack;
+use lanspread_disk::durable::faults::lacking;
 use rustix::io::Errno;
 
 use super::peer::{Peer, config};
 use super::world::{Download, Local, Place, QUAKE};
-use crate::disk::Lack;
-use crate::disk::faults::lacking;
 
 /// Does with a game whatever a peer can do with one.
 async fn use_everything(source: &Peer, place: &Place) {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_mdns::MdnsInterface;
+use lanspread_proto::reserved::TRASH_PREFIX;
 use lanspread_proto::{NetworkName, PeerId, PeerName};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::world::{QUAKE, catalog, game_id};
-use lanspread_proto::reserved::TRASH_PREFIX;
 use crate::{
     CommandError, GameDetails, PeerCommand, PeerConfig, PeerEvent, PeerRuntimeHandle, Reply,
     StartError, start_peer,

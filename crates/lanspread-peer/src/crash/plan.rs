@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lanspread_disk::Point;
+use lanspread_disk::durable::faults::{Action, Moment, own_sites};
+use lanspread_disk::durable::shadow::{Dice, Keep};
+
 use super::case::Case;
 use super::script::Script;
-use crate::disk::Point;
-use crate::disk::faults::{Action, Moment, own_sites};
-use crate::disk::shadow::{Dice, Keep};
+use crate::points;
 
 /// Beyond that many of one site, another hit of it tells nothing new.
 const HITS_MAX: u32 = 40;
@@ -54,10 +56,10 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         let mut case = |action| {
             let script = scripts[dice.below(scripts.len() as u64) as usize];
             let moment = Moment::Site { site: (*site).to_owned(), hit: 1 };
-            cases.push(Case { script, moment, action, seed: dice.next() });
+            cases.push(Case { script, moment, action, seed: dice.draw() });
         };
         case(CRASHES[(number + seed as usize) % CRASHES.len()]);
-        if *site != Point::UnpackBlock.name() {
+        if *site != points::UNPACK_BLOCK.name() {
             case(Action::Fail);
         }
         if amount.is_some() || number % SAMPLE_ONE_PANIC_IN == seed as usize % SAMPLE_ONE_PANIC_IN {
@@ -68,7 +70,7 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
     for (number, (script, site)) in of_every_script.enumerate() {
         let moment = Moment::Site { site: site.clone(), hit: 1 };
         let action = CRASHES[number % CRASHES.len()];
-        cases.push(Case { script: *script, moment, action, seed: dice.next() });
+        cases.push(Case { script: *script, moment, action, seed: dice.draw() });
     }
     let crashes = cases.iter().filter(|case| !case.is_survived()).count();
     let rest = amount.map_or(SAMPLE_RANDOM, |amount| amount.saturating_sub(crashes));
@@ -78,7 +80,7 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
         let hit = 1 + dice.below(u64::from((*hits).min(HITS_MAX))) as u32;
         let moment = Moment::Site { site: site.clone(), hit };
         let action = CRASHES[dice.below(CRASHES.len() as u64) as usize];
-        cases.push(Case { script: *script, moment, action, seed: dice.next() });
+        cases.push(Case { script: *script, moment, action, seed: dice.draw() });
     }
     cases
 }
@@ -91,9 +93,17 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
             .flat_map(|point| files.iter().map(move |file| format!("{}:{file}", point.name())));
         sites.collect()
     };
-    let writes = [Point::StateWrite, Point::StateSync, Point::StateRename, Point::StateRenameSync];
-    let removals = [Point::FileRemove, Point::FileRemoveSync];
-    let mut known: BTreeSet<String> = own_sites().map(str::to_owned).collect();
+    let writes = [
+        lanspread_disk::points::STATE_WRITE,
+        lanspread_disk::points::STATE_SYNC,
+        lanspread_disk::points::STATE_RENAME,
+        lanspread_disk::points::STATE_RENAME_SYNC,
+    ];
+    let removals = [lanspread_disk::points::FILE_REMOVE, lanspread_disk::points::FILE_REMOVE_SYNC];
+    let mut known: BTreeSet<String> = own_sites(lanspread_disk::points::ALL)
+        .chain(own_sites(points::ALL))
+        .map(str::to_owned)
+        .collect();
     known.extend(by_file(&writes, &STATE_FILES));
     known.extend(by_file(&removals, &REMOVED_FILES));
     let missed: Vec<_> = known.difference(&reached).collect();
@@ -112,6 +122,6 @@ pub(super) fn is_in_background(site: &str) -> bool {
 
 /// Whether a script comes to a site whenever it runs, and not only when the machine is slow.
 pub(super) fn is_dependable(script: Script, site: &str) -> bool {
-    let slow = [Point::ChunkSync, Point::JournalAppend, Point::JournalSync];
+    let slow = [points::CHUNK_SYNC, points::JOURNAL_APPEND, points::JOURNAL_SYNC];
     script == Script::Checkpoint || slow.iter().all(|point| point.name() != site)
 }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 
+use lanspread_disk::Point;
+use lanspread_disk::durable::faults;
+use lanspread_disk::state_file::game_state_dir;
+
 use super::peer::Peer;
 use super::world::{Download, HERETIC, Local, Place, QUAKE, Tree, game_id, write_tree};
-use crate::disk::{Point, faults};
-use crate::state_file::game_state_dir;
-use crate::{CommandError, PeerCommand};
+use crate::{CommandError, PeerCommand, points};
 
 /// One thing that a peer does to its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,15 +104,17 @@ impl Script {
     /// What is done and where it is killed before this script, which begins with what that left.
     pub(super) fn prelude(self) -> Option<(Self, Point)> {
         match self {
-            Self::Resume | Self::RemovePartial => Some((Self::Checkpoint, Point::CommitFileSync)),
-            Self::RecoverUnpacking => Some((Self::UpdateAndInstall, Point::UnpackedFileSync)),
-            Self::RecoverPutAside => Some((Self::UpdateAndInstall, Point::Promote)),
-            Self::RecoverPromoted => Some((Self::UpdateAndInstall, Point::SettleSync)),
-            Self::RecoverEmpty => Some((Self::Install, Point::MarkWrite)),
-            Self::RecoverUninstall => Some((Self::Uninstall, Point::PutAsideSync)),
-            Self::RecoverCommit => Some((Self::Update, Point::SentinelRename)),
-            Self::RecoverCancel => Some((Self::CancelBesideLocal, Point::DiscardEntry)),
-            Self::RecoverWholeCancel => Some((Self::Cancel, Point::DiscardEntry)),
+            Self::Resume | Self::RemovePartial => {
+                Some((Self::Checkpoint, points::COMMIT_FILE_SYNC))
+            }
+            Self::RecoverUnpacking => Some((Self::UpdateAndInstall, points::UNPACKED_FILE_SYNC)),
+            Self::RecoverPutAside => Some((Self::UpdateAndInstall, points::PROMOTE)),
+            Self::RecoverPromoted => Some((Self::UpdateAndInstall, points::SETTLE_SYNC)),
+            Self::RecoverEmpty => Some((Self::Install, lanspread_disk::points::MARK_WRITE)),
+            Self::RecoverUninstall => Some((Self::Uninstall, points::PUT_ASIDE_SYNC)),
+            Self::RecoverCommit => Some((Self::Update, points::SENTINEL_RENAME)),
+            Self::RecoverCancel => Some((Self::CancelBesideLocal, points::DISCARD_ENTRY)),
+            Self::RecoverWholeCancel => Some((Self::Cancel, points::DISCARD_ENTRY)),
             _ => None,
         }
     }
@@ -290,10 +294,10 @@ pub(super) async fn connect(script: Script, peer: &Peer, source: SocketAddr) {
 /// A download that lasts until its journal has had its first entries.
 async fn download_with_checkpoint(peer: &Peer) -> Result<(), CommandError> {
     // The last file of a piece: the other piece is written, and has to be synced before it is entered.
-    faults::hold_file(Point::ChunkWrite, "second.eti");
+    faults::hold_file(points::CHUNK_WRITE, "second.eti");
     let until_entered = tokio::task::spawn_blocking(|| {
-        faults::wait_until_reached(Point::ChunkSync);
-        faults::wait_until_reached(Point::JournalSync);
+        faults::wait_until_reached(points::CHUNK_SYNC);
+        faults::wait_until_reached(points::JOURNAL_SYNC);
         faults::release();
     });
     let outcome = peer.download().await;
@@ -303,7 +307,7 @@ async fn download_with_checkpoint(peer: &Peer) -> Result<(), CommandError> {
 
 /// A download that is cancelled while chunks are being written.
 async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
-    faults::hold(Point::ChunkWrite);
+    faults::hold(points::CHUNK_WRITE);
     let game_id = || game_id(QUAKE);
     let (install, wait) = (Some(false), false);
     let begun = peer
@@ -327,15 +331,15 @@ async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
 
 /// A download that somebody tries to cancel while it is committed.
 async fn cancel_too_late(peer: &Peer) -> Result<(), CommandError> {
-    faults::hold_file(Point::CommitFileSync, "second.eti");
+    faults::hold_file(points::COMMIT_FILE_SYNC, "second.eti");
     let game_id = || game_id(QUAKE);
     let (install, wait) = (Some(false), true);
     let download =
         peer.send(|reply| PeerCommand::Download { game_id: game_id(), install, wait, reply }).await;
     let is_committing = tokio::task::spawn_blocking(|| {
-        faults::wait_until_reached(Point::CommitFileSync);
+        faults::wait_until_reached(points::COMMIT_FILE_SYNC);
         // What was planned can happen long before.
-        faults::hits().contains_key(Point::CommitFileSync.name())
+        faults::hits().contains_key(points::COMMIT_FILE_SYNC.name())
     });
     let cancelled = match is_committing.await.unwrap() {
         true => {

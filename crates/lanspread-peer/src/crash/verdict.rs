@@ -5,6 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use lanspread_disk::durable::faults::Action;
+use lanspread_proto::reserved::{
+    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
+    TRASH_PREFIX, is_reserved_root_name,
+};
 use lanspread_proto::{ContentHash, Manifest};
 
 use super::peer::Peer;
@@ -12,12 +17,9 @@ use super::script::{Course, Script, legacy_files, migrated_files};
 use super::world::{
     DOOM, Download, HERETIC, Local, Place, QUAKE, Tree, bystanders, game_id, read_tree,
 };
-use crate::disk::faults::Action;
 use crate::download::audit::audit;
-use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP, TRASH_PREFIX, is_reserved_root_name};
-use crate::setup;
 use crate::{
-    Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,
+    Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure, setup,
 };
 
 /// What is wrong with the content of the disk: everything old or new, nothing half, nothing of the
@@ -206,7 +208,10 @@ pub(super) async fn check_identity(place: &Place, peer: &Peer) -> Vec<String> {
 
 /// Whether an answer says what is the matter: that the disk is full, or that work was lost.
 pub(super) fn is_clear_failure(error: &CommandError, action: Action) -> bool {
-    use {CommandError as C, DownloadFailure as D, InstallFailure as I, RemoveFailure as R};
+    use CommandError as C;
+    use DownloadFailure as D;
+    use InstallFailure as I;
+    use RemoveFailure as R;
     match action {
         Action::Panic => matches!(
             error,

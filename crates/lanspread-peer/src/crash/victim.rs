@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lanspread_disk::durable::faults::{self, Plan};
 use tokio::time::timeout;
 
 use super::case::{Case, VICTIM, VICTIM_DIR, VICTIM_SOURCE};
@@ -11,7 +12,6 @@ use super::peer::{PATIENCE, Peer, config};
 use super::script::connect;
 use super::verdict::{check_content, check_events, is_clear_failure};
 use super::world::Place;
-use crate::disk::faults::{self, Plan};
 
 /// As a test that fails.
 const FAILED_EXIT: i32 = 101;

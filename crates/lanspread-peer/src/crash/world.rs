@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use lanspread_archive::FixtureWriter;
 use lanspread_catalog::{Catalog, CatalogGame};
+use lanspread_disk::state_file::game_state_dir;
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameId, GameVersion};
 
 use crate::identity::Identity;
 use crate::setup::SETUP_DONE;
-use crate::state_file::game_state_dir;
 
 /// The game that everything is done with.
 pub(super) const QUAKE: &str = "quake";

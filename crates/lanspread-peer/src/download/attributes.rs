@@ -14,13 +14,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_catalog::{format_version_ini, parse_version_ini};
-use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::attributes::{AttributesError, fitting_directories};
+use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::foreign::is_foreign_directory;
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPath};
-
 use lanspread_proto::reserved::is_reserved_root_name;
+use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPath};
 
 /// How long a complete download waits for attributes that are still to come. They are one page.
 pub(crate) const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lanspread_disk::room::{BytesLeft, NotEnoughRoom, Reservation, Room};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
@@ -18,8 +19,6 @@ use rustix::fs::{Mode, OFlags};
 
 use super::layout::{ChunkIndex, ChunkPlace, Layout};
 use super::ledger::ChunkHashes;
-use crate::error::NotEnoughRoom;
-use crate::room::{Reservation, Room};
 
 /// What a file takes at least a multiple of. Many file systems have larger blocks, and some tell of far
 /// larger ones than they have, so that more would refuse what fits.
@@ -112,7 +111,7 @@ impl Demand {
         needed.saturating_sub(freed)
     }
 
-    fn into_bytes_left(self) -> Arc<crate::room::BytesLeft> {
+    fn into_bytes_left(self) -> Arc<BytesLeft> {
         Arc::new(move || self.bytes_left())
     }
 }

@@ -18,13 +18,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use lanspread_disk::durable;
+use lanspread_disk::state_file::{self, game_state_dir};
 use lanspread_proto::limits::MANIFEST_MAX_CHUNKS;
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest};
 use serde::{Deserialize, Serialize};
 
 use super::layout::ChunkIndex;
-use crate::disk::{self, Point};
-use crate::state_file::{self, game_state_dir};
+use crate::points;
 
 const JOURNAL_FILE: &str = "download.journal";
 /// Longest header: a version and two hashes are a tenth of it.
@@ -137,12 +138,12 @@ pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let Some(whole) = whole_bytes(&read_bounded(&file)?) else { return Ok(()) };
-    disk::reach(Point::DiscardMark, path)?;
+    durable::reach(points::DISCARD_MARK, path)?;
     // An append that failed may have left half a record, which would hide what comes after it.
     file.set_len(whole)?;
     file.seek(SeekFrom::Start(whole))?;
     file.write_all(&encode(Record::Discarding))?;
-    disk::sync_data(Point::DiscardMarkSync, path, &file)
+    durable::sync_data(points::DISCARD_MARK_SYNC, path, &file)
 }
 
 /// Writes, durably, that what is in `root` is being removed: a journal that claims nothing. Whatever an
@@ -190,9 +191,9 @@ impl Journal {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too many records"));
         }
         let bytes: Vec<u8> = records.iter().flat_map(|record| encode(*record)).collect();
-        disk::reach(Point::JournalAppend, &self.path)?;
+        durable::reach(points::JOURNAL_APPEND, &self.path)?;
         file.write_all(&bytes)?;
-        disk::sync_data(Point::JournalSync, &self.path, &file)?;
+        durable::sync_data(points::JOURNAL_SYNC, &self.path, &file)?;
         *place = Some((file, count));
         Ok(())
     }

@@ -13,20 +13,18 @@
 //! A root without sentinel and journal is left alone: nothing tells whether a peer or the user put
 //! it there. Nobody is offered it, and the next download takes from it what is of use.
 
-use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use lanspread_disk::trash::{Disposal, Trash};
+use lanspread_disk::{durable, state_file};
 use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::reserved::TRASH_PREFIX;
 
 use super::journal::{self, Contents, journal_path, journalled_games};
 use super::storage::discard;
-use crate::disk;
-use lanspread_proto::reserved::TRASH_PREFIX;
-use crate::state_file;
-use crate::trash::{Disposal, Trash};
 
 /// What to do about a journal that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +75,7 @@ fn recover(root: &Path, journal: &Path, trash: &mut Trash) -> io::Result<bool> {
     let contents = journal::read(journal)?;
     let found = look(root)?;
     // Looked at for each journal, of which there are few.
-    let may_be_unmounted = found == Root::Missing && has_no_roots(disk::parent_of(root))?;
+    let may_be_unmounted = found == Root::Missing && has_no_roots(durable::parent_of(root))?;
     match decide(contents.as_ref(), root, found, may_be_unmounted) {
         Action::Keep => return Ok(false),
         Action::Remove => {}
@@ -131,12 +129,12 @@ fn look(root: &Path) -> io::Result<Root> {
 
 #[cfg(test)]
 mod tests {
+    use lanspread_disk::trash;
     use lanspread_proto::{GameVersion, Manifest, ManifestFile, RelPath};
     use tempfile::TempDir;
 
     use super::*;
     use crate::download::journal::{Header, Journal, mark_discarding};
-    use crate::trash;
 
     /// A games directory and a state directory with the journal of one download.
     struct Crashed {

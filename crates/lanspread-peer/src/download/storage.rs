@@ -28,7 +28,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lanspread_disk::{Clash, Dir, Parents};
+use lanspread_disk::{Clash, Dir, Parents, Point};
 use lanspread_proto::foreign::is_foreign_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
@@ -41,13 +41,15 @@ pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
 pub(super) use self::names::refuse_clashes;
+use crate::points;
+use lanspread_disk::durable::{self, below};
+use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
+
 use self::touches::Touches;
 use super::attributes::Agreed;
 use super::layout::ChunkPlace;
-use crate::disk::{self, Point, below};
 use crate::error::{DownloadFailure, RemoveFailure};
 use crate::library::Fingerprint;
-use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.
@@ -144,7 +146,7 @@ impl Storage {
         let kept = files::make_files(&root, &manifest, &made)?;
         // A chunk is entered into the journal once its bytes are durable, which is of no use while the
         // name of its file is not.
-        sync_directories(Point::GameDirSync, &root, &manifest)?;
+        sync_directories(points::GAME_DIR_SYNC, &root, &manifest)?;
         let (handles, direct, stop) = (Handles::new(), Direct::new(), CancellationToken::new());
         let touches = Touches::default();
         Ok(Self { root, manifest, handles, direct, touches, kept, stop })
@@ -215,7 +217,8 @@ impl Storage {
             let Some(file) = self.manifest.files().get(*number) else { continue };
             let path = self.root.at(native(file));
             let synced = self.handles.open(*number, &self.root, &file.path);
-            let synced = synced.and_then(|file| disk::sync_data(Point::ChunkSync, &path, &file));
+            let synced =
+                synced.and_then(|file| durable::sync_data(points::CHUNK_SYNC, &path, &file));
             synced.map_err(failed("sync", &path))?;
         }
         Ok(())
@@ -245,7 +248,7 @@ impl Storage {
             if is_zeros && read_blocks(&opened, place, is_all_zeros)? {
                 return Ok(());
             }
-            disk::reach(Point::ChunkWrite, &path)?;
+            durable::reach(points::CHUNK_WRITE, &path)?;
             self.touches.during(place.file, &opened, || {
                 match self.direct.write(&self.root, &file.path, bytes, place.offset)? {
                     true => Ok(()),
@@ -280,7 +283,7 @@ impl Storage {
         discard::remove_unlisted(&self.root, &listed)?;
         beside::make_empty(&self.root, directories.unwrap_or_default())?;
         names::require_all(&self.root, &self.manifest, Look::Names)?;
-        sync_directories(Point::CommitDirSync, &self.root, &self.manifest)?;
+        sync_directories(points::COMMIT_DIR_SYNC, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
         committed.keeps_bits &= self.write_sentinel(&agreed.sentinel)?;
         Ok(committed)
@@ -299,17 +302,17 @@ impl Storage {
         let unfinished = root.at(SENTINEL_TMP);
         unlink(root, SENTINEL_TMP)?;
         let write = || {
-            let mut file = below::create_file(Point::SentinelWrite, root, SENTINEL_TMP)?;
+            let mut file = below::create_file(points::SENTINEL_WRITE, root, SENTINEL_TMP)?;
             file.write_all(sentinel)?;
-            disk::sync_all(Point::SentinelSync, &unfinished, &file)?;
-            Ok(!disk::is_executable(&file))
+            durable::sync_all(points::SENTINEL_SYNC, &unfinished, &file)?;
+            Ok(!durable::is_executable(&file))
         };
         let is_plain = write().map_err(failed("write", &unfinished))?;
-        below::rename(Point::SentinelRename, root, SENTINEL_TMP, VERSION_FILE)
+        below::rename(points::SENTINEL_RENAME, root, SENTINEL_TMP, VERSION_FILE)
             .map_err(failed("rename to", &root.at(VERSION_FILE)))?;
-        sync_directory(Point::SentinelRenameSync, root)?;
+        sync_directory(points::SENTINEL_RENAME_SYNC, root)?;
         // The game is committed: a parked sentinel that stays behind is of no consequence.
-        if let Err(error) = discard::remove_any(Point::ParkedRemove, root, SENTINEL_DISCARDED) {
+        if let Err(error) = discard::remove_any(points::PARKED_REMOVE, root, SENTINEL_DISCARDED) {
             tracing::warn!(%error, "a parked sentinel stays behind");
         }
         Ok(is_plain)
@@ -346,8 +349,8 @@ fn make_root(root: &Path) -> Result<(Dir, bool), StorageError> {
         Ok(found) if found.is_dir() => Ok(false),
         Ok(_) => Err(io::Error::from(io::ErrorKind::NotADirectory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk::create_dir(Point::RootCreate, root)?;
-            disk::sync_name(Point::RootSync, root).map(|()| true)
+            durable::create_dir(lanspread_disk::points::ROOT_CREATE, root)?;
+            durable::sync_name(lanspread_disk::points::ROOT_SYNC, root).map(|()| true)
         }
         Err(error) => Err(error),
     };
@@ -373,16 +376,16 @@ fn make_directory(
             Some(_) => parent.remove_file(name)?,
             None => {}
         }
-        below::create_dir(Point::GameDirCreate, parent, name).map(|()| true)
+        below::create_dir(points::GAME_DIR_CREATE, parent, name).map(|()| true)
     };
     make().map_err(failed("create directory", &root.at(path)))
 }
 
 fn park_sentinel(root: &Dir) -> Result<(), StorageError> {
-    match below::rename(Point::Park, root, VERSION_FILE, SENTINEL_DISCARDED) {
+    match below::rename(points::PARK, root, VERSION_FILE, SENTINEL_DISCARDED) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed("park", &root.at(VERSION_FILE))(error)),
-        Ok(()) => sync_directory(Point::ParkSync, root),
+        Ok(()) => sync_directory(points::PARK_SYNC, root),
     }
 }
 

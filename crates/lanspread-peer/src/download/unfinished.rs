@@ -6,12 +6,13 @@
 //! Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::{fs, io};
 
+use lanspread_disk::state_file;
+use lanspread_disk::trash::Disposal;
 use lanspread_proto::GameId;
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::manifest::VERSION_FILE;
@@ -19,8 +20,6 @@ use lanspread_proto::manifest::VERSION_FILE;
 use super::journal::{self, journal_path, journalled_games};
 use super::storage::{StorageError, discard, failed, is_discarded};
 use crate::error::RemoveFailure;
-use crate::state_file;
-use crate::trash::Disposal;
 
 /// Most files and directories that are counted: more than a manifest can list. Those beyond are removed
 /// all the same.

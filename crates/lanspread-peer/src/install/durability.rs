@@ -1,13 +1,13 @@
 //! Making an unpacked game durable.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::{io, thread};
 
+use lanspread_disk::durable::below;
 use lanspread_disk::{Dir, Kind};
 
-use crate::disk::{Point, below};
+use crate::points;
 
 /// How many files are synced at a time. A file system commits once for all that wait for it, so
 /// many small files cost little more than a few; more threads gained nothing.
@@ -48,7 +48,7 @@ pub(super) fn sync_tree(top: &Dir, cancel: &dyn Fn() -> bool) -> io::Result<()> 
     directories
         .iter()
         .rev()
-        .try_for_each(|path| below::sync_dir(Point::UnpackedDirSync, &top.dir(path)?))
+        .try_for_each(|path| below::sync_dir(points::UNPACKED_DIR_SYNC, &top.dir(path)?))
 }
 
 fn sync_files(
@@ -61,7 +61,7 @@ fn sync_files(
         if is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        below::sync_file(Point::UnpackedFileSync, top, path)?;
+        below::sync_file(points::UNPACKED_FILE_SYNC, top, path)?;
     }
     Ok(())
 }

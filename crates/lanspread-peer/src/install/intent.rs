@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::state_file::{self, game_state_dir};
 use lanspread_proto::GameId;
 use serde::{Deserialize, Serialize};
-
-use crate::state_file::{self, game_state_dir};
 
 const INTENT_FILE: &str = "install_intent.json";
 /// More than any intent has; a longer file is broken.

@@ -1,38 +1,15 @@
 //! The directories of a game root between which an installation moves, and the marks inside them.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lanspread_disk::Dir;
-
-use crate::disk::{self, Point, below};
-use crate::install::decision::{Backup, Found, Installing, Local};
+use lanspread_disk::durable::below;
+use lanspread_disk::mark::{Mark, read_mark, unmark};
 use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
-use crate::reserve::is_full;
 
-/// How much of a mark is read; ours are shorter.
-const MARK_MAX_BYTES: u64 = 64;
-
-/// What a marked directory is for. The text is in the marker file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// An installation on its way.
-    Installing,
-    /// An old installation, to be kept until the new one is in its place.
-    Replaced,
-    /// An old installation that the user wants gone.
-    Removed,
-}
-
-impl Mark {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Installing => "installing",
-            Self::Replaced => "replaced",
-            Self::Removed => "removed",
-        }
-    }
-}
+use crate::install::decision::{Backup, Found, Installing, Local};
+use crate::points;
 
 /// One game root.
 pub(super) struct Place {
@@ -95,48 +72,24 @@ impl Place {
     }
 }
 
-/// Marks a directory as ours, durably.
-pub(crate) fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
-    // It is made anew, because one that is there may be a link to somewhere else.
-    below::remove_file_durably(directory, OWNER_MARKER)?;
-    let mut file = below::create_file(Point::MarkWrite, directory, OWNER_MARKER)?;
-    match file.write_all(mark.text().as_bytes()) {
-        // An empty mark says the same, and a full disk must be able to lose an installation.
-        Err(error) if mark == Mark::Removed && is_full(&error) => {}
-        written => written?,
-    }
-    disk::sync_all(Point::MarkSync, &directory.at(OWNER_MARKER), &file)?;
-    below::sync_dir(Point::MarkDirSync, directory)
-}
-
-/// Takes the mark out of a directory, durably.
-pub(crate) fn unmark(directory: &Dir) -> io::Result<()> {
-    below::remove_file_durably(directory, OWNER_MARKER)
-}
-
-/// Whether a directory carries a mark.
-pub(crate) fn is_marked(directory: &Dir) -> io::Result<bool> {
-    Ok(read_mark(directory)?.is_some())
-}
-
 /// Deletes a marked directory of a root, the mark last: what is left by a crash is still known to be
 /// ours. What is mounted in it stays, and is an error.
 pub(super) fn remove_owned(root: &Dir, name: &str) -> io::Result<()> {
     let directory = root.dir_to_empty(name)?;
     for entry in directory.entries()? {
         if entry.name != OWNER_MARKER {
-            below::remove_tree(Point::OwnedRemove, &directory, &entry.name)?;
+            below::remove_tree(points::OWNED_REMOVE, &directory, &entry.name)?;
         }
     }
-    below::sync_dir(Point::OwnedSync, &directory)?;
+    below::sync_dir(points::OWNED_SYNC, &directory)?;
     unmark(&directory)?;
-    below::remove_dir(Point::OwnedDirRemove, root, name)
+    below::remove_dir(points::OWNED_DIR_REMOVE, root, name)
 }
 
 /// Deletes a directory of a root if there is nothing in it.
 pub(super) fn remove_if_empty(root: &Dir, name: &str) -> io::Result<()> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
-    match below::remove_dir(Point::EmptyDirRemove, root, name) {
+    match below::remove_dir(lanspread_disk::points::EMPTY_DIR_REMOVE, root, name) {
         Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
             Ok(())
         }
@@ -152,20 +105,12 @@ fn look_at(root: &Dir, name: &str) -> io::Result<Entry> {
     }
 }
 
-/// The text of the mark. Only a regular file is one.
-fn read_mark(directory: &Dir) -> io::Result<Option<String>> {
-    if directory.look(OWNER_MARKER)?.is_none_or(|found| !found.is_file()) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    directory.read(OWNER_MARKER)?.take(MARK_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use lanspread_disk::mark::mark;
 
     use super::*;
 

@@ -1,22 +1,25 @@
 //! Settles what a transaction left, at its end and at the next start.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use lanspread_disk::Dir;
+use lanspread_disk::durable::below;
+use lanspread_disk::mark::unmark;
+use lanspread_disk::root::remove_empty_root;
+use lanspread_disk::trash::{Disposal, Trash};
 use lanspread_proto::GameId;
+use lanspread_proto::reserved::{
+    BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP,
+};
 
-use crate::disk::{Point, below};
 use crate::error::InstallFailure;
 use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
-use crate::install::place::{Place, remove_if_empty, remove_owned, unmark};
-use crate::install::streamed::remove_empty_root;
+use crate::install::place::{Place, remove_if_empty, remove_owned};
 use crate::install::transaction::{Hook, Step};
-use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP};
 use crate::library::ids_with_state;
-use crate::trash::{Disposal, Trash};
+use crate::points;
 
 /// Why something was not settled. The intent stays, so that the next start tries again.
 #[derive(Debug, thiserror::Error)]
@@ -158,33 +161,33 @@ fn execute(
     match action {
         Action::RestoreBackup => {
             let root = place.open()?;
-            below::rename(Point::RestoreBackup, &root, BACKUP_DIR, LOCAL_DIR)?;
-            below::sync_dir(Point::SettleSync, &root)
+            below::rename(points::RESTORE_BACKUP, &root, BACKUP_DIR, LOCAL_DIR)?;
+            below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::UnmarkLocal => {
             let root = place.open()?;
             // A mark may only go once the name it stands under is durable.
-            below::sync_dir(Point::SettleSync, &root)?;
+            below::sync_dir(points::SETTLE_SYNC, &root)?;
             unmark(&root.dir(LOCAL_DIR)?)
         }
         Action::RemoveInstalling => {
             let root = place.open()?;
             remove(&root, INSTALLING_DIR)?;
-            below::sync_dir(Point::SettleSync, &root)
+            below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::RemoveBackup => {
             let root = place.open()?;
             // The backup may only go once what made it needless is durable.
-            below::sync_dir(Point::SettleSync, &root)?;
+            below::sync_dir(points::SETTLE_SYNC, &root)?;
             remove(&root, BACKUP_DIR)?;
-            below::sync_dir(Point::SettleSync, &root)
+            below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
             let root = place.open()?;
             let is_backup = action == Action::RemoveEmptyBackup;
             remove_if_empty(&root, if is_backup { BACKUP_DIR } else { INSTALLING_DIR })?;
             // Durable before the intent goes: without it nobody would dare to remove them.
-            below::sync_dir(Point::SettleSync, &root)
+            below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::ClearIntent => intent::clear(state_dir, game_id),
     }
@@ -221,8 +224,9 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Recove
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use lanspread_proto::reserved::TRASH_PREFIX;
+
+    use super::*;
 
     fn write(root: &Path, path: &str, content: &str) {
         let path = root.join(path);

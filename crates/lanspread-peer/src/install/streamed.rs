@@ -7,25 +7,22 @@
 mod attempt;
 mod choice;
 mod receive;
-mod root;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use lanspread_disk::room::Room;
 use lanspread_proto::message::StreamInstall;
-use lanspread_proto::{GameId, GameVersion, PeerId};
+use lanspread_proto::{GameId, GameVersion, PeerId, SourceError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::choice::{Next, Tries, in_asking_order};
-pub(super) use self::root::{ensure_root, remove_empty_root};
-use lanspread_proto::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::net::exchange::FrameReader;
 use crate::net::limit::Limiter;
-use crate::room::Room;
 
 /// A peer that can stream a game.
 pub(crate) trait StreamOrigin: Send + Sync {

@@ -4,21 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
-use lanspread_disk::Dir;
+use lanspread_disk::durable::{self, below};
+use lanspread_disk::mark::{Mark, mark};
+use lanspread_disk::root::ensure_root;
+use lanspread_disk::{Dir, reserve, state_file};
 use lanspread_proto::GameId;
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
 
-use crate::disk::{self, Point, below};
 use crate::error::InstallFailure;
 use crate::install::decision::{Backup, Found, Installing, Local};
 use crate::install::durability::sync_tree;
 use crate::install::intent::{self, Intent, intent_path};
-use crate::install::place::{Mark, Place, mark};
+use crate::install::place::Place;
 use crate::install::recovery::{RecoveryError, settle};
-use crate::install::streamed::ensure_root;
-use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
-use crate::reserve;
-use crate::setup;
-use crate::state_file;
+use crate::{points, setup};
 
 /// Why a directory stays that carries no mark.
 const NOT_OURS: &str = "it was not made by a peer";
@@ -158,7 +157,7 @@ fn unpack_and_promote<E: From<InstallFailure>>(
         .and_then(|()| ensure_root(&place.root))
         .and_then(|()| place.open())
         .map_err(failed("create", at))?;
-    let installing = below::create_dir(Point::InstallingCreate, &root, INSTALLING_DIR)
+    let installing = below::create_dir(points::INSTALLING_CREATE, &root, INSTALLING_DIR)
         .and_then(|()| root.dir(INSTALLING_DIR))
         .map_err(failed("create", at))?;
     hook(Step::MarkInstalling)
@@ -177,7 +176,7 @@ fn unpack_and_promote<E: From<InstallFailure>>(
         put_local_aside(place, Mark::Replaced, hook)?;
     }
     hook(Step::Promote)
-        .and_then(|()| below::rename(Point::Promote, &root, INSTALLING_DIR, LOCAL_DIR))
+        .and_then(|()| below::rename(points::PROMOTE, &root, INSTALLING_DIR, LOCAL_DIR))
         .map_err(failed("create", &place.local))?;
     Ok(summary)
 }
@@ -198,7 +197,7 @@ fn unpack_all(
 ) -> Result<InstallSummary, InstallFailure> {
     let mut summary = InstallSummary::default();
     for archive in archives {
-        disk::reach(Point::UnpackArchive, target.path())
+        durable::reach(points::UNPACK_ARCHIVE, target.path())
             .map_err(failed("unpack into", target.path()))?;
         let mut watch =
             Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
@@ -295,10 +294,10 @@ fn put_local_aside(
         .and_then(|()| mark(&root.dir(LOCAL_DIR)?, as_what))
         .map_err(failed("mark", local))?;
     hook(Step::PutLocalAside)
-        .and_then(|()| below::rename(Point::PutAside, &root, LOCAL_DIR, BACKUP_DIR))
+        .and_then(|()| below::rename(points::PUT_ASIDE, &root, LOCAL_DIR, BACKUP_DIR))
         .map_err(failed("put aside", local))?;
     hook(Step::SyncAside)
-        .and_then(|()| below::sync_dir(Point::PutAsideSync, &root))
+        .and_then(|()| below::sync_dir(points::PUT_ASIDE_SYNC, &root))
         .map_err(failed("put aside", local))
 }
 
@@ -312,7 +311,7 @@ struct Watch<'a> {
 
 impl UnpackControl for Watch<'_> {
     fn is_cancelled(&mut self) -> bool {
-        disk::reach(Point::UnpackBlock, Path::new("")).is_err() || (self.cancel)()
+        durable::reach(points::UNPACK_BLOCK, Path::new("")).is_err() || (self.cancel)()
     }
 
     fn on_progress(&mut self, unpacked_bytes: u64) {

@@ -6,12 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
+use lanspread_disk::game_file::open_game_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::{ManifestError, chunk_len};
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, RelPath};
 use rustix::fs::{Advice, fadvise};
 
-use crate::library::game_file::open_game_file;
 use crate::library::stamp::{Fingerprint, Stamp};
 
 /// How much is read at once: large enough for the disk, small enough for the processor's cache.

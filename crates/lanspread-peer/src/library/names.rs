@@ -9,11 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use lanspread_catalog::Catalog;
-use lanspread_proto::fold::{fold, is_same_fold};
 use lanspread_disk::is_spelling_of;
 use lanspread_proto::GameId;
+use lanspread_proto::fold::{fold, is_same_fold};
 use lanspread_proto::manifest::VERSION_FILE;
-
 use lanspread_proto::reserved::LOCAL_DIR;
 
 /// What `name`, which is listed in `root`, is called: `local` and the sentinel by those names if the

@@ -1,19 +1,18 @@
 //! Looks at game roots, and reads nothing but what changed since the index was written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use lanspread_catalog::{Catalog, VersionIni, read_version_ini};
+use lanspread_disk::game_file::open_game_file;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{
     ContentHash, FileBits, GameId, GameVersion, Manifest, ManifestFile, RelPath,
 };
 
 use crate::library::attributes::OwnAttributes;
-use crate::library::game_file::open_game_file;
 use crate::library::index::Index;
 use crate::library::names::root_ids;
 use crate::library::stamp::{Fingerprint, KnownContent, StampedFile};

@@ -10,17 +10,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::RelPath;
+use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::limits::{DIRECTORIES_MAX, MANIFEST_MAX_FILES};
 use lanspread_proto::manifest::{ManifestError, VERSION_FILE};
 use lanspread_proto::path::PathError;
+use lanspread_proto::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_root_name};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
 use crate::library::names::root_name;
-use lanspread_proto::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_root_name};
 use crate::library::stamp::{Fingerprint, SentinelLook, Stamp, StampedFile};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
 

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lanspread_disk::chunk_buffer::ChunkBuffer;
 use lanspread_proto::codec::{
     CONTROL_HEADER_MAX_BYTES, CodecError, HeaderBytes, HeaderReader, decode_header, encode_header,
 };
@@ -16,8 +17,6 @@ use tokio::time::timeout;
 use super::transport::{
     Connection, RECEIVE_BATCH, Stream, StreamReceiver, StreamSender, TransportError,
 };
-
-use crate::chunk_buffer::ChunkBuffer;
 
 pub(crate) use frames::{FrameReader, FrameWriter};
 

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-
 use lanspread_catalog::Catalog;
-use lanspread_proto::CHUNK_SIZE_BYTES;
-use lanspread_proto::PeerId;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
@@ -18,7 +15,9 @@ use lanspread_proto::message::{
     FetchEnded, GameHead, GetChunks, GetGame, GetLibrary, GetPage, Have, Hello, LibraryPageHeader,
     RefusalCode, Request, Response, StreamInstall, WrongChunk,
 };
-use lanspread_proto::piece_set::{PIECE_SET_MAX_BYTES, PieceSetError};
+use lanspread_proto::opening::Opening;
+use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
+use lanspread_proto::{CHUNK_SIZE_BYTES, PeerId, SourceError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -26,9 +25,7 @@ use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection, TransportError};
-use lanspread_proto::opening::Opening;
 use crate::download::ReceivedChunks;
-use lanspread_proto::SourceError;
 use crate::library::{Difference, Gathering, LibraryError, RemoteLibrary};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
@@ -393,12 +390,6 @@ impl PeerLink {
 
 impl From<LibraryError> for SourceError {
     fn from(error: LibraryError) -> Self {
-        Self::Protocol(error.to_string())
-    }
-}
-
-impl From<PieceSetError> for SourceError {
-    fn from(error: PieceSetError) -> Self {
         Self::Protocol(error.to_string())
     }
 }

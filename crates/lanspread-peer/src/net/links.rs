@@ -7,15 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lanspread_proto::PeerId;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, StreamInstall, WrongChunk};
+use lanspread_proto::{PeerId, SourceError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
 use crate::download::{ReceivedChunks, Source};
-use lanspread_proto::SourceError;
 use crate::install::StreamOrigin;
 
 /// How long a request waits for the connection that it needs: what a handshake may take.

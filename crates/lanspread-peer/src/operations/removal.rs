@@ -8,22 +8,20 @@
 //!
 //! Everything here blocks. The caller sees to it that nothing else touches the root meanwhile.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use lanspread_disk::{Dir, Found};
+use lanspread_disk::durable::{self, below};
+use lanspread_disk::foreign::is_foreign_entry;
+use lanspread_disk::{Dir, Found, reserve, state_file};
 use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::reserved::{LOCAL_DIR, is_install_transient};
 use lanspread_proto::{GameId, GameVersion};
 
-use crate::disk::{self, Point, below};
 use crate::download::{journal_path, note_removal};
 use crate::error::RemoveFailure;
-use lanspread_proto::reserved::{LOCAL_DIR, is_install_transient};
-use crate::library::is_foreign_entry;
-use crate::reserve;
-use crate::state_file;
+use crate::points;
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
 /// files, which keep the root where they are. A root that is a mount point stays, and is empty then.
@@ -58,14 +56,14 @@ pub(crate) fn remove_root(
             false => failed("write", journal)(error),
         },
     )?;
-    if let Err(error) = below::remove_file(Point::RemovalSentinel, &root, VERSION_FILE) {
+    if let Err(error) = below::remove_file(points::REMOVAL_SENTINEL, &root, VERSION_FILE) {
         // The game is whole. A journal that stayed would have a later start remove whatever is there then.
         state_file::remove_file(journal).map_err(failed("remove", journal))?;
         return Err(failed("remove", &sentinel)(error));
     }
-    below::sync_dir(Point::RemovalSentinelSync, &root).map_err(failed("sync", &path))?;
+    below::sync_dir(points::REMOVAL_SENTINEL_SYNC, &root).map_err(failed("sync", &path))?;
     remove_whole(&root, &path).map_err(failed("remove", &path))?;
-    disk::sync_dir(Point::RemovalRootSync, games_dir).map_err(failed("sync", games_dir))?;
+    durable::sync_dir(points::REMOVAL_ROOT_SYNC, games_dir).map_err(failed("sync", games_dir))?;
     // One that stays behind is swept at the next start.
     if let Err(error) = state_file::remove_file(journal) {
         tracing::warn!(%game_id, %error, "the journal of a removed game stays behind");
@@ -85,7 +83,7 @@ fn open_root(path: &Path) -> Result<Option<Dir>, RemoveFailure> {
 
 /// Removes a root that is open as `root`, and was found at `path`.
 fn remove_whole(root: &Dir, path: &Path) -> io::Result<()> {
-    disk::reach(Point::RemovalRoot, path)?;
+    durable::reach(points::REMOVAL_ROOT, path)?;
     match root.clear_but(&is_foreign_entry)? {
         true => match fs::remove_dir(path) {
             // It is a mount point, and stays as one that is not empty does.
@@ -124,13 +122,14 @@ fn failed<'a>(
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use lanspread_disk::durable::Lack;
+    use lanspread_disk::durable::faults::lacking;
+    use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
     use rustix::fs::{Uid, chown};
     use rustix::io::Errno;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::disk::faults::lacking;
-    use crate::disk::{Lack, may_mount, mount_disk, without_privileges};
     use crate::download::{is_unfinished, remove_unfinished};
 
     fn quake() -> GameId {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lanspread_archive::Unpacker;
 use lanspread_catalog::Catalog;
+use lanspread_disk::room::Room;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::{mpsc, watch};
@@ -43,7 +44,6 @@ use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
 use crate::peers::versions::{OtherVersionPeer, OtherVersions};
 use crate::problem::GameProblems;
-use crate::room::Room;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);

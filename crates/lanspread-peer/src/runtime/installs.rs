@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_disk::reserve;
 use lanspread_proto::GameId;
+use lanspread_proto::reserved::LOCAL_DIR;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +19,7 @@ use crate::command::{DownloadSummary, Reply};
 use crate::error::{CommandError, InstallFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::install::{self, InstallJob, InstallSummary};
-use lanspread_proto::reserved::LOCAL_DIR;
 use crate::library::LocalGame;
-use crate::reserve;
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_catalog::CatalogPosition;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::CoreMessage;
 use crate::command::Reply;
-use lanspread_proto::SourceError;
 use crate::error::ConnectError;
 use crate::event::{PeerEvent, RejectReason};
 use crate::library::{DeltaOutcome, RemoteDelta, RemoteLibrary};

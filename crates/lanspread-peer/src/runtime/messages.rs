@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanspread_mdns::BrowseEvent;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::sync::mpsc;
 
 use super::downloads::Fetch;
@@ -13,7 +13,6 @@ use super::first_look::LookedAt;
 use super::verifications::Verified;
 use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
-use lanspread_proto::SourceError;
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
     StreamFailure, VerifyFailure,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lanspread_disk::reserve;
 use lanspread_proto::GameId;
 
 use super::core::Core;
@@ -14,7 +15,6 @@ use crate::error::{CommandError, RemoveFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::library::LocalGame;
 use crate::operations::removal::remove_root;
-use crate::reserve;
 
 impl Core {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {

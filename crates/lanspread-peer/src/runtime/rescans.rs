@@ -230,10 +230,10 @@ mod tests {
     use std::fs;
 
     use lanspread_catalog::{Catalog, CatalogGame};
+    use lanspread_disk::testing::may_mount;
     use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
     use super::*;
-    use crate::disk::may_mount;
 
     #[test]
     fn a_games_directory_that_was_unmounted_is_told_from_an_empty_one() {

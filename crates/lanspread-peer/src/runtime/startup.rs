@@ -1,15 +1,17 @@
 //! Everything that can fail before a peer runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread;
+use std::{fs, io, thread};
 
 use lanspread_catalog::Catalog;
+use lanspread_disk::reserve;
+use lanspread_disk::room::Room;
+use lanspread_disk::state_file::ensure_dir;
+use lanspread_disk::trash::{self, Trash};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
@@ -48,12 +50,8 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
 use crate::peers::versions::OtherVersions;
-use crate::reserve;
-use crate::room::Room;
 use crate::services::{discovery, liveness, local_monitor, server};
-use crate::state_file::ensure_dir;
 use crate::state_format;
-use crate::trash::{self, Trash};
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
@@ -124,7 +122,7 @@ pub(super) async fn prepare(
         unpacker: config.unpacker,
         auto_install: config.auto_install,
         download_limiter: Limiter::new(config.download_limit),
-        room: Room::new(),
+        room: Room::of_this_machine(),
         dialer,
         links,
         peers: PeerGameDb::default(),

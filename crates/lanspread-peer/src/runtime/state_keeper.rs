@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lanspread_disk::{durable, state_file};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk;
 use crate::error::StartError;
 use crate::identity::Identity;
 use crate::library::Index;
-use crate::state_file;
 use crate::state_format;
 
 const LOCK_FILE: &str = "lock";
@@ -81,7 +80,7 @@ impl StateDir {
 fn lock_file(state_dir: &Path) -> io::Result<Option<File>> {
     let path = state_dir.join(LOCK_FILE);
     let file = File::options().write(true).create(true).truncate(false).open(&path)?;
-    Ok(disk::try_lock(&path, &file)?.then_some(file))
+    Ok(durable::try_lock(&path, &file)?.then_some(file))
 }
 
 /// Saves the index whenever it has changed, and keeps the state directory there.

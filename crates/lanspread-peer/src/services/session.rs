@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_catalog::Catalog;
+use lanspread_proto::SourceError;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
+use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use lanspread_proto::opening::Opening;
-use lanspread_proto::SourceError;
 use crate::download::{Swarm, Telling, ToldFetches};
 use crate::library::{RemoteDelta, diff};
 use crate::net::exchange::ExchangeError;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_disk::room::Reservation;
 use lanspread_proto::ContentHash;
 
 use super::super::journal::{Contents, Journal, Record};
 use super::super::layout::{ChunkIndex, ChunkPlace};
 use super::super::storage::{Storage, StorageError};
 use super::super::transfer::Transfer;
-use crate::room::Reservation;
 
 /// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
 /// often also keeps the disk busy while the network is, so that little is left for the commit.

@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use lanspread_disk::state_file;
+
 use super::super::DownloadEnd;
 use super::super::storage::failed;
 use super::super::unfinished::sweep;
 use super::books::Books;
 use super::{Ended, Engine};
-use crate::state_file;
 
 impl Engine {
     /// Ends what is under way. After a cancellation, discards what the download brought, unless the job

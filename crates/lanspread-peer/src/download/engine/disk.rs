@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use lanspread_disk::room::Room;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, Manifest};
 use tokio::task::JoinSet;
@@ -23,7 +24,6 @@ use super::Event;
 use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
 use crate::error::DownloadFailure;
-use crate::room::Room;
 
 /// Most chunks hashed and written at once: one thread does both faster than a fast link delivers,
 /// and a second one bridges the moments in which the system makes the first one wait.

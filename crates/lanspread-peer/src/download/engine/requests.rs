@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,7 +16,6 @@ use super::super::part_fetch::AskPart;
 use super::super::parts::fetch_pages;
 use super::super::scheduler::Ask;
 use super::super::source::Source;
-use lanspread_proto::SourceError;
 use super::Event;
 
 /// How long a source may take to tell what it has.

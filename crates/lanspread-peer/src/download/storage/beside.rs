@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::SystemTime;
+use std::{io, thread};
 
 use lanspread_disk::Dir;
+use lanspread_disk::durable::{self, below};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, Manifest, RelPath};
@@ -18,8 +18,8 @@ use super::super::layout::ChunkPlace;
 use super::{
     Committed, SYNC_THREADS, Storage, StorageError, failed, native, read_blocks, sync_directory,
 };
-use crate::disk::{self, Point, below};
 use crate::library::{Fingerprint, StampedFile, settle};
+use crate::points;
 
 impl Storage {
     /// Gives the files their executable bits, where those are known, and makes all of them durable.
@@ -41,13 +41,13 @@ impl Storage {
                 let change = |file: &File| {
                     self.require_own(number, file, content)?;
                     let wanted = bits.map(|bits| bits.get(number));
-                    let outcome =
-                        wanted.map_or(disk::Bit::Kept, |it| disk::set_executable(&path, file, it));
-                    keeps_bits.fetch_and(outcome != disk::Bit::Lost, Ordering::Relaxed);
-                    Ok(outcome == disk::Bit::Changed)
+                    let outcome = wanted
+                        .map_or(durable::Bit::Kept, |it| durable::set_executable(&path, file, it));
+                    keeps_bits.fetch_and(outcome != durable::Bit::Lost, Ordering::Relaxed);
+                    Ok(outcome == durable::Bit::Changed)
                 };
                 let finished =
-                    below::finish_file(Point::CommitFileSync, &self.root, native(file), change)
+                    below::finish_file(points::COMMIT_FILE_SYNC, &self.root, native(file), change)
                         .map_err(failed("finish", &path))?;
                 if let Ok(stamp) = settle(&finished, now) {
                     let path = file.path.clone();
@@ -114,14 +114,14 @@ pub(super) fn make_empty(root: &Dir, directories: &[RelPath]) -> Result<(), Stor
                 }
                 None => {}
             }
-            below::create_dir(Point::CommitDirCreate, root, path)
+            below::create_dir(points::COMMIT_DIR_CREATE, root, path)
                 .map_err(failed("create directory", &root.at(path)))?;
             changed.extend(path.parent());
         }
     }
     for path in changed {
         let directory = root.dir(path).map_err(failed("open", &root.at(path)))?;
-        sync_directory(Point::CommitDirSync, &directory)?;
+        sync_directory(points::COMMIT_DIR_SYNC, &directory)?;
     }
     Ok(())
 }

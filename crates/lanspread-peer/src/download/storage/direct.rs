@@ -9,11 +9,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lanspread_disk::Dir;
+use lanspread_disk::chunk_buffer::ALIGNMENT;
+use lanspread_disk::{Dir, durable};
 use lanspread_proto::RelPath;
-
-use crate::chunk_buffer::ALIGNMENT;
-use crate::disk;
 
 /// Shortest write for which it is worth to wait for the disk. Shorter ones are faster gathered in the
 /// page cache.
@@ -51,7 +49,7 @@ impl Direct {
         }
         let opened = root.write_direct(path.as_str());
         match opened.and_then(|file| file.write_all_at(bytes, offset)) {
-            Err(error) if disk::is_not_supported(&error) => {
+            Err(error) if durable::is_not_supported(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);
                 Ok(false)
@@ -66,8 +64,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use lanspread_disk::chunk_buffer::ChunkBuffer;
+
     use super::*;
-    use crate::chunk_buffer::ChunkBuffer;
 
     const CHUNK: usize = 2 * 1024 * 1024;
 

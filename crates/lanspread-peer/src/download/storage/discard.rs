@@ -5,15 +5,18 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::{Dir, Entry, Kind, mount_in_the_way};
+use lanspread_disk::durable::{self, below};
+use lanspread_disk::foreign::{holds_foreign, is_foreign_entry};
+use lanspread_disk::trash::Disposal;
+use lanspread_disk::{Dir, Entry, Kind, Point, mount_in_the_way};
 use lanspread_proto::RelPath;
 use lanspread_proto::manifest::VERSION_FILE;
+use lanspread_proto::reserved::{
+    SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name,
+};
 
 use super::{StorageError, failed, sync_directory};
-use crate::disk::{self, Point, below};
-use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP, is_install_transient, is_reserved_root_name};
-use crate::library::{holds_foreign, is_foreign_entry};
-use crate::trash::Disposal;
+use crate::points;
 
 /// Removes all that a download brought or a root can hold, the sentinel first and durably, but not what
 /// is reserved for the user or other operations, and nothing foreign; then the root itself, if that leaves
@@ -38,16 +41,16 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
         }
     }
     for name in [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP] {
-        remove_any(Point::DiscardSentinel, &root, name)?;
+        remove_any(points::DISCARD_SENTINEL, &root, name)?;
     }
     // Durably, before anything else goes: a power cut must not leave a half game with a sentinel.
-    sync_directory(Point::DiscardSentinelSync, &root)?;
+    sync_directory(points::DISCARD_SENTINEL_SYNC, &root)?;
     let entries = entries(&root)?;
     // As a whole, where nothing in it is to stay.
     if entries.iter().all(|entry| is_discarded(&entry.name) && may_go_whole(&root, entry))
         && disposal.try_aside(path)
     {
-        return disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path));
+        return durable::sync_name(points::DISCARD_SYNC, path).map_err(failed("sync", path));
     }
     for entry in entries {
         if !is_discarded(&entry.name) || is_foreign_entry(&entry) {
@@ -55,17 +58,17 @@ pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), St
         }
         let at = root.at(&entry.name);
         if !(may_go_whole(&root, &entry) && disposal.try_aside(&at)) {
-            below::remove_own(Point::DiscardEntry, &root, &entry.name)
+            below::remove_own(points::DISCARD_ENTRY, &root, &entry.name)
                 .map_err(failed("remove", &at))?;
         }
     }
-    match disk::remove_dir(Point::DiscardRoot, path) {
+    match durable::remove_dir(points::DISCARD_ROOT, path) {
         // A mount point is busy, and stays.
         Err(error) if matches!(error.kind(), DirectoryNotEmpty | ResourceBusy) => {
-            sync_directory(Point::DiscardSync, &root)
+            sync_directory(points::DISCARD_SYNC, &root)
         }
         Err(error) => Err(failed("remove", path)(error)),
-        Ok(()) => disk::sync_name(Point::DiscardSync, path).map_err(failed("sync", path)),
+        Ok(()) => durable::sync_name(points::DISCARD_SYNC, path).map_err(failed("sync", path)),
     }
 }
 
@@ -113,7 +116,7 @@ fn remove_unlisted_entry(
         return Ok(());
     }
     if entry.kind == Kind::File && !listed.files.contains(relative.as_str()) {
-        return remove_any(Point::CommitUnlist, parent, &entry.name);
+        return remove_any(points::COMMIT_UNLIST, parent, &entry.name);
     }
     if entry.kind != Kind::Directory {
         return Ok(());
@@ -131,7 +134,7 @@ fn remove_unlisted_entry(
     for entry in below_it {
         remove_unlisted_entry(&directory, &path.join(&entry.name), &entry, listed)?;
     }
-    match below::remove_dir(Point::CommitUnlistDir, parent, &entry.name) {
+    match below::remove_dir(points::COMMIT_UNLIST_DIR, parent, &entry.name) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(failed("remove", directory.path())),
     }

@@ -11,12 +11,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use lanspread_disk::durable::{self, below};
 use lanspread_disk::{Dir, Kind, Parents};
 use lanspread_proto::Manifest;
 
 use super::discard::make_way;
 use super::{StorageError, failed, native, unlink};
-use crate::disk::{self, Point, below};
+use crate::points;
 
 /// Brings every file of `manifest` to its size, and returns the numbers of those that may hold bytes
 /// from before. In the directories that were `made` for them there are none.
@@ -44,8 +45,8 @@ pub(super) fn make_files(
         if !kept.contains(&number) {
             let path = root.at(native(file));
             let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
-            below::create_file(Point::GameFileCreate, parent, name)
-                .and_then(|made| disk::set_len(&made, file.size))
+            below::create_file(points::GAME_FILE_CREATE, parent, name)
+                .and_then(|made| durable::set_len(&made, file.size))
                 .map_err(failed("create", &path))?;
         }
     }
@@ -59,7 +60,7 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
         None => return Ok(None),
         // What is in it is of a version that had a directory here.
         Some(found) if found.is_dir() => {
-            return make_way(Point::CommitUnlist, parent, name).map(|()| None);
+            return make_way(points::COMMIT_UNLIST, parent, name).map(|()| None);
         }
         Some(found) if found.kind != Kind::File => return unlink(parent, name).map(|()| None),
         Some(_) => {}
@@ -71,8 +72,8 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
         if found.nlink() > 1 {
             return copy_of(&file, parent, name, size).map(Some);
         }
-        disk::reach(Point::GameFileResize, &path)?;
-        disk::set_len(&file, size)?;
+        durable::reach(points::GAME_FILE_RESIZE, &path)?;
+        durable::set_len(&file, size)?;
         Ok(Some(found))
     };
     resized().map_err(failed("resize", &path))
@@ -83,6 +84,6 @@ fn copy_of(file: &File, parent: &Dir, name: &OsStr, size: u64) -> io::Result<Met
     parent.remove_file(name)?;
     let mut copy = parent.create_new(Path::new(name))?;
     io::copy(&mut file.take(size), &mut copy)?;
-    disk::set_len(&copy, size)?;
+    durable::set_len(&copy, size)?;
     copy.metadata()
 }

@@ -9,13 +9,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
+use lanspread_disk::foreign::{find_foreign, is_foreign_entry};
 use lanspread_disk::{Dir, Doubts, Kind, Listing};
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::{Manifest, ManifestFile, RelPath};
 
 use super::discard::foreign_in_the_way;
 use super::{StorageError, directories, failed, native};
-use crate::library::{find_foreign, is_foreign_entry};
 
 /// The name by way of which something gets another spelling on disks that do not see that as a change.
 /// What a crash leaves under it is of no version, and goes at the next commit.

@@ -2,16 +2,17 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use bytes::Bytes;
+use lanspread_disk::chunk_buffer::ChunkBuffer;
+use lanspread_disk::durable::Lack;
+use lanspread_disk::durable::faults::lacking;
+use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
+use lanspread_disk::trash::{Disposal, Trash};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, GameVersion, RelPath};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
-use crate::chunk_buffer::ChunkBuffer;
-use crate::disk::faults::lacking;
-use crate::disk::{Lack, may_mount, mount_disk, without_privileges};
 use crate::download::layout::{ChunkIndex, Layout};
-use crate::trash::{Disposal, Trash};
 
 const SENTINEL: &[u8] = b"20240131\n";
 

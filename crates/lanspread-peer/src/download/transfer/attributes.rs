@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lanspread_proto::message::{GameHead, RefusalCode};
-use lanspread_proto::{Manifest, PeerId};
+use lanspread_proto::{Manifest, PeerId, SourceError};
 
 use super::super::attributes::{Agreed, AttributesPart};
-use lanspread_proto::SourceError;
 use super::{Blame, Effect, Transfer};
 
 impl Transfer {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lanspread_proto::PeerId;
 use lanspread_proto::message::StreamInstall;
 use lanspread_proto::stream::{
     STREAM_ARCHIVES_MAX, STREAM_DATA_MAX_BYTES, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent,
     StreamFrame,
 };
+use lanspread_proto::{PeerId, SourceError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::receive::{Arrived, Reception, broken_off};
 use super::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
 use crate::download::ProgressMeter;
-use lanspread_proto::SourceError;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::install::InstallSummary;
 use crate::net::exchange::{ExchangeError, FrameReader};

@@ -64,11 +64,12 @@ pub(super) fn in_asking_order(
 #[cfg(test)]
 mod tests {
     use futures_util::future::BoxFuture;
+    use lanspread_disk::room::NotEnoughRoom;
+    use lanspread_proto::SourceError;
     use lanspread_proto::message::StreamInstall;
 
     use super::*;
-    use lanspread_proto::SourceError;
-    use crate::error::{InstallFailure, NotEnoughRoom};
+    use crate::error::InstallFailure;
     use crate::net::exchange::FrameReader;
 
     struct Named(PeerId);

@@ -9,12 +9,12 @@ use lanspread_archive::{
     Damage, StreamItem, StreamSource, StreamTotals, UnpackControl, UnpackError, unpack_stream,
 };
 use lanspread_disk::Dir;
+use lanspread_disk::root::remove_empty_root;
 use lanspread_proto::stream::StreamExtent;
 use lanspread_proto::{GameId, PeerId, RelPath};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::remove_empty_root;
 use crate::error::{InstallFailure, StreamFailure};
 use crate::install::transaction::{Ground, Hook, failed, names_clash, replace_local};
 use crate::install::{InstallSummary, panicked};

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use futures_util::FutureExt;
+use lanspread_disk::trash::{self, Trash};
 use lanspread_proto::RelPath;
 use lanspread_proto::message::{Refusal, RefusalCode};
 use lanspread_proto::stream::{
@@ -16,7 +17,6 @@ use super::testing::{crc32, receive, reception};
 use super::*;
 use crate::install::recover_all;
 use crate::net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
-use crate::trash::{self, Trash};
 
 /// What a source does when it is asked.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl World {
             root: self.root(),
             state_dir: self.state.path().to_path_buf(),
             limiter: Limiter::new(None),
-            room: Room::new(),
+            room: Room::of_this_machine(),
             me: PeerId::from_public_key(b"me"),
             sources: sources.iter().enumerate().map(source).collect(),
         }

@@ -5,14 +5,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use lanspread_archive::{FixtureUnpacker, FixtureWriter, UnpackSummary};
+use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
+use lanspread_disk::trash::Trash;
 use tempfile::TempDir;
 
 use super::*;
-use crate::disk::{may_mount, mount_disk, without_privileges};
 use crate::error::StreamFailure;
 use crate::install::recovery::{recover, recover_all};
 use crate::install::streamed;
-use crate::trash::Trash;
 
 const OLD: [(&str, &str); 3] = [("game.exe", "old"), ("only/in/old", "x"), ("save.dat", "mine")];
 const NEW: [(&str, &str); 3] = [("game.exe", "new"), ("only/in/new", "yy"), ("two.dat", "zzz")];
@@ -626,7 +626,7 @@ fn an_installation_can_be_removed_from_a_full_disk() {
     let state = disk.path().join("state");
     fs::create_dir_all(root.join("local")).unwrap();
     fs::create_dir(&state).unwrap();
-    crate::reserve::keep(&state);
+    lanspread_disk::reserve::keep(&state);
     let mut file = File::create(root.join("local/save.dat")).unwrap();
     while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
     uninstall(&root, &state, &id).unwrap();

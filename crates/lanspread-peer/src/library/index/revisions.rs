@@ -10,8 +10,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{self, Point};
-use crate::state_file;
+use lanspread_disk::{durable, state_file};
+
+use crate::points;
 
 pub(super) const REVISIONS_FILE: &str = "library_rev";
 /// How far the file is ahead. A peer publishes a few times a second at most, so that it takes hours
@@ -65,9 +66,9 @@ impl Revisions {
         match opened {
             Ok(file) if file.metadata()?.len() == FILE_BYTES as u64 => {
                 let place = writes % 2 * PLACE_BYTES as u64;
-                disk::reach(Point::RevisionWrite, &self.path)?;
+                durable::reach(points::REVISION_WRITE, &self.path)?;
                 file.write_all_at(&record, place)?;
-                disk::sync_data(Point::RevisionSync, &self.path, &file)?;
+                durable::sync_data(points::REVISION_SYNC, &self.path, &file)?;
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => {

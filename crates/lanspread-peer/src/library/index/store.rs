@@ -9,13 +9,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::{durable, state_file};
+
 use super::content::{Content, LibraryChange};
 use super::legacy::{self, Broken, Legacy};
 use super::record::{self, Replay};
 use super::revisions::Revisions;
 use super::{IndexError, IndexWarning};
-use crate::disk::{self, Point};
-use crate::state_file;
+use crate::points;
 
 pub(super) const INDEX_FILE: &str = "library_index.bin";
 pub(super) const LOG_FILE: &str = "library_index.blog";
@@ -125,7 +126,7 @@ impl Store {
     /// Returns `false` if the log is not the one that was written.
     fn append(&mut self, frame: &[u8]) -> io::Result<bool> {
         let path = self.log_path();
-        disk::reach(Point::IndexAppend, &path)?;
+        durable::reach(points::INDEX_APPEND, &path)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         let found = file.metadata()?.len();
         if found < self.log_bytes {
@@ -135,9 +136,9 @@ impl Store {
             file.set_len(self.log_bytes)?;
         }
         file.write_all_at(frame, self.log_bytes)?;
-        disk::sync_data(Point::IndexAppendSync, &path, &file)?;
+        durable::sync_data(points::INDEX_APPEND_SYNC, &path, &file)?;
         if self.log_bytes == 0 {
-            disk::sync_dir(Point::IndexLogSync, &self.state_dir)?;
+            durable::sync_dir(points::INDEX_LOG_SYNC, &self.state_dir)?;
         }
         self.log_bytes += frame.len() as u64;
         Ok(true)
@@ -152,7 +153,7 @@ impl Store {
         self.snapshot_bytes = bytes.len() as u64;
         self.log_bytes = 0;
         // It is of an older generation now. One that a crash brings back says nothing.
-        match disk::remove_file(Point::IndexLogRemove, &self.log_path()) {
+        match durable::remove_file(points::INDEX_LOG_REMOVE, &self.log_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -168,7 +169,7 @@ impl Store {
         }
         let removed = [legacy::LOG_FILE, legacy::SNAPSHOT_FILE].map(|name| {
             let path = self.state_dir.join(name);
-            disk::remove_file(Point::IndexLegacyRemove, &path)
+            durable::remove_file(points::INDEX_LEGACY_REMOVE, &path)
         });
         self.has_legacy = removed.iter().any(|removed| {
             removed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
@@ -209,7 +210,7 @@ impl Found {
             (Err(reason), _) | (_, Err(reason)) => {
                 // First the log, which says nothing without its snapshot: alone it could be taken
                 // for that of a later one.
-                let _ = disk::remove_file(Point::IndexLogRemove, &log_path);
+                let _ = durable::remove_file(points::INDEX_LOG_REMOVE, &log_path);
                 let warning = Some(move_aside(&path, reason)?);
                 return Ok(Self { library_rev, warning, ..Self::default() });
             }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lanspread_disk::chunk_buffer::ChunkBuffer;
+use lanspread_disk::game_file::open_game_file;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::limits::GET_CHUNKS_MAX;
 use lanspread_proto::manifest::chunk_len;
@@ -13,9 +15,8 @@ use lanspread_proto::message::{ChunkHeader, ChunkName, GetChunks, Refusal, Refus
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
 use super::refused;
-use crate::chunk_buffer::ChunkBuffer;
 use crate::download::SharedChunks;
-use crate::library::{Fingerprint, Stamp, open_game_file};
+use crate::library::{Fingerprint, Stamp};
 
 /// Reads chunks of a game that is being fetched, and makes sure that they are still what they were
 /// when they were verified.

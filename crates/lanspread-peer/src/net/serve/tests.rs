@@ -15,7 +15,8 @@ use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::limits::{GET_CHUNKS_MAX, LIBRARY_MAX_GAMES};
 use lanspread_proto::message::{GetPage, Part};
 use lanspread_proto::{
-    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, Manifest, ManifestFile, PeerId, PeerName,
+    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, Manifest, ManifestFile, PeerId,
+    PeerName, SourceError,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -30,7 +31,6 @@ use super::super::memory::{OneDial, pair};
 use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
-use lanspread_proto::SourceError;
 use crate::library::{Fingerprint, Index, scan_game};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.

@@ -115,10 +115,10 @@ fn identity(path: &Path) -> Option<Identity> {
 
 #[cfg(test)]
 mod tests {
+    use lanspread_disk::testing::may_mount;
     use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
     use super::*;
-    use crate::disk::may_mount;
 
     #[test]
     fn watches_on_a_disk_that_was_mounted_again_are_not_whole() {

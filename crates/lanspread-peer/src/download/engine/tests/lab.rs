@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
+use lanspread_disk::room::Room;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
+use lanspread_proto::opening::Opening;
 use lanspread_proto::{
     Attributes, CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath,
 };
@@ -19,12 +21,10 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use lanspread_proto::opening::Opening;
 use crate::download::{Order, Swarm};
 use crate::net::limit::Limiter;
 use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
-use crate::room::Room;
 
 const VERSION: &str = "20240131";
 
@@ -457,7 +457,7 @@ impl Lab {
             running: None,
             began: Instant::now(),
             swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
-            room: Room::new(),
+            room: Room::of_this_machine(),
             guests: Arc::default(),
         }
     }

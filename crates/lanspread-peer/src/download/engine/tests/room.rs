@@ -1,7 +1,8 @@
 //! What a download does where the disk is short of room.
 
+use lanspread_disk::room::Room;
+
 use super::*;
-use crate::room::Room;
 
 /// A disk on which so many bytes stay free, whatever is written.
 fn disk_of(bytes: u64) -> Room {

@@ -1,28 +1,27 @@
 //! The root of a game that has none yet.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use crate::disk::{self, Point};
+use crate::{durable, points};
 
 /// Makes the root of a game that was never downloaded, durably.
-pub(in crate::install) fn ensure_root(root: &Path) -> io::Result<()> {
-    match disk::create_dir(Point::RootCreate, root) {
-        Ok(()) => disk::sync_name(Point::RootSync, root),
+pub fn ensure_root(root: &Path) -> io::Result<()> {
+    match durable::create_dir(points::ROOT_CREATE, root) {
+        Ok(()) => durable::sync_name(points::ROOT_SYNC, root),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Removes a root in which a rolled back installation has left nothing.
-pub(in crate::install) fn remove_empty_root(root: &Path) -> io::Result<()> {
+pub fn remove_empty_root(root: &Path) -> io::Result<()> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
     let is_empty = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
     if !is_empty {
         return Ok(());
     }
-    match disk::remove_dir(Point::EmptyDirRemove, root) {
+    match durable::remove_dir(points::EMPTY_DIR_REMOVE, root) {
         Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
             Ok(())
         }

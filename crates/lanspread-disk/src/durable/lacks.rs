@@ -26,7 +26,7 @@ const EXECUTE: u32 = 0o111;
 
 /// A guarantee that a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lack {
+pub enum Lack {
     /// Syncing a directory.
     DirectorySync,
     /// Syncing a file.
@@ -77,7 +77,7 @@ impl Lack {
 
 /// Whether the system says with `error` that it does not have an operation at all. Kernels answer
 /// `EINVAL` where a file system has no function for it.
-pub(crate) fn is_not_supported(error: &io::Error) -> bool {
+pub fn is_not_supported(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
@@ -105,8 +105,8 @@ pub(super) fn pass_over(
 ///
 /// # Errors
 /// What the system said. A file system without locks gives the lock to everybody.
-pub(crate) fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
-    #[cfg(test)]
+pub fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
+    #[cfg(any(test, feature = "failpoints"))]
     if let Some(error) = super::faults::refusal(Lack::Lock, path) {
         return pass_over(Lack::Lock, path, file, Err(error)).map(|()| true);
     }
@@ -118,7 +118,7 @@ pub(crate) fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
 }
 
 /// Tells if `file`, which was made for its owner alone, can be read by others.
-pub(crate) fn check_private(path: &Path, file: &File) {
+pub fn check_private(path: &Path, file: &File) {
     const OTHERS: u32 = 0o077;
     let is_open = file.metadata().is_ok_and(|found| found.mode() & OTHERS != 0);
     if is_open {
@@ -128,7 +128,7 @@ pub(crate) fn check_private(path: &Path, file: &File) {
 
 /// What became of an executable bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bit {
+pub enum Bit {
     /// It was as it should be.
     Kept,
     /// It is as it should be now.
@@ -139,7 +139,7 @@ pub(crate) enum Bit {
 
 /// Lets all who may read `file`, which is at `path`, execute it, or nobody. No other bit of its mode is
 /// set: neither setuid, setgid nor sticky.
-pub(crate) fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
+pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
     const READ: u32 = 0o444;
     const PLAIN: u32 = 0o777;
     let mode = || file.metadata().map(|found| found.mode());
@@ -151,7 +151,7 @@ pub(crate) fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
     if wanted == before {
         return Bit::Kept;
     }
-    #[cfg(test)]
+    #[cfg(any(test, feature = "failpoints"))]
     if super::faults::refusal(Lack::ExecutableBits, path).is_some() {
         return Bit::Lost;
     }
@@ -168,7 +168,7 @@ pub(crate) fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
 }
 
 /// Whether anybody may execute `file`.
-pub(crate) fn is_executable(file: &File) -> bool {
+pub fn is_executable(file: &File) -> bool {
     file.metadata().is_ok_and(|found| found.mode() & EXECUTE != 0)
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn is_executable(file: &File) -> bool {
 /// # Errors
 /// What the system said. A file system that cannot make a file longer by its size alone (`EPERM`) gets
 /// the last byte written.
-pub(crate) fn set_len(file: &File, size: u64) -> io::Result<()> {
+pub fn set_len(file: &File, size: u64) -> io::Result<()> {
     let Err(error) = file.set_len(size) else { return Ok(()) };
     let cannot_grow = is_not_supported(&error) || Errno::from_io_error(&error) == Some(Errno::PERM);
     let last = size.checked_sub(1).filter(|_| cannot_grow);

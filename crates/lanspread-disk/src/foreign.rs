@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use lanspread_disk::{Dir, Entry, Kind};
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 
+use crate::{Dir, Entry, Kind};
+
 /// Whether an entry of a directory is foreign.
-pub(crate) fn is_foreign_entry(entry: &Entry) -> bool {
+pub fn is_foreign_entry(entry: &Entry) -> bool {
     match entry.kind {
         Kind::File => is_foreign_file(entry.name.as_bytes()),
         Kind::Directory => is_foreign_directory(entry.name.as_bytes()),
@@ -22,7 +23,7 @@ pub(crate) fn is_foreign_entry(entry: &Entry) -> bool {
 ///
 /// # Errors
 /// When something below cannot be listed.
-pub(crate) fn holds_foreign(directory: &Dir) -> io::Result<bool> {
+pub fn holds_foreign(directory: &Dir) -> io::Result<bool> {
     find_foreign(directory).map(|found| found.is_some())
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn holds_foreign(directory: &Dir) -> io::Result<bool> {
 ///
 /// # Errors
 /// When something below cannot be listed.
-pub(crate) fn find_foreign(directory: &Dir) -> io::Result<Option<PathBuf>> {
+pub fn find_foreign(directory: &Dir) -> io::Result<Option<PathBuf>> {
     for entry in directory.entries()? {
         if is_foreign_entry(&entry) {
             return Ok(Some(directory.at(&entry.name)));

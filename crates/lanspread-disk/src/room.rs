@@ -10,20 +10,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::NotEnoughRoom;
-
 /// Tells how many bytes are still to be written. It may look at the disk, and blocks then.
-pub(crate) type BytesLeft = dyn Fn() -> u64 + Send + Sync;
+pub type BytesLeft = dyn Fn() -> u64 + Send + Sync;
 
 /// Tells how many bytes are free at a place; `None` where that is not known.
 type FreeBytes = dyn Fn(&Path) -> Option<u64> + Send + Sync;
 
 /// What the operations of a peer are about to write. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Room {
+pub struct Room {
     free: Arc<FreeBytes>,
     claims: Arc<Mutex<Claims>>,
 }
@@ -40,19 +38,44 @@ struct Claim {
 }
 
 /// Room that an operation holds until this is dropped.
-pub(crate) struct Reservation {
+pub struct Reservation {
     room: Room,
     number: u64,
 }
 
+/// What is about to be written does not fit on the disk. Nothing was touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not enough room at {path}: {needed} more bytes are needed, and {available} are free{}",
+    beside(*held)
+)]
+pub struct NotEnoughRoom {
+    /// Where.
+    pub path: PathBuf,
+    /// How many bytes are still to be written.
+    pub needed: u64,
+    /// How many bytes are free and wanted by nobody else.
+    pub available: u64,
+    /// How many free bytes other operations of this peer are about to write.
+    pub held: u64,
+}
+
+fn beside(held: u64) -> String {
+    match held {
+        0 => String::new(),
+        held => format!(" beside {held} that other operations are about to write"),
+    }
+}
+
 impl Room {
     /// On the disks of this machine.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn of_this_machine() -> Self {
         Self::of(free_bytes)
     }
 
     /// On disks of which `free` tells how much is free.
-    pub(crate) fn of(free: impl Fn(&Path) -> Option<u64> + Send + Sync + 'static) -> Self {
+    pub fn of(free: impl Fn(&Path) -> Option<u64> + Send + Sync + 'static) -> Self {
         Self { free: Arc::new(free), claims: Arc::default() }
     }
 
@@ -61,7 +84,7 @@ impl Room {
     ///
     /// # Errors
     /// [`NotEnoughRoom`] with the figures; then nothing is held.
-    pub(crate) fn reserve(
+    pub fn reserve(
         &self,
         place: &Path,
         bytes_left: Arc<BytesLeft>,
@@ -165,7 +188,7 @@ mod tests {
     #[test]
     fn the_disk_of_this_machine_is_larger_than_nothing_and_smaller_than_any() {
         let dir = tempfile::tempdir().unwrap();
-        let room = Room::new();
+        let room = Room::of_this_machine();
         room.reserve(dir.path(), fixed(1)).unwrap();
         room.reserve(dir.path(), fixed(u64::MAX)).unwrap_err();
         assert_eq!(free_bytes(&dir.path().join("missing")), None);

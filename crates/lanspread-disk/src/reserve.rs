@@ -6,16 +6,15 @@
 //!
 //! Everything here blocks.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 const RESERVE_FILE: &str = "reserve";
 /// A new directory, a note and a mark, in blocks of up to 16 KiB.
 const RESERVE_BYTES: usize = 64 * 1024;
 
 /// Makes the reserve if it is not there. Where there is no room, the next start or removal tries again.
-pub(crate) fn keep(state_dir: &Path) {
+pub fn keep(state_dir: &Path) {
     let path = state_dir.join(RESERVE_FILE);
     let is_there = fs::symlink_metadata(&path)
         .is_ok_and(|found| found.is_file() && found.len() == RESERVE_BYTES as u64);
@@ -34,7 +33,7 @@ pub(crate) fn keep(state_dir: &Path) {
 ///
 /// # Errors
 /// That of `write`.
-pub(crate) fn with<T>(state_dir: &Path, mut write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub fn with<T>(state_dir: &Path, mut write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match write() {
         Err(error) if is_full(&error) && fs::remove_file(state_dir.join(RESERVE_FILE)).is_ok() => {
             write()
@@ -44,6 +43,6 @@ pub(crate) fn with<T>(state_dir: &Path, mut write: impl FnMut() -> io::Result<T>
 }
 
 /// Whether an error says that there is no room.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

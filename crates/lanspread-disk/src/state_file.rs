@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
 
-use crate::disk::{self, Point, parent_of};
+use crate::durable::{self, parent_of};
+use crate::points;
 
 /// Mode of a file that anybody may read, before the umask.
 const PUBLIC_MODE: u32 = 0o666;
@@ -20,40 +21,40 @@ const PRIVATE_MODE: u32 = 0o600;
 const CORRUPT_COPIES_MAX: u32 = 1000;
 
 /// Where the state of one game is kept: its intent, its journal, its setup marker.
-pub(crate) fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
+pub fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
     state_dir.join("games").join(game_id.as_str())
 }
 
 /// Replaces the file at `path` by one with `bytes`. On return it is durable.
 ///
 /// A crash, like an error, leaves the old file or the new one. The directory must exist.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, PUBLIC_MODE)
 }
 
 /// Like [`write_atomic`], for a file that nobody but its owner may read.
-pub(crate) fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, PRIVATE_MODE)
 }
 
 /// Makes the directory `path` and whatever is missing above it, durably.
-pub(crate) fn ensure_dir(path: &Path) -> io::Result<()> {
+pub fn ensure_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let parent = parent_of(path);
     ensure_dir(parent)?;
-    match disk::create_dir(Point::StateDirCreate, path) {
+    match durable::create_dir(points::STATE_DIR_CREATE, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    disk::sync_dir(Point::StateDirSync, parent)
+    durable::sync_dir(points::STATE_DIR_SYNC, parent)
 }
 
 /// Removes the file at `path`, durably. Not an error if it is not there.
-pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
-    match disk::remove_file(Point::FileRemove, path) {
-        Ok(()) => disk::sync_name(Point::FileRemoveSync, path),
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match durable::remove_file(points::FILE_REMOVE, path) {
+        Ok(()) => durable::sync_name(points::FILE_REMOVE_SYNC, path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -62,7 +63,7 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
 /// Renames a broken file to the first free `<name>.corrupt-N` and returns its new path.
 ///
 /// An earlier broken file is never overwritten.
-pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
+pub fn move_aside(path: &Path) -> io::Result<PathBuf> {
     for copy in 1..=CORRUPT_COPIES_MAX {
         let target = with_suffix(path, &format!(".corrupt-{copy}"));
         // The name is claimed before the rename, because a rename replaces what it finds.
@@ -71,12 +72,12 @@ pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
         }
-        if let Err(error) = disk::rename(Point::AsideRename, path, &target) {
+        if let Err(error) = durable::rename(points::ASIDE_RENAME, path, &target) {
             // What is lost is an empty file; the failed rename is what the caller must hear of.
             let _ = fs::remove_file(&target);
             return Err(error);
         }
-        disk::sync_dir(Point::AsideSync, parent_of(path))?;
+        durable::sync_dir(points::ASIDE_SYNC, parent_of(path))?;
         return Ok(target);
     }
     let message = format!("{CORRUPT_COPIES_MAX} broken copies of {} are kept", path.display());
@@ -91,23 +92,23 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         _ => {}
     }
     let written = write_new(&temporary, bytes, mode)
-        .and_then(|()| disk::rename(Point::StateRename, &temporary, path));
+        .and_then(|()| durable::rename(points::STATE_RENAME, &temporary, path));
     if let Err(error) = written {
         // Its name is fixed, so that the next write sweeps it if this does not.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    disk::sync_name(Point::StateRenameSync, path)
+    durable::sync_name(points::STATE_RENAME_SYNC, path)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    disk::reach(Point::StateWrite, path)?;
+    durable::reach(points::STATE_WRITE, path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     if mode == PRIVATE_MODE {
-        disk::check_private(path, &file);
+        durable::check_private(path, &file);
     }
     file.write_all(bytes)?;
-    disk::sync_all(Point::StateSync, path, &file)
+    durable::sync_all(points::STATE_SYNC, path, &file)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

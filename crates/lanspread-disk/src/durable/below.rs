@@ -7,13 +7,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::Dir;
-
 use super::{Lack, Point, reach, sync};
-use crate::library::is_foreign_entry;
+use crate::foreign::is_foreign_entry;
+use crate::{Dir, points};
 
 /// Renames `from` to `to`.
-pub(crate) fn rename(
+pub fn rename(
     point: Point,
     dir: &Dir,
     from: impl AsRef<Path>,
@@ -24,33 +23,33 @@ pub(crate) fn rename(
 }
 
 /// Removes a file or a link itself.
-pub(crate) fn remove_file(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+pub fn remove_file(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     reach(point, &dir.at(&name))?;
     dir.remove_file(name)
 }
 
 /// Removes an empty directory.
-pub(crate) fn remove_dir(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+pub fn remove_dir(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     reach(point, &dir.at(&name))?;
     dir.remove_dir(name)
 }
 
 /// Removes whatever has this name, a directory with all that is in it.
-pub(crate) fn remove_tree(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+pub fn remove_tree(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     reach(point, &dir.at(&name))?;
     dir.remove_tree(name)
 }
 
 /// Removes whatever has this name, as [`remove_tree`], but foreign files, and returns whether nothing of it
 /// is left.
-pub(crate) fn remove_own(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<bool> {
+pub fn remove_own(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<bool> {
     reach(point, &dir.at(&name))?;
     dir.remove_tree_but(name, &is_foreign_entry)
 }
 
 /// Removes whatever has this name, as [`remove_tree`]; that there is nothing is fine, and is no
 /// moment at which anything changes.
-pub(crate) fn remove_any(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+pub fn remove_any(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     match dir.look(&name)? {
         Some(_) => remove_tree(point, dir, name),
         None => Ok(()),
@@ -58,21 +57,21 @@ pub(crate) fn remove_any(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io:
 }
 
 /// Makes a directory.
-pub(crate) fn create_dir(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+pub fn create_dir(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     reach(point, &dir.at(&name))?;
     dir.create_dir(name)
 }
 
 /// Makes a file.
-pub(crate) fn create_file(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<File> {
+pub fn create_file(point: Point, dir: &Dir, name: impl AsRef<Path>) -> io::Result<File> {
     reach(point, &dir.at(&name))?;
     dir.create_new(name)
 }
 
 /// Removes a file, durably. Not an error if it is not there.
-pub(crate) fn remove_file_durably(dir: &Dir, name: &str) -> io::Result<()> {
-    match remove_file(Point::FileRemove, dir, name) {
-        Ok(()) => sync_dir_as(Point::FileRemoveSync, dir, &dir.at(name)),
+pub fn remove_file_durably(dir: &Dir, name: &str) -> io::Result<()> {
+    match remove_file(points::FILE_REMOVE, dir, name) {
+        Ok(()) => sync_dir_as(points::FILE_REMOVE_SYNC, dir, &dir.at(name)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -80,7 +79,7 @@ pub(crate) fn remove_file_durably(dir: &Dir, name: &str) -> io::Result<()> {
 
 /// Opens a regular file and makes it durable: its content, and its mode if `change` says that it has changed
 /// it.
-pub(crate) fn finish_file(
+pub fn finish_file(
     point: Point,
     dir: &Dir,
     path: impl AsRef<Path>,
@@ -98,12 +97,12 @@ pub(crate) fn finish_file(
 }
 
 /// Makes the content of a regular file durable that somebody else has written.
-pub(crate) fn sync_file(point: Point, dir: &Dir, path: impl AsRef<Path>) -> io::Result<()> {
+pub fn sync_file(point: Point, dir: &Dir, path: impl AsRef<Path>) -> io::Result<()> {
     finish_file(point, dir, path, |_| Ok(false)).map(drop)
 }
 
 /// Makes what was created, renamed or removed in `dir` durable.
-pub(crate) fn sync_dir(point: Point, dir: &Dir) -> io::Result<()> {
+pub fn sync_dir(point: Point, dir: &Dir) -> io::Result<()> {
     sync_dir_as(point, dir, dir.path())
 }
 

@@ -8,24 +8,21 @@
 //!
 //! Everything here blocks.
 
-use std::fs;
-use std::io::{
-    self,
-    ErrorKind::{NotADirectory, NotFound},
-};
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use lanspread_disk::{Dir, Entry, Kind};
-
-use crate::disk::{Point, below};
-use crate::install::{Mark, is_marked, mark, unmark};
 use lanspread_proto::reserved::{OWNER_MARKER, TRASH_PREFIX};
+
+use crate::durable::below;
+use crate::mark::{Mark, is_marked, mark, unmark};
+use crate::{Dir, Entry, Kind, points};
 
 /// Most directories of this kind: each is what one start could not delete.
 const CONTAINERS_MAX: u32 = 1000;
 
 /// How a recovery deletes.
-pub(crate) enum Disposal<'a> {
+pub enum Disposal<'a> {
     /// Before it goes on.
     InPlace,
     /// In the background, where that is possible.
@@ -35,7 +32,7 @@ pub(crate) enum Disposal<'a> {
 impl Disposal<'_> {
     /// Puts what is at `path` out of the way; returns `false` if it is still to be deleted. The removal of
     /// its name is not synced.
-    pub(crate) fn try_aside(&mut self, path: &Path) -> bool {
+    pub fn try_aside(&mut self, path: &Path) -> bool {
         let Self::Aside(trash) = self else { return false };
         match trash.put(path) {
             Ok(()) => true,
@@ -48,7 +45,7 @@ impl Disposal<'_> {
 }
 
 /// Where one recovery of a games directory puts what has to go.
-pub(crate) struct Trash {
+pub struct Trash {
     games_dir: PathBuf,
     container: Option<Container>,
     count: u64,
@@ -62,7 +59,7 @@ struct Container {
 
 impl Trash {
     /// Nothing is made before something is put there.
-    pub(crate) fn of(games_dir: &Path) -> Self {
+    pub fn of(games_dir: &Path) -> Self {
         Self { games_dir: games_dir.to_path_buf(), container: None, count: 0 }
     }
 
@@ -74,9 +71,9 @@ impl Trash {
             none => none.insert(make_container(&self.games_dir)?),
         };
         let to = Path::new(name).join(self.count.to_string());
-        below::rename(Point::TrashPut, games, from, &to)?;
+        below::rename(points::TRASH_PUT, games, from, &to)?;
         self.count += 1;
-        below::sync_dir(Point::TrashPutSync, &games.dir(name)?)
+        below::sync_dir(points::TRASH_PUT_SYNC, &games.dir(name)?)
     }
 }
 
@@ -84,12 +81,12 @@ fn make_container(games_dir: &Path) -> io::Result<Container> {
     let games = Dir::open(games_dir)?;
     for number in 1..=CONTAINERS_MAX {
         let name = format!("{TRASH_PREFIX}{number}");
-        match below::create_dir(Point::TrashCreate, &games, &name) {
+        match below::create_dir(points::TRASH_CREATE, &games, &name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             made => made?,
         }
         mark(&games.dir(&name)?, Mark::Removed)?;
-        below::sync_dir(Point::TrashCreateSync, &games)?;
+        below::sync_dir(points::TRASH_CREATE_SYNC, &games)?;
         return Ok(Container { games, name });
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many directories wait to be deleted"))
@@ -97,7 +94,7 @@ fn make_container(games_dir: &Path) -> io::Result<Container> {
 
 /// Deletes all that recoveries of `games_dir` have put out of the way, until `is_stopped`. What fails is
 /// told and left for the next start.
-pub(crate) fn empty(games_dir: &Path, is_stopped: &dyn Fn() -> bool) {
+pub fn empty(games_dir: &Path, is_stopped: &dyn Fn() -> bool) {
     let entries = fs::read_dir(games_dir).into_iter().flatten().filter_map(Result::ok);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     for name in names.filter(|name| is_container_name(name)) {
@@ -136,10 +133,10 @@ fn empty_container(
                 return Ok(false);
             }
         }
-        below::sync_dir(Point::TrashSync, &container)?;
+        below::sync_dir(points::TRASH_SYNC, &container)?;
         unmark(&container)?;
     }
-    match below::remove_dir(Point::TrashDirRemove, &Dir::open(games_dir)?, name) {
+    match below::remove_dir(points::TRASH_DIR_REMOVE, &Dir::open(games_dir)?, name) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(true),
         removed => removed.map(|()| true),
     }
@@ -148,16 +145,16 @@ fn empty_container(
 /// Removes an entry, of a directory one after the other what is in it, so that it can end in between.
 fn remove(container: &Dir, entry: &Entry, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
     if entry.kind != Kind::Directory {
-        return below::remove_file(Point::TrashRemove, container, &entry.name).map(|()| true);
+        return below::remove_file(points::TRASH_REMOVE, container, &entry.name).map(|()| true);
     }
     let directory = container.dir_to_empty(&entry.name)?;
     for below_it in directory.entries()? {
         if is_stopped() {
             return Ok(false);
         }
-        below::remove_tree(Point::TrashRemove, &directory, &below_it.name)?;
+        below::remove_tree(points::TRASH_REMOVE, &directory, &below_it.name)?;
     }
-    below::remove_dir(Point::TrashRemove, container, &entry.name).map(|()| true)
+    below::remove_dir(points::TRASH_REMOVE, container, &entry.name).map(|()| true)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Beside that, [`lacking`] makes a directory one on a file system that lacks a guarantee, for any test.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "only the crash tests reach this")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,34 +15,43 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::Point;
 use super::lacks::Lack;
 use super::shadow::{Keep, Seen, Shadow};
+use crate::points;
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 static LACKING: Mutex<Vec<(PathBuf, Lack, Errno)>> = Mutex::new(Vec::new());
 
 /// What the tests tell points by that many kinds of files share: the name of the file.
 const BY_FILE: [Point; 6] = [
-    Point::StateWrite,
-    Point::StateSync,
-    Point::StateRename,
-    Point::StateRenameSync,
-    Point::FileRemove,
-    Point::FileRemoveSync,
+    points::STATE_WRITE,
+    points::STATE_SYNC,
+    points::STATE_RENAME,
+    points::STATE_RENAME_SYNC,
+    points::FILE_REMOVE,
+    points::FILE_REMOVE_SYNC,
 ];
 
 /// When something is to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// Never.
     Never,
     /// When a site is reached for the `hit`th time.
-    Site { site: String, hit: u32 },
+    Site {
+        /// The name of the site.
+        site: String,
+        /// How often it is reached by then.
+        hit: u32,
+    },
     /// When any site is reached for the `hit`th time, all counted together.
-    Any { hit: u32 },
+    Any {
+        /// How many sites are reached by then.
+        hit: u32,
+    },
 }
 
 /// What is to happen then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// The process ends at once; what it has told the system stays.
     Kill,
     /// The process ends at once, and the power goes: what was not synced may be lost.
@@ -53,15 +64,17 @@ pub(crate) enum Action {
 
 /// What a victim is in for.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) moment: Moment,
-    pub(crate) action: Action,
+pub struct Plan {
+    /// When.
+    pub moment: Moment,
+    /// What.
+    pub action: Action,
     /// Draws what a power cut leaves.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// The directory of which a power cut leaves only what is durable.
-    pub(crate) disk: PathBuf,
+    pub disk: PathBuf,
     /// Where it puts what it leaves.
-    pub(crate) cut: PathBuf,
+    pub cut: PathBuf,
 }
 
 struct Armed {
@@ -80,23 +93,23 @@ struct State {
 }
 
 /// The name under which tests count a point: its own, and that of the file where many share it.
-pub(crate) fn site(point: Point, path: &Path) -> String {
+pub fn site(point: Point, path: &Path) -> String {
     if !BY_FILE.contains(&point) {
         return point.name().to_owned();
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_temporary = matches!(point, Point::StateWrite | Point::StateSync);
+    let is_temporary = matches!(point, points::STATE_WRITE | points::STATE_SYNC);
     let name = if is_temporary { name.trim_end_matches(".tmp") } else { &name };
     format!("{}:{name}", point.name())
 }
 
-/// Every point that is a site of its own.
-pub(crate) fn own_sites() -> impl Iterator<Item = &'static str> {
-    Point::ALL.iter().filter(|point| !BY_FILE.contains(point)).map(|point| point.name())
+/// Those of `points` that are sites of their own.
+pub fn own_sites(points: &[Point]) -> impl Iterator<Item = &'static str> {
+    points.iter().filter(|point| !BY_FILE.contains(point)).map(|point| point.name())
 }
 
 /// Arms this process, once.
-pub(crate) fn arm(plan: Plan) {
+pub fn arm(plan: Plan) {
     let shadow = matches!(plan.action, Action::Cut(_)).then(|| Shadow::of(&plan.disk).unwrap());
     let (hits, held) = (BTreeMap::new(), None);
     let state = State { plan, hits, total: 0, happened: false, held, shadow };
@@ -105,7 +118,7 @@ pub(crate) fn arm(plan: Plan) {
 }
 
 /// How often each site was reached so far.
-pub(crate) fn hits() -> BTreeMap<String, u32> {
+pub fn hits() -> BTreeMap<String, u32> {
     armed().lock().hits.clone()
 }
 
@@ -124,28 +137,28 @@ impl Hold {
 }
 
 /// Whether what was planned has happened.
-pub(crate) fn happened() -> bool {
+pub fn happened() -> bool {
     armed().lock().happened
 }
 
 /// Lets the first to reach `point` pass, and all others wait until [`release`].
-pub(crate) fn hold(point: Point) {
+pub fn hold(point: Point) {
     armed().lock().held = Some(Hold { point, file: None });
 }
 
 /// Lets all wait that reach `point` with the file of this name, until [`release`].
-pub(crate) fn hold_file(point: Point, name: &'static str) {
+pub fn hold_file(point: Point, name: &'static str) {
     armed().lock().held = Some(Hold { point, file: Some(name) });
 }
 
 /// Lets all that wait go on.
-pub(crate) fn release() {
+pub fn release() {
     armed().lock().held = None;
     armed().changed.notify_all();
 }
 
 /// Blocks until a site was reached, or what was planned has happened.
-pub(crate) fn wait_until_reached(point: Point) {
+pub fn wait_until_reached(point: Point) {
     let armed = armed();
     let mut state = armed.lock();
     while !state.happened && !state.hits.contains_key(point.name()) {
@@ -176,7 +189,7 @@ pub(super) fn made_durable(seen: Option<Seen>) {
 
 /// Lets everything in `directory` be refused with `errno` that needs the guarantee, until this is
 /// dropped.
-pub(crate) fn lacking(directory: &Path, lack: Lack, errno: Errno) -> Lacking {
+pub fn lacking(directory: &Path, lack: Lack, errno: Errno) -> Lacking {
     let directory = directory.to_path_buf();
     all_lacking().push((directory.clone(), lack, errno));
     Lacking(directory)
@@ -184,7 +197,7 @@ pub(crate) fn lacking(directory: &Path, lack: Lack, errno: Errno) -> Lacking {
 
 /// A directory that lacks something.
 #[derive(Debug)]
-pub(crate) struct Lacking(PathBuf);
+pub struct Lacking(PathBuf);
 
 impl Drop for Lacking {
     fn drop(&mut self) {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use lanspread_proto::CHUNK_SIZE_BYTES;
 
 /// What disks want the address of memory to be a multiple of: the largest block of those in use.
-pub(crate) const ALIGNMENT: usize = 4096;
+pub const ALIGNMENT: usize = 4096;
 /// Room for the largest chunk, wherever in memory it begins.
 #[expect(clippy::cast_possible_truncation, reason = "a few MiB fit any usize")]
 const CAPACITY: usize = CHUNK_SIZE_BYTES as usize + ALIGNMENT;
@@ -25,7 +25,7 @@ const KEPT_MAX: usize = 6;
 static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// Bytes of one or more chunks, [`CHUNK_SIZE_BYTES`] at most.
-pub(crate) struct ChunkBuffer {
+pub struct ChunkBuffer {
     memory: Vec<u8>,
     place: Range<usize>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct ChunkBuffer {
 impl ChunkBuffer {
     /// A buffer of `len` bytes, whatever they are. Aligned to [`ALIGNMENT`] unless it is short; `None`
     /// for more than [`CHUNK_SIZE_BYTES`].
-    pub(crate) fn of_len(len: usize) -> Option<Self> {
+    pub fn of_len(len: usize) -> Option<Self> {
         if len as u64 > CHUNK_SIZE_BYTES {
             return None;
         }
@@ -48,7 +48,7 @@ impl ChunkBuffer {
     }
 
     /// The same bytes, to be shared. The memory is kept when the last one lets go of them.
-    pub(crate) fn freeze(self) -> Bytes {
+    pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use lanspread_disk::Dir;
 use lanspread_proto::RelPath;
+
+use crate::Dir;
 
 /// Opens the regular file `path` below `root` for reading.
 ///
 /// No symbolic link is followed, neither on the way nor at the end nor at `root` itself, so that
 /// what is read lies in the root whatever changes meanwhile. A link on the way is an error.
-pub(crate) fn open_game_file(root: &Path, path: &RelPath) -> io::Result<File> {
+pub fn open_game_file(root: &Path, path: &RelPath) -> io::Result<File> {
     Dir::open(root)?.read(path.as_str())
 }
 

@@ -13,6 +13,8 @@
 //!
 //! Not modelled: links with several names, modes, holes, and what a disk does that lies about a sync.
 
+#![expect(clippy::indexing_slicing, reason = "only the crash tests reach this")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -26,7 +28,7 @@ const BLOCK_BYTES: usize = 4096;
 
 /// What a power cut keeps of what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
     /// Nothing.
     Nothing,
     /// Whatever the seed draws.
@@ -58,7 +60,7 @@ pub(super) enum Seen {
 
 /// What is durable of a directory and all below it.
 #[derive(Debug)]
-pub(crate) struct Shadow {
+pub struct Shadow {
     top: PathBuf,
     top_inode: Inode,
     files: BTreeMap<Inode, Content>,
@@ -272,14 +274,16 @@ fn write_directory(
 
 /// Draws the same from the same seed. SplitMix64: small, and good enough to toss coins.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Dice that draw what `seed` says.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -288,8 +292,8 @@ impl Dice {
     }
 
     /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
     }
 
     fn flip(&mut self) -> bool {

@@ -1,0 +1,112 @@
+//! The points of this crate.
+
+lanspread_disk::points! {
+    /// What changed in the library is about to be appended to the log of the index.
+    INDEX_APPEND = "index.append",
+    /// It is, and the log is about to be synced.
+    INDEX_APPEND_SYNC = "index.append-sync",
+    /// The log is new, and the directory is about to be synced.
+    INDEX_LOG_SYNC = "index.log-sync",
+    /// The log says nothing any more and is about to be removed.
+    INDEX_LOG_REMOVE = "index.log-remove",
+    /// The index of an older format says nothing beside the new one and is about to be removed.
+    INDEX_LEGACY_REMOVE = "index.legacy-remove",
+    /// More revisions are about to be reserved, in place.
+    REVISION_WRITE = "revision.write",
+    /// They are, and their file is about to be synced.
+    REVISION_SYNC = "revision.sync",
+    /// The sentinel of the version before is about to be parked.
+    PARK = "download.park",
+    /// It is, and the root is about to be synced.
+    PARK_SYNC = "download.park-sync",
+    /// A directory of the game is about to be made.
+    GAME_DIR_CREATE = "download.dir-create",
+    /// A file of the version before is about to be brought to its new size.
+    GAME_FILE_RESIZE = "download.file-resize",
+    /// A file of the game is about to be made.
+    GAME_FILE_CREATE = "download.file-create",
+    /// All files are made, and a directory of the game is about to be synced.
+    GAME_DIR_SYNC = "download.dir-sync",
+    /// A chunk is verified and about to be written.
+    CHUNK_WRITE = "download.chunk-write",
+    /// Chunks are written, and their file is about to be synced.
+    CHUNK_SYNC = "download.chunk-sync",
+    /// They are durable and about to be entered into the journal.
+    JOURNAL_APPEND = "journal.append",
+    /// They are entered, and the journal is about to be synced.
+    JOURNAL_SYNC = "journal.sync",
+    /// The journal is about to be told that the download is cancelled.
+    DISCARD_MARK = "journal.discard-mark",
+    /// It is told, and about to be synced.
+    DISCARD_MARK_SYNC = "journal.discard-mark-sync",
+    /// All chunks are there, and a file is about to be synced for the last time.
+    COMMIT_FILE_SYNC = "commit.file-sync",
+    /// A file that the new version no longer has is about to be removed.
+    COMMIT_UNLIST = "commit.unlist",
+    /// A directory that this left empty is about to be removed.
+    COMMIT_UNLIST_DIR = "commit.unlist-dir",
+    /// A directory without content is about to be made.
+    COMMIT_DIR_CREATE = "commit.dir-create",
+    /// A directory of the game is about to be synced for the last time.
+    COMMIT_DIR_SYNC = "commit.dir-sync",
+    /// The unfinished sentinel is about to be written.
+    SENTINEL_WRITE = "commit.sentinel-write",
+    /// It is written and about to be synced.
+    SENTINEL_SYNC = "commit.sentinel-sync",
+    /// It is about to become the sentinel.
+    SENTINEL_RENAME = "commit.sentinel-rename",
+    /// It has, and the root is about to be synced.
+    SENTINEL_RENAME_SYNC = "commit.sentinel-rename-sync",
+    /// The game is committed, and the parked sentinel is about to be removed.
+    PARKED_REMOVE = "commit.parked-remove",
+    /// A sentinel, parked or not, is about to be discarded.
+    DISCARD_SENTINEL = "discard.sentinel",
+    /// None is left, and the root is about to be synced.
+    DISCARD_SENTINEL_SYNC = "discard.sentinel-sync",
+    /// Something that a cancelled download brought is about to be removed.
+    DISCARD_ENTRY = "discard.entry",
+    /// All of it is, and the root is about to be removed if it is empty.
+    DISCARD_ROOT = "discard.root",
+    /// That is done, and what remains is about to be synced.
+    DISCARD_SYNC = "discard.sync",
+    /// `.local.installing/` is about to be made.
+    INSTALLING_CREATE = "install.create",
+    /// An archive is about to be unpacked.
+    UNPACK_ARCHIVE = "install.unpack-archive",
+    /// A block of an archive is about to be unpacked. Only a crash happens here, no failure.
+    UNPACK_BLOCK = "install.unpack-block",
+    /// All is unpacked, and a file is about to be synced.
+    UNPACKED_FILE_SYNC = "install.file-sync",
+    /// All files are synced, and a directory is about to be.
+    UNPACKED_DIR_SYNC = "install.dir-sync",
+    /// The old `local/` is about to be put aside.
+    PUT_ASIDE = "install.put-aside",
+    /// It is, and the root is about to be synced.
+    PUT_ASIDE_SYNC = "install.put-aside-sync",
+    /// The new `local/` is about to take its place.
+    PROMOTE = "install.promote",
+    /// The old `local/` is about to come back.
+    RESTORE_BACKUP = "settle.restore",
+    /// What was just settled in the root is about to be synced.
+    SETTLE_SYNC = "settle.sync",
+    /// Something in a marked directory is about to be removed.
+    OWNED_REMOVE = "settle.remove-entry",
+    /// Nothing but the mark is left, and the directory is about to be synced.
+    OWNED_SYNC = "settle.remove-sync",
+    /// The mark is gone too, and the directory is about to be removed.
+    OWNED_DIR_REMOVE = "settle.remove-dir",
+    /// The sentinel of a game that is to go is about to be removed.
+    REMOVAL_SENTINEL = "removal.sentinel",
+    /// It is, and the root is about to be synced.
+    REMOVAL_SENTINEL_SYNC = "removal.sentinel-sync",
+    /// The root is about to be removed.
+    REMOVAL_ROOT = "removal.root",
+    /// It is, and the games directory is about to be synced.
+    REMOVAL_ROOT_SYNC = "removal.root-sync",
+    /// An old file is copied and about to be removed.
+    LEGACY_REMOVE = "migration.remove",
+    /// It is, and the directory is about to be synced.
+    LEGACY_SYNC = "migration.sync",
+    /// The directory of the old index is about to be removed if it is empty.
+    LEGACY_DIR_REMOVE = "migration.dir-remove",
+}
