@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lanspread_catalog::Catalog;
+use lanspread_library::{Index, LocalGame, scan_games_dir, survey};
 use lanspread_proto::PeerId;
 
 use crate::download::{Order, Scheduler};
-use crate::library::{Index, LocalGame, scan_games_dir, survey};
 
 /// How long one of eight sources takes for a piece that it begins at once: 200 MB/s each.
 const ANSWER_EVERY: Duration = Duration::from_micros(1_250);

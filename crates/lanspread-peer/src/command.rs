@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_library::{GameProblems, VerifyReference};
 use lanspread_proto::{Attributes, ContentHash, GameId, GameVersion, Manifest, PeerId, PeerName};
 use tokio::sync::oneshot;
 
 use crate::error::{CommandError, ConnectError};
 use crate::event::{ActiveOperation, Availability, Operation};
 use crate::peers::versions::OtherVersionPeer;
-use crate::problem::GameProblems;
 
 /// Where the answer to a command goes. Dropping the receiver does not undo the command.
 pub type Reply<T, E = CommandError> = oneshot::Sender<Result<T, E>>;
@@ -376,19 +376,6 @@ pub struct DownloadSummary {
     pub bytes: u64,
     /// Who serves the game, in peer id order.
     pub sources: Vec<PeerId>,
-}
-
-/// What a game on this disk was held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VerifyReference {
-    /// The content that the catalog states.
-    Catalog,
-    /// What most of the sources have.
-    Sources,
-    /// What this peer read the last time. If that was wrong already, this does not show.
-    Index,
-    /// Nothing: the files could only be read.
-    Nothing,
 }
 
 /// What a verification found.

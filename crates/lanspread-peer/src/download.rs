@@ -52,10 +52,10 @@ pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };
 use lanspread_disk::room::Room;
+use lanspread_library::Fingerprint;
 
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
-use crate::library::Fingerprint;
 use crate::net::limit::Limiter;
 
 /// What to download.

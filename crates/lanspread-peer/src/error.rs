@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanspread_disk::room::NotEnoughRoom;
+use lanspread_library::VerifyFailure;
 use lanspread_mdns::MdnsError;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
@@ -467,25 +468,6 @@ pub enum RemoveFailure {
     },
     /// It did not come to its end; what it left is not downloaded, or as it was.
     #[error("the removal was interrupted")]
-    Interrupted,
-}
-
-/// Why a verification ended without a result. Cloneable, since event and answer both carry it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyFailure {
-    /// It was cancelled.
-    #[error("the verification was cancelled")]
-    Cancelled,
-    /// The root of the game cannot be read.
-    #[error("cannot read {path}: {reason}")]
-    Io {
-        /// The root.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// It did not come to its end.
-    #[error("the verification was interrupted")]
     Interrupted,
 }
 

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lanspread_library::{GameProblems, VerifyFailure};
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::{PeerInfo, VerifyReport};
-use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure, VerifyFailure};
+use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure};
 use crate::peers::versions::OtherVersionPeer;
-use crate::problem::GameProblems;
 
 /// What is being done with a game. At most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,13 +20,11 @@ mod error;
 mod event;
 mod identity;
 mod install;
-mod library;
 mod migration;
 mod net;
 mod operations;
 mod peers;
 mod points;
-mod problem;
 mod runtime;
 mod services;
 mod setup;
@@ -35,18 +33,20 @@ mod state_format;
 pub use command::{
     AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,
     PeerCommand, PeerInfo, PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
-    VerifyReference, VerifyReport, VerifySummary,
+    VerifyReport, VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
+    RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
 pub use event::{
     ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
     RejectReason, SourceBytes, StreamProgress,
 };
 pub use lanspread_disk::room::NotEnoughRoom;
+pub use lanspread_library::{
+    GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason, VerifyFailure, VerifyReference,
+};
 pub use peers::versions::OtherVersionPeer;
-pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -101,6 +101,7 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
     ];
     let removals = [lanspread_disk::points::FILE_REMOVE, lanspread_disk::points::FILE_REMOVE_SYNC];
     let mut known: BTreeSet<String> = own_sites(lanspread_disk::points::ALL)
+        .chain(own_sites(lanspread_library::points::ALL))
         .chain(own_sites(points::ALL))
         .map(str::to_owned)
         .collect();

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use lanspread_library::Fingerprint;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
 use tokio::sync::mpsc;
@@ -54,7 +55,6 @@ use super::{
 };
 use crate::error::DownloadFailure;
 use crate::event::DownloadProgress;
-use crate::library::Fingerprint;
 
 /// Everything that can happen to a download.
 enum Event {

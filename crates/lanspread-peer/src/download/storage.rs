@@ -8,7 +8,7 @@
 //! removes what the new version no longer has, and only then writes the sentinel.
 //!
 //! What belongs to the user or to other operations (see
-//! [`crate::library::is_reserved_root_name`]) is never touched.
+//! [`lanspread_library::is_reserved_root_name`]) is never touched.
 
 mod beside;
 mod direct;
@@ -41,15 +41,15 @@ pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
 pub(super) use self::names::refuse_clashes;
-use crate::points;
 use lanspread_disk::durable::{self, below};
+use lanspread_library::Fingerprint;
 use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
 
 use self::touches::Touches;
 use super::attributes::Agreed;
 use super::layout::ChunkPlace;
 use crate::error::{DownloadFailure, RemoveFailure};
-use crate::library::Fingerprint;
+use crate::points;
 
 /// Threads that make files durable at the commit. A file system writes its own journal once for
 /// those that wait together, so that thousands of small files do not take seconds.

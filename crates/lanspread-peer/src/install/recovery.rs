@@ -8,6 +8,7 @@ use lanspread_disk::durable::below;
 use lanspread_disk::mark::unmark;
 use lanspread_disk::root::remove_empty_root;
 use lanspread_disk::trash::{Disposal, Trash};
+use lanspread_library::ids_with_state;
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP,
@@ -18,7 +19,6 @@ use crate::install::decision::{Action, plan};
 use crate::install::intent::{self, intent_path};
 use crate::install::place::{Place, remove_if_empty, remove_owned};
 use crate::install::transaction::{Hook, Step};
-use crate::library::ids_with_state;
 use crate::points;
 
 /// Why something was not settled. The intent stays, so that the next start tries again.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use lanspread_catalog::Catalog;
+use lanspread_library::{Difference, Gathering, LibraryError, RemoteLibrary};
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
@@ -26,7 +27,6 @@ use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection, TransportError};
 use crate::download::ReceivedChunks;
-use crate::library::{Difference, Gathering, LibraryError, RemoteLibrary};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);

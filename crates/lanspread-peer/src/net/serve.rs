@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use copies::{Copy, FirstCopies};
+use lanspread_library::looks_like;
 use lanspread_proto::GameId;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{
@@ -30,10 +32,7 @@ use super::transport::{Stream, StreamSender, TransportError};
 use super::turns::Asker;
 use super::view::{ServedGame, View};
 use crate::download::Swarm;
-use crate::library::looks_like;
 use crate::operations::outbound::OutboundTransfers;
-
-use copies::{Copy, FirstCopies};
 pub(crate) use doubts::Contradiction;
 use doubts::Doubts;
 use libraries::Libraries;

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lanspread_library::Fingerprint;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{ContentHash, GameId, Manifest};
-
-use crate::library::Fingerprint;
 
 /// The announced library, and all it takes to serve the games in it.
 #[derive(Debug, Clone, Default)]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use lanspread_catalog::{Catalog, CatalogPosition};
+use lanspread_library::{DeltaOutcome, KnownGame, RemoteDelta, RemoteLibrary};
 use lanspread_proto::message::Hello;
 use lanspread_proto::{GameId, PeerId, PeerName};
 use tokio::time::Instant;
 
 use crate::command::{PeerInfo, SourceInfo};
-use crate::library::{DeltaOutcome, KnownGame, RemoteDelta, RemoteLibrary};
 
 /// Most peers that are known at once: several LAN parties.
 pub(crate) const PEERS_MAX: usize = 256;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lanspread_archive::Unpacker;
 use lanspread_catalog::Catalog;
 use lanspread_disk::room::Room;
+use lanspread_library::{GameProblems, Index, LocalGame, RescanGate};
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::{mpsc, watch};
@@ -30,7 +31,6 @@ use super::verifications::ActiveVerification;
 use crate::command::{AsOf, MdnsStatus, PeerCommand};
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{Index, LocalGame, RescanGate};
 use crate::net::handshake::LocalPeer;
 use crate::net::limit::Limiter;
 use crate::net::links::LinkTable;
@@ -43,7 +43,6 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
 use crate::peers::versions::{OtherVersionPeer, OtherVersions};
-use crate::problem::GameProblems;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-
 use lanspread_catalog::CatalogGame;
+use lanspread_library::{Index, KnownContent, LocalGame};
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,6 @@ use crate::download::{
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{Index, KnownContent, LocalGame};
 use crate::net::links::LinkedSource;
 
 /// Why an operation failed that was done, and of which nothing is there.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_library::{LocalGame, ScanError, ScanWarning, roots, scan_game};
 use lanspread_proto::GameId;
 use tokio::time::Instant;
 
@@ -19,7 +20,6 @@ use super::core::Core;
 use super::local_games::log_warnings;
 use super::messages::CoreMessage;
 use crate::command::{PeerCommand, Subject};
-use crate::library::{LocalGame, ScanError, ScanWarning, roots, scan_game};
 
 /// How long questions about all games, and handshakes, which tell the whole library, wait for the first
 /// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use lanspread_library::{Index, LocalGame};
 use lanspread_proto::GameId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,7 +13,6 @@ use tokio_util::task::TaskTracker;
 use super::core::Core;
 use super::local_games::look_at;
 use super::messages::{CoreMessage, CoreSender};
-use crate::library::{Index, LocalGame};
 
 /// Makes the message that an operation is lost, from what is on the disk then.
 type Lost = fn(GameId, Option<LocalGame>) -> CoreMessage;

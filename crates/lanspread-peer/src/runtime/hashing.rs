@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use lanspread_library::{
+    GameProblem, HashError, Hashed, LocalGame, ProblemReason, Reading, SETTLE_TIME, hash_manifest,
+};
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::CoreMessage;
-use crate::library::{HashError, Hashed, LocalGame, Reading, SETTLE_TIME, hash_manifest};
 use crate::net::serve::Contradiction;
-use crate::problem::{GameProblem, ProblemReason};
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_disk::reserve;
+use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::LOCAL_DIR;
 use tokio::sync::watch;
@@ -19,7 +20,6 @@ use crate::command::{DownloadSummary, Reply};
 use crate::error::{CommandError, InstallFailure};
 use crate::event::{Operation, PeerEvent};
 use crate::install::{self, InstallJob, InstallSummary};
-use crate::library::LocalGame;
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_catalog::CatalogPosition;
+use lanspread_library::{DeltaOutcome, RemoteDelta, RemoteLibrary};
 use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +18,6 @@ use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{PeerEvent, RejectReason};
-use crate::library::{DeltaOutcome, RemoteDelta, RemoteLibrary};
 use crate::net::link::{LinkId, PeerLink};
 use crate::net::transport::CloseCode;
 use crate::peers::db::Upserted;

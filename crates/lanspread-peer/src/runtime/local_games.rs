@@ -4,6 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lanspread_library::{
+    GameScan, Index, KnownContent, LocalGame, Scan, ScanError, ScanWarning, scan_game,
+    scan_games_dir, scan_known_game,
+};
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
 
@@ -13,10 +17,6 @@ use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::{Operation, PeerEvent};
-use crate::library::{
-    GameScan, Index, KnownContent, LocalGame, Scan, ScanError, ScanWarning, scan_game,
-    scan_games_dir, scan_known_game,
-};
 use crate::net::view::{ServedGame, View};
 
 impl Core {

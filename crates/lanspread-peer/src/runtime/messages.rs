@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lanspread_library::{
+    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
+    VerifyFailure,
+};
 use lanspread_mdns::BrowseEvent;
 use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::sync::mpsc;
@@ -15,12 +19,9 @@ use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
 use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
 use crate::error::{
     ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
-    StreamFailure, VerifyFailure,
+    StreamFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
-use crate::library::{
-    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
-};
 use crate::net::handshake::{Admitted, HandshakeError};
 use crate::net::link::LinkId;
 use crate::net::serve::Contradiction;

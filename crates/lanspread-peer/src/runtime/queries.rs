@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_library::{GameProblem, LocalGame, ProblemReason};
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
@@ -16,10 +17,8 @@ use crate::command::{
 use crate::download::{all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
-use crate::library::LocalGame;
 use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
-use crate::problem::{GameProblem, ProblemReason};
 use crate::setup;
 
 /// What was looked up of a game that somebody asks about.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lanspread_disk::reserve;
+use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 
 use super::core::Core;
@@ -13,7 +14,6 @@ use crate::command::Reply;
 use crate::download;
 use crate::error::{CommandError, RemoveFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::library::LocalGame;
 use crate::operations::removal::remove_root;
 
 impl Core {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_disk::mount_of;
+use lanspread_library::{Glance, LocalGame, ScanError, scan_games, survey, suspects};
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::local_games::log_warnings;
 use super::messages::{CoreMessage, DiskChange};
-use crate::library::{Glance, LocalGame, ScanError, scan_games, survey, suspects};
 
 /// Pause before a game is looked at that changed while it was hashed: it is being written, and
 /// would only change again.

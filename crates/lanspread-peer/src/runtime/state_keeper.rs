@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lanspread_disk::{durable, state_file};
+use lanspread_library::Index;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StartError;
 use crate::identity::Identity;
-use crate::library::Index;
 use crate::state_format;
 
 const LOCK_FILE: &str = "lock";

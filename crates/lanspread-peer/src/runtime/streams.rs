@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_library::LocalGame;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use crate::command::{Reply, StreamSummary};
 use crate::error::{CommandError, InstallFailure, StreamFailure};
 use crate::event::{Operation, PeerEvent, StreamProgress};
 use crate::install::{self, StreamJob, StreamNotice, StreamOrigin, StreamedGame};
-use crate::library::LocalGame;
 use crate::net::links::LinkedSource;
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.

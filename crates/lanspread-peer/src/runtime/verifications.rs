@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use lanspread_library::{
+    KnownContent, LocalGame, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
+};
 use lanspread_proto::message::GetGame;
 use lanspread_proto::{ContentHash, GameId, GameVersion, PeerId};
 use tokio::sync::{oneshot, watch};
@@ -16,9 +19,8 @@ use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
 use crate::download::{Source, fetch_manifest};
-use crate::error::{CommandError, VerifyFailure};
+use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
-use crate::library::{KnownContent, LocalGame, Reading, Reference, Verdict, is_whole, verify};
 use crate::net::links::{LinkTable, LinkedSource};
 
 /// Most sources that are asked what a game should be: enough for a majority.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_catalog::Catalog;
+use lanspread_library::{RemoteDelta, diff};
 use lanspread_proto::SourceError;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
@@ -15,7 +16,6 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::download::{Swarm, Telling, ToldFetches};
-use crate::library::{RemoteDelta, diff};
 use crate::net::exchange::ExchangeError;
 use crate::net::link::PeerLink;
 use crate::net::serve::{

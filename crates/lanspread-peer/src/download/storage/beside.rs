@@ -10,6 +10,7 @@ use std::{io, thread};
 
 use lanspread_disk::Dir;
 use lanspread_disk::durable::{self, below};
+use lanspread_library::{Fingerprint, StampedFile, settle};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, Manifest, RelPath};
@@ -18,7 +19,6 @@ use super::super::layout::ChunkPlace;
 use super::{
     Committed, SYNC_THREADS, Storage, StorageError, failed, native, read_blocks, sync_directory,
 };
-use crate::library::{Fingerprint, StampedFile, settle};
 use crate::points;
 
 impl Storage {

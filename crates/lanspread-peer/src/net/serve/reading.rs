@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lanspread_disk::chunk_buffer::ChunkBuffer;
 use lanspread_disk::game_file::open_game_file;
+use lanspread_library::{Fingerprint, Stamp};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::limits::GET_CHUNKS_MAX;
 use lanspread_proto::manifest::chunk_len;
@@ -16,7 +17,6 @@ use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
 use super::refused;
 use crate::download::SharedChunks;
-use crate::library::{Fingerprint, Stamp};
 
 /// Reads chunks of a game that is being fetched, and makes sure that they are still what they were
 /// when they were verified.

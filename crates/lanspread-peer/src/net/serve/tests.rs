@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
+use lanspread_library::{Fingerprint, Index, scan_game};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::LayoutPage;
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
@@ -31,7 +32,6 @@ use super::super::memory::{OneDial, pair};
 use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
-use crate::library::{Fingerprint, Index, scan_game};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
 const PRIVATE: [&str; 12] = [

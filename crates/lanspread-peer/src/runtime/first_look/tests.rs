@@ -1,12 +1,12 @@
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
+use lanspread_library::{Index, scan_game};
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::*;
 use crate::config::PeerConfig;
 use crate::event::{Availability, PeerEvent};
-use crate::library::{Index, scan_game};
 use crate::{GameScope, PeerRuntimeHandle, start_peer};
 
 /// How many files each game has.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lanspread_catalog::Catalog;
+use lanspread_library::may_be_root_of;
 use lanspread_proto::GameId;
 use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::reserved::{LOCAL_DIR, is_reserved_root_name};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind};
-
-use crate::library::may_be_root_of;
 
 /// Grows with the games that changed, not with the changes: the catalog is its bound.
 #[derive(Debug, Default, PartialEq, Eq)]

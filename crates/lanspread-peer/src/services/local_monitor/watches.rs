@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use lanspread_catalog::Catalog;
 use lanspread_disk::mount_of;
+use lanspread_library::roots;
 use lanspread_proto::GameId;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
 use super::touched::Touched;
-use crate::library::roots;
 
 /// Watches on a games directory and the game roots in it. Every call blocks.
 ///

@@ -12,14 +12,14 @@ use lanspread_proto::manifest::{ManifestError, chunk_len};
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, RelPath};
 use rustix::fs::{Advice, fadvise};
 
-use crate::library::stamp::{Fingerprint, Stamp};
+use crate::stamp::{Fingerprint, Stamp};
 
 /// How much is read at once: large enough for the disk, small enough for the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Why a game was not hashed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HashError {
+pub enum HashError {
     /// The caller said so.
     #[error("hashing was cancelled")]
     Cancelled,
@@ -47,21 +47,21 @@ pub(crate) enum HashError {
 
 /// A game that was hashed.
 #[derive(Debug)]
-pub(crate) struct Hashed {
+pub struct Hashed {
     /// With all hashes.
-    pub(crate) manifest: Manifest,
+    pub manifest: Manifest,
     /// [`Manifest::old_content_roots`].
-    pub(crate) old_content_roots: Vec<ContentHash>,
+    pub old_content_roots: Vec<ContentHash>,
     /// Files whose time is so close to their reading that a change right after it may not show.
-    pub(crate) doubtful: BTreeSet<RelPath>,
+    pub doubtful: BTreeSet<RelPath>,
 }
 
 /// What a reader of many files keeps to.
-pub(crate) struct Reading<'a> {
+pub struct Reading<'a> {
     /// Asked before every chunk and every file.
-    pub(crate) cancel: &'a dyn Fn() -> bool,
+    pub cancel: &'a dyn Fn() -> bool,
     /// The clock of the system, which file times are compared with.
-    pub(crate) now: &'a dyn Fn() -> SystemTime,
+    pub now: &'a dyn Fn() -> SystemTime,
 }
 
 /// Reads every file of the game in `root` that has no hashes yet, and returns `manifest` with all.
@@ -72,7 +72,7 @@ pub(crate) struct Reading<'a> {
 ///
 /// # Errors
 /// [`HashError`]; nothing of what was hashed until then is returned.
-pub(crate) fn hash_manifest(
+pub fn hash_manifest(
     root: &Path,
     manifest: &Manifest,
     version_ini: Option<&[u8]>,
@@ -103,21 +103,21 @@ pub(crate) fn hash_manifest(
 }
 
 /// What a file holds.
-pub(crate) struct ReadFile {
-    pub(crate) hashes: FileHashes,
+pub struct ReadFile {
+    pub hashes: FileHashes,
     /// Whether a change right after the reading may not show in its time.
-    pub(crate) is_doubtful: bool,
+    pub is_doubtful: bool,
 }
 
 /// Reads files of one root, one after the other, in memory that it takes once.
-pub(crate) struct FileReader<'a> {
+pub struct FileReader<'a> {
     root: &'a Path,
     reading: &'a Reading<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> FileReader<'a> {
-    pub(crate) fn new(root: &'a Path, reading: &'a Reading<'a>) -> Self {
+    pub fn new(root: &'a Path, reading: &'a Reading<'a>) -> Self {
         Self { root, reading, buffer: vec![0; READ_BYTES] }
     }
 
@@ -126,7 +126,7 @@ impl<'a> FileReader<'a> {
     ///
     /// # Errors
     /// [`HashError`].
-    pub(crate) fn read(
+    pub fn read(
         &mut self,
         path: &RelPath,
         stamp: Stamp,

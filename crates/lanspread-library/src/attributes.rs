@@ -6,11 +6,11 @@ use bytes::Bytes;
 use lanspread_proto::attributes::fitting_directories;
 use lanspread_proto::{Attributes, FileBits};
 
-use crate::library::stamp::Fingerprint;
+use crate::stamp::Fingerprint;
 
 /// The attributes of a game on this disk. Clones share the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OwnAttributes {
+pub struct OwnAttributes {
     attributes: Arc<Attributes>,
     page: Bytes,
 }
@@ -24,7 +24,7 @@ impl Default for OwnAttributes {
 impl OwnAttributes {
     /// Those of files that look like `fingerprint`. Where the file system does not keep executable bits,
     /// `remembered` has them.
-    pub(crate) fn new(
+    pub fn new(
         fingerprint: &Fingerprint,
         remembered: Option<&FileBits>,
         version_ini: Option<&[u8]>,
@@ -45,12 +45,12 @@ impl OwnAttributes {
     }
 
     /// What is told.
-    pub(crate) fn attributes(&self) -> &Arc<Attributes> {
+    pub fn attributes(&self) -> &Arc<Attributes> {
         &self.attributes
     }
 
     /// How it is told.
-    pub(crate) fn page(&self) -> &Bytes {
+    pub fn page(&self) -> &Bytes {
         &self.page
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lanspread_proto::GameId;
 
-use crate::library::stamp::KnownContent;
+use crate::stamp::KnownContent;
 
 /// Which format is written. Another one that cannot be read is treated like a broken file: the index
 /// can be made again. [`super::legacy`] reads those before it.

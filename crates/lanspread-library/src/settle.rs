@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Timespec, Timestamps, futimens};
 
-use crate::library::stamp::{Mtime, SETTLE_TIME, Stamp};
+use crate::stamp::{Mtime, SETTLE_TIME, Stamp};
 
 /// Sets the time of a file back if it is too young at `now`, and returns what the file looks like then.
 ///
 /// # Errors
 /// What the system says; then only reading the file tells what it holds.
-pub(crate) fn settle(file: &File, now: SystemTime) -> io::Result<Stamp> {
+pub fn settle(file: &File, now: SystemTime) -> io::Result<Stamp> {
     let mut stamp = Stamp::of(&file.metadata()?);
     if stamp.mtime.is_doubtful(now) {
         let settled = settled_time(now);

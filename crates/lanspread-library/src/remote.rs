@@ -15,7 +15,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion};
 
 /// What is known of the library of a peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct RemoteLibrary {
+pub struct RemoteLibrary {
     rev: u64,
     /// In the order of their positions.
     games: Vec<KnownGame>,
@@ -25,18 +25,18 @@ pub(crate) struct RemoteLibrary {
 
 /// A game of the own catalog that a peer announces: 80 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KnownGame {
-    pub(crate) position: CatalogPosition,
-    pub(crate) size: u64,
-    pub(crate) manifest_hash: ContentHash,
-    pub(crate) content_root: Option<ContentHash>,
+pub struct KnownGame {
+    pub position: CatalogPosition,
+    pub size: u64,
+    pub manifest_hash: ContentHash,
+    pub content_root: Option<ContentHash>,
 }
 
 /// What changed in the library of a peer, as far as the own catalog knows the games.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RemoteDelta {
-    pub(crate) from_rev: u64,
-    pub(crate) to_rev: u64,
+pub struct RemoteDelta {
+    pub from_rev: u64,
+    pub to_rev: u64,
     changed: BTreeMap<CatalogPosition, Announced>,
     removed: BTreeSet<CatalogPosition>,
 }
@@ -46,7 +46,7 @@ type Announced = (KnownGame, Option<GameVersion>);
 
 /// What became of a received delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum DeltaOutcome {
+pub enum DeltaOutcome {
     /// It is known already.
     Ignored,
     /// It was applied.
@@ -60,7 +60,7 @@ pub(crate) enum DeltaOutcome {
 
 /// Why what a peer tells of its library is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LibraryError {
+pub enum LibraryError {
     /// More than [`LIBRARY_MAX_GAMES`], or more than [`LIBRARY_PAGES_MAX`].
     #[error("the library has {games} games in {pages} pages, more than there can be")]
     TooLarge { games: u32, pages: u32 },
@@ -86,33 +86,33 @@ pub(crate) enum LibraryError {
 
 impl RemoteLibrary {
     /// The revision that it is of.
-    pub(crate) fn rev(&self) -> u64 {
+    pub fn rev(&self) -> u64 {
         self.rev
     }
 
     /// How many games of the catalog are announced, in whichever version.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.games.len()
     }
 
     /// Where in the catalog its games are.
-    pub(crate) fn positions(&self) -> BTreeSet<CatalogPosition> {
+    pub fn positions(&self) -> BTreeSet<CatalogPosition> {
         self.games.iter().map(|game| game.position).collect()
     }
 
     /// The games that are announced at the version of the catalog.
-    pub(crate) fn usable(&self) -> impl Iterator<Item = &KnownGame> {
+    pub fn usable(&self) -> impl Iterator<Item = &KnownGame> {
         self.games.iter().filter(|game| !self.other_versions.contains_key(&game.position))
     }
 
     /// A game, if it is announced at the version of the catalog.
-    pub(crate) fn usable_at(&self, position: CatalogPosition) -> Option<&KnownGame> {
+    pub fn usable_at(&self, position: CatalogPosition) -> Option<&KnownGame> {
         let game = self.get(position)?;
         (!self.other_versions.contains_key(&position)).then_some(game)
     }
 
     /// Which games another library announces otherwise.
-    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<CatalogPosition> {
+    pub fn differences(&self, other: &Self) -> BTreeSet<CatalogPosition> {
         let is_other = |position: &CatalogPosition| {
             self.get(*position) != other.get(*position)
                 || self.other_versions.get(position) != other.other_versions.get(position)
@@ -121,7 +121,7 @@ impl RemoteLibrary {
     }
 
     /// Applies what a peer says has changed.
-    pub(crate) fn apply(&mut self, delta: RemoteDelta) -> DeltaOutcome {
+    pub fn apply(&mut self, delta: RemoteDelta) -> DeltaOutcome {
         let RemoteDelta { from_rev, to_rev, changed, removed } = delta;
         if to_rev <= self.rev {
             return DeltaOutcome::Ignored;
@@ -159,7 +159,7 @@ impl RemoteDelta {
     ///
     /// # Errors
     /// [`LibraryError`] says what is wrong with it. The library settles what it was about.
-    pub(crate) fn read(
+    pub fn read(
         from_rev: u64,
         to_rev: u64,
         page: &[u8],
@@ -186,13 +186,13 @@ impl RemoteDelta {
     }
 
     /// Makes an empty delta at `rev`. A peer with another revision sees a gap.
-    pub(crate) fn gap(rev: u64) -> Self {
+    pub fn gap(rev: u64) -> Self {
         Self { from_rev: rev, to_rev: rev, changed: BTreeMap::new(), removed: BTreeSet::new() }
     }
 }
 
 /// The library of a peer, of which some pages have come.
-pub(crate) struct Gathering<'a> {
+pub struct Gathering<'a> {
     catalog: &'a Catalog,
     library: RemoteLibrary,
     games: u32,
@@ -208,10 +208,7 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// [`LibraryError::TooLarge`].
-    pub(crate) fn new(
-        header: &LibraryPageHeader,
-        catalog: &'a Catalog,
-    ) -> Result<Self, LibraryError> {
+    pub fn new(header: &LibraryPageHeader, catalog: &'a Catalog) -> Result<Self, LibraryError> {
         let LibraryPageHeader { rev, games, pages, .. } = *header;
         if games > LIBRARY_MAX_GAMES || !(1..=LIBRARY_PAGES_MAX).contains(&pages) {
             return Err(LibraryError::TooLarge { games, pages });
@@ -221,12 +218,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// The revision that is gathered.
-    pub(crate) fn rev(&self) -> u64 {
+    pub fn rev(&self) -> u64 {
         self.library.rev
     }
 
     /// The next page to ask for; `None` when all have come.
-    pub(crate) fn next_page(&self) -> Option<u32> {
+    pub fn next_page(&self) -> Option<u32> {
         (self.taken < self.pages).then_some(self.taken)
     }
 
@@ -234,11 +231,7 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// [`LibraryError`] says what is wrong with it.
-    pub(crate) fn take(
-        &mut self,
-        header: &LibraryPageHeader,
-        bytes: &[u8],
-    ) -> Result<(), LibraryError> {
+    pub fn take(&mut self, header: &LibraryPageHeader, bytes: &[u8]) -> Result<(), LibraryError> {
         let page = self.taken;
         let is_same =
             (header.rev, header.games, header.pages) == (self.library.rev, self.games, self.pages);
@@ -265,7 +258,7 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// [`LibraryError::Count`].
-    pub(crate) fn finish(self) -> Result<RemoteLibrary, LibraryError> {
+    pub fn finish(self) -> Result<RemoteLibrary, LibraryError> {
         let (found, announced) = (self.found, self.games);
         // Both are in id order, and so the games are in the order of their positions.
         (found == u64::from(announced))

@@ -1,7 +1,7 @@
 //! Reads a game from the first byte to the last, and says what is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanspread_catalog::VersionIni;
@@ -9,40 +9,70 @@ use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
-use crate::command::VerifyReference;
-use crate::error::VerifyFailure;
-use crate::library::hashing::{FileReader, HashError, Reading};
-use crate::library::scan::{LocalGame, read_sentinel, remembered_bits};
-use crate::library::stamp::KnownContent;
-use crate::library::walk::{Listing, RootError, list_root};
+use crate::hashing::{FileReader, HashError, Reading};
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
+use crate::scan::{LocalGame, read_sentinel, remembered_bits};
+use crate::stamp::KnownContent;
+use crate::walk::{Listing, RootError, list_root};
+
+/// What a game on this disk was held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyReference {
+    /// The content that the catalog states.
+    Catalog,
+    /// What most of the sources have.
+    Sources,
+    /// What this peer read the last time. If that was wrong already, this does not show.
+    Index,
+    /// Nothing: the files could only be read.
+    Nothing,
+}
+
+/// Why a verification ended without a result. Cloneable, since event and answer both carry it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyFailure {
+    /// It was cancelled.
+    #[error("the verification was cancelled")]
+    Cancelled,
+    /// The root of the game cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Io {
+        /// The root.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// It did not come to its end.
+    #[error("the verification was interrupted")]
+    Interrupted,
+}
 
 /// What a game should be, and who says so.
 #[derive(Debug, Clone)]
-pub(crate) struct Reference {
-    pub(crate) authority: VerifyReference,
+pub struct Reference {
+    pub authority: VerifyReference,
     /// With all hashes. `None` where nobody can tell the files.
-    pub(crate) manifest: Option<Arc<Manifest>>,
+    pub manifest: Option<Arc<Manifest>>,
     /// What the catalog states, whether or not somebody can tell the files of it.
-    pub(crate) content_root: Option<ContentHash>,
+    pub content_root: Option<ContentHash>,
     /// What the index knows of the game.
-    pub(crate) known: Option<KnownContent>,
+    pub known: Option<KnownContent>,
 }
 
 /// What a verification read, and what is wrong with it.
 #[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) files: usize,
-    pub(crate) bytes: u64,
+pub struct Verdict {
+    pub files: usize,
+    pub bytes: u64,
     /// What there is on the disk; `None` when the game is gone.
-    pub(crate) local: Option<LocalGame>,
-    pub(crate) problems: GameProblems,
+    pub local: Option<LocalGame>,
+    pub problems: GameProblems,
 }
 
 impl Reference {
     /// Which content a game is to be held against, of those that sources claim: the catalog's; else what
     /// most of them claim, and among equals what this peer read the last time, else the lowest hash.
-    pub(crate) fn wanted(
+    pub fn wanted(
         catalog: Option<ContentHash>,
         own: Option<&Manifest>,
         claims: &[GameHead],
@@ -64,7 +94,7 @@ impl Reference {
 
     /// Decides what a game is held against: `fetched`, what a source gave as the content that is
     /// [`wanted`](Self::wanted); else `own`, what this peer read the last time.
-    pub(crate) fn choose(
+    pub fn choose(
         catalog: Option<ContentHash>,
         own: Option<Arc<Manifest>>,
         fetched: Option<Arc<Manifest>>,
@@ -92,7 +122,7 @@ impl Reference {
 ///
 /// # Errors
 /// [`VerifyFailure`]. That a file cannot be read is no error but a problem.
-pub(crate) fn verify(
+pub fn verify(
     root: &Path,
     reference: &Reference,
     reading: &Reading<'_>,

@@ -11,6 +11,8 @@ mod gate;
 mod hashing;
 mod index;
 mod names;
+pub mod points;
+mod problem;
 mod remote;
 mod scan;
 mod settle;
@@ -19,20 +21,19 @@ mod survey;
 mod verify;
 mod walk;
 
-pub(crate) use delta::{Difference, diff};
-pub(crate) use gate::RescanGate;
-pub(crate) use hashing::{HashError, Hashed, Reading, hash_manifest};
-pub(crate) use index::{Index, IndexWarning};
-pub(crate) use names::{ids_with_state, may_be_root_of, root_ids};
-pub(crate) use remote::{
-    DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary,
-};
-pub(crate) use scan::{
+pub use delta::{Difference, diff};
+pub use gate::RescanGate;
+pub use hashing::{HashError, Hashed, Reading, hash_manifest};
+pub use index::{Index, IndexWarning};
+pub use names::{ids_with_state, may_be_root_of, root_ids};
+pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
+pub use remote::{DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary};
+pub use scan::{
     GameScan, LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games,
     scan_games_dir, scan_known_game,
 };
-pub(crate) use settle::settle;
-pub(crate) use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp, StampedFile};
-pub(crate) use survey::{Glance, survey, suspects};
-pub(crate) use verify::{Reference, Verdict, verify};
-pub(crate) use walk::{is_whole, looks_like};
+pub use settle::settle;
+pub use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp, StampedFile};
+pub use survey::{Glance, survey, suspects};
+pub use verify::{Reference, Verdict, VerifyFailure, VerifyReference, verify};
+pub use walk::{is_whole, looks_like};

@@ -20,9 +20,9 @@ use lanspread_proto::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_r
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
-use crate::library::names::root_name;
-use crate::library::stamp::{Fingerprint, SentinelLook, Stamp, StampedFile};
+use crate::names::root_name;
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
+use crate::stamp::{Fingerprint, SentinelLook, Stamp, StampedFile};
 
 /// What is in a root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
 }
 
 /// Whether a root has a sentinel, and nothing that cannot travel.
-pub(crate) fn is_whole(root: &Path) -> bool {
+pub fn is_whole(root: &Path) -> bool {
     match list_root(root) {
         Ok(Some(listing)) => listing.has_sentinel && listing.problems.is_empty(),
         Ok(None) | Err(_) => false,
@@ -86,7 +86,7 @@ pub(crate) fn is_whole(root: &Path) -> bool {
 }
 
 /// Whether the content files of a root still look as they did, and nothing has come or gone.
-pub(crate) fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
+pub fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
     match list_root(root) {
         Ok(Some(listing)) => listing.fingerprint == *fingerprint && listing.problems.is_empty(),
         Ok(None) | Err(_) => false,

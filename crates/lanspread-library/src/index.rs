@@ -20,12 +20,12 @@ use lanspread_proto::GameId;
 use self::content::{Content, Unsaved, directory_key};
 use self::revisions::REV_HEADROOM;
 use self::store::{Loaded, Store};
-use crate::library::stamp::KnownContent;
+use crate::stamp::KnownContent;
 
 /// Why the index could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} library index {}: {source}", path.display())]
-pub(crate) struct IndexError {
+pub struct IndexError {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -34,11 +34,11 @@ pub(crate) struct IndexError {
 /// A part of the index was broken and has begun anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("library index is broken and made again ({reason}); the old one is {}", moved_to.display())]
-pub(crate) struct IndexWarning {
+pub struct IndexWarning {
     /// Where the broken file is now.
-    pub(crate) moved_to: PathBuf,
+    pub moved_to: PathBuf,
     /// What is wrong with it.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Manifests and times of files by games directory, and the revision of the announced library.
@@ -47,7 +47,7 @@ pub(crate) struct IndexWarning {
 /// never used for another. Clones are one and the same index: the command loop alone changes it,
 /// looks at the disk read it, and one task saves it.
 #[derive(Debug, Clone)]
-pub(crate) struct Index {
+pub struct Index {
     state: Arc<RwLock<State>>,
     store: Arc<Mutex<Store>>,
 }
@@ -66,7 +66,7 @@ impl Index {
     ///
     /// # Errors
     /// [`IndexError`] when a file can be neither read nor moved aside.
-    pub(crate) fn load(state_dir: &Path) -> Result<(Self, Option<IndexWarning>), IndexError> {
+    pub fn load(state_dir: &Path) -> Result<(Self, Option<IndexWarning>), IndexError> {
         let Loaded { store, content, library_rev, warning } = Store::load(state_dir)?;
         let state = State { content, unsaved: Unsaved::default(), library_rev };
         let state = Arc::new(RwLock::new(state));
@@ -75,7 +75,7 @@ impl Index {
 
     /// Makes sure that no revision that is announced from now on ever comes again. To be called
     /// once before the first is announced; [`save`](Self::save) does it from then on.
-    pub(crate) fn reserve_revs(&self) -> io::Result<()> {
+    pub fn reserve_revs(&self) -> io::Result<()> {
         let ahead = self.library_rev().saturating_add(REV_HEADROOM);
         self.store().revisions.write(ahead)
     }
@@ -84,7 +84,7 @@ impl Index {
     ///
     /// # Errors
     /// What the system said; then the next call writes it.
-    pub(crate) fn save(&self) -> io::Result<()> {
+    pub fn save(&self) -> io::Result<()> {
         let mut store = self.store();
         if store.revisions.is_short(self.library_rev()) {
             let ahead = self.library_rev().saturating_add(REV_HEADROOM);
@@ -108,30 +108,30 @@ impl Index {
     ///
     /// # Errors
     /// What the system said.
-    pub(crate) fn close(&self) -> io::Result<()> {
+    pub fn close(&self) -> io::Result<()> {
         self.save()?;
         self.store().revisions.write(self.library_rev())
     }
 
     /// The files are gone: the next save writes all of them.
-    pub(crate) fn begin_anew(&self) {
+    pub fn begin_anew(&self) {
         self.store().begin_anew();
     }
 
     /// The revision of the announced library.
-    pub(crate) fn library_rev(&self) -> u64 {
+    pub fn library_rev(&self) -> u64 {
         self.read().library_rev
     }
 
     /// Counts one more change of the announced library and returns the new revision.
-    pub(crate) fn next_rev(&mut self) -> u64 {
+    pub fn next_rev(&mut self) -> u64 {
         let mut state = self.write();
         state.library_rev = state.library_rev.saturating_add(1);
         state.library_rev
     }
 
     /// What is known of the content of a game.
-    pub(crate) fn known(&self, games_dir: &Path, game_id: &GameId) -> Option<KnownContent> {
+    pub fn known(&self, games_dir: &Path, game_id: &GameId) -> Option<KnownContent> {
         let state = self.read();
         let entry = state.content.entry(&directory_key(games_dir), game_id)?;
         Some(entry.clone())
@@ -141,17 +141,17 @@ impl Index {
     ///
     /// The times must have been taken before the content was read from the disk, so that a change in
     /// between shows at the next scan.
-    pub(crate) fn record(&mut self, games_dir: &Path, game_id: GameId, known: KnownContent) {
+    pub fn record(&mut self, games_dir: &Path, game_id: GameId, known: KnownContent) {
         self.set(&directory_key(games_dir), game_id, Some(known));
     }
 
     /// Forgets a game, so that all of it is read again.
-    pub(crate) fn forget(&mut self, games_dir: &Path, game_id: &GameId) {
+    pub fn forget(&mut self, games_dir: &Path, game_id: &GameId) {
         self.set(&directory_key(games_dir), game_id.clone(), None);
     }
 
     /// Makes a directory the one that was used last, and forgets all games in it but those `found`.
-    pub(crate) fn retain(&mut self, games_dir: &Path, is_found: impl Fn(&GameId) -> bool) {
+    pub fn retain(&mut self, games_dir: &Path, is_found: impl Fn(&GameId) -> bool) {
         let key = directory_key(games_dir);
         let known = {
             let State { content, unsaved, .. } = &mut *self.write();

@@ -12,47 +12,47 @@ use lanspread_proto::{
     ContentHash, FileBits, GameId, GameVersion, Manifest, ManifestFile, RelPath,
 };
 
-use crate::library::attributes::OwnAttributes;
-use crate::library::index::Index;
-use crate::library::names::root_ids;
-use crate::library::stamp::{Fingerprint, KnownContent, StampedFile};
-use crate::library::walk::{Listing, RootError, list_root};
+use crate::attributes::OwnAttributes;
+use crate::index::Index;
+use crate::names::root_ids;
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
+use crate::stamp::{Fingerprint, KnownContent, StampedFile};
+use crate::walk::{Listing, RootError, list_root};
 
 /// A game of the catalog of which there is something on this disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct LocalGame {
+pub struct LocalGame {
     /// What `version.ini` says, where it is a regular file directly in the root.
-    pub(crate) version: Option<GameVersion>,
+    pub version: Option<GameVersion>,
     /// Whether `local/` is a directory, and not a link to one.
-    pub(crate) installed: bool,
+    pub installed: bool,
     /// What the root looked like.
-    pub(crate) fingerprint: Fingerprint,
+    pub fingerprint: Fingerprint,
     /// The bytes of `version.ini`, where it has a version and few enough of them.
-    pub(crate) version_ini: Option<Arc<[u8]>>,
+    pub version_ini: Option<Arc<[u8]>>,
     /// The content files, with the hashes known so far. `None` without a version, and where the files
     /// cannot be listed.
-    pub(crate) manifest: Option<Arc<Manifest>>,
+    pub manifest: Option<Arc<Manifest>>,
     /// [`Manifest::old_content_roots`], once every file is hashed.
-    pub(crate) old_content_roots: Arc<[ContentHash]>,
+    pub old_content_roots: Arc<[ContentHash]>,
     /// Files whose time was too close to the moment at which they were hashed: they have to be read
     /// once more before their time stands for their content.
-    pub(crate) doubtful: Arc<BTreeSet<RelPath>>,
+    pub doubtful: Arc<BTreeSet<RelPath>>,
     /// Which files are executable, where the file system does not keep that.
-    pub(crate) remembered: Option<FileBits>,
+    pub remembered: Option<FileBits>,
     /// What is told beside the content.
-    pub(crate) attributes: OwnAttributes,
+    pub attributes: OwnAttributes,
     /// Whether it has more empty directories than are told.
-    pub(crate) leaves_out_directories: bool,
+    pub leaves_out_directories: bool,
     /// What belongs to the game and cannot travel.
-    pub(crate) problems: Arc<GameProblems>,
+    pub problems: Arc<GameProblems>,
     /// The file that could not be read when it was to be hashed.
-    pub(crate) unread: Option<Arc<GameProblem>>,
+    pub unread: Option<Arc<GameProblem>>,
 }
 
 impl LocalGame {
     /// Keeps what is known of the same files: it may have become known while this was being found.
-    pub(crate) fn keep_hashes_of(mut self, known: &Self) -> Self {
+    pub fn keep_hashes_of(mut self, known: &Self) -> Self {
         if self.fingerprint != known.fingerprint {
             return self;
         }
@@ -69,7 +69,7 @@ impl LocalGame {
     }
 
     /// Takes back what is thought to be known of the content of some files.
-    pub(crate) fn without_hashes(&self, paths: &BTreeSet<RelPath>) -> Self {
+    pub fn without_hashes(&self, paths: &BTreeSet<RelPath>) -> Self {
         let manifest = self.manifest.as_ref().map(|manifest| {
             if paths.is_empty() {
                 return Arc::clone(manifest);
@@ -86,7 +86,7 @@ impl LocalGame {
     }
 
     /// Computes the old forms of the content root anew. Takes 10 ms for 100,000 files.
-    pub(crate) fn with_old_content_roots(mut self) -> Self {
+    pub fn with_old_content_roots(mut self) -> Self {
         let own = self.version_ini.as_deref();
         let roots = self.manifest.as_ref().map(|manifest| manifest.old_content_roots(own));
         self.old_content_roots = roots.unwrap_or_default().into();
@@ -94,12 +94,12 @@ impl LocalGame {
     }
 
     /// [`Manifest::content_root`], once every file is hashed.
-    pub(crate) fn content_root(&self) -> Option<ContentHash> {
+    pub fn content_root(&self) -> Option<ContentHash> {
         self.manifest.as_ref()?.content_root()
     }
 
     /// Makes anew what is told beside the content.
-    pub(crate) fn with_attributes(mut self) -> Self {
+    pub fn with_attributes(mut self) -> Self {
         let (remembered, version_ini) = (self.remembered.as_ref(), self.version_ini.as_deref());
         self.attributes = OwnAttributes::new(&self.fingerprint, remembered, version_ini);
         self.leaves_out_directories |=
@@ -109,24 +109,24 @@ impl LocalGame {
 
     /// Whether its content is known and is not the one with the root `stated` in a catalog, in the form of
     /// this wire version or in the old one.
-    pub(crate) fn is_other_content(&self, stated: Option<ContentHash>) -> bool {
+    pub fn is_other_content(&self, stated: Option<ContentHash>) -> bool {
         stated.zip(self.content_root()).is_some_and(|(stated, found)| {
             stated != found && !self.old_content_roots.contains(&stated)
         })
     }
 
     /// Whether its files are listed and not all hashed.
-    pub(crate) fn is_unhashed(&self) -> bool {
+    pub fn is_unhashed(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
     }
 
     /// Whether something of it cannot travel, so that nobody can get the whole game from here.
-    pub(crate) fn is_incomplete(&self) -> bool {
+    pub fn is_incomplete(&self) -> bool {
         !self.problems.is_empty() || self.unread.is_some()
     }
 
     /// All that keeps it from being whole.
-    pub(crate) fn all_problems(&self) -> GameProblems {
+    pub fn all_problems(&self) -> GameProblems {
         let mut problems = self.problems.as_ref().clone();
         if let Some(unread) = &self.unread {
             problems.add(unread.as_ref().clone());
@@ -135,7 +135,7 @@ impl LocalGame {
     }
 
     /// What the index is told of it.
-    pub(crate) fn known_content(&self) -> Option<KnownContent> {
+    pub fn known_content(&self) -> Option<KnownContent> {
         let manifest = Arc::clone(self.manifest.as_ref()?);
         let is_doubtful = |path: &RelPath| self.doubtful.contains(path);
         let known = KnownContent::new(manifest, &self.fingerprint, is_doubtful);
@@ -146,39 +146,39 @@ impl LocalGame {
 /// Something in the place of a root, or in it, that is passed over.
 #[derive(Debug, thiserror::Error)]
 #[error("game {game_id}: {} is neither a file nor a directory of its own and is passed over", path.display())]
-pub(crate) struct ScanWarning {
+pub struct ScanWarning {
     /// Which game.
-    pub(crate) game_id: GameId,
+    pub game_id: GameId,
     /// What is passed over.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
 }
 
 /// What a scan of one root found.
 #[derive(Debug, Default)]
-pub(crate) struct GameScan {
+pub struct GameScan {
     /// The game; `None` when it is neither downloaded nor installed.
-    pub(crate) game: Option<LocalGame>,
+    pub game: Option<LocalGame>,
     /// What a user should hear of.
-    pub(crate) warnings: Vec<ScanWarning>,
+    pub warnings: Vec<ScanWarning>,
 }
 
 /// What a scan of a games directory found.
 #[derive(Debug, Default)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// The games that are downloaded or installed.
-    pub(crate) games: BTreeMap<GameId, LocalGame>,
+    pub games: BTreeMap<GameId, LocalGame>,
     /// What a user should hear of, in game id order.
-    pub(crate) warnings: Vec<ScanWarning>,
+    pub warnings: Vec<ScanWarning>,
 }
 
 /// Why a games directory was not scanned.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read games directory {}: {source}", path.display())]
-pub(crate) struct ScanError {
+pub struct ScanError {
     /// The games directory.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What the system said.
-    pub(crate) source: io::Error,
+    pub source: io::Error,
 }
 
 /// Scans every game of the catalog in `games_dir`.
@@ -189,7 +189,7 @@ pub(crate) struct ScanError {
 ///
 /// # Errors
 /// [`ScanError`] when `games_dir` itself cannot be read. What is wrong with one game is told with it.
-pub(crate) fn scan_games_dir(
+pub fn scan_games_dir(
     games_dir: &Path,
     catalog: &Catalog,
     index: &Index,
@@ -206,7 +206,7 @@ pub(crate) fn scan_games_dir(
 /// # Errors
 /// [`ScanError`] when `games_dir` itself cannot be read: then nothing is known about any game, and
 /// least of all that it is gone.
-pub(crate) fn scan_games(
+pub fn scan_games(
     games_dir: &Path,
     game_ids: &BTreeSet<GameId>,
     index: &Index,
@@ -234,7 +234,7 @@ impl Scan {
 ///
 /// # Errors
 /// [`ScanError`] when `games_dir` cannot be read.
-pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<GameId>, ScanError> {
+pub fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<GameId>, ScanError> {
     let failed = |source| ScanError { path: games_dir.to_path_buf(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(games_dir).map_err(failed)? {
@@ -247,12 +247,12 @@ pub(crate) fn roots(games_dir: &Path, catalog: &Catalog) -> Result<BTreeSet<Game
 ///
 /// What looks as it did when it was hashed takes its hashes from the index; no other file is opened
 /// than the sentinel and those that have to be read anew, to see whether they can be.
-pub(crate) fn scan_game(games_dir: &Path, game_id: &GameId, index: &Index) -> GameScan {
+pub fn scan_game(games_dir: &Path, game_id: &GameId, index: &Index) -> GameScan {
     scan_known_game(games_dir, game_id, index.known(games_dir, game_id).as_ref())
 }
 
 /// As [`scan_game`], with hashes from `known`.
-pub(crate) fn scan_known_game(
+pub fn scan_known_game(
     games_dir: &Path,
     game_id: &GameId,
     known: Option<&KnownContent>,

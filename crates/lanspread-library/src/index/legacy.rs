@@ -13,7 +13,7 @@ use lanspread_proto::{
 use serde::Deserialize;
 
 use super::content::{Content, LibraryChange};
-use crate::library::stamp::{KnownContent, Mtime};
+use crate::stamp::{KnownContent, Mtime};
 
 pub(super) const SNAPSHOT_FILE: &str = "library_index.json";
 pub(super) const LOG_FILE: &str = "library_index.log";

@@ -9,7 +9,7 @@ use lanspread_proto::message::LibraryDelta;
 
 /// What leads from one library of this peer to a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub struct Difference {
     from_rev: u64,
     to_rev: u64,
     /// Games that are new, or other ones than before, in id order.
@@ -19,7 +19,7 @@ pub(crate) struct Difference {
 }
 
 /// What leads from `old` to `new`; `None` if they have equal games.
-pub(crate) fn diff(old: &LibrarySnapshot, new: &LibrarySnapshot) -> Option<Difference> {
+pub fn diff(old: &LibrarySnapshot, new: &LibrarySnapshot) -> Option<Difference> {
     let (old_games, new_games) = (by_id(old), by_id(new));
     let is_known = |game: &&GameSummary| old_games.get(&game.id) == Some(game);
     let changed = new.games.iter().filter(|game| !is_known(game)).cloned();
@@ -35,7 +35,7 @@ pub(crate) fn diff(old: &LibrarySnapshot, new: &LibrarySnapshot) -> Option<Diffe
 impl Difference {
     /// The message that tells it, and the page behind it. What does not fit a page is told as a delta from
     /// a revision that nobody can know yet, so that every receiver asks for the library.
-    pub(crate) fn encode(&self) -> (LibraryDelta, Bytes) {
+    pub fn encode(&self) -> (LibraryDelta, Bytes) {
         let fitting = encode_delta(&self.changed, &self.removed);
         let from_rev = if fitting.is_some() { self.from_rev } else { self.to_rev };
         let page = fitting.or_else(|| encode_delta(&[], &[])).unwrap_or_default();

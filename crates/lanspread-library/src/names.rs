@@ -17,14 +17,14 @@ use lanspread_proto::reserved::LOCAL_DIR;
 
 /// What `name`, which is listed in `root`, is called: `local` and the sentinel by those names if the
 /// disk finds it under one of them, and everything else as it is.
-pub(crate) fn root_name<'a>(root: &Path, name: &'a str) -> &'a str {
+pub fn root_name<'a>(root: &Path, name: &'a str) -> &'a str {
     let meant =
         [LOCAL_DIR, VERSION_FILE].into_iter().find(|known| is_spelling_of(root, name, known));
     meant.unwrap_or(name)
 }
 
 /// The games of the catalog whose roots are among `names`, which are listed in `games_dir`.
-pub(crate) fn root_ids(
+pub fn root_ids(
     games_dir: &Path,
     catalog: &Catalog,
     names: impl Iterator<Item = String>,
@@ -52,7 +52,7 @@ pub(crate) fn root_ids(
 }
 
 /// The game of the catalog whose root may be called `name`. A hint: no disk is asked.
-pub(crate) fn may_be_root_of(catalog: &Catalog, name: &str) -> Option<GameId> {
+pub fn may_be_root_of(catalog: &Catalog, name: &str) -> Option<GameId> {
     let exact = GameId::new(name).ok().filter(|id| catalog.get(id).is_some());
     exact.or_else(|| {
         let mut ids = catalog.iter().map(|game| &game.id);
@@ -62,7 +62,7 @@ pub(crate) fn may_be_root_of(catalog: &Catalog, name: &str) -> Option<GameId> {
 
 /// The ids under which the state of those games is kept whose roots `games_dir` lists as `names`, in
 /// order.
-pub(crate) fn ids_with_state(
+pub fn ids_with_state(
     games_dir: &Path,
     state_dir: &Path,
     names: impl Iterator<Item = GameId>,

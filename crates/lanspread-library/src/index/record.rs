@@ -14,7 +14,7 @@ use lanspread_proto::{FileBits, FileHashes, GameId, Manifest, ManifestFile};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::content::{Content, FORMAT, LibraryChange};
-use crate::library::stamp::{KnownContent, Mtime};
+use crate::stamp::{KnownContent, Mtime};
 
 /// Bytes of the length before a frame.
 const LENGTH_BYTES: usize = 4;

@@ -11,7 +11,7 @@ use lanspread_proto::GameId;
 /// if it did. An operation looks at its game itself when it ends: until then changes are its own
 /// doing, and what a look found that began before is out of date.
 #[derive(Debug, Default)]
-pub(crate) struct RescanGate {
+pub struct RescanGate {
     looks: BTreeMap<GameId, Look>,
     survey: Option<Look>,
 }
@@ -27,16 +27,16 @@ struct Look {
 
 /// What follows from a look that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Settled {
+pub struct Settled {
     /// Whether what it found is to be taken over.
-    pub(crate) counts: bool,
+    pub counts: bool,
     /// Whether the game has to be looked at once more.
-    pub(crate) again: bool,
+    pub again: bool,
 }
 
 impl RescanGate {
     /// Of the games that changed, those to look at now. Each of them must be settled later.
-    pub(crate) fn admit(
+    pub fn admit(
         &mut self,
         changed: BTreeSet<GameId>,
         is_active: impl Fn(&GameId) -> bool,
@@ -57,27 +57,27 @@ impl RescanGate {
     }
 
     /// The end of an operation has told what there is of a game.
-    pub(crate) fn overtake(&mut self, game_id: &GameId) {
+    pub fn overtake(&mut self, game_id: &GameId) {
         if let Some(look) = self.looks.get_mut(game_id) {
             look.is_overtaken = true;
         }
     }
 
     /// Another games directory is in use.
-    pub(crate) fn overtake_all(&mut self) {
+    pub fn overtake_all(&mut self) {
         for look in self.looks.values_mut().chain(&mut self.survey) {
             look.is_overtaken = true;
         }
     }
 
     /// A look at a game has ended.
-    pub(crate) fn settle(&mut self, game_id: &GameId, is_active: bool) -> Settled {
+    pub fn settle(&mut self, game_id: &GameId, is_active: bool) -> Settled {
         let look = self.looks.remove(game_id).unwrap_or_default();
         look.settled(is_active)
     }
 
     /// Whether to look at the whole games directory now. If so, it must be settled later.
-    pub(crate) fn admit_survey(&mut self) -> bool {
+    pub fn admit_survey(&mut self) -> bool {
         if let Some(survey) = &mut self.survey {
             survey.is_pending = true;
             return false;
@@ -87,7 +87,7 @@ impl RescanGate {
     }
 
     /// A look at the whole games directory has ended.
-    pub(crate) fn settle_survey(&mut self) -> Settled {
+    pub fn settle_survey(&mut self) -> Settled {
         self.survey.take().unwrap_or_default().settled(false)
     }
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use lanspread_catalog::Catalog;
 use lanspread_proto::GameId;
 
-use crate::library::scan::{LocalGame, ScanError, roots};
-use crate::library::stamp::Fingerprint;
-use crate::library::walk::list_root;
 use crate::problem::GameProblems;
+use crate::scan::{LocalGame, ScanError, roots};
+use crate::stamp::Fingerprint;
+use crate::walk::list_root;
 
 /// What a listing of a root shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Glance {
+pub struct Glance {
     fingerprint: Fingerprint,
     has_sentinel: bool,
     installed: bool,
@@ -27,10 +27,7 @@ pub(crate) struct Glance {
 ///
 /// # Errors
 /// [`ScanError`] when `games_dir` itself cannot be read.
-pub(crate) fn survey(
-    games_dir: &Path,
-    catalog: &Catalog,
-) -> Result<BTreeMap<GameId, Glance>, ScanError> {
+pub fn survey(games_dir: &Path, catalog: &Catalog) -> Result<BTreeMap<GameId, Glance>, ScanError> {
     let mut seen = BTreeMap::new();
     for game_id in roots(games_dir, catalog)? {
         // Who looks closer tells what is wrong with it.
@@ -49,7 +46,7 @@ pub(crate) fn survey(
 
 /// The games that have to be looked at closer: new ones, changed ones, vanished ones, and those
 /// whose files could not be listed or read the last time.
-pub(crate) fn suspects(
+pub fn suspects(
     known: &BTreeMap<GameId, LocalGame>,
     seen: &BTreeMap<GameId, Glance>,
 ) -> BTreeSet<GameId> {
@@ -75,7 +72,7 @@ mod tests {
     use lanspread_catalog::CatalogGame;
 
     use super::*;
-    use crate::library::{Index, scan_games_dir};
+    use crate::{Index, scan_games_dir};
 
     #[test]
     fn only_games_that_differ_from_what_is_known_are_suspect() {

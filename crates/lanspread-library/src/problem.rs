@@ -55,7 +55,7 @@ pub struct GameProblem {
 
 impl GameProblem {
     /// Why the files of a game make no manifest.
-    pub(crate) fn of_manifest(error: &ManifestError) -> Self {
+    pub fn of_manifest(error: &ManifestError) -> Self {
         let reason = match error {
             ManifestError::TooManyFiles(_) => ProblemReason::TooManyFiles,
             ManifestError::PathsTooLong(_) => ProblemReason::PathsTooLong,
@@ -94,7 +94,7 @@ impl GameProblems {
     }
 
     /// Adds one. Keeps the ones that come first in path order.
-    pub(crate) fn add(&mut self, problem: GameProblem) {
+    pub fn add(&mut self, problem: GameProblem) {
         let is_told =
             |told: &GameProblem| told.path == problem.path && told.reason == problem.reason;
         if self.told.iter().any(is_told) {

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 /// How far apart the time of a file and the moment at which it was read must be for the time to tell
 /// of every later change: the clock of FAT moves on every two seconds.
-pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
+pub const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// The modification time of a file: seconds and nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Mtime(pub(super) i64, pub(super) u32);
+pub struct Mtime(pub(super) i64, pub(super) u32);
 
 impl Mtime {
     /// A time of so many seconds and nanoseconds.
@@ -27,7 +27,7 @@ impl Mtime {
     /// Whether a change that comes after a read at `read_at` may leave the time as it is.
     ///
     /// A time in the future is no reason for doubt: a change would set it back.
-    pub(crate) fn is_doubtful(self, read_at: SystemTime) -> bool {
+    pub fn is_doubtful(self, read_at: SystemTime) -> bool {
         const SECOND_NS: i128 = 1_000_000_000;
         let read_ns = match read_at.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => i128::try_from(since.as_nanos()).unwrap_or(i128::MAX),
@@ -43,13 +43,13 @@ impl Mtime {
 /// The time of its entry (`ctime`) is no part of it: backups, copies of a whole disk and network drives
 /// change it while the content stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) size: u64,
-    pub(crate) mtime: Mtime,
+pub struct Stamp {
+    pub size: u64,
+    pub mtime: Mtime,
 }
 
 impl Stamp {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
+    pub fn of(metadata: &Metadata) -> Self {
         Self::new(metadata.len(), metadata.mtime(), metadata.mtime_nsec())
     }
 
@@ -66,26 +66,26 @@ impl Stamp {
 
 /// A content file and its stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StampedFile {
-    pub(crate) path: RelPath,
-    pub(crate) stamp: Stamp,
+pub struct StampedFile {
+    pub path: RelPath,
+    pub stamp: Stamp,
     /// Whether any of its three execute bits is set.
-    pub(crate) is_executable: bool,
+    pub is_executable: bool,
 }
 
 /// What the sentinel looked like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SentinelLook {
-    pub(crate) stamp: Stamp,
+pub struct SentinelLook {
+    pub stamp: Stamp,
     /// If so, the execute bits of this root say nothing: mostly the file system shows every file so.
-    pub(crate) is_executable: bool,
+    pub is_executable: bool,
 }
 
 /// What the content files of a root and its sentinel looked like, and which directories were empty. Two
 /// equal ones of one root stand for the same content and attributes. Whether `local/` is there is no part
 /// of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
+pub struct Fingerprint {
     /// In path order.
     files: Arc<[StampedFile]>,
     sentinel: Option<SentinelLook>,
@@ -94,7 +94,7 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(crate) fn new(
+    pub fn new(
         mut files: Vec<StampedFile>,
         sentinel: Option<SentinelLook>,
         directories: BTreeSet<RelPath>,
@@ -106,7 +106,7 @@ impl Fingerprint {
 
     /// What the files of a manifest look like now, whatever is in their place.
     #[cfg(test)]
-    pub(crate) fn seen(root: &std::path::Path, manifest: &Manifest) -> Self {
+    pub fn seen(root: &std::path::Path, manifest: &Manifest) -> Self {
         let files = manifest.files().iter().filter_map(|file| {
             let metadata = std::fs::symlink_metadata(file.path.under(root)).ok()?;
             let stamp = Stamp { size: file.size, ..Stamp::of(&metadata) };
@@ -116,17 +116,17 @@ impl Fingerprint {
     }
 
     /// In path order.
-    pub(crate) fn files(&self) -> &[StampedFile] {
+    pub fn files(&self) -> &[StampedFile] {
         &self.files
     }
 
     /// The innermost directories without content, in path order.
-    pub(crate) fn directories(&self) -> &[RelPath] {
+    pub fn directories(&self) -> &[RelPath] {
         &self.directories
     }
 
     /// Which files are executable, in path order; `None` where the file system shows every file so.
-    pub(crate) fn executable(&self) -> Option<FileBits> {
+    pub fn executable(&self) -> Option<FileBits> {
         if self.sentinel.is_none_or(|sentinel| sentinel.is_executable) {
             return None;
         }
@@ -137,13 +137,13 @@ impl Fingerprint {
     }
 
     /// Whether some files are executable and others are not, which no file system makes up.
-    pub(crate) fn tells_files_apart(&self) -> bool {
+    pub fn tells_files_apart(&self) -> bool {
         self.sentinel.is_some_and(|sentinel| !sentinel.is_executable)
             && self.files.iter().any(|file| file.is_executable)
     }
 
     /// What a file looked like.
-    pub(crate) fn stamp(&self, path: &RelPath) -> Option<Stamp> {
+    pub fn stamp(&self, path: &RelPath) -> Option<Stamp> {
         let at = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
         self.files.get(at).map(|file| file.stamp)
     }
@@ -152,18 +152,18 @@ impl Fingerprint {
 /// What is known of the content of a root: its manifest, and of each file in it the time that stands
 /// for the content; `None` where only reading it tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KnownContent {
-    pub(crate) manifest: Arc<Manifest>,
+pub struct KnownContent {
+    pub manifest: Arc<Manifest>,
     /// As many as the manifest has files.
-    pub(crate) times: Arc<[Option<Mtime>]>,
+    pub times: Arc<[Option<Mtime>]>,
     /// Which of them are executable, where the file system does not keep that.
-    pub(crate) remembered: Option<FileBits>,
+    pub remembered: Option<FileBits>,
 }
 
 impl KnownContent {
     /// What is known when the files of `manifest` looked like `fingerprint` and those in doubt are to
     /// be read again.
-    pub(crate) fn new(
+    pub fn new(
         manifest: Arc<Manifest>,
         fingerprint: &Fingerprint,
         is_doubtful: impl Fn(&RelPath) -> bool,
@@ -178,7 +178,7 @@ impl KnownContent {
 
     /// The executable bits that are remembered of the files that look like `fingerprint`, in their order.
     /// Of those that look otherwise they are forgotten.
-    pub(crate) fn remembered_of(&self, fingerprint: &Fingerprint) -> Option<FileBits> {
+    pub fn remembered_of(&self, fingerprint: &Fingerprint) -> Option<FileBits> {
         let remembered = self.remembered.as_ref()?;
         let mut bits = FileBits::new(fingerprint.files().len());
         for (at, found) in fingerprint.files().iter().enumerate() {
@@ -190,7 +190,7 @@ impl KnownContent {
     }
 
     /// Whether files that look like `fingerprint` have exactly this content.
-    pub(crate) fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+    pub fn is_of(&self, fingerprint: &Fingerprint) -> bool {
         let files = self.manifest.files();
         files.len() == fingerprint.files().len()
             && files.iter().zip(self.times.iter()).zip(fingerprint.files()).all(
@@ -203,7 +203,7 @@ impl KnownContent {
     }
 
     /// Where in the manifest the file is, if it looks as it did when its content was known.
-    pub(crate) fn position(&self, found: &StampedFile) -> Option<usize> {
+    pub fn position(&self, found: &StampedFile) -> Option<usize> {
         let files = self.manifest.files();
         let at = files.binary_search_by(|file| file.path.cmp(&found.path)).ok()?;
         let is_same = files.get(at)?.size == found.stamp.size

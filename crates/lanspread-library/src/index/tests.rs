@@ -7,7 +7,7 @@ use super::content::GAMES_DIRS_MAX;
 use super::revisions::REVISIONS_FILE;
 use super::store::{INDEX_FILE, LOG_FILE};
 use super::*;
-use crate::library::stamp::Mtime;
+use crate::stamp::Mtime;
 
 fn id(text: &str) -> GameId {
     text.parse().unwrap()
