@@ -105,7 +105,7 @@ impl Fingerprint {
     }
 
     /// What the files of a manifest look like now, whatever is in their place.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn seen(root: &std::path::Path, manifest: &Manifest) -> Self {
         let files = manifest.files().iter().filter_map(|file| {
             let metadata = std::fs::symlink_metadata(file.path.under(root)).ok()?;

@@ -23,10 +23,8 @@ mod layout;
 mod ledger;
 mod part_fetch;
 mod parts;
-mod progress;
 mod recovery;
 mod scheduler;
-mod source;
 mod storage;
 mod swarm;
 mod transfer;
@@ -35,28 +33,27 @@ mod unfinished;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lanspread_net::source::Source;
 use lanspread_proto::{ContentHash, FileBits, GameId, GameVersion, Manifest, PeerId};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::{journal_path, note_removal};
 pub(crate) use self::parts::fetch_manifest;
-pub(crate) use self::progress::ProgressMeter;
 pub(crate) use self::recovery::recover_all;
 pub(crate) use self::scheduler::Order;
 #[cfg(feature = "bench")]
 pub(crate) use self::scheduler::Scheduler;
-pub(crate) use self::source::{ReceivedChunks, Source};
 pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };
 use lanspread_disk::room::Room;
 use lanspread_library::Fingerprint;
+use lanspread_net::limit::Limiter;
 
 use crate::error::DownloadFailure;
 use crate::event::{DownloadProgress, SourceBytes};
-use crate::net::limit::Limiter;
 
 /// What to download.
 pub(crate) struct DownloadJob {

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use lanspread_disk::room::NotEnoughRoom;
 use lanspread_library::VerifyFailure;
 use lanspread_mdns::MdnsError;
+use lanspread_net::handshake::RejectReason;
+use lanspread_net::identity::IdentityError;
+use lanspread_net::quic::BindError;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
 
-use crate::event::{Operation, RejectReason};
+use crate::event::Operation;
 
 /// Why a peer did not start.
 #[derive(Debug, thiserror::Error)]
@@ -469,6 +472,21 @@ pub enum RemoveFailure {
     /// It did not come to its end; what it left is not downloaded, or as it was.
     #[error("the removal was interrupted")]
     Interrupted,
+}
+
+impl From<IdentityError> for StartError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Directory { path, source } => Self::StateDir { path, source },
+            IdentityError::Broken { path, reason } => Self::Identity { path, reason },
+        }
+    }
+}
+
+impl From<BindError> for StartError {
+    fn from(BindError { addr, reason }: BindError) -> Self {
+        Self::Listen { addr, reason }
+    }
 }
 
 /// A required service died and took the runtime with it.

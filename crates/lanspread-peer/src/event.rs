@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_library::{GameProblems, VerifyFailure};
+use lanspread_net::handshake::RejectReason;
 use lanspread_proto::{GameId, PeerId};
 
 use crate::command::{PeerInfo, VerifyReport};
@@ -83,21 +84,6 @@ pub enum LostReason {
     Goodbye,
     /// It was silent for longer than [`crate::PeerConfig::peer_timeout`].
     Timeout,
-}
-
-/// Why a peer was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RejectReason {
-    /// It speaks another protocol version.
-    ProtocolVersion,
-    /// It belongs to another network.
-    Network,
-    /// It did not prove the network key, or one side has none.
-    NetworkKey,
-    /// It showed another id than its certificate gives, or than was expected.
-    Identity,
-    /// It did not keep to the protocol.
-    Protocol,
 }
 
 /// Something that happened. Events come in the order in which it happened.

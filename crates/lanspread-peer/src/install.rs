@@ -21,5 +21,5 @@ mod transaction;
 
 pub(crate) use recovery::{panicked, recover_all};
 pub(crate) use streamed::run as install_streamed;
-pub(crate) use streamed::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
+pub(crate) use streamed::{StreamJob, StreamNotice, StreamedGame};
 pub(crate) use transaction::{InstallJob, InstallSummary, install, uninstall};

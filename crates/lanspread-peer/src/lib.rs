@@ -18,14 +18,13 @@ mod crash;
 mod download;
 mod error;
 mod event;
-mod identity;
 mod install;
 mod migration;
-mod net;
 mod operations;
 mod peers;
 mod points;
 mod runtime;
+mod serve;
 mod services;
 mod setup;
 mod state_format;
@@ -41,12 +40,13 @@ pub use error::{
     RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
 pub use event::{
-    ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent,
-    RejectReason, SourceBytes, StreamProgress,
+    ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent, SourceBytes,
+    StreamProgress,
 };
 pub use lanspread_disk::room::NotEnoughRoom;
 pub use lanspread_library::{
     GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason, VerifyFailure, VerifyReference,
 };
+pub use lanspread_net::handshake::RejectReason;
 pub use peers::versions::OtherVersionPeer;
 pub use runtime::{PeerRuntimeHandle, start_peer};

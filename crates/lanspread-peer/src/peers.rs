@@ -4,5 +4,6 @@ pub(crate) mod conflicts;
 pub(crate) mod crossing;
 pub(crate) mod db;
 pub(crate) mod dialling;
+pub(crate) mod library_fetch;
 pub(crate) mod liveness;
 pub(crate) mod versions;

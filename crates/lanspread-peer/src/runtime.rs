@@ -128,13 +128,13 @@ mod tests {
     use lanspread_archive::AutoUnpacker;
     use lanspread_catalog::{Catalog, CatalogGame};
     use lanspread_mdns::MdnsInterface;
+    use lanspread_net::transport::CloseCode;
     use lanspread_proto::GameId;
     use tokio::sync::oneshot;
 
     use super::core::Core;
     use super::*;
     use crate::event::Operation;
-    use crate::net::transport::CloseCode;
 
     fn doom() -> GameId {
         GameId::new("doom").unwrap()

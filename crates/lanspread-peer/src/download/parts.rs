@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use lanspread_net::source::Source;
 use lanspread_proto::layout::LayoutPage;
 use lanspread_proto::limits::{
     HASH_PAGES_MAX, HASHES_PER_PAGE, LAYOUT_PAGES_MAX, MANIFEST_MAX_CHUNKS, MANIFEST_MAX_FILES,
@@ -17,11 +18,10 @@ use lanspread_proto::limits::{
 };
 use lanspread_proto::manifest::{chunk_count, is_content};
 use lanspread_proto::message::{GameHead, GetPage, Part};
-use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest, ManifestFile, PeerId, RelPath};
-
-use super::source::Source;
-use lanspread_proto::SourceError;
 use lanspread_proto::reserved::is_reserved_root_name;
+use lanspread_proto::{
+    ContentHash, GameId, GameVersion, Manifest, ManifestFile, PeerId, RelPath, SourceError,
+};
 
 /// Most pages that one download asks for at a time: 1 MiB.
 const PAGES_AHEAD: usize = 4;

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lanspread_net::link::LinkId;
 use lanspread_proto::message::{ChunkName, FetchEnded, GetChunks, HAVE_MAX_PIECES, Have};
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX;
@@ -23,7 +24,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::layout::{Layout, PieceIndex};
 use super::ledger::ChunkHashes;
-use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
 
 /// Most news that wait for a download; who tells more waits for it to take them in.

@@ -12,26 +12,15 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use lanspread_disk::room::Room;
-use lanspread_proto::message::StreamInstall;
-use lanspread_proto::{GameId, GameVersion, PeerId, SourceError};
+use lanspread_net::limit::Limiter;
+use lanspread_net::source::StreamOrigin;
+use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::choice::{Next, Tries, in_asking_order};
 use crate::error::{InstallFailure, StreamFailure};
-use crate::net::exchange::FrameReader;
-use crate::net::limit::Limiter;
-
-/// A peer that can stream a game.
-pub(crate) trait StreamOrigin: Send + Sync {
-    /// Who it is.
-    fn peer_id(&self) -> PeerId;
-
-    /// Asks for the stream.
-    fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>>;
-}
 
 /// What to install, and from whom.
 pub(crate) struct StreamJob {

@@ -8,16 +8,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_net::handshake::{self, Admitted, HandshakeError, RejectReason};
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::CloseCode;
 use lanspread_proto::PeerId;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::{Contest, CoreMessage, DialFor, Encounter};
 use crate::error::ConnectError;
-use crate::event::{PeerEvent, RejectReason};
-use crate::net::handshake::{self, Admitted, HandshakeError};
-use crate::net::link::PeerLink;
-use crate::net::transport::CloseCode;
+use crate::event::PeerEvent;
 
 /// How long the older of two connections may take for a sign of life when a peer says that it was started
 /// anew. A running peer needs milliseconds; a restart is held up for that long.

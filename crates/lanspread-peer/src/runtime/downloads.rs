@@ -10,6 +10,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use lanspread_catalog::CatalogGame;
 use lanspread_library::{Index, KnownContent, LocalGame};
+use lanspread_net::links::LinkedSource;
+use lanspread_net::source::Source;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,11 +23,10 @@ use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
     self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Seat,
-    Source, SourceChange,
+    SourceChange,
 };
 use crate::error::{CommandError, DownloadFailure};
 use crate::event::{Operation, PeerEvent};
-use crate::net::links::LinkedSource;
 
 /// Why an operation failed that was done, and of which nothing is there.
 pub(super) const MOVED_AWAY: &str =

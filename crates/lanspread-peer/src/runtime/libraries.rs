@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use lanspread_catalog::CatalogPosition;
 use lanspread_library::{DeltaOutcome, RemoteDelta, RemoteLibrary};
+use lanspread_net::handshake::RejectReason;
+use lanspread_net::link::{LinkId, PeerLink};
+use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::time::{Instant, sleep};
 
@@ -17,10 +20,9 @@ use super::core::Core;
 use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::ConnectError;
-use crate::event::{PeerEvent, RejectReason};
-use crate::net::link::{LinkId, PeerLink};
-use crate::net::transport::CloseCode;
+use crate::event::PeerEvent;
 use crate::peers::db::Upserted;
+use crate::peers::library_fetch::fetch_library;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
 /// here within that.
@@ -93,7 +95,7 @@ impl Core {
         self.awaited.insert(peer_id, awaited);
         let (core, catalog) = (self.core.clone(), Arc::clone(&self.catalog));
         self.spawn(async move {
-            let outcome = link.get_library(&catalog).await;
+            let outcome = fetch_library(&link, &catalog).await;
             // Whoever waits is answered by the connection that has taken the place of this one.
             if outcome.is_err() && link.is_replaced() {
                 sleep(REPLACED_GRACE).await;

@@ -17,7 +17,7 @@ use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::{Operation, PeerEvent};
-use crate::net::view::{ServedGame, View};
+use crate::serve::view::{ServedGame, View};
 
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
+use lanspread_net::handshake::{self, Admitted, Glimpse, HandshakeError, RejectReason};
+use lanspread_net::link::{LinkId, PeerLink};
+use lanspread_net::transport::{CloseCode, StreamAcceptor};
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,10 +15,7 @@ use super::core::Core;
 use super::messages::{CoreMessage, DialFor, Encounter};
 use crate::command::Reply;
 use crate::error::ConnectError;
-use crate::event::{LostReason, PeerEvent, RejectReason};
-use crate::net::handshake::{self, Admitted, Glimpse, HandshakeError};
-use crate::net::link::{LinkId, PeerLink};
-use crate::net::transport::{CloseCode, StreamAcceptor};
+use crate::event::{LostReason, PeerEvent};
 use crate::peers::crossing::{LinkFacts, takes_over};
 use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;

@@ -9,6 +9,8 @@ use lanspread_library::{
     VerifyFailure,
 };
 use lanspread_mdns::BrowseEvent;
+use lanspread_net::handshake::{Admitted, HandshakeError};
+use lanspread_net::link::LinkId;
 use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::sync::mpsc;
 
@@ -22,12 +24,10 @@ use crate::error::{
     StreamFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
-use crate::net::handshake::{Admitted, HandshakeError};
-use crate::net::link::LinkId;
-use crate::net::serve::Contradiction;
 use crate::operations::outbound::OutboundCount;
 use crate::peers::dialling::Attempt;
 use crate::runtime::queries::LookedUp;
+use crate::serve::Contradiction;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
 use lanspread_library::{GameProblem, LocalGame, ProblemReason};
+use lanspread_net::links::LinkedSource;
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
@@ -17,7 +18,6 @@ use crate::command::{
 use crate::download::{all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
-use crate::net::links::LinkedSource;
 use crate::peers::db::RemoteGame;
 use crate::setup;
 

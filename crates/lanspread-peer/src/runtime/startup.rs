@@ -14,6 +14,13 @@ use lanspread_disk::state_file::ensure_dir;
 use lanspread_disk::trash::{self, Trash};
 use lanspread_library::{Index, IndexWarning, RescanGate};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
+use lanspread_net::echoes::Echoes;
+use lanspread_net::handshake::LocalPeer;
+use lanspread_net::identity::Identity;
+use lanspread_net::limit::Limiter;
+use lanspread_net::links::LinkTable;
+use lanspread_net::quic::{self, Endpoints};
+use lanspread_net::transport::Listener;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use rustls::crypto::aws_lc_rs;
@@ -32,17 +39,8 @@ use crate::config::PeerConfig;
 use crate::download::{self, Swarm};
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
-use crate::identity::Identity;
 use crate::install::recover_all;
 use crate::migration::migrate;
-use crate::net::echoes::Echoes;
-use crate::net::handshake::LocalPeer;
-use crate::net::limit::Limiter;
-use crate::net::links::LinkTable;
-use crate::net::quic::{self, Endpoints};
-use crate::net::serve::{Contradiction, Server, StreamService};
-use crate::net::transport::Listener;
-use crate::net::view::View;
 use crate::operations::outbound::{OutboundCount, OutboundTransfers};
 use crate::operations::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
@@ -50,6 +48,8 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
 use crate::peers::versions::OtherVersions;
+use crate::serve::view::{AnnouncedView, View};
+use crate::serve::{Contradiction, Server, StreamService};
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_format;
 
@@ -99,7 +99,7 @@ pub(super) async fn prepare(
         network_key: config.network_key,
         session: draw_session(config.listen)?,
         listen_port: listen_addr.port(),
-        view: view.clone(),
+        announcer: Arc::new(AnnouncedView(view.clone())),
         echoes: Echoes::default(),
     };
     let (core_sender, inbox) = mpsc::channel(INBOX_MAX);

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use lanspread_disk::{durable, state_file};
 use lanspread_library::Index;
+use lanspread_net::identity::Identity;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StartError;
-use crate::identity::Identity;
 use crate::state_format;
 
 const LOCK_FILE: &str = "lock";

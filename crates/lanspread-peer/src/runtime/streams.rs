@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
 use lanspread_library::LocalGame;
+use lanspread_net::links::LinkedSource;
+use lanspread_net::source::StreamOrigin;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +17,7 @@ use super::messages::CoreMessage;
 use crate::command::{Reply, StreamSummary};
 use crate::error::{CommandError, InstallFailure, StreamFailure};
 use crate::event::{Operation, PeerEvent, StreamProgress};
-use crate::install::{self, StreamJob, StreamNotice, StreamOrigin, StreamedGame};
-use crate::net::links::LinkedSource;
+use crate::install::{self, StreamJob, StreamNotice, StreamedGame};
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.
 const NOTICES_MAX: usize = 64;

@@ -8,6 +8,8 @@ use futures_util::future::join_all;
 use lanspread_library::{
     KnownContent, LocalGame, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
 };
+use lanspread_net::links::{LinkTable, LinkedSource};
+use lanspread_net::source::Source;
 use lanspread_proto::message::GetGame;
 use lanspread_proto::{ContentHash, GameId, GameVersion, PeerId};
 use tokio::sync::{oneshot, watch};
@@ -18,10 +20,9 @@ use super::core::Core;
 use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
-use crate::download::{Source, fetch_manifest};
+use crate::download::fetch_manifest;
 use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
-use crate::net::links::{LinkTable, LinkedSource};
 
 /// Most sources that are asked what a game should be: enough for a majority.
 const CLAIMS_MAX: usize = 8;

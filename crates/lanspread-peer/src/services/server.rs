@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use lanspread_net::handshake::{self, HandshakeError, LocalPeer};
+use lanspread_net::transport::Listener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::net::handshake::{self, HandshakeError, LocalPeer};
-use crate::net::transport::Listener;
 use crate::runtime::{CoreMessage, CoreSender, Encounter};
 
 /// Most handshakes at a time. Each may hold a header of 64 KiB before its sender is known, which is 2 MiB;

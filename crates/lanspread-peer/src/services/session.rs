@@ -7,6 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use lanspread_catalog::Catalog;
 use lanspread_library::{RemoteDelta, diff};
+use lanspread_net::exchange::ExchangeError;
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
 use lanspread_proto::SourceError;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
@@ -16,13 +19,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::download::{Swarm, Telling, ToldFetches};
-use crate::net::exchange::ExchangeError;
-use crate::net::link::PeerLink;
-use crate::net::serve::{
+use crate::runtime::{CoreMessage, CoreSender};
+use crate::serve::{
     Server, confirm, not_served, read_page, read_request, reply_briefly, reply_with,
 };
-use crate::net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
-use crate::runtime::{CoreMessage, CoreSender};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
 /// delta, and nobody notices the wait.
@@ -160,10 +160,11 @@ async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
         sleep(DELTA_DEBOUNCE).await;
         let known = Arc::clone(&told.borrow_and_update());
         let current = view.borrow_and_update().snapshot();
-        if let Some(delta) = diff(&known, &current)
-            && let Err(error) = link.push_delta(&delta).await
-        {
-            return error;
+        if let Some(difference) = diff(&known, &current) {
+            let (delta, page) = difference.encode();
+            if let Err(error) = link.push_delta(delta, page).await {
+                return error;
+            }
         }
         link.told.send_if_modified(|told| {
             // Whoever has read a library meanwhile is told what changed since that one.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use lanspread_net::limit::Limiter;
 use lanspread_proto::CHUNK_SIZE_BYTES;
-
-use crate::net::limit::Limiter;
 
 /// Pays for a chunk before it is asked for. Not while its bytes come in: what is under way already
 /// cannot be slowed down without looking like a slow source.
@@ -52,8 +51,9 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
+    use lanspread_net::limit::RateLimit;
+
     use super::*;
-    use crate::net::limit::RateLimit;
 
     #[tokio::test(start_paused = true)]
     async fn chunks_of_any_length_keep_to_the_limit() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_net::source::Source;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
 use lanspread_proto::{GameId, PeerId, SourceError};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -15,7 +16,6 @@ use super::super::layout::{ChunkIndex, PieceIndex};
 use super::super::part_fetch::AskPart;
 use super::super::parts::fetch_pages;
 use super::super::scheduler::Ask;
-use super::super::source::Source;
 use super::Event;
 
 /// How long a source may take to tell what it has.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_net::source::Source;
 use lanspread_proto::PeerId;
 
-use super::super::source::Source;
 use super::{Engine, Stage};
 
 impl Engine {

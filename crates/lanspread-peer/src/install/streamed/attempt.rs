@@ -5,6 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lanspread_net::exchange::{ExchangeError, FrameReader};
+use lanspread_net::limit::Limiter;
+use lanspread_net::progress::ProgressMeter;
+use lanspread_net::source::StreamOrigin;
+use lanspread_net::transport::{CloseCode, TransportError};
 use lanspread_proto::message::StreamInstall;
 use lanspread_proto::stream::{
     STREAM_ARCHIVES_MAX, STREAM_DATA_MAX_BYTES, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent,
@@ -16,13 +21,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::receive::{Arrived, Reception, broken_off};
-use super::{StreamJob, StreamNotice, StreamOrigin, StreamedGame};
-use crate::download::ProgressMeter;
+use super::{StreamJob, StreamNotice, StreamedGame};
 use crate::error::{InstallFailure, StreamFailure};
 use crate::install::InstallSummary;
-use crate::net::exchange::{ExchangeError, FrameReader};
-use crate::net::limit::Limiter;
-use crate::net::transport::{CloseCode, TransportError};
 
 /// Items that wait for the disk. Sources send blocks of 64 KiB, so that is 4 MiB, and 16 MiB from
 /// one that sends the longest blocks allowed.

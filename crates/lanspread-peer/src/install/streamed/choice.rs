@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lanspread_net::source::StreamOrigin;
 use lanspread_proto::{GameId, PeerId};
 
-use super::StreamOrigin;
 use crate::error::StreamFailure;
 
 /// Most sources that are asked for one installation: each that fails late costs a whole transfer,
@@ -65,12 +65,12 @@ pub(super) fn in_asking_order(
 mod tests {
     use futures_util::future::BoxFuture;
     use lanspread_disk::room::NotEnoughRoom;
+    use lanspread_net::exchange::FrameReader;
     use lanspread_proto::SourceError;
     use lanspread_proto::message::StreamInstall;
 
     use super::*;
     use crate::error::InstallFailure;
-    use crate::net::exchange::FrameReader;
 
     struct Named(PeerId);
 

@@ -4,19 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use lanspread_disk::trash::{self, Trash};
-use lanspread_proto::RelPath;
-use lanspread_proto::message::{Refusal, RefusalCode};
+use lanspread_net::exchange::FrameReader;
+use lanspread_net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
+use lanspread_proto::message::{Refusal, RefusalCode, StreamInstall};
 use lanspread_proto::stream::{
     STREAM_ARCHIVES_MAX, STREAM_ENTRIES_MAX, StreamErrorCode, StreamExtent, StreamFrame,
 };
+use lanspread_proto::{RelPath, SourceError};
 use tempfile::TempDir;
 use tokio::time::{Duration, Instant, advance, timeout};
 
 use super::testing::{crc32, receive, reception};
 use super::*;
 use crate::install::recover_all;
-use crate::net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
 
 /// What a source does when it is asked.
 #[derive(Clone)]

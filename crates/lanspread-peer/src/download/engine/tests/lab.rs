@@ -10,6 +10,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use lanspread_disk::room::Room;
+use lanspread_net::limit::Limiter;
+use lanspread_net::link::LinkId;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
@@ -22,8 +24,6 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::download::{Order, Swarm};
-use crate::net::limit::Limiter;
-use crate::net::link::LinkId;
 use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";

@@ -1,7 +1,8 @@
 //! Peers that fetch the same game and are, or become, sources that have all of it.
 
+use lanspread_net::link::LinkId;
+
 use super::*;
-use crate::net::link::LinkId;
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_whose_share_ends_while_it_joins_is_joined_all_the_same() {

@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use lanspread_proto::SourceError;
-use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, WrongChunk};
-use lanspread_proto::{ContentHash, PeerId};
+use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, StreamInstall, WrongChunk};
+use lanspread_proto::{ContentHash, PeerId, SourceError};
+
+use crate::exchange::FrameReader;
 
 /// A peer that serves a game.
 ///
 /// Dropping a returned future cancels the request.
-pub(crate) trait Source: Send + Sync {
+pub trait Source: Send + Sync {
     /// Who it is.
     fn peer_id(&self) -> PeerId;
 
@@ -34,9 +35,18 @@ pub(crate) trait Source: Send + Sync {
 
 /// The answer to [`Source::get_chunks`]; nothing in it is verified yet.
 #[derive(Debug)]
-pub(crate) struct ReceivedChunks {
+pub struct ReceivedChunks {
     /// The hashes that the source gave, one for each chunk.
-    pub(crate) hashes: Vec<ContentHash>,
+    pub hashes: Vec<ContentHash>,
     /// The bytes of all chunks; as many as asked for.
-    pub(crate) bytes: Bytes,
+    pub bytes: Bytes,
+}
+
+/// A peer that can stream a game.
+pub trait StreamOrigin: Send + Sync {
+    /// Who it is.
+    fn peer_id(&self) -> PeerId;
+
+    /// Asks for the stream.
+    fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>>;
 }

@@ -8,6 +8,8 @@ mod place;
 mod queue;
 mod reading;
 mod stream;
+mod turns;
+pub(crate) mod view;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,6 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use copies::{Copy, FirstCopies};
 use lanspread_library::looks_like;
+use lanspread_net::exchange::{ExchangeError, Incoming, send_bytes, send_header};
+use lanspread_net::limit::Limiter;
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::{Stream, StreamSender, TransportError};
 use lanspread_proto::GameId;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{
@@ -25,14 +31,10 @@ use lanspread_proto::message::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use super::exchange::{ExchangeError, Incoming, send_bytes, send_header};
-use super::limit::Limiter;
-use super::link::PeerLink;
-use super::transport::{Stream, StreamSender, TransportError};
-use super::turns::Asker;
-use super::view::{ServedGame, View};
 use crate::download::Swarm;
 use crate::operations::outbound::OutboundTransfers;
+use crate::serve::turns::Asker;
+use crate::serve::view::{ServedGame, View};
 pub(crate) use doubts::Contradiction;
 use doubts::Doubts;
 use libraries::Libraries;
@@ -54,9 +56,6 @@ const PACED_BYTES: usize = 32 * 1024;
 const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked whether somebody still waits for hashes: one who does not holds a stream.
 const ASKER_CHECK: Duration = Duration::from_secs(5);
-/// Most chunks that are in memory to be sent to one peer: the largest window of two downloads, so that
-/// only a peer that does not keep to it waits.
-pub(super) const CHUNKS_PER_PEER_MAX: usize = 8;
 /// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
 /// must not wait so long that its asker takes the silence for the end.

@@ -3,6 +3,7 @@ use std::future::pending;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use lanspread_proto::library::LibrarySnapshot;
 use tokio::time::Instant;
 
 use super::super::exchange::send_bytes;
@@ -18,7 +19,7 @@ fn peer(name: &str) -> LocalPeer {
         network_key: None,
         session: 1,
         listen_port: 9,
-        view: watch::channel(Arc::default()).1,
+        announcer: Arc::new(Arc::<LibrarySnapshot>::default()),
         echoes: Echoes::default(),
     }
 }

@@ -15,11 +15,11 @@ use lanspread_proto::PeerId;
 
 /// Most pieces that one receive call hands out: enough for a burst of packets, small enough to
 /// stay on the stack.
-pub(crate) const RECEIVE_BATCH: usize = 64;
+pub const RECEIVE_BATCH: usize = 64;
 
 /// Why the transport could not do something.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum TransportError {
+pub enum TransportError {
     /// The other side closed the connection and said why.
     #[error("closed by the peer ({0})")]
     ClosedByPeer(CloseCode),
@@ -33,7 +33,7 @@ pub(crate) enum TransportError {
 
 /// What one side tells the other when it closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CloseCode {
+pub enum CloseCode {
     /// The peer is leaving the party.
     Goodbye,
     /// Two dials crossed and the other connection is kept, or a newer one took over.
@@ -50,7 +50,7 @@ pub(crate) enum CloseCode {
 
 impl CloseCode {
     /// The number that travels.
-    pub(crate) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         match self {
             Self::Goodbye => 1,
             Self::Duplicate => 2,
@@ -62,7 +62,7 @@ impl CloseCode {
     }
 
     /// The code that travels as `number`.
-    pub(crate) fn from_number(number: u64) -> Self {
+    pub fn from_number(number: u64) -> Self {
         match number {
             1 => Self::Goodbye,
             2 => Self::Duplicate,
@@ -88,13 +88,13 @@ impl fmt::Display for CloseCode {
 }
 
 /// Dials peers.
-pub(crate) trait Dialer: Send + Sync {
+pub trait Dialer: Send + Sync {
     /// Opens a connection; resolves once both certificates are verified.
     fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, Result<NewConnection, TransportError>>;
 }
 
 /// Accepts peers that dial.
-pub(crate) trait Listener: Send {
+pub trait Listener: Send {
     /// Where the listener is bound, with the real port.
     fn local_addr(&self) -> SocketAddr;
 
@@ -103,13 +103,13 @@ pub(crate) trait Listener: Send {
 }
 
 /// A fresh connection: the shared half, and the half that accepts streams.
-pub(crate) struct NewConnection {
-    pub(crate) connection: Arc<dyn Connection>,
-    pub(crate) streams: Box<dyn StreamAcceptor>,
+pub struct NewConnection {
+    pub connection: Arc<dyn Connection>,
+    pub streams: Box<dyn StreamAcceptor>,
 }
 
 /// The shared half of a connection.
-pub(crate) trait Connection: Send + Sync {
+pub trait Connection: Send + Sync {
     /// The id that the other side's certificate gives.
     fn peer_id(&self) -> PeerId;
 
@@ -127,7 +127,7 @@ pub(crate) trait Connection: Send + Sync {
 }
 
 /// The half of a connection that accepts streams.
-pub(crate) trait StreamAcceptor: Send {
+pub trait StreamAcceptor: Send {
     /// The next stream of the other side; an error once the connection is gone.
     fn accept(&mut self) -> BoxFuture<'_, Result<Stream, TransportError>>;
 }
@@ -135,13 +135,13 @@ pub(crate) trait StreamAcceptor: Send {
 /// A bidirectional stream of bytes.
 ///
 /// Dropping the sender finishes it; dropping the receiver asks the other side to stop.
-pub(crate) struct Stream {
-    pub(crate) sender: Box<dyn StreamSender>,
-    pub(crate) receiver: Box<dyn StreamReceiver>,
+pub struct Stream {
+    pub sender: Box<dyn StreamSender>,
+    pub receiver: Box<dyn StreamReceiver>,
 }
 
 /// The sending half of a stream.
-pub(crate) trait StreamSender: Send {
+pub trait StreamSender: Send {
     /// Hands over `bytes`, waiting while the window is full.
     ///
     /// Ready once all of `bytes` is taken, which is then empty.
@@ -167,7 +167,7 @@ pub(crate) trait StreamSender: Send {
 }
 
 /// The receiving half of a stream.
-pub(crate) trait StreamReceiver: Send {
+pub trait StreamReceiver: Send {
     /// Fills the front of `pieces`; returns how many, and whether the stream has ended.
     fn poll_receive(
         &mut self,

@@ -26,7 +26,6 @@ use super::transport::{
     CloseCode, Connection, Dialer, Listener, NewConnection, Stream, StreamAcceptor, StreamReceiver,
     StreamSender, TransportError,
 };
-use crate::error::StartError;
 use crate::identity::{Identity, peer_id_of};
 
 /// Time for the TLS handshake, on a LAN some hundred times what it takes.
@@ -56,23 +55,33 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-lanspread-network-key";
 const SERVER_NAME: &str = "lanspread";
 
 /// The two endpoints of a peer.
-pub(crate) struct Endpoints {
-    pub(crate) dialer: Arc<dyn Dialer>,
-    pub(crate) listener: Box<dyn Listener>,
+pub struct Endpoints {
+    pub dialer: Arc<dyn Dialer>,
+    pub listener: Box<dyn Listener>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {reason}")]
+pub struct BindError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the system said.
+    pub reason: String,
 }
 
 /// Binds both endpoints of a peer. Connections that are silent for less than `peer_timeout` are
 /// kept.
 ///
 /// # Errors
-/// [`StartError::Listen`] when `listen` cannot be bound.
-pub(crate) fn bind(
+/// [`BindError`] when `listen` cannot be bound.
+pub fn bind(
     identity: &Identity,
     listen: SocketAddr,
     peer_timeout: Duration,
-) -> Result<Endpoints, StartError> {
+) -> Result<Endpoints, BindError> {
     start(identity, listen, peer_timeout.max(IDLE_TIMEOUT_MIN))
-        .map_err(|reason| StartError::Listen { addr: listen, reason: reason.to_string() })
+        .map_err(|reason| BindError { addr: listen, reason: reason.to_string() })
 }
 
 fn start(

@@ -19,23 +19,20 @@ use futures_util::stream::FuturesUnordered;
 use lanspread_proto::codec::{
     CONTROL_HEADER_MAX_BYTES, CodecError, HeaderBytes, HeaderReader, decode_header,
 };
-use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::message::{FEATURES_MAX, Hello, Refusal, RefusalCode, Request, Response};
 use lanspread_proto::{ContentHash, NetworkName, PROTOCOL_VERSION, PeerId, PeerName};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::announcer::Announcer;
 use super::echoes::Echoes;
 use super::exchange::{ExchangeError, Incoming, ask, send_header};
 use super::link::PeerLink;
 use super::transport::{
     CloseCode, Connection, Dialer, NewConnection, Stream, StreamAcceptor, StreamSender,
 };
-use super::view::View;
-use crate::config::NetworkKey;
-use crate::event::RejectReason;
+use crate::network_key::NetworkKey;
 
-pub(crate) use glimpse::Glimpse;
+pub use glimpse::Glimpse;
 
 /// Longest time for the whole handshake after TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,20 +49,35 @@ const NEXT_ADDR_AFTER: Duration = Duration::from_millis(250);
 
 /// What this peer says of itself in every handshake.
 #[derive(Clone)]
-pub(crate) struct LocalPeer {
-    pub(crate) peer_id: PeerId,
-    pub(crate) name: PeerName,
-    pub(crate) network: NetworkName,
-    pub(crate) network_key: Option<NetworkKey>,
-    pub(crate) session: u64,
-    pub(crate) listen_port: u16,
-    pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) echoes: Echoes,
+pub struct LocalPeer {
+    pub peer_id: PeerId,
+    pub name: PeerName,
+    pub network: NetworkName,
+    pub network_key: Option<NetworkKey>,
+    pub session: u64,
+    pub listen_port: u16,
+    pub announcer: Arc<dyn Announcer>,
+    pub echoes: Echoes,
+}
+
+/// Why a peer was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// It speaks another protocol version.
+    ProtocolVersion,
+    /// It belongs to another network.
+    Network,
+    /// It did not prove the network key, or one side has none.
+    NetworkKey,
+    /// It showed another id than its certificate gives, or than was expected.
+    Identity,
+    /// It did not keep to the protocol.
+    Protocol,
 }
 
 /// Why no link came of a connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HandshakeError {
+pub enum HandshakeError {
     /// Nobody answered, or the answer broke off.
     #[error("{0}")]
     Unreachable(String),
@@ -92,20 +104,10 @@ pub(crate) enum HandshakeError {
     },
 }
 
-impl LocalPeer {
-    /// What is announced. At a start it is waited for; how long at most, the view says.
-    async fn library(&self) -> Arc<LibrarySnapshot> {
-        let mut view = self.view.clone();
-        // Whoever shows the view is gone only when the peer is.
-        let _ = view.wait_for(|view| !view.is_being_made()).await;
-        view.borrow().snapshot()
-    }
-}
-
 /// A peer that is let in, and the streams it will open.
-pub(crate) struct Admitted {
-    pub(crate) link: Arc<PeerLink>,
-    pub(crate) streams: Box<dyn StreamAcceptor>,
+pub struct Admitted {
+    pub link: Arc<PeerLink>,
+    pub streams: Box<dyn StreamAcceptor>,
 }
 
 /// Which end of a connection made a proof.
@@ -116,8 +118,8 @@ enum Side {
 }
 
 /// Dials `addr` and shakes hands; with `expected`, only with that peer.
-#[cfg(test)]
-pub(crate) async fn dial(
+#[cfg(any(test, feature = "testing"))]
+pub async fn dial(
     dialer: &dyn Dialer,
     addr: SocketAddr,
     expected: Option<PeerId>,
@@ -132,7 +134,7 @@ pub(crate) async fn dial(
 ///
 /// `is_needed` is asked before that: a connection that the other side takes for its newest one must not
 /// come of a dial that is not needed any more.
-pub(crate) async fn dial_first(
+pub async fn dial_first(
     dialer: &dyn Dialer,
     addrs: &[SocketAddr],
     expected: Option<PeerId>,
@@ -177,10 +179,7 @@ pub(crate) async fn dial_first(
 }
 
 /// Shakes hands with a peer that dialled.
-pub(crate) async fn accept(
-    opened: NewConnection,
-    me: &LocalPeer,
-) -> Result<Admitted, HandshakeError> {
+pub async fn accept(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, HandshakeError> {
     let connection = Arc::clone(&opened.connection);
     let shaken = within_time(answer(opened, me)).await;
     if shaken.is_err() {
@@ -212,7 +211,7 @@ async fn greet(
         let glimpse = Glimpse::default();
         return Err(HandshakeError::Rejected { peer_id, reason, glimpse, message });
     }
-    let told = me.library().await;
+    let told = me.announcer.library().await;
     let hello = hello(me, &*connection, Side::Dialler, told.rev);
     let mut incoming = ask(&*connection, &Request::Hello(hello), Bytes::new())
         .await
@@ -267,7 +266,7 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     };
     match checked {
         Ok(theirs) => {
-            let told = me.library().await;
+            let told = me.announcer.library().await;
             let ack = Response::HelloAck(hello(me, &*connection, Side::Acceptor, told.rev));
             respond(&mut *sender, &ack).await.map_err(|e| failed(peer_id, &e))?;
             let link = PeerLink::new(connection, theirs, told, false);

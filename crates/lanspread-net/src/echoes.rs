@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections to this peer's own identity that it dialled and that are shaking hands.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Echoes {
+pub struct Echoes {
     /// Their keying material, and whether it came back.
     dialled: Arc<Mutex<BTreeMap<[u8; 32], bool>>>,
 }

@@ -2,9 +2,8 @@ use std::future::poll_fn;
 
 use tokio::time::timeout;
 
-use crate::net::transport::RECEIVE_BATCH;
-
 use super::*;
+use crate::transport::RECEIVE_BATCH;
 
 /// Far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);

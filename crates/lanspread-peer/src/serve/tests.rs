@@ -10,6 +10,11 @@ use std::task::{Context, Poll};
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_library::{Fingerprint, Index, scan_game};
+use lanspread_net::echoes::Echoes;
+use lanspread_net::handshake::{self, Admitted, LocalPeer};
+use lanspread_net::limit::{Limiter, RateLimit};
+use lanspread_net::link::PeerLink;
+use lanspread_net::memory::{OneDial, pair};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::LayoutPage;
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
@@ -24,14 +29,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::super::echoes::Echoes;
-use super::super::handshake::{self, Admitted, LocalPeer};
-use super::super::limit::{Limiter, RateLimit};
-use super::super::link::PeerLink;
-use super::super::memory::{OneDial, pair};
-use super::super::view::ServedGame;
 use super::place::STEP_TIMEOUT;
 use super::*;
+use crate::peers::library_fetch::fetch_library;
+use crate::serve::view::ServedGame;
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
 const PRIVATE: [&str; 12] = [
@@ -84,7 +85,7 @@ fn peer(name: &str) -> LocalPeer {
         network_key: None,
         session: 1,
         listen_port: 9,
-        view: watch::channel(Arc::default()).1,
+        announcer: Arc::new(Arc::<LibrarySnapshot>::default()),
         echoes: Echoes::default(),
     }
 }
@@ -465,7 +466,8 @@ async fn of_a_library_of_100_000_games_a_reader_keeps_those_of_its_catalog() {
         CatalogGame::new(id.clone(), id.as_str().to_owned(), "1".parse().unwrap())
     };
     let catalog = Catalog::from_games((0..20).map(entry)).unwrap();
-    let read = asker_of(&server, "asker").await.get_library(&catalog).await.unwrap();
+    let link = asker_of(&server, "asker").await;
+    let read = fetch_library(&link, &catalog).await.unwrap();
     assert_eq!((read.rev(), read.len()), (5, 10));
     let sizes: Vec<_> = read.usable().map(|game| game.size).collect();
     assert_eq!(sizes, (0..10).map(|n| n * 10_000).collect::<Vec<_>>());

@@ -14,8 +14,7 @@ use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
-use crate::download::{ReceivedChunks, Source};
-use crate::install::StreamOrigin;
+use crate::source::{ReceivedChunks, Source, StreamOrigin};
 
 /// How long a request waits for the connection that it needs: what a handshake may take.
 const LINK_WAIT: Duration = Duration::from_secs(5);
@@ -25,45 +24,45 @@ const CALLS_MAX: usize = 64;
 
 /// The table of links. The command loop alone writes it.
 #[derive(Clone)]
-pub(crate) struct LinkTable {
+pub struct LinkTable {
     links: watch::Sender<BTreeMap<PeerId, Arc<PeerLink>>>,
     calls: mpsc::Sender<PeerId>,
 }
 
 impl LinkTable {
     /// An empty table, and the peers to which somebody needs a link that is not there.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<PeerId>) {
+    pub fn new() -> (Self, mpsc::Receiver<PeerId>) {
         let (calls, called) = mpsc::channel(CALLS_MAX);
         (Self { links: watch::channel(BTreeMap::new()).0, calls }, called)
     }
 
     /// The link to a peer.
-    pub(crate) fn get(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
+    pub fn get(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
         self.links.borrow().get(&peer_id).cloned()
     }
 
     /// All links, in peer id order.
-    pub(crate) fn all(&self) -> Vec<Arc<PeerLink>> {
+    pub fn all(&self) -> Vec<Arc<PeerLink>> {
         self.links.borrow().values().cloned().collect()
     }
 
     /// Sets the link to a peer; returns the one that was there.
-    pub(crate) fn insert(&self, link: Arc<PeerLink>) -> Option<Arc<PeerLink>> {
+    pub fn insert(&self, link: Arc<PeerLink>) -> Option<Arc<PeerLink>> {
         let mut before = None;
         self.links.send_modify(|links| before = links.insert(link.peer_id(), link));
         before
     }
 
     /// Forgets the link to a peer; returns it.
-    pub(crate) fn remove(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
+    pub fn remove(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
         let mut before = None;
         self.links.send_modify(|links| before = links.remove(&peer_id));
         before
     }
 
     /// Waits until there is no link to a peer.
-    #[cfg(test)]
-    pub(crate) async fn lost(&self, peer_id: PeerId) {
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn lost(&self, peer_id: PeerId) {
         let mut links = self.links.subscribe();
         links.wait_for(|links| !links.contains_key(&peer_id)).await.unwrap();
     }
@@ -90,13 +89,13 @@ impl LinkTable {
 }
 
 /// A peer as a source of games, over whichever link it has at the moment.
-pub(crate) struct LinkedSource {
+pub struct LinkedSource {
     peer_id: PeerId,
     links: LinkTable,
 }
 
 impl LinkedSource {
-    pub(crate) fn new(peer_id: PeerId, links: LinkTable) -> Self {
+    pub fn new(peer_id: PeerId, links: LinkTable) -> Self {
         Self { peer_id, links }
     }
 

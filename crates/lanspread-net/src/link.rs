@@ -7,35 +7,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use lanspread_catalog::Catalog;
-use lanspread_library::{Difference, Gathering, LibraryError, RemoteLibrary};
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{
-    FetchEnded, GameHead, GetChunks, GetGame, GetLibrary, GetPage, Have, Hello, LibraryPageHeader,
-    RefusalCode, Request, Response, StreamInstall, WrongChunk,
+    FetchEnded, GameHead, GetChunks, GetGame, GetLibrary, GetPage, Have, Hello, LibraryDelta,
+    LibraryPageHeader, Request, Response, StreamInstall, WrongChunk,
 };
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, PeerId, SourceError};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
-use super::serve::CHUNKS_PER_PEER_MAX;
 use super::transport::{CloseCode, Connection, TransportError};
-use crate::download::ReceivedChunks;
+use crate::source::ReceivedChunks;
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait until a source has read a chunk once more that came wrong.
 const CHUNK_LOOK_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest wait for a whole library: the largest one, 22 MiB, takes 2 s of a 100 Mbit/s link.
-const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
-/// The pause before a peer is asked again that was too busy to tell its library.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait for what a game is: a source looks at it first, at 100,000 files on a busy disk.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(25);
 /// Longest wait until a page comes: a source refuses it when others have had all its room for 20 s.
@@ -44,35 +37,39 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// requests in flight may hold all, and for the answer, which comes before the turn does.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Most chunks that are in memory to be sent to one peer: the largest window of two downloads, so that
+/// only a peer that does not keep to it waits.
+pub const CHUNKS_PER_PEER_MAX: usize = 8;
+
 /// Tells the connections of this process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LinkId(u64);
+pub struct LinkId(u64);
 
 impl LinkId {
-    pub(crate) fn next() -> Self {
+    pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 /// A connection whose other side is known and let in.
-pub(crate) struct PeerLink {
-    pub(crate) id: LinkId,
+pub struct PeerLink {
+    pub id: LinkId,
     /// What the other side said of itself.
-    pub(crate) hello: Hello,
+    pub hello: Hello,
     /// Where the other side listens.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
     /// Whether this side dialled.
-    pub(crate) is_dialled: bool,
+    pub is_dialled: bool,
     /// The library that the other side has: as told in the handshake, as read since, or as told by deltas.
-    pub(crate) told: watch::Sender<Arc<LibrarySnapshot>>,
-    pub(crate) established: Instant,
+    pub told: watch::Sender<Arc<LibrarySnapshot>>,
+    pub established: Instant,
     /// Bounds the chunks in memory that are to be sent to this peer.
-    pub(super) chunks: Semaphore,
+    pub chunks: Semaphore,
     /// Whose turn it is to send a chunk to this peer.
-    pub(super) sending: Semaphore,
+    pub sending: Semaphore,
     /// Bounds what comes behind requests of this peer: one page at a time is in memory.
-    pub(super) receiving: Semaphore,
+    pub receiving: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
     /// What the other side was asked and has not answered yet.
@@ -80,7 +77,7 @@ pub(crate) struct PeerLink {
 }
 
 impl PeerLink {
-    pub(super) fn new(
+    pub fn new(
         connection: Arc<dyn Connection>,
         hello: Hello,
         told: Arc<LibrarySnapshot>,
@@ -106,35 +103,35 @@ impl PeerLink {
     }
 
     /// Who is on the other side.
-    pub(crate) fn peer_id(&self) -> PeerId {
+    pub fn peer_id(&self) -> PeerId {
         self.connection.peer_id()
     }
 
     /// Notes a sign of life.
-    pub(crate) fn heard(&self) {
+    pub fn heard(&self) {
         let elapsed_ms = self.established.elapsed().as_millis();
         let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
         self.last_heard_ms.fetch_max(elapsed_ms, Ordering::Relaxed);
     }
 
     /// When the other side last gave a sign of life.
-    pub(crate) fn last_heard(&self) -> Instant {
+    pub fn last_heard(&self) -> Instant {
         self.established + Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
     }
 
     /// Returns since when the other side owes answers without a pause, if it does. An answer that may take
     /// as long as it likes is not owed.
-    pub(crate) fn owing_since(&self) -> Option<Instant> {
+    pub fn owing_since(&self) -> Option<Instant> {
         self.debts.since()
     }
 
     /// Closes the connection.
-    pub(crate) fn close(&self, code: CloseCode) {
+    pub fn close(&self, code: CloseCode) {
         self.connection.close(code);
     }
 
     /// Asks for a sign of life; waits no longer than `patience`.
-    pub(crate) async fn ping(&self, patience: Duration) -> Result<(), SourceError> {
+    pub async fn ping(&self, patience: Duration) -> Result<(), SourceError> {
         match self.control(&Request::Ping {}, CONTROL_HEADER_MAX_BYTES, patience).await? {
             Response::Done {} => Ok(()),
             other => Err(unexpected(other)),
@@ -142,13 +139,12 @@ impl PeerLink {
     }
 
     /// Says that this peer is leaving.
-    pub(crate) async fn goodbye(&self) -> Result<(), SourceError> {
+    pub async fn goodbye(&self) -> Result<(), SourceError> {
         self.expect_done(&Request::Goodbye {}).await
     }
 
     /// Tells what changed in this peer's library.
-    pub(crate) async fn push_delta(&self, change: &Difference) -> Result<(), SourceError> {
-        let (delta, page) = change.encode();
+    pub async fn push_delta(&self, delta: LibraryDelta, page: Bytes) -> Result<(), SourceError> {
         let request = Request::LibraryDelta(delta);
         match self.exchange(&request, page, CONTROL_TIMEOUT).await?.0 {
             Response::Done {} => Ok(()),
@@ -157,10 +153,7 @@ impl PeerLink {
     }
 
     /// Tells what this peer fetches; returns what the other side has, if it fetches the same.
-    pub(crate) async fn tell_fetching(
-        &self,
-        opening: &Opening,
-    ) -> Result<Option<Opening>, SourceError> {
+    pub async fn tell_fetching(&self, opening: &Opening) -> Result<Option<Opening>, SourceError> {
         let (fetching, have) = opening.encode();
         let request = Request::Fetching(fetching);
         match self.exchange(&request, have, CONTROL_TIMEOUT).await? {
@@ -175,53 +168,17 @@ impl PeerLink {
     }
 
     /// Tells what this peer has besides of what it fetches.
-    pub(crate) async fn tell_more(&self, have: Have) -> Result<(), SourceError> {
+    pub async fn tell_more(&self, have: Have) -> Result<(), SourceError> {
         self.expect_done(&Request::Have(have)).await
     }
 
     /// Tells that this peer fetches something no more.
-    pub(crate) async fn tell_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
+    pub async fn tell_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
         self.expect_done(&Request::FetchEnded(ended)).await
     }
 
-    /// Asks for the library, page by page, and returns what the catalog knows of it. One that changes too
-    /// often meanwhile is begun anew, and a peer that is busy is asked again.
-    ///
-    /// # Errors
-    /// [`SourceError::Gone`] when it is not there within [`LIBRARY_TIMEOUT`].
-    pub(crate) async fn get_library(
-        &self,
-        catalog: &Catalog,
-    ) -> Result<RemoteLibrary, SourceError> {
-        let gather = async {
-            loop {
-                match self.gather_library(catalog).await {
-                    Err(SourceError::Refused(refusal)) => match refusal.code {
-                        RefusalCode::Changed => {}
-                        RefusalCode::Busy => sleep(BUSY_PAUSE).await,
-                        _ => return Err(SourceError::Refused(refusal)),
-                    },
-                    other => return other,
-                }
-            }
-        };
-        let late = |_| SourceError::Gone("its library did not come in time".to_owned());
-        timeout(LIBRARY_TIMEOUT, gather).await.map_err(late)?
-    }
-
-    async fn gather_library(&self, catalog: &Catalog) -> Result<RemoteLibrary, SourceError> {
-        let (header, bytes) = self.library_page(GetLibrary { rev: None, page: 0 }).await?;
-        let mut gathering = Gathering::new(&header, catalog)?;
-        gathering.take(&header, &bytes)?;
-        while let Some(page) = gathering.next_page() {
-            let rev = Some(gathering.rev());
-            let (header, bytes) = self.library_page(GetLibrary { rev, page }).await?;
-            gathering.take(&header, &bytes)?;
-        }
-        Ok(gathering.finish()?)
-    }
-
-    async fn library_page(
+    /// Asks for one page of the library.
+    pub async fn get_library_page(
         &self,
         wanted: GetLibrary,
     ) -> Result<(LibraryPageHeader, Bytes), SourceError> {
@@ -238,13 +195,13 @@ impl PeerLink {
     }
 
     /// Whether the other side has closed this connection for another one to the same peer.
-    pub(crate) fn is_replaced(&self) -> bool {
+    pub fn is_replaced(&self) -> bool {
         let opened = self.connection.open().now_or_never();
         matches!(opened, Some(Err(TransportError::ClosedByPeer(CloseCode::Duplicate))))
     }
 
     /// Asks what a game is. Waits as long as the connection lives where hashes are awaited.
-    pub(crate) async fn get_game(&self, request: GetGame) -> Result<GameHead, SourceError> {
+    pub async fn get_game(&self, request: GetGame) -> Result<GameHead, SourceError> {
         let patience = if request.await_hashes { Duration::MAX } else { HEAD_TIMEOUT };
         let request = Request::GetGame(request);
         match self.control(&request, CONTROL_HEADER_MAX_BYTES, patience).await? {
@@ -254,7 +211,7 @@ impl PeerLink {
     }
 
     /// Asks for a page of a part of a game.
-    pub(crate) async fn get_page(&self, request: GetPage) -> Result<Bytes, SourceError> {
+    pub async fn get_page(&self, request: GetPage) -> Result<Bytes, SourceError> {
         let _debt = self.owes();
         let exchange = async {
             // Behind others that ask as well, an answer takes its time.
@@ -275,7 +232,7 @@ impl PeerLink {
     }
 
     /// Asks for chunks of exactly `lens` bytes.
-    pub(crate) async fn get_chunks(
+    pub async fn get_chunks(
         &self,
         request: GetChunks,
         lens: &[u32],
@@ -305,7 +262,7 @@ impl PeerLink {
     }
 
     /// Tells that a chunk came wrong: the source reads it once more, and answers when it has.
-    pub(crate) async fn complain(&self, wrong: WrongChunk) -> Result<(), SourceError> {
+    pub async fn complain(&self, wrong: WrongChunk) -> Result<(), SourceError> {
         let request = Request::WrongChunk(wrong);
         match self.control(&request, CONTROL_HEADER_MAX_BYTES, CHUNK_LOOK_TIMEOUT).await? {
             Response::Done {} => Ok(()),
@@ -314,7 +271,7 @@ impl PeerLink {
     }
 
     /// Asks for a streamed installation; the frames are to be read from what comes back.
-    pub(crate) async fn stream_install(
+    pub async fn stream_install(
         self: Arc<Self>,
         request: StreamInstall,
     ) -> Result<FrameReader, SourceError> {
@@ -388,12 +345,6 @@ impl PeerLink {
     }
 }
 
-impl From<LibraryError> for SourceError {
-    fn from(error: LibraryError) -> Self {
-        Self::Protocol(error.to_string())
-    }
-}
-
 fn broken(error: ExchangeError) -> SourceError {
     match error {
         ExchangeError::Transport(_) | ExchangeError::EndedEarly | ExchangeError::Silent => {
@@ -437,7 +388,7 @@ mod tests {
     use lanspread_proto::PROTOCOL_VERSION;
 
     use super::*;
-    use crate::net::transport::{Stream, TransportError};
+    use crate::transport::{Stream, TransportError};
 
     /// A connection on which the other side allows no stream.
     struct Full(PeerId);
@@ -485,13 +436,5 @@ mod tests {
         let asked = link().stream_install(StreamInstall { game_id, version });
         let answer = timeout(Duration::from_secs(60), asked).await.expect("it waits for ever");
         assert!(matches!(answer.map(drop), Err(SourceError::Gone(_))));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_library_that_does_not_come_is_given_up() {
-        let began = Instant::now();
-        let answer = link().get_library(&Catalog::empty()).await;
-        assert!(matches!(answer, Err(SourceError::Gone(_))));
-        assert_eq!(began.elapsed(), LIBRARY_TIMEOUT);
     }
 }

@@ -1,6 +1,6 @@
 //! One request and its answer on one stream.
 
-pub(crate) mod frames;
+pub mod frames;
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::transport::{
     Connection, RECEIVE_BATCH, Stream, StreamReceiver, StreamSender, TransportError,
 };
 
-pub(crate) use frames::{FrameReader, FrameWriter};
+pub use frames::{FrameReader, FrameWriter};
 
 /// Longest wait for the next byte of an answer. Far above any LAN hiccup; below the silence after
 /// which a peer is lost.
@@ -30,7 +30,7 @@ const SEND_PIECE_BYTES: usize = 256 * 1024;
 
 /// Why a request got no usable answer, or no usable request came.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExchangeError {
+pub enum ExchangeError {
     /// The transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -49,7 +49,7 @@ pub(crate) enum ExchangeError {
 }
 
 /// Sends a header of at most `max` bytes.
-pub(crate) async fn send_header<T: Serialize>(
+pub async fn send_header<T: Serialize>(
     sender: &mut dyn StreamSender,
     message: &T,
     max: usize,
@@ -58,7 +58,7 @@ pub(crate) async fn send_header<T: Serialize>(
 }
 
 /// Sends raw bytes.
-pub(crate) async fn send_bytes(
+pub async fn send_bytes(
     sender: &mut dyn StreamSender,
     mut bytes: Bytes,
 ) -> Result<(), TransportError> {
@@ -70,7 +70,7 @@ pub(crate) async fn send_bytes(
 }
 
 /// Opens a stream, sends `request`, `body` and nothing more on it, and returns what comes back.
-pub(crate) async fn ask<T: Serialize>(
+pub async fn ask<T: Serialize>(
     connection: &dyn Connection,
     request: &T,
     body: Bytes,
@@ -83,7 +83,7 @@ pub(crate) async fn ask<T: Serialize>(
 }
 
 /// What arrives on a stream: a header, then raw bytes.
-pub(crate) struct Incoming {
+pub struct Incoming {
     receiver: Box<dyn StreamReceiver>,
     rest: Bytes,
     has_ended: bool,
@@ -91,35 +91,32 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(receiver: Box<dyn StreamReceiver>) -> Self {
+    pub fn new(receiver: Box<dyn StreamReceiver>) -> Self {
         Self { receiver, rest: Bytes::new(), has_ended: false, patience: RECEIVE_TIMEOUT }
     }
 
     /// Waits for the next byte as long as the connection lives.
-    pub(crate) fn patient(self) -> Self {
+    pub fn patient(self) -> Self {
         Self { patience: Duration::MAX, ..self }
     }
 
     /// Waits for the next byte no longer than usual.
-    pub(crate) fn impatient(self) -> Self {
+    pub fn impatient(self) -> Self {
         Self { patience: RECEIVE_TIMEOUT, ..self }
     }
 
     /// Receives a header of at most `max` bytes.
-    pub(crate) async fn header<T: DeserializeOwned>(
-        &mut self,
-        max: usize,
-    ) -> Result<T, ExchangeError> {
+    pub async fn header<T: DeserializeOwned>(&mut self, max: usize) -> Result<T, ExchangeError> {
         Ok(decode_header(&self.raw_header(max).await?)?)
     }
 
     /// Receives the bytes of a header of at most `max` bytes.
-    pub(crate) async fn raw_header(&mut self, max: usize) -> Result<Bytes, ExchangeError> {
+    pub async fn raw_header(&mut self, max: usize) -> Result<Bytes, ExchangeError> {
         Ok(self.read_header(HeaderReader::new(max)).await?.header)
     }
 
     /// Receives what `reader` takes in of a header.
-    pub(crate) async fn read_header(
+    pub async fn read_header(
         &mut self,
         mut reader: HeaderReader,
     ) -> Result<HeaderBytes, ExchangeError> {
@@ -141,7 +138,7 @@ impl Incoming {
     }
 
     /// Reads the next `len` bytes and throws them away.
-    pub(crate) async fn skip(&mut self, len: usize) -> Result<(), ExchangeError> {
+    pub async fn skip(&mut self, len: usize) -> Result<(), ExchangeError> {
         let mut left = len.saturating_sub(self.rest.len());
         self.rest = self.rest.slice(len.min(self.rest.len())..);
         let mut pieces = no_pieces();
@@ -159,7 +156,7 @@ impl Incoming {
     }
 
     /// Receives exactly `len` raw bytes and the end of the stream; `on_bytes` hears of progress.
-    pub(crate) async fn body(
+    pub async fn body(
         &mut self,
         len: usize,
         on_bytes: impl FnMut(),
@@ -171,7 +168,7 @@ impl Incoming {
 
     /// Receives exactly `len` raw bytes, at most `max`, and the end of the stream; `on_bytes` hears of
     /// progress. Takes no more memory than has arrived, where [`Self::body`] takes a whole chunk.
-    pub(crate) async fn page(
+    pub async fn page(
         &mut self,
         len: u32,
         max: usize,

@@ -18,7 +18,7 @@ use super::transport::{
 };
 
 /// Both ends of a connection between `left` and `right`.
-pub(crate) fn pair(left: PeerId, right: PeerId) -> (NewConnection, NewConnection) {
+pub fn pair(left: PeerId, right: PeerId) -> (NewConnection, NewConnection) {
     let (to_right, from_left) = mpsc::unbounded_channel();
     let (to_left, from_right) = mpsc::unbounded_channel();
     let closed = Arc::new(watch::channel(None).0);
@@ -35,10 +35,10 @@ pub(crate) fn pair(left: PeerId, right: PeerId) -> (NewConnection, NewConnection
 }
 
 /// A dialer that gives out one connection.
-pub(crate) struct OneDial(Mutex<Option<NewConnection>>);
+pub struct OneDial(Mutex<Option<NewConnection>>);
 
 impl OneDial {
-    pub(crate) fn new(connection: NewConnection) -> Self {
+    pub fn new(connection: NewConnection) -> Self {
         Self(Mutex::new(Some(connection)))
     }
 }

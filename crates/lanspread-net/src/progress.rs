@@ -12,19 +12,19 @@ const SPEED_SPAN: Duration = Duration::from_secs(1);
 
 /// Decides when to report, and measures the speed.
 #[derive(Debug)]
-pub(crate) struct ProgressMeter {
+pub struct ProgressMeter {
     /// When how many bytes were done: one entry a report, the oldest just outside the span.
     samples: VecDeque<(Duration, u64)>,
 }
 
 impl ProgressMeter {
     /// A meter for a download that begins `now`.
-    pub(crate) fn new(now: Duration) -> Self {
+    pub fn new(now: Duration) -> Self {
         Self { samples: VecDeque::from([(now, 0)]) }
     }
 
     /// When the next report is due, given how many bytes are done.
-    pub(crate) fn due_at(&self, bytes_done: u64) -> Duration {
+    pub fn due_at(&self, bytes_done: u64) -> Duration {
         self.samples.back().map_or(Duration::ZERO, |(at, before)| {
             let is_idle = *before == bytes_done;
             *at + if is_idle { IDLE_INTERVAL } else { REPORT_INTERVAL }
@@ -32,7 +32,7 @@ impl ProgressMeter {
     }
 
     /// Notes a report and returns the speed in bytes per second.
-    pub(crate) fn report(&mut self, now: Duration, bytes_done: u64) -> u64 {
+    pub fn report(&mut self, now: Duration, bytes_done: u64) -> u64 {
         while self.samples.get(1).is_some_and(|(at, _)| *at + SPEED_SPAN <= now) {
             self.samples.pop_front();
         }

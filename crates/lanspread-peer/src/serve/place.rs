@@ -8,15 +8,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_net::exchange::ExchangeError;
+use lanspread_net::limit::RateLimit;
+use lanspread_net::link::PeerLink;
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::super::exchange::ExchangeError;
-use super::super::limit::RateLimit;
-use super::super::link::PeerLink;
-use super::super::turns::{Share, Turn, Turns};
 use super::asker;
+use crate::serve::turns::{Share, Turn, Turns};
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;

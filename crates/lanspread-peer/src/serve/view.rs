@@ -8,9 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use lanspread_library::Fingerprint;
+use lanspread_net::announcer::Announcer;
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{ContentHash, GameId, Manifest};
+use tokio::sync::watch;
 
 /// The announced library, and all it takes to serve the games in it.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +37,22 @@ pub(crate) struct ServedGame {
     pub(crate) old_content_roots: Arc<[ContentHash]>,
     /// Its attributes, as they travel.
     pub(crate) attributes: Bytes,
+}
+
+/// Announces the library of the newest view.
+pub(crate) struct AnnouncedView(pub(crate) watch::Receiver<Arc<View>>);
+
+impl Announcer for AnnouncedView {
+    /// At a start the library is waited for; how long at most, the view says.
+    fn library(&self) -> BoxFuture<'_, Arc<LibrarySnapshot>> {
+        let mut view = self.0.clone();
+        async move {
+            // Whoever shows the view is gone only when the peer is.
+            let _ = view.wait_for(|view| !view.is_being_made()).await;
+            view.borrow().snapshot()
+        }
+        .boxed()
+    }
 }
 
 impl View {

@@ -9,13 +9,13 @@ use serde_json::Value;
 /// What a hello of any version says, as far as it says it. `proto_ver` has been in it from the first
 /// version on; nothing else need be there, or be what it is in this version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Glimpse {
+pub struct Glimpse {
     /// The protocol version of the sender.
-    pub(crate) proto_ver: Option<u32>,
+    pub proto_ver: Option<u32>,
     /// What the sender calls itself.
-    pub(crate) name: Option<PeerName>,
+    pub name: Option<PeerName>,
     /// Where the sender listens.
-    pub(crate) listen_port: Option<u16>,
+    pub listen_port: Option<u16>,
 }
 
 impl Glimpse {

@@ -15,6 +15,10 @@ use lanspread_archive::{
     StreamInstallProvider, StreamItem, StreamSink, StreamTotals, UnpackControl, UnpackError,
     root_archives,
 };
+use lanspread_net::exchange::{ExchangeError, FrameWriter};
+use lanspread_net::limit::Limiter;
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::StreamSender;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{RefusalCode, Response, StreamInstall};
 use lanspread_proto::stream::{
@@ -25,12 +29,8 @@ use tokio::time::timeout;
 
 use super::queue::{Place, StreamQueue};
 use super::{Server, not_served, refused, reply};
-use crate::net::exchange::{ExchangeError, FrameWriter};
-use crate::net::limit::Limiter;
-use crate::net::link::PeerLink;
-use crate::net::transport::StreamSender;
-use crate::net::view::ServedGame;
 use crate::operations::outbound::TransferGuard;
+use crate::serve::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
 /// so long that those who wait for its place notice much.

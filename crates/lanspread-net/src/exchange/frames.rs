@@ -11,7 +11,7 @@ use lanspread_proto::message::Response;
 use lanspread_proto::stream::{FRAME_HEADER_MAX_BYTES, StreamFrame};
 
 use super::{ExchangeError, Incoming, no_pieces};
-use crate::net::transport::StreamSender;
+use crate::transport::StreamSender;
 
 /// From this size on, frames that were gathered are sent. Small ones share a send; content that is
 /// read in blocks of this size goes at once.
@@ -19,17 +19,14 @@ const FLUSH_BYTES: usize = 256 * 1024;
 
 impl Incoming {
     /// Receives frames after the header; `on_bytes` hears of progress.
-    pub(crate) fn into_frames(
-        mut self,
-        on_bytes: impl Fn() + Send + Sync + 'static,
-    ) -> FrameReader {
+    pub fn into_frames(mut self, on_bytes: impl Fn() + Send + Sync + 'static) -> FrameReader {
         let arrived = VecDeque::from([std::mem::take(&mut self.rest)]);
         FrameReader { incoming: self, arrived, on_bytes: Box::new(on_bytes) }
     }
 }
 
 /// Receives frames, one after another.
-pub(crate) struct FrameReader {
+pub struct FrameReader {
     incoming: Incoming,
     /// What came and is not taken yet.
     arrived: VecDeque<Bytes>,
@@ -40,7 +37,7 @@ impl FrameReader {
     /// The next frame; `None` where the stream ends between two.
     ///
     /// Not cancel safe: a frame of which a part is taken is lost.
-    pub(crate) async fn frame(&mut self) -> Result<Option<StreamFrame>, ExchangeError> {
+    pub async fn frame(&mut self) -> Result<Option<StreamFrame>, ExchangeError> {
         let mut reader = HeaderReader::new(FRAME_HEADER_MAX_BYTES);
         loop {
             let Some(piece) = self.piece().await? else {
@@ -55,7 +52,7 @@ impl FrameReader {
     }
 
     /// The `len` raw bytes behind a frame. The caller has bounded `len`.
-    pub(crate) async fn data(&mut self, len: usize) -> Result<Bytes, ExchangeError> {
+    pub async fn data(&mut self, len: usize) -> Result<Bytes, ExchangeError> {
         let mut data = BytesMut::with_capacity(len);
         while data.len() < len {
             let Some(mut piece) = self.piece().await? else {
@@ -90,7 +87,7 @@ impl FrameReader {
 }
 
 /// Sends frames. What a cancelled [`Self::flush`] left goes with the next one.
-pub(crate) struct FrameWriter<'a> {
+pub struct FrameWriter<'a> {
     sender: &'a mut dyn StreamSender,
     gathered: BytesMut,
     sending: Bytes,
@@ -98,19 +95,19 @@ pub(crate) struct FrameWriter<'a> {
 
 impl<'a> FrameWriter<'a> {
     /// Begins with the header that frames follow. It is gathered, not sent.
-    pub(crate) fn new(sender: &'a mut dyn StreamSender) -> Result<Self, ExchangeError> {
+    pub fn new(sender: &'a mut dyn StreamSender) -> Result<Self, ExchangeError> {
         let header = encode_header(&Response::Stream {}, CONTROL_HEADER_MAX_BYTES)?;
         Ok(Self { sender, gathered: BytesMut::from(&*header), sending: Bytes::new() })
     }
 
     /// Gathers a frame to be sent.
-    pub(crate) fn push(&mut self, frame: &StreamFrame) -> Result<(), ExchangeError> {
+    pub fn push(&mut self, frame: &StreamFrame) -> Result<(), ExchangeError> {
         self.gathered.extend_from_slice(&encode_header(frame, FRAME_HEADER_MAX_BYTES)?);
         Ok(())
     }
 
     /// Gathers content to be sent, with its frame.
-    pub(crate) fn push_data(&mut self, data: &[u8]) -> Result<(), ExchangeError> {
+    pub fn push_data(&mut self, data: &[u8]) -> Result<(), ExchangeError> {
         // Blocks of content are far below 4 GiB.
         let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.push(&StreamFrame::Data { len })?;
@@ -119,17 +116,17 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// How much is gathered.
-    pub(crate) fn gathered_bytes(&self) -> usize {
+    pub fn gathered_bytes(&self) -> usize {
         self.gathered.len()
     }
 
     /// Whether so much is gathered that it should be sent.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.gathered.len() >= FLUSH_BYTES
     }
 
     /// Sends what is gathered. Cancel safe.
-    pub(crate) async fn flush(&mut self) -> Result<(), ExchangeError> {
+    pub async fn flush(&mut self) -> Result<(), ExchangeError> {
         while !self.sending.is_empty() || !self.gathered.is_empty() {
             if self.sending.is_empty() {
                 self.sending = self.gathered.split().freeze();
@@ -141,18 +138,18 @@ impl<'a> FrameWriter<'a> {
     }
 
     /// Says that nothing more will be sent.
-    pub(crate) fn finish(self) -> Result<(), ExchangeError> {
+    pub fn finish(self) -> Result<(), ExchangeError> {
         Ok(self.sender.finish()?)
     }
 
     /// Gives up: the other side sees a reset.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         self.sender.reset();
     }
 }
 
-#[cfg(test)]
-pub(crate) mod testing {
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
     //! Frames without a network.
 
     use std::pin::Pin;
@@ -162,7 +159,7 @@ pub(crate) mod testing {
     use tokio::time::{Instant, Sleep, sleep};
 
     use super::*;
-    use crate::net::transport::{StreamReceiver, TransportError};
+    use crate::transport::{StreamReceiver, TransportError};
 
     /// Gives out pieces one by one, and then comes to its end.
     struct Scripted {
@@ -209,17 +206,17 @@ pub(crate) mod testing {
     }
 
     /// What a receiver gets of `bytes` that arrive in pieces of `piece_bytes`.
-    pub(crate) fn arriving(bytes: &[u8], piece_bytes: usize, is_reset: bool) -> FrameReader {
+    pub fn arriving(bytes: &[u8], piece_bytes: usize, is_reset: bool) -> FrameReader {
         ending(bytes, piece_bytes, if is_reset { End::Reset } else { End::Closed })
     }
 
     /// What a receiver gets of a sender that says `bytes` and then neither more nor that it is done.
-    pub(crate) fn falling_silent(bytes: &[u8]) -> FrameReader {
+    pub fn falling_silent(bytes: &[u8]) -> FrameReader {
         ending(bytes, 1000, End::Silence)
     }
 
     /// What a receiver gets of a sender that says `bytes` and then `frame` after every `pause`.
-    pub(crate) fn chattering(bytes: &[u8], frame: &StreamFrame, pause: Duration) -> FrameReader {
+    pub fn chattering(bytes: &[u8], frame: &StreamFrame, pause: Duration) -> FrameReader {
         let frame = encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap();
         ending(bytes, 1000, End::Chatter { frame, pause, next: Box::pin(sleep(pause)) })
     }
@@ -230,7 +227,7 @@ pub(crate) mod testing {
     }
 
     /// Frames as they travel, `Data` with as many bytes behind it as it says.
-    pub(crate) fn bytes_of(frames: &[StreamFrame]) -> Vec<u8> {
+    pub fn bytes_of(frames: &[StreamFrame]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for frame in frames {
             bytes.extend_from_slice(&encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap());

@@ -12,18 +12,37 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ParsedCertificate;
 
-use crate::error::StartError;
-
 const KEY_FILE: &str = "key.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";
 /// The name in the certificate. Nobody checks it: peers are known by their keys.
 const CERTIFICATE_NAME: &str = "lanspread";
 
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The directory of the identity cannot be made or written.
+    #[error("state directory {path} is not usable: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The key or certificate is broken.
+    #[error("identity file {path} is broken: {reason}")]
+    Broken {
+        /// The broken file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 /// The key pair, the certificate, and the id they give.
 #[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) peer_id: PeerId,
-    pub(crate) certificate: CertificateDer<'static>,
+pub struct Identity {
+    pub peer_id: PeerId,
+    pub certificate: CertificateDer<'static>,
     key_pkcs8: Vec<u8>,
 }
 
@@ -34,11 +53,11 @@ impl Identity {
     /// leaves the id as it is.
     ///
     /// # Errors
-    /// [`StartError::Identity`] when a file is there and not usable, [`StartError::StateDir`] when
+    /// [`IdentityError::Broken`] when a file is there and not usable, [`IdentityError::Directory`] when
     /// the directory is not.
-    pub(crate) fn load_or_create(state_dir: &Path) -> Result<Self, StartError> {
+    pub fn load_or_create(state_dir: &Path) -> Result<Self, IdentityError> {
         let dir = state_dir.join("identity");
-        let unusable = |source| StartError::StateDir { path: dir.clone(), source };
+        let unusable = |source| IdentityError::Directory { path: dir.clone(), source };
         ensure_dir(&dir).map_err(unusable)?;
         let key_path = dir.join(KEY_FILE);
         let certificate_path = dir.join(CERTIFICATE_FILE);
@@ -79,7 +98,7 @@ impl Identity {
     ///
     /// # Errors
     /// What the system said, also when another identity is there.
-    pub(crate) fn restore(&self, state_dir: &Path) -> io::Result<()> {
+    pub fn restore(&self, state_dir: &Path) -> io::Result<()> {
         let dir = state_dir.join("identity");
         ensure_dir(&dir)?;
         let path = dir.join(KEY_FILE);
@@ -95,7 +114,7 @@ impl Identity {
     }
 
     /// The private key, for the TLS stack.
-    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+    pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key_pkcs8.clone()).into()
     }
 }
@@ -104,7 +123,7 @@ impl Identity {
 ///
 /// # Errors
 /// When the certificate cannot be parsed.
-pub(crate) fn peer_id_of(certificate: &CertificateDer<'_>) -> Result<PeerId, rustls::Error> {
+pub fn peer_id_of(certificate: &CertificateDer<'_>) -> Result<PeerId, rustls::Error> {
     Ok(PeerId::from_public_key(&public_key(certificate)?))
 }
 
@@ -123,7 +142,7 @@ fn issue(key: &KeyPair) -> Result<rcgen::Certificate, rcgen::Error> {
     params.self_signed(key)
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, StartError> {
+fn read_text(path: &Path) -> Result<Option<String>, IdentityError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -131,8 +150,8 @@ fn read_text(path: &Path) -> Result<Option<String>, StartError> {
     }
 }
 
-fn broken(path: &Path, reason: &dyn std::fmt::Display) -> StartError {
-    StartError::Identity { path: PathBuf::from(path), reason: reason.to_string() }
+fn broken(path: &Path, reason: &dyn std::fmt::Display) -> IdentityError {
+    IdentityError::Broken { path: PathBuf::from(path), reason: reason.to_string() }
 }
 
 #[cfg(test)]
@@ -166,11 +185,11 @@ mod tests {
         fs::write(&key, "no key").unwrap();
         assert!(matches!(
             Identity::load_or_create(dir.path()),
-            Err(StartError::Identity { path, .. }) if path == key
+            Err(IdentityError::Broken { path, .. }) if path == key
         ));
         assert_eq!(fs::read_to_string(&key).unwrap(), "no key");
         fs::remove_file(&key).unwrap();
-        assert!(matches!(Identity::load_or_create(dir.path()), Err(StartError::Identity { .. })));
+        assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Broken { .. })));
         assert!(!key.exists());
     }
 
@@ -184,7 +203,7 @@ mod tests {
         fs::copy(file(one.path()), file(two.path())).unwrap();
         assert!(matches!(
             Identity::load_or_create(two.path()),
-            Err(StartError::Identity { path, .. }) if path == file(two.path())
+            Err(IdentityError::Broken { path, .. }) if path == file(two.path())
         ));
     }
 }

@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::StreamSender;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetPage, Part, Refusal, RefusalCode, Response};
@@ -16,12 +19,9 @@ use lanspread_proto::{Attributes, ContentHash, Manifest};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::super::exchange::{ExchangeError, send_bytes, send_header};
-use super::super::link::PeerLink;
-use super::super::transport::StreamSender;
-use super::super::turns::{Asker, Share, Turn, Turns};
-use super::super::view::ServedGame;
 use super::{ANSWER_TIMEOUT, PACED_BYTES, PLACE_WAIT, Server, asker, not_served, refused, reply};
+use crate::serve::turns::{Asker, Share, Turn, Turns};
+use crate::serve::view::ServedGame;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.

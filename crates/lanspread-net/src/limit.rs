@@ -57,7 +57,7 @@ impl Schedule {
 
 /// A limit that everything in one direction shares. Clones are the same limit.
 #[derive(Debug, Clone)]
-pub(crate) struct Limiter(Option<Arc<Shared>>);
+pub struct Limiter(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
@@ -68,7 +68,7 @@ struct Shared {
 
 impl Limiter {
     /// Keeps to `limit`, or to nothing.
-    pub(crate) fn new(limit: Option<RateLimit>) -> Self {
+    pub fn new(limit: Option<RateLimit>) -> Self {
         Self(limit.map(|limit| {
             let schedule = Mutex::new(Schedule { limit, paid_at: Duration::ZERO });
             Arc::new(Shared { schedule, limit, began: Instant::now() })
@@ -76,12 +76,12 @@ impl Limiter {
     }
 
     /// The limit.
-    pub(crate) fn limit(&self) -> Option<RateLimit> {
+    pub fn limit(&self) -> Option<RateLimit> {
         self.0.as_ref().map(|shared| shared.limit)
     }
 
     /// Books `bytes`, and returns how long they have to wait.
-    pub(crate) fn book(&self, bytes: u64) -> Duration {
+    pub fn book(&self, bytes: u64) -> Duration {
         self.0.as_ref().map_or(Duration::ZERO, |shared| {
             let mut schedule = shared.schedule.lock().unwrap_or_else(PoisonError::into_inner);
             schedule.take(bytes, shared.began.elapsed())
@@ -89,7 +89,7 @@ impl Limiter {
     }
 
     /// Waits until `bytes` may go. Those that wait go in the order in which they came.
-    pub(crate) async fn pass(&self, bytes: usize) {
+    pub async fn pass(&self, bytes: usize) {
         let wait = self.book(bytes as u64);
         if !wait.is_zero() {
             sleep(wait).await;
