@@ -11,6 +11,8 @@ mod convert;
 mod dispatch;
 mod envelope;
 mod errors;
+#[cfg(test)]
+mod examples;
 mod fixture;
 mod input;
 mod markdown;
