@@ -1,4 +1,4 @@
-//! Archives that this crate writes, and archives that break its rules, in both formats.
+//! Archives that `lanspread-fixture` writes, and archives that break its rules, in both formats.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should panic")]
 
 mod support;
@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use lanspread_archive::{
-    AutoUnpacker, BLOCK_BYTES, Damage, FixtureUnpacker, FixtureWriter, MaxDictionary, RarUnpacker,
-    RarWriter, UnpackError, UnpackSummary, Unpacker, UnsafeReason, WriteError,
+    AutoUnpacker, BLOCK_BYTES, Damage, FixtureUnpacker, MaxDictionary, RarUnpacker, UnpackError,
+    UnpackSummary, Unpacker, UnsafeReason,
 };
+use lanspread_fixture::{FixtureWriter, RarWriter, WriteError};
 use lanspread_proto::RelPath;
 use support::{RawEntry, Target, Watch, fixture, rar5, raw_directory, raw_file};
 
