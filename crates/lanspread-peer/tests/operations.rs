@@ -8,10 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lanspread_archive::{
-    AutoUnpacker, FixtureWriter, UnpackControl, UnpackError, UnpackSummary, Unpacker,
-};
+use lanspread_archive::{AutoUnpacker, UnpackControl, UnpackError, UnpackSummary, Unpacker};
 use lanspread_disk::Dir;
+use lanspread_fixture::FixtureWriter;
 use lanspread_peer::{CommandError, InstallFailure, PeerCommand};
 use support::{Setup, TestPeer, game_id};
 use tokio::sync::Notify;

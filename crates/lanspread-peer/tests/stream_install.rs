@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanspread_archive::{
-    ArchiveStream, AutoUnpacker, RarWriter, StreamInstallProvider, StreamItem, StreamSink,
-    StreamTotals, UnpackControl, UnpackError,
+    ArchiveStream, AutoUnpacker, StreamInstallProvider, StreamItem, StreamSink, StreamTotals,
+    UnpackControl, UnpackError,
 };
+use lanspread_fixture::RarWriter;
 use lanspread_peer::{
     Availability, CommandError, GameScope, Operation, PeerCommand, PeerEvent, StreamFailure,
     StreamSummary,

@@ -4,7 +4,7 @@
 
 mod support;
 
-use lanspread_archive::RarWriter;
+use lanspread_fixture::RarWriter;
 use lanspread_peer::{
     Availability, CommandError, GameScope, Operation, PeerCommand, PeerConfig, PeerEvent,
 };

@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use lanspread_archive::RarWriter;
+use lanspread_fixture::RarWriter;
 use lanspread_peer::{Availability, CommandError, GameScope, Operation, PeerCommand, PeerEvent};
 use lanspread_proto::RelPath;
 use support::{Setup, TestPeer, game_id};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lanspread_archive::FixtureWriter;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_disk::state_file::game_state_dir;
+use lanspread_fixture::FixtureWriter;
 use lanspread_net::identity::Identity;
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameId, GameVersion};
 

@@ -4,9 +4,10 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use lanspread_archive::{FixtureUnpacker, FixtureWriter, UnpackSummary};
+use lanspread_archive::{FixtureUnpacker, UnpackSummary};
 use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
 use lanspread_disk::trash::Trash;
+use lanspread_fixture::FixtureWriter;
 use tempfile::TempDir;
 
 use super::*;
