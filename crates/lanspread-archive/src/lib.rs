@@ -14,7 +14,6 @@
 //! Everything here blocks. Archives come from other machines and are taken for hostile; the folders
 //! below which they are unpacked belong to the caller alone while it lasts.
 
-mod content;
 mod control;
 mod copies;
 mod dictionary;
@@ -31,15 +30,14 @@ mod sink;
 mod stream;
 mod unpacker;
 
-pub use content::WriteError;
 pub use control::UnpackControl;
 pub use dictionary::MaxDictionary;
 pub use error::{Damage, UnpackError, UnsafeReason};
 pub use external::ExternalUnrar;
-pub use fixture::{FixtureUnpacker, FixtureWriter};
+pub use fixture::FixtureUnpacker;
 pub use names::NAMES_MAX;
 pub use pass::{BLOCK_BYTES, UnpackSummary};
-pub use rar::{RarUnpacker, RarWriter};
+pub use rar::RarUnpacker;
 pub use received::{StreamSource, unpack_stream};
 pub use roots::root_archives;
 pub use stream::{ArchiveStream, StreamInstallProvider, StreamItem, StreamSink, StreamTotals};

@@ -10,7 +10,6 @@ mod start;
 mod text;
 mod turn;
 mod volumes;
-mod writer;
 
 use std::ffi::OsStr;
 use std::io;
@@ -33,7 +32,6 @@ use turn::{NoTurn, Turn};
 pub(crate) use chains::Chains;
 pub(crate) use start::{RarStart, find_signature, inspect};
 pub(crate) use volumes::refuse_special_volumes;
-pub use writer::RarWriter;
 
 /// What the library gives as the size where the archive announces none.
 const SIZE_UNKNOWN: u64 = 0x7fff_ffff_7fff_ffff;

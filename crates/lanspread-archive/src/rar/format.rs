@@ -9,11 +9,10 @@ use std::io::{self, BufReader, Read, Seek};
 const HEADER_MAX_BYTES: u64 = 2 * 1024 * 1024;
 
 pub(super) const BLOCK_MAIN: u64 = 1;
-pub(super) const BLOCK_FILE: u64 = 2;
 pub(super) const BLOCK_ENCRYPTION: u64 = 4;
-pub(super) const BLOCK_END: u64 = 5;
+const BLOCK_END: u64 = 5;
 const BLOCK_HAS_EXTRA: u64 = 0x0001;
-pub(super) const BLOCK_HAS_DATA: u64 = 0x0002;
+const BLOCK_HAS_DATA: u64 = 0x0002;
 /// Why a chain of blocks is not a complete archive, or is not known to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChainError {
@@ -128,19 +127,6 @@ impl ReadVint for &[u8] {
     }
 }
 
-/// Appends a RAR 5 number.
-pub(super) fn push_vint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let low = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            out.push(low);
-            return;
-        }
-        out.push(low | 0x80);
-    }
-}
-
 /// Fills `buffer` as far as the input reaches.
 pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -159,6 +145,19 @@ pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Resul
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Appends a RAR 5 number.
+    fn push_vint(out: &mut Vec<u8>, mut value: u64) {
+        loop {
+            let low = (value & 0x7f) as u8;
+            value >>= 7;
+            if value == 0 {
+                out.push(low);
+                return;
+            }
+            out.push(low | 0x80);
+        }
+    }
 
     proptest! {
         #[test]

@@ -12,7 +12,7 @@ use crate::regular;
 
 /// How every RAR archive since version 1.5 begins, but for a last byte.
 const SIGNATURE: &[u8] = b"Rar!\x1a\x07";
-pub(super) const RAR5_SIGNATURE: &[u8; 8] = b"Rar!\x1a\x07\x01\x00";
+const RAR5_SIGNATURE: &[u8; 8] = b"Rar!\x1a\x07\x01\x00";
 const RAR4_FORMAT: u8 = 0;
 const RAR5_FORMAT: u8 = 1;
 /// Formats to come, as the library expects them.
