@@ -1,34 +1,79 @@
-//! Game roots for tests: the same arguments give the same bytes on every machine, so that several
-//! peers can hold the same game without copying it.
+//! The command line of `fixture`, which makes games for tests.
 
-mod archive;
-mod args;
-mod content;
-
-use std::collections::BTreeSet;
-use std::fs::{self, File, Permissions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use anyhow::{Context, bail, ensure};
-use lanspread_catalog::{
-    Catalog, CatalogError, CatalogGame, add_to_json_catalog, format_version_ini,
-};
-use lanspread_proto::RelPath;
-use lanspread_proto::limits::MANIFEST_MAX_FILES;
-use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, VERSION_FILE};
+use anyhow::{Context, anyhow};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
+use lanspread_fixture::{FixtureError, GameArchive, GameFixture, MadeGame, SizedFile};
+use lanspread_proto::{GameId, GameVersion, RelPath};
 use serde::Serialize;
 
-pub(crate) use args::FixtureArgs;
-use args::{ArchiveFormat, Size, SizedFile};
-use content::Content;
-
-/// How much of every chunk of a sparse file is data: one page, so that all chunks differ and the
-/// file still takes little of the disk.
-const ISLAND_BYTES: u64 = 4096;
-/// Files in one directory, so that every file system stays fast.
-const FILES_PER_DIR: u64 = 1000;
+/// What to put into a game root.
+#[derive(Debug, Args)]
+pub(crate) struct FixtureArgs {
+    /// The games directory. Made if missing.
+    #[arg(long, value_name = "DIR")]
+    games_dir: PathBuf,
+    /// Which game to make: the name of its root directory.
+    #[arg(long, value_name = "GAME")]
+    id: GameId,
+    /// Its title [default: its id].
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    title: Option<String>,
+    /// Its version.
+    #[arg(long, default_value = "20240131")]
+    version: GameVersion,
+    /// The JSON catalog to add it to [default: `catalog.json` in the games directory].
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+    /// Add it to no catalog.
+    #[arg(long, conflicts_with = "catalog")]
+    no_catalog: bool,
+    /// Write no `version.ini`, so that the game is not downloaded.
+    #[arg(long)]
+    no_sentinel: bool,
+    /// What the bytes follow from: the same seed gives the same game.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Replace a game root that is there.
+    #[arg(long)]
+    force: bool,
+    /// One file `data.bin` of this size, such as 64KiB, 10MB or 1GiB.
+    #[arg(long, value_name = "SIZE", help_heading = "Content")]
+    sized: Option<Size>,
+    /// One sparse file of this size, named like an archive: a page of data in every chunk.
+    #[arg(long, value_name = "SIZE", help_heading = "Content")]
+    sparse: Option<Size>,
+    /// This many files below `files/`.
+    #[arg(long, value_name = "N", help_heading = "Content")]
+    files: Option<u64>,
+    /// The size of each of them.
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", help_heading = "Content")]
+    file_size: Size,
+    /// A file of this path and size. May be given again.
+    #[arg(long, value_name = "PATH=SIZE", value_parser = sized_file, help_heading = "Content")]
+    file: Vec<SizedFile>,
+    /// An empty directory, in the archive as well where there is one. May be given again.
+    #[arg(long, value_name = "PATH", help_heading = "Content")]
+    directory: Vec<RelPath>,
+    /// The path of a file, or of an entry of the archive, that may be run. May be given again.
+    #[arg(long, value_name = "PATH", help_heading = "Content")]
+    executable: Vec<RelPath>,
+    /// A real archive, named after the game, with stored entries.
+    #[arg(long, value_enum, conflicts_with = "sparse", help_heading = "Content")]
+    archive: Option<ArchiveFormat>,
+    /// An entry of the archive. May be given again.
+    #[arg(long, value_name = "PATH=SIZE", value_parser = sized_file, requires = "archive", help_heading = "Content")]
+    entry: Vec<SizedFile>,
+    /// This many more entries, below `game/`.
+    #[arg(long, value_name = "N", requires = "archive", help_heading = "Content")]
+    entries: Option<u64>,
+    /// The size of each of them.
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", help_heading = "Content")]
+    entry_size: Size,
+}
 
 /// What was made.
 #[derive(Debug, Serialize)]
@@ -44,220 +89,130 @@ struct Made<'a> {
 
 /// Makes the game root that `args` describe, and returns what was made as JSON.
 pub(crate) fn make(args: &FixtureArgs) -> anyhow::Result<String> {
-    let parts = parts(args)?;
-    check_catalog(args)?;
-    let root = args.games_dir.join(args.id.as_str());
-    clear(&root, args.force)?;
-    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    let (mut files, mut bytes) = (parts.len() as u64, 0);
-    let contents = Contents { args, prefix: "" };
-    for Part { path, kind } in &parts {
-        let place = path.under(&root);
-        let written = kind.write(&place, path, &contents);
-        bytes += written.with_context(|| format!("cannot write {}", place.display()))?;
-        if contents.is_executable(path) {
-            let made = make_executable(&place);
-            made.with_context(|| format!("cannot make {} executable", place.display()))?;
-        }
-    }
-    for path in &args.directory {
-        let place = path.under(&root);
-        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    }
-    if !args.no_sentinel {
-        let place = root.join(VERSION_FILE);
-        let line = format_version_ini(&args.version);
-        fs::write(&place, &line).with_context(|| format!("cannot write {}", place.display()))?;
-        bytes += line.len() as u64;
-        files += 1;
-    }
-    let catalog = add_to_catalog(args, bytes)?;
+    let game = args.game()?;
+    let MadeGame { root, files, bytes } = game.make().map_err(|error| match error {
+        FixtureError::RootExists { .. } => anyhow!("{error}; --force replaces it"),
+        error => error.into(),
+    })?;
     let made = Made {
-        id: args.id.as_str(),
-        version: args.version.as_str(),
+        id: game.id.as_str(),
+        version: game.version.as_str(),
         root: &root,
         files,
         bytes,
-        catalog: catalog.as_deref(),
+        catalog: game.catalog.as_deref(),
     };
     serde_json::to_string(&made).context("cannot describe the game")
 }
 
-/// Where the content of every file comes from.
-struct Contents<'a> {
-    args: &'a FixtureArgs,
-    /// The archive whose entries are written; empty for files of the root.
-    prefix: &'a str,
-}
-
-impl Contents<'_> {
-    fn of(&self, path: &RelPath) -> Content {
-        let (id, version) = (self.args.id.as_str(), self.args.version.as_str());
-        Content::new(self.args.seed, &[id, version, self.prefix, path.as_str()])
-    }
-
-    fn is_executable(&self, path: &RelPath) -> bool {
-        self.args.executable.contains(path)
-    }
-}
-
-/// One file of the root.
-struct Part {
-    path: RelPath,
-    kind: Kind,
-}
-
-enum Kind {
-    Plain(Size),
-    Sparse(Size),
-    Archive(ArchiveFormat, Vec<SizedFile>),
-}
-
-impl Kind {
-    /// Whether it is an archive with such an entry.
-    fn holds(&self, path: &RelPath) -> bool {
-        match self {
-            Self::Archive(_, entries) => entries.iter().any(|entry| entry.path == *path),
-            Self::Plain(_) | Self::Sparse(_) => false,
+impl FixtureArgs {
+    fn game(&self) -> Result<GameFixture, FixtureError> {
+        let mut files = Vec::new();
+        if let Some(Size(size_bytes)) = self.sized {
+            files.push(SizedFile { path: RelPath::new("data.bin")?, size_bytes });
         }
+        files.extend(self.file.iter().cloned());
+        files.extend(SizedFile::numbered("files", self.files.unwrap_or(0), self.file_size.0)?);
+        let mut entries = self.entry.clone();
+        entries.extend(SizedFile::numbered("game", self.entries.unwrap_or(0), self.entry_size.0)?);
+        let archive = self.archive.map(|format| GameArchive { format: format.into(), entries });
+        let usual_catalog = || self.games_dir.join("catalog.json");
+        let catalog = self.catalog.clone().unwrap_or_else(usual_catalog);
+        Ok(GameFixture {
+            title: self.title.clone(),
+            catalog: (!self.no_catalog).then_some(catalog),
+            has_sentinel: !self.no_sentinel,
+            seed: self.seed,
+            replaces: self.force,
+            files,
+            sparse_bytes: self.sparse.map(|size| size.0),
+            archive,
+            directories: self.directory.clone(),
+            executables: self.executable.clone(),
+            ..GameFixture::new(&self.games_dir, self.id.clone(), self.version.clone())
+        })
     }
+}
 
-    /// Returns the bytes of the file.
-    fn write(&self, place: &Path, path: &RelPath, contents: &Contents<'_>) -> io::Result<u64> {
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let file = File::create_new(place)?;
-        match self {
-            Self::Plain(size) => {
-                let mut file = BufWriter::new(file);
-                io::copy(&mut contents.of(path).reader(0, size.0), &mut file)?;
-                file.flush()?;
-                Ok(size.0)
-            }
-            Self::Sparse(size) => write_sparse(&file, &contents.of(path), size.0),
-            Self::Archive(format, entries) => {
-                let contents = Contents { args: contents.args, prefix: path.as_str() };
-                archive::write(file, *format, entries, &contents)
-            }
+/// Which archive to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ArchiveFormat {
+    /// RAR 5.
+    Rar,
+    /// The format of Lanspread's own tests.
+    Fixture,
+}
+
+impl From<ArchiveFormat> for lanspread_fixture::ArchiveFormat {
+    fn from(format: ArchiveFormat) -> Self {
+        match format {
+            ArchiveFormat::Rar => Self::Rar,
+            ArchiveFormat::Fixture => Self::Fixture,
         }
     }
 }
 
-/// Lets those run the file who may read it.
-fn make_executable(place: &Path) -> io::Result<()> {
-    let mode = fs::metadata(place)?.permissions().mode();
-    fs::set_permissions(place, Permissions::from_mode(mode | (mode & 0o444) >> 2))
-}
+/// A number of bytes, written as `512`, `64KiB` or `10MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size(u64);
 
-fn write_sparse(mut file: &File, content: &Content, size: u64) -> io::Result<u64> {
-    file.set_len(size)?;
-    let mut start = 0;
-    while start < size {
-        file.seek(SeekFrom::Start(start))?;
-        io::copy(&mut content.reader(start, ISLAND_BYTES.min(size - start)), &mut file)?;
-        start = start.saturating_add(CHUNK_SIZE_BYTES);
-    }
-    Ok(size)
-}
+impl FromStr for Size {
+    type Err = String;
 
-fn parts(args: &FixtureArgs) -> anyhow::Result<Vec<Part>> {
-    let archive = RelPath::new(format!("{}.eti", args.id))?;
-    let mut parts = Vec::new();
-    if let Some(size) = args.sized {
-        parts.push(Part { path: RelPath::new("data.bin")?, kind: Kind::Plain(size) });
-    }
-    if let Some(size) = args.sparse {
-        parts.push(Part { path: archive.clone(), kind: Kind::Sparse(size) });
-    }
-    if let Some(format) = args.archive {
-        let mut entries = args.entry.clone();
-        entries.extend(numbered("game", args.entries.unwrap_or(0), args.entry_size)?);
-        ensure_distinct(entries.iter().map(|entry| &entry.path).chain(&args.directory))?;
-        parts.push(Part { path: archive, kind: Kind::Archive(format, entries) });
-    }
-    let numbered = numbered("files", args.files.unwrap_or(0), args.file_size)?;
-    for SizedFile { path, size } in args.file.iter().cloned().chain(numbered) {
-        parts.push(Part { path, kind: Kind::Plain(size) });
-    }
-    ensure_distinct(parts.iter().map(|part| &part.path).chain(&args.directory))?;
-    for path in &args.executable {
-        let is_made = parts.iter().any(|part| part.path == *path || part.kind.holds(path));
-        ensure!(is_made, "no file and no entry would be {path}");
-    }
-    if parts.iter().any(|part| part.path.as_str() == VERSION_FILE) {
-        bail!("{VERSION_FILE} is the sentinel; its content is --version");
-    }
-    Ok(parts)
-}
-
-fn numbered(dir: &str, count: u64, size: Size) -> anyhow::Result<Vec<SizedFile>> {
-    ensure!(count < MANIFEST_MAX_FILES as u64, "a game has less than {MANIFEST_MAX_FILES} files");
-    let file = |n| {
-        let path = RelPath::new(format!("{dir}/{:02}/{n:05}.bin", n / FILES_PER_DIR))?;
-        Ok(SizedFile { path, size })
-    };
-    (0..count).map(file).collect()
-}
-
-fn ensure_distinct<'a>(paths: impl Iterator<Item = &'a RelPath>) -> anyhow::Result<()> {
-    let mut seen = BTreeSet::new();
-    for path in paths {
-        ensure!(seen.insert(path), "two files would be {path}");
-    }
-    Ok(())
-}
-
-/// Makes room for a new root. Only a real directory is ever removed.
-fn clear(root: &Path, force: bool) -> anyhow::Result<()> {
-    let found = match fs::symlink_metadata(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.with_context(|| format!("cannot look at {}", root.display()))?,
-    };
-    ensure!(found.is_dir(), "{} is there and is no directory", root.display());
-    ensure!(force, "{} is there already; --force replaces it", root.display());
-    fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
-}
-
-/// Checks that the game can be added to the catalog, before anything is made or replaced.
-fn check_catalog(args: &FixtureArgs) -> anyhow::Result<()> {
-    let Some(catalog) = catalog_path(args) else { return Ok(()) };
-    if !catalog.exists() {
-        let dir = directory_of(&catalog);
-        // The games directory is made with the game.
-        ensure!(
-            dir.is_dir() || dir == args.games_dir,
-            "catalog {} cannot be made: there is no directory {}",
-            catalog.display(),
-            dir.display()
-        );
-        return Ok(());
-    }
-    match Catalog::load(&catalog) {
-        Ok(_) | Err(CatalogError::NoGames { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+    fn from_str(text: &str) -> Result<Self, String> {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let bytes_per_unit: u64 = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            _ => return Err(format!("{unit:?} is no unit; take KiB, MiB, GiB, kB, MB or GB")),
+        };
+        let number: u64 =
+            number.parse().map_err(|_| "the number is missing or too large".to_owned())?;
+        number
+            .checked_mul(bytes_per_unit)
+            .map(Self)
+            .ok_or_else(|| "the size is too large".to_owned())
     }
 }
 
-fn catalog_path(args: &FixtureArgs) -> Option<PathBuf> {
-    let usual = || args.games_dir.join("catalog.json");
-    (!args.no_catalog).then(|| args.catalog.clone().unwrap_or_else(usual))
+/// Reads `PATH=SIZE`.
+fn sized_file(text: &str) -> Result<SizedFile, String> {
+    let (path, size) = text.rsplit_once('=').ok_or("write PATH=SIZE")?;
+    let path = RelPath::new(path).map_err(|error| error.to_string())?;
+    let Size(size_bytes) = size.parse()?;
+    Ok(SizedFile { path, size_bytes })
 }
 
-fn directory_of(file: &Path) -> &Path {
-    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Returns the catalog, if there is to be one.
-fn add_to_catalog(args: &FixtureArgs, bytes: u64) -> anyhow::Result<Option<PathBuf>> {
-    let Some(catalog) = catalog_path(args) else { return Ok(None) };
-    let title = args.title.as_deref().unwrap_or(args.id.as_str());
-    let mut game = CatalogGame::new(args.id.clone(), title, args.version.clone());
-    game.size = Some(bytes);
-    // Several games may be made at once. The lock ends with the process, at the latest.
-    let dir = directory_of(&catalog);
-    let lock = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
-    let _lock = lock.with_context(|| format!("cannot lock {}", dir.display()))?;
-    add_to_json_catalog(&catalog, game)?;
-    Ok(Some(catalog))
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("0", 0), ("7B", 7), ("64KiB", 65_536), ("10MB", 10_000_000), ("2GiB", 2 << 30)]
+        {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for bad in ["", "KiB", "1 KiB", "1kib", "-1", "1.5MiB", "99999999999TiB"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_sized_file_is_a_safe_path_and_a_size() {
+        let file = sized_file("a=b/c d.txt=1KiB").unwrap();
+        assert_eq!((file.path.as_str(), file.size_bytes), ("a=b/c d.txt", 1024));
+        for bad in ["a", "=1", "../a=1", "/a=1", "a=x"] {
+            assert!(sized_file(bad).is_err(), "{bad:?}");
+        }
+    }
 }

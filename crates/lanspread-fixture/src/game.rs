@@ -1,0 +1,332 @@
+//! Game roots for tests: the same description gives the same bytes on every machine, so that several
+//! peers can hold the same game without copying it.
+
+mod archive;
+mod content;
+mod error;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use lanspread_catalog::{
+    Catalog, CatalogError, CatalogGame, add_to_json_catalog, format_version_ini,
+};
+use lanspread_proto::limits::MANIFEST_MAX_FILES;
+use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, VERSION_FILE};
+use lanspread_proto::{GameId, GameVersion, RelPath};
+
+use crate::platform;
+use content::Content;
+pub use error::FixtureError;
+
+/// How much of every chunk of a sparse file is data: one page, so that all chunks differ and the
+/// file still takes little of the disk.
+const ISLAND_BYTES: u64 = 4096;
+/// Files in one directory, so that every file system stays fast.
+const FILES_PER_DIR: u64 = 1000;
+
+/// Which archive to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// RAR 5.
+    Rar,
+    /// The format of Lanspread's own tests.
+    Fixture,
+}
+
+/// A path and how large the file there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SizedFile {
+    /// Where it is, below the game root or in the archive.
+    pub path: RelPath,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+}
+
+impl SizedFile {
+    /// Returns `count` files of one size below `dir`, numbered and spread over directories.
+    ///
+    /// # Errors
+    /// [`FixtureError::TooManyFiles`] for more than a game may have; [`FixtureError::Path`] for a `dir`
+    /// below which they cannot be.
+    pub fn numbered(dir: &str, count: u64, size_bytes: u64) -> Result<Vec<Self>, FixtureError> {
+        if count >= MANIFEST_MAX_FILES as u64 {
+            return Err(FixtureError::TooManyFiles { limit: MANIFEST_MAX_FILES });
+        }
+        let file = |n| {
+            let path = RelPath::new(format!("{dir}/{:02}/{n:05}.bin", n / FILES_PER_DIR))?;
+            Ok(Self { path, size_bytes })
+        };
+        (0..count).map(file).collect()
+    }
+}
+
+/// An archive of a game root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GameArchive {
+    /// What it is.
+    pub format: ArchiveFormat,
+    /// The files in it.
+    pub entries: Vec<SizedFile>,
+}
+
+/// Describes a game root that [`make`](Self::make) makes.
+#[derive(Debug, Clone)]
+pub struct GameFixture {
+    /// The games directory; made if missing.
+    pub games_dir: PathBuf,
+    /// Which game to make: the name of its root directory.
+    pub id: GameId,
+    /// Its title in the catalog; without one, its id.
+    pub title: Option<String>,
+    /// Its version.
+    pub version: GameVersion,
+    /// The JSON catalog to add it to, made if missing; `None` adds it to no catalog.
+    pub catalog: Option<PathBuf>,
+    /// Whether to write `version.ini`, without which a game is not downloaded.
+    pub has_sentinel: bool,
+    /// What the bytes follow from: the same seed gives the same game.
+    pub seed: u64,
+    /// Whether to replace a game root that is there.
+    pub replaces: bool,
+    /// Files of the root.
+    pub files: Vec<SizedFile>,
+    /// The size of a sparse file named like an archive: a page of data in every chunk.
+    pub sparse_bytes: Option<u64>,
+    /// A real archive, named after the game, with stored entries.
+    pub archive: Option<GameArchive>,
+    /// Empty directories, in the archive as well where there is one.
+    pub directories: Vec<RelPath>,
+    /// The files, and entries of the archive, that may be run.
+    pub executables: Vec<RelPath>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeGame {
+    /// The game root.
+    pub root: PathBuf,
+    /// How many files it has, the sentinel included.
+    pub files: u64,
+    /// How many bytes these have together.
+    pub bytes: u64,
+}
+
+impl GameFixture {
+    /// Describes a game that has a sentinel, no other file, and no entry in a catalog.
+    #[must_use]
+    pub fn new(games_dir: impl Into<PathBuf>, id: GameId, version: GameVersion) -> Self {
+        Self {
+            games_dir: games_dir.into(),
+            id,
+            title: None,
+            version,
+            catalog: None,
+            has_sentinel: true,
+            seed: 0,
+            replaces: false,
+            files: Vec::new(),
+            sparse_bytes: None,
+            archive: None,
+            directories: Vec::new(),
+            executables: Vec::new(),
+        }
+    }
+
+    /// Makes the game root and its catalog entry.
+    ///
+    /// # Errors
+    /// [`FixtureError`], before anything is made or replaced where the description itself, the root or
+    /// the catalog stands in the way. After a failure of the disk the root holds what was written.
+    pub fn make(&self) -> Result<MadeGame, FixtureError> {
+        let parts = parts(self)?;
+        check_catalog(self)?;
+        let root = self.games_dir.join(self.id.as_str());
+        clear(&root, self.replaces)?;
+        fs::create_dir_all(&root).map_err(FixtureError::io("make", &root))?;
+        let (mut files, mut bytes) = (parts.len() as u64, 0);
+        let contents = Contents { game: self, prefix: "" };
+        for Part { path, kind } in &parts {
+            let place = path.under(&root);
+            let written = kind.write(&place, path, &contents);
+            bytes += written.map_err(FixtureError::io("write", &place))?;
+            if contents.is_executable(path) {
+                let made = platform::make_executable(&place);
+                made.map_err(FixtureError::io("make executable", &place))?;
+            }
+        }
+        for path in &self.directories {
+            let place = path.under(&root);
+            fs::create_dir_all(&place).map_err(FixtureError::io("make", &place))?;
+        }
+        if self.has_sentinel {
+            let place = root.join(VERSION_FILE);
+            let line = format_version_ini(&self.version);
+            fs::write(&place, &line).map_err(FixtureError::io("write", &place))?;
+            bytes += line.len() as u64;
+            files += 1;
+        }
+        add_to_catalog(self, bytes)?;
+        Ok(MadeGame { root, files, bytes })
+    }
+}
+
+/// Where the content of every file comes from.
+struct Contents<'a> {
+    game: &'a GameFixture,
+    /// The archive whose entries are written; empty for files of the root.
+    prefix: &'a str,
+}
+
+impl Contents<'_> {
+    fn of(&self, path: &RelPath) -> Content {
+        let (id, version) = (self.game.id.as_str(), self.game.version.as_str());
+        Content::new(self.game.seed, &[id, version, self.prefix, path.as_str()])
+    }
+
+    fn is_executable(&self, path: &RelPath) -> bool {
+        self.game.executables.contains(path)
+    }
+}
+
+/// One file of the root.
+struct Part<'a> {
+    path: RelPath,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Plain(u64),
+    Sparse(u64),
+    Archive(&'a GameArchive),
+}
+
+impl Kind<'_> {
+    /// Whether it is an archive with such an entry.
+    fn holds(&self, path: &RelPath) -> bool {
+        match self {
+            Self::Archive(archive) => archive.entries.iter().any(|entry| entry.path == *path),
+            Self::Plain(_) | Self::Sparse(_) => false,
+        }
+    }
+
+    /// Returns the bytes of the file.
+    fn write(&self, place: &Path, path: &RelPath, contents: &Contents<'_>) -> io::Result<u64> {
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let file = File::create_new(place)?;
+        match self {
+            Self::Plain(size_bytes) => {
+                let mut file = BufWriter::new(file);
+                io::copy(&mut contents.of(path).reader(0, *size_bytes), &mut file)?;
+                file.flush()?;
+                Ok(*size_bytes)
+            }
+            Self::Sparse(size_bytes) => write_sparse(&file, &contents.of(path), *size_bytes),
+            Self::Archive(archive) => {
+                let contents = Contents { game: contents.game, prefix: path.as_str() };
+                archive::write(file, archive, &contents)
+            }
+        }
+    }
+}
+
+fn write_sparse(mut file: &File, content: &Content, size_bytes: u64) -> io::Result<u64> {
+    file.set_len(size_bytes)?;
+    let mut start = 0;
+    while start < size_bytes {
+        file.seek(SeekFrom::Start(start))?;
+        io::copy(&mut content.reader(start, ISLAND_BYTES.min(size_bytes - start)), &mut file)?;
+        start = start.saturating_add(CHUNK_SIZE_BYTES);
+    }
+    Ok(size_bytes)
+}
+
+fn parts(game: &GameFixture) -> Result<Vec<Part<'_>>, FixtureError> {
+    let archive = RelPath::new(format!("{}.eti", game.id))?;
+    let mut parts = Vec::new();
+    if let Some(size_bytes) = game.sparse_bytes {
+        parts.push(Part { path: archive.clone(), kind: Kind::Sparse(size_bytes) });
+    }
+    if let Some(content) = &game.archive {
+        let entries = content.entries.iter().map(|entry| &entry.path);
+        ensure_distinct(entries.chain(&game.directories))?;
+        parts.push(Part { path: archive, kind: Kind::Archive(content) });
+    }
+    for SizedFile { path, size_bytes } in &game.files {
+        parts.push(Part { path: path.clone(), kind: Kind::Plain(*size_bytes) });
+    }
+    ensure_distinct(parts.iter().map(|part| &part.path).chain(&game.directories))?;
+    for path in &game.executables {
+        let is_made = parts.iter().any(|part| part.path == *path || part.kind.holds(path));
+        if !is_made {
+            return Err(FixtureError::NoSuchFile { path: path.clone() });
+        }
+    }
+    if parts.iter().any(|part| part.path.as_str() == VERSION_FILE) {
+        return Err(FixtureError::Sentinel);
+    }
+    Ok(parts)
+}
+
+fn ensure_distinct<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Result<(), FixtureError> {
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        if !seen.insert(path) {
+            return Err(FixtureError::Duplicate { path: path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Makes room for a new root. Only a real directory is ever removed.
+fn clear(root: &Path, replaces: bool) -> Result<(), FixtureError> {
+    let found = match fs::symlink_metadata(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(FixtureError::io("look at", root))?,
+    };
+    if !found.is_dir() {
+        return Err(FixtureError::NotADirectory { root: root.to_path_buf() });
+    }
+    if !replaces {
+        return Err(FixtureError::RootExists { root: root.to_path_buf() });
+    }
+    fs::remove_dir_all(root).map_err(FixtureError::io("remove", root))
+}
+
+/// Checks that the game can be added to the catalog, before anything is made or replaced.
+fn check_catalog(game: &GameFixture) -> Result<(), FixtureError> {
+    let Some(catalog) = &game.catalog else { return Ok(()) };
+    if !catalog.exists() {
+        let dir = directory_of(catalog);
+        // The games directory is made with the game.
+        if dir.is_dir() || dir == game.games_dir {
+            return Ok(());
+        }
+        let (catalog, dir) = (catalog.clone(), dir.to_path_buf());
+        return Err(FixtureError::NoCatalogDirectory { catalog, dir });
+    }
+    match Catalog::load(catalog) {
+        Ok(_) | Err(CatalogError::NoGames { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn add_to_catalog(game: &GameFixture, bytes: u64) -> Result<(), FixtureError> {
+    let Some(catalog) = &game.catalog else { return Ok(()) };
+    let title = game.title.as_deref().unwrap_or(game.id.as_str());
+    let mut entry = CatalogGame::new(game.id.clone(), title, game.version.clone());
+    entry.size = Some(bytes);
+    // Several games may be made at once. The lock ends with the process, at the latest.
+    let dir = directory_of(catalog);
+    let lock = File::open(dir).and_then(|dir| dir.lock().map(|()| dir));
+    let _lock = lock.map_err(FixtureError::io("lock", dir))?;
+    Ok(add_to_json_catalog(catalog, entry)?)
+}
