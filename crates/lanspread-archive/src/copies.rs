@@ -39,14 +39,6 @@ impl Copies {
     }
 }
 
-/// Lets `copy` share the blocks of `original`, where the disk can do that. Otherwise nothing happens.
-pub(crate) fn share_blocks(original: &File, copy: &File) -> bool {
-    #[cfg(target_os = "linux")]
-    return rustix::fs::ioctl_ficlone(copy, original).is_ok();
-    #[cfg(not(target_os = "linux"))]
-    return false;
-}
-
 /// Reads all of `original` in blocks and hands each to `write`. `control` hears of every block as
 /// progress from `before_bytes` on.
 pub(crate) fn each_block(

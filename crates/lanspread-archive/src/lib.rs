@@ -22,6 +22,7 @@ mod external;
 mod fixture;
 mod names;
 mod pass;
+mod platform;
 mod rar;
 mod received;
 mod regular;

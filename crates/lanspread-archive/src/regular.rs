@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use crate::platform;
 
 /// Opens a regular file, or a link to one, for reading. Never waits for another process.
 ///
@@ -16,8 +16,7 @@ use rustix::fs::{Mode, OFlags};
 /// What the system says, and [`io::ErrorKind::InvalidInput`] for anything but a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     require_regular(&fs::metadata(path)?)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = platform::open_without_waiting(path)?;
     require_regular(&file.metadata()?)?;
     Ok(file)
 }
@@ -44,22 +43,18 @@ fn require_regular(found: &fs::Metadata) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-    use std::os::unix::net::UnixListener;
-
-    use rustix::fs::{CWD, mkfifoat};
-
     use super::*;
+    use crate::platform::testing::{make_link, make_pipe, make_socket};
 
     #[test]
     fn nothing_but_a_regular_file_is_opened_and_nobody_waits() {
         let dir = tempfile::tempdir().unwrap();
         let place = |name: &str| dir.path().join(name);
         fs::write(place("file"), "x").unwrap();
-        symlink(place("file"), place("link")).unwrap();
-        mkfifoat(CWD, place("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
-        symlink(place("pipe"), place("link to pipe")).unwrap();
-        let _socket = UnixListener::bind(place("socket")).unwrap();
+        make_link(place("file"), place("link")).unwrap();
+        make_pipe(&place("pipe")).unwrap();
+        make_link(place("pipe"), place("link to pipe")).unwrap();
+        make_socket(&place("socket")).unwrap();
         for name in ["file", "link"] {
             open(&place(name)).unwrap();
             assert!(refuse_special(&place(name)).unwrap());

@@ -1,30 +1,24 @@
 //! Writes the entries of an archive as files below a target folder.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::num::NonZeroU64;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use lanspread_disk::{Dir, Listing};
 use lanspread_proto::RelPath;
-use rustix::fs::{Advice, fadvise};
 
 use crate::control::UnpackControl;
-use crate::copies::{Copies, each_block, share_blocks};
+use crate::copies::{Copies, each_block};
 use crate::error::UnpackError;
 use crate::names::NameTree;
 use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, Onward, UnpackSummary};
+use crate::platform;
 
 /// After so much of a file the system is told to begin writing it to the disk. Whoever syncs at the
 /// end, as installations do, would otherwise wait there for all of it, while the disk was idle before.
 const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
-
-const ALL_PERMISSIONS: u32 = 0o777;
-const ALL_MAY_READ: u32 = 0o444;
-const READ_TO_EXECUTE: u32 = 2;
 
 /// Runs `read` over `archive` and writes what it finds below `target`.
 pub(crate) fn unpack_below(
@@ -58,10 +52,7 @@ impl OpenFile {
         self.written_bytes += block.len() as u64;
         let waiting = self.written_bytes - self.sent_back_bytes;
         if waiting >= WRITE_BACK_BYTES {
-            // Pages that are dirty stay where they are; it is their writing that this begins. A system
-            // that does not listen writes them later.
-            let length = NonZeroU64::new(waiting);
-            let _ = fadvise(&self.file, self.sent_back_bytes, length, Advice::DontNeed);
+            platform::begin_write_back(&self.file, self.sent_back_bytes, waiting);
             self.sent_back_bytes = self.written_bytes;
         }
         Ok(())
@@ -118,7 +109,7 @@ impl<'a> FileSink<'a> {
         let place = self.target.at(from.as_str());
         let read_failed = || UnpackError::io("read", &place);
         let original = self.target.read(from.as_str()).map_err(read_failed())?;
-        if !share_blocks(&original, &open.file) {
+        if !platform::share_blocks(&original, &open.file) {
             each_block(&original, before_bytes, control, read_failed(), &mut |block| {
                 open.write(block).map_err(|error| UnpackError::io("write", &open.path)(error))
             })?;
@@ -158,12 +149,6 @@ impl<'a> FileSink<'a> {
         }
         UnpackError::io(operation, &self.target.at(path))(error)
     }
-}
-
-/// Lets those run the file who may read it. Of its mode nothing but permissions stays.
-fn make_executable(file: &File) -> io::Result<()> {
-    let mode = file.metadata()?.permissions().mode() & ALL_PERMISSIONS;
-    file.set_permissions(Permissions::from_mode(mode | (mode & ALL_MAY_READ) >> READ_TO_EXECUTE))
 }
 
 fn make_and_open(parent: &Dir, name: &OsStr) -> io::Result<Dir> {
@@ -233,7 +218,7 @@ impl EntryVisitor for FileSink<'_> {
         let Some(open) = self.open.take() else { return Ok(()) };
         if open.executable {
             // Not every file system keeps the bit, and then the game is no worse off than before.
-            let _ = make_executable(&open.file);
+            let _ = platform::make_executable(&open.file);
         }
         if let Some(modified) = open.modified {
             // Not every file system keeps every time, and a game does not need it.

@@ -20,10 +20,11 @@ use std::time::{Duration, SystemTime};
 use unrar_sys::{LPARAM, UINT, WCHAR};
 
 use super::layout::{HOST_UNIX, HeaderData, OpenData};
-use super::text::{ArchiveName, WideText, decoded_name, wide_text};
+use super::text::{WideText, decoded_name, wide_text};
 use super::turn::Turn;
 use super::volumes::refuse_special_after;
 use crate::error::UnpackError;
+use crate::platform::{self, ArchiveName};
 
 /// Longest path that the library hands out, `MAXPATHSIZE` of its sources.
 const PATH_MAX_CHARS: usize = 0x10000;
@@ -171,13 +172,7 @@ unsafe fn narrow_path(start: LPARAM) -> PathBuf {
     let start = ptr::with_exposed_provenance::<c_char>(start as usize);
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::ffi::CStr::from_ptr(start) }.to_bytes();
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
-    }
-    #[cfg(not(unix))]
-    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+    PathBuf::from(platform::name_from_bytes(bytes.to_vec()))
 }
 
 /// # Safety

@@ -1,9 +1,6 @@
-//! How the `UnRAR` library spells names and paths.
+//! How the `UnRAR` library spells names.
 
-use std::ffi::c_char;
 use std::ops::Range;
-use std::path::Path;
-use std::ptr;
 
 use unrar_sys::WCHAR;
 
@@ -66,45 +63,6 @@ pub(super) fn wide_text(characters: impl Iterator<Item = WCHAR>) -> WideText {
         }
     }
     read
-}
-
-/// A path in the form that the library opens without changing it: bytes on Unix, UTF-16 on Windows.
-pub(super) struct ArchiveName {
-    #[cfg(not(windows))]
-    name: std::ffi::CString,
-    #[cfg(windows)]
-    name: Vec<u16>,
-}
-
-impl ArchiveName {
-    #[cfg(not(windows))]
-    pub(super) fn new(path: &Path) -> Option<Self> {
-        let bytes = path.as_os_str().as_encoded_bytes();
-        std::ffi::CString::new(bytes).ok().map(|name| Self { name })
-    }
-
-    #[cfg(windows)]
-    pub(super) fn new(path: &Path) -> Option<Self> {
-        use std::os::windows::ffi::OsStrExt;
-        let mut name: Vec<u16> = path.as_os_str().encode_wide().collect();
-        let is_clean = !name.contains(&0);
-        name.push(0);
-        is_clean.then_some(Self { name })
-    }
-
-    pub(super) fn narrow(&self) -> *const c_char {
-        #[cfg(not(windows))]
-        return self.name.as_ptr();
-        #[cfg(windows)]
-        ptr::null()
-    }
-
-    pub(super) fn wide(&self) -> *const WCHAR {
-        #[cfg(not(windows))]
-        return ptr::null();
-        #[cfg(windows)]
-        self.name.as_ptr()
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::UnpackError;
+use crate::platform;
 use crate::regular::refuse_special;
 
 /// Most names that are followed: more volumes than a set can have.
@@ -58,7 +58,7 @@ fn next_volumes(volume: &Path) -> [Option<PathBuf>; 2] {
         // Names that are no text are taken byte by byte.
         let (mut characters, is_text): (Vec<char>, _) = match name.to_str() {
             Some(text) => (text.chars().collect(), true),
-            None => (name.as_bytes().iter().map(|byte| char::from(*byte)).collect(), false),
+            None => (name.as_encoded_bytes().iter().map(|byte| char::from(*byte)).collect(), false),
         };
         complete_extension(&mut characters);
         next(&mut characters)?;
@@ -66,7 +66,7 @@ fn next_volumes(volume: &Path) -> [Option<PathBuf>; 2] {
             true => characters.into_iter().collect::<String>().into(),
             false => {
                 let bytes = characters.iter().map(|character| u8::try_from(*character).ok());
-                OsString::from_vec(bytes.collect::<Option<_>>()?)
+                platform::name_from_bytes(bytes.collect::<Option<_>>()?)
             }
         };
         Some(volume.with_file_name(name))
@@ -166,13 +166,12 @@ fn next_by_extension(name: &mut Vec<char>) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::fs;
 
     use proptest::prelude::*;
-    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
+    use crate::platform::testing::make_pipe;
 
     fn next(name: &str) -> [String; 2] {
         next_volumes(&Path::new("/some.1/dir").join(name)).map(|next| {
@@ -203,16 +202,16 @@ mod tests {
         for (name, expected) in rows {
             assert_eq!(next(name), expected, "{name}");
         }
-        let odd = Path::new(OsStr::from_bytes(b"g\xffme.part1.rar"));
-        let expected = OsStr::from_bytes(b"g\xffme.part2.rar");
-        assert_eq!(next_volumes(odd)[0].as_deref(), Some(Path::new(expected)));
+        let odd = |bytes: &[u8]| PathBuf::from(platform::name_from_bytes(bytes.to_vec()));
+        let expected = odd(b"g\xffme.part2.rar");
+        assert_eq!(next_volumes(&odd(b"g\xffme.part1.rar"))[0], Some(expected));
     }
 
     #[test]
     fn a_pipe_anywhere_in_a_set_is_refused_and_one_beside_it_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let place = |name: &str| dir.path().join(name);
-        let pipe = |name: &str| mkfifoat(CWD, place(name), Mode::RUSR | Mode::WUSR).unwrap();
+        let pipe = |name: &str| make_pipe(&place(name)).unwrap();
         for name in ["game.part1.eti", "game.part2.eti", "old.eti", "old.e00", "old.e01"] {
             fs::write(place(name), "x").unwrap();
         }
