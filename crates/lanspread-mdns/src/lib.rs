@@ -7,6 +7,7 @@
 //! a [`PeerRecord`] is a hint whom to dial, and the handshake decides who that is.
 
 mod interface;
+mod platform;
 mod port;
 mod record;
 mod service;

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use mdns_sd::MDNS_PORT;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::platform;
+
 /// Why the port cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -54,9 +56,7 @@ fn bind(family: IpAddr, port: u16) -> io::Result<()> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    // Systems without it share a port by the option above alone.
-    #[cfg(unix)]
-    let _ = socket.set_reuse_port(true);
+    platform::share_port(&socket);
     socket.bind(&SocketAddr::new(any, port).into())
 }
 

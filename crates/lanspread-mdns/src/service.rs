@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mdns_sd::{IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceEvent};
 
 use crate::interface::{InterfaceError, MdnsInterface, Scope};
+use crate::platform;
 use crate::port::{self, PortError};
 use crate::record::{Advertisement, PeerRecord, SERVICE_TYPE, other_version, peer_of_instance};
 use crate::tracker::{BrowseEvent, Tracker};
@@ -106,13 +107,13 @@ impl MdnsService {
         let Some(scope) = Scope::of_this_host(&interface, listen)? else { return Ok(None) };
         // The daemon goes on without its sockets, and tells nobody.
         port::check(&scope.families())?;
-        if cfg!(target_os = "linux")
+        if !platform::HAS_IPV6_LOOPBACK_MULTICAST
             && scope.is_loopback()
             && listen.is_ipv6()
             && !listen.is_unspecified()
         {
             tracing::warn!(
-                "Linux has no IPv6 multicast on loopback; listen on 127.0.0.1 to be found"
+                "this system has no IPv6 multicast on loopback; listen on 127.0.0.1 to be found"
             );
         }
         let daemon = ServiceDaemon::new().map_err(|error| daemon_error("start", &error))?;
