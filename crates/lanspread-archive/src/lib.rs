@@ -14,6 +14,7 @@
 //! Everything here blocks. Archives come from other machines and are taken for hostile; the folders
 //! below which they are unpacked belong to the caller alone while it lasts.
 
+mod auto;
 mod control;
 mod copies;
 mod dictionary;
@@ -31,6 +32,7 @@ mod sink;
 mod stream;
 mod unpacker;
 
+pub use auto::{ArchiveFormat, AutoUnpacker};
 pub use control::UnpackControl;
 pub use dictionary::MaxDictionary;
 pub use error::{Damage, UnpackError, UnsafeReason};
@@ -42,4 +44,4 @@ pub use rar::RarUnpacker;
 pub use received::{StreamSource, unpack_stream};
 pub use roots::root_archives;
 pub use stream::{ArchiveStream, StreamInstallProvider, StreamItem, StreamSink, StreamTotals};
-pub use unpacker::{ArchiveFormat, AutoUnpacker, Unpacker};
+pub use unpacker::Unpacker;

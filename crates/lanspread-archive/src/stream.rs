@@ -10,12 +10,12 @@ use std::time::SystemTime;
 
 use lanspread_proto::RelPath;
 
+use crate::auto::{ArchiveFormat, AutoUnpacker};
 use crate::control::UnpackControl;
 use crate::error::UnpackError;
 use crate::external::Surveyed;
 use crate::names::NameTree;
 use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, NoVisitor};
-use crate::unpacker::{ArchiveFormat, AutoUnpacker};
 use crate::{fixture, rar};
 
 /// How much a stream brings, or has brought.
