@@ -10,8 +10,9 @@ use lanspread_proto::text::without_byte_order_mark;
 use lanspread_proto::{ContentHash, GameId, GameVersion};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, CatalogGame, directory_key, text_fault};
+use crate::catalog::Catalog;
 use crate::error::{CatalogError, DuplicateId};
+use crate::game::{CatalogGame, directory_key, text_fault};
 
 /// Longest JSON catalog in bytes: 600 bytes for each of the most games a catalog may have.
 pub const JSON_CATALOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -96,6 +97,14 @@ impl From<&CatalogGame> for GameEntry {
     }
 }
 
+impl Catalog {
+    /// The catalog in its JSON form, in id order, with a line break at the end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        format_games(self.iter())
+    }
+}
+
 /// Adds `game` to the JSON catalog at `path`, in place of the game of the same id if there is one.
 ///
 /// A missing file is created. The file is replaced by a rename, so that a reader sees the old or
@@ -150,7 +159,7 @@ fn parse_games(path: &Path, text: &[u8]) -> Result<Vec<CatalogGame>, CatalogErro
     Ok(file.games.into_iter().map(CatalogGame::from).collect())
 }
 
-pub(crate) fn format_games<'a>(games: impl Iterator<Item = &'a CatalogGame>) -> String {
+fn format_games<'a>(games: impl Iterator<Item = &'a CatalogGame>) -> String {
     let file = CatalogFile { games: games.map(GameEntry::from).collect() };
     #[expect(clippy::expect_used, reason = "text and numbers under fixed keys always serialize")]
     let mut json = serde_json::to_string_pretty(&file).expect("plain data");

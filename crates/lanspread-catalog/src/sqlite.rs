@@ -15,8 +15,9 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
-use crate::catalog::{CATALOG_MAX_GAMES, CatalogGame, text_fault};
+use crate::catalog::CATALOG_MAX_GAMES;
 use crate::error::{CatalogError, RowError};
+use crate::game::{CatalogGame, text_fault};
 
 /// How every SQLite database begins. Source: "Database File Format", section 1.3.1.
 pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
