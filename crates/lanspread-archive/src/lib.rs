@@ -13,6 +13,39 @@
 //!
 //! Everything here blocks. Archives come from other machines and are taken for hostile; the folders
 //! below which they are unpacked belong to the caller alone while it lasts.
+//!
+//! An archive is unpacked into a folder, and a second time nothing of it is overwritten:
+//!
+//! ```
+//! use std::fs::{self, File};
+//!
+//! use lanspread_archive::{AutoUnpacker, Unpacker, root_archives};
+//! use lanspread_disk::Dir;
+//! use lanspread_fixture::RarWriter;
+//! use lanspread_proto::RelPath;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let root = directory.path();
+//! let mut archive = RarWriter::new(File::create(root.join("quake.eti"))?)?;
+//! archive.add_file(&RelPath::new("id1/autoexec.cfg")?, 6, None, false, &b"god 1\n"[..])?;
+//! archive.finish()?;
+//!
+//! let local = root.join("local");
+//! fs::create_dir(&local)?;
+//! let target = Dir::open(&local)?;
+//! let unpacker = AutoUnpacker::default();
+//! for archive in root_archives(root)? {
+//!     // `()` neither watches nor cancels.
+//!     let summary = unpacker.unpack(&archive, &target, &mut ())?;
+//!     assert_eq!((summary.files, summary.bytes), (1, 6));
+//!     let error = unpacker.unpack(&archive, &target, &mut ()).unwrap_err();
+//!     assert_eq!(error.io_kind(), Some(std::io::ErrorKind::AlreadyExists));
+//! }
+//! assert_eq!(fs::read_to_string(local.join("id1/autoexec.cfg"))?, "god 1\n");
+//! # Ok(())
+//! # }
+//! ```
 
 mod auto;
 mod control;

@@ -4,6 +4,35 @@
 //! SQLite database (`game.db`) or a JSON file; which of the two a file is, its content decides. What
 //! [`Catalog::load`] returns obeys every rule; a file that breaks one is an error that says where.
 //! Nothing here watches files or knows of peers, and every call blocks.
+//!
+//! A catalog is made, loaded, and compared with the game that is in a directory:
+//!
+//! ```
+//! use lanspread_catalog::{
+//!     Catalog, CatalogGame, add_to_json_catalog, format_version_ini, read_version,
+//! };
+//! use lanspread_proto::{GameId, GameVersion};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let games_dir = tempfile::tempdir()?;
+//! # let games_dir = games_dir.path();
+//! let quake = GameId::new("quake")?;
+//! let expected = GameVersion::new("20240131")?;
+//! let path = games_dir.join("catalog.json");
+//! add_to_json_catalog(&path, CatalogGame::new(quake.clone(), "Quake", expected.clone()))?;
+//!
+//! let catalog = Catalog::load(&path)?;
+//! let game = catalog.get(&quake).ok_or("the catalog lacks the game")?;
+//! assert_eq!(game.title, "Quake");
+//!
+//! let root = games_dir.join(game.id.as_str());
+//! std::fs::create_dir(&root)?;
+//! assert_eq!(read_version(&root)?, None, "not downloaded");
+//! std::fs::write(root.join("version.ini"), format_version_ini(&expected))?;
+//! assert_eq!(read_version(&root)?.as_ref(), Some(&game.version));
+//! # Ok(())
+//! # }
+//! ```
 
 mod catalog;
 mod error;

@@ -6,6 +6,33 @@
 //!
 //! Ids and paths in a header that [`codec::decode_header`] returns are valid: one that breaks a rule is a decoding
 //! error. Pages are checked by their readers: [`layout`], [`library`] and [`attributes`].
+//!
+//! One peer asks for a chunk, and another one reads the request from the pieces of a stream:
+//!
+//! ```
+//! use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, HeaderReader, decode_header, encode_header};
+//! use lanspread_proto::message::{ChunkName, GetChunks, Request};
+//! use lanspread_proto::{GameId, GameVersion, RelPath};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let request = Request::GetChunks(GetChunks {
+//!     game_id: GameId::new("quake")?,
+//!     version: GameVersion::new("20240131")?,
+//!     chunks: vec![ChunkName { path: RelPath::new("id1/pak0.pak")?, index: 7 }],
+//! });
+//! let frame = encode_header(&request, CONTROL_HEADER_MAX_BYTES)?;
+//!
+//! let (first, second) = frame.split_at(20);
+//! let mut reader = HeaderReader::new(CONTROL_HEADER_MAX_BYTES);
+//! assert!(reader.push(first)?.is_none());
+//! let read = reader.push(second)?.ok_or("the header is incomplete")?;
+//! assert_eq!(decode_header::<Request>(&read.header)?, request);
+//!
+//! // A path that leaves the game root is no path, in a header neither.
+//! assert!(RelPath::new("../quake.eti").is_err());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod attributes;
 pub mod codec;
