@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod attributes;
 pub mod codec;
 pub mod fold;
