@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lanspread_proto::GameId;
 use lanspread_proto::hash::HashError;
 use lanspread_proto::ids::IdError;
+use lanspread_proto::version_ini::BadVersion;
 
 /// Why a catalog cannot be loaded or written.
 #[derive(Debug, thiserror::Error)]
@@ -223,15 +224,4 @@ pub enum VersionError {
         /// What is wrong with it.
         source: BadVersion,
     },
-}
-
-/// Why bytes are not the content of a `version.ini`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadVersion {
-    /// The first line is not UTF-8.
-    #[error("it is not UTF-8")]
-    NotUtf8,
-    /// The first line breaks the rules for versions.
-    #[error(transparent)]
-    Id(#[from] IdError),
 }

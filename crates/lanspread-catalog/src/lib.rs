@@ -43,10 +43,10 @@ mod sqlite;
 mod version_ini;
 
 pub use catalog::{CATALOG_MAX_GAMES, Catalog, CatalogPosition};
-pub use error::{BadVersion, CatalogError, DuplicateId, RowError, VersionError};
+pub use error::{CatalogError, DuplicateId, RowError, VersionError};
 pub use game::{CATALOG_TEXT_MAX_BYTES, CatalogGame};
 pub use json::{JSON_CATALOG_MAX_BYTES, add_to_json_catalog};
+pub use lanspread_proto::version_ini::{BadVersion, format_version_ini, parse_version_ini};
 pub use version_ini::{
-    VERSION_INI_MAX_BYTES, VERSION_INI_NAME, VersionIni, format_version_ini, parse_version_ini,
-    read_version, read_version_ini,
+    VERSION_INI_MAX_BYTES, VERSION_INI_NAME, VersionIni, read_version, read_version_ini,
 };

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use lanspread_proto::GameVersion;
 use lanspread_proto::manifest::{VERSION_FILE, VERSION_FILE_MAX_BYTES};
-use lanspread_proto::text::without_byte_order_mark;
+use lanspread_proto::version_ini::parse_version_ini;
 
-use crate::error::{BadVersion, VersionError};
+use crate::error::VersionError;
 
 /// The name of the sentinel, directly in the game root.
 pub const VERSION_INI_NAME: &str = VERSION_FILE;
@@ -53,23 +53,6 @@ pub fn read_version_ini(root: &Path) -> Result<Option<VersionIni>, VersionError>
         Ok(version) => Ok(Some(VersionIni { version, bytes: is_whole.then_some(bytes) })),
         Err(source) => Err(VersionError::Bad { path, source }),
     }
-}
-
-/// The version that `bytes`, the content of a `version.ini`, tell.
-///
-/// # Errors
-/// [`BadVersion`] says what is wrong with the first line.
-pub fn parse_version_ini(bytes: &[u8]) -> Result<GameVersion, BadVersion> {
-    let bytes = without_byte_order_mark(bytes);
-    let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
-    let text = std::str::from_utf8(first_line).map_err(|_| BadVersion::NotUtf8)?;
-    Ok(GameVersion::new(text.trim())?)
-}
-
-/// The content of a `version.ini` that tells `version`.
-#[must_use]
-pub fn format_version_ini(version: &GameVersion) -> Vec<u8> {
-    format!("{version}\n").into_bytes()
 }
 
 /// The first bytes of the regular file at `path`, one more than [`VERSION_INI_MAX_BYTES`] at most; `None`

@@ -13,8 +13,7 @@ use std::time::Duration;
 use lanspread_catalog::Catalog;
 use lanspread_library::{Index, LocalGame, scan_games_dir, survey};
 use lanspread_proto::PeerId;
-
-use crate::download::{Order, Scheduler};
+use lanspread_transfer::scheduler::{Order, Scheduler};
 
 /// How long one of eight sources takes for a piece that it begins at once: 200 MB/s each.
 const ANSWER_EVERY: Duration = Duration::from_micros(1_250);

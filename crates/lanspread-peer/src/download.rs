@@ -10,24 +10,15 @@
 //! downloads of several peers give each other what they have. What is behind a source, a [`Source`] hides. Which sources there are, what
 //! a finished game means for the library, and who may download at all, is up to the caller.
 
-mod attributes;
 #[cfg(test)]
 pub(crate) mod audit;
-mod consensus;
 mod demand;
-mod description;
 mod engine;
-mod gathering;
 mod journal;
-mod layout;
-mod ledger;
-mod part_fetch;
-mod parts;
+pub(crate) mod pages;
 mod recovery;
-mod scheduler;
 mod storage;
 mod swarm;
-mod transfer;
 mod unfinished;
 
 use std::path::PathBuf;
@@ -35,15 +26,13 @@ use std::sync::Arc;
 
 use lanspread_net::source::Source;
 use lanspread_proto::{ContentHash, FileBits, GameId, GameVersion, Manifest, PeerId};
+use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
+use lanspread_transfer::scheduler::Order;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::{journal_path, note_removal};
-pub(crate) use self::parts::fetch_manifest;
 pub(crate) use self::recovery::recover_all;
-pub(crate) use self::scheduler::Order;
-#[cfg(feature = "bench")]
-pub(crate) use self::scheduler::Scheduler;
 pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
@@ -53,7 +42,6 @@ use lanspread_library::Fingerprint;
 use lanspread_net::limit::Limiter;
 
 use crate::error::DownloadFailure;
-use crate::event::{DownloadProgress, SourceBytes};
 
 /// What to download.
 pub(crate) struct DownloadJob {

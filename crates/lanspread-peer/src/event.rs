@@ -3,11 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use lanspread_library::{GameProblems, VerifyFailure};
 use lanspread_net::handshake::RejectReason;
 use lanspread_proto::{GameId, PeerId};
+use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 
 use crate::command::{PeerInfo, VerifyReport};
 use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure};
@@ -66,15 +66,6 @@ pub struct ActiveOperation {
     pub game_id: GameId,
     /// What is being done.
     pub operation: Operation,
-}
-
-/// How much one source gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceBytes {
-    /// Who.
-    pub peer_id: PeerId,
-    /// Verified bytes.
-    pub bytes: u64,
 }
 
 /// Why a peer is no longer known.
@@ -381,23 +372,6 @@ pub enum PeerEvent {
     },
     /// The last event: the runtime has stopped.
     Stopped,
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DownloadProgress {
-    /// Which game.
-    pub game_id: GameId,
-    /// Verified bytes on disk.
-    pub bytes_done: u64,
-    /// Bytes of the whole game.
-    pub bytes_total: u64,
-    /// Speed over the last second.
-    pub bytes_per_second: u64,
-    /// How many sources a chunk is being asked of.
-    pub active_peers: usize,
-    /// What each source gave so far, in peer id order.
-    pub sources: Arc<[SourceBytes]>,
 }
 
 /// How far a streamed installation is. Another source begins at 0 again.

@@ -39,14 +39,12 @@ pub use error::{
     CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
     RuntimeFailure, SetupFailure, StartError, StreamFailure,
 };
-pub use event::{
-    ActiveOperation, Availability, DownloadProgress, LostReason, Operation, PeerEvent, SourceBytes,
-    StreamProgress,
-};
+pub use event::{ActiveOperation, Availability, LostReason, Operation, PeerEvent, StreamProgress};
 pub use lanspread_disk::room::NotEnoughRoom;
 pub use lanspread_library::{
     GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason, VerifyFailure, VerifyReference,
 };
 pub use lanspread_net::handshake::RejectReason;
+pub use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 pub use peers::versions::OtherVersionPeer;
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -55,6 +55,7 @@ pub mod reserved;
 pub mod source;
 pub mod stream;
 pub mod text;
+pub mod version_ini;
 
 pub use attributes::{Attributes, FileBits};
 pub use hash::ContentHash;

@@ -15,10 +15,9 @@ use lanspread_disk::room::{BytesLeft, NotEnoughRoom, Reservation, Room};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
+use lanspread_transfer::layout::{ChunkIndex, ChunkPlace, Layout};
+use lanspread_transfer::ledger::ChunkHashes;
 use rustix::fs::{Mode, OFlags};
-
-use super::layout::{ChunkIndex, ChunkPlace, Layout};
-use super::ledger::ChunkHashes;
 
 /// What a file takes at least a multiple of. Many file systems have larger blocks, and some tell of far
 /// larger ones than they have, so that more would refuse what fits.

@@ -11,7 +11,6 @@ mod disk;
 mod effects;
 mod pacing;
 mod requests;
-mod returns;
 mod sources;
 mod swarm;
 #[cfg(test)]
@@ -29,6 +28,15 @@ use lanspread_net::progress::ProgressMeter;
 use lanspread_net::source::{ReceivedChunks, Source};
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
+use lanspread_transfer::attributes::AttributesPart;
+use lanspread_transfer::description::{Description, Dropped, Step};
+use lanspread_transfer::gathering::{Gathered, Gathering};
+use lanspread_transfer::layout::ChunkIndex;
+use lanspread_transfer::parts::PartError;
+use lanspread_transfer::progress::DownloadProgress;
+use lanspread_transfer::returns::Returns;
+use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::transfer::{Fate, Transfer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,22 +47,13 @@ use self::clock::Clock;
 use self::disk::{Disk, Kept, Preparation};
 use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
-use self::returns::Returns;
 use self::swarm::Sharer;
-use super::attributes::AttributesPart;
-use super::description::{Description, Dropped, Step};
-use super::gathering::{Gathered, Gathering};
-use super::layout::ChunkIndex;
-use super::parts::PartError;
-use super::scheduler::Ask;
 use super::storage::{Committed, StorageError};
 use super::swarm::SwarmNews;
-use super::transfer::{Fate, Transfer};
 use super::{
     CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
 };
 use crate::error::DownloadFailure;
-use crate::event::DownloadProgress;
 
 /// Everything that can happen to a download.
 enum Event {

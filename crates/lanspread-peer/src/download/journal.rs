@@ -22,9 +22,10 @@ use lanspread_disk::durable;
 use lanspread_disk::state_file::{self, game_state_dir};
 use lanspread_proto::limits::MANIFEST_MAX_CHUNKS;
 use lanspread_proto::{ContentHash, GameId, GameVersion, Manifest};
+use lanspread_transfer::layout::ChunkIndex;
+use lanspread_transfer::record::Record;
 use serde::{Deserialize, Serialize};
 
-use super::layout::ChunkIndex;
 use crate::points;
 
 const JOURNAL_FILE: &str = "download.journal";
@@ -67,19 +68,6 @@ impl Header {
     pub(crate) fn is_about(&self, root: &Path) -> bool {
         self.root == hash_of_path(root)
     }
-}
-
-/// One thing that a journal says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Record {
-    /// The bytes of a chunk are on disk and have this hash.
-    Stored(ChunkIndex, ContentHash),
-    /// A chunk is not what was thought, and has to be fetched again.
-    Struck(ChunkIndex),
-    /// All that was on disk before the download has been looked at: what was of use is entered.
-    Surveyed,
-    /// The download is cancelled, and what it brought is being removed.
-    Discarding,
 }
 
 /// What a journal says in the end.

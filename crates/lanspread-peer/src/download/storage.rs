@@ -44,10 +44,10 @@ pub(super) use self::names::refuse_clashes;
 use lanspread_disk::durable::{self, below};
 use lanspread_library::Fingerprint;
 use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
+use lanspread_transfer::attributes::Agreed;
+use lanspread_transfer::layout::ChunkPlace;
 
 use self::touches::Touches;
-use super::attributes::Agreed;
-use super::layout::ChunkPlace;
 use crate::error::{DownloadFailure, RemoveFailure};
 use crate::points;
 

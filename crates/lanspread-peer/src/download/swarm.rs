@@ -20,10 +20,10 @@ use lanspread_proto::message::{ChunkName, FetchEnded, GetChunks, HAVE_MAX_PIECES
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX;
 use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
+use lanspread_transfer::layout::{Layout, PieceIndex};
+use lanspread_transfer::ledger::ChunkHashes;
 use tokio::sync::{mpsc, watch};
 
-use super::layout::{Layout, PieceIndex};
-use super::ledger::ChunkHashes;
 use crate::operations::outbound::OutboundTransfers;
 
 /// Most news that wait for a download; who tells more waits for it to take them in.

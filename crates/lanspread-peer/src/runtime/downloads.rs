@@ -13,6 +13,7 @@ use lanspread_library::{Index, KnownContent, LocalGame};
 use lanspread_net::links::LinkedSource;
 use lanspread_net::source::Source;
 use lanspread_proto::{GameId, PeerId};
+use lanspread_transfer::scheduler::Order;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use super::local_games::{look_at, look_at_known};
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
 use crate::download::{
-    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Order, Seat,
+    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat,
     SourceChange,
 };
 use crate::error::{CommandError, DownloadFailure};

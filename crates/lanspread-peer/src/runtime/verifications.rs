@@ -20,7 +20,7 @@ use super::core::Core;
 use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
-use crate::download::fetch_manifest;
+use crate::download::pages::fetch_manifest;
 use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use lanspread_net::source::ReceivedChunks;
 use lanspread_proto::message::{GameHead, WrongChunk};
 use lanspread_proto::{PeerId, SourceError};
+use lanspread_transfer::layout::ChunkIndex;
+use lanspread_transfer::parts::PartError;
+use lanspread_transfer::scheduler::Ask;
 
-use super::super::layout::ChunkIndex;
-use super::super::parts::PartError;
-use super::super::scheduler::Ask;
 use super::super::{DownloadEnd, DownloadNotice};
 use super::books::{Books, Look};
 use super::disk::{Arrived, Kept};

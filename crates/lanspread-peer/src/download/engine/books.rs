@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use lanspread_disk::room::Reservation;
 use lanspread_proto::ContentHash;
+use lanspread_transfer::layout::{ChunkIndex, ChunkPlace};
+use lanspread_transfer::record::Record;
+use lanspread_transfer::transfer::Transfer;
 
-use super::super::journal::{Contents, Journal, Record};
-use super::super::layout::{ChunkIndex, ChunkPlace};
+use super::super::journal::{Contents, Journal};
 use super::super::storage::{Storage, StorageError};
-use super::super::transfer::Transfer;
 
 /// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
 /// often also keeps the disk busy while the network is, so that little is left for the commit.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lanspread_proto::message::{ChunkName, GetChunks, GetGame};
+use lanspread_transfer::part_fetch::AskPart;
+use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::transfer::{Effect, Transfer};
 
 use super::super::DownloadNotice;
-use super::super::part_fetch::AskPart;
-use super::super::scheduler::Ask;
-use super::super::transfer::{Effect, Transfer};
 use super::requests::Subject;
 use super::{Engine, Stage};
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 use lanspread_net::source::Source;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
 use lanspread_proto::{GameId, PeerId, SourceError};
+use lanspread_transfer::attributes::AttributesPart;
+use lanspread_transfer::layout::{ChunkIndex, PieceIndex};
+use lanspread_transfer::part_fetch::AskPart;
+use lanspread_transfer::scheduler::Ask;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::attributes::AttributesPart;
-use super::super::layout::{ChunkIndex, PieceIndex};
-use super::super::part_fetch::AskPart;
-use super::super::parts::fetch_pages;
-use super::super::scheduler::Ask;
 use super::Event;
+use crate::download::pages::fetch_pages;
 
 /// How long a source may take to tell what it has.
 const HEAD_WAIT: Duration = Duration::from_secs(30);

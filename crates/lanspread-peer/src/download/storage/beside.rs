@@ -14,8 +14,8 @@ use lanspread_library::{Fingerprint, StampedFile, settle};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, Manifest, RelPath};
+use lanspread_transfer::layout::ChunkPlace;
 
-use super::super::layout::ChunkPlace;
 use super::{
     Committed, SYNC_THREADS, Storage, StorageError, failed, native, read_blocks, sync_directory,
 };

@@ -8,11 +8,11 @@ use lanspread_disk::durable::faults::lacking;
 use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
 use lanspread_disk::trash::{Disposal, Trash};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, GameVersion, RelPath};
+use lanspread_transfer::layout::{ChunkIndex, Layout};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
-use crate::download::layout::{ChunkIndex, Layout};
 
 const SENTINEL: &[u8] = b"20240131\n";
 

@@ -19,11 +19,12 @@ use lanspread_proto::opening::Opening;
 use lanspread_proto::{
     Attributes, CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath,
 };
+use lanspread_transfer::scheduler::Order;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::download::{Order, Swarm};
+use crate::download::Swarm;
 use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 
+use lanspread_transfer::layout::ChunkIndex;
+use lanspread_transfer::record::Record;
 use proptest::prelude::*;
 
 use super::*;
-use crate::download::journal::{Header, Journal, Record};
-use crate::download::layout::ChunkIndex;
+use crate::download::journal::{Header, Journal};
 
 /// A download of twelve chunks and a bit that loses its only source on the way.
 async fn interrupted(game: &Game) -> lab::Finished {

@@ -18,21 +18,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::message::RefusalCode;
-use lanspread_proto::{ContentHash, Manifest, PeerId};
+use lanspread_proto::{ContentHash, Manifest, PeerId, SourceError};
 
 use self::sources::Offer;
-use super::attributes::{AttributesPart, ToldAttributes};
-use super::consensus::Consensus;
-use super::journal::Record;
-use super::layout::{ChunkIndex, Layout, PieceIndex};
-use super::ledger::{ChunkHashes, Ledger, Stored};
-use super::part_fetch::{AskPart, PartFetch};
-use super::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
-use lanspread_proto::SourceError;
+use crate::attributes::{AttributesPart, ToldAttributes};
+use crate::consensus::Consensus;
+use crate::layout::{ChunkIndex, Layout, PieceIndex};
+use crate::ledger::{ChunkHashes, Ledger, Stored};
+use crate::part_fetch::{AskPart, PartFetch};
+use crate::record::Record;
+use crate::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
 
 /// Something that the shell has to do.
 #[derive(Debug, Clone)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Ask a source for the chunks of a piece that are missing.
     AskPiece(Ask),
     /// End the request for a piece: another source has delivered it.
@@ -60,7 +59,7 @@ pub(crate) enum Effect {
 
 /// Where a download stands.
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// Chunks or claims are still to come.
     Ongoing,
     /// Everything is stored and right; the manifest has the hashes of what is stored.
@@ -89,7 +88,7 @@ enum Blame {
 
 /// A download whose layout is known.
 #[derive(Debug)]
-pub(crate) struct Transfer {
+pub struct Transfer {
     layout: Arc<Layout>,
     scheduler: Scheduler,
     consensus: Consensus,
@@ -124,7 +123,7 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     /// Begins with the sources that claimed the layout and waits for those in `joining`.
-    pub(crate) fn new(
+    pub fn new(
         layout: Layout,
         consensus: Consensus,
         hashes: Option<(ContentHash, ChunkHashes)>,
@@ -165,27 +164,27 @@ impl Transfer {
     }
 
     /// The chunks and where they belong.
-    pub(crate) fn layout(&self) -> &Arc<Layout> {
+    pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
     /// What is stored.
-    pub(crate) fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// The sources in use.
-    pub(crate) fn members(&self) -> &BTreeSet<PeerId> {
+    pub fn members(&self) -> &BTreeSet<PeerId> {
         &self.members
     }
 
     /// How many sources a chunk is being asked of.
-    pub(crate) fn active_sources(&self) -> usize {
+    pub fn active_sources(&self) -> usize {
         self.scheduler.active_sources()
     }
 
     /// Asks for the next piece if there is room for it; returns how many bytes are missing of it.
-    pub(crate) fn ask(&mut self, now: Duration) -> Option<u32> {
+    pub fn ask(&mut self, now: Duration) -> Option<u32> {
         let ask = self.scheduler.ask(now)?;
         self.effects.push(Effect::AskPiece(ask));
         let places = self.missing(ask.piece).filter_map(|chunk| self.layout.place(chunk));
@@ -193,13 +192,13 @@ impl Transfer {
     }
 
     /// The chunks of a piece that are not stored.
-    pub(crate) fn missing(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> {
+    pub fn missing(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> {
         self.layout.chunks_of(piece).filter(|chunk| !self.ledger.is_stored(*chunk))
     }
 
     /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::stored`] or
     /// [`Self::mismatched`] must follow for each chunk of it, and then [`Self::settle`].
-    pub(crate) fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
+    pub fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
         match self.scheduler.arrived(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
                 let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
@@ -211,18 +210,18 @@ impl Transfer {
     }
 
     /// The hash that a chunk from `peer` must have, beside the one that came with it.
-    pub(crate) fn expected_hash(&self, peer: PeerId, chunk: ChunkIndex) -> Option<ContentHash> {
+    pub fn expected_hash(&self, peer: PeerId, chunk: ChunkIndex) -> Option<ContentHash> {
         self.hashes_of(self.content_of(peer)?)?.get(chunk)
     }
 
     /// The content root of the content that chunks from `peer` must be of, if one is known.
-    pub(crate) fn content_of(&self, peer: PeerId) -> Option<ContentHash> {
+    pub fn content_of(&self, peer: PeerId) -> Option<ContentHash> {
         let claimed = || self.consensus.claims().get(&peer)?.content;
         self.consensus.content().or_else(claimed)
     }
 
     /// A chunk has the hash that came with it, and is on disk.
-    pub(crate) fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+    pub fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided().map(|hashes| hashes.get(chunk));
         let is_confirmed = expected == Some(Some(hash));
         let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&by);
@@ -234,12 +233,12 @@ impl Transfer {
     }
 
     /// A chunk is not what it should be, and nothing of it was written.
-    pub(crate) fn mismatched(&mut self, by: PeerId, chunk: ChunkIndex) {
+    pub fn mismatched(&mut self, by: PeerId, chunk: ChunkIndex) {
         self.release_for_chunk(by, chunk);
     }
 
     /// All chunks of a piece that had arrived, or was held, have been dealt with.
-    pub(crate) fn settle(&mut self, piece: PieceIndex) {
+    pub fn settle(&mut self, piece: PieceIndex) {
         if self.missing(piece).next().is_some() {
             return self.scheduler.refused(piece);
         }
@@ -248,23 +247,23 @@ impl Transfer {
     }
 
     /// Whether it is decided what the content is.
-    pub(crate) fn is_decided(&self) -> bool {
+    pub fn is_decided(&self) -> bool {
         self.decided().is_some()
     }
 
     /// The hashes of all chunks, once they are decided.
-    pub(crate) fn decided_hashes(&self) -> Option<Arc<ChunkHashes>> {
+    pub fn decided_hashes(&self) -> Option<Arc<ChunkHashes>> {
         Some(Arc::clone(self.hashes_of(self.consensus.content()?)?))
     }
 
     /// The hash that a chunk must have, once that is decided.
-    pub(crate) fn decided_hash(&self, chunk: ChunkIndex) -> Option<ContentHash> {
+    pub fn decided_hash(&self, chunk: ChunkIndex) -> Option<ContentHash> {
         self.decided()?.get(chunk)
     }
 
     /// Asks nobody for a chunk that may be on disk already; returns whether it is still to be had.
     /// If so, [`Self::found`] or [`Self::not_found`] must follow.
-    pub(crate) fn hold(&mut self, chunk: ChunkIndex) -> bool {
+    pub fn hold(&mut self, chunk: ChunkIndex) -> bool {
         let piece = self.layout.piece_of(chunk);
         let is_held = !self.ledger.is_stored(chunk)
             && (self.looking.contains_key(&piece) || self.scheduler.hold(piece));
@@ -275,7 +274,7 @@ impl Transfer {
     }
 
     /// A chunk that was held is on disk with this hash.
-    pub(crate) fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+    pub fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided_hash(chunk);
         if expected.is_none_or(|expected| expected == hash) {
             let is_confirmed = expected.is_some();
@@ -285,7 +284,7 @@ impl Transfer {
     }
 
     /// A chunk that was held is not on disk.
-    pub(crate) fn not_found(&mut self, chunk: ChunkIndex) {
+    pub fn not_found(&mut self, chunk: ChunkIndex) {
         self.looked_for(chunk);
     }
 
@@ -300,7 +299,7 @@ impl Transfer {
     }
 
     /// A request for a piece failed.
-    pub(crate) fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
+    pub fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
         let (failure, blame) = match error {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
             SourceError::Protocol(_) => (RequestFailure::Refused, Blame::Bad),
@@ -336,24 +335,24 @@ impl Transfer {
     }
 
     /// What is to be done since the last call.
-    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+    pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
 
     /// When to call [`Self::ask`] and [`Self::fate`] again, should nothing happen before.
-    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
         let judge_at = self.judge_at.filter(|at| *at > now);
         self.scheduler.wake_at(now).into_iter().chain(judge_at).min()
     }
 
     /// The content and its hashes, once both are known for good.
-    pub(crate) fn decided_content(&self) -> Option<(ContentHash, Arc<ChunkHashes>)> {
+    pub fn decided_content(&self) -> Option<(ContentHash, Arc<ChunkHashes>)> {
         let content = self.consensus.content()?;
         Some((content, Arc::clone(self.hashes_of(content)?)))
     }
 
     /// What those are being asked for that have the whole game.
-    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
+    pub fn fetching(&self) -> Vec<PieceIndex> {
         self.scheduler.fetching()
     }
 

@@ -6,29 +6,29 @@ use std::time::Duration;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{PeerId, PieceSet};
 
-use super::super::consensus::Claim;
-use super::super::layout::{ChunkIndex, PieceIndex};
-use super::super::ledger::ChunkHashes;
-use super::super::part_fetch::{PartEnd, PartFetch};
-use super::super::parts::{PartError, PartJob, Whole, check_head};
 use super::{Blame, Effect, Transfer};
+use crate::consensus::Claim;
+use crate::layout::{ChunkIndex, PieceIndex};
+use crate::ledger::ChunkHashes;
+use crate::part_fetch::{PartEnd, PartFetch};
+use crate::parts::{PartError, PartJob, Whole, check_head};
 
 impl Transfer {
     /// A source wants to join; returns whether it may, and is to be asked for its claim.
-    pub(crate) fn joining(&mut self, peer: PeerId) -> bool {
+    pub fn joining(&mut self, peer: PeerId) -> bool {
         let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
         is_welcome && self.joining.insert(peer)
     }
 
     /// A source that wanted to join cannot be used.
-    pub(crate) fn not_joining(&mut self, peer: PeerId, reason: String) {
+    pub fn not_joining(&mut self, peer: PeerId, reason: String) {
         if self.joining.contains(&peer) {
             self.release(peer, Blame::Failing, Some(reason));
         }
     }
 
     /// A source says what the game is.
-    pub(crate) fn claimed(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
+    pub fn claimed(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
         let is_joining = self.joining.remove(&peer);
         if !is_joining && !self.members.contains(&peer) {
             return;
@@ -60,14 +60,14 @@ impl Transfer {
     }
 
     /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
-    pub(crate) fn abstains(&mut self, peer: PeerId) {
+    pub fn abstains(&mut self, peer: PeerId) {
         self.consensus.withdraw(peer);
         self.reconsider();
     }
 
     /// A source that has the whole game is gone; returns whether it was one. If it fetches the same
     /// content itself, it goes on as one that has a part of it.
-    pub(crate) fn left(&mut self, peer: PeerId, now: Duration) -> bool {
+    pub fn left(&mut self, peer: PeerId, now: Duration) -> bool {
         let was_source = self.members.contains(&peer) || self.joining.contains(&peer);
         if was_source {
             let offer = self.offers.remove(&peer);
@@ -80,7 +80,7 @@ impl Transfer {
     }
 
     /// Whether a peer is asked for the part that it has.
-    pub(crate) fn is_part(&self, peer: PeerId) -> bool {
+    pub fn is_part(&self, peer: PeerId) -> bool {
         self.parts.contains(&peer)
     }
 
@@ -118,7 +118,7 @@ impl Transfer {
     }
 
     /// The request to a source for the hashes has ended.
-    pub(crate) fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) {
+    pub fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) {
         let Some(fetch) = &mut self.hash_fetch else { return };
         match fetch.ended(peer, result) {
             PartEnd::Whole(Whole::Hashes(manifest)) => {
@@ -152,13 +152,7 @@ impl Transfer {
     /// A peer that fetches the same content has a part of it, and is asking others for some. It has
     /// no say in what the content is. As long as it is also a source that has everything, its offer
     /// waits: what a library says and what a fetch says come in no certain order.
-    pub(crate) fn offered(
-        &mut self,
-        peer: PeerId,
-        has: &PieceSet,
-        asking: &[PieceIndex],
-        now: Duration,
-    ) {
+    pub fn offered(&mut self, peer: PeerId, has: &PieceSet, asking: &[PieceIndex], now: Duration) {
         if self.banned.contains(&peer) || !self.is_decided() {
             return;
         }
@@ -170,7 +164,7 @@ impl Transfer {
     }
 
     /// It has more of it.
-    pub(crate) fn offered_more(
+    pub fn offered_more(
         &mut self,
         peer: PeerId,
         more: &[PieceIndex],
@@ -189,7 +183,7 @@ impl Transfer {
 
     /// It fetches it no more, and is soon gone or a source that has everything. What it was asked
     /// for may still come.
-    pub(crate) fn offers_ended(&mut self, peer: PeerId) {
+    pub fn offers_ended(&mut self, peer: PeerId) {
         self.offers.remove(&peer);
         if self.parts.contains(&peer) {
             self.scheduler.offer_nothing(peer);
@@ -197,7 +191,7 @@ impl Transfer {
     }
 
     /// It is not to be reached; returns whether that ends the requests to it for pieces.
-    pub(crate) fn part_left(&mut self, peer: PeerId) -> bool {
+    pub fn part_left(&mut self, peer: PeerId) -> bool {
         self.offers.remove(&peer);
         let was_part = self.parts.remove(&peer);
         if was_part {

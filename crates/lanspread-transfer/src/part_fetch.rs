@@ -8,11 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lanspread_proto::PeerId;
 use lanspread_proto::message::RefusalCode;
+use lanspread_proto::{PeerId, SourceError};
 
-use super::parts::{PartError, PartJob, Whole};
-use lanspread_proto::SourceError;
+use crate::parts::{PartError, PartJob, Whole};
 
 /// How often a source may fail before it is given up.
 const FAILURES_MAX: u32 = 3;
@@ -21,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A part that is being fetched.
 #[derive(Debug)]
-pub(crate) struct PartFetch {
+pub struct PartFetch {
     job: PartJob,
     from: Option<PeerId>,
     is_alone: bool,
@@ -30,7 +29,7 @@ pub(crate) struct PartFetch {
 
 /// What follows when a source has given a part, or has not.
 #[derive(Debug)]
-pub(crate) enum PartEnd {
+pub enum PartEnd {
     /// It is whole.
     Whole(Whole),
     /// It is to go on, with another source or this one.
@@ -47,22 +46,22 @@ pub(crate) enum PartEnd {
 
 /// A source to ask, and what for.
 #[derive(Debug, Clone)]
-pub(crate) struct AskPart {
-    pub(crate) peer: PeerId,
-    pub(crate) job: PartJob,
+pub struct AskPart {
+    pub peer: PeerId,
+    pub job: PartJob,
     /// How long to wait before.
-    pub(crate) pause: Duration,
+    pub pause: Duration,
 }
 
 impl PartFetch {
-    pub(crate) fn new(job: PartJob) -> Self {
+    pub fn new(job: PartJob) -> Self {
         Self { job, from: None, is_alone: false, failures: BTreeMap::new() }
     }
 
     /// Whom to ask now, of those that claim the part; nobody while somebody is being asked.
     ///
     /// `anew` makes an empty job, for a game that is as large as that source says.
-    pub(crate) fn choose(
+    pub fn choose(
         &mut self,
         claimants: impl Iterator<Item = PeerId>,
         anew: impl Fn(PeerId) -> Option<PartJob>,
@@ -85,19 +84,19 @@ impl PartFetch {
     }
 
     /// Whether somebody is being asked.
-    pub(crate) fn is_under_way(&self) -> bool {
+    pub fn is_under_way(&self) -> bool {
         self.from.is_some()
     }
 
     /// A source is gone or no longer used; the request to it has ended.
-    pub(crate) fn left(&mut self, peer: PeerId) {
+    pub fn left(&mut self, peer: PeerId) {
         if self.from == Some(peer) {
             self.from = None;
         }
     }
 
     /// The request to a source has ended.
-    pub(crate) fn ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> PartEnd {
+    pub fn ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> PartEnd {
         self.left(peer);
         let reason = match result.map(|()| self.job.finish()) {
             Ok(Ok(whole)) => return PartEnd::Whole(whole),

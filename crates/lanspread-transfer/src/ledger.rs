@@ -7,12 +7,12 @@ use lanspread_proto::hash::HASH_BYTES;
 use lanspread_proto::manifest::ManifestError;
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, PeerId, PieceSet};
 
-use super::layout::{ChunkIndex, Layout, PieceIndex};
-use crate::event::SourceBytes;
+use crate::layout::{ChunkIndex, Layout, PieceIndex};
+use crate::progress::SourceBytes;
 
 /// The books of one download: one entry a chunk.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     entries: Vec<Entry>,
     given: BTreeMap<PeerId, u64>,
     bytes_done: u64,
@@ -27,26 +27,26 @@ struct Entry {
 
 /// A chunk on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub struct Stored {
     /// The hash of its bytes.
-    pub(crate) hash: ContentHash,
+    pub hash: ContentHash,
     /// Who gave it; nobody if it was on disk before.
-    pub(crate) by: Option<PeerId>,
+    pub by: Option<PeerId>,
     /// How many bytes it has.
-    pub(crate) len: u32,
+    pub len: u32,
     /// Whether the decided content has this hash, and not only the word of the source.
-    pub(crate) is_confirmed: bool,
+    pub is_confirmed: bool,
 }
 
 impl Ledger {
     /// Empty books for `chunk_count` chunks.
-    pub(crate) fn new(chunk_count: u32) -> Self {
+    pub fn new(chunk_count: u32) -> Self {
         let entries = (0..chunk_count).map(|_| Entry::default()).collect();
         Self { entries, given: BTreeMap::new(), bytes_done: 0 }
     }
 
     /// Enters a chunk that is on disk.
-    pub(crate) fn store(&mut self, chunk: ChunkIndex, stored: Stored) {
+    pub fn store(&mut self, chunk: ChunkIndex, stored: Stored) {
         self.revoke(chunk);
         let Some(entry) = self.entry_mut(chunk) else { return };
         *entry = Entry { stored: Some(stored), is_written: true };
@@ -57,7 +57,7 @@ impl Ledger {
     }
 
     /// Strikes out a chunk that is to be fetched again.
-    pub(crate) fn revoke(&mut self, chunk: ChunkIndex) {
+    pub fn revoke(&mut self, chunk: ChunkIndex) {
         let Some(stored) = self.entry_mut(chunk).and_then(|entry| entry.stored.take()) else {
             return;
         };
@@ -69,19 +69,19 @@ impl Ledger {
     }
 
     /// Notes that bytes were written which do not count.
-    pub(crate) fn spoil(&mut self, chunk: ChunkIndex) {
+    pub fn spoil(&mut self, chunk: ChunkIndex) {
         if let Some(entry) = self.entry_mut(chunk) {
             entry.is_written = true;
         }
     }
 
     /// Whether the place of a chunk has never been written.
-    pub(crate) fn is_untouched(&self, chunk: ChunkIndex) -> bool {
+    pub fn is_untouched(&self, chunk: ChunkIndex) -> bool {
         self.entry(chunk).is_some_and(|entry| !entry.is_written)
     }
 
     /// The chunks of a source that rest on its word alone.
-    pub(crate) fn unconfirmed_from(&self, peer: PeerId) -> Vec<ChunkIndex> {
+    pub fn unconfirmed_from(&self, peer: PeerId) -> Vec<ChunkIndex> {
         self.stored()
             .filter(|(_, stored)| stored.by == Some(peer) && !stored.is_confirmed)
             .map(|(chunk, _)| chunk)
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     /// The unconfirmed chunks that have another hash than in `expected`, and who gave them.
-    pub(crate) fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, Option<PeerId>)> {
+    pub fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, Option<PeerId>)> {
         self.stored()
             .filter(|(_, stored)| !stored.is_confirmed)
             .filter(|(chunk, stored)| expected.get(*chunk) != Some(stored.hash))
@@ -98,19 +98,19 @@ impl Ledger {
     }
 
     /// Marks what is stored as right.
-    pub(crate) fn confirm(&mut self) {
+    pub fn confirm(&mut self) {
         for stored in self.entries.iter_mut().filter_map(|entry| entry.stored.as_mut()) {
             stored.is_confirmed = true;
         }
     }
 
     /// Whether a chunk is on disk.
-    pub(crate) fn is_stored(&self, chunk: ChunkIndex) -> bool {
+    pub fn is_stored(&self, chunk: ChunkIndex) -> bool {
         self.entry(chunk).is_some_and(|entry| entry.stored.is_some())
     }
 
     /// The pieces that are stored whole.
-    pub(crate) fn whole_pieces(&self, layout: &Layout) -> PieceSet {
+    pub fn whole_pieces(&self, layout: &Layout) -> PieceSet {
         let pieces = (0..layout.piece_count()).filter(|piece| {
             layout.chunks_of(PieceIndex(*piece)).all(|chunk| self.is_stored(chunk))
         });
@@ -118,18 +118,18 @@ impl Ledger {
     }
 
     /// Bytes stored.
-    pub(crate) fn bytes_done(&self) -> u64 {
+    pub fn bytes_done(&self) -> u64 {
         self.bytes_done
     }
 
     /// What each source gave, in peer id order; sources that gave nothing are left out.
-    pub(crate) fn given(&self) -> Vec<SourceBytes> {
+    pub fn given(&self) -> Vec<SourceBytes> {
         let given = self.given.iter().filter(|(_, bytes)| **bytes > 0);
         given.map(|(peer_id, bytes)| SourceBytes { peer_id: *peer_id, bytes: *bytes }).collect()
     }
 
     /// The manifest with the hashes of what is stored; files that are not whole have none.
-    pub(crate) fn manifest(&self, layout: &Layout) -> Result<Manifest, ManifestError> {
+    pub fn manifest(&self, layout: &Layout) -> Result<Manifest, ManifestError> {
         if let Some(hashes) = self.all_hashes() {
             return layout.manifest().with_hashes(hashes);
         }
@@ -168,16 +168,16 @@ impl Ledger {
 
 /// The chunk hashes of a hashed manifest, by position. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct ChunkHashes(Bytes);
+pub struct ChunkHashes(Bytes);
 
 impl ChunkHashes {
     /// The hashes in `manifest`; `None` unless every file has them.
-    pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
+    pub fn of(manifest: &Manifest) -> Option<Self> {
         manifest.hashes().cloned().map(Self)
     }
 
     /// The hash of a chunk; `None` beyond the last one.
-    pub(crate) fn get(&self, chunk: ChunkIndex) -> Option<ContentHash> {
+    pub fn get(&self, chunk: ChunkIndex) -> Option<ContentHash> {
         let hashes = self.0.as_chunks().0;
         hashes.get(usize::try_from(chunk.0).ok()?).map(|hash| ContentHash::from(*hash))
     }

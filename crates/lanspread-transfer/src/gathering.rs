@@ -9,17 +9,17 @@ use std::time::Duration;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, GameVersion, PeerId};
 
-use super::consensus::Consensus;
-use super::description::Description;
-use super::parts::check_head;
-use super::scheduler::Order;
+use crate::consensus::Consensus;
+use crate::description::Description;
+use crate::parts::check_head;
+use crate::scheduler::Order;
 
 /// How long the other sources have once a first one has answered.
 const OTHERS_WAIT: Duration = Duration::from_secs(1);
 
 /// What sources have told so far.
 #[derive(Debug)]
-pub(crate) struct Gathering {
+pub struct Gathering {
     version: GameVersion,
     order: Order,
     consensus: Consensus,
@@ -32,7 +32,7 @@ pub(crate) struct Gathering {
 
 /// How the first step ends.
 #[derive(Debug)]
-pub(crate) enum Gathered {
+pub enum Gathered {
     /// It is chosen what to fetch.
     Chosen(Box<Description>),
     /// Every source that spoke gave a reason against it; this is the last one.
@@ -44,7 +44,7 @@ pub(crate) enum Gathered {
 impl Gathering {
     /// Gathers what sources say of `version`; `catalog` is the content root of the catalog, if it has one,
     /// and `order` the one in which chunks are to be fetched.
-    pub(crate) fn new(version: GameVersion, catalog: Option<ContentHash>, order: Order) -> Self {
+    pub fn new(version: GameVersion, catalog: Option<ContentHash>, order: Order) -> Self {
         Self {
             version,
             order,
@@ -57,7 +57,7 @@ impl Gathering {
     }
 
     /// A source has been asked.
-    pub(crate) fn asked(&mut self, peer: PeerId) {
+    pub fn asked(&mut self, peer: PeerId) {
         self.awaited.insert(peer);
     }
 
@@ -65,12 +65,7 @@ impl Gathering {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub(crate) fn offered(
-        &mut self,
-        peer: PeerId,
-        head: GameHead,
-        now: Duration,
-    ) -> Result<(), String> {
+    pub fn offered(&mut self, peer: PeerId, head: GameHead, now: Duration) -> Result<(), String> {
         self.awaited.remove(&peer);
         if let Err(reason) = check_head(&head, &self.version) {
             self.refusal = Some(reason.clone());
@@ -83,25 +78,25 @@ impl Gathering {
     }
 
     /// A source answered with something else.
-    pub(crate) fn refused(&mut self, peer: PeerId, reason: String) {
+    pub fn refused(&mut self, peer: PeerId, reason: String) {
         self.awaited.remove(&peer);
         self.refusal = Some(reason);
     }
 
     /// A source is gone.
-    pub(crate) fn left(&mut self, peer: PeerId) {
+    pub fn left(&mut self, peer: PeerId) {
         self.awaited.remove(&peer);
         self.heads.remove(&peer);
         self.consensus.withdraw(peer);
     }
 
     /// When to call [`Self::conclude`] again, should no answer come before.
-    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
         self.first_offer_at.map(|at| at + OTHERS_WAIT).filter(|at| *at > now)
     }
 
     /// Decides, unless more answers are needed. After a decision nothing is left in here.
-    pub(crate) fn conclude(&mut self, now: Duration) -> Option<Gathered> {
+    pub fn conclude(&mut self, now: Duration) -> Option<Gathered> {
         if self.awaited.is_empty() && self.consensus.claims().is_empty() {
             return Some(self.refusal.take().map_or(Gathered::AllGone, Gathered::NoManifest));
         }

@@ -3,10 +3,10 @@ use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, PieceSet, RelPath};
 use proptest::prelude::*;
 
-use super::super::description::Step;
-use super::super::gathering::{Gathered, Gathering};
 use super::*;
-use crate::download::layout::ChunkIndex;
+use crate::description::Step;
+use crate::gathering::{Gathered, Gathering};
+use crate::layout::ChunkIndex;
 
 const CHUNKS: u32 = 6;
 /// How often a peer tells what it is asking for.

@@ -8,7 +8,7 @@ use lanspread_proto::{CHUNK_SIZE_BYTES, Manifest, ManifestFile, RelPath};
 
 /// The place of a chunk among all chunks of a manifest: file by file in path order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ChunkIndex(pub(crate) u32);
+pub struct ChunkIndex(pub u32);
 
 /// The place of a piece among all pieces of a manifest.
 ///
@@ -16,24 +16,24 @@ pub(crate) struct ChunkIndex(pub(crate) u32);
 /// are no more than a chunk together, so that thousands of small files do not cost a request each.
 /// Which chunks those are follows from the manifest alone, and is the same for every peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PieceIndex(pub(crate) u32);
+pub struct PieceIndex(pub u32);
 
 /// Where the bytes of a chunk belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChunkPlace {
+pub struct ChunkPlace {
     /// The position of the file in the manifest.
-    pub(crate) file: usize,
+    pub file: usize,
     /// Which chunk of the file, from 0.
-    pub(crate) index: u32,
+    pub index: u32,
     /// Where in the file it begins, in bytes.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// How many bytes it has; never 0.
-    pub(crate) len: u32,
+    pub len: u32,
 }
 
 /// A manifest seen as one sequence of chunks.
 #[derive(Debug)]
-pub(crate) struct Layout {
+pub struct Layout {
     manifest: Arc<Manifest>,
     /// For each file the number of chunks before it.
     chunks_before: Vec<u32>,
@@ -44,7 +44,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Numbers the chunks of `manifest`.
-    pub(crate) fn new(manifest: Arc<Manifest>) -> Self {
+    pub fn new(manifest: Arc<Manifest>) -> Self {
         let mut chunks_before = Vec::with_capacity(manifest.files().len());
         let mut chunk_count = 0;
         for file in manifest.files() {
@@ -56,17 +56,17 @@ impl Layout {
     }
 
     /// The manifest; only its paths and sizes are to be relied on.
-    pub(crate) fn manifest(&self) -> &Arc<Manifest> {
+    pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
     /// How many chunks there are.
-    pub(crate) fn chunk_count(&self) -> u32 {
+    pub fn chunk_count(&self) -> u32 {
         self.chunk_count
     }
 
     /// Where a chunk belongs, and the file that it is part of; `None` beyond the last chunk.
-    pub(crate) fn place(&self, chunk: ChunkIndex) -> Option<(ChunkPlace, &ManifestFile)> {
+    pub fn place(&self, chunk: ChunkIndex) -> Option<(ChunkPlace, &ManifestFile)> {
         if chunk.0 >= self.chunk_count {
             return None;
         }
@@ -81,13 +81,13 @@ impl Layout {
     }
 
     /// How many pieces there are.
-    pub(crate) fn piece_count(&self) -> u32 {
+    pub fn piece_count(&self) -> u32 {
         // No more than chunks.
         u32::try_from(self.pieces.len()).unwrap_or(u32::MAX)
     }
 
     /// The chunks of a piece, which follow each other.
-    pub(crate) fn chunks_of(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> + use<> {
+    pub fn chunks_of(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> + use<> {
         let first = |at: u32| self.pieces.get(usize::try_from(at).ok()?).copied();
         let begin = first(piece.0).unwrap_or(self.chunk_count);
         let end = piece.0.checked_add(1).and_then(first).unwrap_or(self.chunk_count);
@@ -95,13 +95,13 @@ impl Layout {
     }
 
     /// The piece that a chunk is part of.
-    pub(crate) fn piece_of(&self, chunk: ChunkIndex) -> PieceIndex {
+    pub fn piece_of(&self, chunk: ChunkIndex) -> PieceIndex {
         let next = self.pieces.partition_point(|first| *first <= chunk.0);
         PieceIndex(u32::try_from(next.saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
     /// Chunk `index` of the file at `path`, if there is one.
-    pub(crate) fn find(&self, path: &RelPath, index: u32) -> Option<ChunkIndex> {
+    pub fn find(&self, path: &RelPath, index: u32) -> Option<ChunkIndex> {
         let files = self.manifest.files();
         let number = files.binary_search_by(|file| file.path.cmp(path)).ok()?;
         let first = self.chunks_before.get(number)?;

@@ -1,7 +1,7 @@
 //! The parts of a game, as they come in pages.
 //!
 //! A [`Book`] takes pages in order, checks each as it comes and keeps nothing of it but what it says.
-//! [`fetch_pages`] fetches from one source; [`super::part_fetch`] decides which one.
+//! [`crate::part_fetch`] decides which source is asked for the pages.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,28 +9,24 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use lanspread_net::source::Source;
 use lanspread_proto::layout::LayoutPage;
 use lanspread_proto::limits::{
     HASH_PAGES_MAX, HASHES_PER_PAGE, LAYOUT_PAGES_MAX, MANIFEST_MAX_CHUNKS, MANIFEST_MAX_FILES,
     MANIFEST_MAX_PATH_BYTES,
 };
 use lanspread_proto::manifest::{chunk_count, is_content};
-use lanspread_proto::message::{GameHead, GetPage, Part};
+use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::reserved::is_reserved_root_name;
 use lanspread_proto::{
-    ContentHash, GameId, GameVersion, Manifest, ManifestFile, PeerId, RelPath, SourceError,
+    ContentHash, GameVersion, Manifest, ManifestFile, PeerId, RelPath, SourceError,
 };
 
-/// Most pages that one download asks for at a time: 1 MiB.
-const PAGES_AHEAD: usize = 4;
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
 
 /// How large a game is, as a source says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sizes {
+pub struct Sizes {
     version: GameVersion,
     files: u32,
     chunks: u32,
@@ -39,7 +35,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn of(head: &GameHead) -> Self {
+    pub fn of(head: &GameHead) -> Self {
         Self {
             version: head.version.clone(),
             files: head.files,
@@ -54,7 +50,7 @@ impl Sizes {
 ///
 /// # Errors
 /// Why the game cannot be used, in words.
-pub(crate) fn check_head(head: &GameHead, version: &GameVersion) -> Result<(), String> {
+pub fn check_head(head: &GameHead, version: &GameVersion) -> Result<(), String> {
     let too_much = |what: &str, number: u64, most: u64| {
         Err(format!("its manifest has {number} {what}, more than {most}"))
     };
@@ -81,23 +77,23 @@ pub(crate) fn check_head(head: &GameHead, version: &GameVersion) -> Result<(), S
 
 /// A part that is to be fetched, and what has come of it.
 #[derive(Debug, Clone)]
-pub(crate) struct PartJob {
-    pub(crate) part: Part,
-    pub(crate) of: ContentHash,
+pub struct PartJob {
+    pub part: Part,
+    pub of: ContentHash,
     pages: u32,
     book: Arc<Mutex<Book>>,
 }
 
 /// A part that is whole and what it claims to be.
 #[derive(Debug)]
-pub(crate) enum Whole {
+pub enum Whole {
     Layout(Manifest),
     Hashes(Manifest),
 }
 
 /// Why a source did not give a part.
 #[derive(Debug)]
-pub(crate) enum PartError {
+pub enum PartError {
     /// It did not give a page.
     Source(SourceError),
     /// A page says what cannot be.
@@ -121,13 +117,13 @@ impl From<SourceError> for PartError {
 
 impl PartJob {
     /// The layout `of` a game that is as large as this.
-    pub(crate) fn layout(of: ContentHash, sizes: Sizes) -> Self {
+    pub fn layout(of: ContentHash, sizes: Sizes) -> Self {
         let pages = sizes.layout_pages;
         Self::new(Part::Layout, of, pages, Said::Layout(LayoutBook::new(sizes)))
     }
 
     /// The hashes `of` a game with the layout of `manifest`.
-    pub(crate) fn hashes(of: ContentHash, manifest: Arc<Manifest>) -> Self {
+    pub fn hashes(of: ContentHash, manifest: Arc<Manifest>) -> Self {
         let pages = manifest.chunk_count().div_ceil(HASHES_PER_PAGE).min(HASH_PAGES_MAX);
         let said = Said::Hashes { manifest, hashes: Vec::new() };
         Self::new(Part::Hashes, of, pages, said)
@@ -139,12 +135,12 @@ impl PartJob {
     }
 
     /// Whose pages are in it.
-    pub(crate) fn givers(&self) -> BTreeSet<PeerId> {
+    pub fn givers(&self) -> BTreeSet<PeerId> {
         self.book().givers.clone()
     }
 
     /// Which pages are still to come.
-    pub(crate) fn missing(&self) -> Range<u32> {
+    pub fn missing(&self) -> Range<u32> {
         self.book().next..self.pages
     }
 
@@ -152,7 +148,7 @@ impl PartJob {
     ///
     /// # Errors
     /// Why it cannot be, in words.
-    pub(crate) fn take(&self, by: PeerId, page: &Bytes) -> Result<(), String> {
+    pub fn take(&self, by: PeerId, page: &Bytes) -> Result<(), String> {
         self.book().take(by, page)
     }
 
@@ -160,7 +156,7 @@ impl PartJob {
     ///
     /// # Errors
     /// Why it is not what it should be, in words.
-    pub(crate) fn finish(&self) -> Result<Whole, String> {
+    pub fn finish(&self) -> Result<Whole, String> {
         let mut book = self.book();
         let not_as_claimed = || "its manifest is not what it claims".to_owned();
         match book.said.take().ok_or_else(not_as_claimed)? {
@@ -278,60 +274,5 @@ impl LayoutBook {
             return Err("its manifest is smaller than it says".to_owned());
         }
         Manifest::new(self.sizes.version, self.files).map_err(|error| format!("its {error}"))
-    }
-}
-
-/// Fetches the pages that are missing from one source.
-///
-/// What has come stays in the book, also where this is dropped.
-///
-/// # Errors
-/// [`PartError`] tells why the source did not give the rest.
-pub(crate) async fn fetch_pages(
-    source: &dyn Source,
-    game_id: &GameId,
-    job: &PartJob,
-) -> Result<(), PartError> {
-    let pages = stream::iter(job.missing()).map(|page| {
-        let (part, of) = (job.part, job.of);
-        source.get_page(GetPage { game_id: game_id.clone(), part, of, page })
-    });
-    let mut pages = pages.buffered(PAGES_AHEAD);
-    while let Some(page) = pages.next().await {
-        let page = page?;
-        job.take(source.peer_id(), &page).map_err(PartError::Broken)?;
-    }
-    Ok(())
-}
-
-/// Fetches from one source what its head says: the layout, and the hashes if it has them.
-///
-/// # Errors
-/// [`PartError`] tells what came in between.
-pub(crate) async fn fetch_manifest(
-    source: &dyn Source,
-    game_id: &GameId,
-    head: &GameHead,
-) -> Result<Manifest, PartError> {
-    check_head(head, &head.version).map_err(PartError::Broken)?;
-    let layout = PartJob::layout(head.manifest_hash, Sizes::of(head));
-    let manifest = fetch_whole(source, game_id, &layout).await?;
-    match head.content_root {
-        Some(of) => {
-            let hashes = PartJob::hashes(of, Arc::new(manifest));
-            fetch_whole(source, game_id, &hashes).await
-        }
-        None => Ok(manifest),
-    }
-}
-
-async fn fetch_whole(
-    source: &dyn Source,
-    game_id: &GameId,
-    job: &PartJob,
-) -> Result<Manifest, PartError> {
-    fetch_pages(source, game_id, job).await?;
-    match job.finish().map_err(PartError::Broken)? {
-        Whole::Layout(manifest) | Whole::Hashes(manifest) => Ok(manifest),
     }
 }

@@ -11,17 +11,17 @@ use std::time::Duration;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, PeerId};
 
-use super::consensus::Consensus;
-use super::layout::Layout;
-use super::ledger::ChunkHashes;
-use super::part_fetch::{AskPart, PartEnd, PartFetch};
-use super::parts::{PartError, PartJob, Sizes, Whole, check_head};
-use super::scheduler::Order;
-use super::transfer::Transfer;
+use crate::consensus::Consensus;
+use crate::layout::Layout;
+use crate::ledger::ChunkHashes;
+use crate::part_fetch::{AskPart, PartEnd, PartFetch};
+use crate::parts::{PartError, PartJob, Sizes, Whole, check_head};
+use crate::scheduler::Order;
+use crate::transfer::Transfer;
 
 /// What was chosen, and what is there of it.
 #[derive(Debug)]
-pub(crate) struct Description {
+pub struct Description {
     consensus: Consensus,
     heads: BTreeMap<PeerId, GameHead>,
     awaited: BTreeSet<PeerId>,
@@ -37,17 +37,17 @@ pub(crate) struct Description {
 
 /// A source that the download has dropped.
 #[derive(Debug)]
-pub(crate) struct Dropped {
-    pub(crate) peer_id: PeerId,
+pub struct Dropped {
+    pub peer_id: PeerId,
     /// Why, in words.
-    pub(crate) reason: String,
+    pub reason: String,
     /// Whether it sent what is wrong, and is never to be asked again.
-    pub(crate) is_for_good: bool,
+    pub is_for_good: bool,
 }
 
 /// What is to be done next.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Ask a source for a part.
     Ask(AskPart),
     /// Wait for an answer.
@@ -62,7 +62,7 @@ pub(crate) enum Step {
 
 impl Description {
     /// Begins with the sources that have told what they have, in `heads`, and those that have not yet.
-    pub(crate) fn new(
+    pub fn new(
         of: ContentHash,
         consensus: Consensus,
         heads: BTreeMap<PeerId, GameHead>,
@@ -88,12 +88,12 @@ impl Description {
 
     /// Which layout was chosen.
     #[cfg(test)]
-    pub(crate) fn of(&self) -> ContentHash {
+    pub fn of(&self) -> ContentHash {
         self.of
     }
 
     /// A source has been asked what it has.
-    pub(crate) fn asked(&mut self, peer: PeerId) {
+    pub fn asked(&mut self, peer: PeerId) {
         self.awaited.insert(peer);
     }
 
@@ -101,7 +101,7 @@ impl Description {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub(crate) fn offered(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
+    pub fn offered(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
         self.awaited.remove(&peer);
         if let Some(known) = self.heads.values().next() {
             check_head(&head, &known.version)?;
@@ -112,20 +112,20 @@ impl Description {
     }
 
     /// A source does not tell what it has.
-    pub(crate) fn refused(&mut self, peer: PeerId, reason: String) {
+    pub fn refused(&mut self, peer: PeerId, reason: String) {
         self.awaited.remove(&peer);
         self.last_reason = reason;
     }
 
     /// A source is gone.
-    pub(crate) fn left(&mut self, peer: PeerId) {
+    pub fn left(&mut self, peer: PeerId) {
         self.some_left = true;
         self.forget(peer);
     }
 
     /// The request to a source for a part has ended; returns whether the source has changed, and is to
     /// be asked once more what it has.
-    pub(crate) fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> bool {
+    pub fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> bool {
         match self.fetch.ended(peer, result) {
             PartEnd::Whole(Whole::Layout(manifest)) => {
                 self.layout = Some(Layout::new(Arc::new(manifest)));
@@ -154,12 +154,12 @@ impl Description {
     }
 
     /// The sources that are no longer used since the last call, and why.
-    pub(crate) fn take_dropped(&mut self) -> Vec<Dropped> {
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
     /// What is to be done next. After [`Step::Described`] nothing is left in here.
-    pub(crate) fn step(&mut self, now: Duration) -> Step {
+    pub fn step(&mut self, now: Duration) -> Step {
         let Some(layout) = &self.layout else { return self.ask_layout() };
         if let Some(content) = self.consensus.content().filter(|_| self.hashes.is_none()) {
             let manifest = Arc::clone(layout.manifest());

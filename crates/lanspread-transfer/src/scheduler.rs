@@ -30,16 +30,16 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
-pub(crate) use self::offers::Outlook;
-pub(crate) use self::pending::Order;
+pub use self::offers::Outlook;
+pub use self::pending::Order;
 use self::pending::Pending;
 use self::source::SourceState;
-use super::layout::PieceIndex;
+use crate::layout::PieceIndex;
 
 /// Most pieces in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
 /// sources busy. A source that has nothing to do may still be asked for one, so that requests to
 /// dead sources cannot lock out the others.
-pub(crate) const PIECES_IN_MEMORY_MAX: usize = 32;
+pub const PIECES_IN_MEMORY_MAX: usize = 32;
 
 /// The first pause of a source after a failure; doubles with each one that follows.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -70,16 +70,16 @@ const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
 /// One request to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub struct Ask {
     /// Of whom.
-    pub(crate) peer: PeerId,
+    pub peer: PeerId,
     /// For what.
-    pub(crate) piece: PieceIndex,
+    pub piece: PieceIndex,
 }
 
 /// What to do with a piece that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub enum Arrival {
     /// Verify and store it, then tell [`Scheduler::stored`] or [`Scheduler::refused`].
     Wanted {
         /// Who was asked for it as well and need not send it any more.
@@ -91,7 +91,7 @@ pub(crate) enum Arrival {
 
 /// How a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RequestFailure {
+pub enum RequestFailure {
     /// The connection was lost.
     Lost,
     /// The source answered, but not with the piece.
@@ -102,7 +102,7 @@ pub(crate) enum RequestFailure {
 
 /// Whether a source is still of use after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub enum Trust {
     /// It is asked again after a pause.
     Kept,
     /// It failed too often in a row; the caller should let it [`Scheduler::leave`].
@@ -111,7 +111,7 @@ pub(crate) enum Trust {
 
 /// The pieces of one download and who is asked for them.
 #[derive(Debug)]
-pub(crate) struct Scheduler {
+pub struct Scheduler {
     /// Nobody is asked for these.
     pending: Pending,
     /// Somebody is asked for these.
@@ -146,7 +146,7 @@ enum Way {
 
 impl Scheduler {
     /// A scheduler for `piece_count` pieces, none of them stored, without sources.
-    pub(crate) fn new(piece_count: u32, order: Order) -> Self {
+    pub fn new(piece_count: u32, order: Order) -> Self {
         Self {
             pending: Pending::new(piece_count, order),
             asked: BTreeMap::new(),
@@ -158,7 +158,7 @@ impl Scheduler {
     }
 
     /// A source is not to be asked any more; what it was asked for is asked of others.
-    pub(crate) fn leave(&mut self, peer: PeerId) {
+    pub fn leave(&mut self, peer: PeerId) {
         self.withdraw(peer);
         let Some(source) = self.sources.remove(&peer) else { return };
         for piece in source.requests.into_keys() {
@@ -167,7 +167,7 @@ impl Scheduler {
     }
 
     /// The next request to make; to be called until it returns `None`.
-    pub(crate) fn ask(&mut self, now: Duration) -> Option<Ask> {
+    pub fn ask(&mut self, now: Duration) -> Option<Ask> {
         let mut free: Vec<_> = self
             .sources
             .iter()
@@ -196,7 +196,7 @@ impl Scheduler {
     }
 
     /// All bytes of a piece have arrived, not verified yet.
-    pub(crate) fn arrived(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
+    pub fn arrived(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
         let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
         let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
@@ -214,7 +214,7 @@ impl Scheduler {
     }
 
     /// A request failed.
-    pub(crate) fn failed(
+    pub fn failed(
         &mut self,
         peer: PeerId,
         piece: PieceIndex,
@@ -230,18 +230,18 @@ impl Scheduler {
 
     /// Asks nobody for a piece until [`Self::stored`] or [`Self::refused`] is told; returns whether
     /// that is possible, because it is neither asked for nor stored.
-    pub(crate) fn hold(&mut self, piece: PieceIndex) -> bool {
+    pub fn hold(&mut self, piece: PieceIndex) -> bool {
         self.pending.remove(piece) && self.held.insert(piece)
     }
 
     /// A piece that arrived or was held is verified and on disk.
-    pub(crate) fn stored(&mut self, piece: PieceIndex) {
+    pub fn stored(&mut self, piece: PieceIndex) {
         self.storing.remove(&piece);
         self.held.remove(&piece);
     }
 
     /// A piece that arrived, was held or was stored is not what it should be, and is fetched.
-    pub(crate) fn refused(&mut self, piece: PieceIndex) {
+    pub fn refused(&mut self, piece: PieceIndex) {
         self.storing.remove(&piece);
         self.held.remove(&piece);
         if !self.asked.contains_key(&piece) {
@@ -251,14 +251,14 @@ impl Scheduler {
 
     /// A part of a piece is not what it should be any more. Where the piece has not been dealt with to
     /// its end, that end will show; one that was stored is fetched again.
-    pub(crate) fn refused_again(&mut self, piece: PieceIndex) {
+    pub fn refused_again(&mut self, piece: PieceIndex) {
         if !self.storing.contains(&piece) && !self.held.contains(&piece) {
             self.refused(piece);
         }
     }
 
     /// The sources that owe an answer and have been silent for too long.
-    pub(crate) fn silent(&self, now: Duration) -> Vec<PeerId> {
+    pub fn silent(&self, now: Duration) -> Vec<PeerId> {
         let silent = self
             .sources
             .iter()
@@ -267,7 +267,7 @@ impl Scheduler {
     }
 
     /// When to call [`Self::ask`] and [`Self::silent`] again, should nothing happen before.
-    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
         let per_source = self.sources.values().flat_map(|source| {
             let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
             lateness.chain([source.retry_at]).chain(source.silence_ends_at())
@@ -277,7 +277,7 @@ impl Scheduler {
     }
 
     /// Whether every piece is stored.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.pending.is_empty()
             && self.asked.is_empty()
             && self.storing.is_empty()
@@ -285,12 +285,12 @@ impl Scheduler {
     }
 
     /// Whether a piece has arrived, or is held, and is not stored yet.
-    pub(crate) fn is_storing(&self) -> bool {
+    pub fn is_storing(&self) -> bool {
         !self.storing.is_empty() || !self.held.is_empty()
     }
 
     /// How many sources a piece is being asked of.
-    pub(crate) fn active_sources(&self) -> usize {
+    pub fn active_sources(&self) -> usize {
         self.sources.values().filter(|source| !source.requests.is_empty()).count()
     }
 

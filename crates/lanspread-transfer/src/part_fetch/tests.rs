@@ -3,8 +3,8 @@ use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, Refusal};
 use lanspread_proto::{Manifest, ManifestFile};
 
-use super::super::parts::Sizes;
 use super::*;
+use crate::parts::Sizes;
 
 fn peer(n: u8) -> PeerId {
     PeerId::from_public_key(&[n])

@@ -6,10 +6,10 @@ use std::time::Duration;
 use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
-use super::super::attributes::ATTRIBUTES_WAIT;
-use super::super::consensus::Verdict;
-use super::super::scheduler::Outlook;
 use super::{Blame, Fate, Transfer};
+use crate::attributes::ATTRIBUTES_WAIT;
+use crate::consensus::Verdict;
+use crate::scheduler::Outlook;
 
 /// How long peers that have a part are waited for when none of them has, or is about to have,
 /// what is missing: what they have stored meanwhile is told within a fraction of that.
@@ -26,7 +26,7 @@ impl Transfer {
     ///
     /// # Errors
     /// When what is stored cannot be put into a manifest, which the layout excludes.
-    pub(crate) fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
+    pub fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
         for peer in self.scheduler.silent(now) {
             self.give_up(peer, Blame::Gone, "it owes an answer for too long".into());
         }

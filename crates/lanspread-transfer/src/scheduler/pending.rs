@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
-use super::super::layout::PieceIndex;
+use crate::layout::PieceIndex;
 
 /// Pieces that follow each other in every order: 8 MiB, which a hard disk reads at nearly full
 /// speed, and little enough that peers which start together rarely begin with the same ones.
@@ -16,9 +16,8 @@ pub(super) const SAMPLE: usize = 32;
 
 /// The order in which pieces are fetched that are as rare as each other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Order {
-    /// As they lie in the files.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests need an order to foresee"))]
+pub enum Order {
+    /// As they lie in the files, which tests can foresee.
     File,
     /// Another one for every peer, so that those which fetch the same game begin with different
     /// pieces and have something to give to each other.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lanspread_proto::PieceSet;
 
-use super::super::layout::PieceIndex;
 use super::pace::Pace;
 use super::pending::{Pending, Ranked, SAMPLE};
 use super::{
     BACKOFF_BUSY, BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, BUSY_MAX, FAILURES_MAX, RequestFailure,
     SILENCE_MAX, Trust,
 };
+use crate::layout::PieceIndex;
 
 #[derive(Debug)]
 pub(super) struct SourceState {

@@ -13,23 +13,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lanspread_catalog::{format_version_ini, parse_version_ini};
 use lanspread_proto::attributes::{AttributesError, fitting_directories};
 use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::foreign::is_foreign_directory;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::reserved::is_reserved_root_name;
+use lanspread_proto::version_ini::{format_version_ini, parse_version_ini};
 use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPath};
 
 /// How long a complete download waits for attributes that are still to come. They are one page.
-pub(crate) const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);
+pub const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a source may fail to give its attributes. One that changes while it is asked fails once.
 const FAILURES_MAX: u32 = 3;
 
 /// What the sources tell so far.
 #[derive(Debug, Default)]
-pub(crate) struct ToldAttributes {
+pub struct ToldAttributes {
     /// By which identity each source tells them.
     told: BTreeMap<PeerId, ContentHash>,
     here: BTreeMap<ContentHash, Arc<Attributes>>,
@@ -40,43 +40,43 @@ pub(crate) struct ToldAttributes {
 
 /// The attributes of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AttributesPart {
-    pub(crate) peer: PeerId,
-    pub(crate) of: ContentHash,
+pub struct AttributesPart {
+    pub peer: PeerId,
+    pub of: ContentHash,
 }
 
 /// What a download writes beside the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Agreed {
+pub struct Agreed {
     /// Which files are executable; `None` where nobody tells.
-    pub(crate) executable: Option<FileBits>,
+    pub executable: Option<FileBits>,
     /// The innermost empty directories, in path order; `None` where nobody tells.
-    pub(crate) directories: Option<Vec<RelPath>>,
+    pub directories: Option<Vec<RelPath>>,
     /// The bytes of `version.ini`.
-    pub(crate) sentinel: Bytes,
+    pub sentinel: Bytes,
 }
 
 impl ToldAttributes {
     /// A source says which attributes its copy has.
-    pub(crate) fn told(&mut self, peer: PeerId, identity: ContentHash) {
+    pub fn told(&mut self, peer: PeerId, identity: ContentHash) {
         if self.failures.get(&peer).is_none_or(|failures| *failures < FAILURES_MAX) {
             self.told.insert(peer, identity);
         }
     }
 
     /// The requests to a source have ended. What it told stays.
-    pub(crate) fn left(&mut self, peer: PeerId) {
+    pub fn left(&mut self, peer: PeerId) {
         self.asked.retain(|_, asked| *asked != peer);
     }
 
     /// A source is not to be believed in anything.
-    pub(crate) fn forget(&mut self, peer: PeerId) {
+    pub fn forget(&mut self, peer: PeerId) {
         self.told.remove(&peer);
         self.left(peer);
     }
 
     /// The next source to be asked for its attributes, of those that may be; it counts as asked then.
-    pub(crate) fn ask(&mut self, may_be_asked: impl Fn(PeerId) -> bool) -> Option<AttributesPart> {
+    pub fn ask(&mut self, may_be_asked: impl Fn(PeerId) -> bool) -> Option<AttributesPart> {
         let is_open = |identity: &ContentHash| {
             !self.here.contains_key(identity) && !self.asked.contains_key(identity)
         };
@@ -87,7 +87,7 @@ impl ToldAttributes {
     }
 
     /// A source did not give what it was asked for. It is not asked again unless it tells of them again.
-    pub(crate) fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
+    pub fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
         *self.failures.entry(peer).or_default() += 1;
         self.asked.retain(|asked_of, asked| (*asked_of, *asked) != (of, peer));
         self.told.retain(|teller, told| (*teller, *told) != (peer, of));
@@ -97,7 +97,7 @@ impl ToldAttributes {
     ///
     /// # Errors
     /// Which rule it breaks, in words.
-    pub(crate) fn came(
+    pub fn came(
         &mut self,
         part: AttributesPart,
         page: &[u8],
@@ -110,13 +110,13 @@ impl ToldAttributes {
     }
 
     /// Whether some are asked for and have not come.
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         !self.asked.is_empty()
     }
 
     /// Whether a game with this content is what a catalog states by its root, in any form: with one of the
     /// usual line ends of `version.ini`, or with bytes that a source tells.
-    pub(crate) fn hold(&self, manifest: &Manifest, stated: ContentHash) -> bool {
+    pub fn hold(&self, manifest: &Manifest, stated: ContentHash) -> bool {
         let with = |own: Option<&[u8]>| manifest.old_content_roots(own).contains(&stated);
         manifest.content_root() == Some(stated)
             || with(None)
@@ -125,7 +125,7 @@ impl ToldAttributes {
 
     /// What follows for a game with this content; `catalog` is the content root of the catalog, if it has
     /// one.
-    pub(crate) fn agree(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Agreed {
+    pub fn agree(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Agreed {
         Agreed {
             executable: self.executable(manifest.files().len()),
             directories: self.directories(),

@@ -27,23 +27,23 @@ const CONTENT_WAIT: Duration = Duration::from_secs(60);
 
 /// What one source says a game is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Claim {
+pub struct Claim {
     /// [`GameHead::manifest_hash`].
-    pub(crate) layout: ContentHash,
+    pub layout: ContentHash,
     /// [`GameHead::content_root`], once it is known.
-    pub(crate) content: Option<ContentHash>,
+    pub content: Option<ContentHash>,
 }
 
 impl Claim {
     /// What a source says.
-    pub(crate) fn of(head: &GameHead) -> Self {
+    pub fn of(head: &GameHead) -> Self {
         Self { layout: head.manifest_hash, content: head.content_root }
     }
 }
 
 /// Whether what was fetched is the game.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is.
     Agreed,
     /// More claims are needed; ask again on the next one, or when this much time has passed since
@@ -57,7 +57,7 @@ pub(crate) enum Verdict {
 
 /// The claims of the sources in use, and what follows from them.
 #[derive(Debug)]
-pub(crate) struct Consensus {
+pub struct Consensus {
     catalog: Option<ContentHash>,
     /// Contents that have the root of the catalog in the old form, as sources say.
     recognised: BTreeSet<ContentHash>,
@@ -68,7 +68,7 @@ pub(crate) struct Consensus {
 
 impl Consensus {
     /// Nothing is claimed yet; `catalog` is the content root in the catalog, where it has one.
-    pub(crate) fn new(catalog: Option<ContentHash>) -> Self {
+    pub fn new(catalog: Option<ContentHash>) -> Self {
         Self {
             catalog,
             recognised: BTreeSet::new(),
@@ -79,12 +79,12 @@ impl Consensus {
     }
 
     /// A source says what the game is, or says more than before.
-    pub(crate) fn claim(&mut self, peer: PeerId, claim: Claim) {
+    pub fn claim(&mut self, peer: PeerId, claim: Claim) {
         self.claims.insert(peer, claim);
     }
 
     /// A source says what the game is, in its head.
-    pub(crate) fn tell(&mut self, peer: PeerId, head: &GameHead) {
+    pub fn tell(&mut self, peer: PeerId, head: &GameHead) {
         let claim = Claim::of(head);
         if let Some(content) = claim.content {
             self.recognise(content, &head.old_content_roots);
@@ -93,41 +93,41 @@ impl Consensus {
     }
 
     /// A source tells the old forms of the root of `content`. Comes before its claim.
-    pub(crate) fn recognise(&mut self, content: ContentHash, old_content_roots: &[ContentHash]) {
+    pub fn recognise(&mut self, content: ContentHash, old_content_roots: &[ContentHash]) {
         if self.catalog.is_some_and(|catalog| old_content_roots.contains(&catalog)) {
             self.recognised.insert(content);
         }
     }
 
     /// Whether the catalog states a content, and not in a form in which `content` is known to have it.
-    pub(crate) fn is_unrecognised(&self, content: ContentHash) -> bool {
+    pub fn is_unrecognised(&self, content: ContentHash) -> bool {
         self.catalog.is_some_and(|catalog| catalog != content)
             && !self.recognised.contains(&content)
     }
 
     /// A source is gone or no longer used.
-    pub(crate) fn withdraw(&mut self, peer: PeerId) {
+    pub fn withdraw(&mut self, peer: PeerId) {
         self.claims.remove(&peer);
     }
 
     /// The sources in use and their claims, in peer id order.
-    pub(crate) fn claims(&self) -> &BTreeMap<PeerId, Claim> {
+    pub fn claims(&self) -> &BTreeMap<PeerId, Claim> {
         &self.claims
     }
 
     /// The decided content.
-    pub(crate) fn content(&self) -> Option<ContentHash> {
+    pub fn content(&self) -> Option<ContentHash> {
         self.content
     }
 
     /// What the catalog says that the content is, in one form or the other.
-    pub(crate) fn catalog_content(&self) -> Option<ContentHash> {
+    pub fn catalog_content(&self) -> Option<ContentHash> {
         self.catalog
     }
 
     /// Decides the layout while `awaited` more sources may still make a claim, or returns `None`
     /// when one of them could change it.
-    pub(crate) fn decide_layout(&mut self, awaited: usize) -> Option<ContentHash> {
+    pub fn decide_layout(&mut self, awaited: usize) -> Option<ContentHash> {
         let fitting = || self.claims.values().filter(|claim| self.contradiction(claim).is_none());
         let of_catalog = fitting().find(|claim| self.catalog.is_some() && claim.content.is_some());
         let layout = match of_catalog {
@@ -145,12 +145,12 @@ impl Consensus {
     }
 
     /// Takes back which layout was decided: nobody gives it.
-    pub(crate) fn reopen_layout(&mut self) {
+    pub fn reopen_layout(&mut self) {
         self.layout = None;
     }
 
     /// Decides the content, where the claims suffice for that; returns whether they newly do.
-    pub(crate) fn decide_content(&mut self) -> bool {
+    pub fn decide_content(&mut self) -> bool {
         if self.content.is_some() {
             return false;
         }
@@ -167,7 +167,7 @@ impl Consensus {
     }
 
     /// Why `claim` cannot be true, in words.
-    pub(crate) fn contradiction(&self, claim: &Claim) -> Option<&'static str> {
+    pub fn contradiction(&self, claim: &Claim) -> Option<&'static str> {
         if self.layout.is_some_and(|layout| layout != claim.layout) {
             return Some("its files are not those that most sources have");
         }
@@ -181,14 +181,14 @@ impl Consensus {
     }
 
     /// The sources whose claims cannot be true, and why.
-    pub(crate) fn outvoted(&self) -> Vec<(PeerId, &'static str)> {
+    pub fn outvoted(&self) -> Vec<(PeerId, &'static str)> {
         let claims = self.claims.iter();
         claims.filter_map(|(peer, claim)| Some((*peer, self.contradiction(claim)?))).collect()
     }
 
     /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came. `is_stated`
     /// says whether it has the root of the catalog in any form.
-    pub(crate) fn judge(&mut self, own: ContentHash, is_stated: bool, waited: Duration) -> Verdict {
+    pub fn judge(&mut self, own: ContentHash, is_stated: bool, waited: Duration) -> Verdict {
         if self.catalog.is_some() && is_stated {
             return Verdict::Agreed;
         }

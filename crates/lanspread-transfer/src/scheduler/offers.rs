@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use lanspread_proto::{PeerId, PieceSet};
 
-use super::super::layout::PieceIndex;
 use super::Scheduler;
 use super::source::{Part, SourceState};
+use crate::layout::PieceIndex;
 
 /// What is to be expected of sources that have a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlook {
+pub enum Outlook {
     /// One of them owes an answer, or has something that is missing.
     Giving,
     /// One of them is about to have something that is missing.
@@ -22,20 +22,14 @@ pub(crate) enum Outlook {
 impl Scheduler {
     /// A source that has everything may be asked from now on. Joining twice changes nothing; one
     /// that had a part keeps the requests that were made to it.
-    pub(crate) fn join(&mut self, peer: PeerId, now: Duration) {
+    pub fn join(&mut self, peer: PeerId, now: Duration) {
         self.withdraw(peer);
         self.sources.entry(peer).or_insert_with(|| SourceState::new(now)).part = None;
     }
 
     /// A source that fetches the game itself has a part of it, and is asking those that have
     /// everything for `fetching`. Replaces what it said before.
-    pub(crate) fn offer(
-        &mut self,
-        peer: PeerId,
-        has: &PieceSet,
-        fetching: &[PieceIndex],
-        now: Duration,
-    ) {
+    pub fn offer(&mut self, peer: PeerId, has: &PieceSet, fetching: &[PieceIndex], now: Duration) {
         self.withdraw(peer);
         let source = self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
         source.part = Some(Part::default());
@@ -44,7 +38,7 @@ impl Scheduler {
     }
 
     /// A source that has a part has more of it, and is now asking for `fetching`.
-    pub(crate) fn offer_more(
+    pub fn offer_more(
         &mut self,
         peer: PeerId,
         more: &[PieceIndex],
@@ -70,12 +64,12 @@ impl Scheduler {
     }
 
     /// A source that had a part offers nothing more. What it was asked for may still come.
-    pub(crate) fn offer_nothing(&mut self, peer: PeerId) {
+    pub fn offer_nothing(&mut self, peer: PeerId) {
         self.withdraw(peer);
     }
 
     /// What sources that have a part may still bring.
-    pub(crate) fn outlook(&self) -> Outlook {
+    pub fn outlook(&self) -> Outlook {
         let mut parts = self.sources.values().filter(|source| source.part.is_some());
         if parts.any(|source| !source.requests.is_empty()) || self.pending.is_any_had() {
             Outlook::Giving
@@ -88,7 +82,7 @@ impl Scheduler {
 
     /// What those are being asked for that have everything, and what has arrived and is not stored yet: what
     /// this peer is about to have.
-    pub(crate) fn fetching(&self) -> Vec<PieceIndex> {
+    pub fn fetching(&self) -> Vec<PieceIndex> {
         let full = self.sources.values().filter(|source| source.part.is_none());
         let asked = full.flat_map(|source| source.requests.keys());
         asked.chain(&self.storing).copied().collect()

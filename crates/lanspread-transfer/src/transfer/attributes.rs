@@ -7,12 +7,12 @@ use bytes::Bytes;
 use lanspread_proto::message::{GameHead, RefusalCode};
 use lanspread_proto::{Manifest, PeerId, SourceError};
 
-use super::super::attributes::{Agreed, AttributesPart};
 use super::{Blame, Effect, Transfer};
+use crate::attributes::{Agreed, AttributesPart};
 
 impl Transfer {
     /// The sources that are there at the beginning have told these heads.
-    pub(crate) fn heads_told(&mut self, heads: &BTreeMap<PeerId, GameHead>) {
+    pub fn heads_told(&mut self, heads: &BTreeMap<PeerId, GameHead>) {
         for (peer, head) in heads.iter().filter(|(peer, _)| self.members.contains(peer)) {
             self.attributes.told(*peer, head.attributes);
         }
@@ -27,11 +27,7 @@ impl Transfer {
     }
 
     /// The request to a source for its attributes has ended.
-    pub(crate) fn attributes_came(
-        &mut self,
-        part: AttributesPart,
-        answer: Result<Bytes, SourceError>,
-    ) {
+    pub fn attributes_came(&mut self, part: AttributesPart, answer: Result<Bytes, SourceError>) {
         let bad = match answer {
             Ok(page) => {
                 let manifest = Arc::clone(self.layout.manifest());
@@ -60,7 +56,7 @@ impl Transfer {
     }
 
     /// What is to be written beside the content of `manifest`.
-    pub(crate) fn agree(&self, manifest: &Manifest) -> Agreed {
+    pub fn agree(&self, manifest: &Manifest) -> Agreed {
         self.attributes.agree(manifest, self.consensus.catalog_content())
     }
 }

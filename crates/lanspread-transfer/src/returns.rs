@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(480);
 
 /// The sources that are announced, and when each is to be tried again.
 #[derive(Debug, Default)]
-pub(super) struct Returns {
+pub struct Returns {
     announced: BTreeMap<PeerId, State>,
 }
 
@@ -29,17 +29,17 @@ struct State {
 
 impl Returns {
     /// A source is announced, and is being asked.
-    pub(super) fn joined(&mut self, peer: PeerId) {
+    pub fn joined(&mut self, peer: PeerId) {
         self.announced.insert(peer, State::default());
     }
 
     /// It is announced no more.
-    pub(super) fn left(&mut self, peer: PeerId) {
+    pub fn left(&mut self, peer: PeerId) {
         self.announced.remove(&peer);
     }
 
     /// It was given up, and not for what it sent.
-    pub(super) fn given_up(&mut self, peer: PeerId, now: Duration) {
+    pub fn given_up(&mut self, peer: PeerId, now: Duration) {
         let Some(state) = self.announced.get_mut(&peer) else { return };
         // More doublings change nothing.
         let pause = (PAUSE_MIN * 2_u32.pow(state.times.min(16))).min(PAUSE_MAX);
@@ -48,7 +48,7 @@ impl Returns {
     }
 
     /// Those to try now.
-    pub(super) fn due(&mut self, now: Duration) -> Vec<PeerId> {
+    pub fn due(&mut self, now: Duration) -> Vec<PeerId> {
         let waiting = self.announced.iter_mut();
         let due = waiting.filter(|(_, state)| state.at.is_some_and(|at| at <= now));
         due.map(|(peer, state)| {
@@ -59,7 +59,7 @@ impl Returns {
     }
 
     /// When the next one is due.
-    pub(super) fn wake_at(&self) -> Option<Duration> {
+    pub fn wake_at(&self) -> Option<Duration> {
         self.announced.values().filter_map(|state| state.at).min()
     }
 }

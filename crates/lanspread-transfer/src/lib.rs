@@ -1,0 +1,23 @@
+//! Decides how a game is fetched from several sources at once.
+//!
+//! Everything here takes facts and the time, and returns what is to be done. Nothing here knows sockets, disks or clocks:
+//! times are a [`Duration`](std::time::Duration) since the download began, which the caller measures.
+//!
+//! [`gathering`] and [`consensus`] settle on what the game is. [`description`], [`part_fetch`] and [`parts`] fetch
+//! its layout and its hashes. [`transfer`] joins [`scheduler`], which source is asked for what, with
+//! [`ledger`], what is on disk. [`returns`] says when a lost source is asked again, and [`record`] what a
+//! journal says.
+
+pub mod attributes;
+pub mod consensus;
+pub mod description;
+pub mod gathering;
+pub mod layout;
+pub mod ledger;
+pub mod part_fetch;
+pub mod parts;
+pub mod progress;
+pub mod record;
+pub mod returns;
+pub mod scheduler;
+pub mod transfer;
