@@ -26,7 +26,7 @@ bench *arguments:
 
 # Measure codec, hashes, scheduler and scans by themselves: `just microbench scheduler`.
 microbench *arguments:
-    cargo bench --locked -p lanspread-proto -p lanspread-peer --features lanspread-peer/bench --bench wire --bench inside -- {{ arguments }}
+    cargo bench --locked -p lanspread-proto -p lanspread-transfer -p lanspread-library --bench wire --bench scheduler --bench library -- {{ arguments }}
 
 # Rewrite scenarios/README.md.
 scenario-index:

@@ -8,9 +8,6 @@
 //! send it messages. Decisions (`peers`, the chunk scheduler, library deltas, install recovery) are
 //! pure and know neither sockets nor disks nor clocks.
 
-#[cfg(feature = "bench")]
-#[doc(hidden)]
-pub mod bench;
 mod command;
 mod config;
 #[cfg(test)]

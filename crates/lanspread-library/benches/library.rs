@@ -1,18 +1,15 @@
-//! What a peer decides and looks at: the scheduler of a large download, and a large library.
+//! What a peer looks at: a large library.
 
 use std::error::Error;
 use std::fs;
-use std::hint::black_box;
+use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput};
 use lanspread_catalog::{Catalog, CatalogGame};
-use lanspread_peer::bench::{Library, schedule};
+use lanspread_library::{Index, LocalGame, scan_games_dir, survey};
 use lanspread_proto::{GameId, GameVersion};
 
 const GAMES: u32 = 1_000;
-/// A game of 200 GB.
-const PIECES: u32 = 100_000;
-const SOURCES: u8 = 8;
 /// Fewer than usual, since one takes long.
 const SAMPLES: usize = 20;
 const VERSION: &str = "20240131";
@@ -21,20 +18,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args().sample_size(SAMPLES);
-    measure_scheduler(&mut criterion);
     measure_library(&mut criterion)?;
     criterion.final_summary();
     Ok(())
-}
-
-fn measure_scheduler(criterion: &mut Criterion) {
-    assert_eq!(schedule(PIECES, SOURCES), PIECES, "every piece is asked for once");
-    let mut group = criterion.benchmark_group("scheduler");
-    group.throughput(Throughput::Elements(PIECES.into()));
-    group.bench_function("100,000 pieces over 8 sources", |bencher| {
-        bencher.iter(|| schedule(black_box(PIECES), black_box(SOURCES)));
-    });
-    group.finish();
 }
 
 fn measure_library(criterion: &mut Criterion) -> Result<()> {
@@ -62,4 +48,41 @@ fn measure_library(criterion: &mut Criterion) -> Result<()> {
     group.bench_function("survey", |bencher| bencher.iter(|| library.survey()));
     group.finish();
     Ok(())
+}
+
+/// A games directory and what is known of it.
+struct Library {
+    games_dir: PathBuf,
+    catalog: Catalog,
+    index: Index,
+}
+
+impl Library {
+    /// Nothing is known yet of the games in `games_dir`; `state_dir` must exist.
+    fn new(games_dir: PathBuf, state_dir: PathBuf, catalog: Catalog) -> Result<Self> {
+        let (index, _) = Index::load(&state_dir)?;
+        Ok(Self { games_dir, catalog, index })
+    }
+
+    /// Looks at every game, as a start does; returns how many are downloaded.
+    fn scan(&self) -> Result<usize> {
+        let scan = scan_games_dir(&self.games_dir, &self.catalog, &self.index)?;
+        let is_whole = |game: &&LocalGame| game.manifest.is_some();
+        Ok(scan.games.values().filter(is_whole).count())
+    }
+
+    /// Takes what a scan finds into the index, so that the next one walks nothing.
+    fn remember(&mut self) -> Result<()> {
+        for (game_id, game) in scan_games_dir(&self.games_dir, &self.catalog, &self.index)?.games {
+            if let Some(known) = game.known_content() {
+                self.index.record(&self.games_dir, game_id, known);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists every root, as happens every 300 s; returns how many there are.
+    fn survey(&self) -> Result<usize> {
+        Ok(survey(&self.games_dir, &self.catalog)?.len())
+    }
 }
