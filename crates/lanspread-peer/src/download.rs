@@ -18,7 +18,6 @@ mod journal;
 pub(crate) mod pages;
 mod recovery;
 mod storage;
-mod swarm;
 mod unfinished;
 
 use std::path::PathBuf;
@@ -26,6 +25,7 @@ use std::sync::Arc;
 
 use lanspread_net::source::Source;
 use lanspread_proto::{ContentHash, FileBits, GameId, GameVersion, Manifest, PeerId};
+use lanspread_serve::swarm::Swarm;
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 use lanspread_transfer::scheduler::Order;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::engine::run;
 pub(crate) use self::journal::{journal_path, note_removal};
 pub(crate) use self::recovery::recover_all;
-pub(crate) use self::swarm::{SharedChunks, Swarm, Telling, ToldFetches};
 pub(crate) use self::unfinished::{
     all_unfinished, is_unfinished, remove_unfinished, unfinished_bytes,
 };

@@ -21,7 +21,6 @@ mod operations;
 mod peers;
 mod points;
 mod runtime;
-mod serve;
 mod services;
 mod setup;
 mod state_format;

@@ -1,5 +1,4 @@
 //! What is being done with games: by this peer, and for others.
 
-pub(crate) mod outbound;
 pub(crate) mod removal;
 pub(crate) mod table;

@@ -4,6 +4,5 @@ pub(crate) mod conflicts;
 pub(crate) mod crossing;
 pub(crate) mod db;
 pub(crate) mod dialling;
-pub(crate) mod library_fetch;
 pub(crate) mod liveness;
 pub(crate) mod versions;

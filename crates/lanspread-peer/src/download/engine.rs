@@ -28,6 +28,7 @@ use lanspread_net::progress::ProgressMeter;
 use lanspread_net::source::{ReceivedChunks, Source};
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
+use lanspread_serve::swarm::SwarmNews;
 use lanspread_transfer::attributes::AttributesPart;
 use lanspread_transfer::description::{Description, Dropped, Step};
 use lanspread_transfer::gathering::{Gathered, Gathering};
@@ -49,7 +50,6 @@ use self::pacing::Pacer;
 use self::requests::{Requests, Subject};
 use self::swarm::Sharer;
 use super::storage::{Committed, StorageError};
-use super::swarm::SwarmNews;
 use super::{
     CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
 };

@@ -17,6 +17,8 @@ use lanspread_net::links::LinkTable;
 use lanspread_net::transport::{CloseCode, Dialer};
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
+use lanspread_serve::Server;
+use lanspread_serve::view::View;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -41,8 +43,6 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
 use crate::peers::versions::{OtherVersionPeer, OtherVersions};
-use crate::serve::Server;
-use crate::serve::view::View;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);

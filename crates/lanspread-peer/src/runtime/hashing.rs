@@ -8,11 +8,11 @@ use lanspread_library::{
     GameProblem, HashError, Hashed, LocalGame, ProblemReason, Reading, SETTLE_TIME, hash_manifest,
 };
 use lanspread_proto::GameId;
+use lanspread_serve::Contradiction;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::messages::CoreMessage;
-use crate::serve::Contradiction;
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.

@@ -14,6 +14,7 @@ use lanspread_net::handshake::RejectReason;
 use lanspread_net::link::{LinkId, PeerLink};
 use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PeerId, SourceError};
+use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
@@ -22,7 +23,6 @@ use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
 use crate::peers::db::Upserted;
-use crate::peers::library_fetch::fetch_library;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
 /// here within that.

@@ -10,6 +10,7 @@ use lanspread_library::{
 };
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
+use lanspread_serve::view::{ServedGame, View};
 
 use super::core::Core;
 use super::messages::CoreMessage;
@@ -17,7 +18,6 @@ use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::{Operation, PeerEvent};
-use crate::serve::view::{ServedGame, View};
 
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {

@@ -9,10 +9,11 @@ use lanspread_net::handshake::{self, Admitted, Glimpse, HandshakeError, RejectRe
 use lanspread_net::link::{LinkId, PeerLink};
 use lanspread_net::transport::{CloseCode, StreamAcceptor};
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
+use lanspread_serve::session;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
-use super::messages::{CoreMessage, DialFor, Encounter};
+use super::messages::{CoreMessage, DialFor, Encounter, SessionEvents};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
@@ -21,7 +22,6 @@ use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;
 use crate::peers::liveness::Verdict;
 use crate::peers::versions::OtherVersionPeer;
-use crate::services::session;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
 /// dead: a machine that can be reached at an address says so.
@@ -213,7 +213,7 @@ impl Core {
         let context = session::Context {
             server: self.server.clone(),
             catalog: Arc::clone(&self.catalog),
-            core: self.core.clone(),
+            observer: Arc::new(SessionEvents(self.core.clone())),
         };
         self.spawn(session::run(Arc::clone(&link), streams, context));
         self.join(addr, link, reply).await;

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use lanspread_library::{
     Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
     VerifyFailure,
 };
 use lanspread_mdns::BrowseEvent;
 use lanspread_net::handshake::{Admitted, HandshakeError};
-use lanspread_net::link::LinkId;
+use lanspread_net::link::{LinkId, PeerLink};
 use lanspread_proto::{GameId, PeerId, SourceError};
+use lanspread_serve::Contradiction;
+use lanspread_serve::outbound::OutboundCount;
+use lanspread_serve::session::{SessionEvent, SessionObserver};
 use tokio::sync::mpsc;
 
 use super::downloads::Fetch;
@@ -24,13 +29,33 @@ use crate::error::{
     StreamFailure,
 };
 use crate::install::{InstallSummary, StreamNotice, StreamedGame};
-use crate::operations::outbound::OutboundCount;
 use crate::peers::dialling::Attempt;
 use crate::runtime::queries::LookedUp;
-use crate::serve::Contradiction;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
+
+/// Passes on to the command loop what happens in sessions.
+pub(super) struct SessionEvents(pub(super) CoreSender);
+
+impl SessionObserver for SessionEvents {
+    fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()> {
+        let (core, peer_id, link_id) = (self.0.clone(), link.peer_id(), link.id);
+        let message = match event {
+            SessionEvent::Delta(delta) => CoreMessage::Delta { peer_id, link_id, delta },
+            SessionEvent::Goodbye => CoreMessage::Goodbye { peer_id, link_id },
+            SessionEvent::HashesWanted(game_id) => CoreMessage::HashesWanted { game_id },
+            SessionEvent::Ended { is_conflict } => {
+                CoreMessage::LinkDown { peer_id, link_id, is_conflict }
+            }
+        };
+        async move {
+            // The loop is gone only when the whole runtime is.
+            let _ = core.send(message).await;
+        }
+        .boxed()
+    }
+}
 
 /// Everything that can happen to the command loop besides commands and shutdown.
 pub(crate) enum CoreMessage {

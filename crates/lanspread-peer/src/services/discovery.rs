@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_mdns::{MdnsConfig, MdnsError, MdnsService};
+use lanspread_serve::view::View;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::{CoreMessage, CoreSender};
-use crate::serve::view::View;
 
 /// Pause before mDNS is started again. Whoever holds the port may keep it for days, so it costs nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

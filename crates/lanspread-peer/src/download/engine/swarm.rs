@@ -1,11 +1,11 @@
 //! The engine's part in the swarm: what it gives to others that fetch the same content, and what
 //! it does with what they tell.
 
+use lanspread_serve::swarm::{Share, Sharing, SwarmNews};
 use lanspread_transfer::layout::PieceIndex;
 use lanspread_transfer::transfer::Transfer;
 use tokio::sync::mpsc;
 
-use super::super::swarm::{Share, Sharing, SwarmNews};
 use super::super::{DownloadJob, Seat};
 use super::{Engine, Event};
 

@@ -19,13 +19,13 @@ use lanspread_proto::opening::Opening;
 use lanspread_proto::{
     Attributes, CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath,
 };
+use lanspread_serve::outbound::OutboundTransfers;
+use lanspread_serve::swarm::Swarm;
 use lanspread_transfer::scheduler::Order;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::download::Swarm;
-use crate::operations::outbound::OutboundTransfers;
 
 const VERSION: &str = "20240131";
 

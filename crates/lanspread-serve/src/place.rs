@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::asker;
-use crate::serve::turns::{Share, Turn, Turns};
+use crate::turns::{Share, Turn, Turns};
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;

@@ -29,8 +29,8 @@ use tokio::time::timeout;
 
 use super::queue::{Place, StreamQueue};
 use super::{Server, not_served, refused, reply};
-use crate::operations::outbound::TransferGuard;
-use crate::serve::view::ServedGame;
+use crate::outbound::TransferGuard;
+use crate::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
 /// so long that those who wait for its place notice much.
@@ -47,14 +47,14 @@ const BLOCKS_WAITING: usize = 192;
 
 /// What it takes to stream games.
 #[derive(Clone)]
-pub(crate) struct StreamService {
+pub struct StreamService {
     provider: Arc<dyn StreamInstallProvider>,
     queue: StreamQueue,
 }
 
 impl StreamService {
     /// Streams what `provider` unpacks, to `max_streams` receivers at a time.
-    pub(crate) fn new(provider: Arc<dyn StreamInstallProvider>, max_streams: NonZeroUsize) -> Self {
+    pub fn new(provider: Arc<dyn StreamInstallProvider>, max_streams: NonZeroUsize) -> Self {
         Self { provider, queue: StreamQueue::new(max_streams) }
     }
 }

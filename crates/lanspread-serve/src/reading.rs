@@ -16,7 +16,7 @@ use lanspread_proto::message::{ChunkHeader, ChunkName, GetChunks, Refusal, Refus
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
 use super::refused;
-use crate::download::SharedChunks;
+use crate::swarm::SharedChunks;
 
 /// Reads chunks of a game that is being fetched, and makes sure that they are still what they were
 /// when they were verified.

@@ -20,8 +20,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use super::{ANSWER_TIMEOUT, PACED_BYTES, PLACE_WAIT, Server, asker, not_served, refused, reply};
-use crate::serve::turns::{Asker, Share, Turn, Turns};
-use crate::serve::view::ServedGame;
+use crate::turns::{Asker, Share, Turn, Turns};
+use crate::view::ServedGame;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.

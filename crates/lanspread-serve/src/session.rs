@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use lanspread_catalog::Catalog;
 use lanspread_library::{RemoteDelta, diff};
 use lanspread_net::exchange::ExchangeError;
 use lanspread_net::link::PeerLink;
 use lanspread_net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
-use lanspread_proto::SourceError;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
+use lanspread_proto::{GameId, SourceError};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::download::{Swarm, Telling, ToldFetches};
-use crate::runtime::{CoreMessage, CoreSender};
-use crate::serve::{
-    Server, confirm, not_served, read_page, read_request, reply_briefly, reply_with,
-};
+use crate::swarm::{Swarm, Telling, ToldFetches};
+use crate::{Server, confirm, not_served, read_page, read_request, reply_briefly, reply_with};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
 /// delta, and nobody notices the wait.
@@ -36,15 +34,37 @@ const REQUESTS_MAX: usize = 64;
 
 /// What it takes to look after connections.
 #[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) server: Server,
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) core: CoreSender,
+pub struct Context {
+    pub server: Server,
+    pub catalog: Arc<Catalog>,
+    pub observer: Arc<dyn SessionObserver>,
+}
+
+/// What a session tells whoever keeps account of the peers.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A peer told what changed in its library.
+    Delta(RemoteDelta),
+    /// A peer said that it is leaving.
+    Goodbye,
+    /// A peer waits for the hashes of a game.
+    HashesWanted(GameId),
+    /// The connection is gone.
+    Ended {
+        /// Whether the other side knows another peer with the identity of this one.
+        is_conflict: bool,
+    },
+}
+
+/// Hears of what happens in sessions.
+pub trait SessionObserver: Send + Sync {
+    /// Takes in an event of the session of `link`. A request is confirmed after this returns.
+    fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()>;
 }
 
 /// Runs until the connection is gone, and tells the command loop.
-pub(crate) async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context: Context) {
-    let Context { server, core, .. } = &context;
+pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context: Context) {
+    let Context { server, observer, .. } = &context;
     let (is_conflict, error) = tokio::select! {
         error = answer_all(&link, streams, &context) => {
             let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
@@ -55,10 +75,7 @@ pub(crate) async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, c
     };
     server.swarm.unlinked(link.peer_id(), link.id).await;
     tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
-    let (peer_id, link_id) = (link.peer_id(), link.id);
-    let message = CoreMessage::LinkDown { peer_id, link_id, is_conflict };
-    // The loop is gone only when the whole runtime is.
-    let _ = core.send(message).await;
+    observer.observe(&link, SessionEvent::Ended { is_conflict }).await;
 }
 
 async fn answer_all(
@@ -92,7 +109,7 @@ async fn answer_one(
     stream: Stream,
     context: &Context,
 ) -> Result<(), ExchangeError> {
-    let Context { server, catalog, core } = context;
+    let Context { server, catalog, observer } = context;
     let (request, mut incoming, sender) = read_request(link, stream).await?;
     let (peer_id, link_id) = (link.peer_id(), link.id);
     let told = match request {
@@ -102,9 +119,9 @@ async fn answer_one(
                 tracing::debug!(%peer_id, %error, "a change of a library cannot be read: the whole library is asked for");
                 RemoteDelta::gap(to_rev)
             });
-            CoreMessage::Delta { peer_id, link_id, delta }
+            SessionEvent::Delta(delta)
         }
-        Request::Goodbye {} => CoreMessage::Goodbye { peer_id, link_id },
+        Request::Goodbye {} => SessionEvent::Goodbye,
         Request::Fetching(theirs) => {
             let len = theirs.have_bytes;
             let have = read_page(link, &mut incoming, len, PIECE_SET_MAX_BYTES).await?;
@@ -131,14 +148,12 @@ async fn answer_one(
             return confirm(sender).await;
         }
         Request::GetGame(GetGame { ref game_id, await_hashes: true, .. }) => {
-            let game_id = game_id.clone();
-            let _ = core.send(CoreMessage::HashesWanted { game_id }).await;
+            observer.observe(link, SessionEvent::HashesWanted(game_id.clone())).await;
             return server.answer(link, request, sender).await;
         }
         question => return server.answer(link, question, sender).await,
     };
-    // The loop is gone only when the whole runtime is.
-    let _ = core.send(told).await;
+    observer.observe(link, told).await;
     confirm(sender).await
 }
 

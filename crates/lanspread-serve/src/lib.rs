@@ -1,15 +1,23 @@
-//! Answers the requests of one peer.
+//! The sessions between this peer and others: what is answered, and what is told.
+//!
+//! A [`session`] answers the requests of one peer and tells it what changes here. A [`Server`] gives out what the published
+//! [`view`] allows, and what a [`swarm`] shares of games that are being fetched. [`outbound`] counts what others fetch, so
+//! that nothing touches files that are being read.
 
 mod copies;
 mod doubts;
 mod libraries;
+pub mod library_fetch;
+pub mod outbound;
 mod pages;
 mod place;
 mod queue;
 mod reading;
+pub mod session;
 mod stream;
+pub mod swarm;
 mod turns;
-pub(crate) mod view;
+pub mod view;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -31,17 +39,17 @@ use lanspread_proto::message::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::download::Swarm;
-use crate::operations::outbound::OutboundTransfers;
-use crate::serve::turns::Asker;
-use crate::serve::view::{ServedGame, View};
-pub(crate) use doubts::Contradiction;
+use crate::outbound::OutboundTransfers;
+use crate::swarm::Swarm;
+use crate::turns::Asker;
+use crate::view::{ServedGame, View};
+pub use doubts::Contradiction;
 use doubts::Doubts;
 use libraries::Libraries;
 use pages::{Pages, head_of};
 use place::{PLACE_WAIT, Place, Places};
 use reading::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
-pub(crate) use stream::StreamService;
+pub use stream::StreamService;
 
 /// Longest time that an answer may take to be taken over by the asker. Beyond it the asker is gone or
 /// does not read.
@@ -69,10 +77,10 @@ const LOOK_WAIT: Duration = Duration::from_secs(5);
 
 /// What it takes to answer.
 #[derive(Clone)]
-pub(crate) struct Server {
-    pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) outbound: OutboundTransfers,
-    pub(crate) swarm: Swarm,
+pub struct Server {
+    pub view: watch::Receiver<Arc<View>>,
+    pub outbound: OutboundTransfers,
+    pub swarm: Swarm,
     upload: Limiter,
     first_copies: FirstCopies,
     places: Places,
@@ -87,7 +95,7 @@ pub(crate) struct Server {
 ///
 /// # Errors
 /// [`ExchangeError`] when there is no valid request.
-pub(crate) async fn read_request(
+pub async fn read_request(
     link: &PeerLink,
     stream: Stream,
 ) -> Result<(Request, Incoming, Box<dyn StreamSender>), ExchangeError> {
@@ -102,7 +110,7 @@ pub(crate) async fn read_request(
 ///
 /// # Errors
 /// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
-pub(crate) async fn read_page(
+pub async fn read_page(
     link: &PeerLink,
     incoming: &mut Incoming,
     len: u32,
@@ -117,7 +125,7 @@ pub(crate) async fn read_page(
 ///
 /// # Errors
 /// [`ExchangeError`] when the answer cannot be sent.
-pub(crate) async fn confirm(sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
+pub async fn confirm(sender: Box<dyn StreamSender>) -> Result<(), ExchangeError> {
     reply_briefly(sender, &Response::Done {}).await
 }
 
@@ -125,7 +133,7 @@ pub(crate) async fn confirm(sender: Box<dyn StreamSender>) -> Result<(), Exchang
 ///
 /// # Errors
 /// [`ExchangeError`] when the answer cannot be sent.
-pub(crate) async fn reply_briefly(
+pub async fn reply_briefly(
     mut sender: Box<dyn StreamSender>,
     response: &Response,
 ) -> Result<(), ExchangeError> {
@@ -136,7 +144,7 @@ pub(crate) async fn reply_briefly(
 ///
 /// # Errors
 /// [`ExchangeError`] when the answer cannot be sent.
-pub(crate) async fn reply_with(
+pub async fn reply_with(
     mut sender: Box<dyn StreamSender>,
     response: &Response,
     body: Bytes,
@@ -150,7 +158,7 @@ pub(crate) async fn reply_with(
 }
 
 impl Server {
-    pub(crate) fn new(
+    pub fn new(
         view: watch::Receiver<Arc<View>>,
         outbound: OutboundTransfers,
         swarm: Swarm,
@@ -180,7 +188,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ExchangeError`] when the answer cannot be sent.
-    pub(crate) async fn answer(
+    pub async fn answer(
         &self,
         link: &PeerLink,
         request: Request,
@@ -332,7 +340,7 @@ impl Server {
     }
 
     /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
-    pub(super) async fn look_first(&self, game_id: &GameId) {
+    pub(crate) async fn look_first(&self, game_id: &GameId) {
         let served = self.view.borrow().game(game_id).cloned();
         let Some(ServedGame { root, fingerprint, .. }) = served else { return };
         // It is never closed.
@@ -481,7 +489,7 @@ fn refused(code: RefusalCode, message: &str) -> Refusal {
 }
 
 /// The refusal of a game that is not served.
-pub(crate) fn not_served(game_id: &GameId) -> Refusal {
+pub fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }
 

@@ -22,14 +22,14 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Tells that the number of peers that fetch a game changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OutboundCount {
-    pub(crate) game_id: GameId,
-    pub(crate) count: usize,
+pub struct OutboundCount {
+    pub game_id: GameId,
+    pub count: usize,
 }
 
 /// The shared table of outbound transfers.
 #[derive(Clone)]
-pub(crate) struct OutboundTransfers {
+pub struct OutboundTransfers {
     shared: Arc<Shared>,
 }
 
@@ -55,13 +55,13 @@ impl OutboundTransfers {
     /// An empty table that reports to `counts`. At most one report per peer, served game and
     /// [`LINGER`] each way is ever queued there: who asks for a game that is not served is refused
     /// before it comes here.
-    pub(crate) fn new(counts: mpsc::UnboundedSender<OutboundCount>) -> Self {
+    pub fn new(counts: mpsc::UnboundedSender<OutboundCount>) -> Self {
         let games = Mutex::new(BTreeMap::new());
         Self { shared: Arc::new(Shared { games, is_idle: Notify::new(), counts }) }
     }
 
     /// Registers a request. It ends when the guard is dropped.
-    pub(crate) fn begin(&self, game_id: &GameId, peer_id: PeerId) -> TransferGuard {
+    pub fn begin(&self, game_id: &GameId, peer_id: PeerId) -> TransferGuard {
         let mut games = self.lock();
         let game = games.entry(game_id.clone()).or_default();
         let stop = game.stop.clone();
@@ -80,12 +80,12 @@ impl OutboundTransfers {
     }
 
     /// How many peers fetch a game.
-    pub(crate) fn count(&self, game_id: &GameId) -> usize {
+    pub fn count(&self, game_id: &GameId) -> usize {
         self.lock().get(game_id).map_or(0, |game| game.peers.len())
     }
 
     /// How many peers fetch each game, in game id order.
-    pub(crate) fn counts(&self) -> Vec<(GameId, usize)> {
+    pub fn counts(&self) -> Vec<(GameId, usize)> {
         let games = self.lock();
         games.iter().map(|(id, game)| (id.clone(), game.peers.len())).collect()
     }
@@ -93,7 +93,7 @@ impl OutboundTransfers {
     /// Stops every request for a game and waits until none is left.
     ///
     /// Requests that begin afterwards are not stopped: the view must not offer the game by then.
-    pub(crate) async fn drain(&self, game_id: &GameId) {
+    pub async fn drain(&self, game_id: &GameId) {
         if let Some(game) = self.lock().get_mut(game_id) {
             std::mem::take(&mut game.stop).cancel();
         }
@@ -170,7 +170,7 @@ impl OutboundTransfers {
 }
 
 /// A request that is under way.
-pub(crate) struct TransferGuard {
+pub struct TransferGuard {
     table: OutboundTransfers,
     game_id: GameId,
     peer_id: PeerId,
@@ -179,7 +179,7 @@ pub(crate) struct TransferGuard {
 
 impl TransferGuard {
     /// Resolves when the request must end because its game is wanted.
-    pub(crate) async fn stopped(&self) {
+    pub async fn stopped(&self) {
         self.stop.cancelled().await;
     }
 }

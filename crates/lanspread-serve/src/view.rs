@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 /// The announced library, and all it takes to serve the games in it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct View {
+pub struct View {
     snapshot: Arc<LibrarySnapshot>,
     games: BTreeMap<GameId, ServedGame>,
     is_being_made: bool,
@@ -26,21 +26,21 @@ pub(crate) struct View {
 
 /// A game that is ready: downloaded at the catalog's version, with nothing being done with it.
 #[derive(Debug, Clone)]
-pub(crate) struct ServedGame {
+pub struct ServedGame {
     /// Its root directory.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// Its files, with the hashes known so far.
-    pub(crate) manifest: Arc<Manifest>,
+    pub manifest: Arc<Manifest>,
     /// What its files looked like when they were listed.
-    pub(crate) fingerprint: Fingerprint,
+    pub fingerprint: Fingerprint,
     /// The content roots that it has in the old form.
-    pub(crate) old_content_roots: Arc<[ContentHash]>,
+    pub old_content_roots: Arc<[ContentHash]>,
     /// Its attributes, as they travel.
-    pub(crate) attributes: Bytes,
+    pub attributes: Bytes,
 }
 
 /// Announces the library of the newest view.
-pub(crate) struct AnnouncedView(pub(crate) watch::Receiver<Arc<View>>);
+pub struct AnnouncedView(pub watch::Receiver<Arc<View>>);
 
 impl Announcer for AnnouncedView {
     /// At a start the library is waited for; how long at most, the view says.
@@ -56,32 +56,32 @@ impl Announcer for AnnouncedView {
 }
 
 impl View {
-    pub(crate) fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
+    pub fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
         Self { snapshot, games, is_being_made: false }
     }
 
     /// The same view, of which more is to be expected in a moment.
-    pub(crate) fn being_made(self, is_being_made: bool) -> Self {
+    pub fn being_made(self, is_being_made: bool) -> Self {
         Self { is_being_made, ..self }
     }
 
     /// Whether it is soon to be much larger: the games are still being looked at for the first time.
-    pub(crate) fn is_being_made(&self) -> bool {
+    pub fn is_being_made(&self) -> bool {
         self.is_being_made
     }
 
     /// What is announced.
-    pub(crate) fn snapshot(&self) -> Arc<LibrarySnapshot> {
+    pub fn snapshot(&self) -> Arc<LibrarySnapshot> {
         Arc::clone(&self.snapshot)
     }
 
     /// All games that may be served.
-    pub(crate) fn games(&self) -> &BTreeMap<GameId, ServedGame> {
+    pub fn games(&self) -> &BTreeMap<GameId, ServedGame> {
         &self.games
     }
 
     /// A game that may be served.
-    pub(crate) fn game(&self, game_id: &GameId) -> Option<&ServedGame> {
+    pub fn game(&self, game_id: &GameId) -> Option<&ServedGame> {
         self.games.get(game_id)
     }
 }

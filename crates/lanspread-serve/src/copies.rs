@@ -17,7 +17,7 @@ use lanspread_proto::message::{ChunkName, GetChunks};
 use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::time::{Instant, timeout};
 
-use crate::serve::turns::{Asker, Share, Turn, Turns};
+use crate::turns::{Asker, Share, Turn, Turns};
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.

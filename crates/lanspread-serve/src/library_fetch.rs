@@ -18,7 +18,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// [`SourceError::Gone`] when it is not there within [`LIBRARY_TIMEOUT`].
-pub(crate) async fn fetch_library(
+pub async fn fetch_library(
     link: &PeerLink,
     catalog: &Catalog,
 ) -> Result<RemoteLibrary, SourceError> {

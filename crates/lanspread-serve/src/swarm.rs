@@ -24,7 +24,7 @@ use lanspread_transfer::layout::{Layout, PieceIndex};
 use lanspread_transfer::ledger::ChunkHashes;
 use tokio::sync::{mpsc, watch};
 
-use crate::operations::outbound::OutboundTransfers;
+use crate::outbound::OutboundTransfers;
 
 /// Most news that wait for a download; who tells more waits for it to take them in.
 const NEWS_MAX: usize = 64;
@@ -33,7 +33,7 @@ const ASKING_MAX: usize = 64;
 
 /// What a download hears of others that fetch the same content.
 #[derive(Debug)]
-pub(crate) enum SwarmNews {
+pub enum SwarmNews {
     /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
     Offers { peer: PeerId, has: PieceSet, asking: Vec<PieceIndex> },
     /// It has more.
@@ -46,7 +46,7 @@ pub(crate) enum SwarmNews {
 
 /// What is to be told to a peer, in this order.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Telling {
+pub enum Telling {
     /// What is being fetched, and what there is of it.
     Opening(Opening),
     /// What there is in addition.
@@ -57,7 +57,7 @@ pub(crate) enum Telling {
 
 impl Telling {
     /// The game of which this is the first that is told.
-    pub(crate) fn opened(&self) -> Option<&GameId> {
+    pub fn opened(&self) -> Option<&GameId> {
         match self {
             Self::Opening(opening) => Some(&opening.game_id),
             Self::More(_) | Self::Ended(_) => None,
@@ -67,38 +67,38 @@ impl Telling {
 
 /// Which fetches a peer has been told of on one connection.
 #[derive(Debug, Default)]
-pub(crate) struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
+pub struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
 
 impl ToldFetches {
     /// An opening did not arrive, and is to be told once more.
-    pub(crate) fn forget(&mut self, game_id: &GameId) {
+    pub fn forget(&mut self, game_id: &GameId) {
         self.0.remove(game_id);
     }
 }
 
 /// Chunks of a game that is being fetched, to be given to another peer.
 #[derive(Debug)]
-pub(crate) struct SharedChunks {
+pub struct SharedChunks {
     /// Where they are on disk.
-    pub(crate) root: PathBuf,
-    pub(crate) layout: Arc<Layout>,
+    pub root: PathBuf,
+    pub layout: Arc<Layout>,
     /// What they have if nobody touched them.
-    pub(crate) hashes: Vec<ContentHash>,
+    pub hashes: Vec<ContentHash>,
 }
 
 /// What a download shares.
-pub(crate) struct Sharing {
-    pub(crate) game_id: GameId,
-    pub(crate) root: PathBuf,
-    pub(crate) layout: Arc<Layout>,
-    pub(crate) content_root: ContentHash,
-    pub(crate) hashes: Arc<ChunkHashes>,
-    pub(crate) have: PieceSet,
+pub struct Sharing {
+    pub game_id: GameId,
+    pub root: PathBuf,
+    pub layout: Arc<Layout>,
+    pub content_root: ContentHash,
+    pub hashes: Arc<ChunkHashes>,
+    pub have: PieceSet,
 }
 
 /// The fetches of this peer that others may take part in, and who does.
 #[derive(Clone)]
-pub(crate) struct Swarm(Arc<Shared>);
+pub struct Swarm(Arc<Shared>);
 
 struct Shared {
     fetches: Mutex<Fetches>,
@@ -133,7 +133,7 @@ struct Follower {
 }
 
 /// The share of one download. Dropping it ends the sharing at once.
-pub(crate) struct Share {
+pub struct Share {
     swarm: Swarm,
     game_id: GameId,
     number: FetchNumber,
@@ -142,13 +142,13 @@ pub(crate) struct Share {
 
 impl Swarm {
     /// Nothing is shared yet. Chunks that are given to others are counted in `outbound`.
-    pub(crate) fn new(outbound: OutboundTransfers) -> Self {
+    pub fn new(outbound: OutboundTransfers) -> Self {
         let (fetches, changes) = (Mutex::default(), watch::channel(0).0);
         Self(Arc::new(Shared { fetches, changes, outbound }))
     }
 
     /// Shares a game; `None` if it has more pieces than a set of them can tell.
-    pub(crate) fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
+    pub fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
         if sharing.layout.piece_count() > PIECE_SET_MAX {
             return None;
         }
@@ -166,20 +166,20 @@ impl Swarm {
     }
 
     /// Ends the sharing of a game; whoever asks for it from here on is referred to the library.
-    pub(crate) fn close(&self, game_id: &GameId) {
+    pub fn close(&self, game_id: &GameId) {
         if self.lock().by_game.remove(game_id).is_some() {
             self.changed();
         }
     }
 
     /// Whether a game is being shared.
-    pub(crate) fn is_shared(&self, game_id: &GameId) -> bool {
+    pub fn is_shared(&self, game_id: &GameId) -> bool {
         self.lock().by_game.contains_key(game_id)
     }
 
     /// Chunks of a game that is being shared. `None` if the game is not; an inner `None` if one of
     /// them is not there (yet), or is one of another version.
-    pub(crate) fn chunks(&self, wanted: &GetChunks) -> Option<Option<SharedChunks>> {
+    pub fn chunks(&self, wanted: &GetChunks) -> Option<Option<SharedChunks>> {
         let fetches = self.lock();
         let sharing = &fetches.by_game.get(&wanted.game_id)?.sharing;
         let is_version = *sharing.layout.manifest().version() == wanted.version;
@@ -187,17 +187,12 @@ impl Swarm {
     }
 
     /// Hears of everything that may have to be told.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 
     /// What is to be told to a peer over a connection on which it has been `told`.
-    pub(crate) fn tellings(
-        &self,
-        peer: PeerId,
-        link: LinkId,
-        told: &mut ToldFetches,
-    ) -> Vec<Telling> {
+    pub fn tellings(&self, peer: PeerId, link: LinkId, told: &mut ToldFetches) -> Vec<Telling> {
         let mut fetches = self.lock();
         let mut tellings = Vec::new();
         told.0.retain(|game_id, (number, content_root)| {
@@ -220,25 +215,14 @@ impl Swarm {
     }
 
     /// A peer that was told an opening has `answered` what it has itself.
-    pub(crate) async fn answered(
-        &self,
-        peer: PeerId,
-        link: LinkId,
-        opening: Opening,
-        answered: Opening,
-    ) {
+    pub async fn answered(&self, peer: PeerId, link: LinkId, opening: Opening, answered: Opening) {
         let told = (opening.have, opening.asking);
         let news = self.lock().follow(peer, link, &answered, |_| told);
         send(news).await;
     }
 
     /// A peer tells what it fetches. Returns what this peer has, if it fetches the same.
-    pub(crate) async fn heard(
-        &self,
-        peer: PeerId,
-        link: LinkId,
-        theirs: &Opening,
-    ) -> Option<Opening> {
+    pub async fn heard(&self, peer: PeerId, link: LinkId, theirs: &Opening) -> Option<Opening> {
         let mut own = None;
         let news = self.lock().follow(peer, link, theirs, |fetch| {
             let opening = own.insert(fetch.opening());
@@ -249,7 +233,7 @@ impl Swarm {
     }
 
     /// A peer tells what it has in addition; returns whether that is of interest.
-    pub(crate) async fn heard_more(&self, peer: PeerId, have: Have) -> bool {
+    pub async fn heard_more(&self, peer: PeerId, have: Have) -> bool {
         let news = {
             let fetches = self.lock();
             let fetch = fetches.by_game.get(&have.game_id).filter(|fetch| {
@@ -267,7 +251,7 @@ impl Swarm {
     }
 
     /// A peer fetches a content no more.
-    pub(crate) async fn heard_end(&self, peer: PeerId, ended: &FetchEnded) {
+    pub async fn heard_end(&self, peer: PeerId, ended: &FetchEnded) {
         let news = {
             let mut fetches = self.lock();
             let fetch = fetches.by_game.get_mut(&ended.game_id);
@@ -281,7 +265,7 @@ impl Swarm {
 
     /// A peer did not take in what it was told. One that `refused` is not told more; another one is
     /// told everything anew.
-    pub(crate) fn not_told(&self, peer: PeerId, game_id: &GameId, refused: bool) {
+    pub fn not_told(&self, peer: PeerId, game_id: &GameId, refused: bool) {
         let mut fetches = self.lock();
         let Some(fetch) = fetches.by_game.get_mut(game_id) else { return };
         if refused {
@@ -292,7 +276,7 @@ impl Swarm {
     }
 
     /// A connection is gone, and with it whoever was reached over it.
-    pub(crate) async fn unlinked(&self, peer: PeerId, link: LinkId) {
+    pub async fn unlinked(&self, peer: PeerId, link: LinkId) {
         let news: Vec<_> = {
             let mut fetches = self.lock();
             let left = fetches.by_game.values_mut().filter_map(|fetch| {
@@ -402,24 +386,24 @@ impl Fetch {
 
 impl Share {
     /// A piece is verified and can be read back, and so can be given to others.
-    pub(crate) fn stored(&self, piece: PieceIndex) {
+    pub fn stored(&self, piece: PieceIndex) {
         self.update(|fetch| {
             fetch.sharing.have.insert(piece.0);
         });
     }
 
     /// What those are being asked for that have the whole game.
-    pub(crate) fn asking(&self, pieces: &[PieceIndex]) {
+    pub fn asking(&self, pieces: &[PieceIndex]) {
         self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
     }
 
     /// Leaves the share open for whoever publishes the finished game, and then has to close it.
-    pub(crate) fn hand_over(mut self) {
+    pub fn hand_over(mut self) {
         self.is_handed_over = true;
     }
 
     /// Ends the sharing, and waits until nobody reads the files any more.
-    pub(crate) async fn end(self) {
+    pub async fn end(self) {
         let (swarm, game_id) = (self.swarm.clone(), self.game_id.clone());
         drop(self);
         swarm.0.outbound.drain(&game_id).await;

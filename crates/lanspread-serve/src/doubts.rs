@@ -25,12 +25,12 @@ const COMPLAINERS_MAX: usize = 1_024;
 
 /// What was read of a served game is not what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Contradiction {
+pub struct Contradiction {
     /// Which game.
-    pub(crate) game_id: GameId,
+    pub game_id: GameId,
     /// The file whose content is another one, though it looks as it did; `None` where the looks of
     /// something tell that it changed.
-    pub(crate) path: Option<RelPath>,
+    pub path: Option<RelPath>,
 }
 
 /// What a server has to do with contradictions. Clones share everything.

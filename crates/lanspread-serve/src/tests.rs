@@ -31,8 +31,8 @@ use tokio::time::sleep;
 
 use super::place::STEP_TIMEOUT;
 use super::*;
-use crate::peers::library_fetch::fetch_library;
-use crate::serve::view::ServedGame;
+use crate::library_fetch::fetch_library;
+use crate::view::ServedGame;
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
 const PRIVATE: [&str; 12] = [
