@@ -2,6 +2,7 @@
 //!
 //! Every call blocks. One writer at a time per path: two would share one temporary file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,8 +10,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
+use lanspread_proto::fold::fold;
 
 use crate::durable::{self, parent_of};
+use crate::names::is_spelling_of;
 use crate::points;
 
 /// Mode of a file that anybody may read, before the umask.
@@ -23,6 +26,23 @@ const CORRUPT_COPIES_MAX: u32 = 1000;
 /// Where the state of one game is kept: its intent, its journal, its setup marker.
 pub fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
     state_dir.join("games").join(game_id.as_str())
+}
+
+/// The ids under which the state of those games is kept whose roots `games_dir` lists as `names`, in
+/// order.
+pub fn ids_with_state(
+    games_dir: &Path,
+    state_dir: &Path,
+    names: impl Iterator<Item = GameId>,
+) -> BTreeSet<GameId> {
+    let kept = fs::read_dir(state_dir.join("games")).into_iter().flatten().filter_map(Result::ok);
+    let kept = kept.filter_map(|entry| GameId::new(entry.file_name().to_str()?).ok());
+    let kept: BTreeMap<_, _> = kept.map(|id| (fold(id.as_str()).into_owned(), id)).collect();
+    let meant = |listed: GameId| match kept.get(&*fold(listed.as_str())) {
+        Some(id) if is_spelling_of(games_dir, listed.as_str(), id.as_str()) => id.clone(),
+        _ => listed,
+    };
+    names.map(meant).collect()
 }
 
 /// Replaces the file at `path` by one with `bytes`. On return it is durable.
@@ -191,5 +211,17 @@ mod tests {
         assert!(names(&deep).is_empty());
         fs::write(&file, b"").unwrap();
         assert!(ensure_dir(&file.join("below")).is_err());
+    }
+
+    #[test]
+    fn on_a_disk_that_tells_spellings_apart_state_is_kept_under_exact_names() {
+        let (games, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["Quake", "doom"] {
+            fs::create_dir(games.path().join(name)).unwrap();
+        }
+        fs::create_dir_all(state.path().join("games/quake")).unwrap();
+        let listed: BTreeSet<GameId> = ["Quake", "doom"].map(|id| id.parse().unwrap()).into();
+        let kept = ids_with_state(games.path(), state.path(), listed.iter().cloned());
+        assert_eq!(kept, listed);
     }
 }

@@ -25,7 +25,7 @@ pub use delta::{Difference, diff};
 pub use gate::RescanGate;
 pub use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub use index::{Index, IndexWarning};
-pub use names::{ids_with_state, may_be_root_of, root_ids};
+pub use names::{may_be_root_of, root_ids};
 pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use remote::{DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary};
 pub use scan::{

@@ -5,7 +5,6 @@
 //! else. The disk itself is asked, each time and only in doubt; see `lanspread_disk::is_spelling_of`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use lanspread_catalog::Catalog;
@@ -60,25 +59,10 @@ pub fn may_be_root_of(catalog: &Catalog, name: &str) -> Option<GameId> {
     })
 }
 
-/// The ids under which the state of those games is kept whose roots `games_dir` lists as `names`, in
-/// order.
-pub fn ids_with_state(
-    games_dir: &Path,
-    state_dir: &Path,
-    names: impl Iterator<Item = GameId>,
-) -> BTreeSet<GameId> {
-    let kept = fs::read_dir(state_dir.join("games")).into_iter().flatten().filter_map(Result::ok);
-    let kept = kept.filter_map(|entry| GameId::new(entry.file_name().to_str()?).ok());
-    let kept: BTreeMap<_, _> = kept.map(|id| (fold(id.as_str()).into_owned(), id)).collect();
-    let meant = |listed: GameId| match kept.get(&*fold(listed.as_str())) {
-        Some(id) if is_spelling_of(games_dir, listed.as_str(), id.as_str()) => id.clone(),
-        _ => listed,
-    };
-    names.map(meant).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use lanspread_catalog::CatalogGame;
 
     use super::*;
@@ -86,22 +70,17 @@ mod tests {
     #[test]
     fn on_a_disk_that_tells_spellings_apart_only_exact_names_count() {
         let games = tempfile::tempdir().unwrap();
-        let state = tempfile::tempdir().unwrap();
         let ids = ["doom", "quake"];
         let game = |id: &str| CatalogGame::new(id.parse().unwrap(), id, "1".parse().unwrap());
         let catalog = Catalog::from_games(ids.map(game)).unwrap();
         for name in ["Quake", "doom", "other", "doom/LOCAL", "doom/version.ini"] {
             fs::create_dir(games.path().join(name)).unwrap();
         }
-        fs::create_dir_all(state.path().join("games/quake")).unwrap();
         let names = || ["Quake", "doom", "other"].into_iter();
         let found = root_ids(games.path(), &catalog, names().map(str::to_owned));
         assert_eq!(found, BTreeSet::from(["doom".parse().unwrap()]));
         assert_eq!(may_be_root_of(&catalog, "QUAKE"), Some("quake".parse().unwrap()));
         assert_eq!(may_be_root_of(&catalog, "other"), None);
-        let listed: BTreeSet<GameId> = names().map(|name| name.parse().unwrap()).collect();
-        let kept = ids_with_state(games.path(), state.path(), listed.iter().cloned());
-        assert_eq!(kept, listed);
         let root = games.path().join("doom");
         let meant = ["LOCAL", "version.ini", "VERSION.INI", "x"].map(|name| root_name(&root, name));
         assert_eq!(meant, ["LOCAL", "version.ini", "VERSION.INI", "x"]);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_install::setup::SetupStarted;
 use lanspread_library::{GameProblems, VerifyReference};
 use lanspread_proto::{Attributes, ContentHash, GameId, GameVersion, Manifest, PeerId, PeerName};
 use tokio::sync::oneshot;
@@ -352,19 +353,6 @@ pub struct SourceInfo {
     pub addr: SocketAddr,
     /// The content root it announces, once it has hashed the game.
     pub content_root: Option<ContentHash>,
-}
-
-/// The answer to [`PeerCommand::RunSetup`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetupStarted {
-    /// The script.
-    pub script: PathBuf,
-    /// Where its output goes.
-    pub log: PathBuf,
-    /// Its process, which leads a group of its own.
-    pub pid: u32,
-    /// Whether it was started before since the game was installed.
-    pub was_done: bool,
 }
 
 /// The answer to [`PeerCommand::Download`].

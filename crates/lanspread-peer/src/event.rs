@@ -4,13 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use lanspread_download::error::{DownloadFailure, RemoveFailure};
+use lanspread_install::error::{InstallFailure, StreamFailure};
 use lanspread_library::{GameProblems, VerifyFailure};
 use lanspread_net::handshake::RejectReason;
 use lanspread_proto::{GameId, PeerId};
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 
 use crate::command::{PeerInfo, VerifyReport};
-use crate::error::{DownloadFailure, InstallFailure, RemoveFailure, StreamFailure};
 use crate::peers::versions::OtherVersionPeer;
 
 /// What is being done with a game. At most one at a time.

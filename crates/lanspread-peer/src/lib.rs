@@ -12,31 +12,28 @@ mod command;
 mod config;
 #[cfg(test)]
 mod crash;
-mod download;
 mod error;
 mod event;
-mod install;
 mod migration;
 mod operations;
 mod peers;
 mod points;
 mod runtime;
 mod services;
-mod setup;
 mod state_format;
 
 pub use command::{
     AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,
-    PeerCommand, PeerInfo, PeerStatus, Reply, SetupStarted, SourceInfo, StreamSummary,
-    VerifyReport, VerifySummary,
+    PeerCommand, PeerInfo, PeerStatus, Reply, SourceInfo, StreamSummary, VerifyReport,
+    VerifySummary,
 };
 pub use config::{NetworkKey, PeerConfig, RateLimit};
-pub use error::{
-    CommandError, ConnectError, DownloadFailure, GamesDirError, InstallFailure, RemoveFailure,
-    RuntimeFailure, SetupFailure, StartError, StreamFailure,
-};
+pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{ActiveOperation, Availability, LostReason, Operation, PeerEvent, StreamProgress};
 pub use lanspread_disk::room::NotEnoughRoom;
+pub use lanspread_download::error::{DownloadFailure, RemoveFailure};
+pub use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
+pub use lanspread_install::setup::SetupStarted;
 pub use lanspread_library::{
     GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason, VerifyFailure, VerifyReference,
 };

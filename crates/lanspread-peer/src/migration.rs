@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use lanspread_catalog::Catalog;
 use lanspread_disk::state_file::{ensure_dir, game_state_dir, write_atomic};
 use lanspread_disk::{durable, is_spelling_of};
+use lanspread_install::setup::SETUP_DONE;
 use lanspread_library::root_ids;
 use lanspread_proto::GameId;
 use lanspread_proto::fold::fold;
 use lanspread_proto::reserved::{FIRST_START_MARKER, LEGACY_DIR, LEGACY_GAME_FILE, LOCAL_DIR};
 
 use crate::points;
-use crate::setup::SETUP_DONE;
 
 const LEGACY_INDEX: &str = "index.json";
 /// Where the old index goes, below the state directory.

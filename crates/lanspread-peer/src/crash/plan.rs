@@ -59,7 +59,7 @@ pub(super) fn plan(hits: &Hits, amount: Option<usize>, seed: u64) -> Vec<Case> {
             cases.push(Case { script, moment, action, seed: dice.draw() });
         };
         case(CRASHES[(number + seed as usize) % CRASHES.len()]);
-        if *site != points::UNPACK_BLOCK.name() {
+        if *site != lanspread_install::points::UNPACK_BLOCK.name() {
             case(Action::Fail);
         }
         if amount.is_some() || number % SAMPLE_ONE_PANIC_IN == seed as usize % SAMPLE_ONE_PANIC_IN {
@@ -102,6 +102,8 @@ pub(super) fn assert_every_site_is_reached(hits: &Hits) {
     let removals = [lanspread_disk::points::FILE_REMOVE, lanspread_disk::points::FILE_REMOVE_SYNC];
     let mut known: BTreeSet<String> = own_sites(lanspread_disk::points::ALL)
         .chain(own_sites(lanspread_library::points::ALL))
+        .chain(own_sites(lanspread_download::points::ALL))
+        .chain(own_sites(lanspread_install::points::ALL))
         .chain(own_sites(points::ALL))
         .map(str::to_owned)
         .collect();
@@ -123,6 +125,10 @@ pub(super) fn is_in_background(site: &str) -> bool {
 
 /// Whether a script comes to a site whenever it runs, and not only when the machine is slow.
 pub(super) fn is_dependable(script: Script, site: &str) -> bool {
-    let slow = [points::CHUNK_SYNC, points::JOURNAL_APPEND, points::JOURNAL_SYNC];
+    let slow = [
+        lanspread_download::points::CHUNK_SYNC,
+        lanspread_download::points::JOURNAL_APPEND,
+        lanspread_download::points::JOURNAL_SYNC,
+    ];
     script == Script::Checkpoint || slow.iter().all(|point| point.name() != site)
 }

@@ -9,7 +9,7 @@ use lanspread_disk::state_file::game_state_dir;
 
 use super::peer::Peer;
 use super::world::{Download, HERETIC, Local, Place, QUAKE, Tree, game_id, write_tree};
-use crate::{CommandError, PeerCommand, points};
+use crate::{CommandError, PeerCommand};
 
 /// One thing that a peer does to its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,16 +105,30 @@ impl Script {
     pub(super) fn prelude(self) -> Option<(Self, Point)> {
         match self {
             Self::Resume | Self::RemovePartial => {
-                Some((Self::Checkpoint, points::COMMIT_FILE_SYNC))
+                Some((Self::Checkpoint, lanspread_download::points::COMMIT_FILE_SYNC))
             }
-            Self::RecoverUnpacking => Some((Self::UpdateAndInstall, points::UNPACKED_FILE_SYNC)),
-            Self::RecoverPutAside => Some((Self::UpdateAndInstall, points::PROMOTE)),
-            Self::RecoverPromoted => Some((Self::UpdateAndInstall, points::SETTLE_SYNC)),
+            Self::RecoverUnpacking => {
+                Some((Self::UpdateAndInstall, lanspread_install::points::UNPACKED_FILE_SYNC))
+            }
+            Self::RecoverPutAside => {
+                Some((Self::UpdateAndInstall, lanspread_install::points::PROMOTE))
+            }
+            Self::RecoverPromoted => {
+                Some((Self::UpdateAndInstall, lanspread_install::points::SETTLE_SYNC))
+            }
             Self::RecoverEmpty => Some((Self::Install, lanspread_disk::points::MARK_WRITE)),
-            Self::RecoverUninstall => Some((Self::Uninstall, points::PUT_ASIDE_SYNC)),
-            Self::RecoverCommit => Some((Self::Update, points::SENTINEL_RENAME)),
-            Self::RecoverCancel => Some((Self::CancelBesideLocal, points::DISCARD_ENTRY)),
-            Self::RecoverWholeCancel => Some((Self::Cancel, points::DISCARD_ENTRY)),
+            Self::RecoverUninstall => {
+                Some((Self::Uninstall, lanspread_install::points::PUT_ASIDE_SYNC))
+            }
+            Self::RecoverCommit => {
+                Some((Self::Update, lanspread_download::points::SENTINEL_RENAME))
+            }
+            Self::RecoverCancel => {
+                Some((Self::CancelBesideLocal, lanspread_download::points::DISCARD_ENTRY))
+            }
+            Self::RecoverWholeCancel => {
+                Some((Self::Cancel, lanspread_download::points::DISCARD_ENTRY))
+            }
             _ => None,
         }
     }
@@ -294,10 +308,10 @@ pub(super) async fn connect(script: Script, peer: &Peer, source: SocketAddr) {
 /// A download that lasts until its journal has had its first entries.
 async fn download_with_checkpoint(peer: &Peer) -> Result<(), CommandError> {
     // The last file of a piece: the other piece is written, and has to be synced before it is entered.
-    faults::hold_file(points::CHUNK_WRITE, "second.eti");
+    faults::hold_file(lanspread_download::points::CHUNK_WRITE, "second.eti");
     let until_entered = tokio::task::spawn_blocking(|| {
-        faults::wait_until_reached(points::CHUNK_SYNC);
-        faults::wait_until_reached(points::JOURNAL_SYNC);
+        faults::wait_until_reached(lanspread_download::points::CHUNK_SYNC);
+        faults::wait_until_reached(lanspread_download::points::JOURNAL_SYNC);
         faults::release();
     });
     let outcome = peer.download().await;
@@ -307,7 +321,7 @@ async fn download_with_checkpoint(peer: &Peer) -> Result<(), CommandError> {
 
 /// A download that is cancelled while chunks are being written.
 async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
-    faults::hold(points::CHUNK_WRITE);
+    faults::hold(lanspread_download::points::CHUNK_WRITE);
     let game_id = || game_id(QUAKE);
     let (install, wait) = (Some(false), false);
     let begun = peer
@@ -331,15 +345,15 @@ async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
 
 /// A download that somebody tries to cancel while it is committed.
 async fn cancel_too_late(peer: &Peer) -> Result<(), CommandError> {
-    faults::hold_file(points::COMMIT_FILE_SYNC, "second.eti");
+    faults::hold_file(lanspread_download::points::COMMIT_FILE_SYNC, "second.eti");
     let game_id = || game_id(QUAKE);
     let (install, wait) = (Some(false), true);
     let download =
         peer.send(|reply| PeerCommand::Download { game_id: game_id(), install, wait, reply }).await;
     let is_committing = tokio::task::spawn_blocking(|| {
-        faults::wait_until_reached(points::COMMIT_FILE_SYNC);
+        faults::wait_until_reached(lanspread_download::points::COMMIT_FILE_SYNC);
         // What was planned can happen long before.
-        faults::hits().contains_key(points::COMMIT_FILE_SYNC.name())
+        faults::hits().contains_key(lanspread_download::points::COMMIT_FILE_SYNC.name())
     });
     let cancelled = match is_committing.await.unwrap() {
         true => {

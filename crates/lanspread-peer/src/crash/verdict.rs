@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanspread_disk::durable::faults::Action;
+use lanspread_download::audit::audit;
+use lanspread_install::setup;
 use lanspread_proto::reserved::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER, SENTINEL_DISCARDED, SENTINEL_TMP,
     TRASH_PREFIX, is_reserved_root_name,
@@ -17,9 +19,8 @@ use super::script::{Course, Script, legacy_files, migrated_files};
 use super::world::{
     DOOM, Download, HERETIC, Local, Place, QUAKE, Tree, bystanders, game_id, read_tree,
 };
-use crate::download::audit::audit;
 use crate::{
-    Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure, setup,
+    Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,
 };
 
 /// What is wrong with the content of the disk: everything old or new, nothing half, nothing of the

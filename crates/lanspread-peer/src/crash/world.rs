@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_disk::state_file::game_state_dir;
 use lanspread_fixture::FixtureWriter;
+use lanspread_install::setup::SETUP_DONE;
 use lanspread_net::identity::Identity;
 use lanspread_proto::{CHUNK_SIZE_BYTES, GameId, GameVersion};
-
-use crate::setup::SETUP_DONE;
 
 /// The game that everything is done with.
 pub(super) const QUAKE: &str = "quake";

@@ -9,6 +9,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use lanspread_catalog::CatalogGame;
+use lanspread_download::error::DownloadFailure;
+use lanspread_download::{
+    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat,
+    SourceChange,
+};
 use lanspread_library::{Index, KnownContent, LocalGame};
 use lanspread_net::links::LinkedSource;
 use lanspread_net::source::Source;
@@ -22,11 +27,7 @@ use super::installs::InstallReply;
 use super::local_games::{look_at, look_at_known};
 use super::messages::CoreMessage;
 use crate::command::{DownloadSummary, Reply};
-use crate::download::{
-    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat,
-    SourceChange,
-};
-use crate::error::{CommandError, DownloadFailure};
+use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
 
 /// Why an operation failed that was done, and of which nothing is there.
@@ -90,7 +91,7 @@ impl Core {
             game_id: game_id.clone(),
             version: game.version,
             root: self.root_of(&game_id),
-            journal: download::journal_path(&self.state_dir, &game_id),
+            journal: lanspread_download::journal_path(&self.state_dir, &game_id),
             catalog_content_root: game.content_root,
             limiter: self.download_limiter.clone(),
             room: self.room.clone(),
@@ -228,7 +229,7 @@ impl Core {
                 guard.done();
                 return;
             }
-            let run = download::run(job, seat, changes, notices, cancel);
+            let run = lanspread_download::run(job, seat, changes, notices, cancel);
             // A panic must not leave the game busy for ever.
             let run = AssertUnwindSafe(run).catch_unwind();
             let (outcome, ()) = tokio::join!(run, tell);

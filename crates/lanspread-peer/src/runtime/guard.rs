@@ -75,11 +75,11 @@ impl Drop for OperationGuard {
 
 #[cfg(test)]
 mod tests {
+    use lanspread_install::error::InstallFailure;
     use tempfile::TempDir;
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::error::InstallFailure;
 
     /// A guard as a task would carry it, and where the loop would hear of its end.
     fn guarded() -> (OperationGuard, mpsc::Receiver<CoreMessage>, TempDir) {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_disk::reserve;
+use lanspread_install::error::InstallFailure;
+use lanspread_install::{InstallJob, InstallSummary};
 use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::LOCAL_DIR;
@@ -17,9 +19,8 @@ use super::downloads::MOVED_AWAY;
 use super::local_games::look_at;
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply};
-use crate::error::{CommandError, InstallFailure};
+use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
-use crate::install::{self, InstallJob, InstallSummary};
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -131,8 +132,10 @@ impl Core {
                     cancel: &|| cancel.is_cancelled(),
                     progress: &mut progress,
                 };
-                let installed = catch_unwind(AssertUnwindSafe(|| install::install(&mut job)));
-                installed.unwrap_or_else(|_| Err(install::panicked(&root, &state_dir, &id)))
+                let installed =
+                    catch_unwind(AssertUnwindSafe(|| lanspread_install::install(&mut job)));
+                installed
+                    .unwrap_or_else(|_| Err(lanspread_install::panicked(&root, &state_dir, &id)))
             };
             let mut run = tokio::task::spawn_blocking(work);
             let tell = tell_progress(progress_receiver, game_id.clone(), core.clone());
@@ -232,7 +235,7 @@ impl Core {
             outbound.drain(&game_id).await;
             let id = game_id.clone();
             let work = move || {
-                let removed = install::uninstall(&root, &state_dir, &id);
+                let removed = lanspread_install::uninstall(&root, &state_dir, &id);
                 reserve::keep(&state_dir);
                 removed
             };

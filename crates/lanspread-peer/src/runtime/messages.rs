@@ -6,6 +6,11 @@ use std::path::PathBuf;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use lanspread_download::error::RemoveFailure;
+use lanspread_download::{DownloadEnd, DownloadNotice, DownloadOutcome};
+use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
+use lanspread_install::setup::SetupStarted;
+use lanspread_install::{InstallSummary, StreamNotice, StreamedGame};
 use lanspread_library::{
     Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
     VerifyFailure,
@@ -22,13 +27,8 @@ use tokio::sync::mpsc;
 use super::downloads::Fetch;
 use super::first_look::LookedAt;
 use super::verifications::Verified;
-use crate::command::{AsOf, GameInfo, GameScope, Reply, SetupStarted};
-use crate::download::{DownloadEnd, DownloadNotice, DownloadOutcome};
-use crate::error::{
-    ConnectError, GamesDirError, InstallFailure, RemoveFailure, RuntimeFailure, SetupFailure,
-    StreamFailure,
-};
-use crate::install::{InstallSummary, StreamNotice, StreamedGame};
+use crate::command::{AsOf, GameInfo, GameScope, Reply};
+use crate::error::{ConnectError, GamesDirError, RuntimeFailure};
 use crate::peers::dialling::Attempt;
 use crate::runtime::queries::LookedUp;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_download::{all_unfinished, unfinished_bytes};
+use lanspread_install::setup;
 use lanspread_library::{GameProblem, LocalGame, ProblemReason};
 use lanspread_net::links::LinkedSource;
 use lanspread_proto::{GameId, Manifest};
@@ -15,11 +17,9 @@ use super::told_manifest::Told;
 use crate::command::{
     AsOf, GameDetails, GameInfo, GameScope, IdentityConflict, PeerInfo, PeerStatus, Reply,
 };
-use crate::download::{all_unfinished, unfinished_bytes};
 use crate::error::CommandError;
 use crate::event::{Availability, Operation};
 use crate::peers::db::RemoteGame;
-use crate::setup;
 
 /// What was looked up of a game that somebody asks about.
 pub(crate) struct LookedUp {

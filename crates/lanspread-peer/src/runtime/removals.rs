@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use lanspread_disk::reserve;
+use lanspread_download::error::RemoveFailure;
+use lanspread_download::removal::remove_root;
 use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 
@@ -11,10 +13,8 @@ use super::installs::{ActiveInstall, InstallReply};
 use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::Reply;
-use crate::download;
-use crate::error::{CommandError, RemoveFailure};
+use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
-use crate::operations::removal::remove_root;
 
 impl Core {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
@@ -45,10 +45,11 @@ impl Core {
     /// Looks on the disk, beside the loop, whether a download left something there.
     fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let (root, journal) =
-            (self.root_of(&game_id), download::journal_path(&self.state_dir, &game_id));
+            (self.root_of(&game_id), lanspread_download::journal_path(&self.state_dir, &game_id));
         let core = self.core.clone();
         self.spawn(async move {
-            let look = move || download::is_unfinished(&root, &journal).unwrap_or_default();
+            let look =
+                move || lanspread_download::is_unfinished(&root, &journal).unwrap_or_default();
             // A look that panicked found nothing.
             let is_there = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             let looked = CoreMessage::UnfinishedLooked { game_id, is_there, wait, reply };
@@ -70,10 +71,11 @@ impl Core {
             (false, false) => Err(CommandError::NotDownloaded(game_id.clone())),
         };
         let (root, journal) =
-            (self.root_of(&game_id), download::journal_path(&self.state_dir, &game_id));
+            (self.root_of(&game_id), lanspread_download::journal_path(&self.state_dir, &game_id));
         let id = game_id.clone();
-        let work =
-            move || download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root));
+        let work = move || {
+            lanspread_download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root))
+        };
         self.run_removal(game_id, allowed, wait, reply, work).await;
     }
 

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use lanspread_install::error::SetupFailure;
+use lanspread_install::setup::{self, SetupStarted};
 use lanspread_proto::GameId;
 
 use super::core::Core;
 use super::messages::CoreMessage;
-use crate::command::{Reply, SetupStarted};
-use crate::error::{CommandError, SetupFailure};
-use crate::setup;
+use crate::command::Reply;
+use crate::error::CommandError;
 
 impl Core {
     /// Starts the setup script of an installed game. That takes a moment, in which no operation may

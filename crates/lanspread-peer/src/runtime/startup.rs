@@ -12,6 +12,7 @@ use lanspread_disk::reserve;
 use lanspread_disk::room::Room;
 use lanspread_disk::state_file::ensure_dir;
 use lanspread_disk::trash::{self, Trash};
+use lanspread_install::recover_all;
 use lanspread_library::{Index, IndexWarning, RescanGate};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_net::echoes::Echoes;
@@ -42,7 +43,6 @@ use crate::command::{MdnsStatus, PeerCommand};
 use crate::config::PeerConfig;
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
-use crate::install::recover_all;
 use crate::migration::migrate;
 use crate::operations::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
@@ -51,7 +51,7 @@ use crate::peers::dialling::DialTable;
 use crate::peers::liveness::{Limits, Watch};
 use crate::peers::versions::OtherVersions;
 use crate::services::{discovery, liveness, local_monitor, server};
-use crate::{download, state_format};
+use crate::state_format;
 
 /// Most messages that wait for the command loop; their senders wait beyond that.
 const INBOX_MAX: usize = 1024;
@@ -314,7 +314,7 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
 /// deleted is put out of the way, for [`Core::empty_trash`].
 pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
     let mut trash = Trash::of(games_dir);
-    match download::recover_all(games_dir, state_dir, &mut trash) {
+    match lanspread_download::recover_all(games_dir, state_dir, &mut trash) {
         Ok(recovered) => {
             for game_id in recovered {
                 tracing::info!(%game_id, "settled what an interrupted download left");

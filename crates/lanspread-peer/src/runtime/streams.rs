@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_install::error::{InstallFailure, StreamFailure};
+use lanspread_install::{StreamJob, StreamNotice, StreamedGame};
 use lanspread_library::LocalGame;
 use lanspread_net::links::LinkedSource;
 use lanspread_net::source::StreamOrigin;
@@ -15,9 +17,8 @@ use super::installs::{is_installed, moved_away};
 use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::{Reply, StreamSummary};
-use crate::error::{CommandError, InstallFailure, StreamFailure};
+use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent, StreamProgress};
-use crate::install::{self, StreamJob, StreamNotice, StreamedGame};
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.
 const NOTICES_MAX: usize = 64;
@@ -110,7 +111,7 @@ impl Core {
                     let _ = core.send(CoreMessage::StreamTold { game_id, notice }).await;
                 }
             };
-            let run = install::install_streamed(job, notices, cancel);
+            let run = lanspread_install::install_streamed(job, notices, cancel);
             let (outcome, ()) = tokio::join!(run, tell);
             let local = look_at(games_dir, game_id.clone(), index).await;
             let outcome = match is_installed(local.as_ref()) {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use lanspread_download::pages::fetch_manifest;
 use lanspread_net::source::Source;
 use lanspread_proto::message::{GameHead, GetGame, GetPage, Part};
 use lanspread_proto::{Attributes, GameId, GameVersion, Manifest};
 use tokio::time::Instant;
 
 use crate::command::SourceInfo;
-use crate::download::pages::fetch_manifest;
 
 /// How long it is kept after a source was asked: whoever asks for the pieces is done by then, or has it
 /// fetched once more.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use lanspread_download::pages::fetch_manifest;
 use lanspread_library::{
     KnownContent, LocalGame, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
 };
@@ -20,7 +21,6 @@ use super::core::Core;
 use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
 use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
-use crate::download::pages::fetch_manifest;
 use crate::error::CommandError;
 use crate::event::{Operation, PeerEvent};
 

@@ -1,0 +1,471 @@
+//! The shell of a download: asks sources, works on the disk, and tells how far it is.
+//!
+//! One loop over one kind of event. What follows from an event is decided by [`Gathering`],
+//! [`Description`] and [`Transfer`]; requests run in tasks of their own and disk work on blocking threads.
+
+mod answers;
+mod books;
+mod clock;
+mod closing;
+mod disk;
+mod effects;
+mod pacing;
+mod requests;
+mod sources;
+mod swarm;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use lanspread_library::Fingerprint;
+use lanspread_net::progress::ProgressMeter;
+use lanspread_net::source::{ReceivedChunks, Source};
+use lanspread_proto::message::GameHead;
+use lanspread_proto::{Manifest, PeerId, SourceError};
+use lanspread_serve::swarm::SwarmNews;
+use lanspread_transfer::attributes::AttributesPart;
+use lanspread_transfer::description::{Description, Dropped, Step};
+use lanspread_transfer::gathering::{Gathered, Gathering};
+use lanspread_transfer::layout::ChunkIndex;
+use lanspread_transfer::parts::PartError;
+use lanspread_transfer::progress::DownloadProgress;
+use lanspread_transfer::returns::Returns;
+use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::transfer::{Fate, Transfer};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::books::{Books, Look, Prepared};
+use self::clock::Clock;
+use self::disk::{Disk, Kept, Preparation};
+use self::pacing::Pacer;
+use self::requests::{Requests, Subject};
+use self::swarm::Sharer;
+use super::storage::{Committed, StorageError};
+use super::{
+    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
+};
+use crate::error::DownloadFailure;
+
+/// Everything that can happen to a download.
+enum Event {
+    /// The peer stops.
+    Stopped,
+    /// The caller wants it to end.
+    Cancelled,
+    /// A source joins or leaves.
+    Change(SourceChange),
+    /// The caller will tell of no more sources.
+    ChangesEnded,
+    /// A peer that fetches the same content has something to tell.
+    Swarm(SwarmNews),
+    /// A source told what it has, as far as it knows.
+    Head { peer: PeerId, answer: Result<GameHead, SourceError> },
+    /// A source told what it has, and has hashed it.
+    Hashes { peer: PeerId, answer: Result<GameHead, SourceError> },
+    /// A source gave all pages of a part that were missing, or did not.
+    Part { peer: PeerId, result: Result<(), PartError> },
+    /// A source told what it has beside the content, or did not.
+    Attributes { part: AttributesPart, answer: Result<Bytes, SourceError> },
+    /// A source answered with the chunks of a piece.
+    Piece { ask: Ask, chunks: Vec<ChunkIndex>, answer: Result<ReceivedChunks, SourceError> },
+    /// The files are made.
+    Prepared(Result<Box<Prepared>, DownloadFailure>),
+    /// A chunk was looked for on disk.
+    Looked { look: Look, is_there: bool },
+    /// What the journal was told is durable.
+    Saved(Result<(), StorageError>),
+    /// The chunks of a piece were verified and written.
+    Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
+    /// The game is committed.
+    Committed(Result<Committed, StorageError>),
+    /// It is time to look again.
+    Tick,
+}
+
+/// How far a download has come.
+enum Stage {
+    /// Asking what the game is.
+    Gathering(Box<Gathering>),
+    /// Fetching what it is.
+    Describing(Box<Description>),
+    /// Fetching it, once the disk is prepared.
+    Transferring(Box<Transfer>),
+    /// All of it is there and right.
+    Committing(DownloadOutcome),
+}
+
+type Ended = Result<DownloadOutcome, DownloadEnd>;
+
+struct Engine {
+    job: DownloadJob,
+    notices: mpsc::Sender<DownloadNotice>,
+    clock: Clock,
+    sources: BTreeMap<PeerId, Arc<dyn Source>>,
+    requests: Requests,
+    returns: Returns,
+    sharer: Sharer,
+    pacer: Pacer,
+    disk: Disk,
+    /// There once the disk is prepared.
+    books: Option<Books>,
+    progress: ProgressMeter,
+    stage: Stage,
+}
+
+/// Fetches a game; see the documentation of the module above. Nothing is written any more when it
+/// ends, also with a panic. A `cancel` that comes when the commit has begun comes too late.
+pub async fn run(
+    job: DownloadJob,
+    seat: Seat,
+    changes: mpsc::UnboundedReceiver<SourceChange>,
+    notices: mpsc::Sender<DownloadNotice>,
+    cancel: CancellationToken,
+) -> Ended {
+    let disk_jobs = TaskTracker::new();
+    let engine = Engine::new(job, seat, notices, disk_jobs.clone());
+    let ended = AssertUnwindSafe(engine.run(changes, cancel)).catch_unwind().await;
+    disk_jobs.close();
+    disk_jobs.wait().await;
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+impl Engine {
+    async fn run(
+        mut self,
+        mut changes: mpsc::UnboundedReceiver<SourceChange>,
+        cancel: CancellationToken,
+    ) -> Ended {
+        let stop = self.job.stop.clone();
+        let mut changes_ended = false;
+        let ended = loop {
+            if let Some(ended) = self.proceed().await {
+                break ended;
+            }
+            let wake_at = self.wake_at();
+            // A commit is brought to its end: what is whole by then cannot be discarded without its
+            // journal, and a crash meanwhile would leave a half game with a sentinel.
+            let is_committing = matches!(self.stage, Stage::Committing(_));
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => Event::Stopped,
+                () = cancel.cancelled(), if !is_committing => Event::Cancelled,
+                change = changes.recv(), if !changes_ended => {
+                    change.map_or(Event::ChangesEnded, Event::Change)
+                }
+                Some(event) = self.disk.next() => event,
+                Some(event) = self.requests.next() => event,
+                // Last, so that others who tell a lot do not keep what was asked for waiting.
+                event = self.sharer.next() => event,
+                () = tokio::time::sleep_until(wake_at) => Event::Tick,
+            };
+            self.clock.woke(wake_at, Instant::now());
+            changes_ended |= matches!(event, Event::ChangesEnded);
+            if let Some(ended) = self.handle(event).await {
+                break ended;
+            }
+        };
+        self.close(ended).await
+    }
+
+    fn new(
+        mut job: DownloadJob,
+        seat: Seat,
+        notices: mpsc::Sender<DownloadNotice>,
+        disk_jobs: TaskTracker,
+    ) -> Self {
+        let initial = std::mem::take(&mut job.initial);
+        let pacer = Pacer::new(job.limiter.clone());
+        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
+        let mut engine = Self {
+            job,
+            notices,
+            clock: Clock::start(Instant::now()),
+            sources: BTreeMap::new(),
+            requests: Requests::default(),
+            returns: Returns::default(),
+            sharer: Sharer::new(seat),
+            pacer,
+            disk: Disk::new(disk_jobs),
+            books: None,
+            progress: ProgressMeter::new(Duration::ZERO),
+            stage: Stage::Gathering(Box::new(gathering)),
+        };
+        for source in initial {
+            engine.join(source);
+        }
+        engine
+    }
+
+    async fn handle(&mut self, event: Event) -> Option<Ended> {
+        match event {
+            Event::Stopped => return Some(Err(DownloadEnd::Interrupted)),
+            Event::Cancelled => return Some(Err(DownloadEnd::Cancelled)),
+            Event::Change(SourceChange::Joined(source)) => self.join(source),
+            Event::Change(SourceChange::Left(peer)) => self.leave(peer),
+            Event::ChangesEnded | Event::Tick => {}
+            Event::Swarm(news) => self.swarm_told(news),
+            Event::Head { peer, answer } => {
+                if self.requests.finish(peer, Subject::Head) {
+                    self.head_came(peer, answer).await;
+                }
+            }
+            Event::Hashes { peer, answer } => {
+                if self.requests.finish(peer, Subject::Hashes) {
+                    self.hashes_came(peer, answer);
+                }
+            }
+            Event::Part { peer, result } => {
+                if self.requests.finish(peer, Subject::Part) {
+                    self.part_came(peer, result);
+                }
+            }
+            Event::Attributes { part, answer } => {
+                if self.requests.finish(part.peer, Subject::Attributes)
+                    && let Some(transfer) = self.stage.transfer()
+                {
+                    transfer.attributes_came(part, answer);
+                }
+            }
+            Event::Piece { ask, chunks, answer } => {
+                if self.requests.finish(ask.peer, Subject::Piece(ask.piece)) {
+                    self.piece_came(ask, chunks, answer);
+                }
+            }
+            Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,
+            Event::Looked { look, is_there } => self.looked(look, is_there),
+            Event::Saved(Ok(())) => {
+                let now = self.now();
+                self.books.iter_mut().for_each(|books| books.saved(now));
+            }
+            Event::Kept { ask, kept } => return self.kept(ask, kept),
+            Event::Committed(Ok(committed)) => return self.committed(committed),
+            Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
+            Event::Saved(Err(error)) | Event::Committed(Err(error)) => {
+                return Some(Err(DownloadEnd::Failed(error.into())));
+            }
+        }
+        None
+    }
+
+    /// Does what follows from all that has happened so far.
+    async fn proceed(&mut self) -> Option<Ended> {
+        let now = self.now();
+        if let Stage::Gathering(gathering) = &mut self.stage {
+            match gathering.conclude(now)? {
+                Gathered::Chosen(description) => self.stage = Stage::Describing(description),
+                Gathered::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
+                Gathered::NoManifest(reason) => {
+                    let game_id = self.job.game_id.clone();
+                    let failure = DownloadFailure::NoManifest { game_id, reason };
+                    return Some(Err(DownloadEnd::Failed(failure)));
+                }
+            }
+        }
+        if let Some(ended) = self.describe(now).await {
+            return Some(ended);
+        }
+        self.invite_again(now);
+        if let Some(transfer) = self.stage.transfer() {
+            let fate = transfer.fate(now).unwrap_or(Fate::Mismatch { by_catalog: false });
+            // What led to this fate is told before it.
+            self.carry_out_effects().await;
+            if let Some(ended) = self.meet(fate).await {
+                return Some(ended);
+            }
+        }
+        if let (Stage::Transferring(transfer), Some(books)) = (&mut self.stage, &mut self.books) {
+            self.disk.look_for(books.looks(transfer));
+            while self.pacer.may_ask(now)
+                && let Some(bytes) = transfer.ask(now)
+            {
+                self.pacer.spend(bytes);
+            }
+            self.sharer.follow(&self.job, transfer);
+            self.disk.work(books.storage());
+        }
+        self.carry_out_effects().await;
+        if let Some(checkpoint) = self.books.as_mut().and_then(|books| books.checkpoint(now)) {
+            self.disk.save(checkpoint);
+        }
+        self.tell_progress(now);
+        None
+    }
+
+    /// Goes on with fetching what the game is, until it is known.
+    async fn describe(&mut self, now: Duration) -> Option<Ended> {
+        let Stage::Describing(description) = &mut self.stage else { return None };
+        let (step, dropped) = (description.step(now), description.take_dropped());
+        for Dropped { peer_id, reason, is_for_good } in dropped {
+            self.requests.end_all_of(peer_id);
+            if !is_for_good {
+                self.returns.given_up(peer_id, now);
+            }
+            self.tell(DownloadNotice::SourceDropped { peer_id, reason }).await;
+        }
+        match step {
+            Step::Ask(ask) => self.ask_part(ask),
+            Step::Wait => {}
+            Step::Described(transfer) => self.chosen(transfer).await,
+            Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
+            Step::AllBad(reason) => return self.meet(Fate::AllBad(reason)).await,
+        }
+        None
+    }
+
+    async fn meet(&mut self, fate: Fate) -> Option<Ended> {
+        let game_id = self.job.game_id.clone();
+        let failure = match fate {
+            Fate::Ongoing => return None,
+            Fate::Complete(manifest) => {
+                self.complete(manifest).await;
+                return None;
+            }
+            Fate::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
+            Fate::AllBad(reason) => DownloadFailure::BadSources { game_id, reason },
+            Fate::Mismatch { by_catalog } => {
+                let authority =
+                    if by_catalog { "the catalog" } else { "the majority of its sources" };
+                DownloadFailure::ContentMismatch { game_id, authority }
+            }
+        };
+        Some(Err(DownloadEnd::Failed(failure)))
+    }
+
+    async fn chosen(&mut self, transfer: Box<Transfer>) {
+        let manifest = Arc::clone(transfer.layout().manifest());
+        self.tell(DownloadNotice::GotManifest {
+            files: manifest.files().len(),
+            bytes: manifest.total_size(),
+            sources: transfer.members().iter().copied().collect(),
+        })
+        .await;
+        let DownloadJob { root, journal, room, stop, .. } = &self.job;
+        self.disk.prepare(Preparation {
+            root: root.clone(),
+            journal: journal.clone(),
+            hashes: transfer.decided_hashes(),
+            room: room.clone(),
+            stop: stop.clone(),
+            manifest,
+        });
+        self.stage = Stage::Transferring(transfer);
+    }
+
+    async fn prepared(&mut self, prepared: Prepared) {
+        let now = self.now();
+        self.progress = ProgressMeter::new(now);
+        self.books = Some(Books::new(prepared, now));
+        let Stage::Transferring(transfer) = &mut self.stage else { return };
+        let manifest = transfer.layout().manifest();
+        let (files, bytes) = (manifest.files().len(), manifest.total_size());
+        let sources = transfer.members().iter().copied().collect();
+        self.tell(DownloadNotice::Began { files, bytes, sources }).await;
+    }
+
+    async fn complete(&mut self, manifest: Arc<Manifest>) {
+        self.requests.end_all().await;
+        let now = self.now();
+        let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
+            return;
+        };
+        let agreed = transfer.agree(&manifest);
+        let bits = match &agreed.executable {
+            Some(bits) => CommittedBits::Lost(bits.clone()),
+            None => CommittedBits::Untold,
+        };
+        let (sources, seen) = (transfer.ledger().given(), Fingerprint::default());
+        let content = Arc::clone(&manifest);
+        let outcome = DownloadOutcome { manifest, sources, bits, seen };
+        let progress = report(&mut self.progress, &self.job, transfer, now);
+        let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
+        self.disk.commit(storage, journal, agreed, content);
+        self.stage = Stage::Committing(outcome);
+        self.tell(DownloadNotice::Progress(progress)).await;
+    }
+
+    fn committed(&mut self, Committed { keeps_bits, seen }: Committed) -> Option<Ended> {
+        match &self.stage {
+            Stage::Committing(outcome) => {
+                let mut outcome = DownloadOutcome { seen, ..outcome.clone() };
+                if keeps_bits && outcome.bits != CommittedBits::Untold {
+                    outcome.bits = CommittedBits::Kept;
+                }
+                Some(Ok(outcome))
+            }
+            Stage::Gathering(_) | Stage::Describing(_) | Stage::Transferring(..) => None,
+        }
+    }
+
+    fn tell_progress(&mut self, now: Duration) {
+        let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.books) else { return };
+        if self.progress.due_at(transfer.ledger().bytes_done()) <= now {
+            let progress = report(&mut self.progress, &self.job, transfer, now);
+            // Nobody misses one of many: a full channel must not slow the download down.
+            let _ = self.notices.try_send(DownloadNotice::Progress(progress));
+        }
+    }
+
+    /// A caller that no longer listens still gets its game.
+    async fn tell(&self, notice: DownloadNotice) {
+        let _ = self.notices.send(notice).await;
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.read(Instant::now())
+    }
+
+    fn wake_at(&self) -> Instant {
+        /// Only so that there is always a time; nothing depends on it.
+        const FAR: Duration = Duration::from_secs(3600);
+        let now = self.now();
+        let wake_at = match &self.stage {
+            Stage::Gathering(gathering) => gathering.wake_at(now),
+            Stage::Transferring(transfer) => {
+                let bytes_done = transfer.ledger().bytes_done();
+                let books = self.books.as_ref();
+                let progress_at = books.map(|_| self.progress.due_at(bytes_done));
+                let checkpoint_at = books.and_then(Books::due_at);
+                let own = [self.pacer.wake_at(), self.returns.wake_at()];
+                let others = [transfer.wake_at(now), progress_at, checkpoint_at];
+                own.into_iter().chain(others).flatten().min()
+            }
+            Stage::Describing(_) | Stage::Committing(_) => None,
+        };
+        self.clock.moment(wake_at.unwrap_or(now + FAR))
+    }
+}
+
+impl Stage {
+    fn transfer(&mut self) -> Option<&mut Transfer> {
+        match self {
+            Self::Transferring(transfer) => Some(transfer),
+            Self::Gathering(_) | Self::Describing(_) | Self::Committing(_) => None,
+        }
+    }
+}
+
+fn report(
+    meter: &mut ProgressMeter,
+    job: &DownloadJob,
+    transfer: &Transfer,
+    now: Duration,
+) -> DownloadProgress {
+    let bytes_done = transfer.ledger().bytes_done();
+    DownloadProgress {
+        game_id: job.game_id.clone(),
+        bytes_done,
+        bytes_total: transfer.layout().manifest().total_size(),
+        bytes_per_second: meter.report(now, bytes_done),
+        active_peers: transfer.active_sources(),
+        sources: transfer.ledger().given().into(),
+    }
+}

@@ -1,0 +1,369 @@
+//! Installation and uninstallation, step by step.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
+use lanspread_disk::durable::{self, below};
+use lanspread_disk::mark::{Mark, mark};
+use lanspread_disk::root::ensure_root;
+use lanspread_disk::{Dir, reserve, state_file};
+use lanspread_proto::GameId;
+use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
+
+use crate::decision::{Backup, Found, Installing, Local};
+use crate::durability::sync_tree;
+use crate::error::InstallFailure;
+use crate::intent::{self, Intent, intent_path};
+use crate::place::Place;
+use crate::recovery::{RecoveryError, settle};
+use crate::{points, setup};
+
+/// Why a directory stays that carries no mark.
+const NOT_OURS: &str = "it was not made by a peer";
+
+/// What an installation needs to know.
+pub struct InstallJob<'a> {
+    /// The game root, which holds the archives.
+    pub root: &'a Path,
+    /// Where the intent is kept.
+    pub state_dir: &'a Path,
+    /// Which game.
+    pub game_id: &'a GameId,
+    /// What unpacks the archives.
+    pub unpacker: &'a dyn Unpacker,
+    /// Asked between blocks whether to give up.
+    pub cancel: &'a dyn Fn() -> bool,
+    /// Told between blocks how many bytes are unpacked; the number never falls.
+    pub progress: &'a mut dyn FnMut(u64),
+}
+
+/// What an installation brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstallSummary {
+    /// Files unpacked.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+}
+
+/// The steps before which a transaction can be interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    WriteIntent,
+    CreateInstalling,
+    MarkInstalling,
+    Unpack,
+    Sync,
+    MarkLocal,
+    PutLocalAside,
+    SyncAside,
+    Promote,
+    /// One action of the recovery that ends every transaction.
+    Settle,
+}
+
+/// Called before every step; what it returns is what the step ends with. Tests crash in here.
+pub(super) type Hook<'a> = dyn FnMut(Step) -> io::Result<()> + 'a;
+
+/// Unpacks every archive of the root into a new `local/`, which replaces an old one.
+///
+/// # Errors
+/// [`InstallFailure`]; then everything is as it was before, unless the disk keeps even that from
+/// being done, in which case the next start does it.
+pub fn install(job: &mut InstallJob<'_>) -> Result<InstallSummary, InstallFailure> {
+    install_with(job, &mut |_| Ok(()))
+}
+
+/// Removes `local/`, and nothing else.
+///
+/// # Errors
+/// [`InstallFailure`]. A `local/` that is still there is whole. If it is not, the rest of it lies in
+/// `.local.backup/` and goes at the next start.
+pub fn uninstall(root: &Path, state_dir: &Path, game_id: &GameId) -> Result<(), InstallFailure> {
+    uninstall_with(root, state_dir, game_id, &mut |_| Ok(()))
+}
+
+fn install_with(
+    job: &mut InstallJob<'_>,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, InstallFailure> {
+    let archives = root_archives(job.root).map_err(failed("read", job.root))?;
+    if archives.is_empty() {
+        return Err(InstallFailure::NoArchive(job.game_id.clone()));
+    }
+    let ground = Ground { root: job.root, state_dir: job.state_dir, game_id: job.game_id };
+    let cancel = job.cancel;
+    replace_local(ground, cancel, &mut |installing| unpack_all(&archives, installing, job), hook)
+}
+
+/// The game whose `local/` a transaction replaces.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// The game root. Made if it is missing, in a directory that is there.
+    pub(super) root: &'a Path,
+    /// Where the intent is kept.
+    pub(super) state_dir: &'a Path,
+    /// Which game.
+    pub(super) game_id: &'a GameId,
+}
+
+/// Puts what fills a directory into it: a new `local/` before it has its name.
+pub(super) type Fill<'a, E> = dyn FnMut(&Dir) -> Result<InstallSummary, E> + 'a;
+
+/// Puts a directory with what `fill` brings in the place of `local/`.
+pub(super) fn replace_local<E: From<InstallFailure>>(
+    ground: Ground<'_>,
+    cancel: &dyn Fn() -> bool,
+    fill: &mut Fill<'_, E>,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, E> {
+    let Ground { root, state_dir, game_id } = ground;
+    let place = Place::of(root);
+    let found = prepare(&place, state_dir, game_id, "replace")?;
+    if found.installing != Installing::Absent {
+        return Err(obstacle("replace", &place.installing, NOT_OURS).into());
+    }
+    let replaces_old = found.local == Local::Plain;
+    if replaces_old {
+        refuse_mounts(&place, "replace")?;
+    }
+    let result = begin(Intent::Install, state_dir, game_id, hook)
+        .map_err(E::from)
+        .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
+    // After a failure this is the rollback; after a success it puts away the old `local/`.
+    match settle(&place, state_dir, game_id, hook) {
+        Ok(_) => {}
+        // The game is installed, or the failure is known: the next transaction or start goes on.
+        Err(error) => tracing::warn!(%game_id, %error, "installation left something behind"),
+    }
+    result
+}
+
+fn unpack_and_promote<E: From<InstallFailure>>(
+    place: &Place,
+    ground: Ground<'_>,
+    cancel: &dyn Fn() -> bool,
+    fill: &mut Fill<'_, E>,
+    replaces_old: bool,
+    hook: &mut Hook<'_>,
+) -> Result<InstallSummary, E> {
+    let at = &place.installing;
+    let root = hook(Step::CreateInstalling)
+        .and_then(|()| ensure_root(&place.root))
+        .and_then(|()| place.open())
+        .map_err(failed("create", at))?;
+    let installing = below::create_dir(points::INSTALLING_CREATE, &root, INSTALLING_DIR)
+        .and_then(|()| root.dir(INSTALLING_DIR))
+        .map_err(failed("create", at))?;
+    hook(Step::MarkInstalling)
+        .and_then(|()| mark(&installing, Mark::Installing))
+        .map_err(failed("mark", at))?;
+    hook(Step::Unpack).map_err(failed("unpack into", at))?;
+    let summary = fill(&installing)?;
+    let synced = hook(Step::Sync).and_then(|()| sync_tree(&installing, cancel));
+    if cancel() {
+        return Err(InstallFailure::Interrupted.into());
+    }
+    synced.map_err(failed("write", at))?;
+    require_in_place(&root, &installing).map_err(failed("find", at))?;
+    forget_setup(ground.state_dir, ground.game_id)?;
+    if replaces_old {
+        put_local_aside(place, Mark::Replaced, hook)?;
+    }
+    hook(Step::Promote)
+        .and_then(|()| below::rename(points::PROMOTE, &root, INSTALLING_DIR, LOCAL_DIR))
+        .map_err(failed("create", &place.local))?;
+    Ok(summary)
+}
+
+/// Checks that the name still leads to the directory that was filled.
+fn require_in_place(root: &Dir, installing: &Dir) -> io::Result<()> {
+    let found = root.look(INSTALLING_DIR)?;
+    if found.is_some_and(|found| found.is_dir()) && found == installing.look("")? {
+        return Ok(());
+    }
+    Err(io::Error::other("something else took its place"))
+}
+
+fn unpack_all(
+    archives: &[PathBuf],
+    target: &Dir,
+    job: &mut InstallJob<'_>,
+) -> Result<InstallSummary, InstallFailure> {
+    let mut summary = InstallSummary::default();
+    for archive in archives {
+        durable::reach(points::UNPACK_ARCHIVE, target.path())
+            .map_err(failed("unpack into", target.path()))?;
+        let mut watch =
+            Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
+        let unpacked = job
+            .unpacker
+            .unpack(archive, target, &mut watch)
+            .map_err(|error| unpack_failure(archive, error))?;
+        summary.files += unpacked.files;
+        summary.bytes += unpacked.bytes;
+    }
+    Ok(summary)
+}
+
+fn uninstall_with(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    let place = Place::of(root);
+    let found = prepare(&place, state_dir, game_id, "remove")?;
+    if found.local == Local::Absent {
+        return Err(obstacle("remove", &place.local, "it is not there"));
+    }
+    refuse_mounts(&place, "remove")?;
+    let result = begin(Intent::Uninstall, state_dir, game_id, hook)
+        .and_then(|()| forget_setup(state_dir, game_id))
+        .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
+    let settled = settle(&place, state_dir, game_id, hook);
+    result?;
+    settled?;
+    Ok(())
+}
+
+/// Settles what an earlier transaction left, and refuses what this one must not touch.
+fn prepare(
+    place: &Place,
+    state_dir: &Path,
+    game_id: &GameId,
+    action: &'static str,
+) -> Result<Found, InstallFailure> {
+    settle(place, state_dir, game_id, &mut |_| Ok(()))?;
+    let found = place.look().map_err(failed("look at", &place.root))?;
+    match (found.local, found.backup) {
+        (Local::Foreign, _) => Err(obstacle(action, &place.local, "it is not a directory")),
+        (Local::Absent, _) | (_, Backup::Absent) => Ok(found),
+        _ => Err(obstacle("replace", &place.backup, NOT_OURS)),
+    }
+}
+
+/// What is mounted at `local/` or below it cannot go with it.
+fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), InstallFailure> {
+    place
+        .open()
+        .and_then(|root| root.refuse_mounts(LOCAL_DIR, &|_| false))
+        .map_err(failed(action, &place.local))
+}
+
+fn obstacle(action: &'static str, path: &Path, reason: &str) -> InstallFailure {
+    InstallFailure::Io { action, path: path.to_path_buf(), reason: reason.to_owned() }
+}
+
+fn begin(
+    intent: Intent,
+    state_dir: &Path,
+    game_id: &GameId,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    hook(Step::WriteIntent)
+        .and_then(|()| match intent {
+            Intent::Install => intent::write(state_dir, game_id, intent),
+            Intent::Uninstall => {
+                reserve::with(state_dir, || intent::write(state_dir, game_id, intent))
+            }
+        })
+        .map_err(failed("write", &intent_path(state_dir, game_id)))
+}
+
+/// Before `local/` is another one or gone: a setup that was done for this one counts for no other.
+fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), InstallFailure> {
+    setup::forget(state_dir, game_id)
+        .map_err(failed("forget the setup in", &state_file::game_state_dir(state_dir, game_id)))
+}
+
+/// Moves `local/` to `.local.backup/`, marked before and durable after.
+fn put_local_aside(
+    place: &Place,
+    as_what: Mark,
+    hook: &mut Hook<'_>,
+) -> Result<(), InstallFailure> {
+    let local = &place.local;
+    let root = place.open().map_err(failed("open", &place.root))?;
+    hook(Step::MarkLocal)
+        .and_then(|()| mark(&root.dir(LOCAL_DIR)?, as_what))
+        .map_err(failed("mark", local))?;
+    hook(Step::PutLocalAside)
+        .and_then(|()| below::rename(points::PUT_ASIDE, &root, LOCAL_DIR, BACKUP_DIR))
+        .map_err(failed("put aside", local))?;
+    hook(Step::SyncAside)
+        .and_then(|()| below::sync_dir(points::PUT_ASIDE_SYNC, &root))
+        .map_err(failed("put aside", local))
+}
+
+/// Passes cancellation in and progress over all archives out.
+struct Watch<'a> {
+    cancel: &'a dyn Fn() -> bool,
+    progress: &'a mut dyn FnMut(u64),
+    /// Bytes of the archives before this one.
+    before: u64,
+}
+
+impl UnpackControl for Watch<'_> {
+    fn is_cancelled(&mut self) -> bool {
+        durable::reach(points::UNPACK_BLOCK, Path::new("")).is_err() || (self.cancel)()
+    }
+
+    fn on_progress(&mut self, unpacked_bytes: u64) {
+        (self.progress)(self.before.saturating_add(unpacked_bytes));
+    }
+}
+
+fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
+    let path = archive.to_path_buf();
+    match error {
+        UnpackError::Cancelled => InstallFailure::Interrupted,
+        UnpackError::PasswordProtected { archive } => {
+            InstallFailure::PasswordProtected { path: archive }
+        }
+        UnpackError::UnsafeEntry { .. } => {
+            InstallFailure::UnsafeArchive { path, reason: error.to_string() }
+        }
+        UnpackError::NamesClash { target, first, second } => names_clash(target, &first, &second),
+        UnpackError::MissingVolume { volume, .. } => InstallFailure::MissingVolume { path, volume },
+        UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
+        UnpackError::TooManyEntries { .. } | UnpackError::Unsupported { .. } => {
+            InstallFailure::UnsupportedArchive { reason: error.to_string() }
+        }
+        UnpackError::Damaged { .. }
+        | UnpackError::NotFirstVolume { .. }
+        | UnpackError::UnknownFormat { .. }
+        | UnpackError::External { .. } => {
+            InstallFailure::BadArchive { path, reason: error.to_string() }
+        }
+    }
+}
+
+/// Two names of an archive that the disk takes for one.
+pub(super) fn names_clash(path: PathBuf, first: &Path, second: &Path) -> InstallFailure {
+    let text = |path: &Path| path.display().to_string();
+    InstallFailure::NamesClash { path, first: text(first), second: text(second) }
+}
+
+impl From<RecoveryError> for InstallFailure {
+    fn from(error: RecoveryError) -> Self {
+        failed(error.action, &error.path)(error.source)
+    }
+}
+
+pub(super) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> InstallFailure {
+    let path = path.to_path_buf();
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            InstallFailure::DiskFull { path }
+        }
+        _ => InstallFailure::Io { action, path, reason: source.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests;
