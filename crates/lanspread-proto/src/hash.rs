@@ -11,7 +11,7 @@ use std::str::FromStr;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::CHUNK_SIZE_BYTES;
+use crate::chunk::CHUNK_SIZE_BYTES;
 
 /// Bytes of a hash.
 pub const HASH_BYTES: usize = 32;

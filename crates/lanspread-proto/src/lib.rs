@@ -37,8 +37,10 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+pub mod chunk;
 pub mod codec;
 pub mod fold;
+pub mod file_hashes;
 pub mod foreign;
 pub mod hash;
 pub mod ids;
@@ -58,9 +60,11 @@ pub mod text;
 pub mod version_ini;
 
 pub use attributes::{Attributes, FileBits};
+pub use chunk::CHUNK_SIZE_BYTES;
+pub use file_hashes::FileHashes;
 pub use hash::ContentHash;
 pub use ids::{GameId, GameVersion, NetworkName, PeerId, PeerName};
-pub use manifest::{CHUNK_SIZE_BYTES, FileHashes, Manifest, ManifestFile};
+pub use manifest::{Manifest, ManifestFile};
 pub use path::RelPath;
 pub use piece_set::PieceSet;
 pub use source::SourceError;

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::foreign::is_foreign;
-use crate::hash::{ContentHash, HASH_BYTES, file_hash};
+use crate::hash::{ContentHash, HASH_BYTES};
 use crate::ids::GameVersion;
 use crate::layout::layout_pages;
 use crate::limits::{
@@ -14,12 +14,9 @@ use crate::limits::{
 };
 use crate::path::RelPath;
 
-/// Bytes of a chunk; the last one of a file may be shorter.
-///
-/// A power of two, so that a chunk is a whole BLAKE3 subtree. Large enough that one request costs
-/// little beside its bytes, small enough that several sources can share one archive. The hashes of a
-/// terabyte take 16 MiB.
-pub const CHUNK_SIZE_BYTES: u64 = 2 * 1024 * 1024;
+pub use crate::chunk::{CHUNK_SIZE_BYTES, chunk_count, chunk_len};
+pub use crate::file_hashes::FileHashes;
+
 /// The sentinel: its presence in the root says that the game is downloaded whole.
 pub const VERSION_FILE: &str = "version.ini";
 /// Most bytes of a [`VERSION_FILE`] that are looked at and that travel. A version is far shorter.
@@ -60,71 +57,10 @@ pub enum ManifestError {
     },
 }
 
-/// How many chunks a file of `size` bytes has; an empty file has none.
-#[must_use]
-pub const fn chunk_count(size: u64) -> u64 {
-    size.div_ceil(CHUNK_SIZE_BYTES)
-}
-
-/// Length in bytes of chunk `index` of a file of `size` bytes; 0 beyond its end.
-#[must_use]
-pub const fn chunk_len(size: u64, index: u32) -> u64 {
-    let start = index as u64 * CHUNK_SIZE_BYTES;
-    let left = size.saturating_sub(start);
-    if left < CHUNK_SIZE_BYTES { left } else { CHUNK_SIZE_BYTES }
-}
-
 /// Whether the file at `path` may be content: it is neither [`VERSION_FILE`] in the root nor foreign.
 #[must_use]
 pub fn is_content(path: &RelPath) -> bool {
     path.as_str() != VERSION_FILE && !is_foreign(path)
-}
-
-/// The hashes of one file. The file hash is what `b3sum` prints.
-///
-/// A part of the hashes of the whole game, which lie in one piece of memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHashes(Bytes);
-
-impl FileHashes {
-    /// The hashes of a file whose chunks have `chunks`, in order.
-    #[must_use]
-    pub fn from_chunks(chunks: impl IntoIterator<Item = ContentHash>) -> Self {
-        let mut bytes = BytesMut::new();
-        chunks.into_iter().for_each(|chunk| bytes.extend_from_slice(chunk.as_bytes()));
-        Self(bytes.freeze())
-    }
-
-    /// The hashes of a file whose chunks have `chunks`, one behind the other; `None` if they are not
-    /// whole.
-    #[must_use]
-    pub fn from_bytes(chunks: Bytes) -> Option<Self> {
-        chunks.len().is_multiple_of(HASH_BYTES).then_some(Self(chunks))
-    }
-
-    /// The BLAKE3 hash of the whole file. Follows from those of its chunks.
-    #[must_use]
-    pub fn file(&self) -> ContentHash {
-        file_hash(self.0.as_chunks().0)
-    }
-
-    /// The hash of each chunk, in order.
-    pub fn chunks(&self) -> impl ExactSizeIterator<Item = ContentHash> + '_ {
-        self.0.as_chunks::<HASH_BYTES>().0.iter().map(|hash| ContentHash::from(*hash))
-    }
-
-    /// The hash of one chunk; `None` beyond the last one.
-    #[must_use]
-    pub fn chunk(&self, index: u32) -> Option<ContentHash> {
-        let index = usize::try_from(index).ok()?;
-        self.0.as_chunks::<HASH_BYTES>().0.get(index).map(|hash| ContentHash::from(*hash))
-    }
-
-    /// The hashes of the chunks, one behind the other.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 /// One content file.
@@ -404,7 +340,7 @@ fn share_hashes(files: &mut [ManifestFile], hashes: &Bytes) {
     let mut begin = 0;
     for file in files {
         let end = (begin + file.chunk_count() as usize * HASH_BYTES).min(hashes.len());
-        file.hashes = Some(FileHashes(hashes.slice(begin..end)));
+        file.hashes = FileHashes::from_bytes(hashes.slice(begin..end));
         begin = end;
     }
 }
