@@ -16,7 +16,9 @@ use crate::control::UnpackControl;
 use crate::dictionary::MaxDictionary;
 use crate::error::{Damage, UnpackError};
 use crate::pass::{EntryPass, UnpackSummary};
-use crate::rar::{self, Chains, missing_volume, refuse_special_volumes, require_first_volume};
+use crate::rar::{
+    self, VolumeChains, missing_volume, refuse_special_volumes, require_first_volume,
+};
 use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{Listed, ListedEntry, Listing, ListingError};
@@ -63,10 +65,13 @@ impl ExternalUnrar {
     }
 
     /// Lists an archive, in one run of the program.
-    pub(crate) fn survey(&self, pass: &mut EntryPass<'_>) -> Result<Surveyed, UnpackError> {
+    pub(crate) fn list_archive(
+        &self,
+        pass: &mut EntryPass<'_>,
+    ) -> Result<ArchiveListing, UnpackError> {
         let archive = pass.archive();
         let is_rar5 = require_first_volume(archive)?;
-        let mut chains = Chains::default();
+        let mut chains = VolumeChains::default();
         chains.check(pass, archive)?;
         refuse_special_volumes(archive)?;
         // A relative path could begin with a character that has a meaning for the program.
@@ -79,19 +84,19 @@ impl ExternalUnrar {
         }
         self.max_dictionary.require(archive, dictionary_bytes)?;
         if !is_rar5 && entries.iter().any(|entry| entry.name.contains(UNSPELLED)) {
-            spell(pass, &mut entries)?;
+            correct_names(pass, &mut entries)?;
         }
-        Ok(Surveyed { absolute, entries, dictionary_bytes, chains })
+        Ok(ArchiveListing { absolute, entries, dictionary_bytes, chains })
     }
 
     /// Delivers an archive that was listed, in one run of the program for all its files.
     pub(crate) fn read(
         &self,
         pass: &mut EntryPass<'_>,
-        surveyed: Surveyed,
+        listing: ArchiveListing,
     ) -> Result<(), UnpackError> {
         refuse_special_volumes(pass.archive())?;
-        self.print(pass, surveyed)
+        self.print(pass, listing)
     }
 
     fn start(&self, commands: &[&str], archive: &Path) -> Result<Process, UnpackError> {
@@ -104,7 +109,7 @@ impl ExternalUnrar {
         &self,
         pass: &mut EntryPass<'_>,
         archive: &Path,
-        chains: &Chains,
+        chains: &VolumeChains,
     ) -> Result<Listed, UnpackError> {
         let mut process = self.start(&["lt", "-v"], archive)?;
         let mut listing = Listing::default();
@@ -115,14 +120,14 @@ impl ExternalUnrar {
         let ended = process.end(|| pass.check_cancelled())?;
         let listed = listing.finish();
         // No content is read for a listing, so what is complained of are headers.
-        let is_excused =
-            listed.as_ref().is_ok_and(|listed| chains.excuse(listed.entries.len() as u64));
-        self.require_success(archive, &ended, is_excused)?;
+        let is_false_alarm =
+            listed.as_ref().is_ok_and(|listed| chains.is_false_alarm(listed.entries.len() as u64));
+        self.require_success(archive, &ended, is_false_alarm)?;
         listed.map_err(refused)
     }
 
-    fn print(&self, pass: &mut EntryPass<'_>, surveyed: Surveyed) -> Result<(), UnpackError> {
-        let Surveyed { absolute: archive, entries, dictionary_bytes, chains } = &surveyed;
+    fn print(&self, pass: &mut EntryPass<'_>, listing: ArchiveListing) -> Result<(), UnpackError> {
+        let ArchiveListing { absolute: archive, entries, dictionary_bytes, chains } = &listing;
         // Programs before version 7 know neither such dictionaries nor the switch.
         let leave = (*dictionary_bytes > ASKED_ABOVE_BYTES)
             .then(|| format!("-mdx{}k", self.max_dictionary.bytes() / 1024));
@@ -158,23 +163,23 @@ impl ExternalUnrar {
         // Where every content was compared here, what is complained of are headers.
         let are_compared =
             entries.iter().all(|entry| entry.printed_bytes().is_none() || entry.crc32.is_some());
-        let is_excused = are_compared && chains.excuse(entries.len() as u64);
-        self.require_success(archive, &ended, is_excused)
+        let is_false_alarm = are_compared && chains.is_false_alarm(entries.len() as u64);
+        self.require_success(archive, &ended, is_false_alarm)
     }
 
-    /// With `is_excused` a complaint about the archive counts as success.
+    /// With `is_false_alarm` a complaint about the archive counts as success.
     fn require_success(
         &self,
         archive: &Path,
         ended: &Ended,
-        is_excused: bool,
+        is_false_alarm: bool,
     ) -> Result<(), UnpackError> {
         // A listing that ends at a missing volume counts as a success for the program.
         if let Some(volume) = volume_not_found(&ended.stderr) {
             return Err(missing_volume(archive.to_path_buf(), volume));
         }
         let complains = matches!(ended.status.code(), Some(EXIT_WARNING | EXIT_BAD_CRC));
-        if ended.status.success() || (is_excused && complains) {
+        if ended.status.success() || (is_false_alarm && complains) {
             return Ok(());
         }
         Err(self.failed(archive, ended))
@@ -224,17 +229,17 @@ impl Unpacker for ExternalUnrar {
         control: &mut dyn UnpackControl,
     ) -> Result<UnpackSummary, UnpackError> {
         unpack_below(archive, target, control, |pass| {
-            let surveyed = self.survey(pass)?;
+            let listing = self.list_archive(pass)?;
             // What must be refused is refused before anything is unpacked.
-            pass.rehearse(|pass| surveyed.list(pass))?;
-            self.read(pass, surveyed)
+            pass.rehearse(|pass| listing.list(pass))?;
+            self.read(pass, listing)
         })
     }
 }
 
 /// Puts the names in the place of those that the program could not spell: it takes the units of RAR 3
 /// names for characters. The library reads the headers for that, and nothing else.
-fn spell(pass: &mut EntryPass<'_>, entries: &mut [ListedEntry]) -> Result<(), UnpackError> {
+fn correct_names(pass: &mut EntryPass<'_>, entries: &mut [ListedEntry]) -> Result<(), UnpackError> {
     let archive = pass.archive();
     let names = rar::names(pass)?;
     if names.len() != entries.len() {
@@ -249,14 +254,14 @@ fn spell(pass: &mut EntryPass<'_>, entries: &mut [ListedEntry]) -> Result<(), Un
 
 /// An archive that was listed.
 #[derive(Debug)]
-pub(crate) struct Surveyed {
+pub(crate) struct ArchiveListing {
     absolute: PathBuf,
     entries: Vec<ListedEntry>,
     dictionary_bytes: u64,
-    chains: Chains,
+    chains: VolumeChains,
 }
 
-impl Surveyed {
+impl ArchiveListing {
     /// Counts all entries as delivered.
     pub(crate) fn list(&self, pass: &mut EntryPass<'_>) -> Result<(), UnpackError> {
         self.entries.iter().try_for_each(|entry| pass.list(&entry.name, entry.kind()))

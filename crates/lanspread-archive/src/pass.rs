@@ -228,8 +228,9 @@ impl<'a> EntryPass<'a> {
 
     fn copy(&mut self, copy: CopyEntry) -> Result<(), UnpackError> {
         self.count(&copy.file);
-        let mut onward = Onward { control: &mut *self.control, before_bytes: self.written_bytes };
-        self.written_bytes += self.visitor.copy(copy, &mut onward)?;
+        let mut offset =
+            OffsetControl { control: &mut *self.control, before_bytes: self.written_bytes };
+        self.written_bytes += self.visitor.copy(copy, &mut offset)?;
         Ok(())
     }
 
@@ -336,12 +337,12 @@ impl<'a> EntryPass<'a> {
 }
 
 /// Tells progress as that of something that goes on from before.
-pub(crate) struct Onward<'a> {
+pub(crate) struct OffsetControl<'a> {
     pub(crate) control: &'a mut dyn UnpackControl,
     pub(crate) before_bytes: u64,
 }
 
-impl UnpackControl for Onward<'_> {
+impl UnpackControl for OffsetControl<'_> {
     fn is_cancelled(&mut self) -> bool {
         self.control.is_cancelled()
     }

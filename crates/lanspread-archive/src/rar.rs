@@ -5,10 +5,10 @@ mod format;
 mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;
+mod lock;
 mod old_chain;
 mod start;
 mod text;
-mod turn;
 mod volumes;
 
 use std::ffi::OsStr;
@@ -27,9 +27,9 @@ use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use layout::ERAR_LARGE_DICT;
 use library::{Failure, Header, OpenArchive, Purpose};
-use turn::{NoTurn, Turn};
+use lock::{LibraryGuard, LockError};
 
-pub(crate) use chains::Chains;
+pub(crate) use chains::VolumeChains;
 pub(crate) use start::{RarStart, find_signature, inspect};
 pub(crate) use volumes::refuse_special_volumes;
 
@@ -111,8 +111,8 @@ pub(crate) fn list(
 ) -> Result<(), UnpackError> {
     each_entry(pass, Purpose::List, max_dictionary, &mut |pass, open, header, kind| {
         pass.list(&header.name, kind)?;
-        let turn = turn(pass)?;
-        open.skip(turn).map_err(|failure| failed(pass, failure))
+        let guard = lock_library(pass)?;
+        open.skip(guard).map_err(|failure| failed(pass, failure))
     })
 }
 
@@ -128,8 +128,8 @@ pub(crate) fn names(pass: &mut EntryPass<'_>) -> Result<Vec<String>, UnpackError
             return Err(UnpackError::TooManyEntries { archive, limit: NAMES_MAX });
         }
         names.push(header.name.clone());
-        let turn = turn(pass)?;
-        open.skip(turn).map_err(|failure| failed(pass, failure))
+        let guard = lock_library(pass)?;
+        open.skip(guard).map_err(|failure| failed(pass, failure))
     })?;
     Ok(names)
 }
@@ -145,22 +145,22 @@ fn each_entry(
 ) -> Result<(), UnpackError> {
     let archive = pass.archive();
     require_first_volume(archive)?;
-    let mut chains = Chains::default();
+    let mut chains = VolumeChains::default();
     chains.check(pass, archive)?;
     refuse_special_volumes(archive)?;
-    let opened = OpenArchive::open(turn(pass)?, archive, purpose);
+    let opened = OpenArchive::open(lock_library(pass)?, archive, purpose);
     let mut open = opened.map_err(|failure| failed(pass, failure))?;
     let mut delivered = 0;
     loop {
         pass.check_cancelled()?;
-        let read = open.next_header(turn(pass)?);
+        let read = open.next_header(lock_library(pass)?);
         for volume in open.take_entered_volumes() {
             chains.check(pass, &volume)?;
         }
         let header = match read {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(()),
-            Err(Failure::Code(unrar_sys::ERAR_BAD_DATA)) if chains.excuse(delivered) => {
+            Err(Failure::Code(unrar_sys::ERAR_BAD_DATA)) if chains.is_false_alarm(delivered) => {
                 return Ok(());
             }
             Err(Failure::Code(unrar_sys::ERAR_BAD_DATA)) => {
@@ -175,12 +175,12 @@ fn each_entry(
     }
 }
 
-/// Waits for a turn in the library, unless the operation is cancelled.
-fn turn(pass: &mut EntryPass<'_>) -> Result<Turn, UnpackError> {
+/// Waits for the lock of the library, unless the operation is cancelled.
+fn lock_library(pass: &mut EntryPass<'_>) -> Result<LibraryGuard, UnpackError> {
     let archive = pass.archive();
-    Turn::wait(&mut || pass.check_cancelled().is_err()).map_err(|why_not| match why_not {
-        NoTurn::Cancelled => UnpackError::Cancelled,
-        NoTurn::Stuck => {
+    LibraryGuard::lock(&mut || pass.check_cancelled().is_err()).map_err(|error| match error {
+        LockError::Cancelled => UnpackError::Cancelled,
+        LockError::Stuck => {
             let reason =
                 "the reading of another archive does not come forward; its disk may be gone";
             UnpackError::io("read", archive)(io::Error::new(io::ErrorKind::TimedOut, reason))
@@ -217,7 +217,7 @@ fn unpack_entry(
 ) -> Result<(), UnpackError> {
     let has_content = matches!(kind, RawKind::File { .. });
     pass.begin(&header.name, kind)?;
-    let turn = turn(pass)?;
+    let guard = lock_library(pass)?;
     let mut refused = None;
     let mut on_block = |block: &[u8]| match pass.data(block) {
         Ok(()) => ControlFlow::Continue(()),
@@ -226,7 +226,7 @@ fn unpack_entry(
             ControlFlow::Break(())
         }
     };
-    let unpacked = open.unpack(turn, &mut on_block);
+    let unpacked = open.unpack(guard, &mut on_block);
     if let Some(error) = refused {
         return Err(error);
     }

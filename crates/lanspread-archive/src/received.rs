@@ -10,7 +10,7 @@ use lanspread_disk::Dir;
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError};
 use crate::names::NameTree;
-use crate::pass::{EntryPass, Onward, RawKind};
+use crate::pass::{EntryPass, OffsetControl, RawKind};
 use crate::sink::FileSink;
 use crate::stream::{StreamItem, StreamTotals};
 
@@ -44,7 +44,7 @@ pub fn unpack_stream(
     let mut totals = StreamTotals::default();
     let mut written_bytes = 0;
     while totals.archives < announced.archives {
-        let mut control = Onward { control, before_bytes: written_bytes };
+        let mut control = OffsetControl { control, before_bytes: written_bytes };
         let mut pass = EntryPass::new(name, &mut names, &mut sink, &mut control);
         read_archive(source, &mut pass, announced, totals)?;
         totals.add(&pass);
@@ -59,7 +59,7 @@ pub fn unpack_stream(
     if !source.is_complete() {
         return Err(UnpackError::damaged(name, Damage::Truncated));
     }
-    sink.make_copies(&mut Onward { control, before_bytes: written_bytes })?;
+    sink.make_copies(&mut OffsetControl { control, before_bytes: written_bytes })?;
     Ok(totals)
 }
 

@@ -13,7 +13,7 @@ use crate::control::UnpackControl;
 use crate::copies::{Copies, each_block};
 use crate::error::UnpackError;
 use crate::names::NameTree;
-use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, Onward, UnpackSummary};
+use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, OffsetControl, UnpackSummary};
 use crate::platform;
 
 /// After so much of a file the system is told to begin writing it to the disk. Whoever syncs at the
@@ -32,7 +32,7 @@ pub(crate) fn unpack_below(
     let mut pass = EntryPass::new(archive, &mut names, &mut sink, control);
     read(&mut pass)?;
     let (summary, before_bytes) = (pass.summary(), pass.written_bytes());
-    sink.make_copies(&mut Onward { control, before_bytes })?;
+    sink.make_copies(&mut OffsetControl { control, before_bytes })?;
     Ok(summary)
 }
 

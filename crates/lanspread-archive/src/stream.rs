@@ -13,7 +13,7 @@ use lanspread_proto::RelPath;
 use crate::auto::{ArchiveFormat, AutoUnpacker};
 use crate::control::UnpackControl;
 use crate::error::UnpackError;
-use crate::external::Surveyed;
+use crate::external::ArchiveListing;
 use crate::names::NameTree;
 use crate::pass::{CopyEntry, EntryPass, EntryVisitor, FileEntry, NoVisitor};
 use crate::{fixture, rar};
@@ -144,7 +144,7 @@ impl StreamInstallProvider for AutoUnpacker {
 enum Contents {
     Rar,
     Fixture,
-    External(Surveyed),
+    External(ArchiveListing),
 }
 
 impl AutoUnpacker {
@@ -153,9 +153,9 @@ impl AutoUnpacker {
         let format = ArchiveFormat::detect(archive).map_err(UnpackError::io("open", archive))?;
         match (format, &self.external) {
             (Some(ArchiveFormat::Rar), Some(external)) => {
-                let surveyed = external.survey(pass)?;
-                surveyed.list(pass)?;
-                Ok(Contents::External(surveyed))
+                let listing = external.list_archive(pass)?;
+                listing.list(pass)?;
+                Ok(Contents::External(listing))
             }
             (Some(ArchiveFormat::Rar), None) => {
                 rar::list(pass, self.max_dictionary).map(|()| Contents::Rar)
@@ -205,7 +205,7 @@ fn read(
     match (contents, &unpacker.external) {
         (Contents::Rar, _) => rar::read(pass, unpacker.max_dictionary),
         (Contents::Fixture, _) => fixture::read(pass),
-        (Contents::External(surveyed), Some(external)) => external.read(pass, surveyed),
+        (Contents::External(listing), Some(external)) => external.read(pass, listing),
         // Only an external program makes such a listing.
         (Contents::External(_), None) => {
             Err(UnpackError::UnknownFormat { archive: archive.to_path_buf() })

@@ -13,12 +13,12 @@ use crate::regular;
 
 /// What the chains of the volumes that were checked hold together.
 #[derive(Debug, Default)]
-pub(crate) struct Chains {
+pub(crate) struct VolumeChains {
     old_entries: u64,
     has_odd_headers: bool,
 }
 
-impl Chains {
+impl VolumeChains {
     /// Checks one volume of the archive that is read.
     ///
     /// # Errors
@@ -46,8 +46,9 @@ impl Chains {
         Err(UnpackError::Damaged { archive: archive.to_path_buf(), entry, damage })
     }
 
-    /// Whether all entries were delivered and the volumes have headers that the library wrongly calls broken.
-    pub(crate) fn excuse(&self, delivered: u64) -> bool {
+    /// Returns whether the library calls headers broken that are not: the volumes have the headers about
+    /// which it is wrong, and all entries were delivered.
+    pub(crate) fn is_false_alarm(&self, delivered: u64) -> bool {
         self.has_odd_headers && self.old_entries == delivered
     }
 }

@@ -5,7 +5,7 @@
 //! not checked here.
 //!
 //! The library keeps process-wide state without locks (an error code, tables that it fills on first
-//! use), so only one thread at a time runs inside it: see [`Turn`]. The turn ends while a block is handled,
+//! use), so only one thread at a time runs inside it: see [`LibraryGuard`]. The lock is free while a block is handled,
 //! so a slow disk or receiver does not hold up other archives.
 
 use std::any::Any;
@@ -20,8 +20,8 @@ use std::time::{Duration, SystemTime};
 use unrar_sys::{LPARAM, UINT, WCHAR};
 
 use super::layout::{HOST_UNIX, HeaderData, OpenData};
+use super::lock::LibraryGuard;
 use super::text::{WideText, decoded_name, wide_text};
-use super::turn::Turn;
 use super::volumes::refuse_special_after;
 use crate::error::UnpackError;
 use crate::platform::{self, ArchiveName};
@@ -82,15 +82,21 @@ type OnBlock<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 /// What the library's calls back meet while it runs.
 struct Events<'a> {
     on_block: Option<&'a mut OnBlock<'a>>,
-    turn: Option<Turn>,
+    guard: Option<LibraryGuard>,
     entered_volumes: Vec<PathBuf>,
     failure: Option<Failure>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
 impl<'a> Events<'a> {
-    fn new(turn: Turn, on_block: Option<&'a mut OnBlock<'a>>) -> Self {
-        Self { on_block, turn: Some(turn), entered_volumes: Vec::new(), failure: None, panic: None }
+    fn new(guard: LibraryGuard, on_block: Option<&'a mut OnBlock<'a>>) -> Self {
+        Self {
+            on_block,
+            guard: Some(guard),
+            entered_volumes: Vec::new(),
+            failure: None,
+            panic: None,
+        }
     }
 
     /// This object as the number that the library hands back to [`on_event`].
@@ -100,7 +106,7 @@ impl<'a> Events<'a> {
 
     /// Gives the library free, and lets a panic of the block handler go on where it is safe.
     fn leave(mut self) -> (Option<Failure>, Vec<PathBuf>) {
-        drop(self.turn.take());
+        drop(self.guard.take());
         if let Some(payload) = self.panic.take() {
             panic::resume_unwind(payload);
         }
@@ -114,10 +120,10 @@ impl<'a> Events<'a> {
 
     fn block(&mut self, block: &[u8]) -> c_int {
         let Some(on_block) = &mut self.on_block else { return GO_ON };
-        self.turn = None;
+        self.guard = None;
         let answer = panic::catch_unwind(AssertUnwindSafe(|| on_block(block)));
-        // The library cannot be left from here without a turn, so it is waited for however long it takes.
-        self.turn = Some(Turn::wait_on());
+        // The library cannot be left from here without the lock, so it is waited for however long it takes.
+        self.guard = Some(LibraryGuard::lock_without_limit());
         match answer {
             Ok(ControlFlow::Continue(())) => GO_ON,
             Ok(ControlFlow::Break(())) => self.fail(Failure::Stopped),
@@ -226,11 +232,15 @@ impl NameBuffer {
 }
 
 impl OpenArchive {
-    pub(super) fn open(turn: Turn, path: &Path, purpose: Purpose) -> Result<Self, Failure> {
+    pub(super) fn open(
+        guard: LibraryGuard,
+        path: &Path,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
         let Some(name) = ArchiveName::new(path) else {
             return Err(Failure::Code(unrar_sys::ERAR_EOPEN));
         };
-        let mut events = Events::new(turn, None);
+        let mut events = Events::new(guard, None);
         let user_data = events.as_user_data();
         let mut data = OpenData {
             archive_name: name.narrow(),
@@ -277,7 +287,7 @@ impl OpenArchive {
 
     /// The header of the next entry, or `None` at the end. Each entry must be unpacked or skipped
     /// before the next.
-    pub(super) fn next_header(&mut self, turn: Turn) -> Result<Option<Header>, Failure> {
+    pub(super) fn next_header(&mut self, guard: LibraryGuard) -> Result<Option<Header>, Failure> {
         self.header.file_name_long = self.name.0.as_mut_ptr();
         self.header.file_name_long_size = NameBuffer::SIZE;
         // The library writes it for links alone, so it must be without what stood there before.
@@ -285,7 +295,7 @@ impl OpenArchive {
         self.header.redirection_name = self.redirection_name.0.as_mut_ptr();
         self.header.redirection_name_size = NameBuffer::SIZE;
         let header = (&raw mut *self.header).cast::<unrar_sys::HeaderDataEx>();
-        let answer = self.call(turn, None, |handle| {
+        let answer = self.call(guard, None, |handle| {
             // SAFETY: the handle is open, and `header` points to a struct of the layout that the
             // library declares. Its two names point to buffers of the sizes that stand beside them,
             // which live as long as the call; every other optional pointer is null.
@@ -303,10 +313,10 @@ impl OpenArchive {
     /// `on_block` gets its content in blocks of up to some megabytes, and may stop with `Break`.
     pub(super) fn unpack<'a>(
         &mut self,
-        turn: Turn,
+        guard: LibraryGuard,
         on_block: &'a mut OnBlock<'a>,
     ) -> Result<(), Failure> {
-        self.call(turn, Some(on_block), |handle| {
+        self.call(guard, Some(on_block), |handle| {
             // SAFETY: the handle is open; no paths are given, as testing writes nothing.
             unsafe {
                 unrar_sys::RARProcessFile(handle, unrar_sys::RAR_TEST, ptr::null(), ptr::null())
@@ -315,8 +325,8 @@ impl OpenArchive {
     }
 
     /// Passes over the entry whose header was read last, in an archive opened to be listed.
-    pub(super) fn skip(&mut self, turn: Turn) -> Result<(), Failure> {
-        self.call(turn, None, |handle| {
+    pub(super) fn skip(&mut self, guard: LibraryGuard) -> Result<(), Failure> {
+        self.call(guard, None, |handle| {
             // SAFETY: the handle is open; no paths are given, as skipping writes nothing.
             unsafe {
                 unrar_sys::RARProcessFile(handle, unrar_sys::RAR_SKIP, ptr::null(), ptr::null())
@@ -331,11 +341,11 @@ impl OpenArchive {
 
     fn call<'a>(
         &mut self,
-        turn: Turn,
+        guard: LibraryGuard,
         on_block: Option<&'a mut OnBlock<'a>>,
         operation: impl FnOnce(*const unrar_sys::Handle) -> c_int,
     ) -> Result<(), Failure> {
-        let mut events = Events::new(turn, on_block);
+        let mut events = Events::new(guard, on_block);
         let user_data = events.as_user_data();
         let handle = self.handle.as_ptr().cast_const();
         // SAFETY: the handle is open, and `user_data` stays what `on_event` expects until it is
@@ -357,7 +367,7 @@ impl OpenArchive {
 impl Drop for OpenArchive {
     fn drop(&mut self) {
         // While another one is stuck inside, an open file is left behind rather than waited for.
-        let Some(_turn) = Turn::unless_stuck() else { return };
+        let Some(_guard) = LibraryGuard::lock_unless_stuck() else { return };
         // SAFETY: the handle is open, has no callback, and nobody uses it afterwards.
         unsafe { unrar_sys::RARCloseArchive(self.handle.as_ptr()) };
     }

@@ -1,4 +1,4 @@
-//! Whose turn it is in the `UnRAR` library.
+//! The lock of the `UnRAR` library.
 //!
 //! One thread at a time is inside, and those that wait come in their order. A thread inside can hang:
 //! in a read from a disk or server that is gone. Then those that wait to begin something are told so
@@ -14,47 +14,47 @@ const HOLD_MAX: Duration = Duration::from_secs(120);
 /// How often those that wait look whether they are cancelled.
 const POLL: Duration = Duration::from_millis(50);
 
-static LIBRARY: Turns = Turns::new(HOLD_MAX);
+static LIBRARY: FairLock = FairLock::new(HOLD_MAX);
 
-/// Why somebody does not get a turn.
+/// Why a thread does not get the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoTurn {
-    /// It was cancelled while it waited.
+pub(super) enum LockError {
+    /// The operation was cancelled while it waited.
     Cancelled,
-    /// Another one is inside and does not come forward.
+    /// Another thread holds the lock and does not come forward.
     Stuck,
 }
 
-/// A turn, until this is dropped.
+/// Holds the lock until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(&'static Turns);
+pub(super) struct LibraryGuard(&'static FairLock);
 
-impl Turn {
-    /// Waits for a turn in the library; `is_cancelled` is asked again and again meanwhile.
-    pub(super) fn wait(is_cancelled: &mut dyn FnMut() -> bool) -> Result<Self, NoTurn> {
-        LIBRARY.wait(is_cancelled)
+impl LibraryGuard {
+    /// Waits for the lock; `is_cancelled` is asked again and again meanwhile.
+    pub(super) fn lock(is_cancelled: &mut dyn FnMut() -> bool) -> Result<Self, LockError> {
+        LIBRARY.lock(is_cancelled)
     }
 
-    /// Waits for as long as it takes: for who cannot leave the library without a turn.
-    pub(super) fn wait_on() -> Self {
-        LIBRARY.wait_on()
+    /// Waits for as long as it takes: for a thread that cannot leave the library without the lock.
+    pub(super) fn lock_without_limit() -> Self {
+        LIBRARY.lock_without_limit()
     }
 
-    /// Waits for a turn unless another one is stuck inside.
-    pub(super) fn unless_stuck() -> Option<Self> {
-        LIBRARY.wait(&mut || false).ok()
+    /// Waits for the lock unless another thread is stuck inside.
+    pub(super) fn lock_unless_stuck() -> Option<Self> {
+        LIBRARY.lock(&mut || false).ok()
     }
 }
 
-impl Drop for Turn {
+impl Drop for LibraryGuard {
     fn drop(&mut self) {
-        self.0.lock().inside_since = None;
+        self.0.state().held_since = None;
         self.0.changed.notify_all();
     }
 }
 
 #[derive(Debug)]
-struct Turns {
+struct FairLock {
     hold_max: Duration,
     state: Mutex<State>,
     changed: Condvar,
@@ -62,27 +62,30 @@ struct Turns {
 
 #[derive(Debug)]
 struct State {
-    inside_since: Option<Instant>,
+    held_since: Option<Instant>,
     next_number: u64,
     waiting: VecDeque<u64>,
 }
 
-impl Turns {
+impl FairLock {
     const fn new(hold_max: Duration) -> Self {
-        let state = State { inside_since: None, next_number: 0, waiting: VecDeque::new() };
+        let state = State { held_since: None, next_number: 0, waiting: VecDeque::new() };
         Self { hold_max, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn wait(&'static self, is_cancelled: &mut dyn FnMut() -> bool) -> Result<Turn, NoTurn> {
-        let mut state = self.lock();
+    fn lock(
+        &'static self,
+        is_cancelled: &mut dyn FnMut() -> bool,
+    ) -> Result<LibraryGuard, LockError> {
+        let mut state = self.state();
         let number = state.join();
         loop {
-            if state.is_turn_of(number) {
+            if state.is_next(number) {
                 return Ok(self.enter(state));
             }
-            let stuck = state.inside_since.is_some_and(|since| since.elapsed() >= self.hold_max);
-            let why_not = if stuck { Some(NoTurn::Stuck) } else { None };
-            let why_not = why_not.or_else(|| is_cancelled().then_some(NoTurn::Cancelled));
+            let stuck = state.held_since.is_some_and(|since| since.elapsed() >= self.hold_max);
+            let why_not = if stuck { Some(LockError::Stuck) } else { None };
+            let why_not = why_not.or_else(|| is_cancelled().then_some(LockError::Cancelled));
             if let Some(why_not) = why_not {
                 state.waiting.retain(|waiting| *waiting != number);
                 self.changed.notify_all();
@@ -95,22 +98,22 @@ impl Turns {
         }
     }
 
-    fn wait_on(&'static self) -> Turn {
-        let mut state = self.lock();
+    fn lock_without_limit(&'static self) -> LibraryGuard {
+        let mut state = self.state();
         let number = state.join();
-        while !state.is_turn_of(number) {
+        while !state.is_next(number) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         self.enter(state)
     }
 
-    fn enter(&'static self, mut state: MutexGuard<'_, State>) -> Turn {
+    fn enter(&'static self, mut state: MutexGuard<'_, State>) -> LibraryGuard {
         state.waiting.pop_front();
-        state.inside_since = Some(Instant::now());
-        Turn(self)
+        state.held_since = Some(Instant::now());
+        LibraryGuard(self)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,8 +126,8 @@ impl State {
         number
     }
 
-    fn is_turn_of(&self, number: u64) -> bool {
-        self.inside_since.is_none() && self.waiting.front() == Some(&number)
+    fn is_next(&self, number: u64) -> bool {
+        self.held_since.is_none() && self.waiting.front() == Some(&number)
     }
 }
 
@@ -135,30 +138,30 @@ mod tests {
 
     use super::*;
 
-    fn turns(hold_max: Duration) -> &'static Turns {
-        Box::leak(Box::new(Turns::new(hold_max)))
+    fn lock(hold_max: Duration) -> &'static FairLock {
+        Box::leak(Box::new(FairLock::new(hold_max)))
     }
 
     /// Blocks until so many wait.
-    fn wait_until_waiting(turns: &Turns, count: usize) {
-        while turns.lock().waiting.len() < count {
+    fn wait_until_waiting(lock: &FairLock, count: usize) {
+        while lock.state().waiting.len() < count {
             thread::yield_now();
         }
     }
 
     #[test]
     fn who_waits_comes_in_the_order_of_arrival() {
-        let turns = turns(HOLD_MAX);
-        let first = turns.wait_on();
+        let lock = lock(HOLD_MAX);
+        let first = lock.lock_without_limit();
         let (order, came) = mpsc::channel();
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let order = order.clone();
                 let thread = thread::spawn(move || {
-                    let _turn = turns.wait(&mut || false).unwrap();
+                    let _guard = lock.lock(&mut || false).unwrap();
                     order.send(number).unwrap();
                 });
-                wait_until_waiting(turns, number + 1);
+                wait_until_waiting(lock, number + 1);
                 thread
             })
             .collect();
@@ -169,21 +172,21 @@ mod tests {
 
     #[test]
     fn who_is_cancelled_leaves_and_the_next_one_comes() {
-        let turns = turns(HOLD_MAX);
-        let first = turns.wait_on();
-        assert_eq!(turns.wait(&mut || true).unwrap_err(), NoTurn::Cancelled);
-        assert!(turns.lock().waiting.is_empty());
+        let lock = lock(HOLD_MAX);
+        let first = lock.lock_without_limit();
+        assert_eq!(lock.lock(&mut || true).unwrap_err(), LockError::Cancelled);
+        assert!(lock.state().waiting.is_empty());
         drop(first);
-        drop(turns.wait(&mut || true).unwrap());
+        drop(lock.lock(&mut || true).unwrap());
     }
 
     #[test]
     fn one_that_is_stuck_inside_does_not_hold_up_those_that_begin() {
-        let turns = turns(Duration::ZERO);
-        let stuck = turns.wait_on();
-        assert_eq!(turns.wait(&mut || false).unwrap_err(), NoTurn::Stuck);
+        let lock = lock(Duration::ZERO);
+        let stuck = lock.lock_without_limit();
+        assert_eq!(lock.lock(&mut || false).unwrap_err(), LockError::Stuck);
         // It has come forward after all.
         drop(stuck);
-        drop(turns.wait(&mut || false).unwrap());
+        drop(lock.lock(&mut || false).unwrap());
     }
 }
