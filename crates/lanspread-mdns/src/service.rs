@@ -239,17 +239,17 @@ fn run_browser(
             ServiceEvent::ServiceResolved(service) => match PeerRecord::read(&service, scope) {
                 Ok(PeerRecord { peer_id, addrs, .. }) if peer_id == own.peer_id => {
                     let others = addrs.into_iter().filter(|addr| !scope.is_own(*addr, own.port));
-                    tracker.seen_as_own(others.collect())
+                    tracker.on_own_name(others.collect())
                 }
-                Ok(record) => tracker.seen(record),
+                Ok(record) => tracker.on_record(record),
                 Err(error) => {
                     tracing::debug!(instance = service.get_fullname(), %error, "mDNS record left out");
                     other_version(&service, own, scope)
-                        .and_then(|record| tracker.seen_other(record))
+                        .and_then(|record| tracker.on_other_version(record))
                 }
             },
             ServiceEvent::ServiceRemoved(_, fullname) => {
-                peer_of_instance(&fullname).ok().and_then(|peer_id| tracker.removed(peer_id))
+                peer_of_instance(&fullname).ok().and_then(|peer_id| tracker.on_removed(peer_id))
             }
             ServiceEvent::SearchStarted(search) => {
                 tracing::debug!(%search, "mDNS query");

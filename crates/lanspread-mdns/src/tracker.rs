@@ -45,8 +45,8 @@ impl Tracker {
         Self { own_id, peers, others, own_elsewhere: Vec::new() }
     }
 
-    /// Takes in what a peer says now; returns what that changes.
-    pub(crate) fn seen(&mut self, record: PeerRecord) -> Option<BrowseEvent> {
+    /// Notes the record of a peer; returns what that changes.
+    pub(crate) fn on_record(&mut self, record: PeerRecord) -> Option<BrowseEvent> {
         if record.peer_id == self.own_id {
             return None;
         }
@@ -69,8 +69,8 @@ impl Tracker {
         }
     }
 
-    /// Takes in that a peer says something that only another version can read; returns what that changes.
-    pub(crate) fn seen_other(&mut self, record: OtherRecord) -> Option<BrowseEvent> {
+    /// Notes a record that only another version can read whole; returns what that changes.
+    pub(crate) fn on_other_version(&mut self, record: OtherRecord) -> Option<BrowseEvent> {
         let peer_id = record.peer_id;
         let is_full = self.others.len() >= MAX_TRACKED_PEERS;
         if peer_id == self.own_id || is_full && !self.others.contains_key(&peer_id) {
@@ -81,16 +81,16 @@ impl Tracker {
         (before.as_ref() != Some(&record)).then_some(BrowseEvent::OtherVersion(record))
     }
 
-    /// Takes in at which other addresses this peer's own name is; returns what that changes. That there are
-    /// none any more is no news.
-    pub(crate) fn seen_as_own(&mut self, elsewhere: Vec<SocketAddr>) -> Option<BrowseEvent> {
+    /// Notes the other addresses at which this peer's own name is; returns what that changes. That there are
+    /// none any more is no change.
+    pub(crate) fn on_own_name(&mut self, elsewhere: Vec<SocketAddr>) -> Option<BrowseEvent> {
         let is_news = !elsewhere.is_empty() && elsewhere != self.own_elsewhere;
         self.own_elsewhere.clone_from(&elsewhere);
         is_news.then_some(BrowseEvent::OwnNameElsewhere(elsewhere))
     }
 
-    /// Takes in that a peer is no longer there; returns what that changes.
-    pub(crate) fn removed(&mut self, peer_id: PeerId) -> Option<BrowseEvent> {
+    /// Notes that the records of a peer are gone; returns what that changes.
+    pub(crate) fn on_removed(&mut self, peer_id: PeerId) -> Option<BrowseEvent> {
         let was_there =
             self.peers.remove(&peer_id).is_some() | self.others.remove(&peer_id).is_some();
         was_there.then_some(BrowseEvent::Gone(peer_id))
@@ -121,23 +121,23 @@ mod tests {
     fn each_change_is_told_once() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let id = record(1, 0).peer_id;
-        assert_eq!(tracker.removed(id), None);
-        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
-        assert_eq!(tracker.seen(record(1, 1)), None);
-        assert_eq!(tracker.seen(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        assert_eq!(tracker.on_removed(id), None);
+        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.on_record(record(1, 1)), None);
+        assert_eq!(tracker.on_record(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
         let mut elsewhere = record(1, 2);
         elsewhere.addrs[0].set_port(5);
-        assert_eq!(tracker.seen(elsewhere.clone()), Some(BrowseEvent::Updated(elsewhere)));
-        assert_eq!(tracker.removed(id), Some(BrowseEvent::Gone(id)));
-        assert_eq!(tracker.removed(id), None);
-        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.on_record(elsewhere.clone()), Some(BrowseEvent::Updated(elsewhere)));
+        assert_eq!(tracker.on_removed(id), Some(BrowseEvent::Gone(id)));
+        assert_eq!(tracker.on_removed(id), None);
+        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
     }
 
     #[test]
     fn a_peer_does_not_see_itself() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
-        assert_eq!(tracker.seen(record(0, 1)), None);
-        assert_eq!(tracker.removed(record(0, 1).peer_id), None);
+        assert_eq!(tracker.on_record(record(0, 1)), None);
+        assert_eq!(tracker.on_removed(record(0, 1).peer_id), None);
     }
 
     #[test]
@@ -145,15 +145,15 @@ mod tests {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let id = record(1, 0).peer_id;
         let told = |proto_ver| Some(BrowseEvent::OtherVersion(other(1, proto_ver)));
-        assert_eq!(tracker.seen_other(other(1, 9)), told(9));
-        assert_eq!(tracker.seen_other(other(1, 9)), None);
-        assert_eq!(tracker.seen_other(other(1, 10)), told(10));
-        assert_eq!(tracker.seen(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
-        assert_eq!(tracker.seen_other(other(1, 10)), told(10));
-        assert_eq!(tracker.removed(id), Some(BrowseEvent::Gone(id)));
-        assert_eq!(tracker.removed(id), None);
-        assert_eq!(tracker.seen_other(other(0, 9)), None);
-        let flood = (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.seen_other(other(n, 9)));
+        assert_eq!(tracker.on_other_version(other(1, 9)), told(9));
+        assert_eq!(tracker.on_other_version(other(1, 9)), None);
+        assert_eq!(tracker.on_other_version(other(1, 10)), told(10));
+        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.on_other_version(other(1, 10)), told(10));
+        assert_eq!(tracker.on_removed(id), Some(BrowseEvent::Gone(id)));
+        assert_eq!(tracker.on_removed(id), None);
+        assert_eq!(tracker.on_other_version(other(0, 9)), None);
+        let flood = (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.on_other_version(other(n, 9)));
         assert_eq!(flood.flatten().count(), MAX_TRACKED_PEERS);
     }
 
@@ -162,20 +162,20 @@ mod tests {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let elsewhere = || vec![SocketAddr::from(([10, 0, 0, 7], 1))];
         let told = || Some(BrowseEvent::OwnNameElsewhere(elsewhere()));
-        assert_eq!(tracker.seen_as_own(Vec::new()), None);
-        assert_eq!(tracker.seen_as_own(elsewhere()), told());
-        assert_eq!(tracker.seen_as_own(elsewhere()), None);
-        assert_eq!(tracker.seen_as_own(Vec::new()), None);
-        assert_eq!(tracker.seen_as_own(elsewhere()), told());
+        assert_eq!(tracker.on_own_name(Vec::new()), None);
+        assert_eq!(tracker.on_own_name(elsewhere()), told());
+        assert_eq!(tracker.on_own_name(elsewhere()), None);
+        assert_eq!(tracker.on_own_name(Vec::new()), None);
+        assert_eq!(tracker.on_own_name(elsewhere()), told());
     }
 
     #[test]
     fn a_flood_of_peers_is_bounded_and_known_ones_stay_current() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
-        let appeared = (1..=2 * MAX_TRACKED_PEERS).filter_map(|n| tracker.seen(record(n, 1)));
+        let appeared = (1..=2 * MAX_TRACKED_PEERS).filter_map(|n| tracker.on_record(record(n, 1)));
         assert_eq!(appeared.count(), MAX_TRACKED_PEERS);
-        assert_eq!(tracker.seen(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
-        assert!(tracker.removed(record(1, 2).peer_id).is_some());
-        assert!(tracker.seen(record(2 * MAX_TRACKED_PEERS, 1)).is_some());
+        assert_eq!(tracker.on_record(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        assert!(tracker.on_removed(record(1, 2).peer_id).is_some());
+        assert!(tracker.on_record(record(2 * MAX_TRACKED_PEERS, 1)).is_some());
     }
 }
