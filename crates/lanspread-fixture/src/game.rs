@@ -2,8 +2,8 @@
 //! peers can hold the same game without copying it.
 
 mod archive;
-mod content;
 mod error;
+mod seeded;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,8 +18,8 @@ use lanspread_proto::manifest::{CHUNK_SIZE_BYTES, VERSION_FILE};
 use lanspread_proto::{GameId, GameVersion, RelPath};
 
 use crate::platform;
-use content::Content;
 pub use error::FixtureError;
+use seeded::SeededContent;
 
 /// How much of every chunk of a sparse file is data: one page, so that all chunks differ and the
 /// file still takes little of the disk.
@@ -141,49 +141,49 @@ impl GameFixture {
     /// [`FixtureError`], before anything is made or replaced where the description itself, the root or
     /// the catalog stands in the way. After a failure of the disk the root holds what was written.
     pub fn make(&self) -> Result<MadeGame, FixtureError> {
-        let parts = parts(self)?;
+        let files = root_files(self)?;
         check_catalog(self)?;
         let root = self.games_dir.join(self.id.as_str());
-        clear(&root, self.replaces)?;
+        remove_old_root(&root, self.replaces)?;
         fs::create_dir_all(&root).map_err(FixtureError::io("make", &root))?;
-        let (mut files, mut bytes) = (parts.len() as u64, 0);
-        let contents = Contents { game: self, prefix: "" };
-        for Part { path, kind } in &parts {
-            let place = path.under(&root);
-            let written = kind.write(&place, path, &contents);
-            bytes += written.map_err(FixtureError::io("write", &place))?;
-            if contents.is_executable(path) {
-                let made = platform::make_executable(&place);
-                made.map_err(FixtureError::io("make executable", &place))?;
+        let (mut file_count, mut bytes) = (files.len() as u64, 0);
+        let source = ContentSource { game: self, prefix: "" };
+        for RootFile { path, kind } in &files {
+            let target = path.under(&root);
+            let written = kind.write(&target, path, &source);
+            bytes += written.map_err(FixtureError::io("write", &target))?;
+            if source.is_executable(path) {
+                let made = platform::make_executable(&target);
+                made.map_err(FixtureError::io("make executable", &target))?;
             }
         }
         for path in &self.directories {
-            let place = path.under(&root);
-            fs::create_dir_all(&place).map_err(FixtureError::io("make", &place))?;
+            let target = path.under(&root);
+            fs::create_dir_all(&target).map_err(FixtureError::io("make", &target))?;
         }
         if self.has_sentinel {
-            let place = root.join(VERSION_FILE);
+            let target = root.join(VERSION_FILE);
             let line = format_version_ini(&self.version);
-            fs::write(&place, &line).map_err(FixtureError::io("write", &place))?;
+            fs::write(&target, &line).map_err(FixtureError::io("write", &target))?;
             bytes += line.len() as u64;
-            files += 1;
+            file_count += 1;
         }
         add_to_catalog(self, bytes)?;
-        Ok(MadeGame { root, files, bytes })
+        Ok(MadeGame { root, files: file_count, bytes })
     }
 }
 
 /// Where the content of every file comes from.
-struct Contents<'a> {
+struct ContentSource<'a> {
     game: &'a GameFixture,
     /// The archive whose entries are written; empty for files of the root.
     prefix: &'a str,
 }
 
-impl Contents<'_> {
-    fn of(&self, path: &RelPath) -> Content {
+impl ContentSource<'_> {
+    fn of(&self, path: &RelPath) -> SeededContent {
         let (id, version) = (self.game.id.as_str(), self.game.version.as_str());
-        Content::new(self.game.seed, &[id, version, self.prefix, path.as_str()])
+        SeededContent::new(self.game.seed, &[id, version, self.prefix, path.as_str()])
     }
 
     fn is_executable(&self, path: &RelPath) -> bool {
@@ -192,18 +192,18 @@ impl Contents<'_> {
 }
 
 /// One file of the root.
-struct Part<'a> {
+struct RootFile<'a> {
     path: RelPath,
-    kind: Kind<'a>,
+    kind: FileKind<'a>,
 }
 
-enum Kind<'a> {
+enum FileKind<'a> {
     Plain(u64),
     Sparse(u64),
     Archive(&'a GameArchive),
 }
 
-impl Kind<'_> {
+impl FileKind<'_> {
     /// Whether it is an archive with such an entry.
     fn holds(&self, path: &RelPath) -> bool {
         match self {
@@ -213,28 +213,28 @@ impl Kind<'_> {
     }
 
     /// Returns the bytes of the file.
-    fn write(&self, place: &Path, path: &RelPath, contents: &Contents<'_>) -> io::Result<u64> {
-        if let Some(parent) = place.parent() {
+    fn write(&self, target: &Path, path: &RelPath, source: &ContentSource<'_>) -> io::Result<u64> {
+        if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
         }
-        let file = File::create_new(place)?;
+        let file = File::create_new(target)?;
         match self {
             Self::Plain(size_bytes) => {
                 let mut file = BufWriter::new(file);
-                io::copy(&mut contents.of(path).reader(0, *size_bytes), &mut file)?;
+                io::copy(&mut source.of(path).reader(0, *size_bytes), &mut file)?;
                 file.flush()?;
                 Ok(*size_bytes)
             }
-            Self::Sparse(size_bytes) => write_sparse(&file, &contents.of(path), *size_bytes),
+            Self::Sparse(size_bytes) => write_sparse(&file, &source.of(path), *size_bytes),
             Self::Archive(archive) => {
-                let contents = Contents { game: contents.game, prefix: path.as_str() };
-                archive::write(file, archive, &contents)
+                let source = ContentSource { game: source.game, prefix: path.as_str() };
+                archive::write(file, archive, &source)
             }
         }
     }
 }
 
-fn write_sparse(mut file: &File, content: &Content, size_bytes: u64) -> io::Result<u64> {
+fn write_sparse(mut file: &File, content: &SeededContent, size_bytes: u64) -> io::Result<u64> {
     file.set_len(size_bytes)?;
     let mut start = 0;
     while start < size_bytes {
@@ -245,31 +245,31 @@ fn write_sparse(mut file: &File, content: &Content, size_bytes: u64) -> io::Resu
     Ok(size_bytes)
 }
 
-fn parts(game: &GameFixture) -> Result<Vec<Part<'_>>, FixtureError> {
+fn root_files(game: &GameFixture) -> Result<Vec<RootFile<'_>>, FixtureError> {
     let archive = RelPath::new(format!("{}.eti", game.id))?;
-    let mut parts = Vec::new();
+    let mut files = Vec::new();
     if let Some(size_bytes) = game.sparse_bytes {
-        parts.push(Part { path: archive.clone(), kind: Kind::Sparse(size_bytes) });
+        files.push(RootFile { path: archive.clone(), kind: FileKind::Sparse(size_bytes) });
     }
     if let Some(content) = &game.archive {
         let entries = content.entries.iter().map(|entry| &entry.path);
         ensure_distinct(entries.chain(&game.directories))?;
-        parts.push(Part { path: archive, kind: Kind::Archive(content) });
+        files.push(RootFile { path: archive, kind: FileKind::Archive(content) });
     }
     for SizedFile { path, size_bytes } in &game.files {
-        parts.push(Part { path: path.clone(), kind: Kind::Plain(*size_bytes) });
+        files.push(RootFile { path: path.clone(), kind: FileKind::Plain(*size_bytes) });
     }
-    ensure_distinct(parts.iter().map(|part| &part.path).chain(&game.directories))?;
+    ensure_distinct(files.iter().map(|file| &file.path).chain(&game.directories))?;
     for path in &game.executables {
-        let is_made = parts.iter().any(|part| part.path == *path || part.kind.holds(path));
+        let is_made = files.iter().any(|file| file.path == *path || file.kind.holds(path));
         if !is_made {
             return Err(FixtureError::NoSuchFile { path: path.clone() });
         }
     }
-    if parts.iter().any(|part| part.path.as_str() == VERSION_FILE) {
+    if files.iter().any(|file| file.path.as_str() == VERSION_FILE) {
         return Err(FixtureError::Sentinel);
     }
-    Ok(parts)
+    Ok(files)
 }
 
 fn ensure_distinct<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Result<(), FixtureError> {
@@ -283,7 +283,7 @@ fn ensure_distinct<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Result<(), F
 }
 
 /// Makes room for a new root. Only a real directory is ever removed.
-fn clear(root: &Path, replaces: bool) -> Result<(), FixtureError> {
+fn remove_old_root(root: &Path, replaces: bool) -> Result<(), FixtureError> {
     let found = match fs::symlink_metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found.map_err(FixtureError::io("look at", root))?,
