@@ -47,7 +47,7 @@ const RECORDS_MAX: usize = 2 * MANIFEST_MAX_CHUNKS as usize;
 /// Which download a journal is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub(crate) struct Header {
     version: GameVersion,
     manifest_hash: ContentHash,
     /// The hash of the path of the game root, which need not be text.
@@ -56,7 +56,7 @@ pub struct Header {
 
 impl Header {
     /// For a download of `manifest` into `root`.
-    pub fn new(root: &Path, manifest: &Manifest) -> Self {
+    pub(crate) fn new(root: &Path, manifest: &Manifest) -> Self {
         Self {
             version: manifest.version().clone(),
             manifest_hash: manifest.manifest_hash(),
@@ -65,14 +65,14 @@ impl Header {
     }
 
     /// Whether it is about a download into `root`.
-    pub fn is_about(&self, root: &Path) -> bool {
+    pub(crate) fn is_about(&self, root: &Path) -> bool {
         self.root == hash_of_path(root)
     }
 }
 
 /// What a journal says in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub(crate) struct Contents {
     pub header: Header,
     /// The hash of each chunk that is on disk.
     pub claims: BTreeMap<ChunkIndex, ContentHash>,
@@ -84,7 +84,7 @@ pub struct Contents {
 
 /// A journal that can be written to.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     /// The open file and the number of records in it; `None` once it cannot be written any more.
     file: Mutex<Option<(File, usize)>>,
@@ -96,7 +96,7 @@ pub fn journal_path(state_dir: &Path, game_id: &GameId) -> PathBuf {
 }
 
 /// Reads a journal; `None` when there is none, or none of which the header holds.
-pub fn read(path: &Path) -> io::Result<Option<Contents>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Contents>> {
     match File::open(path) {
         Ok(file) => Ok(parse(&read_bounded(&file)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -105,7 +105,7 @@ pub fn read(path: &Path) -> io::Result<Option<Contents>> {
 }
 
 /// Reads which download a journal is about; `None` as for [`read`].
-pub fn read_header(path: &Path) -> io::Result<Option<Header>> {
+pub(crate) fn read_header(path: &Path) -> io::Result<Option<Header>> {
     const BOUND: usize = LENGTH_BYTES + HEADER_MAX_BYTES + HASH_BYTES;
     let file = match File::open(path) {
         Ok(file) => file,
@@ -119,7 +119,7 @@ pub fn read_header(path: &Path) -> io::Result<Option<Header>> {
 
 /// Notes that the download is cancelled, durably. That there is no journal, or none of which the
 /// header holds, is fine.
-pub fn mark_discarding(path: &Path) -> io::Result<()> {
+pub(crate) fn mark_discarding(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -150,7 +150,7 @@ pub fn note_removal(path: &Path, root: &Path, version: GameVersion) -> io::Resul
 impl Journal {
     /// Goes on with the journal at `path` if it is about the same download, or begins a new one.
     /// Returns what it says; on return it is durable and holds just that.
-    pub fn begin(path: &Path, header: Header) -> io::Result<(Self, Contents)> {
+    pub(crate) fn begin(path: &Path, header: Header) -> io::Result<(Self, Contents)> {
         let known = read(path)?.filter(|known| known.header == header && !known.is_discarding);
         let contents = known.unwrap_or_else(|| Contents {
             header,
@@ -171,7 +171,7 @@ impl Journal {
     ///
     /// # Errors
     /// After the first error nothing more is written: what follows a torn record would be lost.
-    pub fn append(&self, records: &[Record]) -> io::Result<()> {
+    pub(crate) fn append(&self, records: &[Record]) -> io::Result<()> {
         let mut place = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut file, count)) = place.take() else { return Ok(()) };
         let count = count + records.len();
@@ -187,7 +187,7 @@ impl Journal {
     }
 
     /// Removes it, durably.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         state_file::remove_file(&self.path)
     }
 }
@@ -299,7 +299,7 @@ fn hash_of_path(path: &Path) -> ContentHash {
 }
 
 /// The games of which the state directory holds a journal, in id order.
-pub fn journalled_games(state_dir: &Path) -> io::Result<Vec<GameId>> {
+pub(crate) fn journalled_games(state_dir: &Path) -> io::Result<Vec<GameId>> {
     let entries = match fs::read_dir(state_dir.join("games")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::direct::Direct;
 use self::discard::Listed;
-pub use self::discard::{discard, is_discarded};
+pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
 use self::names::Look;
 pub(super) use self::names::refuse_clashes;
@@ -101,7 +101,7 @@ impl From<StorageError> for RemoveFailure {
 
 /// What a commit has left on the disk.
 #[derive(Debug)]
-pub struct Committed {
+pub(crate) struct Committed {
     /// Whether the root keeps the executable bits.
     pub keeps_bits: bool,
     /// What the files look like that hold what was verified.
@@ -110,7 +110,7 @@ pub struct Committed {
 
 /// A game root that a download writes to.
 #[derive(Debug)]
-pub struct Storage {
+pub(crate) struct Storage {
     root: Dir,
     manifest: Arc<Manifest>,
     handles: Handles,
@@ -128,7 +128,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`] names the first thing that could not be brought into place.
-    pub fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
+    pub(crate) fn prepare(path: &Path, manifest: Arc<Manifest>) -> Result<Self, StorageError> {
         let (root, is_new) = make_root(path)?;
         if !is_new {
             names::refuse_foreign(&root, &manifest)?;
@@ -153,7 +153,7 @@ impl Storage {
     }
 
     /// Lets a commit end between two steps once `stop` is cancelled.
-    pub fn until(self, stop: CancellationToken) -> Self {
+    pub(crate) fn until(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
     }
 
@@ -161,7 +161,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`] when it cannot be looked at.
-    pub fn is_replaced(&self) -> Result<bool, StorageError> {
+    pub(crate) fn is_replaced(&self) -> Result<bool, StorageError> {
         use io::ErrorKind::{NotADirectory, NotFound};
         let path = self.root.path();
         let id_of = |root: &Dir| root.look("").map(|found| found.map(|found| found.id));
@@ -173,17 +173,17 @@ impl Storage {
     }
 
     /// Closes the files that are open for further chunks.
-    pub fn close_files(&self) {
+    pub(crate) fn close_files(&self) {
         self.handles.close();
     }
 
     /// Whether any file may hold bytes from before.
-    pub fn has_kept(&self) -> bool {
+    pub(crate) fn has_kept(&self) -> bool {
         !self.kept.is_empty()
     }
 
     /// Whether the place of a chunk may hold bytes from before.
-    pub fn is_kept(&self, place: ChunkPlace) -> bool {
+    pub(crate) fn is_kept(&self, place: ChunkPlace) -> bool {
         self.kept.contains(&place.file)
     }
 
@@ -191,7 +191,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`] when they cannot be read.
-    pub fn hash(&self, place: ChunkPlace) -> Result<Option<ContentHash>, StorageError> {
+    pub(crate) fn hash(&self, place: ChunkPlace) -> Result<Option<ContentHash>, StorageError> {
         let Some(file) = self.manifest.files().get(place.file) else { return Ok(None) };
         let mut hasher = ChunkHasher::new(file.size, place.index);
         let mut read = || {
@@ -212,7 +212,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`]; then it is not known which chunks the disk has.
-    pub fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+    pub(crate) fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
         for number in files {
             let Some(file) = self.manifest.files().get(*number) else { continue };
             let path = self.root.at(native(file));
@@ -231,7 +231,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`]; parts of the chunk may have been written.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         place: ChunkPlace,
         bytes: &[u8],
@@ -265,7 +265,11 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`]; then there is no sentinel, unless it was the last sync that failed.
-    pub fn commit(&self, agreed: &Agreed, content: &Manifest) -> Result<Committed, StorageError> {
+    pub(crate) fn commit(
+        &self,
+        agreed: &Agreed,
+        content: &Manifest,
+    ) -> Result<Committed, StorageError> {
         self.handles.close();
         let mut committed = self.finish_files(agreed.executable.as_ref(), content)?;
         // Before anything is removed, so that what the disk calls by another name is not taken for

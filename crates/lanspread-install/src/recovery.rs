@@ -49,7 +49,11 @@ pub struct RecoveryReport {
 ///
 /// # Errors
 /// [`RecoveryError`] names the step that failed; those after it were not tried.
-pub fn recover(root: &Path, state_dir: &Path, game_id: &GameId) -> Result<bool, RecoveryError> {
+pub(crate) fn recover(
+    root: &Path,
+    state_dir: &Path,
+    game_id: &GameId,
+) -> Result<bool, RecoveryError> {
     recover_with(root, state_dir, game_id, &mut Disposal::InPlace)
 }
 

@@ -103,21 +103,21 @@ pub fn hash_manifest(
 }
 
 /// What a file holds.
-pub struct ReadFile {
+pub(crate) struct ReadFile {
     pub hashes: FileHashes,
     /// Whether a change right after the reading may not show in its time.
     pub is_doubtful: bool,
 }
 
 /// Reads files of one root, one after the other, in memory that it takes once.
-pub struct FileReader<'a> {
+pub(crate) struct FileReader<'a> {
     root: &'a Path,
     reading: &'a Reading<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> FileReader<'a> {
-    pub fn new(root: &'a Path, reading: &'a Reading<'a>) -> Self {
+    pub(crate) fn new(root: &'a Path, reading: &'a Reading<'a>) -> Self {
         Self { root, reading, buffer: vec![0; READ_BYTES] }
     }
 
@@ -126,7 +126,7 @@ impl<'a> FileReader<'a> {
     ///
     /// # Errors
     /// [`HashError`].
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         path: &RelPath,
         stamp: Stamp,

@@ -16,7 +16,7 @@ use lanspread_proto::reserved::LOCAL_DIR;
 
 /// What `name`, which is listed in `root`, is called: `local` and the sentinel by those names if the
 /// disk finds it under one of them, and everything else as it is.
-pub fn root_name<'a>(root: &Path, name: &'a str) -> &'a str {
+pub(crate) fn root_name<'a>(root: &Path, name: &'a str) -> &'a str {
     let meant =
         [LOCAL_DIR, VERSION_FILE].into_iter().find(|known| is_spelling_of(root, name, known));
     meant.unwrap_or(name)

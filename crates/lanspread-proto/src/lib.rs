@@ -39,8 +39,8 @@
 pub mod attributes;
 pub mod chunk;
 pub mod codec;
-pub mod fold;
 pub mod file_hashes;
+pub mod fold;
 pub mod foreign;
 pub mod hash;
 pub mod ids;

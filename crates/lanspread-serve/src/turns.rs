@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 
 /// The room. Clones are the same room.
 #[derive(Debug, Clone)]
-pub struct Turns(Arc<Mutex<State>>);
+pub(crate) struct Turns(Arc<Mutex<State>>);
 
 /// How much of the room one address gets at most.
 #[derive(Debug, Clone, Copy)]
-pub enum Share {
+pub(crate) enum Share {
     /// So many places, while another address waits.
     WhileOthersWait(usize),
     /// So many places, whoever waits.
@@ -27,7 +27,7 @@ pub enum Share {
 
 /// Who wants a place.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker {
+pub(crate) struct Asker {
     pub addr: IpAddr,
     pub peer: PeerId,
 }
@@ -53,18 +53,18 @@ struct Queue {
 
 /// A place in the room, until it is dropped.
 #[derive(Debug)]
-pub struct Turn(Option<(Turns, IpAddr)>);
+pub(crate) struct Turn(Option<(Turns, IpAddr)>);
 
 impl Turns {
     /// Room for `places` holders. With [`Share::WhileOthersWait`], twice the share must be at least `places`,
     /// or places stay free while peers wait.
-    pub fn new(places: usize, share: Share) -> Self {
+    pub(crate) fn new(places: usize, share: Share) -> Self {
         let (waiting, held) = (BTreeMap::new(), BTreeMap::new());
         Self(Arc::new(Mutex::new(State { free: places, share, waiting, held, last: None })))
     }
 
     /// Waits for a place. Cancel safe.
-    pub async fn take(&self, asker: Asker) -> Turn {
+    pub(crate) async fn take(&self, asker: Asker) -> Turn {
         let (let_in, turn) = oneshot::channel();
         self.change(|state| {
             let queue = state.waiting.entry(asker.addr).or_default();

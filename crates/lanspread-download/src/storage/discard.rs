@@ -28,7 +28,7 @@ use crate::points;
 /// # Errors
 /// [`StorageError`] names the first thing that could not be removed; the rest is still there. Where
 /// something is mounted in what would go, nothing is touched.
-pub fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
+pub(crate) fn discard(path: &Path, disposal: &mut Disposal<'_>) -> Result<(), StorageError> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound, ResourceBusy};
     let root = match Dir::open_owned(path) {
         Ok(root) => root,
@@ -194,7 +194,7 @@ fn refuse_mounted(
 }
 
 /// Whether [`discard`] removes what has this name in a root.
-pub fn is_discarded(name: &OsStr) -> bool {
+pub(crate) fn is_discarded(name: &OsStr) -> bool {
     let is_sentinel = [VERSION_FILE, SENTINEL_DISCARDED, SENTINEL_TMP].iter().any(|s| name == *s);
     // What an installation, of this version of the program or another, left behind, only a recovery
     // that knows its owner may remove.

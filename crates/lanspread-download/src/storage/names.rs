@@ -23,7 +23,7 @@ const RESPELLED: &str = "lanspread-respelled.tmp";
 
 /// Refuses a manifest with files that the disk of `root` does not tell from each other, or that it
 /// would call by another name. Touches nothing.
-pub fn refuse_clashes(root: &Path, manifest: &Manifest) -> Result<(), StorageError> {
+pub(crate) fn refuse_clashes(root: &Path, manifest: &Manifest) -> Result<(), StorageError> {
     // The sentinel is written beside them, and nothing else may be found under its name before.
     let names = manifest.files().iter().map(|file| file.path.as_str());
     let doubts = Doubts::about(names.chain([VERSION_FILE]));

@@ -14,7 +14,7 @@ use crate::error::StreamFailure;
 use crate::transaction::Hook;
 
 /// Installs `files` from a stream that brought exactly them.
-pub fn receive(
+pub(crate) fn receive(
     root: &Path,
     state_dir: &Path,
     game_id: &GameId,
