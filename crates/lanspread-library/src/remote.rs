@@ -26,16 +26,22 @@ pub struct RemoteLibrary {
 /// A game of the own catalog that a peer announces: 80 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownGame {
+    /// Where the catalog lists it.
     pub position: CatalogPosition,
+    /// Its bytes.
     pub size: u64,
+    /// The identity of its layout.
     pub manifest_hash: ContentHash,
+    /// The identity of its content, once the peer has hashed it.
     pub content_root: Option<ContentHash>,
 }
 
 /// What changed in the library of a peer, as far as the own catalog knows the games.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteDelta {
+    /// The revision that it builds on.
     pub from_rev: u64,
+    /// The revision that it leads to.
     pub to_rev: u64,
     changed: BTreeMap<CatalogPosition, Announced>,
     removed: BTreeSet<CatalogPosition>,
@@ -63,19 +69,34 @@ pub enum DeltaOutcome {
 pub enum LibraryError {
     /// More than [`LIBRARY_MAX_GAMES`], or more than [`LIBRARY_PAGES_MAX`].
     #[error("the library has {games} games in {pages} pages, more than there can be")]
-    TooLarge { games: u32, pages: u32 },
+    TooLarge {
+        /// How many games were announced.
+        games: u32,
+        /// How many pages were announced.
+        pages: u32,
+    },
     /// The pages are not of one library.
     #[error("page {0} of the library is of another one")]
     OtherLibrary(u32),
     /// A page is broken.
     #[error("page {page} of the library is broken: {source}")]
-    Page { page: u32, source: LibraryPageError },
+    Page {
+        /// Which page, from 0.
+        page: u32,
+        /// What is wrong with it.
+        source: LibraryPageError,
+    },
     /// A page does not go on where the one before it ended.
     #[error("page {0} of the library does not follow the one before it")]
     Order(u32),
     /// Another number of games came than was announced.
     #[error("the library has {found} games, and says that it has {announced}")]
-    Count { found: u64, announced: u32 },
+    Count {
+        /// How many games came.
+        found: u64,
+        /// How many games were announced.
+        announced: u32,
+    },
     /// A delta is broken.
     #[error("the change of the library is broken: {0}")]
     Delta(#[from] LibraryPageError),
@@ -88,6 +109,12 @@ impl RemoteLibrary {
     /// The revision that it is of.
     pub fn rev(&self) -> u64 {
         self.rev
+    }
+
+    /// Whether it has no game that the catalog knows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.games.is_empty()
     }
 
     /// How many games of the catalog are announced, in whichever version.

@@ -44,11 +44,14 @@ impl Mtime {
 /// change it while the content stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
+    /// Bytes.
     pub size: u64,
+    /// The time of the last modification.
     pub mtime: Mtime,
 }
 
 impl Stamp {
+    /// Returns the stamp of a file with this metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self::new(metadata.len(), metadata.mtime(), metadata.mtime_nsec())
     }
@@ -67,7 +70,9 @@ impl Stamp {
 /// A content file and its stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StampedFile {
+    /// The path below the game root.
     pub path: RelPath,
+    /// What the file looked like.
     pub stamp: Stamp,
     /// Whether any of its three execute bits is set.
     pub is_executable: bool,
@@ -94,6 +99,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Puts together what a look at a game root found.
     pub fn new(
         mut files: Vec<StampedFile>,
         sentinel: Option<SentinelLook>,
@@ -153,6 +159,7 @@ impl Fingerprint {
 /// for the content; `None` where only reading it tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownContent {
+    /// The files, with the hashes that are known.
     pub manifest: Arc<Manifest>,
     /// As many as the manifest has files.
     pub times: Arc<[Option<Mtime>]>,

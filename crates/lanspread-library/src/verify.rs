@@ -50,6 +50,7 @@ pub enum VerifyFailure {
 /// What a game should be, and who says so.
 #[derive(Debug, Clone)]
 pub struct Reference {
+    /// Who says what the game should be.
     pub authority: VerifyReference,
     /// With all hashes. `None` where nobody can tell the files.
     pub manifest: Option<Arc<Manifest>>,
@@ -62,10 +63,13 @@ pub struct Reference {
 /// What a verification read, and what is wrong with it.
 #[derive(Debug)]
 pub struct Verdict {
+    /// How many files were read.
     pub files: usize,
+    /// Their bytes together.
     pub bytes: u64,
     /// What there is on the disk; `None` when the game is gone.
     pub local: Option<LocalGame>,
+    /// What is wrong with the game.
     pub problems: GameProblems,
 }
 

@@ -91,6 +91,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// Reads from `receiver`, of which nothing has been read yet.
     pub fn new(receiver: Box<dyn StreamReceiver>) -> Self {
         Self { receiver, rest: Bytes::new(), has_ended: false, patience: RECEIVE_TIMEOUT }
     }

@@ -50,13 +50,21 @@ const NEXT_ADDR_AFTER: Duration = Duration::from_millis(250);
 /// What this peer says of itself in every handshake.
 #[derive(Clone)]
 pub struct LocalPeer {
+    /// Its id, which its certificate proves.
     pub peer_id: PeerId,
+    /// What it calls itself.
     pub name: PeerName,
+    /// The party that it belongs to.
     pub network: NetworkName,
+    /// The secret of a closed party.
     pub network_key: Option<NetworkKey>,
+    /// Another number at each start.
     pub session: u64,
+    /// The UDP port on which it can be dialled.
     pub listen_port: u16,
+    /// Tells which library it announces.
     pub announcer: Arc<dyn Announcer>,
+    /// Tells its own hello from that of another peer.
     pub echoes: Echoes,
 }
 
@@ -106,7 +114,9 @@ pub enum HandshakeError {
 
 /// A peer that is let in, and the streams it will open.
 pub struct Admitted {
+    /// The connection to it.
     pub link: Arc<PeerLink>,
+    /// The streams that it opens.
     pub streams: Box<dyn StreamAcceptor>,
 }
 

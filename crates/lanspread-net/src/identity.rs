@@ -41,7 +41,9 @@ pub enum IdentityError {
 /// The key pair, the certificate, and the id they give.
 #[derive(Debug)]
 pub struct Identity {
+    /// The id, which follows from the public key.
     pub peer_id: PeerId,
+    /// The self-signed certificate of the key.
     pub certificate: CertificateDer<'static>,
     key_pkcs8: Vec<u8>,
 }

@@ -46,6 +46,7 @@ pub const CHUNKS_PER_PEER_MAX: usize = 8;
 pub struct LinkId(u64);
 
 impl LinkId {
+    /// Returns a number that no other connection of this process has.
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -54,6 +55,7 @@ impl LinkId {
 
 /// A connection whose other side is known and let in.
 pub struct PeerLink {
+    /// Tells it from other connections.
     pub id: LinkId,
     /// What the other side said of itself.
     pub hello: Hello,
@@ -63,6 +65,7 @@ pub struct PeerLink {
     pub is_dialled: bool,
     /// The library that the other side has: as told in the handshake, as read since, or as told by deltas.
     pub told: watch::Sender<Arc<LibrarySnapshot>>,
+    /// When hands were shaken.
     pub established: Instant,
     /// Bounds the chunks in memory that are to be sent to this peer.
     pub chunks: Semaphore,
@@ -77,6 +80,7 @@ pub struct PeerLink {
 }
 
 impl PeerLink {
+    /// Makes a link of a connection on which hands were shaken. `told` is the library that the other side was told.
     pub fn new(
         connection: Arc<dyn Connection>,
         hello: Hello,

@@ -64,7 +64,8 @@ impl LinkTable {
     #[cfg(any(test, feature = "testing"))]
     pub async fn lost(&self, peer_id: PeerId) {
         let mut links = self.links.subscribe();
-        links.wait_for(|links| !links.contains_key(&peer_id)).await.unwrap();
+        // The table, which is borrowed here, holds the sender.
+        let _ = links.wait_for(|links| !links.contains_key(&peer_id)).await;
     }
 
     /// The link to a peer. Where there is none, one is called for, for the next request.
@@ -95,6 +96,7 @@ pub struct LinkedSource {
 }
 
 impl LinkedSource {
+    /// Asks `peer_id` over the links of the table.
     pub fn new(peer_id: PeerId, links: LinkTable) -> Self {
         Self { peer_id, links }
     }

@@ -2,6 +2,8 @@
 //!
 //! Ids are whatever a test says, as if certificates had proved them.
 
+#![expect(clippy::indexing_slicing, reason = "only tests reach this")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -38,6 +40,7 @@ pub fn pair(left: PeerId, right: PeerId) -> (NewConnection, NewConnection) {
 pub struct OneDial(Mutex<Option<NewConnection>>);
 
 impl OneDial {
+    /// Gives out `connection` to whoever dials first.
     pub fn new(connection: NewConnection) -> Self {
         Self(Mutex::new(Some(connection)))
     }

@@ -21,6 +21,7 @@ impl NetworkKey {
             .then(|| Self(blake3::derive_key("lanspread 2024 network key", secret)))
     }
 
+    /// Returns the key as it is used: 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

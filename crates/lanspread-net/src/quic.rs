@@ -56,7 +56,9 @@ const SERVER_NAME: &str = "lanspread";
 
 /// The two endpoints of a peer.
 pub struct Endpoints {
+    /// Opens connections.
     pub dialer: Arc<dyn Dialer>,
+    /// Accepts connections.
     pub listener: Box<dyn Listener>,
 }
 

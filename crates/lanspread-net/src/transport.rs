@@ -104,7 +104,9 @@ pub trait Listener: Send {
 
 /// A fresh connection: the shared half, and the half that accepts streams.
 pub struct NewConnection {
+    /// The connection.
     pub connection: Arc<dyn Connection>,
+    /// The streams that the other side opens.
     pub streams: Box<dyn StreamAcceptor>,
 }
 
@@ -136,7 +138,9 @@ pub trait StreamAcceptor: Send {
 ///
 /// Dropping the sender finishes it; dropping the receiver asks the other side to stop.
 pub struct Stream {
+    /// The direction to the other side.
     pub sender: Box<dyn StreamSender>,
+    /// The direction from the other side.
     pub receiver: Box<dyn StreamReceiver>,
 }
 

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("library", &["catalog", "disk", "proto"]),
     ("net", &["disk", "proto"]),
     ("transfer", &["proto"]),
-    ("serve", &["archive", "disk", "library", "net", "proto", "transfer"]),
+    ("serve", &["archive", "catalog", "disk", "library", "net", "proto", "transfer"]),
     ("download", &["archive", "catalog", "disk", "library", "net", "proto", "serve", "transfer"]),
     ("install", &["archive", "disk", "net", "proto"]),
     (
@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "serve", "transfer",
         ],
     ),
-    ("fixture", &["archive", "catalog", "proto"]),
+    ("fixture", &["catalog", "proto"]),
     ("peer-cli", &["archive", "catalog", "fixture", "mdns", "peer", "proto"]),
     ("bench", &[]),
 ];

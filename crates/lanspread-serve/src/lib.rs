@@ -78,8 +78,11 @@ const LOOK_WAIT: Duration = Duration::from_secs(5);
 /// What it takes to answer.
 #[derive(Clone)]
 pub struct Server {
+    /// What may be served.
     pub view: watch::Receiver<Arc<View>>,
+    /// Counts what others fetch.
     pub outbound: OutboundTransfers,
+    /// What is shared of games that are being fetched.
     pub swarm: Swarm,
     upload: Limiter,
     first_copies: FirstCopies,
@@ -158,6 +161,7 @@ pub async fn reply_with(
 }
 
 impl Server {
+    /// Makes a server that tells `contradictions` which games are not what their manifests say.
     pub fn new(
         view: watch::Receiver<Arc<View>>,
         outbound: OutboundTransfers,

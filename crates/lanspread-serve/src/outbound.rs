@@ -23,7 +23,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Tells that the number of peers that fetch a game changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundCount {
+    /// Which game.
     pub game_id: GameId,
+    /// How many peers fetch it.
     pub count: usize,
 }
 

@@ -35,8 +35,11 @@ const REQUESTS_MAX: usize = 64;
 /// What it takes to look after connections.
 #[derive(Clone)]
 pub struct Context {
+    /// Answers requests.
     pub server: Server,
+    /// Says which games of other libraries are known.
     pub catalog: Arc<Catalog>,
+    /// Hears what peers tell.
     pub observer: Arc<dyn SessionObserver>,
 }
 

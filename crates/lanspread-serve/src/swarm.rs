@@ -35,13 +35,33 @@ const ASKING_MAX: usize = 64;
 #[derive(Debug)]
 pub enum SwarmNews {
     /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
-    Offers { peer: PeerId, has: PieceSet, asking: Vec<PieceIndex> },
+    Offers {
+        /// Which peer.
+        peer: PeerId,
+        /// The pieces that it has.
+        has: PieceSet,
+        /// The pieces that it is asking others for.
+        asking: Vec<PieceIndex>,
+    },
     /// It has more.
-    OffersMore { peer: PeerId, more: Vec<PieceIndex>, asking: Vec<PieceIndex> },
+    OffersMore {
+        /// Which peer.
+        peer: PeerId,
+        /// The pieces that it has in addition.
+        more: Vec<PieceIndex>,
+        /// The pieces that it is asking others for.
+        asking: Vec<PieceIndex>,
+    },
     /// It fetches it no more; what it was asked for may still come.
-    Ended { peer: PeerId },
+    Ended {
+        /// Which peer.
+        peer: PeerId,
+    },
     /// It is not to be reached.
-    Left { peer: PeerId },
+    Left {
+        /// Which peer.
+        peer: PeerId,
+    },
 }
 
 /// What is to be told to a peer, in this order.
@@ -81,6 +101,7 @@ impl ToldFetches {
 pub struct SharedChunks {
     /// Where they are on disk.
     pub root: PathBuf,
+    /// The chunks of the game and where they lie.
     pub layout: Arc<Layout>,
     /// What they have if nobody touched them.
     pub hashes: Vec<ContentHash>,
@@ -88,11 +109,17 @@ pub struct SharedChunks {
 
 /// What a download shares.
 pub struct Sharing {
+    /// Which game.
     pub game_id: GameId,
+    /// Where it lies on the disk.
     pub root: PathBuf,
+    /// The chunks of the game and where they lie.
     pub layout: Arc<Layout>,
+    /// The content that is fetched.
     pub content_root: ContentHash,
+    /// The hashes of its chunks.
     pub hashes: Arc<ChunkHashes>,
+    /// The pieces that are on the disk and verified.
     pub have: PieceSet,
 }
 

@@ -56,6 +56,7 @@ impl Announcer for AnnouncedView {
 }
 
 impl View {
+    /// Makes a view of the announced library and of the games in it that are served.
     pub fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
         Self { snapshot, games, is_being_made: false }
     }

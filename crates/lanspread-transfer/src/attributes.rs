@@ -41,7 +41,9 @@ pub struct ToldAttributes {
 /// The attributes of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttributesPart {
+    /// Which source is asked.
     pub peer: PeerId,
+    /// The hash of the attributes.
     pub of: ContentHash,
 }
 

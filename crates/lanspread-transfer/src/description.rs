@@ -38,6 +38,7 @@ pub struct Description {
 /// A source that the download has dropped.
 #[derive(Debug)]
 pub struct Dropped {
+    /// The source.
     pub peer_id: PeerId,
     /// Why, in words.
     pub reason: String,

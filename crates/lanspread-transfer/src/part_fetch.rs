@@ -47,13 +47,16 @@ pub enum PartEnd {
 /// A source to ask, and what for.
 #[derive(Debug, Clone)]
 pub struct AskPart {
+    /// Which source is asked.
     pub peer: PeerId,
+    /// What it is asked for.
     pub job: PartJob,
     /// How long to wait before.
     pub pause: Duration,
 }
 
 impl PartFetch {
+    /// Begins to fetch a part, of which nothing has been asked for yet.
     pub fn new(job: PartJob) -> Self {
         Self { job, from: None, is_alone: false, failures: BTreeMap::new() }
     }

@@ -35,6 +35,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Returns the sizes that a head tells.
     pub fn of(head: &GameHead) -> Self {
         Self {
             version: head.version.clone(),
@@ -78,7 +79,9 @@ pub fn check_head(head: &GameHead, version: &GameVersion) -> Result<(), String> 
 /// A part that is to be fetched, and what has come of it.
 #[derive(Debug, Clone)]
 pub struct PartJob {
+    /// Which part.
     pub part: Part,
+    /// The hash of what it describes.
     pub of: ContentHash,
     pages: u32,
     book: Arc<Mutex<Book>>,
@@ -87,7 +90,9 @@ pub struct PartJob {
 /// A part that is whole and what it claims to be.
 #[derive(Debug)]
 pub enum Whole {
+    /// The files, without their hashes.
     Layout(Manifest),
+    /// The files with their hashes.
     Hashes(Manifest),
 }
 

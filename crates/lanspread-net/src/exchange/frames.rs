@@ -152,6 +152,8 @@ impl<'a> FrameWriter<'a> {
 pub mod testing {
     //! Frames without a network.
 
+    #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "only tests reach this")]
+
     use std::pin::Pin;
     use std::task::{Context, Poll, ready};
     use std::time::Duration;
