@@ -12,7 +12,7 @@ use lanspread_archive::{
     AutoUnpacker, BLOCK_BYTES, Damage, FixtureUnpacker, MaxDictionary, RarUnpacker, UnpackError,
     UnpackSummary, Unpacker, UnsafeReason,
 };
-use lanspread_fixture::{FixtureWriter, RarWriter, WriteError};
+use lanspread_fixture::{FixtureWriter, RarWriter};
 use lanspread_proto::RelPath;
 use support::{RawEntry, Target, Watch, fixture, rar5, raw_directory, raw_file};
 
@@ -84,16 +84,6 @@ fn an_executable_file_is_written_and_comes_out_as_one() {
         target.unpack_bytes(&AutoUnpacker::default(), &archive).unwrap();
         assert!(target.is_executable("bin/tool") && !target.is_executable("readme"));
     }
-}
-
-#[test]
-fn content_of_another_size_is_not_written_silently() {
-    let mut rar = RarWriter::new(Cursor::new(Vec::new())).unwrap();
-    let short = rar.add_file(&path("a"), 6, None, false, &b"hello"[..]);
-    assert!(matches!(short, Err(WriteError::Size { announced_bytes: 6, is_longer: false })));
-    let mut fixture = FixtureWriter::new(Vec::new()).unwrap();
-    let long = fixture.add_file(&path("a"), 4, false, &b"hello"[..]);
-    assert!(matches!(long, Err(WriteError::Size { announced_bytes: 4, is_longer: true })));
 }
 
 #[test]
