@@ -8,7 +8,7 @@ pub const MANIFEST_MAX_FILES: usize = 100_000;
 /// Most bytes of all paths of a game together: 335 bytes a file at [`MANIFEST_MAX_FILES`]. They are
 /// most of the memory that a manifest takes.
 pub const MANIFEST_MAX_PATH_BYTES: u64 = 32 * 1024 * 1024;
-/// Most chunks of a game, which is 1 TiB: what the books and the journal of a receiver hold.
+/// Most chunks of a game, which is 1 TiB: what the journal of a receiver and its memory for a transfer hold.
 pub const MANIFEST_MAX_CHUNKS: u32 = 1 << 19;
 
 /// Longest path in bytes. Windows without long paths ends at 260 characters, POSIX at 4,096 bytes.
