@@ -14,7 +14,7 @@ pub enum WriteError {
         is_longer: bool,
     },
     /// Reading the content or writing the archive failed.
-    #[error("cannot write the archive: {0}")]
+    #[error("cannot write the archive")]
     Io(#[from] io::Error),
 }
 
