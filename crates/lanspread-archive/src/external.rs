@@ -193,7 +193,7 @@ impl ExternalUnrar {
                 UnpackError::unsupported(&archive, "needs more memory than there is")
             }
             Some(EXIT_WARNING | EXIT_BAD_CRC) => {
-                UnpackError::damaged(&archive, reported(&ended.stderr))
+                UnpackError::damaged(&archive, reported_damage(&ended.stderr))
             }
             _ => self.external(ended.status.to_string(), ended.stderr.clone()),
         }
@@ -231,7 +231,7 @@ impl Unpacker for ExternalUnrar {
         unpack_below(archive, target, control, |pass| {
             let listing = self.list_archive(pass)?;
             // What must be refused is refused before anything is unpacked.
-            pass.rehearse(|pass| listing.list(pass))?;
+            pass.dry_run(|pass| listing.list(pass))?;
             self.read(pass, listing)
         })
     }
@@ -294,7 +294,7 @@ impl Printed {
 }
 
 /// The damage that the program tells of.
-fn reported(stderr: &str) -> Damage {
+fn reported_damage(stderr: &str) -> Damage {
     if stderr.lines().any(|line| line.trim() == "Unexpected end of archive") {
         Damage::Truncated
     } else if stderr.is_empty() {

@@ -218,7 +218,7 @@ impl<'a> EntryPass<'a> {
     }
 
     /// Lets `list` go through the entries beforehand, so that none of them is refused later.
-    pub(crate) fn rehearse(
+    pub(crate) fn dry_run(
         &mut self,
         list: impl FnOnce(&mut EntryPass<'_>) -> Result<(), UnpackError>,
     ) -> Result<(), UnpackError> {

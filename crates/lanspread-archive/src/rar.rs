@@ -112,7 +112,7 @@ pub(crate) fn list(
     each_entry(pass, Purpose::List, max_dictionary, &mut |pass, open, header, kind| {
         pass.list(&header.name, kind)?;
         let guard = lock_library(pass)?;
-        open.skip(guard).map_err(|failure| failed(pass, failure))
+        open.skip(guard).map_err(|failure| to_unpack_error(pass, failure))
     })
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn names(pass: &mut EntryPass<'_>) -> Result<Vec<String>, UnpackError
         }
         names.push(header.name.clone());
         let guard = lock_library(pass)?;
-        open.skip(guard).map_err(|failure| failed(pass, failure))
+        open.skip(guard).map_err(|failure| to_unpack_error(pass, failure))
     })?;
     Ok(names)
 }
@@ -149,7 +149,7 @@ fn each_entry(
     chains.check(pass, archive)?;
     refuse_special_volumes(archive)?;
     let opened = OpenArchive::open(lock_library(pass)?, archive, purpose);
-    let mut open = opened.map_err(|failure| failed(pass, failure))?;
+    let mut open = opened.map_err(|failure| to_unpack_error(pass, failure))?;
     let mut delivered = 0;
     loop {
         pass.check_cancelled()?;
@@ -167,7 +167,7 @@ fn each_entry(
                 let damage = Damage::Malformed("a header is broken");
                 return Err(UnpackError::damaged(archive, damage));
             }
-            Err(failure) => return Err(failed(pass, failure)),
+            Err(failure) => return Err(to_unpack_error(pass, failure)),
         };
         let kind = supported_kind(pass, &header, max_dictionary)?;
         on_entry(pass, &mut open, &header, kind)?;
@@ -230,7 +230,7 @@ fn unpack_entry(
     if let Some(error) = refused {
         return Err(error);
     }
-    unpacked.map_err(|failure| failed(pass, failure))?;
+    unpacked.map_err(|failure| to_unpack_error(pass, failure))?;
     if has_content { pass.end_file() } else { Ok(()) }
 }
 
@@ -244,7 +244,7 @@ fn raw_kind(header: &Header) -> RawKind {
         RawKind::Refused(UnsafeReason::NameTooLong)
     } else if !header.is_text {
         RawKind::Refused(UnsafeReason::NotText)
-    } else if let Some(kind) = link(header.redirection_type) {
+    } else if let Some(kind) = refused_link(header.redirection_type) {
         RawKind::Refused(UnsafeReason::Redirection(kind))
     } else if is_special {
         RawKind::Refused(UnsafeReason::SpecialFile)
@@ -259,7 +259,7 @@ fn raw_kind(header: &Header) -> RawKind {
 }
 
 /// The kind of a link that is refused.
-fn link(number: u32) -> Option<&'static str> {
+fn refused_link(number: u32) -> Option<&'static str> {
     match number {
         0 | HARD_LINK | FILE_REFERENCE => None,
         1 => Some("symbolic link"),
@@ -298,7 +298,7 @@ fn second_of_old_names(archive: &Path) -> PathBuf {
     archive.with_extension(format!("{first}00"))
 }
 
-fn failed(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
+fn to_unpack_error(pass: &EntryPass<'_>, failure: Failure) -> UnpackError {
     let archive = pass.archive().to_path_buf();
     let code = match failure {
         Failure::MissingVolume(volume) => return missing_volume(archive, volume),

@@ -130,7 +130,7 @@ impl<'a> FileSink<'a> {
             let mut reached: Option<Dir> = None;
             for name in path {
                 let next = make_and_open(reached.as_ref().unwrap_or(self.target), name)
-                    .map_err(|error| self.refused("create directory", path, error))?;
+                    .map_err(|error| self.creation_error("create directory", path, error))?;
                 reached = Some(next);
             }
             self.known_directory = reached.map(|directory| (path.to_path_buf(), directory));
@@ -139,7 +139,12 @@ impl<'a> FileSink<'a> {
     }
 
     /// Why something cannot be made at `path`.
-    fn refused(&self, operation: &'static str, path: &Path, error: io::Error) -> UnpackError {
+    fn creation_error(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        error: io::Error,
+    ) -> UnpackError {
         use io::ErrorKind::{AlreadyExists, NotADirectory};
         if matches!(error.kind(), AlreadyExists | NotADirectory)
             && let Ok(Some(first)) = other_spelling(self.target, path)
@@ -195,7 +200,7 @@ impl EntryVisitor for FileSink<'_> {
         let (parent, name) =
             (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
         let created = self.make_directory(parent)?.create_new(name);
-        let file = created.map_err(|error| self.refused("create", path, error))?;
+        let file = created.map_err(|error| self.creation_error("create", path, error))?;
         self.open = Some(OpenFile {
             file,
             path: self.target.at(path),

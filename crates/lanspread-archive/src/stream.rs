@@ -190,7 +190,7 @@ impl ArchiveStream for ListedArchives {
             let mut pass = EntryPass::new(&archive, &mut names, &mut streamer, control);
             read(&unpacker, &mut pass, &archive, contents)?;
             totals.add(&pass);
-            streamer.pass_on(StreamItem::EndArchive)?;
+            streamer.send(StreamItem::EndArchive)?;
         }
         Ok(totals)
     }
@@ -220,36 +220,36 @@ struct Streamer<'a> {
 }
 
 impl Streamer<'_> {
-    fn pass_on(&mut self, item: StreamItem<'_>) -> Result<(), UnpackError> {
+    fn send(&mut self, item: StreamItem<'_>) -> Result<(), UnpackError> {
         if self.sink.take(item) { Ok(()) } else { Err(UnpackError::Cancelled) }
     }
 }
 
 impl EntryVisitor for Streamer<'_> {
     fn directory(&mut self, path: &RelPath) -> Result<(), UnpackError> {
-        self.pass_on(StreamItem::Directory(path))
+        self.send(StreamItem::Directory(path))
     }
 
     fn begin_file(&mut self, file: &FileEntry) -> Result<(), UnpackError> {
         let FileEntry { path, size_bytes, modified, executable } = file;
         let (size_bytes, modified, executable) = (*size_bytes, *modified, *executable);
-        self.pass_on(StreamItem::File { path, size_bytes, modified, executable })
+        self.send(StreamItem::File { path, size_bytes, modified, executable })
     }
 
     fn data(&mut self, block: &[u8]) -> Result<(), UnpackError> {
         self.hasher.update(block);
-        self.pass_on(StreamItem::Data(block))
+        self.send(StreamItem::Data(block))
     }
 
     fn end_file(&mut self) -> Result<(), UnpackError> {
         let crc32 = std::mem::take(&mut self.hasher).finalize();
-        self.pass_on(StreamItem::EndFile { crc32 })
+        self.send(StreamItem::EndFile { crc32 })
     }
 
     fn copy(&mut self, copy: CopyEntry, _: &mut dyn UnpackControl) -> Result<u64, UnpackError> {
         let CopyEntry { file: FileEntry { path, modified, executable, .. }, from } = &copy;
         let (modified, executable) = (*modified, *executable);
-        self.pass_on(StreamItem::Copy { path, from, modified, executable })?;
+        self.send(StreamItem::Copy { path, from, modified, executable })?;
         Ok(0)
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn find_signature(reader: &mut BufReader<File>) -> io::Result<Option<
     start.truncate(length);
     if start.starts_with(SIGNATURE) {
         let found = Found { at: 0, generation: generation(&start).unwrap_or(Generation::Unknown) };
-        return found.enter(reader).map(Some);
+        return found.seek_behind(reader).map(Some);
     }
     if !PROGRAMS.iter().any(|program| start.starts_with(program)) {
         return Ok(None);
@@ -91,7 +91,7 @@ pub(crate) fn find_signature(reader: &mut BufReader<File>) -> io::Result<Option<
     let mut places = start.windows(SIGNATURE.len() + 1).enumerate();
     let found =
         places.find_map(|(at, place)| generation(place).map(|generation| Found { at, generation }));
-    found.map(|found| found.enter(reader)).transpose()
+    found.map(|found| found.seek_behind(reader)).transpose()
 }
 
 /// A signature, and where it begins.
@@ -101,7 +101,7 @@ struct Found {
 }
 
 impl Found {
-    fn enter(self, reader: &mut BufReader<File>) -> io::Result<Generation> {
+    fn seek_behind(self, reader: &mut BufReader<File>) -> io::Result<Generation> {
         reader.seek(SeekFrom::Start((self.at + SIGNATURE.len() + 1) as u64))?;
         if self.generation != Generation::Rar5 {
             return Ok(self.generation);
