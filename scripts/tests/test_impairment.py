@@ -7,10 +7,10 @@ import struct
 
 import pytest
 
-from lanspread_harness.faults.cable import Links
 from lanspread_harness.faults.cuts import Cut, rules, unheard
 from lanspread_harness.faults.impairment import MAX_HELD, Departure, Impairment, Link
-from lanspread_harness.faults.wire import corrupt
+from lanspread_harness.faults.link_config import LinkConfig
+from lanspread_harness.faults.link_shaper import corrupt
 
 PACKETS = 20_000
 
@@ -84,8 +84,8 @@ def test_impossible_links_are_refused(fields: dict[str, float]) -> None:
 
 
 def test_links_survive_the_way_to_the_wire() -> None:
-    links = Links(Link(loss=0.5), Link(delay_ms=10, rate_mbit=5))
-    assert Links.from_json(links.to_json()) == links
+    links = LinkConfig(Link(loss=0.5), Link(delay_ms=10, rate_mbit=5))
+    assert LinkConfig.from_json(links.to_json()) == links
 
 
 def test_corruption_of_udp_is_one_bit_of_the_payload_and_no_checksum() -> None:

@@ -29,7 +29,7 @@ from faulty_world import (
 )
 
 from lanspread_harness.faults import Link
-from lanspread_harness.faults.links import WIRE
+from lanspread_harness.faults.links import SHAPER_PROGRAM
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.fixtures import MIB
 from lanspread_harness.identity import runner_identity
@@ -236,9 +236,11 @@ def test_a_wire_bears_the_mark_by_which_a_dead_runner_s_processes_are_found(
 
 
 def is_own_wire(process: Path) -> bool:
-    """Whether a directory of `/proc` is that of a wire that this process started."""
+    """Whether a directory of `/proc` is that of a link shaper that this process started."""
     try:
         parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == os.getpid() and WIRE.encode() in (process / "cmdline").read_bytes()
+        return (
+            parent == os.getpid() and SHAPER_PROGRAM.encode() in (process / "cmdline").read_bytes()
+        )
     except OSError:
         return False

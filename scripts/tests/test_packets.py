@@ -27,7 +27,7 @@ NOTHING_MORE_S = 0.2
 
 @pytest.fixture
 def ends() -> Iterator[tuple[PacketSocket, PacketSocket]]:
-    """Both ends of a cable."""
+    """Both ends of a veth pair."""
     try:
         check_namespaces()
     except EnvironmentLackingError as error:

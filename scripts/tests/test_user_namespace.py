@@ -83,7 +83,7 @@ async def scenario(lab: Lab) -> None:
 
 FAULTS = "netns and (one_way or isolation or undone or history or full_disk or leaves or swept)"
 """The self-tests of faults that are run once more, but for those that measure a delay or a rate:
-without root a wire has no priority over what else the machine does."""
+without root a link shaper has no priority over what else the machine does."""
 
 
 @pytest.fixture

@@ -90,12 +90,12 @@ class Attachment:
     peer_namespace: Path
     """The file of the network namespace that the peer lives in."""
     interface: str
-    """The peer's end of the cable."""
+    """The peer's end of its veth pair."""
     switch_namespace: Path
     """The file of the network namespace that has the bridge."""
     bridge: str
     port: str
-    """The switch's end of the cable."""
+    """The switch's end of the pair."""
     address: str
 
 

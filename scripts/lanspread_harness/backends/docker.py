@@ -41,7 +41,7 @@ HELD = "held."
 """Before the identity of a runner, in the tag that keeps the image it uses."""
 
 INTERFACE = "eth0"
-"""What the engine calls a container's only cable."""
+"""The engine's name of a container's only network interface."""
 
 BRIDGE_NAME_CHARS = 12
 """How much of a network's id is in the name of its bridge."""
@@ -168,16 +168,16 @@ class DockerHost:
     async def attachment(self, peer: str) -> Attachment:
         """Where the running container hangs on the lab's bridge."""
         namespace = Path("/proc") / (await self._pid(peer)) / "ns/net"
-        # The other end of its cable, by number; the engine tells no name of it.
+        # The other end of its veth pair, by number; the engine tells no name of it.
         inside = await tool("nsenter", f"--net={namespace}", "ip", "-json", "link", "show")
-        cables = {link["ifname"]: link.get("link_index") for link in json.loads(inside)}
-        cable = cables.get(INTERFACE)
+        far_ends = {link["ifname"]: link.get("link_index") for link in json.loads(inside)}
+        far_end = far_ends.get(INTERFACE)
         outside = json.loads(await tool("ip", "-json", "link", "show"))
-        ports = [link["ifname"] for link in outside if link["ifindex"] == cable]
+        ports = [link["ifname"] for link in outside if link["ifindex"] == far_end]
         if not ports or all(link["ifname"] != self._bridge for link in outside):
             raise BackendError(
-                f"the cable of {peer} ends on a bridge of this machine",
-                [f"its other end is number {cable}", "is the engine rootless or remote?"],
+                f"the link of {peer} ends on a bridge of this machine",
+                [f"its other end is number {far_end}", "is the engine rootless or remote?"],
             )
         return Attachment(
             peer_namespace=namespace,
@@ -268,7 +268,7 @@ class DockerBackend:
         for owner in await _owners():
             if owner == runner_identity() or is_dead(owner, of_this_kernel=local):
                 await _remove(f"{RUNNER_LABEL}={owner}")
-        await _remove_wires()
+        await _remove_shaper_links()
         for tag in await _tags(HELD):
             if is_dead(tag.removeprefix(HELD), of_this_kernel=local):
                 await _untag(tag)
@@ -415,8 +415,8 @@ async def _owners() -> set[str]:
     return found
 
 
-async def _remove_wires() -> None:
-    """Remove the cables of faults on the engine's bridges, which are in the machine's namespace."""
+async def _remove_shaper_links() -> None:
+    """Remove the veth pairs of link shapers; those of containers are in the host's namespace."""
     if lacking_for_links() is not None:
         return
     for link in json.loads(await tool("ip", "-json", "link", "show")):

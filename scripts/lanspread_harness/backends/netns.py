@@ -1,7 +1,7 @@
 """Peers as processes, each in a network namespace of its own, on a bridge in a further one.
 
 A lab is one *switch* namespace with a bridge in it, and a namespace for each peer that is tied to
-the bridge by a pair of virtual cables: `eth0` inside, `p1`, `p2` … on the switch. Nothing of it
+the bridge by a veth pair: `eth0` inside, `p1`, `p2` … on the switch. Nothing of it
 appears in the namespace of the machine: no interface, no address, no route and no rule of its
 firewall, and no packet can leave. So the addresses of two labs may even be the same.
 
@@ -81,7 +81,7 @@ class NetnsHost:
         return "0.0.0.0:0"
 
     def mdns_interface(self) -> str:
-        """The cable to the bridge."""
+        """The link to the bridge."""
         return INTERFACE
 
     def asks_for_neighbours(self) -> bool:

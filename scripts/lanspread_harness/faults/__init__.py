@@ -4,8 +4,8 @@
 writes begin and end into the history, and undoes what it did whatever becomes of the scenario.
 
 The links are not shaped by the kernel's `netem`, which many kernels are built without, but by a
-small program on the cable between a peer and its switch (`wire`): it works on every Linux, acts on
-single packets, takes its chances from the scenario's seed, and tells what it did.
+small program between a peer and its switch (`link_shaper`): it works on every Linux, acts on single
+packets, takes its chances from the scenario's seed, and counts what it did.
 """
 
 from lanspread_harness.faults.impairment import Link

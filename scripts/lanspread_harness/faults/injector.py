@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from lanspread_harness.errors import BackendError
-from lanspread_harness.faults.cable import Links
 from lanspread_harness.faults.cuts import Cut
 from lanspread_harness.faults.files import FlippedBit, Unreadable
 from lanspread_harness.faults.impairment import Link
+from lanspread_harness.faults.link_config import LinkConfig
 from lanspread_harness.faults.links import LinkControl
 from lanspread_harness.history import FaultPhase
 
@@ -97,7 +97,7 @@ class FaultInjector:
 
         A peer's link can have one shape at a time. Needs `Need.LINKS`.
         """
-        links = Links(outbound or link or Link(), inbound or link or Link())
+        links = LinkConfig(outbound or link or Link(), inbound or link or Link())
         detail: JsonObject = {
             "outbound": dict(links.outbound.as_detail()),
             "inbound": dict(links.inbound.as_detail()),
@@ -106,7 +106,7 @@ class FaultInjector:
             raise ValueError(f"the link of {peer.name} has a shape already")
 
         async def undo() -> JsonObject:
-            counts = await self.links.straighten(peer.name)
+            counts = await self.links.restore(peer.name)
             return {direction: dict(of) for direction, of in counts.items()}
 
         async with self._fault("shape", [peer], detail, undo):

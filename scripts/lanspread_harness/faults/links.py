@@ -1,7 +1,8 @@
-"""Breaking the links of a lab: cuts in the receivers' namespaces, wires at the peers' ports.
+"""Breaks the links of a lab: cuts in the receivers' namespaces, link shapers at the peers' ports.
 
-What is broken belongs to the peer, not to its process: a peer that starts again while a fault is
-on has it again. In a container, which gets a new cable with each start, that is so from `ready` on.
+`FaultInjector` asks for it, a backend's `Attachment` says where. A fault belongs to the peer, not
+to its process: a peer that starts again while a fault is on has it again. In a container, which
+gets a new link with each start, that is so from `ready` on.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends.tools import find_program, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.addresses import Readdressed
-from lanspread_harness.faults.cable import READY, Counts, Links, Setup
 from lanspread_harness.faults.cuts import Cut, rules, unheard
+from lanspread_harness.faults.link_config import READY, LinkConfig, PacketCounts, ShaperSetup
 from lanspread_harness.identity import owned_name
 from lanspread_harness.leftovers import marked_environment
 
@@ -29,26 +30,26 @@ if TYPE_CHECKING:
     from lanspread_harness.backends import Attachment, LabHost
 
 PACKAGES = Path(__file__).parents[2]
-"""Where this package lies; the wire must find it too, however the runner did."""
+"""Where this package lies; the shaper must find it too, however the runner did."""
 
-WIRE = """
+SHAPER_PROGRAM = """
 import json, sys
 packages, *others = json.loads(sys.argv.pop(1))
 sys.path.insert(0, packages)
 sys.path.extend(others)
-from lanspread_harness.faults.wire import main
+from lanspread_harness.faults.link_shaper import main
 main()
 """
-"""A wire's program. Python runs it isolated, so neither the working directory nor the environment
+"""A shaper's program. Python runs it isolated, so neither the working directory nor the environment
 decides which modules there are; where the runner finds its packages comes last."""
 
-WIRE_TIMEOUT_S = 20.0
-"""A wire is ready in 0.2 s, and ends at once when told."""
+SHAPER_TIMEOUT_S = 20.0
+"""A shaper is ready in 0.2 s, and ends at once when its input does."""
 
 
 @dataclass(slots=True)
-class Wire:
-    """A running wire and where it is."""
+class ShaperProcess:
+    """A running shaper and where it is."""
 
     attachment: Attachment
     near: str
@@ -57,11 +58,11 @@ class Wire:
 
 @dataclass(slots=True)
 class Shape:
-    """What a peer's link is like, its wire while it has one, and what former wires did."""
+    """What a peer's link is like, its shaper while it has one, and what former shapers did."""
 
-    links: Links
-    wire: Wire | None
-    counts: Counts
+    links: LinkConfig
+    shaper: ShaperProcess | None
+    counts: PacketCounts
 
 
 class LinkControl:
@@ -89,8 +90,8 @@ class LinkControl:
                 self._cut_off.pop(peer, None)
                 shape = self._shapes.get(peer)
                 if shape is not None:
-                    await self._pull(shape)
-                    await self._plug(peer, shape)
+                    await self._remove_shaper(shape)
+                    await self._insert_shaper(peer, shape)
             await self._apply_cuts([peer])
 
     async def cut(self, cuts: Sequence[Cut], running: Sequence[str]) -> None:
@@ -111,20 +112,20 @@ class LinkControl:
         """Whether its link is no plain one."""
         return peer in self._shapes
 
-    async def shape(self, peer: str, links: Links) -> None:
+    async def shape(self, peer: str, links: LinkConfig) -> None:
         """Make the plain link of a peer like this."""
         async with self._changing:
             shape = Shape(links, None, {})
             self._shapes[peer] = shape
-            await self._plug(peer, shape)
+            await self._insert_shaper(peer, shape)
 
-    async def straighten(self, peer: str) -> Counts:
+    async def restore(self, peer: str) -> PacketCounts:
         """Make the link of a peer a plain one again; what became of its packets."""
         async with self._changing:
             shape = self._shapes.pop(peer, None)
             if shape is None:
                 return {}
-            await self._pull(shape)
+            await self._remove_shaper(shape)
             return shape.counts
 
     async def readdress(self, peer: str) -> Readdressed:
@@ -167,11 +168,11 @@ class LinkControl:
                     # Its container ended; the next one starts without any rule.
                 self._cut_off[peer] = addresses
 
-    async def _plug(self, peer: str, shape: Shape) -> None:
+    async def _insert_shaper(self, peer: str, shape: Shape) -> None:
         attachment = await self._attachment(peer)
         name = secrets.token_hex(4)
         near, far = f"near{name}", f"far{name}"
-        setup = Setup(
+        setup = ShaperSetup(
             peer_namespace=str(attachment.peer_namespace),
             peer_interface=attachment.interface,
             port=attachment.port,
@@ -182,15 +183,15 @@ class LinkControl:
         await _on_switch(
             attachment,
             f"link add {near} type veth peer name {far}",
-            f"link set {near} alias {owned_name('wire')}",
+            f"link set {near} alias {owned_name('shaper')}",
             f"link set {near} addrgenmode none",
             f"link set {far} addrgenmode none",
             f"link set {near} up",
             f"link set {far} up",
         )
-        shape.wire = Wire(attachment, near, await _spawn(attachment, setup))
-        await _answer(shape.wire)
-        await _tell(shape.wire, shape.links)
+        shape.shaper = ShaperProcess(attachment, near, await _spawn(attachment, setup))
+        await _read_answer(shape.shaper)
+        await _configure(shape.shaper, shape.links)
         # The peer is without a link for an instant, but none of its packets takes both ways.
         await _on_switch(
             attachment,
@@ -198,26 +199,26 @@ class LinkControl:
             f"link set {far} master {attachment.bridge}",
         )
 
-    async def _pull(self, shape: Shape) -> None:
-        wire, shape.wire = shape.wire, None
-        if wire is None:
+    async def _remove_shaper(self, shape: Shape) -> None:
+        shaper, shape.shaper = shape.shaper, None
+        if shaper is None:
             return
-        if wire.process.stdin is not None:
-            wire.process.stdin.close()
+        if shaper.process.stdin is not None:
+            shaper.process.stdin.close()
         try:
-            for direction, counts in json.loads(await _answer(wire)).items():
+            for direction, counts in json.loads(await _read_answer(shaper)).items():
                 total = shape.counts.setdefault(direction, {})
                 for name, count in counts.items():
                     total[name] = total.get(name, 0) + count
-            await wire.process.wait()
+            await shaper.process.wait()
         finally:
-            if wire.process.returncode is None:
-                wire.process.kill()
-            await _on_switch(wire.attachment, f"link delete {wire.near}")
-            await _return_port(wire.attachment)
+            if shaper.process.returncode is None:
+                shaper.process.kill()
+            await _on_switch(shaper.attachment, f"link delete {shaper.near}")
+            await _return_port(shaper.attachment)
 
 
-async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Process:
+async def _spawn(attachment: Attachment, setup: ShaperSetup) -> asyncio.subprocess.Process:
     nsenter = find_program("nsenter") or "nsenter"
     return await asyncio.create_subprocess_exec(
         *(
@@ -227,7 +228,7 @@ async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Pro
             sys.executable,
             "-I",
             "-c",
-            WIRE,
+            SHAPER_PROGRAM,
         ),
         json.dumps([str(PACKAGES), *filter(None, sys.path)]),
         json.dumps(asdict(setup)),
@@ -238,27 +239,27 @@ async def _spawn(attachment: Attachment, setup: Setup) -> asyncio.subprocess.Pro
     )
 
 
-async def _tell(wire: Wire, links: Links) -> None:
-    if wire.process.stdin is None:
-        raise BackendError("a wire can be told what to do")
-    wire.process.stdin.write(links.to_json().encode() + b"\n")
-    line = await _answer(wire)
+async def _configure(shaper: ShaperProcess, links: LinkConfig) -> None:
+    if shaper.process.stdin is None:
+        raise BackendError("a shaper can be told what to do")
+    shaper.process.stdin.write(links.to_json().encode() + b"\n")
+    line = await _read_answer(shaper)
     if line != READY:
-        raise BackendError("a wire takes what it is told", [line])
+        raise BackendError("a shaper takes what it is told", [line])
 
 
-async def _answer(wire: Wire) -> str:
-    if wire.process.stdout is None:
-        raise BackendError("a wire can answer")
+async def _read_answer(shaper: ShaperProcess) -> str:
+    if shaper.process.stdout is None:
+        raise BackendError("a shaper can answer")
     try:
-        async with asyncio.timeout(WIRE_TIMEOUT_S):
-            line = await wire.process.stdout.readline()
+        async with asyncio.timeout(SHAPER_TIMEOUT_S):
+            line = await shaper.process.stdout.readline()
     except TimeoutError as error:
-        raise BackendError(f"a wire answers within {WIRE_TIMEOUT_S:g} s") from error
+        raise BackendError(f"a shaper answers within {SHAPER_TIMEOUT_S:g} s") from error
     if not line:
         raise BackendError(
-            "a wire runs until it is told to end",
-            [f"it ended with status {await wire.process.wait()}; it said why on standard error"],
+            "a shaper runs until it is told to end",
+            [f"it ended with status {await shaper.process.wait()}; it said why on standard error"],
         )
     return line.decode().rstrip("\n")
 
@@ -272,6 +273,6 @@ async def _return_port(attachment: Attachment) -> None:
     try:
         await _on_switch(attachment, f"link set {attachment.port} master {attachment.bridge}")
     except BackendError as error:
-        # The cable of a container goes with it.
+        # The link of a container goes with it.
         if not any("Cannot find device" in line for line in error.evidence):
             raise

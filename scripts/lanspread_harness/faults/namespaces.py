@@ -60,7 +60,7 @@ def socket_in(namespace: Path, family: int, kind: int, protocol: int = 0) -> soc
 def set_checksum_offload(namespace: Path, interface: str, *, on: bool) -> bool:
     """Whether packets leave an interface unfinished, and whether they did so before.
 
-    Virtual cables leave it to the receiver to cut what a program sent into packets and to fill in
+    Veth pairs leave it to the receiver to cut what a program sent into packets and to fill in
     checksums, which it then never does. Without the offload each packet is whole when it leaves.
     """
     with socket_in(namespace, socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -75,12 +75,12 @@ def announce_address(namespace: Path, interface: str, address: str) -> None:
     Without it a neighbour that has just asked in vain for the address waits up to three seconds
     before it asks again.
     """
-    with socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW) as cable:
-        cable.bind((interface, ETHERTYPE_ARP))
-        mac = cable.getsockname()[4]
+    with socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((interface, ETHERTYPE_ARP))
+        mac = sender.getsockname()[4]
         ip = socket.inet_aton(address)
         ethernet = BROADCAST_MAC + mac + struct.pack("!H", ETHERTYPE_ARP)
-        cable.send(ethernet + ARP_REQUEST_HEAD + mac + ip + bytes(6) + ip)
+        sender.send(ethernet + ARP_REQUEST_HEAD + mac + ip + bytes(6) + ip)
 
 
 def _ethtool(control: socket.socket, interface: str, command: int, value: int) -> int:

@@ -35,7 +35,7 @@ FRAME_BYTES = 2048
 """Room for a packet of the usual 1514 bytes and what the kernel says of it."""
 
 FRAMES = 8192
-"""For what comes while this program does not run: 0.16 s of all that a wire can carry."""
+"""For what comes while this program does not run: 0.16 s of all that a link shaper can carry."""
 
 BLOCK_BYTES = 256 * 1024
 

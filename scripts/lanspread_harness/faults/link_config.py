@@ -1,4 +1,8 @@
-"""What the harness and its wires tell each other."""
+"""The configuration of a link, as `links` sends it to a `link_shaper`, and the counts it returns.
+
+Both ends import this module, so it names the fields once. It decides nothing: `Link` bounds the
+values, and `Impairment` acts on them.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,15 @@ from typing import TypeAlias
 from lanspread_harness.faults.impairment import Link
 
 READY = "ready"
-"""What a wire prints when it runs, and when it has taken new links."""
+"""The line that a link shaper prints when it runs, and when it has taken a new configuration."""
 
 OUTBOUND, INBOUND = "outbound", "inbound"
 """From the peer, and to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
-    """How the link is in each direction."""
+class LinkConfig:
+    """A peer's link in both directions."""
 
     outbound: Link
     inbound: Link
@@ -27,25 +31,25 @@ class Links:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Links:
+    def from_json(cls, line: str) -> LinkConfig:
         """From one line."""
         value = json.loads(line)
         return cls(Link(**value[OUTBOUND]), Link(**value[INBOUND]))
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What a wire is put between. Interfaces are in the namespace that it is started in."""
+class ShaperSetup:
+    """The interfaces that a link shaper connects, in the namespace that it is started in."""
 
     peer_namespace: str
     peer_interface: str
     port: str
-    """The switch's end of the peer's cable, taken off the bridge."""
+    """The switch's end of the peer's veth pair, taken off the bridge."""
     near: str
-    """The wire's end of the second cable."""
+    """The shaper's end of the second veth pair."""
     far: str
     """The bridge's end of it."""
     seed: str
 
 
-Counts: TypeAlias = dict[str, dict[str, int]]
+PacketCounts: TypeAlias = dict[str, dict[str, int]]

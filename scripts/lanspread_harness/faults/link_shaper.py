@@ -1,10 +1,10 @@
-"""The cable between a peer and its switch, as a program: every packet passes it, or does not.
+"""A program that forwards all packets between a peer and its switch, and impairs them on the way.
 
-Started by `links` with a `Setup` in JSON as its argument. It takes the place of the switch's port:
-what the peer sends comes in there and goes on to the bridge by a second virtual cable, and the
-other way round, through one `Impairment` each. It prints a line when it is ready, then reads lines
-of `Links` in JSON that replace the ones it has. When its input ends it prints what it did and ends;
-packets that are still on the way are lost.
+`links` starts it with a `ShaperSetup` in JSON as its argument. It takes the place of the switch's
+port: what the peer sends comes in there and goes on to the bridge by a second veth pair, and the
+other way round, through one `Impairment` each. It prints `READY`, then reads lines of `LinkConfig`
+in JSON, each of which replaces the one before, and prints `READY` for each. When its input ends it
+prints its `PacketCounts` and ends; packets that are still on the way are lost.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lanspread_harness.faults.cable import INBOUND, OUTBOUND, READY, Counts, Links, Setup
 from lanspread_harness.faults.impairment import Impairment, Link
+from lanspread_harness.faults.link_config import (
+    INBOUND,
+    OUTBOUND,
+    READY,
+    LinkConfig,
+    PacketCounts,
+    ShaperSetup,
+)
 from lanspread_harness.faults.namespaces import set_checksum_offload
 from lanspread_harness.faults.packets import PacketSocket
 
@@ -105,8 +112,8 @@ def corrupt(frame: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def run(setup: Setup) -> Counts:
-    """Be the wire until the input ends."""
+def run_shaper(setup: ShaperSetup) -> PacketCounts:
+    """Forward packets until the input ends; returns what became of them."""
     peer = Path(setup.peer_namespace)
     here = Path("/proc/self/ns/net")
     # Packets are whole as soon as they leave the peer, and as soon as they leave the bridge.
@@ -117,7 +124,7 @@ def run(setup: Setup) -> Counts:
         OUTBOUND: Direction(port, near, random.Random(f"{setup.seed} {OUTBOUND}")),
         INBOUND: Direction(near, port, random.Random(f"{setup.seed} {INBOUND}")),
     }
-    _hurry()
+    _raise_priority()
     try:
         print(READY, flush=True)
         _forward(directions)
@@ -145,7 +152,7 @@ def _forward(directions: dict[str, Direction]) -> None:
                     return
                 *lines, pending = (pending + received).split(b"\n")
                 for line in lines:
-                    links = Links.from_json(line.decode())
+                    links = LinkConfig.from_json(line.decode())
                     directions[OUTBOUND].change(links.outbound)
                     directions[INBOUND].change(links.inbound)
                     print(READY, flush=True)
@@ -153,7 +160,7 @@ def _forward(directions: dict[str, Direction]) -> None:
                 direction.release()
 
 
-def _hurry() -> None:
+def _raise_priority() -> None:
     """Run before all that is not as urgent: a busy machine must not add to the delay."""
     try:
         os.sched_setscheduler(
@@ -181,9 +188,9 @@ def main() -> None:
     """Run as a program."""
     setup: dict[str, Any] = json.loads(sys.argv[1])
     try:
-        counts = run(Setup(**setup))
+        counts = run_shaper(ShaperSetup(**setup))
     except OSError as error:
-        sys.exit(f"wire: {error}")
+        sys.exit(f"link shaper: {error}")
     print(json.dumps(counts), flush=True)
 
 
