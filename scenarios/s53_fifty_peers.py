@@ -5,8 +5,8 @@ import time
 from statistics import median
 
 from lanspread_harness import Game, Lab, Meta, Need, Peer, expect, expect_equal
-from lanspread_harness.neighbours import room_for_neighbours
-from lanspread_harness.usage import idle_cpu_shares, usage_of
+from lanspread_harness.arp_limits import raise_arp_limits
+from lanspread_harness.process_usage import measure_idle_cpu, read_usage
 
 META = Meta(
     needs=frozenset({Need.MDNS}),
@@ -37,7 +37,7 @@ async def scenario(lab: Lab) -> None:
     lab.expects("mDNS thread is left behind")
     game = lab.game("quake")
     first = await lab.peer("peer00", mdns=True)
-    with room_for_neighbours(PEERS, lab.host):
+    with raise_arp_limits(PEERS, lab.host):
         peers = [first, *await started(lab)]
         await meet(lab, peers)
         await expect_news_travels(lab, game, peers)
@@ -101,9 +101,9 @@ async def started(lab: Lab) -> list[Peer]:
 
 async def measure(lab: Lab, peers: list[Peer]) -> None:
     """Tell what they take, and hold it to bounds that only a defect would break."""
-    shares = await idle_cpu_shares(peers, IDLE_S)
+    shares = await measure_idle_cpu(peers, IDLE_S)
     total = sum(shares.values())
-    sizes = [usage.rss_kib / 1024 for usage in usage_of(peers).values()]
+    sizes = [usage.rss_kib / 1024 for usage in read_usage(peers).values()]
     lab.figure(f"idle CPU of all peers {100 * total:.1f} % of a core")
     lab.figure(
         f"memory (RSS) of a peer {median(sizes):.1f} MiB, of the largest {max(sizes):.1f} MiB, "

@@ -4,7 +4,7 @@ Neither end takes more than 200 MiB of memory; after a clean end the receiver ha
 """
 
 from lanspread_harness import Bytes, Content, Lab, Meta, Peer, expect, expect_equal
-from lanspread_harness.usage import peak_rss_mib
+from lanspread_harness.process_usage import read_peak_rss_mib
 
 META = Meta(timeout_s=600, expected_s=150, long=True)
 """Long, as a slow disk takes minutes for so many files at both ends."""
@@ -43,7 +43,7 @@ async def scenario(lab: Lab) -> None:
         name = f"data/maps/area{number // 1500:02}/textures/stone_{number:06}.dds"
         expect_equal((bravo.root(game) / name).read_bytes(), b"%d" % number, f"bytes of {name}")
     for peer in (alpha, bravo):
-        peak = peak_rss_mib(peer)
+        peak = read_peak_rss_mib(peer)
         lab.note(f"{peer.name} took {peak:.0f} MiB at most")
         expect(peak < RSS_MAX_MIB, f"{peer.name} took less than {RSS_MAX_MIB} MiB: {peak:.0f}")
 
@@ -54,7 +54,7 @@ async def scenario(lab: Lab) -> None:
     answer = await bravo.command("get-game", game_id=game.id, files_max=1)
     known = answer.child("manifest").optional_text("content_root")
     expect_equal(known, root, "the index knows it at once")
-    expect(peak_rss_mib(bravo) < RSS_MAX_MIB, "a start takes no more than that either")
+    expect(read_peak_rss_mib(bravo) < RSS_MAX_MIB, "a start takes no more than that either")
 
 
 async def files_of(peer: Peer, game_id: str) -> dict[str, int]:

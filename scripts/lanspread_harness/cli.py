@@ -26,9 +26,9 @@ from lanspread_harness.errors import (
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.faults.exfat import sweep_exfat
+from lanspread_harness.host_resources import read_host_budget
 from lanspread_harness.identity import unique_token
-from lanspread_harness.leftovers import kill_leftovers
-from lanspread_harness.machine import machine_budget
+from lanspread_harness.orphan_cleanup import kill_orphans
 from lanspread_harness.output import lasting_output, tell
 from lanspread_harness.progress import Plan, Summary, make_display
 from lanspread_harness.reports import longest_passed_s, write_junit, write_report
@@ -217,7 +217,7 @@ def _enter_user_namespace(options: argparse.Namespace) -> None:
     check_namespaces(enter=True)
     # In there cargo could fetch nothing, and what former runners left inside is out of sight.
     _binary(options.binary)
-    kill_leftovers()
+    kill_orphans()
     user_namespace.enter()
 
 
@@ -277,7 +277,7 @@ async def _run_on(
     out = options.out.resolve()
     async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
         # Peers go before their disks do.
-        await asyncio.to_thread(kill_leftovers)
+        await asyncio.to_thread(kill_orphans)
         await backend.sweep()
         await sweep_exfat()
         await sweep_disks()
@@ -285,7 +285,7 @@ async def _run_on(
         settings = RunSettings(
             run_id=run_id,
             directory=directory,
-            budget=machine_budget(options.jobs),
+            budget=read_host_budget(options.jobs),
             keep=options.keep,
             fail_fast=options.fail_fast,
             binary=binary,

@@ -25,7 +25,7 @@ from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings
-from lanspread_harness.leftovers import kill_leftovers
+from lanspread_harness.orphan_cleanup import kill_orphans
 from lanspread_harness.pytest_lab.again import command_again
 from lanspread_harness.pytest_lab.driven import is_async, plain_fixture, plain_test
 from lanspread_harness.pytest_lab.marks import (
@@ -151,7 +151,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
     name: str = pytestconfig.getoption("--lanspread-backend")
     given: int | None = pytestconfig.getoption("--lanspread-seed")
     seed = random.randrange(MAX_SEED) if given is None else given
-    kill_leftovers()
+    kill_orphans()
     try:
         check_backend(name)
         backend = asyncio.run(

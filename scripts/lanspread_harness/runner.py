@@ -20,8 +20,8 @@ from lanspread_harness.evidence import (
     write_evidence,
     write_repro,
 )
+from lanspread_harness.host_resources import count_cores
 from lanspread_harness.lab import LabSettings, open_lab
-from lanspread_harness.machine import core_count
 from lanspread_harness.output import tell
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
@@ -144,7 +144,7 @@ class Runner:
             meta, budget = job.scenario.meta, self._settings.budget
             async with (
                 turn(ALONE, shared=not meta.alone, wait_s=ALONE_WAIT_S),
-                share(meta.cores / budget.cores, of_cores=core_count(), wait_s=CORES_WAIT_S),
+                share(meta.cores / budget.cores, of_cores=count_cores(), wait_s=CORES_WAIT_S),
             ):
                 # Another may have failed while this one waited.
                 outcome = self._refused(job) or await self._ran(job)

@@ -70,7 +70,7 @@ def test_a_peer_is_at_another_address_and_then_at_its_own(in_world: InWorld) -> 
 
 def test_a_taken_port_cannot_be_shared_until_it_is_free(in_world: InWorld) -> None:
     async def body(lab: Lab) -> None:
-        if lab.host.asks_for_neighbours():
+        if lab.host.uses_arp():
             pytest.skip("a container's network ends with the container")
         alpha = await lab.peer("alpha")
         attachment = await lab.host.attachment("alpha")

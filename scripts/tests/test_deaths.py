@@ -15,8 +15,8 @@ from faulty_world import a_backend
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.errors import PeerDiedError, PeerExitedError, RecordTimeoutError
 from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.process_usage import find_pid
 from lanspread_harness.schema import load_schema
-from lanspread_harness.usage import pid_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> InLabs:
 
 def die(peer: Peer, number: signal.Signals = signal.SIGKILL) -> None:
     """End a peer as the kernel would that has no memory left: nobody here asked for it."""
-    os.kill(pid_of(peer), number)
+    os.kill(find_pid(peer), number)
 
 
 def exits(directory: Path) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ from lanspread_harness.faults.links import SHAPER_PROGRAM
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.fixtures import MIB
 from lanspread_harness.identity import runner_identity
-from lanspread_harness.leftovers import VARIABLE
+from lanspread_harness.orphan_cleanup import OWNER_VARIABLE
 
 if TYPE_CHECKING:
     from lanspread_harness.backends import Attachment
@@ -230,7 +230,7 @@ def test_a_wire_bears_the_mark_by_which_a_dead_runner_s_processes_are_found(
                 for process in Path("/proc").glob("[0-9]*")
                 if is_own_wire(process)
             ]
-        assert f"{VARIABLE}={runner_identity()}".encode() in environment
+        assert f"{OWNER_VARIABLE}={runner_identity()}".encode() in environment
 
     in_world(body)
 

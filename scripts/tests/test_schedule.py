@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lanspread_harness.durations import FILE, read_durations, write_durations
-from lanspread_harness.machine import machine_budget
+from lanspread_harness.host_resources import read_host_budget
 from lanspread_harness.scenario import Meta, Scenario, select
 from lanspread_harness.schedule import (
     Budget,
@@ -116,9 +116,9 @@ def test_durations_outlive_a_run_and_a_broken_file(tmp_path: Path) -> None:
 
 
 def test_the_machine_has_room_for_something() -> None:
-    budget = machine_budget(None)
+    budget = read_host_budget(None)
     assert budget.cores >= 2
     assert budget.memory_mib > 0
     assert budget.peers > 0
-    assert machine_budget(7).jobs == 7
-    assert machine_budget(7).cores >= 7
+    assert read_host_budget(7).jobs == 7
+    assert read_host_budget(7).cores >= 7

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from lanspread_harness.leftovers import marked_environment
+from lanspread_harness.orphan_cleanup import marked_environment
 
 if TYPE_CHECKING:
     import socket
@@ -141,8 +141,8 @@ class LabHost(Protocol):
         """What peers that use mDNS pass to `--mdns-interface`."""
         ...
 
-    def asks_for_neighbours(self) -> bool:
-        """Whether peers find each other's hardware addresses by ARP, which takes room for them."""
+    def uses_arp(self) -> bool:
+        """Whether peers find each other's hardware addresses by ARP, whose table has a limit."""
         ...
 
     def reachable(self, peer: str, listen_addr: str) -> str:

@@ -25,7 +25,7 @@ from lanspread_harness.backends.subnets import SUBNETS, host_address
 from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.identity import is_dead, is_doomed, runner_identity, unique_token
-from lanspread_harness.leftovers import process_descriptor
+from lanspread_harness.orphan_cleanup import open_pidfd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -133,7 +133,7 @@ class DockerHost:
         """A container has its bridge and nothing else."""
         return "all"
 
-    def asks_for_neighbours(self) -> bool:
+    def uses_arp(self) -> bool:
         """The engine tells containers nothing of each other."""
         return True
 
@@ -317,7 +317,7 @@ def signal_process(arguments: Sequence[str], number: signal.Signals) -> bool:
     pid = find_process(arguments)
     if pid is None:
         return False
-    with suppress(OSError), process_descriptor(pid) as descriptor:
+    with suppress(OSError), open_pidfd(pid) as descriptor:
         # Read anew: what the descriptor stands for cannot become another process.
         if _has_arguments(Path("/proc") / str(pid), arguments):
             signal.pidfd_send_signal(descriptor, number)

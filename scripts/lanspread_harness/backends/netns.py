@@ -84,8 +84,8 @@ class NetnsHost:
         """The link to the bridge."""
         return INTERFACE
 
-    def asks_for_neighbours(self) -> bool:
-        """They are told; see `_neighbours`."""
+    def uses_arp(self) -> bool:
+        """No: every member has all entries from the start; see `_arp_entries`."""
         return False
 
     def reachable(self, peer: str, listen_addr: str) -> str:
@@ -153,11 +153,11 @@ class NetnsHost:
             f"address add {member.address}/24 dev {INTERFACE}",
             f"link set {INTERFACE} up",
             f"route add 224.0.0.0/4 dev {INTERFACE}",
-            *self._neighbours(member),
+            *self._arp_entries(member),
         )
 
-    def _neighbours(self, member: Member) -> list[str]:
-        """Tell a member the way to every other there may ever be, so that nobody asks by ARP.
+    def _arp_entries(self, member: Member) -> list[str]:
+        """Commands that give a member an entry for every other, so that nobody asks by ARP.
 
         What the kernel learns by asking, it keeps in one table for all namespaces together, which
         holds 1,024 entries by default; 50 peers that all know each other would need 2,450.

@@ -69,7 +69,7 @@ class ProcessHost:
         """Loopback, so that nothing leaves the machine."""
         return LOOPBACK_INTERFACE
 
-    def asks_for_neighbours(self) -> bool:
+    def uses_arp(self) -> bool:
         """There is no Ethernet on loopback."""
         return False
 
@@ -138,7 +138,7 @@ class ProcessBackend:
         """Peers see what the runner sees."""
 
     async def sweep(self) -> None:
-        """Nothing of its own: whatever a runner started is swept with `leftovers`."""
+        """Nothing of its own: `orphan_cleanup` ends what a runner started."""
 
     async def close(self) -> None:
         """It holds nothing."""

@@ -21,7 +21,7 @@ from lanspread_harness.faults.addresses import Readdressed
 from lanspread_harness.faults.cuts import Cut, rules, unheard
 from lanspread_harness.faults.link_config import READY, LinkConfig, PacketCounts, ShaperSetup
 from lanspread_harness.identity import owned_name
-from lanspread_harness.leftovers import marked_environment
+from lanspread_harness.orphan_cleanup import marked_environment
 
 if TYPE_CHECKING:
     import socket

@@ -1,9 +1,11 @@
-"""Processes that a killed runner left behind.
+"""Finds and kills the processes that a killed runner left behind.
 
 Every process a runner starts carries the runner's identity in its environment, and so do the
 processes that it starts in turn. Nothing has to be written down, so there is no moment at which a
 runner can be killed and its peers be forgotten. A peer ends by itself when its input does, but one
-that is stopped cannot, which is why the next run looks for them.
+that is stopped cannot, which is why the next run looks for them. Processes of living runners, and
+of runners of which nothing is known, are left alone. Disks, namespaces and containers are swept by
+the modules that make them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from lanspread_harness.identity import is_dead, runner_identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VARIABLE = "LANSPREAD_OWNER"
+OWNER_VARIABLE = "LANSPREAD_OWNER"
 
 DEATH_TIMEOUT_S = 10.0
 """A process that was killed is gone at once, unless its disk hangs."""
@@ -28,18 +30,18 @@ DEATH_TIMEOUT_S = 10.0
 
 def marked_environment() -> dict[str, str]:
     """The environment of this process, with its mark, for what it starts."""
-    return {**os.environ, VARIABLE: runner_identity()}
+    return {**os.environ, OWNER_VARIABLE: runner_identity()}
 
 
-def kill_leftovers() -> list[int]:
+def kill_orphans() -> list[int]:
     """Kill every process that a dead runner started, wait until they are gone, and name them."""
-    return [pid for pid in _processes() if _kill_if_left(pid)]
+    return [pid for pid in _list_pids() if _kill_if_orphan(pid)]
 
 
-def _kill_if_left(pid: int) -> bool:
-    with suppress(OSError), process_descriptor(pid) as descriptor:
+def _kill_if_orphan(pid: int) -> bool:
+    with suppress(OSError), open_pidfd(pid) as descriptor:
         # Read only now: what the descriptor stands for cannot become another process.
-        owner = _owner(pid)
+        owner = _read_owner(pid)
         if owner is None or not is_dead(owner):
             return False
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
@@ -49,8 +51,8 @@ def _kill_if_left(pid: int) -> bool:
 
 
 @contextmanager
-def process_descriptor(pid: int) -> Iterator[int]:
-    """What stands for a process, and never for another one that gets its number."""
+def open_pidfd(pid: int) -> Iterator[int]:
+    """A descriptor of a process, which never means another process that gets the same pid."""
     descriptor = os.pidfd_open(pid)
     try:
         yield descriptor
@@ -58,20 +60,20 @@ def process_descriptor(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _owner(pid: int) -> str | None:
+def _read_owner(pid: int) -> str | None:
     """The runner that started a process; of other users' processes nothing can be read."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return None
-    mark = f"{VARIABLE}=".encode()
+    mark = f"{OWNER_VARIABLE}=".encode()
     for entry in environment.split(b"\0"):
         if entry.startswith(mark):
             return entry.removeprefix(mark).decode("ascii", "replace")
     return None
 
 
-def _processes() -> list[int]:
+def _list_pids() -> list[int]:
     own = os.getpid()
     found = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     return sorted(pid for pid in found if pid != own)

@@ -1,4 +1,8 @@
-"""What this machine has for scenarios: cores, memory, and ports and files for peers."""
+"""Measures what this host has for scenarios: cores, memory, and ports and files for peers.
+
+`schedule` decides with the `Budget` which scenarios run at a time. It is measured once, at the
+start of a run, and reserves nothing: `turns` shares the cores with other runs.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +30,31 @@ FILES_PER_PEER = 8
 MIB = 1024 * 1024
 
 
-def machine_budget(jobs: int | None) -> Budget:
-    """The budget of this machine; where `jobs` is not given, its cores bound their number."""
-    cores = core_count()
-    ports = int(_port_count() * PORTS_SHARE) // PORTS_PER_PEER
+def read_host_budget(jobs: int | None) -> Budget:
+    """The budget of this host; where `jobs` is not given, its cores bound their number."""
+    cores = count_cores()
+    ports = int(_count_ports() * PORTS_SHARE) // PORTS_PER_PEER
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // FILES_PER_PEER
     return Budget(
         jobs=round(2 * cores) if jobs is None else jobs,
         # Who asks for more at a time than there are cores gets them.
         cores=cores if jobs is None else max(cores, float(jobs)),
-        memory_mib=int(_free_memory_bytes() * MEMORY_SHARE) // MIB,
+        memory_mib=int(_read_free_memory_bytes() * MEMORY_SHARE) // MIB,
         peers=max(1, min(ports, files)),
     )
 
 
-def core_count() -> float:
+def count_cores() -> float:
     """How many cores scenarios are reckoned with."""
     return float(max(MIN_CORES, len(os.sched_getaffinity(0))))
 
 
-def _port_count() -> int:
+def _count_ports() -> int:
     first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
     return int(last) - int(first) + 1
 
 
-def _free_memory_bytes() -> int:
+def _read_free_memory_bytes() -> int:
     """What the system could give without swapping, within what a container may have."""
     free = 0
     for line in Path("/proc/meminfo").read_text("ascii").splitlines():

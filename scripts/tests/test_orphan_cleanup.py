@@ -16,7 +16,7 @@ from test_runner import Recorder, scenario, settings_for
 
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.cli import interruption
-from lanspread_harness.leftovers import kill_leftovers
+from lanspread_harness.orphan_cleanup import kill_orphans
 from lanspread_harness.runner import Runner, State
 from lanspread_harness.scenario import Meta
 from lanspread_harness.schedule import jobs_of
@@ -57,21 +57,21 @@ def runner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         assert process.stdout is not None
         yield process, int(process.stdout.readline())
         process.kill()
-    kill_leftovers()
+    kill_orphans()
 
 
 def test_the_peers_of_a_killed_runner_die_at_the_next_start(
     runner: tuple[subprocess.Popen[str], int],
 ) -> None:
     process, peer = runner
-    assert peer not in kill_leftovers(), "its runner lives"
+    assert peer not in kill_orphans(), "its runner lives"
     assert state(peer) == "T"
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert state(peer) == "T", "nothing else ends a stopped peer"
-    assert peer in kill_leftovers()
+    assert peer in kill_orphans()
     assert state(peer) in ("Z", None)
-    assert peer not in kill_leftovers()
+    assert peer not in kill_orphans()
 
 
 def test_an_interrupted_run_ends_its_peers_and_says_what_did_not_end(

@@ -1,4 +1,4 @@
-"""The kernel's table of neighbours is made larger while somebody needs it, and only then."""
+"""The kernel's ARP table is made larger while somebody needs it, and only then."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import FAKE_PEER
 
-from lanspread_harness import neighbours
+from lanspread_harness import arp_limits
+from lanspread_harness.arp_limits import LIMITS, MAX_LABS, raise_arp_limits
 from lanspread_harness.backends.docker import DockerHost, Network
 from lanspread_harness.backends.netns import NetnsHost
 from lanspread_harness.backends.process import ProcessHost
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.neighbours import LIMITS, RUNS, room_for_neighbours
 from lanspread_harness.program import Program
 
 PROGRAM = Program(FAKE_PEER)
@@ -24,8 +24,8 @@ CONTAINERS = DockerHost("lab", Network("198.18.0", "br"), Path(), "image", [])
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in zip(LIMITS, (512, 1024), strict=True):
         (tmp_path / name).write_text(f"{value}\n")
-    monkeypatch.setattr(neighbours, "SETTINGS", tmp_path)
-    monkeypatch.setattr(neighbours, "STATE", tmp_path / "state")
+    monkeypatch.setattr(arp_limits, "SETTINGS", tmp_path)
+    monkeypatch.setattr(arp_limits, "STATE", tmp_path / "state")
     return tmp_path
 
 
@@ -34,11 +34,11 @@ def limits(settings: Path) -> list[int]:
 
 
 def test_the_last_to_leave_puts_the_limits_back(settings: Path) -> None:
-    raised = [50 * 49 * RUNS] * 2
+    raised = [50 * 49 * MAX_LABS] * 2
     with ExitStack() as others:
-        with room_for_neighbours(50, CONTAINERS):
+        with raise_arp_limits(50, CONTAINERS):
             assert limits(settings) == raised
-            others.enter_context(room_for_neighbours(50, CONTAINERS))
+            others.enter_context(raise_arp_limits(50, CONTAINERS))
         assert limits(settings) == raised
     assert limits(settings) == [512, 1024]
 
@@ -46,8 +46,8 @@ def test_the_last_to_leave_puts_the_limits_back(settings: Path) -> None:
 def test_what_a_killed_one_left_is_put_back_by_the_next(settings: Path) -> None:
     (settings / "state").write_text('{"gc_thresh2": 512, "gc_thresh3": 1024}')
     (settings / "gc_thresh3").write_text("99999")
-    with room_for_neighbours(50, CONTAINERS):
-        assert limits(settings) == [50 * 49 * RUNS, 99999]
+    with raise_arp_limits(50, CONTAINERS):
+        assert limits(settings) == [50 * 49 * MAX_LABS, 99999]
     assert limits(settings) == [512, 1024]
 
 
@@ -58,11 +58,11 @@ def test_who_may_not_raise_them_is_told_what_to_set(
         raise PermissionError
 
     monkeypatch.setattr(Path, "open", refused)
-    wanted = f"gc_thresh3={50 * 49 * RUNS}"
-    monkeypatch.setattr(neighbours, "_limits", lambda: {"gc_thresh3": 1024})
+    wanted = f"gc_thresh3={50 * 49 * MAX_LABS}"
+    monkeypatch.setattr(arp_limits, "_read_limits", lambda: {"gc_thresh3": 1024})
     with (
         pytest.raises(EnvironmentLackingError, match=wanted),
-        room_for_neighbours(50, CONTAINERS),
+        raise_arp_limits(50, CONTAINERS),
     ):
         pytest.fail("there is no room")
     assert not (settings / "state").exists()
@@ -70,14 +70,14 @@ def test_who_may_not_raise_them_is_told_what_to_set(
 
 def test_what_is_refused_to_the_scenario_is_not_taken_for_a_lack_of_room(settings: Path) -> None:
     refused = PermissionError("a file of the scenario")
-    with pytest.raises(PermissionError) as caught, room_for_neighbours(50, CONTAINERS):
+    with pytest.raises(PermissionError) as caught, raise_arp_limits(50, CONTAINERS):
         raise refused
     assert caught.value is refused
     assert limits(settings) == [512, 1024]
 
 
 def test_few_peers_need_nothing(settings: Path) -> None:
-    with room_for_neighbours(5, CONTAINERS):
+    with raise_arp_limits(5, CONTAINERS):
         assert limits(settings) == [512, 1024]
 
 
@@ -85,7 +85,7 @@ def test_peers_that_are_told_or_on_loopback_need_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In a network namespace of the runner's own there is not even a limit to be read.
-    monkeypatch.setattr(neighbours, "SETTINGS", tmp_path / "missing")
+    monkeypatch.setattr(arp_limits, "SETTINGS", tmp_path / "missing")
     for host in (ProcessHost(PROGRAM, []), NetnsHost("lab", "198.18.0", PROGRAM, [])):
-        with room_for_neighbours(50, host):
+        with raise_arp_limits(50, host):
             pass
