@@ -29,17 +29,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,30}")
 def main() -> int:
     """Do what the arguments ask for and return the exit status."""
     from lanspread_harness.backends.docker import release_image
+    from lanspread_harness.binary_under_test import BinaryUnderTest
     from lanspread_harness.build import build_binary, require_image
     from lanspread_harness.errors import EnvironmentLackingError
     from lanspread_harness.output import tell
-    from lanspread_harness.program import Program
 
     options, further = arguments()
     image = ""
     try:
         binary = build_binary(REPOSITORY)
         if options.action == "image" or (options.action == "run" and options.docker):
-            image = asyncio.run(require_image(REPOSITORY, Program(binary), build=True))
+            image = asyncio.run(require_image(REPOSITORY, BinaryUnderTest(binary), build=True))
     except EnvironmentLackingError as error:
         tell(f"environment: {error}")
         return EXIT_ENVIRONMENT

@@ -11,9 +11,9 @@ from bootstrap import REPOSITORY, enter_environment
 
 def main() -> int:
     """Write or check the index."""
-    from lanspread_harness.index import render_index
     from lanspread_harness.output import tell
     from lanspread_harness.scenario import discover
+    from lanspread_harness.scenario_index import render_index
 
     check: bool = arguments().check
     path = REPOSITORY / "scenarios" / "README.md"

@@ -22,7 +22,7 @@ LOWEST_PRIORITY = ("nice", "-n", "19")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class BinaryUnderTest:
     """A program and what its environment needs to have."""
 
     path: Path
@@ -68,16 +68,16 @@ def libtorrent(cache: Path) -> Path:
     return python
 
 
-def debian(cache: Path, package: str, program: str) -> Program:
+def debian(cache: Path, package: str, program: str) -> BinaryUnderTest:
     """A program of the system, else of a Debian package that is unpacked into the cache."""
     found = find_program(program)
     if found is not None:
-        return Program(Path(found))
+        return BinaryUnderTest(Path(found))
     root = cache / f"debian-{package}"
     libraries = ":".join(str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu")))
     for directory in ("usr/bin", "usr/sbin", "bin", "sbin"):
         if (root / directory / program).exists():
-            return Program(root / directory / program, {"LD_LIBRARY_PATH": libraries})
+            return BinaryUnderTest(root / directory / program, {"LD_LIBRARY_PATH": libraries})
     if shutil.which("apt-get") is None:
         raise LackingError(f"{program} is not installed, and this is no Debian to take it from")
     archives = root / "archives"

@@ -3,6 +3,7 @@
 What a scenario needs is here: a `Lab` gives games and peers, and the `expect…` functions assert.
 """
 
+from lanspread_harness.answers import ListedGame, RemotePeer, Status
 from lanspread_harness.archives import METHOD_NORMAL, Rar5Entry, dictionary, rar3, rar5
 from lanspread_harness.backends import ExitStatus, Need
 from lanspread_harness.checks import (
@@ -32,7 +33,6 @@ from lanspread_harness.fixtures import (
 from lanspread_harness.lab import Lab
 from lanspread_harness.records import Event, Failure, Ready, Record, Result
 from lanspread_harness.scenario import Meta
-from lanspread_harness.views import GameView, RemotePeer, Status
 
 __all__ = [
     "METHOD_NORMAL",
@@ -48,9 +48,9 @@ __all__ = [
     "Failure",
     "Fields",
     "Game",
-    "GameView",
     "Lab",
     "Link",
+    "ListedGame",
     "Meta",
     "Need",
     "Noise",

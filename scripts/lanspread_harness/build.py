@@ -18,8 +18,8 @@ from lanspread_harness.backends.docker import (
     held_image,
     own_tag,
 )
+from lanspread_harness.binary_under_test import BinaryUnderTest, digest_of
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.program import Program, digest_of
 
 PACKAGE = "lanspread-peer-cli"
 STAGED_BINARY = Path("target/image") / PACKAGE
@@ -96,7 +96,7 @@ def build_binary(repository: Path, package: str = PACKAGE) -> Path:
 
 async def require_image(
     repository: Path | None,
-    program: Program,
+    program: BinaryUnderTest,
     *,
     build: bool,
     build_option: str = "--build-image",
@@ -122,7 +122,7 @@ async def require_image(
     return image
 
 
-def _build_image(repository: Path, program: Program) -> None:
+def _build_image(repository: Path, program: BinaryUnderTest) -> None:
     # In a context of its own: what another runner stages cannot get into this image.
     with tempfile.TemporaryDirectory(prefix="lanspread-image-") as context:
         staged = Path(context) / STAGED_BINARY

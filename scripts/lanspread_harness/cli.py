@@ -26,18 +26,18 @@ from lanspread_harness.errors import (
 from lanspread_harness.evidence import REPORT
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.faults.exfat import sweep_exfat
+from lanspread_harness.host_locks import SWEEP_LOCK, SWEEP_WAIT_S, hold_lock
 from lanspread_harness.host_resources import read_host_budget
 from lanspread_harness.identity import unique_token
 from lanspread_harness.orphan_cleanup import kill_orphans
 from lanspread_harness.output import lasting_output, tell
 from lanspread_harness.progress import Plan, Summary, make_display
-from lanspread_harness.reports import longest_passed_s, write_junit, write_report
 from lanspread_harness.run_directory import run_directory
+from lanspread_harness.run_summary import longest_passed_s, write_junit, write_report
 from lanspread_harness.runner import Runner, RunSettings, State
 from lanspread_harness.scenario import Scenario, discover, select
 from lanspread_harness.schedule import Shard, jobs_of, of_shard
 from lanspread_harness.schema import load_schema
-from lanspread_harness.turns import SWEEP, SWEEP_WAIT_S, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -275,7 +275,7 @@ async def _run_on(
 ) -> int:
     run_id = f"{time.strftime('%m%d-%H%M%S')}-{unique_token()}"
     out = options.out.resolve()
-    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+    async with hold_lock(SWEEP_LOCK, wait_s=SWEEP_WAIT_S):
         # Peers go before their disks do.
         await asyncio.to_thread(kill_orphans)
         await backend.sweep()
@@ -319,10 +319,10 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         interrupted = False
     finally:
         outcomes = runner.outcomes(plan.jobs)
-        troubles = [*await _swept(backend), *_written(plan, outcomes)]
-        for trouble in troubles:
-            tell(trouble)
-        exit_status = EXIT_FAILED if troubles else _exit_status(outcomes)
+        problems = [*await _swept(backend), *_written(plan, outcomes)]
+        for problem in problems:
+            tell(problem)
+        exit_status = EXIT_FAILED if problems else _exit_status(outcomes)
         summary = Summary(
             outcomes=outcomes,
             duration_s=time.monotonic() - started,
@@ -347,14 +347,14 @@ def _exit_status(outcomes: Sequence[Outcome]) -> int:
 
 async def _swept(backend: Backend) -> list[str]:
     """Take away what the run has left, and tell what could not be."""
-    troubles: list[str] = []
-    async with turn(SWEEP, wait_s=SWEEP_WAIT_S):
+    problems: list[str] = []
+    async with hold_lock(SWEEP_LOCK, wait_s=SWEEP_WAIT_S):
         for sweep in (backend.sweep, sweep_exfat, sweep_disks):
             try:
                 await sweep()
             except (HarnessError, OSError) as error:
-                troubles.append(f"something of the run is left: {error_text(error)}")
-    return troubles
+                problems.append(f"something of the run is left: {error_text(error)}")
+    return problems
 
 
 def _written(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
@@ -364,13 +364,13 @@ def _written(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
         plan.directory / JUNIT: lambda path: write_junit(path, outcomes),
         plan.directory / REPORT: lambda path: write_report(path, plan.run_id, words, outcomes),
     }
-    troubles: list[str] = []
+    problems: list[str] = []
     for path, write in files.items():
         try:
             write(path)
         except OSError as error:
-            troubles.append(f"{path} cannot be written: {error.strerror}")
-    return troubles
+            problems.append(f"{path} cannot be written: {error.strerror}")
+    return problems
 
 
 def _binary(given: Path | None) -> Path:

@@ -12,11 +12,11 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lanspread_harness.answers import ListedGame, RemotePeer, Status
 from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
 from lanspread_harness.history import FaultPhase
 from lanspread_harness.records import Event, Failure, Ready, Record
 from lanspread_harness.session import Session
-from lanspread_harness.views import GameView, RemotePeer, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,10 +251,10 @@ class Peer:
         """Whom it knows, in peer id order."""
         return [RemotePeer.read(p) for p in (await self.command("list-peers")).children("peers")]
 
-    async def list_games(self, scope: str = "all") -> dict[str, GameView]:
+    async def list_games(self, scope: str = "all") -> dict[str, ListedGame]:
         """The games it knows, by id; `scope` is all, local or remote."""
         listed = (await self.command("list-games", scope=scope)).children("games")
-        return {game.id: game for game in map(GameView.read, listed)}
+        return {game.id: game for game in map(ListedGame.read, listed)}
 
     async def connect(self, other: Peer | str) -> str:
         """Dial another peer; its id, once both know each other's library."""

@@ -1,7 +1,7 @@
 """Measures what this host has for scenarios: cores, memory, and ports and files for peers.
 
 `schedule` decides with the `Budget` which scenarios run at a time. It is measured once, at the
-start of a run, and reserves nothing: `turns` shares the cores with other runs.
+start of a run, and reserves nothing: `host_locks` shares the cores with other runs.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ from lanspread_harness.fixtures import (
     write_catalog,
 )
 from lanspread_harness.history import History
+from lanspread_harness.incidents import check_incidents
 from lanspread_harness.run_directory import PEERS
-from lanspread_harness.troubles import check_troubles
 
 if TYPE_CHECKING:
     import socket
@@ -112,13 +112,13 @@ class Lab(FaultInjector):
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def expects(self, *troubles: str) -> None:
-        """Say which trouble belongs to what the scenario does, and is no failure.
+    def expects(self, *incidents: str) -> None:
+        """Say which incidents belong to what the scenario does, and are no failure.
 
-        Each is a part of what tells it: of an event such as `source-dropped`, or of a warning or an
+        Each is a part of the line: of an event such as `source-dropped`, or of a warning or an
         error in the log of a peer. Whether it comes is for the scenario to see.
         """
-        self._expected.update(troubles)
+        self._expected.update(incidents)
 
     def note(self, text: str) -> None:
         """Write a step into the history."""
@@ -269,9 +269,9 @@ class Lab(FaultInjector):
         for peer in self.peers:
             await peer.settle()
 
-    def check_troubles(self) -> None:
-        """Hold all peers to have had no trouble but what the scenario expects."""
-        check_troubles(self.peers, self._expected)
+    def check_incidents(self) -> None:
+        """Fail where a peer had an incident that the scenario does not expect."""
+        check_incidents(self.peers, self._expected)
 
 
 @asynccontextmanager
@@ -292,7 +292,7 @@ async def open_lab(settings: LabSettings, backend: Backend, schema: Schema) -> A
                         finally:
                             await lab.mend_all()
                         await lab.settle()
-                        lab.check_troubles()
+                        lab.check_incidents()
                 finally:
                     if lab is not None:
                         await lab.note_ends()

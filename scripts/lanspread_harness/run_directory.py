@@ -97,20 +97,20 @@ def _taken(owner: Path) -> Iterator[bool]:
 
 
 def _remove_disks(owner: Path) -> None:
-    troubles: list[OSError] = []
+    errors: list[OSError] = []
 
     def note(_function: object, _path: str, raised: tuple[type, BaseException, object]) -> None:
         error = raised[1]
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            troubles.append(error)
+            errors.append(error)
 
     for peers in owner.parent.glob(f"*/{PEERS}"):
         shutil.rmtree(peers, onerror=note)
     try:
-        if not troubles:
+        if not errors:
             owner.unlink(missing_ok=True)
     except OSError as error:
-        troubles.append(error)
-    if troubles:
-        reason = troubles[0].strerror
+        errors.append(error)
+    if errors:
+        reason = errors[0].strerror
         tell(f"what a killed run left in {owner.parent} stays ({reason}); its owner can remove it")

@@ -20,12 +20,18 @@ from lanspread_harness.evidence import (
     write_evidence,
     write_repro,
 )
+from lanspread_harness.host_locks import (
+    ALONE_LOCK,
+    ALONE_WAIT_S,
+    CORES_WAIT_S,
+    hold_lock,
+    reserve_cores,
+)
 from lanspread_harness.host_resources import count_cores
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.output import tell
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
-from lanspread_harness.turns import ALONE, ALONE_WAIT_S, CORES_WAIT_S, share, turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,8 +149,10 @@ class Runner:
             # Other runs on this machine share it, and make room for what must run alone.
             meta, budget = job.scenario.meta, self._settings.budget
             async with (
-                turn(ALONE, shared=not meta.alone, wait_s=ALONE_WAIT_S),
-                share(meta.cores / budget.cores, of_cores=count_cores(), wait_s=CORES_WAIT_S),
+                hold_lock(ALONE_LOCK, shared=not meta.alone, wait_s=ALONE_WAIT_S),
+                reserve_cores(
+                    meta.cores / budget.cores, of_cores=count_cores(), wait_s=CORES_WAIT_S
+                ),
             ):
                 # Another may have failed while this one waited.
                 outcome = self._refused(job) or await self._ran(job)

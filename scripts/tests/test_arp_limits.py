@@ -13,10 +13,10 @@ from lanspread_harness.arp_limits import LIMITS, MAX_LABS, raise_arp_limits
 from lanspread_harness.backends.docker import DockerHost, Network
 from lanspread_harness.backends.netns import NetnsHost
 from lanspread_harness.backends.process import ProcessHost
+from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.program import Program
 
-PROGRAM = Program(FAKE_PEER)
+PROGRAM = BinaryUnderTest(FAKE_PEER)
 CONTAINERS = DockerHost("lab", Network("198.18.0", "br"), Path(), "image", [])
 
 

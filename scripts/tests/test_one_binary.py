@@ -17,12 +17,12 @@ from runners import dead_runner
 from lanspread_harness import build
 from lanspread_harness.backends import docker
 from lanspread_harness.backends.tools import lacking_for_links
+from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.build import require_image
 from lanspread_harness.cli import REPOSITORY
 from lanspread_harness.errors import EnvironmentLackingError, ScenarioError
 from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings, open_lab
-from lanspread_harness.program import Program
 from lanspread_harness.schema import load_schema
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def test_a_program_is_read_again_only_where_it_looks_changed(
 ) -> None:
     path = tmp_path / "peer"
     path.write_bytes(b"one")
-    program = Program(path)
+    program = BinaryUnderTest(path)
     os.utime(path, (1, 1))
     program.check()
     with monkeypatch.context() as unread:
-        unread.setattr("lanspread_harness.program.digest_of", None)
+        unread.setattr("lanspread_harness.binary_under_test.digest_of", None)
         program.check()
     path.write_bytes(b"two")
     with pytest.raises(ScenarioError, match=EXPECTED):
@@ -82,7 +82,7 @@ def test_a_program_is_read_again_only_where_it_looks_changed(
     with pytest.raises(ScenarioError, match=EXPECTED):
         program.check()
     with pytest.raises(EnvironmentLackingError, match="cannot be read"):
-        Program(path)
+        BinaryUnderTest(path)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_containers_are_of_one_image_wherever_its_tag_goes(tmp_path: Path, own_i
     # Another binary than any image on this machine has, so that it must be built.
     with binary.open("ab") as file:
         file.write(unique_token().encode())
-    program = Program(binary)
+    program = BinaryUnderTest(binary)
 
     async def body() -> None:
         with pytest.raises(EnvironmentLackingError, match="add --build-image"):
@@ -143,7 +143,7 @@ def test_an_image_whose_runner_is_dead_is_let_go(tmp_path: Path, own_image: str)
     binary = binary_in_image(tmp_path)
     held = f"{own_image}:{docker.HELD}{dead_runner()}"
     subprocess.run(["docker", "tag", "lanspread-peer-cli", held], check=True)
-    image = asyncio.run(require_image(None, Program(binary), build=False))
+    image = asyncio.run(require_image(None, BinaryUnderTest(binary), build=False))
     asyncio.run(docker.DockerBackend(image, seed=1).sweep())
     tags = subprocess.check_output(["docker", "image", "ls", "--format", "{{.Tag}}", own_image])
     assert tags.decode().split() == [docker.own_tag()]

@@ -14,7 +14,7 @@ from conftest import FAKE_PEER
 from lanspread_harness.backends import Need
 from lanspread_harness.backends.process import ProcessBackend
 from lanspread_harness.checks import expect
-from lanspread_harness.reports import counts, finished_lines, flakes, table, write_junit
+from lanspread_harness.run_summary import counts, finished_lines, flakes, table, write_junit
 from lanspread_harness.runner import Outcome, Runner, RunSettings, State
 from lanspread_harness.scenario import Meta, Scenario
 from lanspread_harness.schedule import Budget, Job, jobs_of

@@ -8,8 +8,8 @@ import pytest
 
 from lanspread_harness.cli import SCENARIOS, main
 from lanspread_harness.errors import HarnessError, UsageError
-from lanspread_harness.index import render_index
 from lanspread_harness.scenario import discover, select
+from lanspread_harness.scenario_index import render_index
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,14 +13,14 @@ from faulty_world import binary_in_image
 from runner_process import PASSES, runner_command
 from runners import dead_runner
 
-from lanspread_harness import run_directory, turns
+from lanspread_harness import host_locks, run_directory
 from lanspread_harness.backends import docker, netns
 from lanspread_harness.backends.docker import RUNNER_LABEL
 from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import BackendError
+from lanspread_harness.host_locks import hold_lock, reserve_cores
 from lanspread_harness.identity import PREFIX
-from lanspread_harness.turns import share, turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,57 +163,57 @@ def test_who_goes_last_writes_the_durations(tmp_path: Path) -> None:
 
 
 def test_a_turn_is_one_runners_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PLACE", tmp_path)
+    monkeypatch.setattr(host_locks, "LOCK_DIRECTORY", tmp_path)
 
     async def body() -> None:
-        async with turn("x", shared=True, wait_s=0) as first:
-            async with turn("x", shared=True, wait_s=0) as second:
+        async with hold_lock("x", shared=True, wait_s=0) as first:
+            async with hold_lock("x", shared=True, wait_s=0) as second:
                 assert first
                 assert second
-            async with turn("x", wait_s=0) as alone:
+            async with hold_lock("x", wait_s=0) as alone:
                 assert not alone, "others are at it, and the wait is over"
-        async with turn("x", wait_s=0) as alone:
+        async with hold_lock("x", wait_s=0) as alone:
             assert alone
 
     asyncio.run(body())
 
 
 def test_cores_are_shared_by_all_runners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PLACE", tmp_path)
+    monkeypatch.setattr(host_locks, "LOCK_DIRECTORY", tmp_path)
 
     async def body() -> None:
         async with (
-            share(0.6, of_cores=2, wait_s=1) as first,
-            share(0.4, of_cores=2, wait_s=1) as second,
+            reserve_cores(0.6, of_cores=2, wait_s=1) as first,
+            reserve_cores(0.4, of_cores=2, wait_s=1) as second,
         ):
             assert first
             assert second
-            async with share(0.1, of_cores=2, wait_s=0.3) as third:
+            async with reserve_cores(0.1, of_cores=2, wait_s=0.3) as third:
                 assert not third, "nothing is left"
-        async with share(9, of_cores=2, wait_s=1) as everything:
+        async with reserve_cores(9, of_cores=2, wait_s=1) as everything:
             assert everything, "who wants more than there is gets all"
 
     asyncio.run(body())
 
 
 def test_who_wants_much_is_not_overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PLACE", tmp_path)
+    monkeypatch.setattr(host_locks, "LOCK_DIRECTORY", tmp_path)
     order: list[str] = []
 
     async def runs(name: str, part: float, waiting: asyncio.Event) -> None:
         waiting.set()
-        async with share(part, of_cores=2, wait_s=20) as came:
+        async with reserve_cores(part, of_cores=2, wait_s=20) as came:
             assert came
             order.append(name)
 
     async def body() -> None:
         events = [asyncio.Event(), asyncio.Event()]
-        async with asyncio.TaskGroup() as tasks, share(0.5, of_cores=2, wait_s=1):
+        async with asyncio.TaskGroup() as tasks, reserve_cores(0.5, of_cores=2, wait_s=1):
             tasks.create_task(runs("much", 1.0, events[0]))
             await events[0].wait()
             tasks.create_task(runs("little", 0.1, events[1]))
             await events[1].wait()
-            async with turn(turns.QUEUE, wait_s=0) as free:
+            async with hold_lock(host_locks.QUEUE_LOCK, wait_s=0) as free:
                 assert not free, "much stands at the head"
 
     asyncio.run(body())
@@ -223,12 +223,12 @@ def test_who_wants_much_is_not_overtaken(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_turn_is_given_back_by_whoever_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PLACE", tmp_path)
+    monkeypatch.setattr(host_locks, "LOCK_DIRECTORY", tmp_path)
     script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
     script += "print('held', flush=True); sys.stdin.read()"
 
     async def body() -> None:
-        async with turn("x", wait_s=0):
+        async with hold_lock("x", wait_s=0):
             pass
         [file] = tmp_path.iterdir()
         with subprocess.Popen(  # noqa: ASYNC220
@@ -236,10 +236,10 @@ def test_a_turn_is_given_back_by_whoever_is_killed(
         ) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"
-            async with turn("x", wait_s=0) as mine:
+            async with hold_lock("x", wait_s=0) as mine:
                 assert not mine
             holder.kill()
-            async with turn("x", wait_s=10) as mine:
+            async with hold_lock("x", wait_s=10) as mine:
                 assert mine
 
     asyncio.run(body())
@@ -248,10 +248,10 @@ def test_a_turn_is_given_back_by_whoever_is_killed(
 def test_where_there_are_no_turns_everybody_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PLACE", tmp_path / "nowhere")
+    monkeypatch.setattr(host_locks, "LOCK_DIRECTORY", tmp_path / "nowhere")
 
     async def body() -> None:
-        async with turn("x", wait_s=60) as came:
+        async with hold_lock("x", wait_s=60) as came:
             assert not came
 
     asyncio.run(body())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lanspread_bench.arena import Arena
     from lanspread_bench.processes import Process, Processes
-    from lanspread_bench.tools import Program
+    from lanspread_bench.tools import BinaryUnderTest
 
 PORT = 7400
 UP_POLL_S = 0.02
@@ -45,7 +45,7 @@ class Curl:
     name = "curl"
     notes = "TLS 1.3; verifies no content, syncs nothing"
 
-    def __init__(self, nginx: Program) -> None:
+    def __init__(self, nginx: BinaryUnderTest) -> None:
         self._nginx = nginx
 
     async def prepare(self, arena: Arena, processes: Processes) -> Prepared:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lanspread_bench.arena import Arena
     from lanspread_bench.processes import Process, Processes
-    from lanspread_bench.tools import Program
+    from lanspread_bench.tools import BinaryUnderTest
 
 PORT = 7300
 UP_POLL_S = 0.02
@@ -26,8 +26,8 @@ class Rsync:
     name = "rsync"
     notes = "not encrypted; a checksum of each file; syncs nothing"
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: BinaryUnderTest) -> None:
+        self._binary = program
 
     async def prepare(self, arena: Arena, processes: Processes) -> Prepared:
         """Start the daemon."""
@@ -37,7 +37,7 @@ class Rsync:
             f"use chroot = no\nuid = 0\ngid = 0\n[content]\npath = {arena.root}\nread only = yes\n",
             encoding="utf-8",
         )
-        program, environment = self._program.path, self._program.environment
+        program, environment = self._binary.path, self._binary.environment
         daemon = await processes.start(
             "rsync-source",
             source.command(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends.docker import DockerBackend
 from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
 from lanspread_harness.backends.process import ProcessBackend
+from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.build import require_image
-from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +38,9 @@ async def make_backend(
     `repository` is where the image can be built, `build_option` what the caller is asked for it.
     """
     if name == "docker":
-        program = Program(binary)
+        tested = BinaryUnderTest(binary)
         image = await require_image(
-            repository, program, build=build_image, build_option=build_option
+            repository, tested, build=build_image, build_option=build_option
         )
         return DockerBackend(image, seed)
     if name == "netns":

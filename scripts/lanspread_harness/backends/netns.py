@@ -32,10 +32,10 @@ from lanspread_harness.backends.tools import (
     tool,
     without_privileges,
 )
+from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
-from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -67,11 +67,11 @@ class NetnsHost:
     """The namespaces of one lab."""
 
     def __init__(
-        self, lab_id: str, subnet: str, program: Program, started: list[LocalPeer]
+        self, lab_id: str, subnet: str, binary: BinaryUnderTest, started: list[LocalPeer]
     ) -> None:
         self._lab_id = lab_id
         self._subnet = subnet
-        self._program = program
+        self._binary = binary
         self._started = started
         self._members: dict[str, Member] = {}
         self._plugging = asyncio.Lock()
@@ -106,8 +106,8 @@ class NetnsHost:
         # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
         nsenter = find_program("nsenter") or "nsenter"
         enter = [nsenter, f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
-        self._program.check()
-        command_line = [*enter, *without_privileges(), str(self._program.path), *arguments]
+        self._binary.check()
+        command_line = [*enter, *without_privileges(), str(self._binary.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -176,7 +176,7 @@ class NetnsBackend:
     name = "netns"
 
     def __init__(self, binary: Path, seed: int) -> None:
-        self._program = Program(binary)
+        self._binary = BinaryUnderTest(binary)
         self._random = random.Random(f"{seed} {unique_token()}")
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
@@ -197,8 +197,8 @@ class NetnsBackend:
                 f"link set {BRIDGE} addrgenmode none",
                 f"link set {BRIDGE} up",
             )
-            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._program, started)
-            self._program.check()
+            yield NetnsHost(lab_id, self._random.choice(SUBNETS), self._binary, started)
+            self._binary.check()
         finally:
             for peer in started:
                 await peer.destroy()

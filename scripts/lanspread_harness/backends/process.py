@@ -14,8 +14,8 @@ from lanspread_harness.backends.tools import (
     lacking_for_exfat,
     without_privileges,
 )
+from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.errors import BackendError
-from lanspread_harness.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -57,8 +57,8 @@ class LocalPeer(PipedProcess):
 class ProcessHost:
     """The processes of one lab."""
 
-    def __init__(self, program: Program, started: list[LocalPeer]) -> None:
-        self._program = program
+    def __init__(self, binary: BinaryUnderTest, started: list[LocalPeer]) -> None:
+        self._binary = binary
         self._started = started
 
     def listen_address(self) -> str:
@@ -85,8 +85,8 @@ class ProcessHost:
         stderr: Path,
     ) -> LocalPeer:
         """Start a process."""
-        self._program.check()
-        command_line = [*without_privileges(), str(self._program.path), *arguments]
+        self._binary.check()
+        command_line = [*without_privileges(), str(self._binary.path), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -106,7 +106,7 @@ class ProcessBackend:
     name = "process"
 
     def __init__(self, binary: Path) -> None:
-        self._program = Program(binary)
+        self._binary = BinaryUnderTest(binary)
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """MDNS needs a loopback interface that carries multicast."""
@@ -128,8 +128,8 @@ class ProcessBackend:
         """A host whose processes are all gone when it closes."""
         started: list[LocalPeer] = []
         try:
-            yield ProcessHost(self._program, started)
-            self._program.check()
+            yield ProcessHost(self._binary, started)
+            self._binary.check()
         finally:
             for peer in started:
                 await peer.destroy()

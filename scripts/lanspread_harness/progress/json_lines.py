@@ -9,7 +9,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from lanspread_harness.reports import flaky_ids, skipped_count, unfinished_count
+from lanspread_harness.run_summary import flaky_ids, skipped_count, unfinished_count
 from lanspread_harness.runner import State
 
 if TYPE_CHECKING:

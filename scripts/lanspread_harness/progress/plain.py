@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.reports import counts, finished_lines, flakes, table
+from lanspread_harness.run_summary import counts, finished_lines, flakes, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lanspread_harness.errors import ExpectationError
-from lanspread_harness.troubles import EVENTS, ORDINARY
+from lanspread_harness.incidents import INCIDENT_EVENTS, ORDINARY_WARNINGS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,8 +37,8 @@ def logs(line: str, *expected: str) -> Callable[[Lab], Awaitable[None]]:
     return body
 
 
-@pytest.mark.parametrize("event", sorted(EVENTS))
-def test_an_event_of_trouble_fails(in_lab: InLab, event: str) -> None:
+@pytest.mark.parametrize("event", sorted(INCIDENT_EVENTS))
+def test_an_incident_event_fails(in_lab: InLab, event: str) -> None:
     with pytest.raises(ExpectationError, match=EXPECTATION) as caught:
         in_lab(tells(event))
     assert event in caught.value.evidence[0]
@@ -78,10 +78,10 @@ def test_a_part_of_what_is_told_is_enough(in_lab: InLab) -> None:
     [
         WARNING.replace("WARN", "INFO"),
         "WARNING: the engine has no swap limit",
-        WARNING.replace("a disk is slow", ORDINARY[0]),
+        WARNING.replace("a disk is slow", ORDINARY_WARNINGS[0]),
     ],
 )
-def test_the_rest_of_a_log_is_no_trouble(in_lab: InLab, line: str) -> None:
+def test_the_rest_of_a_log_is_no_incident(in_lab: InLab, line: str) -> None:
     in_lab(logs(line))
 
 

@@ -1,8 +1,8 @@
-"""Taking turns with other runners of the same user on this machine.
+"""Locks that all runners of one user on this host share: `hold_lock`, and `reserve_cores`.
 
-A turn is a lock on a file that the kernel gives back when its holder ends, however that ends. It
-keeps runners out of each other's way; nothing is wrong without it, so where it cannot be had, such
-as in a container with files of its own, whoever wants it goes on after a while.
+A lock is on a file, and the kernel releases it when its holder ends, however that ends. Locks keep
+runners out of each other's way and protect nothing: where one cannot be had, such as in a container
+with files of its own, the runner goes on without it after a while.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PLACE = Path("/tmp")  # noqa: S108
-"""The same for all of a user's runners, whatever their environment; names tell the users apart."""
+LOCK_DIRECTORY = Path("/tmp")  # noqa: S108
+"""The same for all of a user's runners, whatever their environment; file names have the user."""
 
 POLL_S = 0.1
 
-SWEEP = "sweep"
+SWEEP_LOCK = "sweep"
 SWEEP_WAIT_S = 30.0
 """Sweeping takes seconds, unless a disk or the engine hangs."""
 
-CORES = "cores"
+CORES_LOCK = "cores"
 SLICES_PER_CORE = 10
 """Scenarios declare what they take in tenths of a core."""
 
-QUEUE = "queue"
+QUEUE_LOCK = "queue"
 CORES_WAIT_S = 5 * 60.0
 """The longest scenario that others run beside gives its part back within this."""
 
-ALONE = "alone"
+ALONE_LOCK = "alone"
 ALONE_WAIT_S = 15 * 60.0
 """Longer than the scenarios of a whole run, at the end of which the one that is waited for ends."""
 
 
 @asynccontextmanager
-async def turn(name: str, *, shared: bool = False, wait_s: float) -> AsyncIterator[bool]:
-    """Wait for a turn and keep it; whether it came. A `shared` one is kept together with others."""
+async def hold_lock(name: str, *, shared: bool = False, wait_s: float) -> AsyncIterator[bool]:
+    """Wait for a lock and hold it; yields whether it is held. A `shared` one has many holders."""
     descriptor = _open(name)
     if descriptor is None:
         yield False
         return
     try:
-        yield await _locked(descriptor, shared=shared, wait_s=wait_s)
+        yield await _wait_for_lock(descriptor, shared=shared, wait_s=wait_s)
     finally:
         os.close(descriptor)
 
 
-async def _locked(descriptor: int, *, shared: bool, wait_s: float) -> bool:
+async def _wait_for_lock(descriptor: int, *, shared: bool, wait_s: float) -> bool:
     operation = fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     until_s = asyncio.get_running_loop().time() + wait_s
     while True:
@@ -70,33 +70,33 @@ async def _locked(descriptor: int, *, shared: bool, wait_s: float) -> bool:
 
 
 @asynccontextmanager
-async def share(part: float, *, of_cores: float, wait_s: float) -> AsyncIterator[bool]:
-    """Wait for a part of the cores of this machine, and keep it; whether it came.
+async def reserve_cores(part: float, *, of_cores: float, wait_s: float) -> AsyncIterator[bool]:
+    """Wait for a part of the cores of this host, and hold it; yields whether it is held.
 
-    All runners take from the same, so that several at a time do not slow each other down until
-    times do not hold. Who waits longest for much is not overtaken by those who want little.
+    All runners take from the same cores, so that several at a time do not slow each other down
+    until times do not hold. Whoever waits for many cores is not overtaken by those who want few.
     """
     total = max(1, int(of_cores * SLICES_PER_CORE))
     wanted = min(total, max(1, int(part * of_cores * SLICES_PER_CORE)))
-    descriptor = _open(CORES)
+    descriptor = _open(CORES_LOCK)
     if descriptor is None:
         yield False
         return
     try:
-        async with turn(QUEUE, wait_s=wait_s):
-            came = await _sliced(descriptor, wanted, total, wait_s)
+        async with hold_lock(QUEUE_LOCK, wait_s=wait_s):
+            came = await _wait_for_slices(descriptor, wanted, total, wait_s)
         yield came
     finally:
         os.close(descriptor)
 
 
-async def _sliced(descriptor: int, wanted: int, total: int, wait_s: float) -> bool:
+async def _wait_for_slices(descriptor: int, wanted: int, total: int, wait_s: float) -> bool:
     until_s = asyncio.get_running_loop().time() + wait_s
     while asyncio.get_running_loop().time() < until_s:
         try:
             taken = 0
             for index in range(total):
-                taken += taken < wanted and _take_byte(descriptor, index)
+                taken += taken < wanted and _lock_byte(descriptor, index)
             if taken == wanted:
                 return True
             _lock_bytes(descriptor, fcntl.F_UNLCK, 0, total)
@@ -106,7 +106,7 @@ async def _sliced(descriptor: int, wanted: int, total: int, wait_s: float) -> bo
     return False
 
 
-def _take_byte(descriptor: int, index: int) -> bool:
+def _lock_byte(descriptor: int, index: int) -> bool:
     try:
         _lock_bytes(descriptor, fcntl.F_WRLCK, index, 1)
     except BlockingIOError:
@@ -121,7 +121,7 @@ def _lock_bytes(descriptor: int, kind: int, start: int, length: int) -> None:
 
 
 def _open(name: str) -> int | None:
-    path = PLACE / f"lanspread-{_user()}-{name}.lock"
+    path = LOCK_DIRECTORY / f"lanspread-{_user()}-{name}.lock"
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(path, flags, 0o600)

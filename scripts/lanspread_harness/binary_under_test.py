@@ -1,4 +1,8 @@
-"""The binary under test, which must be one from the first peer of a run to the last."""
+"""The binary under test, which must be the same from the first peer of a run to the last.
+
+Backends check it before each peer starts and at the end of each lab. The docker backend takes an
+image by the hash of the binary instead.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ SHOWN_DIGITS = 16
 """How much of a hash stands in a failure."""
 
 
-class Program:
-    """A file, as it is when this is made."""
+class BinaryUnderTest:
+    """The content that the file of the binary has when the run begins."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

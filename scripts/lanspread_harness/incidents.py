@@ -1,7 +1,8 @@
-"""What honest peers never say of each other, and no log has where all is well.
+"""Incidents: events that honest peers never cause, and warnings, errors and panics in their logs.
 
-A scenario may end as it should although a peer was told of wrong chunks by all others: it only took
-longer. So after each scenario its peers are held to have had no trouble that it does not expect.
+A scenario may end as it should although all sources of a peer sent wrong chunks: it only took
+longer. So after each scenario the lab fails where a peer had an incident that the scenario does not
+expect (`Lab.expects`). An incident that is expected need not come.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ if TYPE_CHECKING:
 
     from lanspread_harness.client import Peer
 
-EVENTS = frozenset({"source-dropped", "peer-rejected", "runtime-failed"})
+INCIDENT_EVENTS = frozenset({"source-dropped", "peer-rejected", "runtime-failed"})
 """A source that sent what is wrong, a peer that is not what it says, a peer that broke down."""
 
 LOG_LINE = re.compile(r"\S+Z\s+(?:WARN|ERROR)\s")
 """How a line of a peer's log begins that is a warning or an error."""
 
-ORDINARY = ("a game changed while it was hashed",)
+ORDINARY_WARNINGS = ("a game changed while it was hashed",)
 """Warnings that come of good timing alone: a scenario, or an update, writes a game that is being
 hashed. It is hashed again."""
 
 PANIC = "panicked at"
 
 SHOWN = 10
-"""How many lines of trouble stand in a failure; the files have all."""
+"""How many incidents stand in a failure; the files have all."""
 
 SHOWN_CHARS = 400
 
 
-def check_troubles(peers: Sequence[Peer], expected: Collection[str]) -> None:
-    """Fail where a peer had trouble that is not expected.
+def check_incidents(peers: Sequence[Peer], expected: Collection[str]) -> None:
+    """Fail where a peer had an incident that is not expected.
 
-    `expected` are parts of the lines of events or logs that tell it. A panic is never expected.
+    `expected` are parts of the lines of events or logs. A panic is never expected.
     """
-    found = [trouble for peer in peers for trouble in _troubles(peer, expected)]
+    found = [incident for peer in peers for incident in _find_incidents(peer, expected)]
     if found:
         left_out = [f"… {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         shown = [text[:SHOWN_CHARS] for text in found[:SHOWN]]
@@ -50,20 +51,22 @@ def check_troubles(peers: Sequence[Peer], expected: Collection[str]) -> None:
         raise ExpectationError(expectation, [*shown, *left_out])
 
 
-def _troubles(peer: Peer, expected: Collection[str]) -> Iterator[str]:
-    for line in _log(peer):
+def _find_incidents(peer: Peer, expected: Collection[str]) -> Iterator[str]:
+    for line in _read_log(peer):
         if PANIC in line:
             yield f"{peer.name} does not panic: {line}"
-        elif LOG_LINE.match(line) and not any(part in line for part in (*expected, *ORDINARY)):
+        elif LOG_LINE.match(line) and not any(
+            part in line for part in (*expected, *ORDINARY_WARNINGS)
+        ):
             yield f"{peer.name} logs {line}"
     for session in peer.sessions:
         for record in session.records:
-            is_trouble = isinstance(record, Event) and record.event in EVENTS
-            if is_trouble and not any(part in record.line for part in expected):
+            is_incident = isinstance(record, Event) and record.event in INCIDENT_EVENTS
+            if is_incident and not any(part in record.line for part in expected):
                 yield f"{peer.name} tells {record.line}"
 
 
-def _log(peer: Peer) -> list[str]:
+def _read_log(peer: Peer) -> list[str]:
     if not peer.stderr.exists():
         return []
     return peer.stderr.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,4 +1,7 @@
-"""What a run shows: a line as each scenario ends, a table and counts at the end, and JUnit."""
+"""The outcomes of a run as text, JUnit and report: a line for each scenario, a table, counts.
+
+`progress` prints the lines, `cli` writes the files. Nothing here decides whether a run passed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What commands answer, as types. Fields the scenarios do not use are left out."""
+"""The answers of `status`, `list-peers` and `list-games`, as types.
+
+`Peer` returns them. Fields that scenarios do not use are left out: `Peer.command` has them all.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class RemotePeer:
 
 
 @dataclass(frozen=True, slots=True)
-class GameView:
+class ListedGame:
     """One entry of `list-games`."""
 
     id: str
@@ -74,7 +77,7 @@ class GameView:
     """What keeps it from being whole: paths and reasons, at most the first 100."""
 
     @classmethod
-    def read(cls, data: Fields) -> GameView:
+    def read(cls, data: Fields) -> ListedGame:
         """Read it from one object of the list."""
         return cls(
             id=data.text("id"),
