@@ -31,8 +31,8 @@ async def scenario(lab: Lab) -> None:
         hello={"proto_ver": PROTOCOL_VERSION + 1, "from": "the future"},
     )
     expect_equal((answer or {}).get("code"), "protocol-version", "it is refused for its version")
-    told = await alpha.event("peers-of-other-version")
-    [other] = told.data.children("peers")
+    event = await alpha.event("peers-of-other-version")
+    [other] = event.data.children("peers")
     expect_equal(other.integer("proto_ver"), PROTOCOL_VERSION + 1, "its version is told")
     await expect_unmoved(alpha, victim)
 
@@ -100,7 +100,7 @@ async def scenario(lab: Lab) -> None:
         certificate=victims / "cert.pem",
         key=victims / "key.pem",
         hello=hello(lab, victim),
-        told=library(LIBRARY_REV, [Announced(game.id, game.version, game.size)]),
+        served=library(LIBRARY_REV, [Announced(game.id, game.version, game.size)]),
         until=updated,
     )
     expect_equal((answer or {}).get("type"), "hello_ack", "it is let in")

@@ -32,7 +32,7 @@ async def scenario(lab: Lab) -> None:
     await asyncio.to_thread(copy_in_steps, lab.scratch / doom.id / archive, alpha.root(doom))
     expect_equal(bravo.events("games-list-updated", since=before), [], "half a game is none")
     shutil.copy(lab.scratch / doom.id / SENTINEL, alpha.root(doom))
-    await told(bravo, doom, since=before)
+    await wait_for_update(bravo, doom, since=before)
     expect_equal(await announced(bravo), [doom.id, quake.id], "the sentinel makes it a game")
     await bravo.download(doom, wait=True)
 
@@ -40,14 +40,14 @@ async def scenario(lab: Lab) -> None:
     before = bravo.mark()
     with (alpha.root(quake) / f"{quake.id}.eti").open("ab") as file:
         file.write(b"\0" * MIB)
-    await told(bravo, quake, since=before)
+    await wait_for_update(bravo, quake, since=before)
     size = (await bravo.list_games("remote"))[quake.id].size
     expect_equal(size, quake.size + MIB, "bravo knows its new size")
 
     lab.note("a game vanishes")
     before = bravo.mark()
     shutil.rmtree(alpha.root(doom))
-    await told(bravo, doom, since=before)
+    await wait_for_update(bravo, doom, since=before)
     expect_equal(await announced(bravo), [quake.id], "bravo no longer lists it")
     expect((await alpha.status()).library_rev > snapshot_rev, "each change has its revision")
 
@@ -55,16 +55,16 @@ async def scenario(lab: Lab) -> None:
     before = bravo.mark()
     aside = alpha.games_dir.with_name("aside")
     alpha.games_dir.rename(aside)
-    await told(bravo, quake, since=before)
+    await wait_for_update(bravo, quake, since=before)
     expect_equal(await announced(bravo), [], "nothing is announced without it")
     expect("its games are not shared" in alpha.stderr.read_text(), "alpha says what it cannot read")
     before = bravo.mark()
     aside.rename(alpha.games_dir)
-    await told(bravo, quake, since=before)
+    await wait_for_update(bravo, quake, since=before)
     expect_equal(await announced(bravo), [quake.id], "the library is back")
     before = bravo.mark()
     doom.write(alpha.games_dir)
-    await told(bravo, doom, since=before)
+    await wait_for_update(bravo, doom, since=before)
 
 
 async def announced(peer: Peer) -> list[str]:
@@ -72,7 +72,7 @@ async def announced(peer: Peer) -> list[str]:
     return sorted(await peer.list_games("remote"))
 
 
-async def told(peer: Peer, game: Game, *, since: int) -> None:
+async def wait_for_update(peer: Peer, game: Game, *, since: int) -> None:
     """Wait until it hears that others hold a game otherwise than before."""
 
     def names_it(data: Fields) -> bool:

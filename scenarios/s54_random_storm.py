@@ -86,8 +86,8 @@ async def scenario(lab: Lab) -> None:
     async with asyncio.TaskGroup() as tasks:
         for number in range(WORKERS):
             tasks.create_task(work(storm, random.Random(f"{lab.seed}/{number}")))
-    lab.figure(f"answers: {told(storm.answers)}")
-    lab.figure(f"faults: {told(storm.faults)}")
+    lab.figure(f"answers: {format_counts(storm.answers)}")
+    lab.figure(f"faults: {format_counts(storm.faults)}")
     expect(not NEVER & set(storm.answers), "no command is answered as it never may", storm.answers)
 
     lab.note("the storm is over")
@@ -296,5 +296,5 @@ def plan_digest(lab: Lab, game: Game) -> dict[str, str]:
     return tree_digest(place / game.id)
 
 
-def told(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

@@ -37,8 +37,8 @@ async def scenario(lab: Lab) -> None:
     )
     view = (await alpha.list_games("local"))[game.id]
     expect_equal((view.availability, view.problems), ("incomplete", expected), "alpha lists them")
-    told = await alpha.event("game-incomplete", game_id=game.id)
-    expect_equal(told.data.integer("problem_count"), len(expected), "and tells of them")
+    incomplete = await alpha.event("game-incomplete", game_id=game.id)
+    expect_equal(incomplete.data.integer("problem_count"), len(expected), "and tells of them")
     expect_equal(await bravo.list_games("remote"), {}, "the game is not announced")
     with expect_error("no-source"):
         await bravo.download(game)

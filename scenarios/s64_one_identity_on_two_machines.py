@@ -27,9 +27,9 @@ async def scenario(lab: Lab) -> None:
     expect_equal(clone.peer_id, alpha.peer_id, "it has the same identity")
 
     for peer, own in ((alpha, True), (clone, True), (bravo, False)):
-        told = await peer.event("identity-conflict", timeout_s=TELL_S, peer_id=alpha.peer_id)
-        expect_equal(told.data.flag("own"), own, f"{peer.name} knows whether it is its own")
-        hint = told.data.text("hint")
+        conflict = await peer.event("identity-conflict", timeout_s=TELL_S, peer_id=alpha.peer_id)
+        expect_equal(conflict.data.flag("own"), own, f"{peer.name} knows whether it is its own")
+        hint = conflict.data.text("hint")
         expect("identity" in hint, "it is told what to do", hint)
         status = await peer.command("status")
         conflicts = [entry.text("peer_id") for entry in status.children("identity_conflicts")]
@@ -54,6 +54,6 @@ async def scenario(lab: Lab) -> None:
     await bravo.event("peer-updated", peer_id=alpha.peer_id, addr=alpha.addr, since=since)
 
 
-def minutes(told: list[Event]) -> int:
+def minutes(conflicts: list[Event]) -> int:
     """How many minutes lie between the first and the last."""
-    return int((told[-1].t_us - told[0].t_us) / 60e6) if told else 0
+    return int((conflicts[-1].t_us - conflicts[0].t_us) / 60e6) if conflicts else 0

@@ -31,9 +31,9 @@ async def scenario(lab: Lab) -> None:
     await bravo.connect(alpha)
 
     lab.note("both ends tell the files in pieces")
-    told = await files_of(bravo, game.id)
-    expect_equal(len(told), FILES, "the receiver tells all files of the source")
-    expect_equal(set(told), set(game.files), "and these are the files of the game")
+    received = await files_of(bravo, game.id)
+    expect_equal(len(received), FILES, "the receiver tells all files of the source")
+    expect_equal(set(received), set(game.files), "and these are the files of the game")
 
     lab.note("it is fetched whole")
     result = await bravo.download(game, wait=True, timeout_s=META.timeout_s)

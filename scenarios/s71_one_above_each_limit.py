@@ -36,8 +36,8 @@ async def scenario(lab: Lab) -> None:
     bravo = await lab.peer("bravo")
     await bravo.connect(alpha)
     for game, reason, limit in expected:
-        told = await alpha.event("game-incomplete", game_id=game.id)
-        [problem] = told.data.children("problems")
+        incomplete = await alpha.event("game-incomplete", game_id=game.id)
+        [problem] = incomplete.data.children("problems")
         expect_equal(problem.text("reason"), reason, f"what is wrong with {game.id}")
         message = problem.text("message")
         expect(str(limit + 1) in message, f"it has the number {limit + 1}: {message}")

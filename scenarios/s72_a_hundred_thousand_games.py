@@ -68,10 +68,10 @@ async def greet(
     until: Callable[[], Coroutine[None, None, object]] | None = None,
 ) -> JsonObject:
     """Say hello as a peer that has so many games, and tell them until something happens."""
-    told = None
+    served = None
     if games is not None:
         announced = (Announced(game_id(n), VERSION, n + 1) for n in range(games))
-        told = library(LIBRARY_REV, announced)
+        served = library(LIBRARY_REV, announced)
     identity = other.options.state_dir / "identity"
     answer = await say_hello(
         peer.addr,
@@ -88,7 +88,7 @@ async def greet(
             "features": [],
             "library_rev": LIBRARY_REV,
         },
-        told=told,
+        served=served,
         until=until,
     )
     return answer or {}

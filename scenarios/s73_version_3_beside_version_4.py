@@ -29,8 +29,8 @@ async def scenario(lab: Lab) -> None:
     answer = answer or {}
     expect_equal(answer.get("code"), "protocol-version", "it is refused for its version")
     message = str(answer.get("message"))
-    told = f"this peer speaks version {PROTOCOL_VERSION} and yours {OLD_VERSION}"
-    expect(told in message, "it is told both versions", message)
+    versions = f"this peer speaks version {PROTOCOL_VERSION} and yours {OLD_VERSION}"
+    expect(versions in message, "it is told both versions", message)
 
     event = await alpha.event("peers-of-other-version", timeout_s=20)
     expect_equal(event.data.integer("own"), PROTOCOL_VERSION, "the own version is told")

@@ -131,8 +131,8 @@ def measure(options: argparse.Namespace) -> list[Results]:
         made = Contents(directory / "content", settings.binary)
         streams: list[JsonObject] = []
 
-        def tell(shown: str) -> None:
-            print(f"\n{shown}", flush=True)
+        def show(text: str) -> None:
+            print(f"\n{text}", flush=True)
             if options.json is not None:
                 document = json.dumps(
                     to_json(results, machine(), streams), indent=2, allow_nan=False
@@ -142,7 +142,7 @@ def measure(options: argparse.Namespace) -> list[Results]:
         for name in options.suite or ["single"]:
             for suite in BY_NAME.get(name, ()):
                 results.append(run(suite, settings, made))
-                tell(table(results[-1]))
+                show(table(results[-1]))
             if name == streamed.SUITE:
                 setting = streamed.Setting(
                     binary=settings.binary,
@@ -154,7 +154,7 @@ def measure(options: argparse.Namespace) -> list[Results]:
                 )
                 stream = streamed.measure(setting)
                 streams.append(streamed.to_json(stream))
-                tell(streamed.table(stream))
+                show(streamed.table(stream))
     return results
 
 

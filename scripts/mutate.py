@@ -297,10 +297,10 @@ def run_scenarios(checkout: Path, binary: Path, names: Sequence[str]) -> dict[st
     )
     if printed.returncode not in (0, 1):
         raise MutationError(f"the runner ends with {printed.returncode}")
-    return failures_told(printed.stdout, names)
+    return failures_printed(printed.stdout, names)
 
 
-def failures_told(printed: bytes, names: Sequence[str]) -> dict[str, list[str]]:
+def failures_printed(printed: bytes, names: Sequence[str]) -> dict[str, list[str]]:
     """The failures in the runner's lines, which must tell how each of these scenarios ended."""
     failures: dict[str, list[str]] = {}
     ended: set[str] = set()
@@ -325,8 +325,8 @@ def write_table(verdicts: Sequence[Verdict], table: Table = PRODUCT) -> None:
     for verdict in verdicts:
         name, what = cell(verdict.mutation.name), cell(verdict.mutation.what)
         # Why a test failed has paths of one machine around what is expected of it.
-        told = verdict.mutation.expect if verdict.scenario and table is OWN else verdict.words
-        rows[name] = f"| {name} | {what} | {verdict.scenario or '—'} | {cell(told)} |"
+        reason = verdict.mutation.expect if verdict.scenario and table is OWN else verdict.words
+        rows[name] = f"| {name} | {what} | {verdict.scenario or '—'} | {cell(reason)} |"
     known = [rows[cell(m.name)] for m in read_mutations(table.list) if cell(m.name) in rows]
     lines = [table.head, "| --- | --- | --- | --- |", *known]
     text = "".join(f"{line}\n" for line in lines)
@@ -346,10 +346,10 @@ def cell(text: str) -> str:
 if __name__ == "__main__":
     # The tests of the runner need what developers need.
     enter_environment(dev="--runner" in sys.argv, check=arguments)
-    from lanspread_harness.output import run_program, tell
+    from lanspread_harness.output import print_stderr, run_program
 
     try:
         sys.exit(run_program(main))
     except MutationError as failure:
-        tell(f"error: {failure}")
+        print_stderr(f"error: {failure}")
         sys.exit(1)

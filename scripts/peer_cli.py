@@ -32,7 +32,7 @@ def main() -> int:
     from lanspread_harness.binary_under_test import BinaryUnderTest
     from lanspread_harness.build import build_binary, require_image
     from lanspread_harness.errors import EnvironmentLackingError
-    from lanspread_harness.output import tell
+    from lanspread_harness.output import print_stderr
 
     options, further = arguments()
     image = ""
@@ -41,7 +41,7 @@ def main() -> int:
         if options.action == "image" or (options.action == "run" and options.docker):
             image = asyncio.run(require_image(REPOSITORY, BinaryUnderTest(binary), build=True))
     except EnvironmentLackingError as error:
-        tell(f"environment: {error}")
+        print_stderr(f"environment: {error}")
         return EXIT_ENVIRONMENT
     if options.action == "build":
         print(binary)

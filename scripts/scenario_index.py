@@ -11,7 +11,7 @@ from bootstrap import REPOSITORY, enter_environment
 
 def main() -> int:
     """Write or check the index."""
-    from lanspread_harness.output import tell
+    from lanspread_harness.output import print_stderr
     from lanspread_harness.scenario import discover
     from lanspread_harness.scenario_index import render_index
 
@@ -21,7 +21,7 @@ def main() -> int:
     if path.exists() and path.read_text(encoding="utf-8") == index:
         return 0
     if check:
-        tell(f"{path} is stale; run python3 scripts/scenario_index.py")
+        print_stderr(f"{path} is stale; run python3 scripts/scenario_index.py")
         return 1
     path.write_text(index, encoding="utf-8")
     return 0

@@ -30,7 +30,7 @@ from lanspread_harness.host_locks import SWEEP_LOCK, SWEEP_WAIT_S, hold_lock
 from lanspread_harness.host_resources import read_host_budget
 from lanspread_harness.identity import unique_token
 from lanspread_harness.orphan_cleanup import kill_orphans
-from lanspread_harness.output import lasting_output, tell
+from lanspread_harness.output import lasting_output, print_stderr
 from lanspread_harness.progress import Plan, Summary, make_display
 from lanspread_harness.run_directory import run_directory
 from lanspread_harness.run_summary import longest_passed_s, write_junit, write_report
@@ -86,13 +86,13 @@ def _main(arguments: Sequence[str] | None, output: Output) -> int:
             _enter_user_namespace(options)
         return asyncio.run(_run_until_interrupted(scenarios, options))
     except UsageError as error:
-        tell(f"usage: {error}")
+        print_stderr(f"usage: {error}")
         return EXIT_USAGE
     except EnvironmentLackingError as error:
-        tell(f"environment: {error}")
+        print_stderr(f"environment: {error}")
         return EXIT_ENVIRONMENT
     except HarnessError as error:
-        tell(f"error: {error}")
+        print_stderr(f"error: {error}")
         return EXIT_FAILED
 
 
@@ -232,7 +232,7 @@ async def _run_until_interrupted(scenarios: Sequence[Scenario], options: argpars
     try:
         return await run
     except asyncio.CancelledError:
-        tell("interrupted; all peers are gone")
+        print_stderr("interrupted; all peers are gone")
         return EXIT_INTERRUPTED
 
 
@@ -246,7 +246,7 @@ def interruption(run: asyncio.Future[int]) -> Callable[[], None]:
         if signals == 1:
             run.cancel()
         else:
-            tell(
+            print_stderr(
                 "the run is ending; SIGQUIT ends it at once, and the next one removes what is left"
             )
 
@@ -321,7 +321,7 @@ async def _run_jobs(runner: Runner, plan: Plan, backend: Backend, display: Displ
         outcomes = runner.outcomes(plan.jobs)
         problems = [*await _swept(backend), *_written(plan, outcomes)]
         for problem in problems:
-            tell(problem)
+            print_stderr(problem)
         exit_status = EXIT_FAILED if problems else _exit_status(outcomes)
         summary = Summary(
             outcomes=outcomes,
@@ -340,13 +340,13 @@ def _exit_status(outcomes: Sequence[Outcome]) -> int:
     """0 only where everything passed that this machine can run, and that is something."""
     states = {outcome.state for outcome in outcomes}
     if states == {State.UNSUPPORTED}:
-        tell(f"environment: nothing of this can run here: {outcomes[0].reason}")
+        print_stderr(f"environment: nothing of this can run here: {outcomes[0].reason}")
         return EXIT_ENVIRONMENT
     return EXIT_PASSED if states <= {State.PASSED, State.UNSUPPORTED} else EXIT_FAILED
 
 
 async def _swept(backend: Backend) -> list[str]:
-    """Take away what the run has left, and tell what could not be."""
+    """Remove what the run has left; returns what could not be removed."""
     problems: list[str] = []
     async with hold_lock(SWEEP_LOCK, wait_s=SWEEP_WAIT_S):
         for sweep in (backend.sweep, sweep_exfat, sweep_disks):
@@ -358,7 +358,7 @@ async def _swept(backend: Backend) -> list[str]:
 
 
 def _written(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
-    """Write what the run has to say, and tell what could not be written."""
+    """Write the files of the run; returns what could not be written."""
     words = (time.strftime("%d %B %Y, %H:%M"), f"seed {plan.seed}")
     files: dict[Path, Callable[[Path], None]] = {
         plan.directory / JUNIT: lambda path: write_junit(path, outcomes),

@@ -18,7 +18,7 @@ from lanspread_harness.errors import PeerDiedError, ProtocolError, ScenarioError
 from lanspread_harness.report.packing import pack
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.timeline import read_timeline
-from lanspread_harness.timeline.telling import involved, shown, telling
+from lanspread_harness.timeline.excerpt import format_entry, involved_peers, select_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,8 +35,8 @@ MAX_EVIDENCE_LINES = 40
 """How much of what a scenario itself shows stands on the terminal: a traceback fits, a dump does
 not. `failure.txt` has all of it."""
 
-TELLING = (ProtocolError, PeerDiedError)
-"""Failures that explain others, the most telling first."""
+EXPLAINS_OTHERS = (ProtocolError, PeerDiedError)
+"""Failures that explain others, the one that explains most first."""
 
 HISTORY = "history.jsonl"
 REPORT = "report.html"
@@ -116,8 +116,8 @@ def root_cause(error: BaseException) -> BaseException:
     end of a peer.
     """
     leaves = list(_leaves(error))
-    telling = (leaf for kind in TELLING for leaf in leaves if isinstance(leaf, kind))
-    return next(telling, leaves[0])
+    explains = (leaf for kind in EXPLAINS_OTHERS for leaf in leaves if isinstance(leaf, kind))
+    return next(explains, leaves[0])
 
 
 def take_evidence(directory: Path, error: ScenarioError | None, command: str) -> Evidence:
@@ -144,8 +144,8 @@ def gather_evidence(directory: Path, error: ScenarioError | None, command: str) 
         return Evidence(None, packed)
     records = error.records if timeline is None else _records(timeline, error)
     failure = failure_of(directory, error, records, command)
-    told = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
-    return Evidence(failure, packed, {"failure.txt": told, "disk.txt": _disk_listing(directory)})
+    text = "\n".join([failure.expectation, *failure.evidence, *failure.records, ""])
+    return Evidence(failure, packed, {"failure.txt": text, "disk.txt": _disk_listing(directory)})
 
 
 def write_evidence(directory: Path, evidence: Evidence) -> Evidence:
@@ -198,9 +198,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _records(timeline: Timeline, error: ScenarioError) -> tuple[str, ...]:
-    peers = involved(timeline.peers, error.expectation, error.evidence)
+    peers = involved_peers(timeline.peers, error.expectation, error.evidence)
     names = timeline.names
-    return tuple(shown(entry, names) for entry in telling(timeline, peers))
+    return tuple(format_entry(entry, names) for entry in select_entries(timeline, peers))
 
 
 def _disk_listing(directory: Path) -> str:

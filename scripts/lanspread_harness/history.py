@@ -1,4 +1,4 @@
-"""`history.jsonl`: what every peer was told and said, and every fault, on the runner's clock.
+"""`history.jsonl`: commands and records of every peer, and every fault, on the runner's clock.
 
 One JSON object a line: `t_us` (microseconds since the lab began), `peer` (absent for notes), `run`
 (which start of that peer, from 1), `kind` and what belongs to it. Kinds: `command` (the object, or
@@ -88,7 +88,7 @@ class History:
     def command(self, peer: str, run: int, command: JsonObject) -> None:
         """A well-formed command sent to the peer."""
         self._write({"peer": peer, "run": run, "kind": "command", "command": command})
-        self._tell(f"{peer}: {command['cmd']}")
+        self._notify_watch(f"{peer}: {command['cmd']}")
 
     def text(self, peer: str, run: int, line: bytes) -> None:
         """A line sent to the peer as it is, which need not be JSON."""
@@ -130,7 +130,7 @@ class History:
         if run is not None:
             entry["run"] = run
         self._write({**entry, "detail": dict(detail or {})})
-        self._tell(f"{', '.join(peers)}: {fault} {phase.value}")
+        self._notify_watch(f"{', '.join(peers)}: {fault} {phase.value}")
         return fault_id
 
     def failure(self, expectation: str) -> None:
@@ -141,9 +141,9 @@ class History:
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""
         self._write({"kind": "note", "text": text})
-        self._tell(text)
+        self._notify_watch(text)
 
-    def _tell(self, step: str) -> None:
+    def _notify_watch(self, step: str) -> None:
         if self._watch is not None:
             self._watch(step)
 

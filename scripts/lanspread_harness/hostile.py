@@ -1,4 +1,4 @@
-"""A peer that lies: speaks enough QUIC to say hello as somebody else, and to tell a library.
+"""A peer that lies: speaks enough QUIC to say hello as somebody else, and to serve a library.
 
 It has a key and a certificate like any peer, and says in `hello` whatever it is told to say. Needs
 `aioquic`, which nothing else here does; it is imported only when it is used.
@@ -104,14 +104,14 @@ async def say_hello(
     certificate: Path,
     key: Path,
     hello: JsonObject,
-    told: Library | None = None,
+    served: Library | None = None,
     until: Callable[[], Coroutine[None, None, object]] | None = None,
 ) -> JsonObject | None:
     """Dial a peer, show `certificate`, sign with `key`, say `hello`, and return the answer.
 
     `None` where there is none, since the connection was refused or closed. It stays until `until`
-    is done, or the peer closes the connection; meanwhile the library is told to whoever asks.
-    `sock` is what it speaks through, and is closed afterwards.
+    is done, or the peer closes the connection; meanwhile the `served` library is sent to whoever
+    asks. `sock` is what it speaks through, and is closed afterwards.
     """
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.configuration import QuicConfiguration
@@ -120,10 +120,10 @@ async def say_hello(
     configuration = QuicConfiguration(alpn_protocols=[ALPN], verify_mode=ssl.CERT_NONE)
     configuration.load_cert_chain(str(certificate), str(key))
     host, _, port = addr.rpartition(":")
-    teller = Teller(told)
+    server = LibraryServer(served)
     transport, client = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: QuicConnectionProtocol(
-            QuicConnection(configuration=configuration), stream_handler=teller.asked
+            QuicConnection(configuration=configuration), stream_handler=server.accept_stream
         ),
         sock=sock,
     )
@@ -145,18 +145,18 @@ async def say_hello(
         return None
     finally:
         transport.close()
-        await teller.stop()
+        await server.stop()
     return parse_object(answer[LENGTH_BYTES:].decode()) if answer else None
 
 
-class Teller:
+class LibraryServer:
     """Answers what a peer asks on streams of its own: pages of a library, and nothing else."""
 
-    def __init__(self, told: Library | None) -> None:
-        self._told = told
+    def __init__(self, served: Library | None) -> None:
+        self._library = served
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take over a stream that the peer has opened."""
         task = asyncio.get_running_loop().create_task(self._answer(reader, writer))
         self._tasks.add(task)
@@ -172,15 +172,15 @@ class Teller:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
         request = parse_object((await reader.readexactly(length)).decode())
-        if request.get("type") == "get_library" and self._told is not None:
+        if request.get("type") == "get_library" and self._library is not None:
             page = request.get("page")
             number = page if isinstance(page, int) else 0
-            content = self._told.pages[number]
+            content = self._library.pages[number]
             head: JsonObject = {
                 "type": "library_page",
-                "rev": self._told.rev,
-                "games": self._told.games,
-                "pages": len(self._told.pages),
+                "rev": self._library.rev,
+                "games": self._library.games,
+                "pages": len(self._library.pages),
                 "len": len(content),
             }
             writer.write(_header(head) + content)

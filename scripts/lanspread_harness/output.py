@@ -71,7 +71,7 @@ class Output:
             self.lost = error
             _discard(self._stream)
             reason = error.strerror or error
-            tell(f"standard output cannot be written ({reason}); going on without it")
+            print_stderr(f"standard output cannot be written ({reason}); going on without it")
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def run_answer(main: Callable[[], int]) -> int:
         return status or (EXIT_UNWRITTEN if output.is_unwritten else 0)
 
 
-def tell(message: str) -> None:
-    """Say something on standard error, where it can be said."""
+def print_stderr(message: str) -> None:
+    """Print a line on standard error, and go on where it cannot be written."""
     try:
         print(message, file=sys.stderr, flush=True)
     except (OSError, ValueError):

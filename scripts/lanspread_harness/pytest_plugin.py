@@ -26,8 +26,7 @@ from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings
 from lanspread_harness.orphan_cleanup import kill_orphans
-from lanspread_harness.pytest_lab.again import command_again
-from lanspread_harness.pytest_lab.driven import is_async, plain_fixture, plain_test
+from lanspread_harness.pytest_lab.lab_test_run import LabTestRun, SessionContext
 from lanspread_harness.pytest_lab.marks import (
     NO_COROUTINE,
     TAKEN,
@@ -38,8 +37,9 @@ from lanspread_harness.pytest_lab.marks import (
     meta_of,
     why_not,
 )
-from lanspread_harness.pytest_lab.outcomes import words
-from lanspread_harness.pytest_lab.stage import Ground, Stage
+from lanspread_harness.pytest_lab.outcomes import failure_text
+from lanspread_harness.pytest_lab.rerun_command import rerun_command
+from lanspread_harness.pytest_lab.sync_wrappers import is_async, wrap_fixture, wrap_test
 from lanspread_harness.pytest_lab.timeouts import Timer
 from lanspread_harness.schema import load_schema
 
@@ -60,11 +60,11 @@ ENTER_NAMESPACE = (
     "'mount -t tmpfs tmpfs /run && exec pytest …'`"
 )
 
-STAGE: pytest.StashKey[Stage] = pytest.StashKey()
+TEST_RUN: pytest.StashKey[LabTestRun] = pytest.StashKey()
 TEST: pytest.StashKey[Callable[..., Any]] = pytest.StashKey()
-RUNS: pytest.StashKey[bool] = pytest.StashKey()
+HAS_BEGUN: pytest.StashKey[bool] = pytest.StashKey()
 """There from the begin of the test itself on."""
-STAGES: pytest.StashKey[list[Stage]] = pytest.StashKey()
+TEST_RUNS: pytest.StashKey[list[LabTestRun]] = pytest.StashKey()
 """Those that nothing was cleared of yet."""
 
 
@@ -97,7 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
-    config.stash[STAGES] = []
+    config.stash[TEST_RUNS] = []
     config.addinivalue_line(
         "markers",
         "lanspread(timeout_s, needs): how long a test with a lab may take, and what its backend "
@@ -108,8 +108,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Clear up after a test that an interrupt has ended, of which there is no report."""
-    for stage in session.config.stash[STAGES]:
-        stage.clear(interrupted=True)
+    for test_run in session.config.stash[TEST_RUNS]:
+        test_run.clear(interrupted=True)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -146,7 +146,9 @@ def lanspread_binary(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Iterator[Ground]:
+def lanspread_session(
+    pytestconfig: pytest.Config, lanspread_binary: Path
+) -> Iterator[SessionContext]:
     """Backend and schema, and the end of what killed sessions left."""
     name: str = pytestconfig.getoption("--lanspread-backend")
     given: int | None = pytestconfig.getoption("--lanspread-seed")
@@ -170,7 +172,7 @@ def lanspread_ground(pytestconfig: pytest.Config, lanspread_binary: Path) -> Ite
         enter = f"; {ENTER_NAMESPACE}" if "run it as root" in str(error) else ""
         pytest.fail(f"--lanspread-backend {name}: {error}{enter}", pytrace=False)
     keep: bool = pytestconfig.getoption("--lanspread-keep")
-    yield Ground(lanspread_binary, schema, backend, seed, keep)
+    yield SessionContext(lanspread_binary, schema, backend, seed, keep)
     asyncio.run(_sweep(backend))
     asyncio.run(backend.close())
 
@@ -182,42 +184,42 @@ async def _sweep(backend: Backend) -> None:
 
 
 @pytest.fixture
-def lanspread_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+def lanspread_test_run(request: pytest.FixtureRequest) -> Iterator[LabTestRun]:
     """The loop that a test with a lab and its async fixtures run in."""
     if "anyio_backend" in request.fixturenames:
         name = request.getfixturevalue("anyio_backend")
         if (name if isinstance(name, str) else name[0]) != "asyncio":
             pytest.skip(TRIO)
-    stage = Stage(meta_of(request.node).timeout_s)
-    request.node.stash[STAGE] = stage
-    request.config.stash[STAGES].append(stage)
-    yield stage
-    stage.close()
+    test_run = LabTestRun(meta_of(request.node).timeout_s)
+    request.node.stash[TEST_RUN] = test_run
+    request.config.stash[TEST_RUNS].append(test_run)
+    yield test_run
+    test_run.close()
 
 
 @pytest.fixture
 def lab(
     request: pytest.FixtureRequest,
-    lanspread_ground: Ground,
-    lanspread_stage: Stage,
+    lanspread_session: SessionContext,
+    lanspread_test_run: LabTestRun,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
     """A lab of the test's own: a `lanspread_harness.Lab`, open until the test has ended."""
     if request.cls is not None and issubclass(request.cls, unittest.TestCase):
         pytest.fail(UNITTEST, pytrace=False)
-    if RUNS in request.node.stash:
+    if HAS_BEGUN in request.node.stash:
         pytest.fail(TOO_LATE, pytrace=False)
-    reason = lanspread_ground.backend.unsupported(meta_of(request.node).needs)
+    reason = lanspread_session.backend.unsupported(meta_of(request.node).needs)
     if reason is not None:
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("lab")
     # Labs of two sessions at a time share the network of the machine, so names must differ.
     lab_id = f"lab-{unique_token()}-{directory.name}"
-    settings = LabSettings(lab_id, lanspread_ground.seed, directory, lanspread_ground.binary)
+    settings = LabSettings(lab_id, lanspread_session.seed, directory, lanspread_session.binary)
     # Only a fixture can ask for it without being seen to.
-    lanspread_stage.held = LAB not in request.node.fixturenames
-    yield lanspread_stage.open(lanspread_ground, settings)
-    lanspread_stage.end_lab()
+    lanspread_test_run.held = LAB not in request.node.fixturenames
+    yield lanspread_test_run.open(lanspread_session, settings)
+    lanspread_test_run.end_lab()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -227,15 +229,15 @@ def pytest_fixture_setup(
     """Run the async fixtures of a test with a lab in the lab's loop, and note who holds the lab."""
     if fixturedef.scope != "function":
         return (yield)
-    if LAB not in request.fixturenames and STAGE not in request.node.stash:
+    if LAB not in request.fixturenames and TEST_RUN not in request.node.stash:
         return (yield)
     if is_async(fixturedef.func):
 
-        def stage() -> Stage:
-            found: Stage = request.getfixturevalue("lanspread_stage")
+        def test_run() -> LabTestRun:
+            found: LabTestRun = request.getfixturevalue("lanspread_test_run")
             return found
 
-        plain = plain_fixture(fixturedef.func, request.instance, fixturedef.argname, stage)
+        plain = wrap_fixture(fixturedef.func, request.instance, fixturedef.argname, test_run)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fixturedef, "func", plain)
             value = yield
@@ -243,31 +245,31 @@ def pytest_fixture_setup(
         pytest.fail(f"fixture `{fixturedef.argname}`: {TAKEN}", pytrace=False)
     else:
         value = yield
-    if LAB in fixturedef.argnames and STAGE in request.node.stash:
-        request.node.stash[STAGE].held = True
+    if LAB in fixturedef.argnames and TEST_RUN in request.node.stash:
+        request.node.stash[TEST_RUN].held = True
     return value
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Keep the test as it is written, before another plugin makes something else of it."""
-    item.stash[RUNS] = True
-    if STAGE in item.stash and isinstance(item, pytest.Function):
+    item.stash[HAS_BEGUN] = True
+    if TEST_RUN in item.stash and isinstance(item, pytest.Function):
         item.stash[TEST] = item.obj
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Run a test with a lab on its stage."""
-    stage = pyfuncitem.stash.get(STAGE, None)
-    if stage is None or stage.lab is None:
+    """Run a test with a lab in its test run."""
+    test_run = pyfuncitem.stash.get(TEST_RUN, None)
+    if test_run is None or test_run.lab is None:
         return (yield)
     test = pyfuncitem.stash[TEST]
     if not inspect.iscoroutinefunction(test):
         pytest.fail(NO_COROUTINE, pytrace=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyfuncitem, "obj", plain_test(test, stage))
+        patch.setattr(pyfuncitem, "obj", wrap_test(test, test_run))
         return (yield)
 
 
@@ -277,14 +279,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show beside a failure what the peers did, whatever it is that failed."""
     report = yield
-    stage = item.stash.get(STAGE, None)
-    if stage is not None:
+    test_run = item.stash.get(TEST_RUN, None)
+    if test_run is not None:
         if report.failed:
-            _add_evidence(item, stage, call, report)
+            _add_evidence(item, test_run, call, report)
         if report.when == "teardown":
-            stage.clear()
-            del item.stash[STAGE]
-            item.config.stash[STAGES].remove(stage)
+            test_run.clear()
+            del item.stash[TEST_RUN]
+            item.config.stash[TEST_RUNS].remove(test_run)
     return report
 
 
@@ -295,27 +297,27 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | No
         return None
 
     def give_up(words: str) -> None:
-        stage = item.stash.get(STAGE, None)
-        if stage is not None and (
-            failure := stage.take_evidence(ScenarioError(words), _again(item, stage))
+        test_run = item.stash.get(TEST_RUN, None)
+        if test_run is not None and (
+            failure := test_run.take_evidence(ScenarioError(words), _rerun_command(item, test_run))
         ):
             item.config.get_terminal_writer().line(f"artefacts  {failure.artefacts}")
         sys.modules["pytest_timeout"].timeout_timer(item, settings)
 
-    timer = Timer(settings, lambda: item.stash.get(STAGE, None), give_up)
+    timer = Timer(settings, lambda: item.stash.get(TEST_RUN, None), give_up)
     # pytest-timeout looks there for what ends a timer.
     item.cancel_timeout = timer.cancel  # type: ignore[attr-defined]
     return True
 
 
 def _add_evidence(
-    item: pytest.Item, stage: Stage, call: pytest.CallInfo[None], report: pytest.TestReport
+    item: pytest.Item, test_run: LabTestRun, call: pytest.CallInfo[None], report: pytest.TestReport
 ) -> None:
     raised = None if call.excinfo is None else call.excinfo.value
-    # A test that was to fail and did not has no exception, only the words of the report.
-    told = report.longreprtext if raised is None else words(raised)
-    error = raised if isinstance(raised, ScenarioError) else ScenarioError(told)
-    failure = stage.take_evidence(error, _again(item, stage))
+    # A test that was to fail and did not has no exception, only the text of the report.
+    text = report.longreprtext if raised is None else failure_text(raised)
+    error = raised if isinstance(raised, ScenarioError) else ScenarioError(text)
+    failure = test_run.take_evidence(error, _rerun_command(item, test_run))
     if failure is None:
         return
     lines = [
@@ -327,9 +329,9 @@ def _add_evidence(
     report.sections.append((f"Captured lanspread {report.when}", "\n".join(lines)))
 
 
-def _again(item: pytest.Item, stage: Stage) -> str:
-    ground, settings = stage.ground, stage.settings
-    if ground is None or settings is None:
+def _rerun_command(item: pytest.Item, test_run: LabTestRun) -> str:
+    session, settings = test_run.session, test_run.settings
+    if session is None or settings is None:
         return ""
-    name, binary = ground.backend.name, settings.binary
-    return command_again(item.config, item, backend=name, binary=binary, seed=settings.seed)
+    name, binary = session.backend.name, settings.binary
+    return rerun_command(item.config, item, backend=name, binary=binary, seed=settings.seed)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import EnvironmentLackingError, UsageError
 from lanspread_harness.identity import Standing, runner_identity, standing
-from lanspread_harness.output import tell
+from lanspread_harness.output import print_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,4 +113,6 @@ def _remove_disks(owner: Path) -> None:
         errors.append(error)
     if errors:
         reason = errors[0].strerror
-        tell(f"what a killed run left in {owner.parent} stays ({reason}); its owner can remove it")
+        print_stderr(
+            f"what a killed run left in {owner.parent} stays ({reason}); its owner can remove it"
+        )

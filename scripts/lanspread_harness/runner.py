@@ -29,7 +29,7 @@ from lanspread_harness.host_locks import (
 )
 from lanspread_harness.host_resources import count_cores
 from lanspread_harness.lab import LabSettings, open_lab
-from lanspread_harness.output import tell
+from lanspread_harness.output import print_stderr
 from lanspread_harness.run_directory import PEERS
 from lanspread_harness.schedule import in_order, next_to_begin
 
@@ -96,7 +96,7 @@ class RunSettings:
 
 
 class Observer(Protocol):
-    """Who is told what happens to the jobs of a run."""
+    """Receives what happens to the jobs of a run."""
 
     def started(self, job: Job) -> None:
         """A job began."""
@@ -225,7 +225,7 @@ class Runner:
             else:
                 shutil.rmtree(directory)
         except OSError as trouble:
-            tell(f"{job.label}: {trouble}")
+            print_stderr(f"{job.label}: {trouble}")
         return evidence
 
     async def _run_in_lab(self, scenario: Scenario, settings: LabSettings) -> ScenarioError | None:

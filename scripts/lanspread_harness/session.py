@@ -60,7 +60,7 @@ LAST_WORDS = 5
 LAST_WORDS_BYTES = 8192
 
 REAP_TIMEOUT_S = 2.0
-"""From the end of a peer's output to that of its process, where a failure wants to tell both."""
+"""From the end of a peer's output to that of its process, where a failure shows both."""
 
 SHUTDOWN = "shutdown"
 """The command that asks a peer to end."""
@@ -218,10 +218,10 @@ class Session:
 
     def evidence(self) -> list[str]:
         """The last records of this run, shortened, for a failure."""
-        telling = [r for r in self.records if not _is_progress(r)]
+        shown = [r for r in self.records if not _is_progress(r)]
         return [
             f"{self.peer} +{record.t_us / 1e6:.3f}s {record.line[:EVIDENCE_LINE_CHARS]}"
-            for record in telling[-EVIDENCE_RECORDS:]
+            for record in shown[-EVIDENCE_RECORDS:]
         ]
 
     async def _read_line(self) -> bytes:

@@ -9,7 +9,13 @@ from written_history import BRAVO_ID, WrittenHistory, two_peers
 from lanspread_harness.errors import ProtocolError, ScenarioError
 from lanspread_harness.evidence import MAX_EVIDENCE_LINES, scenario_error, take_evidence
 from lanspread_harness.run_directory import PEERS
-from lanspread_harness.timeline.telling import MAX_CHARS, MAX_LINES, involved, shown, telling
+from lanspread_harness.timeline.excerpt import (
+    MAX_CHARS,
+    MAX_LINES,
+    format_entry,
+    involved_peers,
+    select_entries,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +23,10 @@ if TYPE_CHECKING:
 
 def test_peers_are_those_that_the_failure_names() -> None:
     peers = ["alpha", "bravo", "bravo-2"]
-    assert involved(peers, "bravo: event never", ["alpha: no"]) == ["bravo"]
-    assert involved(peers, "bravo-2 exits cleanly", []) == ["bravo-2"]
-    assert involved(peers, "all is well", ["alpha: no-source: m"]) == ["alpha"]
-    assert involved(peers, "two and two is five", ["4"]) == peers
+    assert involved_peers(peers, "bravo: event never", ["alpha: no"]) == ["bravo"]
+    assert involved_peers(peers, "bravo-2 exits cleanly", []) == ["bravo-2"]
+    assert involved_peers(peers, "all is well", ["alpha: no-source: m"]) == ["alpha"]
+    assert involved_peers(peers, "two and two is five", ["4"]) == peers
 
 
 def test_what_tells_most_is_shown_however_long_ago_it_was(tmp_path: Path) -> None:
@@ -33,28 +39,28 @@ def test_what_tells_most_is_shown_however_long_ago_it_was(tmp_path: Path) -> Non
     history.add(7_000, kind="failure", expectation="bravo: never")
     history.event(7_101, "bravo", 6_100, "too-late")
     timeline = history.read(tmp_path)
-    chosen = telling(timeline, ["bravo"])
+    chosen = select_entries(timeline, ["bravo"])
     names = [entry.name for entry in chosen]
     assert len(chosen) == MAX_LINES
     # The question without an answer, the fault, the error, and then the latest of the rest.
     assert names[:3] == ["download", "SIGKILL", "no-source"]
     assert set(names[3:]) == {"peer-updated"}
     assert chosen[-1].body["number"] == 99
-    assert "SIGKILL" in [entry.name for entry in telling(timeline, ["alpha"])]
+    assert "SIGKILL" in [entry.name for entry in select_entries(timeline, ["alpha"])]
 
 
 def test_a_line_is_bounded(tmp_path: Path) -> None:
     history = WrittenHistory()
     history.event(10, "alpha", 1, "long", text="x" * 10_000)
     [entry] = history.read(tmp_path).entries
-    assert len(shown(entry, {})) == MAX_CHARS
+    assert len(format_entry(entry, {})) == MAX_CHARS
 
 
 def test_a_fault_is_shown_with_what_it_is_made_of(tmp_path: Path) -> None:
     history = WrittenHistory()
     history.add(10, kind="fault", fault="kill", phase="instant", id=1, peer="alpha", detail={})
     history.add(20, kind="fault", fault="loss", phase="begin", id=2, peer="alpha", detail={"p": 5})
-    lines = [shown(entry, {}) for entry in history.read(tmp_path).entries]
+    lines = [format_entry(entry, {}) for entry in history.read(tmp_path).entries]
     assert lines[0].endswith("alpha    fault    kill")
     assert lines[1].endswith('fault    loss {"phase": "begin", "detail": {"p": 5}}')
 
@@ -63,7 +69,7 @@ def test_ids_are_shown_as_names(tmp_path: Path) -> None:
     history = two_peers()
     history.event(6_000, "alpha", 5_000, "peer-lost", peer_id=BRAVO_ID)
     timeline = history.read(tmp_path)
-    line = shown(timeline.entries[-1], timeline.names)
+    line = format_entry(timeline.entries[-1], timeline.names)
     assert line.endswith('alpha    event    peer-lost {"peer_id": "bravo"}')
 
 

@@ -124,8 +124,8 @@ def test_the_history_tells_of_begin_and_end(in_world: InWorld, tmp_path: Path) -
     in_world(body)
     lines = (tmp_path / "lab/history.jsonl").read_text().splitlines()
     faults = [e for e in map(json.loads, lines) if e["kind"] == "fault"]
-    told = [(f["fault"], f["id"], f["phase"], f.get("peer"), f.get("peers")) for f in faults]
-    assert told == [
+    written = [(f["fault"], f["id"], f["phase"], f.get("peer"), f.get("peers")) for f in faults]
+    assert written == [
         ("partition", 1, "begin", None, ["alpha", "bravo"]),
         ("shape", 2, "begin", "bravo", None),
         ("shape", 2, "end", "bravo", None),

@@ -180,9 +180,9 @@ def test_a_fault_can_last_until_the_end(in_lab: InLab, tmp_path: Path) -> None:
     assert (tmp_path / "peers/alpha/games/file").read_bytes() == b"content"
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     faults = [entry for entry in map(json.loads, lines) if entry["kind"] == "fault"]
-    told = [(fault["fault"], fault["phase"]) for fault in faults]
+    written = [(fault["fault"], fault["phase"]) for fault in faults]
     began = [("bit-flip", "begin"), ("stop", "begin")]
-    assert told == [*began, ("stop", "end"), ("bit-flip", "end"), ("close-stdin", "instant")]
+    assert written == [*began, ("stop", "end"), ("bit-flip", "end"), ("close-stdin", "instant")]
 
 
 def test_no_process_outlives_a_lab_that_fails(in_lab: InLab) -> None:

@@ -90,16 +90,16 @@ def test_only_the_expected_failure_counts(mutate: ModuleType) -> None:
 
 
 def test_a_scenario_that_did_not_run_is_no_scenario_that_passed(mutate: ModuleType) -> None:
-    def told(*events: Mapping[str, object]) -> bytes:
+    def printed(*events: Mapping[str, object]) -> bytes:
         return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
     passed = {"event": "scenario-finished", "scenario": "S01", "state": "passed", "failure": None}
     end = {"event": "run-finished"}
-    assert mutate.failures_told(told(passed, end), ["S01"]) == {}
+    assert mutate.failures_printed(printed(passed, end), ["S01"]) == {}
     skipped = {**passed, "state": "unsupported"}
-    for lines in (told(skipped, end), told(end), told(passed), b""):
+    for lines in (printed(skipped, end), printed(end), printed(passed), b""):
         with pytest.raises(mutate.MutationError, match="the run tells nothing of"):
-            mutate.failures_told(lines, ["S01"])
+            mutate.failures_printed(lines, ["S01"])
 
 
 def test_the_table_keeps_rows_of_other_mutations(

@@ -60,8 +60,8 @@ def test_a_binary_that_is_replaced_fails_the_run(
     assert ran.returncode == (0 if passes else 1), ran.stderr
     expected = "passed" if passes else "failed"
     assert states(ran) == dict.fromkeys(("S01-1", "S01-2", "S01-3"), expected)
-    told = failures(ran)
-    assert {failure["expected"] for failure in told.values()} == (set() if passes else {EXPECTED})
+    failed = failures(ran)
+    assert {failure["expected"] for failure in failed.values()} == (set() if passes else {EXPECTED})
 
 
 def test_a_program_is_read_again_only_where_it_looks_changed(

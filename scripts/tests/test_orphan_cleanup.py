@@ -105,17 +105,17 @@ def test_an_interrupted_run_ends_its_peers_and_says_what_did_not_end(
 
 
 def test_a_second_interrupt_does_not_disturb_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[str] = []
+    steps: list[str] = []
     ending = asyncio.Event()
 
     async def run() -> int:
         try:
             await asyncio.Event().wait()
         finally:
-            told.append("the end begins")
+            steps.append("the end begins")
             ending.set()
             await asyncio.sleep(0)
-            told.append("everything is removed")
+            steps.append("everything is removed")
         return 0
 
     async def body() -> None:
@@ -129,7 +129,7 @@ def test_a_second_interrupt_does_not_disturb_the_end(capsys: pytest.CaptureFixtu
             await running
 
     asyncio.run(body())
-    assert told == ["the end begins", "everything is removed"]
+    assert steps == ["the end begins", "everything is removed"]
     assert "the run is ending" in capsys.readouterr().err
 
 

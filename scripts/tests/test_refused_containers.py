@@ -46,9 +46,9 @@ def test_a_container_that_is_refused_says_why(tmp_path: Path) -> None:
     options = ("--backend", "docker", "--binary", str(binary), "--json")
     ran = run_runner(tmp_path, {"taken": TAKEN}, *options)
     assert ran.returncode == 1
-    told = "\n".join(failures(ran)["S01"]["evidence"])
-    assert "alpha: it ended with status 125" in told
-    assert "is already in use" in told
+    evidence = "\n".join(failures(ran)["S01"]["evidence"])
+    assert "alpha: it ended with status 125" in evidence
+    assert "is already in use" in evidence
 
 
 @pytest.mark.skipif(lacking_for_disks() is not None, reason=f"{lacking_for_disks()}")

@@ -61,8 +61,8 @@ def test_path_goes_first(system: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_says_where_it_was_looked_for(system: Path) -> None:
-    told = tools.lacking(("no-such-nft",), ())
-    assert told == f"no-such-nft is not installed (package nftables); looked in PATH, {system}"
+    reason = tools.lacking(("no-such-nft",), ())
+    assert reason == f"no-such-nft is not installed (package nftables); looked in PATH, {system}"
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.identity import is_doomed, owned_name, owner_of, runner_identity
-from lanspread_harness.output import tell
+from lanspread_harness.output import print_stderr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,7 +95,9 @@ async def sweep_disks() -> None:
                 continue
             if owner_of(source) == runner_identity():
                 raise
-            tell(f"the disk that a killed run left at {path} stays: {' '.join(error.evidence)}")
+            print_stderr(
+                f"the disk that a killed run left at {path} stays: {' '.join(error.evidence)}"
+            )
 
 
 def _disks() -> list[tuple[Path, str]]:

@@ -241,24 +241,24 @@ async def _spawn(attachment: Attachment, setup: ShaperSetup) -> asyncio.subproce
 
 async def _configure(shaper: ShaperProcess, links: LinkConfig) -> None:
     if shaper.process.stdin is None:
-        raise BackendError("a shaper can be told what to do")
+        raise BackendError("a link shaper has an input")
     shaper.process.stdin.write(links.to_json().encode() + b"\n")
     line = await _read_answer(shaper)
     if line != READY:
-        raise BackendError("a shaper takes what it is told", [line])
+        raise BackendError("a link shaper takes a new configuration", [line])
 
 
 async def _read_answer(shaper: ShaperProcess) -> str:
     if shaper.process.stdout is None:
-        raise BackendError("a shaper can answer")
+        raise BackendError("a link shaper has an output")
     try:
         async with asyncio.timeout(SHAPER_TIMEOUT_S):
             line = await shaper.process.stdout.readline()
     except TimeoutError as error:
-        raise BackendError(f"a shaper answers within {SHAPER_TIMEOUT_S:g} s") from error
+        raise BackendError(f"a link shaper answers within {SHAPER_TIMEOUT_S:g} s") from error
     if not line:
         raise BackendError(
-            "a shaper runs until it is told to end",
+            "a link shaper runs until its input ends",
             [f"it ended with status {await shaper.process.wait()}; it said why on standard error"],
         )
     return line.decode().rstrip("\n")

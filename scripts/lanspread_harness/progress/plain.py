@@ -66,13 +66,13 @@ def heading(plan: Plan) -> str:
 def closing(summary: Summary) -> list[str]:
     """Everything there is to say at the end; the counts are the last line."""
     lines = ["", *table(summary.outcomes), ""] if summary.outcomes else [""]
-    lines.append(f"junit  {shown(summary.junit)}")
-    lines.append(f"report {shown(summary.report)}")
+    lines.append(f"junit  {display_path(summary.junit)}")
+    lines.append(f"report {display_path(summary.report)}")
     lines.append(f"took   {summary.duration_s:.1f} s")
     return [*lines, *flakes(summary.outcomes), counts(summary.outcomes)]
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as short as it can be pasted here."""
     here = Path.cwd()
     short = path.relative_to(here) if path.is_relative_to(here) else path

@@ -82,7 +82,7 @@ def members(error: BaseException) -> list[BaseException]:
     return list(error.exceptions) if isinstance(error, BaseExceptionGroup) else [error]
 
 
-def words(error: BaseException) -> str:
+def failure_text(error: BaseException) -> str:
     """What should have held, or what went wrong, in words."""
     if isinstance(error, ScenarioError):
         return error.expectation

@@ -1,8 +1,8 @@
 """Timeouts of pytest-timeout that come from a thread.
 
 Its own way to end a test from a thread is to end the process, which leaves no report, no evidence
-and no next test. A test that waits on its stage can be ended alone; only one that holds the loop up
-ends as the plugin would have it.
+and no next test. A test that waits in its loop can be ended alone; only one that holds the loop
+up ends as the plugin would have it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lanspread_harness.pytest_lab.stage import Stage
+    from lanspread_harness.pytest_lab.lab_test_run import LabTestRun
 
 GRACE_S = 30.0
 """How long a test that was told to end may take, the end of its lab and fixtures included."""
@@ -36,11 +36,11 @@ class Timer:
     def __init__(
         self,
         settings: Settings,
-        stage: Callable[[], Stage | None],
+        test_run: Callable[[], LabTestRun | None],
         give_up: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._stage = stage
+        self._test_run = test_run
         self._give_up = give_up
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -56,9 +56,10 @@ class Timer:
             return
         # The words of pytest-timeout.
         words = f"Timeout (>{self._settings.timeout}s) from pytest-timeout."
-        stage = self._stage()
-        told = stage is not None and stage.interrupt(pytest.fail.Exception(words, pytrace=False))
-        if not told or not self._over.wait(GRACE_S):
+        test_run = self._test_run()
+        failed = pytest.fail.Exception(words, pytrace=False)
+        interrupted = test_run is not None and test_run.interrupt(failed)
+        if not interrupted or not self._over.wait(GRACE_S):
             self._give_up(words)
 
     def _is_debugged(self) -> bool:

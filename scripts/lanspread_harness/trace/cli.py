@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lanspread_harness.errors import UsageError
-from lanspread_harness.output import run_answer, tell
-from lanspread_harness.timeline.telling import shown
+from lanspread_harness.output import print_stderr, run_answer
+from lanspread_harness.timeline.excerpt import format_entry
 from lanspread_harness.trace.find import find
 from lanspread_harness.trace.summary import summary, summary_lines
 
@@ -40,7 +40,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         for line in _answer(find(options.run, options.scenarios), options):
             print(line)
     except UsageError as error:
-        tell(f"usage: {error}")
+        print_stderr(f"usage: {error}")
         return EXIT_USAGE
     return EXIT_DONE
 
@@ -50,7 +50,7 @@ def check_usage(arguments: Sequence[str] | None = None) -> int | None:
     try:
         _check(_parser().parse_args(arguments))
     except UsageError as error:
-        tell(f"usage: {error}")
+        print_stderr(f"usage: {error}")
         return EXIT_USAGE
     return None
 
@@ -191,7 +191,7 @@ def _lines(trace: Trace, entries: Sequence[Entry], marked: Entry | None) -> Iter
     names = trace.timeline.names
     for entry in entries:
         seq = "" if entry.seq is None else f"#{entry.seq}"
-        yield f"{'>' if entry is marked else ' '} {seq:>6} {shown(entry, names)}"
+        yield f"{'>' if entry is marked else ' '} {seq:>6} {format_entry(entry, names)}"
 
 
 def as_json(trace: Trace, entry: Entry) -> JsonObject:

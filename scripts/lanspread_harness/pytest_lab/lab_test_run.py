@@ -1,4 +1,8 @@
-"""What one test with a lab runs on: a loop, the lab in it, and what is kept where it fails."""
+"""The run of one test with a lab: its loop, its lab, and what is kept where it fails.
+
+The plugin makes a `LabTestRun` for each such test, and a `SessionContext` once. It neither collects
+tests nor shows failures. The end of the lab counts for the test.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from lanspread_harness.errors import ScenarioError
 from lanspread_harness.evidence import Failure, take_evidence
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.pytest_lab.one_task import OneTask
-from lanspread_harness.pytest_lab.outcomes import is_mild, members, unwrapped, verdict, words
+from lanspread_harness.pytest_lab.outcomes import failure_text, is_mild, members, unwrapped, verdict
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
@@ -27,8 +31,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What all labs of a session stand on."""
+class SessionContext:
+    """The binary, backend and seed that all labs of a pytest session share."""
 
     binary: Path
     schema: Schema
@@ -37,7 +41,7 @@ class Ground:
     keep: bool
 
 
-class Stage:
+class LabTestRun:
     """Runs a test and its fixtures, with a lab or, until it is opened, without.
 
     The lab ends with the test, so that what its peers do at their end counts for the test. Where
@@ -49,7 +53,7 @@ class Stage:
         """Whether fixtures use the lab, so that it outlasts the test."""
         self.lab: Lab | None = None
         self.settings: LabSettings | None = None
-        self.ground: Ground | None = None
+        self.session: SessionContext | None = None
         self._timeout_s = timeout_s
         self._task = OneTask()
         self._manager: AbstractAsyncContextManager[Lab] | None = None
@@ -57,11 +61,11 @@ class Stage:
         self._marked = False
         self._failure: tuple[ScenarioError, str] | None = None
 
-    def open(self, ground: Ground, settings: LabSettings) -> Lab:
+    def open(self, session: SessionContext, settings: LabSettings) -> Lab:
         """Open the lab."""
         self.settings = settings
-        self.ground = ground
-        manager = open_lab(settings, ground.backend, ground.schema)
+        self.session = session
+        manager = open_lab(settings, session.backend, session.schema)
         self.lab = self._task.run(self._step(manager.__aenter__(), "opening the lab", False))
         self._manager = manager
         return self.lab
@@ -108,7 +112,7 @@ class Stage:
         directory = self.settings.directory
         if self._failure is not None and self.held:
             take_evidence(directory, *self._failure)
-        if self.ground is not None and not self.ground.keep:
+        if self.session is not None and not self.session.keep:
             keep_records = interrupted or self._failure is not None
             unwanted = directory / PEERS if keep_records else directory
             shutil.rmtree(unwanted, ignore_errors=True)
@@ -120,7 +124,7 @@ class Stage:
         except BaseException as error:  # noqa: BLE001 - raised below, where its own context stays
             raised = error
         if not isinstance(raised, asyncio.CancelledError) and not is_mild(raised):
-            self._mark(words(unwrapped(raised)))
+            self._mark(failure_text(unwrapped(raised)))
         # A task group that gives up cancels its task, and tells why only when it is left.
         closes = closes or isinstance(raised, asyncio.CancelledError)
         if closes and self.lab is not None and self._manager is None:

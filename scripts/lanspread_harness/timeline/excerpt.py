@@ -37,7 +37,7 @@ PEER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CLEAN_END = frozenset({"close-stdin", "status 0"})
 
 
-def involved(peers: Collection[str], expectation: str, evidence: Iterable[str]) -> list[str]:
+def involved_peers(peers: Collection[str], expectation: str, evidence: Iterable[str]) -> list[str]:
     """The peers that a failure names: in what was expected, else in what was found, else all."""
     for said in (expectation, "\n".join(evidence)):
         named = [
@@ -48,7 +48,7 @@ def involved(peers: Collection[str], expectation: str, evidence: Iterable[str]) 
     return list(peers)
 
 
-def telling(timeline: Timeline, peers: Collection[str]) -> list[Entry]:
+def select_entries(timeline: Timeline, peers: Collection[str]) -> list[Entry]:
     """The lines that matter most, at most `MAX_LINES`, in the order of their times."""
     failure = timeline.failure
     until = len(timeline.entries) if failure is None else timeline.entries.index(failure)
@@ -70,7 +70,7 @@ def telling(timeline: Timeline, peers: Collection[str]) -> list[Entry]:
     return sorted(chosen.values(), key=lambda entry: (entry.at_us, entry.line))
 
 
-def shown(entry: Entry, names: Mapping[str, str]) -> str:
+def format_entry(entry: Entry, names: Mapping[str, str]) -> str:
     """An entry on one line of a terminal, where ids of peers are shown as their `names`."""
     what = f"{entry.peer or '-':<8} {entry.kind:<8} {entry.name}"
     rest = PEER_ID.sub(lambda found: names.get(found[0], found[0]), _rest(entry))
@@ -111,8 +111,8 @@ def _rest(entry: Entry) -> str:
     elif entry.kind in {Kind.EXIT, Kind.NOTE, Kind.FAILURE, Kind.START}:
         rest = {}
     elif entry.kind is Kind.FAULT:
-        told = {name: value for name, value in entry.data.items() if name not in HEAD and value}
-        rest = {name: value for name, value in told.items() if value != "instant"}
+        fields = {name: value for name, value in entry.data.items() if name not in HEAD and value}
+        rest = {name: value for name, value in fields.items() if value != "instant"}
     else:
         rest = {name: value for name, value in entry.data.items() if name not in HEAD}
     return json.dumps(rest, ensure_ascii=False) if rest else ""

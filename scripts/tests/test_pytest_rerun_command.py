@@ -29,13 +29,13 @@ import pytest
 CASES = ["a b", "c[d]", "it's", 'say "x"', "$HOME", "semi;colon", "back\\\\\\\\slash", "ü"]
 
 @pytest.fixture
-def told(request, lanspread_ground):
+def told(request, lanspread_session):
     config = request.config
     return {
         "node": request.node.name,
-        "seed": lanspread_ground.seed,
-        "binary": str(lanspread_ground.binary),
-        "backend": lanspread_ground.backend.name,
+        "seed": lanspread_session.seed,
+        "binary": str(lanspread_session.binary),
+        "backend": lanspread_session.backend.name,
         "rootdir": str(config.rootpath),
         "inifile": str(config.inipath),
         "custom": config.getoption("--custom"),
@@ -69,7 +69,7 @@ class Place:
         self.tests.mkdir(parents=True)
         self.elsewhere = top / "else where"
         self.elsewhere.mkdir()
-        self.told = top / "told.jsonl"
+        self.record_path = top / "told.jsonl"
         self.peer = top / "a peer" / "fake peer.py"
         self.peer.parent.mkdir()
         shutil.copy(FAKE_PEER, self.peer)
@@ -83,13 +83,13 @@ class Place:
         """Run the tests, and return the commands to run them again."""
         options = ("-p", "lanspread_harness.pytest_plugin", "-p", "no:cacheprovider")
         os.chdir(folder)
-        result = pytester.runpytest_subprocess(*options, f"--custom={self.told}", *arguments)
+        result = pytester.runpytest_subprocess(*options, f"--custom={self.record_path}", *arguments)
         prefix = "run again  "
         return [line.removeprefix(prefix) for line in result.outlines if line.startswith(prefix)]
 
     def records(self) -> list[dict[str, object]]:
-        lines = self.told.read_text(encoding="utf-8").splitlines()
-        self.told.unlink()
+        lines = self.record_path.read_text(encoding="utf-8").splitlines()
+        self.record_path.unlink()
         return [json.loads(line) for line in lines]
 
 

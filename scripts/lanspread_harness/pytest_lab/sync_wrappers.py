@@ -1,4 +1,4 @@
-"""Async fixtures and tests as plain functions that run on a stage.
+"""Wraps async fixtures and tests into plain functions, which a `LabTestRun` runs.
 
 pytest and its other plugins see plain functions, so none of them runs them in a loop of its own.
 """
@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lanspread_harness.pytest_lab.stage import Stage
+    from lanspread_harness.pytest_lab.lab_test_run import LabTestRun
 
 
 def is_async(function: object) -> bool:
@@ -21,21 +21,24 @@ def is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
-def plain_test(function: Callable[..., Any], stage: Stage) -> Callable[..., object]:
+def wrap_test(function: Callable[..., Any], test_run: LabTestRun) -> Callable[..., object]:
     """A test as a plain function."""
 
     def test(**arguments: object) -> object:
-        return stage.run_test(function(**arguments))
+        return test_run.run_test(function(**arguments))
 
     return test
 
 
-def plain_fixture(
-    function: Callable[..., Any], instance: object, name: str, get_stage: Callable[[], Stage]
+def wrap_fixture(
+    function: Callable[..., Any],
+    instance: object,
+    name: str,
+    get_test_run: Callable[[], LabTestRun],
 ) -> Callable[..., object]:
     """A fixture as a plain function, or as a plain generator.
 
-    It gets its stage when it is called: what fails there must fail as part of the fixture, or
+    It gets its test run when it is called: what fails there must fail as part of the fixture, or
     pytest forgets to tear it down.
     """
     bound = _bound(function, instance)
@@ -43,17 +46,17 @@ def plain_fixture(
     if inspect.iscoroutinefunction(function):
 
         def value(**arguments: object) -> object:
-            stage = get_stage()
-            return stage.run_fixture(bound(**arguments), set_up)
+            test_run = get_test_run()
+            return test_run.run_fixture(bound(**arguments), set_up)
 
         return value
 
     def generator(**arguments: object) -> Iterator[object]:
-        stage = get_stage()
+        test_run = get_test_run()
         generated = bound(**arguments)
-        yield stage.run_fixture(anext(generated), set_up)
+        yield test_run.run_fixture(anext(generated), set_up)
         try:
-            stage.run_fixture(anext(generated), torn_down)
+            test_run.run_fixture(anext(generated), torn_down)
         except StopAsyncIteration:
             return
         pytest.fail(f"the fixture `{name}` has more than one `yield`", pytrace=False)

@@ -1,4 +1,4 @@
-"""The command that runs one test again, the same way, from any folder of any shell."""
+"""Builds the command that runs one test again, the same way, from any folder of any shell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_OTHER_RUNS = ("--basetemp", "--lanspread-seed", "--lanspread-binary", "--lans
 FLAGS_OF_OTHER_RUNS = ("--lanspread-keep", "--")
 
 
-def command_again(
+def rerun_command(
     config: pytest.Config, item: pytest.Item, *, backend: str, binary: Path, seed: int
 ) -> str:
     """Return the command, quoted for a POSIX shell."""
