@@ -3,6 +3,8 @@
 What a scenario needs is here: a `Lab` gives games and peers, and the `expect…` functions assert.
 """
 
+from typing import TYPE_CHECKING
+
 from lanspread_harness.answers import ListedGame, RemotePeer, Status
 from lanspread_harness.archives import METHOD_NORMAL, Rar5Entry, dictionary, rar3, rar5
 from lanspread_harness.backends import ExitStatus, Need
@@ -14,6 +16,7 @@ from lanspread_harness.checks import (
     expect_same_game,
 )
 from lanspread_harness.client import Peer
+from lanspread_harness.deprecation import forward
 from lanspread_harness.errors import CommandError
 from lanspread_harness.faults import Link
 from lanspread_harness.fields import Fields
@@ -33,6 +36,11 @@ from lanspread_harness.fixtures import (
 from lanspread_harness.lab import Lab
 from lanspread_harness.records import Event, Failure, Ready, Record, Result
 from lanspread_harness.scenario import Meta
+
+if TYPE_CHECKING:
+    GameView = ListedGame
+else:
+    __getattr__ = forward(__name__, {"GameView": "lanspread_harness.answers.ListedGame"})
 
 __all__ = [
     "METHOD_NORMAL",

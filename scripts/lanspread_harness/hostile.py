@@ -12,6 +12,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lanspread_harness.deprecation import warn_deprecated
 from lanspread_harness.records import parse_object
 
 if TYPE_CHECKING:
@@ -106,17 +107,22 @@ async def say_hello(
     hello: JsonObject,
     served: Library | None = None,
     until: Callable[[], Coroutine[None, None, object]] | None = None,
+    told: Library | None = None,
 ) -> JsonObject | None:
     """Dial a peer, show `certificate`, sign with `key`, say `hello`, and return the answer.
 
     `None` where there is none, since the connection was refused or closed. It stays until `until`
     is done, or the peer closes the connection; meanwhile the `served` library is sent to whoever
     asks. `sock` is what it speaks through, and is closed afterwards.
+    `told` is the deprecated name of `served`.
     """
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.connection import QuicConnection
 
+    if told is not None:
+        warn_deprecated("say_hello(told=…)", "say_hello(served=…)")
+        served = told
     configuration = QuicConfiguration(alpn_protocols=[ALPN], verify_mode=ssl.CERT_NONE)
     configuration.load_cert_chain(str(certificate), str(key))
     host, _, port = addr.rpartition(":")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
 from lanspread_harness.client import Peer, PeerOptions
+from lanspread_harness.deprecation import warn_deprecated
 from lanspread_harness.evidence import mark_failure
 from lanspread_harness.faults import FaultInjector
 from lanspread_harness.faults.disks import mounted
@@ -272,6 +273,11 @@ class Lab(FaultInjector):
     def check_incidents(self) -> None:
         """Fail where a peer had an incident that the scenario does not expect."""
         check_incidents(self.peers, self._expected)
+
+    def check_troubles(self) -> None:
+        """Deprecated name of `check_incidents`."""
+        warn_deprecated("Lab.check_troubles", "Lab.check_incidents")
+        self.check_incidents()
 
 
 @asynccontextmanager

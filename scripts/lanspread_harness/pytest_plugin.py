@@ -20,6 +20,7 @@ import pytest
 
 from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
 from lanspread_harness.build import find_binary, find_checkout
+from lanspread_harness.deprecation import warn_deprecated
 from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.faults.exfat import sweep_exfat
@@ -195,6 +196,20 @@ def lanspread_test_run(request: pytest.FixtureRequest) -> Iterator[LabTestRun]:
     request.config.stash[TEST_RUNS].append(test_run)
     yield test_run
     test_run.close()
+
+
+@pytest.fixture(scope="session")
+def lanspread_ground(lanspread_session: SessionContext) -> SessionContext:
+    """Deprecated name of `lanspread_session`."""
+    warn_deprecated("fixture lanspread_ground", "lanspread_session")
+    return lanspread_session
+
+
+@pytest.fixture
+def lanspread_stage(lanspread_test_run: LabTestRun) -> LabTestRun:
+    """Deprecated name of `lanspread_test_run`."""
+    warn_deprecated("fixture lanspread_stage", "lanspread_test_run")
+    return lanspread_test_run
 
 
 @pytest.fixture
