@@ -109,8 +109,8 @@ def measure(options: argparse.Namespace) -> list[Results]:
     from lanspread_bench.figures import table, to_json
     from lanspread_bench.run_directory import run_directory
     from lanspread_bench.suites import BY_NAME, Settings, run
-    from lanspread_harness.backends.tools import with_system_programs
     from lanspread_harness.build import build_binary
+    from lanspread_harness.system_programs import with_system_programs
 
     network.require()
     # Some of the programs are of the administrator, and are run by others that look on PATH.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lanspread_bench.commands import run
 from lanspread_bench.errors import BenchError, LackingError
-from lanspread_harness.backends.tools import SYSTEM_DIRECTORIES, find_program
+from lanspread_harness.system_programs import SYSTEM_DIRECTORIES, find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

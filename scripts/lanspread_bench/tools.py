@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lanspread_bench.commands import run
 from lanspread_bench.errors import BenchError, LackingError
-from lanspread_harness.backends.tools import find_program
+from lanspread_harness.system_programs import find_program
 
 SENDME_VERSION = "0.37.1"
 LIBTORRENT_VERSION = "2.1.1"

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lanspread_harness.backend_factory import BACKENDS, check_backend, make_backend
 from lanspread_harness.backends import user_namespace
-from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
 from lanspread_harness.backends.netns import check_namespaces
 from lanspread_harness.build import build_binary, find_binary
 from lanspread_harness.durations import read_durations, write_durations

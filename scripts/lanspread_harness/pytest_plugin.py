@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lanspread_harness.backends.choice import BACKENDS, check_backend, make_backend
+from lanspread_harness.backend_factory import BACKENDS, check_backend, make_backend
 from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.deprecation import warn_deprecated
 from lanspread_harness.errors import HarnessError, ScenarioError, UsageError

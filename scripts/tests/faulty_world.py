@@ -30,11 +30,11 @@ from lanspread_harness.backends.docker import (
     check_engine,
 )
 from lanspread_harness.backends.netns import NetnsBackend, check_namespaces
-from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.lab import Lab, LabSettings, open_lab
+from lanspread_harness.network_namespaces import socket_in
 from lanspread_harness.schema import load_schema
+from lanspread_harness.system_programs import lacking_for_disks, lacking_for_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from faulty_world import PORT, InWorld
 
-from lanspread_harness.backends.tools import tool
-from lanspread_harness.faults.namespaces import socket_in
+from lanspread_harness.network_namespaces import socket_in
+from lanspread_harness.system_programs import tool
 
 if TYPE_CHECKING:
     from lanspread_harness.backends import Attachment

@@ -14,13 +14,13 @@ from runner_process import FAILS, PASSES, failures, run_runner, states
 from test_runner import Recorder, scenario, settings_for
 
 from lanspread_harness.backends.process import ProcessBackend
-from lanspread_harness.backends.tools import lacking_for_disks
 from lanspread_harness.errors import ScenarioError
 from lanspread_harness.history import History
 from lanspread_harness.run_summary import counts, write_junit
 from lanspread_harness.runner import Outcome, Runner, State
 from lanspread_harness.scenario import Meta
 from lanspread_harness.schedule import jobs_of
+from lanspread_harness.system_programs import lacking_for_disks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

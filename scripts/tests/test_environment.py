@@ -19,10 +19,10 @@ from runner_process import FAILS, PASSES, SCRIPTS, run_runner, runner_command, s
 from runners import dead_runner
 
 from lanspread_harness import run_directory
-from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links
 from lanspread_harness.errors import EnvironmentLackingError, UsageError
 from lanspread_harness.run_directory import OWNER, sweep
 from lanspread_harness.schema import load_schema
+from lanspread_harness.system_programs import lacking_for_disks, lacking_for_links
 
 if TYPE_CHECKING:
     from types import ModuleType

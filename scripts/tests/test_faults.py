@@ -20,7 +20,6 @@ from lanspread_harness.backends import Need
 from lanspread_harness.backends.docker import RUNNER_LABEL
 from lanspread_harness.backends.netns import namespaces
 from lanspread_harness.backends.process import ProcessBackend
-from lanspread_harness.backends.tools import lacking_for_exfat, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults import Link
 from lanspread_harness.faults.disks import sweep_disks
@@ -28,6 +27,7 @@ from lanspread_harness.faults.exfat import exfat_mounted, sweep_exfat
 from lanspread_harness.fixtures import MIB
 from lanspread_harness.lab import Lab, LabSettings, open_lab
 from lanspread_harness.schema import load_schema
+from lanspread_harness.system_programs import lacking_for_exfat, tool
 
 if TYPE_CHECKING:
     from lanspread_harness.backends import PeerProcess

@@ -30,9 +30,9 @@ from faulty_world import (
 
 from lanspread_harness.faults import Link
 from lanspread_harness.faults.links import SHAPER_PROGRAM
-from lanspread_harness.faults.namespaces import socket_in
 from lanspread_harness.fixtures import MIB
 from lanspread_harness.identity import runner_identity
+from lanspread_harness.network_namespaces import socket_in
 from lanspread_harness.orphan_cleanup import OWNER_VARIABLE
 
 if TYPE_CHECKING:

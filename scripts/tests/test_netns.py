@@ -19,9 +19,9 @@ from lanspread_harness.backends.netns import (
     namespaces,
 )
 from lanspread_harness.backends.subnets import CAPACITY
-from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.identity import PREFIX, owner_of, runner_identity
+from lanspread_harness.system_programs import tool
 
 if TYPE_CHECKING:
     from pathlib import Path

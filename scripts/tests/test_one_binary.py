@@ -16,7 +16,6 @@ from runners import dead_runner
 
 from lanspread_harness import build
 from lanspread_harness.backends import docker
-from lanspread_harness.backends.tools import lacking_for_links
 from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.build import require_image
 from lanspread_harness.cli import REPOSITORY
@@ -24,6 +23,7 @@ from lanspread_harness.errors import EnvironmentLackingError, ScenarioError
 from lanspread_harness.identity import unique_token
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.schema import load_schema
+from lanspread_harness.system_programs import lacking_for_links
 
 if TYPE_CHECKING:
     from pathlib import Path

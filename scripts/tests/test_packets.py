@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lanspread_harness.backends.netns import NAMESPACES, check_namespaces
-from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import EnvironmentLackingError
-from lanspread_harness.faults.namespaces import inside
 from lanspread_harness.faults.packets import FRAME_BYTES, FRAMES, PacketSocket
 from lanspread_harness.identity import owned_name
+from lanspread_harness.network_namespaces import inside
+from lanspread_harness.system_programs import tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

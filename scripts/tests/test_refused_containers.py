@@ -10,7 +10,7 @@ from faulty_world import binary_in_image
 from runner_process import PASSES, failures, run_runner, runner_command, states
 
 from lanspread_harness.backends.docker import IMAGE, bind_mount
-from lanspread_harness.backends.tools import lacking_for_disks
+from lanspread_harness.system_programs import lacking_for_disks
 
 if TYPE_CHECKING:
     from pathlib import Path

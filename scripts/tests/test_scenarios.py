@@ -62,7 +62,7 @@ def test_exit_codes_without_a_run(
     assert main(["S99"]) == 2
     with monkeypatch.context() as bare:
         bare.setenv("PATH", "")
-        bare.setattr("lanspread_harness.backends.tools.SYSTEM_DIRECTORIES", ())
+        bare.setattr("lanspread_harness.system_programs.SYSTEM_DIRECTORIES", ())
         assert main(["S01", "--backend", "netns"]) == 3
     assert "ip is not installed (package iproute2)" in capsys.readouterr().err
     for bad in (["--backend", "cloud"], ["--jobs", "0"], ["--jobs", "x"]):

@@ -12,7 +12,7 @@ import pytest
 from conftest import FAKE_PEER
 from test_pytest_plugin import PASSES, WITH_PLUGIN
 
-from lanspread_harness.backends import tools
+from lanspread_harness import system_programs
 from lanspread_harness.cli import REPOSITORY
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def program(path: Path, script: str) -> None:
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of the administrator's programs that is not on PATH."""
     directory = tmp_path / "sbin"
-    monkeypatch.setattr(tools, "SYSTEM_DIRECTORIES", (str(directory),))
+    monkeypatch.setattr(system_programs, "SYSTEM_DIRECTORIES", (str(directory),))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin")
     return directory
@@ -47,27 +47,27 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_program_outside_path_is_found_and_used(system: Path) -> None:
     program(system / "nft", "#!/bin/sh\necho $0\n")
-    assert tools.lacking(("nft",), ()) is None
-    assert tools.find_program("nft") == str(system / "nft")
-    assert asyncio.run(tools.tool("nft")).strip() == str(system / "nft")
+    assert system_programs.lacking(("nft",), ()) is None
+    assert system_programs.find_program("nft") == str(system / "nft")
+    assert asyncio.run(system_programs.tool("nft")).strip() == str(system / "nft")
     # As `nsenter` does it, and all who start others.
-    assert asyncio.run(tools.tool("sh", "-c", "exec nft")).strip() == str(system / "nft")
+    assert asyncio.run(system_programs.tool("sh", "-c", "exec nft")).strip() == str(system / "nft")
 
 
 def test_path_goes_first(system: Path, tmp_path: Path) -> None:
     program(system / "nft", "#!/bin/sh\n")
     program(tmp_path / "bin" / "nft", "#!/bin/sh\n")
-    assert tools.find_program("nft") == str(tmp_path / "bin" / "nft")
+    assert system_programs.find_program("nft") == str(tmp_path / "bin" / "nft")
 
 
 def test_what_is_missing_says_where_it_was_looked_for(system: Path) -> None:
-    reason = tools.lacking(("no-such-nft",), ())
+    reason = system_programs.lacking(("no-such-nft",), ())
     assert reason == f"no-such-nft is not installed (package nftables); looked in PATH, {system}"
 
 
 @pytest.fixture(autouse=True)
 def known_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tools.PACKAGES, "no-such-nft", "nftables")
+    monkeypatch.setitem(system_programs.PACKAGES, "no-such-nft", "nftables")
 
 
 @pytest.fixture

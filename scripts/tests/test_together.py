@@ -16,11 +16,11 @@ from runners import dead_runner
 from lanspread_harness import host_locks, run_directory
 from lanspread_harness.backends import docker, netns
 from lanspread_harness.backends.docker import RUNNER_LABEL
-from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking
 from lanspread_harness.durations import read_durations, write_durations
 from lanspread_harness.errors import BackendError
 from lanspread_harness.host_locks import hold_lock, reserve_cores
 from lanspread_harness.identity import PREFIX
+from lanspread_harness.system_programs import LINK_CAPABILITIES, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import Attachment, ExitStatus, Need, PipedProcess
 from lanspread_harness.backends.subnets import SUBNETS, host_address
-from lanspread_harness.backends.tools import lacking_for_disks, lacking_for_links, tool
 from lanspread_harness.errors import BackendError, EnvironmentLackingError
 from lanspread_harness.identity import is_dead, is_doomed, runner_identity, unique_token
 from lanspread_harness.orphan_cleanup import open_pidfd
+from lanspread_harness.system_programs import lacking_for_disks, lacking_for_links, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -24,7 +24,11 @@ from typing import TYPE_CHECKING
 from lanspread_harness.backends import Attachment, Need, PipedProcess, user_namespace
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
-from lanspread_harness.backends.tools import (
+from lanspread_harness.binary_under_test import BinaryUnderTest
+from lanspread_harness.errors import BackendError, EnvironmentLackingError
+from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
+from lanspread_harness.network_namespaces import socket_in
+from lanspread_harness.system_programs import (
     LINK_CAPABILITIES,
     find_program,
     lacking,
@@ -32,10 +36,6 @@ from lanspread_harness.backends.tools import (
     tool,
     without_privileges,
 )
-from lanspread_harness.binary_under_test import BinaryUnderTest
-from lanspread_harness.errors import BackendError, EnvironmentLackingError
-from lanspread_harness.faults.namespaces import socket_in
-from lanspread_harness.identity import PREFIX, is_doomed, owned_name, unique_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

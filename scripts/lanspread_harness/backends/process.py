@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
-from lanspread_harness.backends.tools import (
+from lanspread_harness.binary_under_test import BinaryUnderTest
+from lanspread_harness.errors import BackendError
+from lanspread_harness.system_programs import (
     lacking_for_disks,
     lacking_for_exfat,
     without_privileges,
 )
-from lanspread_harness.binary_under_test import BinaryUnderTest
-from lanspread_harness.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

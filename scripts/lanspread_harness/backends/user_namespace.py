@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import LINK_CAPABILITIES, lacking, with_system_programs
+from lanspread_harness.system_programs import LINK_CAPABILITIES, lacking, with_system_programs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

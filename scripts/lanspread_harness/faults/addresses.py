@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
-from lanspread_harness.faults.namespaces import announce_address
+from lanspread_harness.network_namespaces import announce_address
+from lanspread_harness.system_programs import tool
 
 if TYPE_CHECKING:
     from collections.abc import Collection

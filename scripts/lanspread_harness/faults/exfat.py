@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.identity import is_doomed, owned_name
+from lanspread_harness.system_programs import tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -28,8 +28,8 @@ from lanspread_harness.faults.link_config import (
     PacketCounts,
     ShaperSetup,
 )
-from lanspread_harness.faults.namespaces import set_checksum_offload
 from lanspread_harness.faults.packets import PacketSocket
+from lanspread_harness.network_namespaces import set_checksum_offload
 
 BATCH = 64
 """Packets taken in from one side before those that are due are sent."""

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends.tools import find_program, tool
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.addresses import Readdressed
 from lanspread_harness.faults.cuts import Cut, rules, unheard
 from lanspread_harness.faults.link_config import READY, LinkConfig, PacketCounts, ShaperSetup
 from lanspread_harness.identity import owned_name
 from lanspread_harness.orphan_cleanup import marked_environment
+from lanspread_harness.system_programs import find_program, tool
 
 if TYPE_CHECKING:
     import socket

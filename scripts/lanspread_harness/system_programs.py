@@ -1,4 +1,7 @@
-"""Running the programs of the system that backends and faults are made with."""
+"""Finds and runs the system's programs that backends and faults need, such as `ip` and `mount`.
+
+It says what is missing and how to get it, and installs nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sockets and interface settings in other network namespaces."""
+"""Opens sockets and changes interfaces in network namespaces that this process is not in.
+
+Backends and faults use it. It makes and removes no namespace: the backend netns does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which backend a name stands for, and what must be there before it can be made."""
+"""Makes the backend that `--backend` names, and checks what must be there before.
+
+`cli` and the pytest plugin call it. Backends do not know each other.
+"""
 
 from __future__ import annotations
 
