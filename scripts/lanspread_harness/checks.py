@@ -1,4 +1,4 @@
-"""What scenarios assert with: each failure names what should have held."""
+"""What scenarios assert with: each failure says what was expected, and what held instead."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ SHOWN_DIFFERENCES = 10
 
 
 def expect(condition: object, expectation: str, *evidence: object) -> None:
-    """Fail with `expectation` unless `condition` holds."""
+    """Fail unless `condition` holds; `expectation` says so in a sentence.
+
+    The first `evidence` is what held instead.
+    """
     if not condition:
         raise ExpectationError(expectation, [f"{item!r:.{SHOWN_CHARS}}" for item in evidence])
 
 
 def expect_equal(actual: object, expected: object, expectation: str) -> None:
-    """Fail with `expectation` unless both are equal."""
+    """Fail unless both are equal; `expectation` says what they are, or what should hold."""
     if actual != expected:
         raise ExpectationError(
-            expectation,
-            [f"expected {expected!r:.{SHOWN_CHARS}}", f"found    {actual!r:.{SHOWN_CHARS}}"],
+            f"{expected!r:.{SHOWN_CHARS}}", [f"{actual!r:.{SHOWN_CHARS}}"], about=expectation
         )
 
 
@@ -44,8 +46,12 @@ def expect_clean_exit(status: ExitStatus, peer: Peer) -> None:
     records = peer.session.records
     stopped = peer.events("stopped")
     if not stopped or records[-1] != stopped[-1]:
-        expectation = f"{peer.name}: stopped is the last record"
-        raise ExpectationError(expectation, records=peer.session.evidence())
+        raise ExpectationError(
+            "stopped as its last record",
+            [peer.session.describe_last_record()],
+            peer.session.evidence(),
+            about=peer.name,
+        )
 
 
 async def expect_same_game(game: Game, holder: Peer, copier: Peer) -> None:
@@ -57,11 +63,17 @@ async def expect_same_game(game: Game, holder: Peer, copier: Peer) -> None:
     different = sorted(
         name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name)
     )
-    expect(
-        SENTINEL in expected and not different,
-        f"{copier.name} has the same {game.id} as {holder.name}",
-        *different[:SHOWN_DIFFERENCES],
-    )
+    if SENTINEL in expected and not different:
+        return
+    missing = [] if SENTINEL in expected else [f"{holder.name} has no {SENTINEL}"]
+    differences = [
+        f"{name}: {_difference(expected.get(name), actual.get(name), holder, copier)}"
+        for name in different[:SHOWN_DIFFERENCES]
+    ]
+    others = len(different) - SHOWN_DIFFERENCES
+    more = [f"… {others} more files differ"] if others > 0 else []
+    expectation = f"{copier.name} has the same {game.id} as {holder.name}"
+    raise ExpectationError(expectation, [*missing, *differences, *more])
 
 
 @contextmanager
@@ -74,4 +86,10 @@ def expect_error(*codes: str) -> Iterator[None]:
         if error.code in codes:
             return
         raise ExpectationError(expectation, error.evidence) from error
-    raise ExpectationError(expectation, ["it succeeded"])
+    raise ExpectationError(expectation, ["success"])
+
+
+def _difference(expected: object, actual: object, holder: Peer, copier: Peer) -> str:
+    if actual is None:
+        return f"only {holder.name} has it"
+    return f"only {copier.name} has it" if expected is None else f"other bytes at {copier.name}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lanspread_harness.answers import ListedGame, RemotePeer, Status
 from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
 from lanspread_harness.history import FaultPhase
-from lanspread_harness.records import Event, Failure, Ready, Record
+from lanspread_harness.records import Event, Failure, Ready, Record, describe
 from lanspread_harness.session import Session
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Peer:
     def session(self) -> Session:
         """The current run, or the last one when the peer is down."""
         if not self.sessions:
-            raise PeerExitedError(f"{self.name} was started")
+            raise PeerExitedError("a process", ["none: it was never started"], about=self.name)
         return self.sessions[-1]
 
     @property
@@ -123,7 +123,7 @@ class Peer:
     def ready(self) -> Fields:
         """The data of its `ready` record."""
         if self._ready is None:
-            raise PeerExitedError(f"{self.name} was ready")
+            raise PeerExitedError("a ready record", ["none: it was not ready"], about=self.name)
         return self._ready.data
 
     @property
@@ -168,11 +168,14 @@ class Peer:
         """Start its process and wait for `ready`, which must be the first record."""
         await self.launch()
         first = await self.session.wait(
-            "something is printed", lambda record: record, since=0, timeout_s=READY_TIMEOUT_S
+            "a first record", lambda record: record, since=0, timeout_s=READY_TIMEOUT_S
         )
         if not isinstance(first, Ready):
             raise PeerExitedError(
-                f"{self.name}: the first record is ready", records=self.session.evidence()
+                "ready as its first record",
+                [describe(self.session.records[0])],
+                self.session.evidence(),
+                about=self.name,
             )
         self._ready = first
         await self._links.started(self.name)
@@ -444,10 +447,13 @@ class Peer:
                 await session.gone.wait()
         except TimeoutError as error:
             raise RecordTimeoutError(
-                f"{self.name} ends within {timeout_s:g} s", records=session.evidence()
+                f"its end within {timeout_s:g} s",
+                ["a process that still runs"],
+                session.evidence(),
+                about=self.name,
             ) from error
         if session.status is None:
-            raise PeerExitedError(f"{self.name} has an exit status")
+            raise PeerExitedError("an exit status", ["none"], about=self.name)
         return session.status
 
     def _end_stop(self) -> None:

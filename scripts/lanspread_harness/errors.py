@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+MAX_GOT_CHARS = 400
+"""How much of what held instead stands in the text of an error; `evidence` has all of it."""
+
+
 class HarnessError(Exception):
     """Root of all errors of the harness."""
 
@@ -27,17 +31,37 @@ class EnvironmentLackingError(HarnessError):
 class ScenarioError(HarnessError):
     """A scenario failed.
 
-    `expectation` says what should have held; `evidence` are the lines that show what held instead.
-    `records` are the last of the peer that it is about, for who has no history to look at.
+    `expectation` says what should have held. The first line of `evidence` says what held instead,
+    the others show more. `records` are the last of the peer that it is about, for who has no
+    history to look at. The text of the error has both: "bravo: expected a, got b" where `about`
+    names what it is about and `expected` is a phrase, "expected: a; got: b" where `expected` is a
+    sentence of its own.
     """
 
     def __init__(
-        self, expectation: str, evidence: Sequence[str] = (), records: Sequence[str] = ()
+        self,
+        expected: str,
+        evidence: Sequence[str] = (),
+        records: Sequence[str] = (),
+        *,
+        about: str | None = None,
     ) -> None:
-        super().__init__(expectation)
-        self.expectation = expectation
+        self.expected = expected
+        self.about = about
         self.evidence = tuple(evidence)
         self.records = tuple(records)
+        super().__init__(self.expectation)
+
+    @property
+    def expectation(self) -> str:
+        """What should have held, and of what."""
+        return self.expected if self.about is None else f"{self.about}: {self.expected}"
+
+    def __str__(self) -> str:
+        got = " ".join(self.evidence[0].split())[:MAX_GOT_CHARS] if self.evidence else ""
+        if self.about is None:
+            return f"expected: {self.expected}" + (f"; got: {got}" if got else "")
+        return f"{self.about}: expected {self.expected}" + (f", got {got}" if got else "")
 
 
 class ExpectationError(ScenarioError):
@@ -77,7 +101,7 @@ class CommandError(ScenarioError):
         retryable: bool,
         hint: str | None,
     ) -> None:
-        super().__init__(f"{peer}: {command} succeeds", [f"{peer}: {code}: {message}"])
+        super().__init__("success", [f"error {code}: {message}"], about=f"{peer}: {command}")
         self.peer = peer
         self.command = command
         self.code = code
@@ -87,6 +111,6 @@ class CommandError(ScenarioError):
 
 
 def error_text(error: BaseException) -> str:
-    """An error on one line, with its evidence where it has any."""
-    evidence = error.evidence if isinstance(error, ScenarioError) else ()
+    """An error on one line, with all of its evidence where it has any."""
+    evidence = error.evidence[1:] if isinstance(error, ScenarioError) else ()
     return " ".join([str(error), *evidence]).replace("\n", " ")

@@ -46,9 +46,11 @@ REPORT = "report.html"
 class Failure:
     """Why a scenario failed, and where to look further.
 
+    `message` says what was expected and what held instead, on one line. The first line of
     `evidence` is what held instead; `records` are the lines of the history that matter most.
     """
 
+    message: str
     expectation: str
     evidence: tuple[str, ...]
     records: tuple[str, ...]
@@ -60,6 +62,16 @@ class Failure:
     def lines(self) -> list[str]:
         """Evidence and records, as many as a reader wants to see at once."""
         return [*self.evidence_shown, *self.records]
+
+    @property
+    def labelled(self) -> list[str]:
+        """What was expected, what held instead, and what else shows it, each line with a label."""
+        got, more = self.evidence_shown[:1], self.evidence_shown[1:]
+        return [
+            f"expected   {self.expectation}",
+            *(f"got        {line}" for line in got),
+            *(f"evidence   {line}" for line in [*more, *self.records]),
+        ]
 
     @property
     def evidence_shown(self) -> list[str]:
@@ -106,7 +118,8 @@ def scenario_error(error: BaseException) -> ScenarioError:
     trace = "".join(traceback.format_exception(cause)).splitlines()
     if isinstance(cause, OSError) and cause.errno in NO_ROOM:
         return ScenarioError("the disk of this machine can be written", [f"{cause}", *trace])
-    return ScenarioError("the scenario runs without an error of its own", trace)
+    what = f"{type(cause).__name__}: {cause}"
+    return ScenarioError("the scenario runs without an error of its own", [what, *trace])
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -167,6 +180,7 @@ def failure_of(
 ) -> Failure:
     """The failure with this error and these lines of the history."""
     return Failure(
+        message=printable(str(error)),
         expectation=printable(error.expectation),
         evidence=tuple(map(printable, error.evidence)),
         records=tuple(map(printable, records)),

@@ -76,4 +76,4 @@ class Fields:
 
     def _mistyped(self, name: str, kind: str) -> ProtocolError:
         value = self.data.get(name)
-        return ProtocolError(f"{self.where} has {name} as {kind}", [f"it is {value!r:.200}"])
+        return ProtocolError(kind, [f"{value!r:.200}"], about=f"{self.where}: {name}")

@@ -46,7 +46,7 @@ def check_incidents(peers: Sequence[Peer], expected: Collection[str]) -> None:
         left_out = [f"… {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         shown = [text[:SHOWN_CHARS] for text in found[:SHOWN]]
         expectation = (
-            f"{found[0].partition(' ')[0]} has no trouble that the scenario does not expect"
+            f"{found[0].partition(' ')[0]} has no incident that the scenario does not expect"
         )
         raise ExpectationError(expectation, [*shown, *left_out])
 
@@ -54,7 +54,7 @@ def check_incidents(peers: Sequence[Peer], expected: Collection[str]) -> None:
 def _find_incidents(peer: Peer, expected: Collection[str]) -> Iterator[str]:
     for line in _read_log(peer):
         if PANIC in line:
-            yield f"{peer.name} does not panic: {line}"
+            yield f"{peer.name} panics: {line}"
         elif LOG_LINE.match(line) and not any(
             part in line for part in (*expected, *ORDINARY_WARNINGS)
         ):

@@ -310,4 +310,8 @@ async def _end(peer: Peer) -> None:
     peer.close_stdin()
     expect_clean_exit(await peer.exited(), peer)
     unanswered = peer.session.unanswered()
-    expect(not unanswered, f"{peer.name} answers every command before it ends", unanswered)
+    expect(
+        not unanswered,
+        f"{peer.name} answers every command before it ends",
+        f"no answer to {', '.join(map(str, unanswered))}",
+    )

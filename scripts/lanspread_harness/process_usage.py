@@ -44,7 +44,7 @@ def find_pid(peer: Peer) -> int:
     """The pid of the peer's process on this host, whatever its backend."""
     pid = peer.session.process.pid()
     if pid is None:
-        raise BackendError(f"{peer.name} is a process of this machine")
+        raise BackendError("a process of this host", ["none that is seen here"], about=peer.name)
     return pid
 
 

@@ -21,7 +21,7 @@ import pytest
 from lanspread_harness.backend_factory import BACKENDS, check_backend, make_backend
 from lanspread_harness.build import find_binary, find_checkout
 from lanspread_harness.deprecation import warn_deprecated
-from lanspread_harness.errors import HarnessError, ScenarioError, UsageError
+from lanspread_harness.errors import HarnessError, UsageError
 from lanspread_harness.faults.disks import sweep_disks
 from lanspread_harness.faults.exfat import sweep_exfat
 from lanspread_harness.identity import unique_token
@@ -38,7 +38,7 @@ from lanspread_harness.pytest_lab.marks import (
     meta_of,
     why_not,
 )
-from lanspread_harness.pytest_lab.outcomes import failure_text
+from lanspread_harness.pytest_lab.outcomes import as_scenario_error
 from lanspread_harness.pytest_lab.rerun_command import rerun_command
 from lanspread_harness.pytest_lab.sync_wrappers import is_async, wrap_fixture, wrap_test
 from lanspread_harness.pytest_lab.timeouts import Timer
@@ -314,7 +314,9 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | No
     def give_up(words: str) -> None:
         test_run = item.stash.get(TEST_RUN, None)
         if test_run is not None and (
-            failure := test_run.take_evidence(ScenarioError(words), _rerun_command(item, test_run))
+            failure := test_run.take_evidence(
+                as_scenario_error(words), _rerun_command(item, test_run)
+            )
         ):
             item.config.get_terminal_writer().line(f"artefacts  {failure.artefacts}")
         sys.modules["pytest_timeout"].timeout_timer(item, settings)
@@ -330,14 +332,12 @@ def _add_evidence(
 ) -> None:
     raised = None if call.excinfo is None else call.excinfo.value
     # A test that was to fail and did not has no exception, only the text of the report.
-    text = report.longreprtext if raised is None else failure_text(raised)
-    error = raised if isinstance(raised, ScenarioError) else ScenarioError(text)
+    error = as_scenario_error(report.longreprtext if raised is None else raised)
     failure = test_run.take_evidence(error, _rerun_command(item, test_run))
     if failure is None:
         return
     lines = [
-        f"expected   {failure.expectation}",
-        *(f"evidence   {line}" for line in failure.lines),
+        *failure.labelled,
         f"artefacts  {failure.artefacts}",
         f"run again  {failure.command}",
     ]

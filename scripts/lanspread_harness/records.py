@@ -73,14 +73,30 @@ class Event(Envelope):
 Record: TypeAlias = Ready | Result | Failure | Event
 
 
+def describe(record: Record) -> str:
+    """A record in a few words, for a failure: its kind, what names it, and the text of an error."""
+    match record:
+        case Event():
+            what = f"event {record.event}"
+        case Result():
+            what = f"the result of {record.cmd}"
+        case Failure():
+            what = f"error {record.code}: {record.message}"
+        case _:
+            what = "ready"
+    return f"{what} (seq {record.seq})"
+
+
 def parse_object(line: str) -> JsonObject:
     """The JSON object in `line`; anything else raises `ProtocolError`."""
     try:
         value: JsonValue = json.loads(line)
     except ValueError as error:
-        raise ProtocolError("every line of output is JSON", [f"{error}: {line!r:.300}"]) from error
+        raise ProtocolError(
+            "JSON", [f"{line!r:.300}: {error}"], about="a line of output"
+        ) from error
     if not isinstance(value, dict):
-        raise ProtocolError("every line of output is a JSON object", [f"{line!r:.300}"])
+        raise ProtocolError("a JSON object", [f"{line!r:.300}"], about="a line of output")
     return value
 
 
@@ -95,7 +111,7 @@ def record_from(value: JsonObject, line: str) -> Record:
         cmd = top.text("cmd")
         command_id = _command_id(top)
         if command_id is None:
-            raise ProtocolError("a result has the id of its command", [line[:300]])
+            raise ProtocolError("the id of its command", ["null", line[:300]], about="a result")
         return Result(seq, t_us, line, command_id, cmd, Fields(top.child("data").data, cmd))
     if kind == "error":
         error = top.child("error")
@@ -114,7 +130,11 @@ def record_from(value: JsonObject, line: str) -> Record:
         return Ready(
             seq, t_us, line, top.integer("protocol"), top.text("version"), top.child("data")
         )
-    raise ProtocolError("a record is ready, result, error or event", [line[:300]])
+    raise ProtocolError(
+        "one of ready, result, error and event",
+        [f"{kind!r:.200}", line[:300]],
+        about="a record's type",
+    )
 
 
 def parse_record(line: str) -> Record:
@@ -124,8 +144,8 @@ def parse_record(line: str) -> Record:
 
 def _command_id(top: Fields) -> CommandId | None:
     if "id" not in top.data:
-        raise ProtocolError("every result and error has an id", [f"{top.data!r:.300}"])
+        raise ProtocolError("an id", [f"none in {top.data!r:.300}"], about="a result or error")
     value = top.data["id"]
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return value
-    raise ProtocolError("an id is a string or a number", [f"it is {value!r:.200}"])
+    raise ProtocolError("a string or a number", [f"{value!r:.200}"], about="an id")

@@ -37,8 +37,7 @@ def finished_lines(outcome: Outcome) -> list[str]:
         failure = outcome.failure
         lines += [
             f"      promise    {scenario.promise}",
-            f"      expected   {failure.expectation}",
-            *(f"      evidence   {line}" for line in failure.lines),
+            *(f"      {line}" for line in failure.labelled),
             f"      artefacts  {failure.artefacts}",
             f"      report     {failure.report}",
             f"      run again  {failure.command}",
@@ -137,7 +136,7 @@ def write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:
         for figure in outcome.figures:
             ET.SubElement(properties, "property", name="measured", value=_xml(figure))
         if outcome.failure is not None:
-            failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.expectation))
+            failure = ET.SubElement(case, "failure", message=_xml(outcome.failure.message))
             lines = [*outcome.failure.lines, f"run again: {outcome.failure.command}"]
             failure.text = _xml("\n".join(lines))
         elif outcome.reason is not None:

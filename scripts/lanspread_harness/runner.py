@@ -239,7 +239,7 @@ class Runner:
         except Exception as raised:  # noqa: BLE001
             # Also of the system, such as a full disk: a scenario fails by it, and no other does.
             if isinstance(raised, TimeoutError) and deadline.expired():
-                return ScenarioError(f"the scenario ends within {timeout_s:g} s")
+                return ScenarioError(f"the scenario ends within {timeout_s:g} s", ["it still runs"])
             return scenario_error(raised)
         return None
 

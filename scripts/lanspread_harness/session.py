@@ -30,6 +30,7 @@ from lanspread_harness.records import (
     Ready,
     Record,
     Result,
+    describe,
     parse_object,
     record_from,
 )
@@ -144,7 +145,9 @@ class Session:
             raise self._death()
         as_asked = self.status.is_kill if self.killed else self.status.is_success
         if not as_asked:
-            raise PeerExitedError(f"{self.peer} ends as it was asked to", self._last_words())
+            asked = "SIGKILL" if self.killed else "status 0"
+            expected = f"exit with {asked}, as it was asked to"
+            raise PeerExitedError(expected, self._last_words(), about=self.peer)
 
     async def command(self, cmd: str, params: JsonObject, timeout_s: float) -> Result:
         """Send a command and wait for its terminal record; an `error` raises `CommandError`."""
@@ -175,7 +178,7 @@ class Session:
         self._pending[command_id] = answer
         self._history.command(self.peer, self.run, command)
         await self._write(json.dumps(command).encode() + b"\n")
-        return await self._await(answer, f"{self.peer}: {cmd} is answered", timeout_s)
+        return await self._await(answer, f"an answer to {cmd}", timeout_s)
 
     async def send_line(self, line: bytes) -> None:
         """Send bytes as they are, with a line end. Nothing is expected in return."""
@@ -208,7 +211,7 @@ class Session:
 
         self._waiters[found] = offer
         try:
-            return await self._await(found, f"{self.peer}: {what}", timeout_s)
+            return await self._await(found, what, timeout_s)
         finally:
             self._waiters.pop(found, None)
 
@@ -224,12 +227,19 @@ class Session:
             for record in shown[-EVIDENCE_RECORDS:]
         ]
 
+    def describe_last_record(self) -> str:
+        """Its last record in a few words."""
+        return describe(self.records[-1]) if self.records else "none"
+
     async def _read_line(self) -> bytes:
         try:
             return await self.process.stdout.readline()
         except ValueError as error:
             raise ProtocolError(
-                f"{self.peer}: a line has at most {MAX_LINE_BYTES} bytes", records=self.evidence()
+                f"lines of at most {MAX_LINE_BYTES} bytes",
+                ["a longer one"],
+                self.evidence(),
+                about=self.peer,
             ) from error
 
     def _take(self, line: bytes) -> None:
@@ -241,9 +251,11 @@ class Session:
             record = record_from(value, text)
             self._check_order(record)
         except ProtocolError as error:
-            raise ProtocolError(
-                f"{self.peer}: {error.expectation}", error.evidence, self.evidence()
-            ) from error
+            if error.about is None:
+                about, expected = None, f"{self.peer}: {error.expected}"
+            else:
+                about, expected = f"{self.peer}: {error.about}", error.expected
+            raise ProtocolError(expected, error.evidence, self.evidence(), about=about) from error
         self.records.append(record)
         if isinstance(record, Result | Failure):
             self._settle(record)
@@ -251,22 +263,28 @@ class Session:
 
     def _check_order(self, record: Record) -> None:
         expected = len(self.records) + 1
+        line = record.line[:EVIDENCE_LINE_CHARS]
         if record.seq != expected:
-            raise ProtocolError(f"seq {expected} follows", [record.line[:EVIDENCE_LINE_CHARS]])
-        if self.records and record.t_us < self.records[-1].t_us:
-            raise ProtocolError("t_us never falls", [record.line[:EVIDENCE_LINE_CHARS]])
+            raise ProtocolError(f"{expected}", [f"{record.seq}", line], about="the next seq")
+        earliest_us = self.records[-1].t_us if self.records else 0
+        if record.t_us < earliest_us:
+            raise ProtocolError(f"at least {earliest_us}", [f"{record.t_us}", line], about="t_us")
 
     def _settle(self, record: Terminal) -> None:
         if record.id is None:
             return
         if record.id in self._answered:
             raise ProtocolError(
-                f"{self.peer}: command {record.id!r} has one terminal record", [record.line]
+                f"one terminal record of command {record.id!r}",
+                ["a second one", record.line],
+                about=self.peer,
             )
         answer = self._pending.pop(record.id, None)
         if answer is None and not self._sent_raw:
             raise ProtocolError(
-                f"{self.peer}: id {record.id!r} was sent before it is answered", [record.line]
+                "answers to commands that were sent",
+                [f"one to id {record.id!r}, which was not", record.line],
+                about=self.peer,
             )
         self._answered.add(record.id)
         if answer is not None and not answer.done():
@@ -288,12 +306,14 @@ class Session:
             future.cancel()
         done, _ = await asyncio.wait([future], timeout=timeout_s)
         if not done:
-            raise RecordTimeoutError(f"{what} within {timeout_s:g} s", records=self.evidence())
+            expected = f"{what} within {timeout_s:g} s"
+            got = f"none; its last record is {self.describe_last_record()}"
+            raise RecordTimeoutError(expected, [got], self.evidence(), about=self.peer)
         if future.cancelled():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.gone.wait(), REAP_TIMEOUT_S)
-            expectation = f"{what} before the peer ends"
-            raise PeerExitedError(expectation, self._last_words(), self.evidence())
+            expected = f"{what} before the peer ends"
+            raise PeerExitedError(expected, self._last_words(), self.evidence(), about=self.peer)
         return future.result()
 
     @property
@@ -306,13 +326,17 @@ class Session:
         self.gone.set()
 
     def _death(self) -> PeerDiedError:
-        waiting = [f"{self.peer}: command {name!r} is unanswered" for name in self._pending]
-        expectation = f"{self.peer} runs until it is asked to end"
-        return PeerDiedError(expectation, [*self._last_words(), *waiting], self.evidence())
+        waiting = [f"command {name!r} is unanswered" for name in self._pending]
+        return PeerDiedError(
+            "to run until it is asked to end",
+            [*self._last_words(), *waiting],
+            self.evidence(),
+            about=self.peer,
+        )
 
     def _last_words(self) -> list[str]:
         """How it ended, and the last lines of its standard error."""
-        ended = "its output ended" if self.status is None else f"it ended with {self.status}"
+        ended = "the end of its output" if self.status is None else f"exit with {self.status}"
         try:
             with self._stderr.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS_BYTES))
@@ -320,7 +344,7 @@ class Session:
         except OSError:
             lines = []
         said = [line[:EVIDENCE_LINE_CHARS] for line in lines[-LAST_WORDS:]]
-        return [f"{self.peer}: {ended}", *(f"{self.peer} stderr: {line}" for line in said)]
+        return [ended, *(f"{self.peer} stderr: {line}" for line in said)]
 
     async def _write(self, line: bytes) -> None:
         try:

@@ -53,7 +53,8 @@ async def tool(*command: str, stdin: str = "") -> str:
     stdout, stderr = await process.communicate(stdin.encode())
     if process.returncode != 0:
         reason = stderr.decode("utf-8", "replace").strip()
-        raise BackendError(f"{' '.join(command)} works", [reason, *stdin.splitlines()])
+        got = reason or f"exit status {process.returncode}"
+        raise BackendError(f"{' '.join(command)} works", [got, *stdin.splitlines()])
     return stdout.decode("utf-8", "replace")
 
 

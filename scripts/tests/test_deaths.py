@@ -64,9 +64,12 @@ def test_a_death_that_nothing_waits_for_fails(anywhere: InLabs, tmp_path: Path) 
         # What the scenario is about goes on without it, for as long as it takes to be noticed.
         await bravo.event("never")
 
-    with pytest.raises(PeerDiedError, match="victim runs until it is asked to end") as caught:
+    with pytest.raises(
+        PeerDiedError,
+        match="victim: expected to run until it is asked to end, got exit with SIGKILL",
+    ) as caught:
         anywhere(body)
-    assert caught.value.evidence[0] == "victim: it ended with SIGKILL"
+    assert caught.value.evidence[0] == "exit with SIGKILL"
     assert ("victim", "SIGKILL") in exits(tmp_path / "lab")
 
 
@@ -74,7 +77,9 @@ def test_a_death_at_the_very_end_fails(anywhere: InLabs, tmp_path: Path) -> None
     async def body(lab: Lab) -> None:
         die(await lab.peer("victim"))
 
-    with pytest.raises(Exception, match=r"victim (runs until it is asked to end|exits cleanly)"):
+    with pytest.raises(
+        Exception, match=r"victim(: expected to run until it is asked to end| exits cleanly)"
+    ):
         anywhere(body)
     assert ("victim", "SIGKILL") in exits(tmp_path / "lab")
 
@@ -88,7 +93,7 @@ def test_an_end_with_status_0_is_no_better(in_lab: InLab, tmp_path: Path) -> Non
 
     with pytest.raises(PeerDiedError) as caught:
         in_lab(body)
-    assert caught.value.evidence[0] == "victim: it ended with status 0"
+    assert caught.value.evidence[0] == "exit with status 0"
     assert exits(tmp_path) == [("victim", "status 0")]
 
 
@@ -145,9 +150,11 @@ def test_who_is_asked_to_end_must_not_crash_instead(in_lab: InLab) -> None:
         unclean.close_stdin()
         await unclean.session.gone.wait()
 
-    with pytest.raises(PeerExitedError, match="unclean ends as it was asked to") as caught:
+    with pytest.raises(
+        PeerExitedError, match="unclean: expected exit with status 0, as it was asked to"
+    ) as caught:
         in_lab(body)
-    assert caught.value.evidence[0] == "unclean: it ended with status 4"
+    assert caught.value.evidence[0] == "exit with status 4"
 
 
 async def launched(lab: Lab) -> Peer:
@@ -167,7 +174,7 @@ def test_a_start_that_fails_and_nobody_looks_at_fails(in_lab: InLab) -> None:
     async def body(lab: Lab) -> None:
         await (await launched(lab)).session.gone.wait()
 
-    with pytest.raises(PeerDiedError, match="refuses runs until") as caught:
+    with pytest.raises(PeerDiedError, match="refuses: expected to run until") as caught:
         in_lab(body)
     assert "refuses stderr: it will not start" in caught.value.evidence
 
@@ -181,5 +188,5 @@ def test_an_output_that_ends_before_its_peer_is_a_failure(
         mute = await lab.peer("mute")
         await mute.session.ended.wait()
 
-    with pytest.raises(RecordTimeoutError, match="mute ends within"):
+    with pytest.raises(RecordTimeoutError, match="mute: expected its end within"):
         in_lab(body)

@@ -99,7 +99,7 @@ def test_a_lab_that_never_opened_leaves_what_its_error_has(tmp_path: Path) -> No
 
 
 def test_a_broken_rule_explains_what_was_waited_for_in_vain() -> None:
-    broken = ProtocolError("seq 2 follows")
+    broken = ProtocolError("2", about="the next seq")
     group = ExceptionGroup("g", [ScenarioError("waited"), ExceptionGroup("h", [broken])])
     assert scenario_error(group) is broken
     assert scenario_error(ExceptionGroup("g", [KeyError("k")])).evidence[-1] == "KeyError: 'k'"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lanspread_harness.lab import Lab
 
 WARNING = "2026-11-30T15:21:06.209453Z  WARN lanspread_peer::x: a disk is slow"
-EXPECTATION = "alpha has no trouble that the scenario does not expect"
+EXPECTATION = "alpha has no incident that the scenario does not expect"
 
 
 def tells(event: str, *expected: str) -> Callable[[Lab], Awaitable[None]]:
@@ -90,6 +90,6 @@ def test_a_panic_cannot_be_expected(in_lab: InLab) -> None:
         lab.expects("panicked")
         await lab.peer("panics")
 
-    with pytest.raises(ExpectationError, match="panics has no trouble") as caught:
+    with pytest.raises(ExpectationError, match="panics has no incident") as caught:
         in_lab(body)
-    assert "panics does not panic" in caught.value.evidence[0]
+    assert "panics panics: " in caught.value.evidence[0]

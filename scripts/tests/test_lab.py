@@ -60,7 +60,10 @@ def test_a_wait_in_vain_shows_what_was_printed(in_lab: InLab) -> None:
         alpha = await lab.peer("alpha")
         await alpha.event("never", timeout_s=0.01)
 
-    with pytest.raises(RecordTimeoutError, match="alpha: event never") as caught:
+    with pytest.raises(
+        RecordTimeoutError,
+        match=r"alpha: expected event never within 0\.01 s, got none; its last record is ready",
+    ) as caught:
         in_lab(body)
     assert any("ready" in line for line in caught.value.records)
 
@@ -69,20 +72,22 @@ def test_a_peer_that_dies_ends_waits_for_it(in_lab: InLab) -> None:
     async def body(lab: Lab) -> None:
         await (await lab.peer("exits")).command("echo")
 
-    with pytest.raises(PeerDiedError, match="exits runs until it is asked to end") as caught:
+    with pytest.raises(
+        PeerDiedError, match="exits: expected to run until it is asked to end, got exit with"
+    ) as caught:
         in_lab(body)
     ended, unanswered = caught.value.evidence
-    assert ended == "exits: it ended with status 7"
-    assert unanswered == "exits: command 1 is unanswered"
+    assert ended == "exit with status 7"
+    assert unanswered == "command 1 is unanswered"
 
 
 @pytest.mark.parametrize(
     ("name", "expectation"),
     [
-        ("garbage", "line of output is JSON"),
-        ("skips", "seq 2 follows"),
+        ("garbage", "a line of output: expected JSON, got"),
+        ("skips", "the next seq: expected 2, got 3"),
         ("invents", "fits the schema"),
-        ("repeats", "has one terminal record"),
+        ("repeats", "repeats: expected one terminal record of command 1, got a second one"),
     ],
 )
 def test_a_broken_rule_fails_the_lab(in_lab: InLab, name: str, expectation: str) -> None:
@@ -96,7 +101,7 @@ def test_a_broken_rule_fails_the_lab(in_lab: InLab, name: str, expectation: str)
 
 
 @pytest.mark.parametrize(
-    ("name", "expectation"), [("unclean", "exits cleanly"), ("panics", "panics has no trouble")]
+    ("name", "expectation"), [("unclean", "exits cleanly"), ("panics", "panics has no incident")]
 )
 def test_the_end_must_be_clean(in_lab: InLab, name: str, expectation: str) -> None:
     async def body(lab: Lab) -> None:

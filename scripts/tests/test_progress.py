@@ -25,7 +25,13 @@ PLAN = Plan("r", "process", 9, JOBS, Budget(2, 2, 100, 10), Shard(1, 2), Path("o
 
 def outcome(job: Job, state: State) -> Outcome:
     failure = Failure(
-        "two is three", ("a line",), (), Path("out/r"), "out/r/report.html#S01-2", "run again"
+        message="expected: two is three; got: a line",
+        expectation="two is three",
+        evidence=("a line",),
+        records=(),
+        artefacts=Path("out/r"),
+        report="out/r/report.html#S01-2",
+        command="run again",
     )
     return Outcome(job, "process", state, 1.5, failure if state is State.FAILED else None)
 

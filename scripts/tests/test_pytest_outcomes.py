@@ -200,7 +200,7 @@ def test_every_failure_has_its_evidence(pytester: pytest.Pytester) -> None:
         path.parent.name: path.read_text() for path in pytester.path.glob("base/lab[0-9]*/f*.txt")
     }
     assert len(written) == 9
-    assert [text for text in written.values() if "said so" in text.splitlines()[0]]
+    assert [text for text in written.values() if "said so" in text.splitlines()[1]]
     histories = [path.read_text() for path in pytester.path.glob("base/lab[0-9]*/history.jsonl")]
     assert len(histories) == 9
     # All but the one that was to fail and did not, which is known only when it is over.

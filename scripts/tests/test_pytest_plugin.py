@@ -105,8 +105,8 @@ def test_every_way_to_fail_is_told_apart(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SPECIAL)
     result = run(pytester)
     result.assert_outcomes(passed=1, failed=4)
-    result.stdout.fnmatch_lines(["*the test ends within 0.5 s*"])
-    result.stdout.fnmatch_lines(["*CommandError: alpha: refuse succeeds*"])
+    result.stdout.fnmatch_lines(["*expected: the test ends within 0.5 s; got: it still runs*"])
+    result.stdout.fnmatch_lines(["*CommandError: alpha: refuse: expected success, got error *"])
     result.stdout.fnmatch_lines(["*unclean exits cleanly*"])
     result.stdout.fnmatch_lines(["*must be a plain `async def`*"])
 

@@ -47,7 +47,7 @@ def test_a_container_that_is_refused_says_why(tmp_path: Path) -> None:
     ran = run_runner(tmp_path, {"taken": TAKEN}, *options)
     assert ran.returncode == 1
     evidence = "\n".join(failures(ran)["S01"]["evidence"])
-    assert "alpha: it ended with status 125" in evidence
+    assert "exit with status 125" in evidence
     assert "is already in use" in evidence
 
 

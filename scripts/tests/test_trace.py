@@ -21,9 +21,9 @@ def run(tmp_path: Path) -> Path:
     two_peers().write(tmp_path / "S02")
     failed = two_peers()
     failed.error(5_900, "bravo", 4_500, 1, "no-source")
-    failed.add(6_000, kind="failure", expectation="bravo: download succeeds")
+    failed.add(6_000, kind="failure", expectation="bravo: download: success")
     failed.write(tmp_path / "S10")
-    text = "bravo: download succeeds\nbravo: no-source: m\n"
+    text = "bravo: download: success\nerror no-source: m\n"
     (tmp_path / "S10" / "failure.txt").write_text(text)
     return tmp_path
 
@@ -53,7 +53,7 @@ def test_failures_stand_among_what_was_around_them(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = lines(capsys, run, "--failures", "--context", 2)
-    assert shown[0] == "S10  bravo: download succeeds"
+    assert shown[0] == "S10  expected: bravo: download: success"
     assert len(shown) == 4
     assert shown[3].startswith(">")
     assert "no-source" in shown[2]

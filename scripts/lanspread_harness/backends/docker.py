@@ -291,7 +291,8 @@ class DockerBackend:
                 refusal = error
             else:
                 return Network(subnet, f"br-{created.strip()[:BRIDGE_NAME_CHARS]}")
-        raise BackendError("a free network of 198.18.0.0/15 is left for the lab") from refusal
+        got = [] if refusal is None else refusal.evidence
+        raise BackendError("a free network of 198.18.0.0/15 is left for the lab", got) from refusal
 
 
 def bind_mount(path: Path) -> list[str]:

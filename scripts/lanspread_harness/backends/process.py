@@ -93,7 +93,8 @@ class ProcessHost:
 
     async def attachment(self, peer: str) -> Attachment:
         """There is none: all peers share loopback."""
-        raise BackendError(f"{peer} has a link of its own; META needs Need.LINKS")
+        got = "none on the backend process; say that META needs Need.LINKS"
+        raise BackendError("a link of its own", [got], about=peer)
 
     async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
         """They are all on this machine."""

@@ -38,7 +38,7 @@ class Readdressed:
         subnet, _, _ = attachment.address.rpartition(".")
         spare = [f"{subnet}.{host}" for host in SPARE_HOSTS if f"{subnet}.{host}" not in taken]
         if not spare:
-            raise BackendError(f"an address of {subnet}.0/{PREFIX_BITS} is left")
+            raise BackendError(f"an address of {subnet}.0/{PREFIX_BITS} is left", ["all are taken"])
         changed = cls(attachment, spare[0])
         await changed._change(attachment.address, changed.address)
         return changed

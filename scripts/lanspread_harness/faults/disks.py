@@ -51,7 +51,8 @@ class Disk:
                 refusal = error
             else:
                 return size_bytes
-        raise BackendError(f"{self.path} can be made smaller") from refusal
+        got = [] if refusal is None else refusal.evidence
+        raise BackendError(f"{self.path} can be made smaller", got) from refusal
 
     async def restore(self) -> None:
         """Give it the size it had."""

@@ -42,7 +42,7 @@ class ExfatDisk:
         )
         await process.wait()
         if not self.path.is_mount():
-            raise BackendError(f"{' '.join(command)} works")
+            raise BackendError(f"{' '.join(command)} works", ["nothing is mounted there"])
 
 
 @asynccontextmanager

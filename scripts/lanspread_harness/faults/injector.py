@@ -157,7 +157,7 @@ class FaultInjector:
         """
         disk = self.disks.get(peer.name)
         if disk is None:
-            raise BackendError(f"{peer.name} has a disk of its own; give it disk_mib")
+            raise BackendError("a disk of its own", ["none; give it disk_mib"], about=peer.name)
 
         async def undo() -> JsonObject:
             used_bytes = disk.used_bytes()

@@ -241,7 +241,7 @@ async def _spawn(attachment: Attachment, setup: ShaperSetup) -> asyncio.subproce
 
 async def _configure(shaper: ShaperProcess, links: LinkConfig) -> None:
     if shaper.process.stdin is None:
-        raise BackendError("a link shaper has an input")
+        raise BackendError("a link shaper has an input", ["none"])
     shaper.process.stdin.write(links.to_json().encode() + b"\n")
     line = await _read_answer(shaper)
     if line != READY:
@@ -250,16 +250,18 @@ async def _configure(shaper: ShaperProcess, links: LinkConfig) -> None:
 
 async def _read_answer(shaper: ShaperProcess) -> str:
     if shaper.process.stdout is None:
-        raise BackendError("a link shaper has an output")
+        raise BackendError("a link shaper has an output", ["none"])
     try:
         async with asyncio.timeout(SHAPER_TIMEOUT_S):
             line = await shaper.process.stdout.readline()
     except TimeoutError as error:
-        raise BackendError(f"a link shaper answers within {SHAPER_TIMEOUT_S:g} s") from error
+        raise BackendError(
+            f"a link shaper answers within {SHAPER_TIMEOUT_S:g} s", ["no answer"]
+        ) from error
     if not line:
         raise BackendError(
             "a link shaper runs until its input ends",
-            [f"it ended with status {await shaper.process.wait()}; it said why on standard error"],
+            [f"exit with status {await shaper.process.wait()}; standard error says why"],
         )
     return line.decode().rstrip("\n")
 

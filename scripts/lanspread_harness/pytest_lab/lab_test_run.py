@@ -15,7 +15,13 @@ from lanspread_harness.errors import ScenarioError
 from lanspread_harness.evidence import Failure, take_evidence
 from lanspread_harness.lab import LabSettings, open_lab
 from lanspread_harness.pytest_lab.one_task import OneTask
-from lanspread_harness.pytest_lab.outcomes import failure_text, is_mild, members, unwrapped, verdict
+from lanspread_harness.pytest_lab.outcomes import (
+    as_scenario_error,
+    is_mild,
+    members,
+    unwrapped,
+    verdict,
+)
 from lanspread_harness.run_directory import PEERS
 
 if TYPE_CHECKING:
@@ -124,7 +130,7 @@ class LabTestRun:
         except BaseException as error:  # noqa: BLE001 - raised below, where its own context stays
             raised = error
         if not isinstance(raised, asyncio.CancelledError) and not is_mild(raised):
-            self._mark(failure_text(unwrapped(raised)))
+            self._mark(as_scenario_error(unwrapped(raised)).expectation)
         # A task group that gives up cancels its task, and tells why only when it is left.
         closes = closes or isinstance(raised, asyncio.CancelledError)
         if closes and self.lab is not None and self._manager is None:
@@ -148,7 +154,8 @@ class LabTestRun:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            raise ScenarioError(f"{what} ends within {self._timeout_s:g} s") from error
+            expectation = f"{what} ends within {self._timeout_s:g} s"
+            raise ScenarioError(expectation, ["it still runs"]) from error
 
     async def _end(self) -> None:
         """Close the lab after a failure that was told already; what is new is raised."""

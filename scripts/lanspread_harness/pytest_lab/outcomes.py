@@ -82,8 +82,12 @@ def members(error: BaseException) -> list[BaseException]:
     return list(error.exceptions) if isinstance(error, BaseExceptionGroup) else [error]
 
 
-def failure_text(error: BaseException) -> str:
-    """What should have held, or what went wrong, in words."""
-    if isinstance(error, ScenarioError):
-        return error.expectation
-    return str(error) or type(error).__name__
+def as_scenario_error(raised: BaseException | str) -> ScenarioError:
+    """What a test failed with, in the words of the harness."""
+    if isinstance(raised, ScenarioError):
+        return raised
+    if isinstance(raised, str | pytest.fail.Exception | AssertionError):
+        text = str(raised)
+    else:
+        text = f"{type(raised).__name__}: {raised}"
+    return ScenarioError("the test passes", text.splitlines() or [type(raised).__name__])

@@ -75,7 +75,7 @@ class Overview {
     const factor = this.sort.down ? -1 : 1;
     return this.cases
       .filter((c) => this.states.has(c.state))
-      .filter((c) => words.every((word) => `${c.scenario} ${c.promise} ${c.backend} ${c.state} ${c.expectation ?? ""}`.toLowerCase().includes(word)))
+      .filter((c) => words.every((word) => `${c.scenario} ${c.promise} ${c.backend} ${c.state} ${c.message ?? ""}`.toLowerCase().includes(word)))
       .map((c, index) => ({ c, index }))
       .sort((a, b) => factor * compare(String(value(a.c)), String(value(b.c))) || a.index - b.index)
       .map(({ c }) => c);
@@ -92,12 +92,12 @@ class Overview {
   }
 
   row(c) {
-    const why = c.expectation ?? c.reason;
+    const why = c.message ?? c.reason;
     const cells = {
       state: [element("span", { class: `state ${classOfState(c.state)}` }, c.state)],
       scenario: [c.scenario],
       promise: [element("a", { href: `#${c.anchor}` }, ...withCode(c.promise)),
-        ...(why ? [element("small", { class: c.expectation ? "" : "skipped" }, why)] : [])],
+        ...(why ? [element("small", { class: c.message ? "" : "skipped" }, why)] : [])],
       backend: [c.backend],
       repeat: [String(c.repeat)],
       duration_s: c.duration_s ? [`${c.duration_s.toFixed(2)} s`, this.lengthBar(c)] : ["–"],

@@ -130,6 +130,7 @@ def _indexed(number: int, case: Case) -> JsonObject:
         "state": case.state,
         "duration_s": round(case.duration_s, 3),
         "reason": case.reason,
+        "message": None if failure is None else failure.message,
         "expectation": None if failure is None else failure.expectation,
         "evidence": [] if failure is None else list(failure.evidence_shown),
         "records": [] if failure is None else list(failure.records),

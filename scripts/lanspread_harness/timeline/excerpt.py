@@ -72,7 +72,8 @@ def select_entries(timeline: Timeline, peers: Collection[str]) -> list[Entry]:
 
 def format_entry(entry: Entry, names: Mapping[str, str]) -> str:
     """An entry on one line of a terminal, where ids of peers are shown as their `names`."""
-    what = f"{entry.peer or '-':<8} {entry.kind:<8} {entry.name}"
+    name = f"expected: {entry.name}" if entry.kind is Kind.FAILURE else entry.name
+    what = f"{entry.peer or '-':<8} {entry.kind:<8} {name}"
     rest = PEER_ID.sub(lambda found: names.get(found[0], found[0]), _rest(entry))
     line = f"{entry.at_us / 1e6:+10.3f} s  {what}{' ' * bool(rest)}{rest}"
     return line if len(line) <= MAX_CHARS else f"{line[: MAX_CHARS - 1]}…"

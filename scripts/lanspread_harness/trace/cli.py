@@ -138,7 +138,7 @@ def _failures(traces: Sequence[Trace], options: argparse.Namespace) -> Iterator[
             }
             yield json.dumps(document)
         else:
-            yield f"{trace.name}  {trace.expectation}"
+            yield f"{trace.name}  expected: {trace.expectation}"
             yield from _lines(trace, around, marked)
 
 

@@ -42,7 +42,7 @@ def summary_lines(trace: Trace) -> list[str]:
         head += f", unreadable lines: {timeline.unreadable}"
     peer = max((len(run.peer) for run in timeline.runs), default=0)
     sections = {
-        "failed": [] if trace.expectation is None else [trace.expectation],
+        "failed": [] if trace.expectation is None else [f"expected: {trace.expectation}"],
         "peers": [
             f"{run.peer:<{peer}}  run {run.run}  {moment(run.begin_us)} to "
             f"{moment(run.end_us)}  {run.status or 'end not seen'}, {run.records} records, "
