@@ -1,4 +1,7 @@
-"""Builds what scenarios run: the static binary, and the image around it."""
+"""Builds what scenarios run, the static binary and the image around it, or finds a binary.
+
+`cli` and the pytest plugin call it before anything runs. It tests nothing and downloads no image.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The command line of the runner: `run_extended_scenarios.py`."""
+"""The command line of the runner: `run_extended_scenarios.py`.
+
+It turns arguments into jobs, sweeps what dead runners left, starts a `Runner`, writes `junit.xml`
+and `report.html`, and maps what happened to an exit status. Signals end the run in good order.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Inside `open_lab` peers run and everything they print is checked; a broken rule of the protocol ends
 the scenario at once, and so does a peer that ends without having been asked to. At the end of a
 scenario that holds, every peer that still runs must end cleanly when its input does, and none of
-them may have had trouble that the scenario does not expect; in any case all of them are gone
+them may have had an incident that the scenario does not expect; in any case all of them are gone
 afterwards.
 """
 

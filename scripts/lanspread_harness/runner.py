@@ -1,4 +1,9 @@
-"""Runs scenarios side by side and keeps what each of them leaves."""
+"""Runs scenarios side by side and keeps what each of them leaves.
+
+`schedule` says which job is next, `open_lab` gives it a world, `evidence` keeps its failure, and an
+`Observer` hears of it. Whatever goes wrong in a job fails that job and no other. Exit status and
+files of the whole run are the business of `cli`.
+"""
 
 from __future__ import annotations
 

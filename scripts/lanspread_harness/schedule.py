@@ -1,4 +1,7 @@
-"""Which scenario begins when, and which shard it belongs to: decisions without effects."""
+"""Decides which scenario begins when, and which shard it belongs to. It has no effects.
+
+`runner` asks it before each start. The same scenarios, budget and durations give the same order.
+"""
 
 from __future__ import annotations
 

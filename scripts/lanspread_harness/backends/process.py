@@ -1,4 +1,8 @@
-"""Peers as plain processes on loopback. Needs nothing but the binary."""
+"""Runs peers as plain processes on loopback. Needs nothing but the binary.
+
+Peers share one address, so there is no link to cut or shape, and mDNS works where loopback carries
+multicast. File modes hold for peers: one that root starts gives its privileges up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Damage to single files, and its repair."""
+"""Damages single files of a peer and repairs them: a flipped bit, a file that cannot be opened.
+
+`FaultInjector` uses it. The file must exist, and a repair restores only what the fault changed.
+"""
 
 from __future__ import annotations
 

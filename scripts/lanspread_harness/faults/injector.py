@@ -1,4 +1,8 @@
-"""The faults of a lab, each as an `async with` that puts right at its end what it broke."""
+"""The faults of a lab, each as an `async with` that puts right at its end what it broke.
+
+Scenarios call a `FaultInjector`, which every `Lab` is; it uses `LinkControl`, disks and files, and
+writes begin and end of each fault into the history. Kill, stop and restart belong to `Peer`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""What the pytest plugin is made of: the stage of a test, its outcome, and how it runs again."""
+"""The parts of the pytest plugin: the run of a test with a lab, its outcome, how it runs again.
+
+Only `pytest_plugin` imports this package.
+"""

@@ -1,4 +1,7 @@
-"""Operations of peers on games, from their first event to their last, and what moved in them."""
+"""Operations of peers on games, from their first event to their last, and what moved in them.
+
+They are made from entries alone. One whose end was never printed lasts as long as its run.
+"""
 
 from __future__ import annotations
 

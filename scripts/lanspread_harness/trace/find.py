@@ -1,4 +1,4 @@
-"""Finding the histories below a path that somebody typed."""
+"""Finds the histories below a path that somebody typed, and reads why each scenario failed."""
 
 from __future__ import annotations
 
