@@ -50,14 +50,14 @@ class ScenarioError(HarnessError):
         self.about = about
         self.evidence = tuple(evidence)
         self.records = tuple(records)
-        super().__init__(self.expectation)
+        super().__init__(self._text())
 
     @property
     def expectation(self) -> str:
         """What should have held, and of what."""
         return self.expected if self.about is None else f"{self.about}: {self.expected}"
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         got = " ".join(self.evidence[0].split())[:MAX_GOT_CHARS] if self.evidence else ""
         if self.about is None:
             return f"expected: {self.expected}" + (f"; got: {got}" if got else "")

@@ -173,6 +173,7 @@ def test_other_files_are_told_apart(tmp_path: Path, schema: Schema) -> None:
 def test_the_text_of_an_error() -> None:
     error = CommandError("bravo", "download", code="c", message="m", retryable=False, hint=None)
     assert str(error) == "bravo: download: expected success, got error c: m"
+    assert repr(error) == f"CommandError({str(error)!r})", "this stands in groups"
     assert error.expectation == "bravo: download: success"
     assert str(ScenarioError("it holds")) == "expected: it holds"
     assert str(ScenarioError("a", about="it")) == "it: expected a"
