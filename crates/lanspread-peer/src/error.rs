@@ -13,7 +13,7 @@ use lanspread_net::identity::IdentityError;
 use lanspread_net::quic::BindError;
 use lanspread_proto::{GameId, PeerId};
 
-use crate::event::Operation;
+use crate::operation::Operation;
 
 /// Why a peer did not start.
 #[derive(Debug, thiserror::Error)]

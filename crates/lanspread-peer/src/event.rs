@@ -1,6 +1,5 @@
 //! What a peer tells of itself.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,63 +10,8 @@ use lanspread_net::handshake::RejectReason;
 use lanspread_proto::{GameId, PeerId};
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 
-use crate::command::{PeerInfo, VerifyReport};
-use crate::peers::versions::OtherVersionPeer;
-
-/// What is being done with a game. At most one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// It is being fetched.
-    Downloading,
-    /// It is being fetched in place of the copy that is here.
-    Updating,
-    /// It is being unpacked into `local/`.
-    Installing,
-    /// It is being unpacked by a source and written into `local/` here.
-    StreamInstalling,
-    /// Its `local/` is being removed.
-    Uninstalling,
-    /// Its root is being deleted.
-    Removing,
-    /// It is being read and held against what it should be. It is served meanwhile.
-    Verifying,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Downloading => "downloading",
-            Self::Updating => "updating",
-            Self::Installing => "installing",
-            Self::StreamInstalling => "stream-installing",
-            Self::Uninstalling => "uninstalling",
-            Self::Removing => "removing",
-            Self::Verifying => "verifying",
-        })
-    }
-}
-
-/// What a game on this disk can be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Availability {
-    /// Downloaded at the catalog's version and idle: announced and served.
-    Ready,
-    /// On its way.
-    Downloading,
-    /// For this machine alone: not downloaded, not at the catalog's version, or busy.
-    LocalOnly,
-    /// Something of it cannot travel or cannot be read: neither announced nor served.
-    Incomplete,
-}
-
-/// A game and what is being done with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActiveOperation {
-    /// Which game.
-    pub game_id: GameId,
-    /// What is being done.
-    pub operation: Operation,
-}
+use crate::info::{OtherVersionPeer, PeerInfo, VerifyReport};
+use crate::operation::ActiveOperation;
 
 /// Why a peer is no longer known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,22 +14,23 @@ mod config;
 mod crash;
 mod error;
 mod event;
+mod info;
 mod migration;
-mod operations;
+mod operation;
 mod peers;
 mod points;
 mod runtime;
 mod services;
 mod state_format;
 
-pub use command::{
-    AsOf, DownloadSummary, GameDetails, GameInfo, GameScope, IdentityConflict, MdnsStatus,
-    PeerCommand, PeerInfo, PeerStatus, Reply, SourceInfo, StreamSummary, VerifyReport,
-    VerifySummary,
-};
+pub use command::{GameScope, PeerCommand, Reply};
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
-pub use event::{ActiveOperation, Availability, LostReason, Operation, PeerEvent, StreamProgress};
+pub use event::{LostReason, PeerEvent, StreamProgress};
+pub use info::{
+    AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
+    OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
+};
 pub use lanspread_disk::room::NotEnoughRoom;
 pub use lanspread_download::error::{DownloadFailure, RemoveFailure};
 pub use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
@@ -39,5 +40,5 @@ pub use lanspread_library::{
 };
 pub use lanspread_net::handshake::RejectReason;
 pub use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
-pub use peers::versions::OtherVersionPeer;
+pub use operation::{ActiveOperation, Operation};
 pub use runtime::{PeerRuntimeHandle, start_peer};

@@ -134,7 +134,7 @@ mod tests {
 
     use super::core::Core;
     use super::*;
-    use crate::event::Operation;
+    use crate::operation::Operation;
 
     fn doom() -> GameId {
         GameId::new("doom").unwrap()

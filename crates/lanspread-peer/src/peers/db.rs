@@ -9,7 +9,7 @@ use lanspread_proto::message::Hello;
 use lanspread_proto::{GameId, PeerId, PeerName};
 use tokio::time::Instant;
 
-use crate::command::{PeerInfo, SourceInfo};
+use crate::info::{PeerInfo, SourceInfo};
 
 /// Most peers that are known at once: several LAN parties.
 pub(crate) const PEERS_MAX: usize = 256;

@@ -4,12 +4,14 @@
 //! looks like an empty party; this table tells who they are and where.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lanspread_mdns::OtherRecord;
-use lanspread_proto::{PeerId, PeerName};
+use lanspread_proto::PeerId;
 use tokio::time::Instant;
+
+use crate::info::OtherVersionPeer;
 
 /// How long changes are gathered before they are told: mDNS tells of a whole party within seconds.
 const GATHER: Duration = Duration::from_secs(5);
@@ -19,17 +21,6 @@ const MEMORY: Duration = Duration::from_secs(600);
 const TOLD_MAX: usize = 64;
 /// Most peers that are remembered, so that others are told when those are gone.
 const REMEMBERED_MAX: usize = 16 * TOLD_MAX;
-
-/// A peer of another version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherVersionPeer {
-    /// What it calls itself, where it said so.
-    pub name: Option<PeerName>,
-    /// Where it is: where it listens if it said so, else where it dialled from.
-    pub addr: SocketAddr,
-    /// Its version, where it said so.
-    pub proto_ver: Option<u32>,
-}
 
 /// The peers of other versions. Owned by the command loop.
 #[derive(Debug, Default)]
@@ -113,6 +104,8 @@ impl OtherVersions {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn id(n: usize) -> PeerId {

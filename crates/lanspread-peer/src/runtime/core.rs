@@ -34,15 +34,17 @@ use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
 use super::told_manifest::ToldManifest;
 use super::verifications::ActiveVerification;
-use crate::command::{AsOf, MdnsStatus, PeerCommand};
+use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
-use crate::event::{Operation, PeerEvent};
-use crate::operations::table::OperationTable;
+use crate::event::PeerEvent;
+use crate::info::{AsOf, MdnsStatus, OtherVersionPeer};
+use crate::operation::Operation;
+use crate::operation::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
-use crate::peers::versions::{OtherVersionPeer, OtherVersions};
+use crate::peers::versions::OtherVersions;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);

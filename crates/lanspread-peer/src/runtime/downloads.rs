@@ -26,9 +26,11 @@ use super::core::Core;
 use super::installs::InstallReply;
 use super::local_games::{look_at, look_at_known};
 use super::messages::CoreMessage;
-use crate::command::{DownloadSummary, Reply};
+use crate::command::Reply;
 use crate::error::CommandError;
-use crate::event::{Operation, PeerEvent};
+use crate::event::PeerEvent;
+use crate::info::DownloadSummary;
+use crate::operation::Operation;
 
 /// Why an operation failed that was done, and of which nothing is there.
 pub(super) const MOVED_AWAY: &str =

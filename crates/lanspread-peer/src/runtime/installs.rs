@@ -18,9 +18,11 @@ use super::core::Core;
 use super::downloads::MOVED_AWAY;
 use super::local_games::look_at;
 use super::messages::{CoreMessage, CoreSender};
-use crate::command::{DownloadSummary, Reply};
+use crate::command::Reply;
 use crate::error::CommandError;
-use crate::event::{Operation, PeerEvent};
+use crate::event::PeerEvent;
+use crate::info::DownloadSummary;
+use crate::operation::Operation;
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);

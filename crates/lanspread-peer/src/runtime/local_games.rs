@@ -17,7 +17,8 @@ use super::messages::CoreMessage;
 use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
-use crate::event::{Operation, PeerEvent};
+use crate::event::PeerEvent;
+use crate::operation::Operation;
 
 impl Core {
     pub(super) fn library_rev(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! The command loop's part about mDNS: whether it works, told once when that changes.
 
 use super::core::Core;
-use crate::command::MdnsStatus;
 use crate::event::PeerEvent;
+use crate::info::MdnsStatus;
 
 impl Core {
     pub(super) async fn mdns_told(&mut self, told: Result<(), String>) {

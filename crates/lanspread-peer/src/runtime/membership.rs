@@ -17,11 +17,11 @@ use super::messages::{CoreMessage, DialFor, Encounter, SessionEvents};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
+use crate::info::OtherVersionPeer;
 use crate::peers::crossing::{LinkFacts, takes_over};
 use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;
 use crate::peers::liveness::Verdict;
-use crate::peers::versions::OtherVersionPeer;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
 /// dead: a machine that can be reached at an address says so.

@@ -27,8 +27,9 @@ use tokio::sync::mpsc;
 use super::downloads::Fetch;
 use super::first_look::LookedAt;
 use super::verifications::Verified;
-use crate::command::{AsOf, GameInfo, GameScope, Reply};
+use crate::command::{GameScope, Reply};
 use crate::error::{ConnectError, GamesDirError, RuntimeFailure};
+use crate::info::{AsOf, GameInfo};
 use crate::peers::dialling::Attempt;
 use crate::runtime::queries::LookedUp;
 

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::messages::CoreMessage;
 use super::told_manifest::Told;
-use crate::command::{
-    AsOf, GameDetails, GameInfo, GameScope, IdentityConflict, PeerInfo, PeerStatus, Reply,
-};
+use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
-use crate::event::{Availability, Operation};
+use crate::info::{
+    AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerInfo, PeerStatus,
+};
+use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
 
 /// What was looked up of a game that somebody asks about.

@@ -14,7 +14,8 @@ use super::local_games::look_at;
 use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::CommandError;
-use crate::event::{Operation, PeerEvent};
+use crate::event::PeerEvent;
+use crate::operation::Operation;
 
 impl Core {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {

@@ -10,7 +10,7 @@ use lanspread_proto::message::{GameHead, GetGame, GetPage, Part};
 use lanspread_proto::{Attributes, GameId, GameVersion, Manifest};
 use tokio::time::Instant;
 
-use crate::command::SourceInfo;
+use crate::info::SourceInfo;
 
 /// How long it is kept after a source was asked: whoever asks for the pieces is done by then, or has it
 /// fetched once more.

@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::downloads::{CopyCheck, Fetch};
 use super::messages::{CoreMessage, CoreSender};
-use crate::command::{DownloadSummary, Reply, VerifyReport, VerifySummary};
+use crate::command::Reply;
 use crate::error::CommandError;
-use crate::event::{Operation, PeerEvent};
+use crate::event::PeerEvent;
+use crate::info::{DownloadSummary, VerifyReport, VerifySummary};
+use crate::operation::Operation;
 
 /// Most sources that are asked what a game should be: enough for a majority.
 const CLAIMS_MAX: usize = 8;

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::config::PeerConfig;
-use crate::event::{Availability, PeerEvent};
+use crate::event::PeerEvent;
+use crate::info::Availability;
 use crate::{GameScope, PeerRuntimeHandle, start_peer};
 
 /// How many files each game has.

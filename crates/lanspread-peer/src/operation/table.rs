@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lanspread_proto::GameId;
 
-use crate::event::{ActiveOperation, Operation};
+use crate::operation::{ActiveOperation, Operation};
 
 /// Which operation each game is under. Pure; owned by the command loop.
 #[derive(Debug, Default)]
