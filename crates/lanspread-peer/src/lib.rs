@@ -15,6 +15,7 @@ mod crash;
 mod error;
 mod event;
 mod info;
+mod messages;
 mod migration;
 mod operation;
 mod peers;

@@ -15,7 +15,6 @@ mod libraries;
 mod local_games;
 mod mdns;
 mod membership;
-mod messages;
 mod queries;
 mod removals;
 mod rescans;
@@ -33,8 +32,6 @@ use lanspread_proto::PeerId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-pub(crate) use messages::{CoreMessage, CoreSender, DiskChange, Encounter};
 
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
@@ -134,6 +131,7 @@ mod tests {
 
     use super::core::Core;
     use super::*;
+    use crate::messages::CoreMessage;
     use crate::operation::Operation;
 
     fn doom() -> GameId {

@@ -15,9 +15,9 @@ use lanspread_proto::PeerId;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
-use super::messages::{Contest, CoreMessage, DialFor, Encounter};
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
+use crate::messages::{Contest, CoreMessage, DialFor, Encounter};
 
 /// How long the older of two connections may take for a sign of life when a peer says that it was started
 /// anew. A running peer needs milliseconds; a restart is held up for that long.

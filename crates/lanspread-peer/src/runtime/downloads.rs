@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::installs::InstallReply;
 use super::local_games::{look_at, look_at_known};
-use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
+use crate::messages::{CopyCheck, CoreMessage, Fetch};
 use crate::operation::Operation;
 
 /// Why an operation failed that was done, and of which nothing is there.
@@ -38,27 +38,6 @@ pub(super) const MOVED_AWAY: &str =
 
 /// Most notices of a download that wait for the loop; the download waits beyond that.
 const NOTICES_MAX: usize = 64;
-
-/// A `download` or `update` command, or what a `verify` command that repairs makes of itself.
-pub(crate) struct Fetch {
-    pub(super) game_id: GameId,
-    pub(super) is_update: bool,
-    pub(super) copy: CopyCheck,
-    pub(super) install: Option<bool>,
-    pub(super) wait: bool,
-    pub(super) reply: Reply<DownloadSummary>,
-}
-
-/// What is known of the copy that an update would replace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CopyCheck {
-    /// What the library says. If that is that it is up to date, the disk is asked.
-    Known,
-    /// What the disk says.
-    Looked,
-    /// It is wrong: a verification has said so.
-    IsWrong,
-}
 
 /// A download that is under way.
 pub(crate) struct ActiveDownload {

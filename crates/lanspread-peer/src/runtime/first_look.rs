@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_library::{LocalGame, ScanError, ScanWarning, roots, scan_game};
+use lanspread_library::{LocalGame, ScanError, roots, scan_game};
 use lanspread_proto::GameId;
 use tokio::time::Instant;
 
 use super::core::Core;
 use super::local_games::log_warnings;
-use super::messages::CoreMessage;
 use crate::command::{PeerCommand, Subject};
+use crate::messages::{CoreMessage, LookedAt};
 
 /// How long questions about all games, and handshakes, which tell the whole library, wait for the first
 /// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.
@@ -37,15 +37,6 @@ pub(crate) struct FirstLook {
     patience_ends_at: Option<Instant>,
     /// Whether something may have changed since it began, nobody knows where.
     is_survey_owed: bool,
-}
-
-/// What a part of a first look found.
-#[derive(Default)]
-pub(crate) struct LookedAt {
-    /// `None` where there is neither a download nor an installation.
-    games: Vec<(GameId, Option<LocalGame>)>,
-    warnings: Vec<ScanWarning>,
-    is_last: bool,
 }
 
 impl FirstLook {

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::local_games::look_at;
-use super::messages::{CoreMessage, CoreSender};
+use crate::messages::{CoreMessage, CoreSender};
 
 /// Makes the message that an operation is lost, from what is on the disk then.
 type Lost = fn(GameId, Option<LocalGame>) -> CoreMessage;

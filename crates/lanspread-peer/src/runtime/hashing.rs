@@ -12,7 +12,7 @@ use lanspread_serve::Contradiction;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
-use super::messages::CoreMessage;
+use crate::messages::CoreMessage;
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.

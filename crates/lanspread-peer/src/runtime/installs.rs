@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::downloads::MOVED_AWAY;
 use super::local_games::look_at;
-use super::messages::{CoreMessage, CoreSender};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
+use crate::messages::{CoreMessage, CoreSender};
 use crate::operation::Operation;
 
 /// Pause between two progress reports: at most ten a second.

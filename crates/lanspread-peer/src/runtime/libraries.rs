@@ -18,10 +18,10 @@ use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
-use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
+use crate::messages::CoreMessage;
 use crate::peers::db::Upserted;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is

@@ -13,11 +13,11 @@ use lanspread_proto::{GameId, Manifest};
 use lanspread_serve::view::{ServedGame, View};
 
 use super::core::Core;
-use super::messages::CoreMessage;
 use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::PeerEvent;
+use crate::messages::CoreMessage;
 use crate::operation::Operation;
 
 impl Core {

@@ -13,11 +13,11 @@ use lanspread_serve::session;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::core::Core;
-use super::messages::{CoreMessage, DialFor, Encounter, SessionEvents};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
 use crate::info::OtherVersionPeer;
+use crate::messages::{CoreMessage, DialFor, Encounter, SessionEvents};
 use crate::peers::crossing::{LinkFacts, takes_over};
 use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;

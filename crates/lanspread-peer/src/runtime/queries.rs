@@ -12,27 +12,14 @@ use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::messages::CoreMessage;
-use super::told_manifest::Told;
 use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
 use crate::info::{
     AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerInfo, PeerStatus,
 };
+use crate::messages::{CoreMessage, LookedUp, Told};
 use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
-
-/// What was looked up of a game that somebody asks about.
-pub(crate) struct LookedUp {
-    game_id: GameId,
-    /// As a source tells it; absent where it is known here.
-    told: Option<Told>,
-    /// Whether a setup script was started, of an installation that may be gone.
-    setup_done: bool,
-    /// Bytes that an unfinished download takes, if there is one.
-    unfinished: Option<u64>,
-    reply: Reply<AsOf<GameDetails>>,
-}
 
 impl Core {
     pub(super) fn status(&self) -> PeerStatus {

@@ -11,10 +11,10 @@ use lanspread_proto::GameId;
 use super::core::Core;
 use super::installs::{ActiveInstall, InstallReply};
 use super::local_games::look_at;
-use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
+use crate::messages::CoreMessage;
 use crate::operation::Operation;
 
 impl Core {

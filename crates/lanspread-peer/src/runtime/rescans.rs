@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::core::Core;
 use super::local_games::log_warnings;
-use super::messages::{CoreMessage, DiskChange};
+use crate::messages::{CoreMessage, DiskChange};
 
 /// Pause before a game is looked at that changed while it was hashed: it is being written, and
 /// would only change again.

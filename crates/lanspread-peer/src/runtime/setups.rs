@@ -7,9 +7,9 @@ use lanspread_install::setup::{self, SetupStarted};
 use lanspread_proto::GameId;
 
 use super::core::Core;
-use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::CommandError;
+use crate::messages::CoreMessage;
 
 impl Core {
     /// Starts the setup script of an installed game. That takes a moment, in which no operation may

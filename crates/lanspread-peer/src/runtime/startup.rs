@@ -35,7 +35,6 @@ use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::first_look::FirstLook;
-use super::messages::{CoreMessage, CoreSender};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
 use super::told_manifest::ToldManifest;
@@ -44,6 +43,7 @@ use crate::config::PeerConfig;
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
+use crate::messages::{CoreMessage, CoreSender};
 use crate::migration::migrate;
 use crate::operation::table::OperationTable;
 use crate::peers::conflicts::Conflicts;

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::installs::{is_installed, moved_away};
 use super::local_games::look_at;
-use super::messages::CoreMessage;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::{PeerEvent, StreamProgress};
 use crate::info::StreamSummary;
+use crate::messages::CoreMessage;
 use crate::operation::Operation;
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::messages::{CoreMessage, CoreSender};
 use crate::error::RuntimeFailure;
+use crate::messages::{CoreMessage, CoreSender};
 
 /// Pause before a dead service is started again: long enough that one that dies at once costs
 /// nothing.

@@ -11,6 +11,7 @@ use lanspread_proto::{Attributes, GameId, GameVersion, Manifest};
 use tokio::time::Instant;
 
 use crate::info::SourceInfo;
+use crate::messages::Told;
 
 /// How long it is kept after a source was asked: whoever asks for the pieces is done by then, or has it
 /// fetched once more.
@@ -35,14 +36,6 @@ struct Kept {
     game_id: GameId,
     told: Told,
     asked_at: Instant,
-}
-
-/// What a source tells of a game.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) manifest: Arc<Manifest>,
-    /// `None` where they did not come.
-    pub(super) attributes: Option<Arc<Attributes>>,
 }
 
 impl Kept {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use lanspread_download::pages::fetch_manifest;
 use lanspread_library::{
-    KnownContent, LocalGame, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
+    KnownContent, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
 };
 use lanspread_net::links::{LinkTable, LinkedSource};
 use lanspread_net::source::Source;
@@ -18,12 +18,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
-use super::downloads::{CopyCheck, Fetch};
-use super::messages::{CoreMessage, CoreSender};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::{DownloadSummary, VerifyReport, VerifySummary};
+use crate::messages::{CopyCheck, CoreMessage, CoreSender, Fetch, Verified};
 use crate::operation::Operation;
 
 /// Most sources that are asked what a game should be: enough for a majority.
@@ -37,14 +36,6 @@ pub(crate) struct ActiveVerification {
     repair: bool,
     on_end: Option<Reply<VerifySummary>>,
     on_cancel: Vec<Reply<()>>,
-}
-
-/// What a verification found.
-pub(crate) struct Verified {
-    files: usize,
-    bytes: u64,
-    local: Option<LocalGame>,
-    report: VerifyReport,
 }
 
 /// What it takes to verify a game.

@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::{CoreMessage, CoreSender};
+use crate::messages::{CoreMessage, CoreSender};
 
 /// Pause before mDNS is started again. Whoever holds the port may keep it for days, so it costs nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

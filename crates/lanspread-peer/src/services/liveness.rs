@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::{CoreMessage, CoreSender};
+use crate::messages::{CoreMessage, CoreSender};
 
 /// Runs until cancelled.
 ///

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::touched::Touched;
 use self::watches::Watches;
-use crate::runtime::{CoreMessage, CoreSender, DiskChange};
+use crate::messages::{CoreMessage, CoreSender, DiskChange};
 
 /// How long it must be quiet before changes are told: a copied file is a burst of changes.
 const QUIET: Duration = Duration::from_millis(200);

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::runtime::{CoreMessage, CoreSender, Encounter};
+use crate::messages::{CoreMessage, CoreSender, Encounter};
 
 /// Most handshakes at a time. Each may hold a header of 64 KiB before its sender is known, which is 2 MiB;
 /// real ones take milliseconds, so that fifty peers that arrive at once wait for no one long.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,32 +13,28 @@ use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
 use lanspread_install::setup::SetupStarted;
 use lanspread_install::{InstallSummary, StreamNotice, StreamedGame};
 use lanspread_library::{
-    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError,
+    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError, ScanWarning,
     VerifyFailure,
 };
 use lanspread_mdns::BrowseEvent;
 use lanspread_net::handshake::{Admitted, HandshakeError};
 use lanspread_net::link::{LinkId, PeerLink};
-use lanspread_proto::{GameId, PeerId, SourceError};
+use lanspread_proto::{Attributes, GameId, Manifest, PeerId, SourceError};
 use lanspread_serve::Contradiction;
 use lanspread_serve::outbound::OutboundCount;
 use lanspread_serve::session::{SessionEvent, SessionObserver};
 use tokio::sync::mpsc;
 
-use super::downloads::Fetch;
-use super::first_look::LookedAt;
-use super::verifications::Verified;
 use crate::command::{GameScope, Reply};
 use crate::error::{ConnectError, GamesDirError, RuntimeFailure};
-use crate::info::{AsOf, GameInfo};
+use crate::info::{AsOf, DownloadSummary, GameDetails, GameInfo, VerifyReport};
 use crate::peers::dialling::Attempt;
-use crate::runtime::queries::LookedUp;
 
 /// Where tasks send what they have to tell.
 pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
 
 /// Passes on to the command loop what happens in sessions.
-pub(super) struct SessionEvents(pub(super) CoreSender);
+pub(crate) struct SessionEvents(pub(crate) CoreSender);
 
 impl SessionObserver for SessionEvents {
     fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()> {
@@ -219,4 +216,62 @@ pub(crate) enum DialFor {
     Peer(PeerId, Attempt),
     /// A command asks for it.
     Command(Reply<PeerId, ConnectError>),
+}
+
+/// A `download` or `update` command, or what a `verify` command that repairs makes of itself.
+pub(crate) struct Fetch {
+    pub(crate) game_id: GameId,
+    pub(crate) is_update: bool,
+    pub(crate) copy: CopyCheck,
+    pub(crate) install: Option<bool>,
+    pub(crate) wait: bool,
+    pub(crate) reply: Reply<DownloadSummary>,
+}
+
+/// What is known of the copy that an update would replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyCheck {
+    /// What the library says. If that is that it is up to date, the disk is asked.
+    Known,
+    /// What the disk says.
+    Looked,
+    /// It is wrong: a verification has said so.
+    IsWrong,
+}
+
+/// What a part of a first look found.
+#[derive(Default)]
+pub(crate) struct LookedAt {
+    /// `None` where there is neither a download nor an installation.
+    pub(crate) games: Vec<(GameId, Option<LocalGame>)>,
+    pub(crate) warnings: Vec<ScanWarning>,
+    pub(crate) is_last: bool,
+}
+
+/// What was looked up of a game that somebody asks about.
+pub(crate) struct LookedUp {
+    pub(crate) game_id: GameId,
+    /// As a source tells it; absent where it is known here.
+    pub(crate) told: Option<Told>,
+    /// Whether a setup script was started, of an installation that may be gone.
+    pub(crate) setup_done: bool,
+    /// Bytes that an unfinished download takes, if there is one.
+    pub(crate) unfinished: Option<u64>,
+    pub(crate) reply: Reply<AsOf<GameDetails>>,
+}
+
+/// What a source tells of a game.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) manifest: Arc<Manifest>,
+    /// `None` where they did not come.
+    pub(crate) attributes: Option<Arc<Attributes>>,
+}
+
+/// What a verification found.
+pub(crate) struct Verified {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    pub(crate) local: Option<LocalGame>,
+    pub(crate) report: VerifyReport,
 }
