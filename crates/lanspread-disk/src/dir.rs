@@ -1,6 +1,6 @@
 //! An open directory and what is done below it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -9,14 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
-use crate::mounts;
-use crate::resolve::{DIRECTORY, open_below, refusal};
-use crate::rights::Rights;
-use crate::tree;
+use crate::found::{Entry, Found, Kind};
+use crate::platform::unix::resolve::{DIRECTORY, open_below, refusal};
+use crate::platform::unix::rights::Rights;
 
 /// Mode of a new directory, before the umask.
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
@@ -26,45 +25,9 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 /// It stays the same directory when its name changes, and when another takes its name.
 #[derive(Debug)]
 pub struct Dir {
-    fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
     path: PathBuf,
-    rights: Rights,
-}
-
-/// What kind of thing a name leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A pipe, a socket or a device.
-    Other,
-}
-
-/// What a name leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// Its kind. A link is not followed.
-    pub kind: Kind,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Whether other names lead to it as well.
-    pub has_other_names: bool,
-    /// Device and inode. Only to be compared with others of the same moment: some file systems
-    /// draw new inodes at each mount.
-    pub id: (u64, u64),
-}
-
-/// One name in a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The name, as the disk spells it.
-    pub name: OsString,
-    /// The kind of what it leads to.
-    pub kind: Kind,
+    pub(crate) rights: Rights,
 }
 
 /// A directory that is borrowed, or was opened to get further.
@@ -243,98 +206,6 @@ impl Dir {
         self.rights.retried(parent.fd.as_fd(), || unlinkat(&parent.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// Whether something is mounted below at `path`: a disk, a network drive, a bind mount. `false` where
-    /// there is nothing. A link is not followed.
-    ///
-    /// # Errors
-    /// Whatever the system reports.
-    pub fn is_mount_point(&self, path: impl AsRef<Path>) -> io::Result<bool> {
-        let asked = self.parent(path.as_ref()).and_then(|(parent, name)| {
-            let fd = parent.fd.as_fd();
-            parent.rights.retried(fd, || mounts::is_mounted_at(fd, Path::new(name)))
-        });
-        match asked {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            asked => asked,
-        }
-    }
-
-    /// Fails if something is mounted below at `path`, or at any depth below that; an empty path is the
-    /// directory itself, of which all below is looked at. Entries for which `is_kept` returns true are
-    /// passed over. Changes nothing but missing rights, as any look into a directory does.
-    ///
-    /// Whoever is going to remove a tree asks first, so that nothing is removed in vain.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::ResourceBusy`], which names the mount point, and whatever the system reports.
-    pub fn refuse_mounts(
-        &self,
-        path: impl AsRef<Path>,
-        is_kept: &dyn Fn(&Entry) -> bool,
-    ) -> io::Result<()> {
-        if path.as_ref().as_os_str().is_empty() {
-            return mounts::refuse_below(self, is_kept);
-        }
-        let Some(Found { kind, .. }) = self.look(&path)? else { return Ok(()) };
-        let (parent, name) = self.parent(path.as_ref())?;
-        mounts::refuse_entry(&parent, &Entry { name: name.to_owned(), kind }, is_kept)
-    }
-
-    /// Opens a directory below, as [`Dir::dir`] does, to remove what is in it.
-    ///
-    /// # Errors
-    /// As [`Dir::dir`], and [`io::ErrorKind::ResourceBusy`] where something is mounted there.
-    pub fn dir_to_empty(&self, path: impl AsRef<Path>) -> io::Result<Self> {
-        let (parent, name) = self.parent(path.as_ref())?;
-        let opened = parent.dir(name)?;
-        match mounts::is_mount_root(opened.fd.as_fd(), parent.fd.as_fd())? {
-            true => Err(mounts::mount_in_the_way(&opened.path)),
-            false => Ok(opened),
-        }
-    }
-
-    /// Removes whatever is below under a name, a directory with all that is in it. What is mounted there
-    /// is neither entered nor removed.
-    ///
-    /// # Errors
-    /// Names the first thing that could not be removed; the rest is still there. A mount point is one
-    /// ([`io::ErrorKind::ResourceBusy`]).
-    pub fn remove_tree(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.remove_tree_but(path, &|_| false).map(drop)
-    }
-
-    /// Removes like [`Dir::remove_tree`], except entries for which `is_kept` returns true. A kept directory
-    /// keeps everything below it, and the directories above a kept entry stay. Returns true if nothing was
-    /// kept.
-    ///
-    /// # Errors
-    /// As [`Dir::remove_tree`].
-    pub fn remove_tree_but(
-        &self,
-        path: impl AsRef<Path>,
-        is_kept: &dyn Fn(&Entry) -> bool,
-    ) -> io::Result<bool> {
-        let (parent, name) = self.parent(path.as_ref())?;
-        tree::remove(&parent, name, is_kept)
-    }
-
-    /// Removes all that is in the directory, which stays.
-    ///
-    /// # Errors
-    /// As [`Dir::remove_tree`].
-    pub fn clear(&self) -> io::Result<()> {
-        tree::clear(self, &|_| false).map(drop)
-    }
-
-    /// Removes all that is in the directory except what `is_kept` says of, as [`Dir::remove_tree_but`] does, and
-    /// returns whether it is empty then.
-    ///
-    /// # Errors
-    /// As [`Dir::remove_tree`].
-    pub fn clear_but(&self, is_kept: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
-        tree::clear(self, is_kept)
-    }
-
     /// Renames something below. What has the new name gives way, as `rename(2)` has it.
     ///
     /// # Errors
@@ -369,40 +240,6 @@ impl Dir {
                 Ok((Reached::Below(self.dir(parent)?), name))
             }
             _ => Ok((Reached::Here(self), name)),
-        }
-    }
-}
-
-impl Found {
-    fn of(stat: &Stat) -> Self {
-        Self {
-            kind: Kind::of(FileType::from_raw_mode(stat.st_mode)),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            has_other_names: stat.st_nlink > 1,
-            id: (stat.st_dev, stat.st_ino),
-        }
-    }
-
-    /// Whether it is a regular file.
-    #[must_use]
-    pub fn is_file(&self) -> bool {
-        self.kind == Kind::File
-    }
-
-    /// Whether it is a directory.
-    #[must_use]
-    pub fn is_dir(&self) -> bool {
-        self.kind == Kind::Directory
-    }
-}
-
-impl Kind {
-    fn of(file_type: FileType) -> Self {
-        match file_type {
-            FileType::RegularFile => Self::File,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Link,
-            _ => Self::Other,
         }
     }
 }

@@ -6,12 +6,13 @@
 //! than its parent counts as a mount point; a bind mount within one file system is then not noticed.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, fstat, stat, statat};
 
-use crate::dir::{Dir, Entry, Kind};
+use crate::dir::Dir;
+use crate::found::{Entry, Found, Kind};
 
 /// Whether something is mounted at `name` in the directory `parent`. A link is not followed.
 pub(crate) fn is_mounted_at(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<bool> {
@@ -86,6 +87,58 @@ pub fn mount_in_the_way(path: &Path) -> io::Error {
     let path = path.display();
     let message = format!("something is mounted at {path}; unmount it and try again");
     io::Error::new(io::ErrorKind::ResourceBusy, message)
+}
+
+impl Dir {
+    /// Whether something is mounted below at `path`: a disk, a network drive, a bind mount. `false` where
+    /// there is nothing. A link is not followed.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    pub fn is_mount_point(&self, path: impl AsRef<Path>) -> io::Result<bool> {
+        let asked = self.parent(path.as_ref()).and_then(|(parent, name)| {
+            let fd = parent.fd.as_fd();
+            parent.rights.retried(fd, || is_mounted_at(fd, Path::new(name)))
+        });
+        match asked {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            asked => asked,
+        }
+    }
+
+    /// Fails if something is mounted below at `path`, or at any depth below that; an empty path is the
+    /// directory itself, of which all below is looked at. Entries for which `is_kept` returns true are
+    /// passed over. Changes nothing but missing rights, as any look into a directory does.
+    ///
+    /// Whoever is going to remove a tree asks first, so that nothing is removed in vain.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`], which names the mount point, and whatever the system reports.
+    pub fn refuse_mounts(
+        &self,
+        path: impl AsRef<Path>,
+        is_kept: &dyn Fn(&Entry) -> bool,
+    ) -> io::Result<()> {
+        if path.as_ref().as_os_str().is_empty() {
+            return refuse_below(self, is_kept);
+        }
+        let Some(Found { kind, .. }) = self.look(&path)? else { return Ok(()) };
+        let (parent, name) = self.parent(path.as_ref())?;
+        refuse_entry(&parent, &Entry { name: name.to_owned(), kind }, is_kept)
+    }
+
+    /// Opens a directory below, as [`Dir::dir`] does, to remove what is in it.
+    ///
+    /// # Errors
+    /// As [`Dir::dir`], and [`io::ErrorKind::ResourceBusy`] where something is mounted there.
+    pub fn dir_to_empty(&self, path: impl AsRef<Path>) -> io::Result<Self> {
+        let (parent, name) = self.parent(path.as_ref())?;
+        let opened = parent.dir(name)?;
+        match is_mount_root(opened.fd.as_fd(), parent.fd.as_fd())? {
+            true => Err(mount_in_the_way(opened.path())),
+            false => Ok(opened),
+        }
+    }
 }
 
 /// Fails if something is mounted below `directory`, but for entries that `is_kept` returns true for.

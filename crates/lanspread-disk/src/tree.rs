@@ -3,9 +3,54 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::dir::{Dir, Entry, Kind};
+use crate::dir::Dir;
+use crate::found::{Entry, Kind};
+
+impl Dir {
+    /// Removes whatever is below under a name, a directory with all that is in it. What is mounted there
+    /// is neither entered nor removed.
+    ///
+    /// # Errors
+    /// Names the first thing that could not be removed; the rest is still there. A mount point is one
+    /// ([`io::ErrorKind::ResourceBusy`]).
+    pub fn remove_tree(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.remove_tree_but(path, &|_| false).map(drop)
+    }
+
+    /// Removes like [`Dir::remove_tree`], except entries for which `is_kept` returns true. A kept directory
+    /// keeps everything below it, and the directories above a kept entry stay. Returns true if nothing was
+    /// kept.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn remove_tree_but(
+        &self,
+        path: impl AsRef<Path>,
+        is_kept: &dyn Fn(&Entry) -> bool,
+    ) -> io::Result<bool> {
+        let (parent, name) = self.parent(path.as_ref())?;
+        remove(&parent, name, is_kept)
+    }
+
+    /// Removes all that is in the directory, which stays.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn clear(&self) -> io::Result<()> {
+        clear(self, &|_| false).map(drop)
+    }
+
+    /// Removes all that is in the directory except what `is_kept` says of, as [`Dir::remove_tree_but`] does, and
+    /// returns whether it is empty then.
+    ///
+    /// # Errors
+    /// As [`Dir::remove_tree`].
+    pub fn clear_but(&self, is_kept: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
+        clear(self, is_kept)
+    }
+}
 
 /// What could not be removed, and why.
 struct Stuck {
@@ -16,11 +61,7 @@ struct Stuck {
 /// Removes what `name` leads to in `parent`, and returns whether nothing of it stays. Below a directory,
 /// what `stays` says of stays. A link is removed itself, also one that takes the place of a directory
 /// meanwhile.
-pub(crate) fn remove(
-    parent: &Dir,
-    name: &OsStr,
-    stays: &dyn Fn(&Entry) -> bool,
-) -> io::Result<bool> {
+fn remove(parent: &Dir, name: &OsStr, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
     let is_dir = parent.look(name)?.is_some_and(|found| found.is_dir());
     if !is_dir {
         return parent.remove_file(name).map(|()| true);
@@ -39,7 +80,7 @@ pub(crate) fn remove(
 }
 
 /// Removes what is in a directory but what `stays` says of, and returns whether it is empty then.
-pub(crate) fn clear(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
+fn clear(directory: &Dir, stays: &dyn Fn(&Entry) -> bool) -> io::Result<bool> {
     // The caller knows the directory at the top, and somebody has to be told where it failed.
     remove_content(directory, stays).map_err(|Stuck { path, source }| {
         io::Error::new(source.kind(), format!("{} cannot be removed: {source}", path.display()))
@@ -94,7 +135,6 @@ fn remove_emptied(parent: &Dir, name: &OsStr) -> io::Result<()> {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::Path;
 
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 

@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::rights::Rights;
+use super::rights::Rights;
 
 /// Opens a directory as a place to go on from. `O_PATH` needs no right to read it.
 pub(crate) const DIRECTORY: OFlags = DIRECTORY_ACCESS.union(OFlags::DIRECTORY).union(NO_LINK);

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags, chmodat, fchmod, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::resolve::refusal;
+use super::resolve::refusal;
 
 /// Whether missing rights are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

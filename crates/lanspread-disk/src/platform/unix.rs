@@ -1,0 +1,4 @@
+//! Unix.
+
+pub(crate) mod resolve;
+pub(crate) mod rights;
