@@ -16,8 +16,6 @@ from lanspread_harness.records import parse_object
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import jsonschema_rs
-
     from lanspread_harness.fields import JsonObject
 
 MAX_FAULTS_SHOWN = 3
@@ -33,22 +31,65 @@ class Schema:
     """The compiled schema of one binary: `record` for what it prints, `command` for its input."""
 
     def __init__(self, document: JsonObject) -> None:
-        # Imported late, so that commands can say how they are used before it is installed.
-        import jsonschema_rs
-
         top = Fields(document, "schema")
-        self._record = jsonschema_rs.validator_for(top.child("record").data)
-        self._command = jsonschema_rs.validator_for(top.child("command").data)
+        definitions = document.get("$defs", {})
+        self._record = _Lines({**top.child("record").data, "$defs": definitions})
+        self._command = _Lines({**top.child("command").data, "$defs": definitions})
 
     def check_record(self, value: JsonObject, line: str) -> None:
         """Raise `ProtocolError` when a printed record does not fit the schema."""
-        if not self._record.is_valid(value):
-            raise _misfit("a record", self._record, value, line)
+        self._record.check("a record", value, line)
 
     def check_command(self, value: JsonObject) -> None:
         """Raise `ProtocolError` when a command of the harness does not fit the schema."""
-        if not self._command.is_valid(value):
-            raise _misfit("a command", self._command, value, str(value))
+        self._command.check("a command", value, str(value))
+
+
+class _Lines:
+    """The schema of the lines of one direction."""
+
+    def __init__(self, schema: JsonObject) -> None:
+        # Imported late, so that commands can say how they are used before it is installed.
+        import jsonschema_rs
+
+        self._schema = schema
+        self._compile = jsonschema_rs.validator_for
+        self._validator = self._compile(schema)
+
+    def check(self, what: str, value: JsonObject, line: str) -> None:
+        """Raise `ProtocolError` when `value` does not fit."""
+        if self._validator.is_valid(value):
+            return
+        errors = self._compile(_narrowed(self._schema, value)).iter_errors(value)
+        faults = [
+            f"at /{'/'.join(map(str, fault.instance_path))}: {fault.message[:300]}"
+            for _, fault in zip(range(MAX_FAULTS_SHOWN), errors, strict=False)
+        ]
+        raise ProtocolError(f"{what} fits the schema of the binary", [line[:1000], *faults])
+
+
+def _narrowed(schema: JsonObject, value: JsonObject) -> JsonObject:
+    """The schema with the choice alone that the names in `value` make.
+
+    A fault is then told where it is, and not as a line that fits none of many choices.
+    """
+    choices = schema.get("oneOf")
+    for choice in choices if isinstance(choices, list) else []:
+        if isinstance(choice, dict) and _is_chosen(choice, value):
+            others = {keyword: rule for keyword, rule in schema.items() if keyword != "oneOf"}
+            return {**others, "allOf": [_narrowed(choice, value)]}
+    return schema
+
+
+def _is_chosen(choice: JsonObject, value: JsonObject) -> bool:
+    """Whether all constants of the choice stand in `value`."""
+    properties = choice.get("properties")
+    rules = properties.items() if isinstance(properties, dict) else ()
+    return all(
+        value.get(name) == rule["const"]
+        for name, rule in rules
+        if isinstance(rule, dict) and "const" in rule
+    )
 
 
 def load_schema(binary: Path) -> Schema:
@@ -69,13 +110,3 @@ def load_schema(binary: Path) -> Schema:
         reason = f"{error} {said}".strip().replace("\n", " ")[:MAX_REASON_CHARS]
         message = f"{binary} schema gives no usable schema: {reason}"
         raise EnvironmentLackingError(message) from error
-
-
-def _misfit(
-    what: str, validator: jsonschema_rs.Validator, value: JsonObject, line: str
-) -> ProtocolError:
-    faults = [
-        f"at /{'/'.join(map(str, fault.instance_path))}: {fault.message[:300]}"
-        for _, fault in zip(range(MAX_FAULTS_SHOWN), validator.iter_errors(value), strict=False)
-    ]
-    return ProtocolError(f"{what} fits the schema of the binary", [line[:1000], *faults])

@@ -85,10 +85,10 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::records::ResultData;
+    use crate::protocol::results::CommandResult;
 
     fn answer(after_events: Option<u64>) -> Answer {
-        Answer { outcome: Ok(ResultData::Done {}), after_events }
+        Answer { outcome: Ok(CommandResult::Install {}), after_events }
     }
 
     fn asked(answers: &mut Answers, ticket: u64) -> oneshot::Sender<Answer> {

@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 pub(crate) enum Action {
     /// Run a peer: commands on standard input, records on standard output, logs on standard error.
     Run(Box<RunArgs>),
-    /// Print the JSON Schema of every command and record.
+    /// Print the JSON Schema of every command and record, or of one command.
     Schema(SchemaArgs),
     /// Make a game root and its catalog entry, for tests.
     Fixture(Box<FixtureArgs>),
@@ -90,6 +90,9 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
+    /// The command to print alone, with everything inline.
+    #[arg(value_name = "COMMAND", conflicts_with = "markdown")]
+    pub(crate) command: Option<String>,
     /// Print the tables of `docs/jsonl.md` instead.
     #[arg(long)]
     pub(crate) markdown: bool,

@@ -1,108 +1,22 @@
 //! From a line of input to a command.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use lanspread_peer::GameScope;
-use lanspread_proto::GameId;
 use lanspread_proto::text::without_byte_order_mark;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::envelope::Envelope;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::{LINE_MAX_BYTES, Line};
-use crate::protocol::{self, CommandSpec, EVENTS, EventSpec};
-use crate::records::CommandId;
-use crate::waits::EventPattern;
-
-/// Longest wait in milliseconds: a day. Waits hold a place among the commands in flight.
-pub(crate) const TIMEOUT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
-/// How long `wait-peers` waits when it does not say: three times what discovery takes on a slow LAN.
-const WAIT_PEERS_DEFAULT_MS: u64 = 30_000;
+use crate::protocol::commands::Command;
+use crate::protocol::records::CommandId;
+use crate::schema::{CommandSpec, PROTOCOL};
 
 /// A command with everything it needs, checked.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) id: CommandId,
-    /// Its name, as in the table.
+    /// Its name.
     pub(crate) cmd: &'static str,
     pub(crate) command: Command,
-}
-
-/// What is asked for.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// What the runtime answers.
-    Peer(PeerRequest),
-    WaitPeers {
-        count: usize,
-        timeout: Duration,
-    },
-    WaitFor {
-        pattern: EventPattern,
-        timeout: Duration,
-        since_seq: Option<u64>,
-    },
-    Shutdown,
-}
-
-/// Most files of a manifest that one answer has: with the longest paths, a line of 1.5 MiB.
-pub(crate) const FILES_MAX: usize = 1_000;
-
-/// Which files of a manifest are asked for: so many from this position on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileRange {
-    pub(crate) from: usize,
-    /// From 1 to [`FILES_MAX`].
-    pub(crate) max: usize,
-}
-
-/// What the runtime is asked for.
-#[derive(Debug)]
-pub(crate) enum PeerRequest {
-    Status,
-    ListPeers,
-    ListGames { scope: GameScope },
-    GetGame { game_id: GameId, files: FileRange },
-    Connect { addr: SocketAddr },
-    SetGameDir { path: PathBuf },
-    Download { game_id: GameId, install: Option<bool>, wait: bool },
-    Update { game_id: GameId, install: Option<bool>, wait: bool },
-    CancelDownload { game_id: GameId },
-    Verify { game_id: GameId, repair: bool, wait: bool },
-    Install { game_id: GameId, wait: bool },
-    StreamInstall { game_id: GameId, wait: bool },
-    Uninstall { game_id: GameId, wait: bool },
-    RunSetup { game_id: GameId },
-    RemoveDownload { game_id: GameId, wait: bool },
-}
-
-impl Command {
-    /// Whether it changes nothing and is answered soon.
-    pub(crate) fn is_question(&self) -> bool {
-        match self {
-            Self::Peer(request) => match request {
-                PeerRequest::Status
-                | PeerRequest::ListPeers
-                | PeerRequest::ListGames { .. }
-                | PeerRequest::GetGame { .. } => true,
-                PeerRequest::Connect { .. }
-                | PeerRequest::SetGameDir { .. }
-                | PeerRequest::Download { .. }
-                | PeerRequest::Update { .. }
-                | PeerRequest::CancelDownload { .. }
-                | PeerRequest::Verify { .. }
-                | PeerRequest::Install { .. }
-                | PeerRequest::StreamInstall { .. }
-                | PeerRequest::Uninstall { .. }
-                | PeerRequest::RunSetup { .. }
-                | PeerRequest::RemoveDownload { .. } => false,
-            },
-            Self::WaitPeers { .. } | Self::WaitFor { .. } | Self::Shutdown => false,
-        }
-    }
 }
 
 /// A line that is no command, with what could be read of it.
@@ -133,201 +47,87 @@ pub(crate) fn parse(line: &Line) -> Result<Option<Request>, BadLine> {
     } else {
         scanned
             .map_err(|fault| ErrorBody::new(ErrorCode::BadJson, fault))
-            .and_then(|()| understand(id.as_ref(), envelope))
+            .and_then(|()| understand(id.clone(), envelope))
     };
-    match (outcome, id) {
-        (Ok((cmd, command)), Some(id)) => Ok(Some(Request { id, cmd, command })),
-        (Ok(_), None) => Err(BadLine { id: None, cmd, error: missing_id() }),
-        (Err(error), id) => Err(BadLine { id, cmd, error }),
-    }
-}
-
-fn missing_id() -> ErrorBody {
-    invalid("field `id` must be there, and text or a number")
+    outcome.map(Some).map_err(|error| BadLine { id, cmd, error })
 }
 
 fn invalid(message: impl ToString) -> ErrorBody {
     ErrorBody::new(ErrorCode::InvalidParams, message)
 }
 
-fn understand(
-    id: Option<&CommandId>,
-    envelope: Envelope,
-) -> Result<(&'static str, Command), ErrorBody> {
-    if id.is_none() {
-        return Err(missing_id());
-    }
+fn understand(id: Option<CommandId>, envelope: Envelope) -> Result<Request, ErrorBody> {
+    let Some(id) = id else {
+        return Err(invalid("field `id` must be there, and text or a number"));
+    };
     let name = match envelope.cmd {
         Some(Value::String(name)) => name,
         Some(_) => return Err(invalid("field `cmd` must be text")),
         None => return Err(invalid("field `cmd` is missing")),
     };
-    let Some(spec) = protocol::command(&name) else {
+    let Some(spec) = PROTOCOL.command(&name) else {
         let message = format!("there is no command {name:?}");
         return Err(ErrorBody::new(ErrorCode::UnknownCommand, message));
     };
-    let params = Params::new(spec, envelope.params)?;
-    Ok((spec.name, command(params)?))
+    check_params(spec, &envelope.params)?;
+    let tagged = Value::Object(Map::from_iter([(name, envelope.params.into())]));
+    // Types and bounds are right: what is refused now breaks a rule of ids or addresses.
+    let command = serde_path_to_error::deserialize(tagged).map_err(|error| {
+        let field = error.path().iter().next_back().map(ToString::to_string).unwrap_or_default();
+        invalid(format!("field `{field}` is refused: {}", error.inner()))
+    })?;
+    check_pattern(&command)?;
+    Ok(Request { id, cmd: &spec.name, command })
 }
 
-fn command(mut params: Params) -> Result<Command, ErrorBody> {
-    match params.spec.name {
-        "wait-peers" => Ok(Command::WaitPeers {
-            count: params.required("count")?,
-            timeout: millis(params.optional("timeout_ms")?.unwrap_or(WAIT_PEERS_DEFAULT_MS)),
-        }),
-        "wait-for" => Ok(Command::WaitFor {
-            timeout: millis(params.required("timeout_ms")?),
-            since_seq: params.optional("since_seq")?,
-            pattern: pattern(params)?,
-        }),
-        "shutdown" => Ok(Command::Shutdown),
-        _ => peer_request(params).map(Command::Peer),
+fn check_params(spec: &CommandSpec, params: &Map<String, Value>) -> Result<(), ErrorBody> {
+    let shape = PROTOCOL.shape(&spec.params);
+    for (name, value) in params {
+        let Some(field) = shape.field(name) else {
+            return Err(invalid(format!("command {} has no field {name:?}", spec.name)));
+        };
+        if !field.admits(value) {
+            return Err(invalid(format!("field `{name}` must be {}", field.words())));
+        }
     }
-}
-
-fn peer_request(mut params: Params) -> Result<PeerRequest, ErrorBody> {
-    Ok(match params.spec.name {
-        "status" => PeerRequest::Status,
-        "list-peers" => PeerRequest::ListPeers,
-        "list-games" => PeerRequest::ListGames { scope: scope(&mut params)? },
-        "get-game" => PeerRequest::GetGame {
-            game_id: params.required("game_id")?,
-            files: FileRange {
-                from: params.optional("files_from")?.unwrap_or(0),
-                max: params.optional("files_max")?.unwrap_or(FILES_MAX),
-            },
-        },
-        "connect" => PeerRequest::Connect { addr: params.required("addr")? },
-        "set-game-dir" => PeerRequest::SetGameDir { path: params.required("path")? },
-        "download" => PeerRequest::Download {
-            game_id: params.required("game_id")?,
-            install: params.optional("install")?,
-            wait: params.wait()?,
-        },
-        "update" => PeerRequest::Update {
-            game_id: params.required("game_id")?,
-            install: params.optional("install")?,
-            wait: params.wait()?,
-        },
-        "cancel-download" => PeerRequest::CancelDownload { game_id: params.required("game_id")? },
-        "verify" => PeerRequest::Verify {
-            game_id: params.required("game_id")?,
-            repair: params.optional("repair")?.unwrap_or(false),
-            wait: params.wait()?,
-        },
-        "install" => {
-            PeerRequest::Install { game_id: params.required("game_id")?, wait: params.wait()? }
-        }
-        "stream-install" => PeerRequest::StreamInstall {
-            game_id: params.required("game_id")?,
-            wait: params.wait()?,
-        },
-        "uninstall" => {
-            PeerRequest::Uninstall { game_id: params.required("game_id")?, wait: params.wait()? }
-        }
-        "run-setup" => PeerRequest::RunSetup { game_id: params.required("game_id")? },
-        "remove-download" => PeerRequest::RemoveDownload {
-            game_id: params.required("game_id")?,
-            wait: params.wait()?,
-        },
-        // A test holds every row of the table against this function.
-        other => {
-            let message = format!("command {other:?} is in the table and nowhere else");
-            return Err(ErrorBody::new(ErrorCode::Internal, message));
-        }
+    let missing = shape.required().find(|name| !params.contains_key(*name));
+    missing.map_or(Ok(()), |name| {
+        let words = shape.field(name).map(|field| field.words()).unwrap_or_default();
+        Err(invalid(format!("field `{name}` is missing: {words}")))
     })
 }
 
-fn millis(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn scope(params: &mut Params) -> Result<GameScope, ErrorBody> {
-    Ok(match params.optional::<String>("scope")?.as_deref() {
-        Some("local") => GameScope::Local,
-        Some("remote") => GameScope::Remote,
-        _ => GameScope::All,
-    })
-}
-
-fn pattern(mut params: Params) -> Result<EventPattern, ErrorBody> {
-    let fields: Map<String, Value> = params.optional("where")?.unwrap_or_default();
-    let Some(name) = params.optional::<String>("event")? else {
-        let is_of_any = |name: &&String| {
-            EVENTS.iter().any(|spec| spec.data.iter().any(|field| field.name == **name))
+/// An event or a field that there never is would be waited for in vain until the timeout: better to
+/// say so now.
+fn check_pattern(command: &Command) -> Result<(), ErrorBody> {
+    let Command::WaitFor { event, r#where, .. } = command else { return Ok(()) };
+    let Some(event) = event else {
+        let has = |name: &str| {
+            let mut events = PROTOCOL.events.iter();
+            events.any(|spec| PROTOCOL.shape(&spec.data).field(name).is_some())
         };
-        if let Some(name) = fields.keys().find(|name| !is_of_any(name)) {
-            return Err(invalid(format!("no event has a field {name:?}")));
-        }
-        return Ok(EventPattern { event: None, fields });
+        let unknown = r#where.iter().flatten().map(|(name, _)| name).find(|name| !has(name));
+        let none = |name| Err(invalid(format!("no event has a field {name:?}")));
+        return unknown.map_or(Ok(()), none);
     };
-    let Some(spec) = protocol::event(&name) else {
-        return Err(invalid(format!("field `event` names no event: {name:?}")));
+    let Some(spec) = PROTOCOL.event(event) else {
+        return Err(invalid(format!("field `event` names no event: {event:?}")));
     };
-    check_pattern(spec, &fields)?;
-    Ok(EventPattern { event: Some(spec.name), fields })
-}
-
-/// A field that the event never has would wait in vain until the timeout: better to say so now.
-fn check_pattern(spec: &EventSpec, fields: &Map<String, Value>) -> Result<(), ErrorBody> {
-    for (name, value) in fields {
-        let Some(field) = spec.data.iter().find(|field| field.name == name) else {
-            return Err(invalid(format!("event {} has no field {name:?}", spec.name)));
+    for (name, value) in r#where.iter().flatten() {
+        let Some(field) = PROTOCOL.shape(&spec.data).field(name) else {
+            return Err(invalid(format!("event {event} has no field {name:?}")));
         };
-        if !field.shape.admits(value) {
-            let words = field.shape.words();
-            return Err(invalid(format!("field `where.{name}` of {} must be {words}", spec.name)));
+        if !field.admits(value) {
+            let words = field.words();
+            return Err(invalid(format!("field `where.{name}` of {event} must be {words}")));
         }
     }
     Ok(())
 }
 
-/// The parameters of one command, checked against the table.
-struct Params {
-    spec: &'static CommandSpec,
-    values: Map<String, Value>,
-}
-
-impl Params {
-    fn new(spec: &'static CommandSpec, values: Map<String, Value>) -> Result<Self, ErrorBody> {
-        for (name, value) in &values {
-            let Some(field) = spec.params.iter().find(|field| field.name == name) else {
-                return Err(invalid(format!("command {} has no field {name:?}", spec.name)));
-            };
-            if !field.shape.admits(value) {
-                return Err(invalid(format!("field `{name}` must be {}", field.shape.words())));
-            }
-        }
-        let missing = |name: &str| !values.contains_key(name);
-        if let Some(field) = spec.params.iter().find(|field| field.required && missing(field.name))
-        {
-            let words = field.shape.words();
-            return Err(invalid(format!("field `{}` is missing: {words}", field.name)));
-        }
-        Ok(Self { spec, values })
-    }
-
-    fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ErrorBody> {
-        let Some(value) = self.values.remove(name) else { return Ok(None) };
-        let value = serde_json::from_value(value);
-        value.map(Some).map_err(|reason| invalid(format!("field `{name}` is refused: {reason}")))
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, ErrorBody> {
-        let value = self.optional(name)?;
-        value.ok_or_else(|| invalid(format!("field `{name}` is missing")))
-    }
-
-    fn wait(&mut self) -> Result<bool, ErrorBody> {
-        Ok(self.optional("wait")?.unwrap_or(false))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::COMMANDS;
 
     fn line(text: &str) -> Line {
         Line::Whole(text.as_bytes().to_vec())
@@ -343,8 +143,8 @@ mod tests {
 
     #[test]
     fn every_example_of_the_table_is_understood() {
-        for spec in COMMANDS {
-            let request = parse(&line(spec.example)).unwrap().unwrap();
+        for spec in &PROTOCOL.commands {
+            let request = parse(&line(&spec.example)).unwrap().unwrap();
             assert_eq!(request.cmd, spec.name);
         }
     }

@@ -2,24 +2,19 @@
 //!
 //! The `error` record, the failure events, `schema` and the documentation are made from it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::shape::{Field, Shape, field};
-
-/// The fields of an error, in `error` records and in events about failures.
-pub(crate) const ERROR: &[Field] = &[
-    field("code", Shape::OneOf(ErrorCode::NAMES), "which kind of error; see the table of codes"),
-    field("message", Shape::Text, "what failed and on what, for people"),
-    field("retryable", Shape::Flag, "whether the same command can work later, unchanged"),
-    field("hint", Shape::Text, "what to do about it"),
-];
-
 /// An error as it stands in a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct ErrorBody {
-    code: &'static str,
+    /// which kind of error; see the table of codes
+    code: ErrorCode,
+    /// what failed and on what, for people
     message: String,
+    /// whether the same command can work later, unchanged
     retryable: bool,
+    /// what to do about it
     hint: String,
 }
 
@@ -28,7 +23,7 @@ impl ErrorBody {
     pub(crate) fn new(code: ErrorCode, message: impl ToString) -> Self {
         let spec = code.spec();
         Self {
-            code: spec.name,
+            code,
             message: message.to_string(),
             retryable: spec.retryable,
             hint: spec.hint.to_owned(),
@@ -55,15 +50,12 @@ pub(crate) struct ErrorSpec {
 macro_rules! error_table {
     ($($code:ident = $name:literal, retryable: $retryable:literal, $meaning:literal, $hint:literal;)*) => {
         /// Which kind of error.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
         pub(crate) enum ErrorCode {
-            $(#[doc = $meaning] $code,)*
+            $(#[serde(rename = $name)] $code,)*
         }
 
         impl ErrorCode {
-            /// Every code, in the order of the table.
-            pub(crate) const NAMES: &[&str] = &[$($name),*];
-
             /// The row of this code.
             pub(crate) const fn spec(self) -> &'static ErrorSpec {
                 match self {

@@ -27,16 +27,15 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
-use crate::commands::{BadLine, FileRange, parse};
-use crate::convert::{
-    command_error, connect_error, details_data, download_data, event_data, games_data, peers_data,
-    setup_data, start_error, status_data, stream_data, verify_data,
-};
-use crate::errors::{ErrorBody, ErrorCode};
+use crate::commands::{BadLine, parse};
+use crate::convert::{all, game_details};
+use crate::errors::{ERRORS, ErrorBody, ErrorCode};
 use crate::input::Line;
-use crate::protocol::PROTOCOL;
-use crate::records::{CommandId, ReadyData, Record, ResultData};
-use crate::session::Ticket;
+use crate::protocol::VERSION;
+use crate::protocol::data::ReadyData;
+use crate::protocol::records::{CommandId, Record};
+use crate::protocol::results::CommandResult;
+use crate::session::{Printed, Ticket};
 use crate::waits::{EventPattern, PastEvent, Waits};
 
 /// Names one example at least of each variant of an enum, else the test fails. A variant that is not
@@ -69,25 +68,23 @@ pub(crate) fn ready_line() -> String {
         games_dir: "/g".to_owned(),
         pid: 1,
     };
-    line(&Record::Ready { seq: 1, t_us: 2, protocol: PROTOCOL, version: "1", data: &data })
+    line(&Record::Ready { seq: 1, t_us: 2, protocol: VERSION, version: "1", data: &data })
 }
 
 /// The lines of all events.
 pub(crate) fn event_lines() -> Vec<String> {
     let event_line = |event| {
-        let (event, data) = event_data(event);
-        let data = to_raw_value(&data).unwrap();
-        line(&Record::Event { seq: 1, t_us: 2, event, data: &data })
+        let Printed { event, data } = Printed::from(event);
+        line(&Record::Event { seq: 1, t_us: 2, event: &event, data: &data })
     };
     events().into_iter().map(event_line).collect()
 }
 
 /// The lines of all results.
 pub(crate) fn result_lines() -> Vec<String> {
-    let result_line = |(cmd, data): (&str, ResultData)| {
-        line(&Record::Result { seq: 1, t_us: 2, id: &id(), cmd, data: &data })
-    };
-    results().into_iter().map(result_line).collect()
+    let result_line =
+        |result: &CommandResult| line(&Record::Result { seq: 1, t_us: 2, id: &id(), result });
+    results().iter().map(result_line).collect()
 }
 
 /// The lines of all errors: with each code, and with each hint.
@@ -181,8 +178,8 @@ const BAD_LINES: &[&[u8]] = &[
 /// The errors of commands, each with the command that it may come from.
 fn failures() -> Vec<(&'static str, ErrorBody)> {
     let mut failures: Vec<(&str, ErrorBody)> = Vec::new();
-    failures.extend(commands_refused().iter().map(|error| ("download", command_error(error))));
-    failures.extend(connects_refused().iter().map(|error| ("connect", connect_error(error))));
+    failures.extend(commands_refused().iter().map(|error| ("download", ErrorBody::from(error))));
+    failures.extend(connects_refused().iter().map(|error| ("connect", ErrorBody::from(error))));
     failures.extend(timeouts());
     failures
 }
@@ -377,7 +374,7 @@ fn start_failures() -> Vec<ErrorBody> {
         (ErrorCode::InvalidConfig, "unrar program u is not an executable file"),
         (ErrorCode::Internal, "a task panicked"),
     ];
-    let mut bodies: Vec<_> = errors.iter().map(start_error).collect();
+    let mut bodies: Vec<_> = errors.iter().map(ErrorBody::from).collect();
     bodies.extend(of_files.map(|(code, message)| ErrorBody::new(code, message)));
     bodies
 }
@@ -387,10 +384,10 @@ fn timeouts() -> Vec<(&'static str, ErrorBody)> {
     let (mut waits, now) = (Waits::default(), Instant::now());
     for seq in 1..=5_000 {
         let data = to_raw_value(&json!({})).unwrap();
-        waits.on_event(PastEvent { seq, t_us: seq, name: "stopped", data });
+        waits.on_event(PastEvent { seq, t_us: seq, event: "stopped".to_owned(), data });
     }
-    let pattern = |event, fields: serde_json::Value| EventPattern {
-        event,
+    let pattern = |event: Option<&str>, fields: serde_json::Value| EventPattern {
+        event: event.map(str::to_owned),
         fields: fields.as_object().unwrap().clone(),
     };
     let second = Duration::from_secs(1);
@@ -640,7 +637,7 @@ fn other_version_peers() -> Vec<OtherVersionPeer> {
     ]
 }
 
-fn results() -> Vec<(&'static str, ResultData)> {
+fn results() -> Vec<CommandResult> {
     let status = PeerStatus {
         peer_id: peer_id(),
         name: name(),
@@ -686,33 +683,33 @@ fn results() -> Vec<(&'static str, ResultData)> {
         pid: 7,
         was_done: false,
     };
-    let awaited = ResultData::Awaited {
-        event: "stopped",
+    let awaited = CommandResult::WaitFor {
+        event: "stopped".to_owned(),
         seq: 1,
         t_us: 2,
         data: to_raw_value(&json!({"a": [1]})).unwrap(),
     };
     vec![
-        ("status", status_data(status)),
-        ("list-peers", peers_data(vec![peer()])),
-        ("list-games", games_data(games)),
-        ("get-game", details_data(details(None), FileRange { from: 0, max: 1 })),
-        ("get-game", details_data(details(Some(manifest())), FileRange { from: 0, max: 1 })),
-        ("connect", ResultData::Connected { peer_id: peer_id() }),
-        ("wait-peers", ResultData::PeerCount { peer_count: 1 }),
-        ("wait-for", awaited),
-        ("set-game-dir", ResultData::GamesDir { games_dir: "/g".to_owned() }),
-        ("download", download_data(summary.clone())),
-        ("update", download_data(summary)),
-        ("cancel-download", ResultData::Done {}),
-        ("verify", verify_data(verified(None))),
-        ("verify", verify_data(verified(Some(report(VerifyReference::Index))))),
-        ("install", ResultData::Done {}),
-        ("stream-install", stream_data(StreamSummary { peer_id: peer_id(), files: 1, bytes: 2 })),
-        ("uninstall", ResultData::Done {}),
-        ("remove-download", ResultData::Done {}),
-        ("run-setup", setup_data(started)),
-        ("shutdown", ResultData::Done {}),
+        status.into(),
+        CommandResult::ListPeers { peers: all([peer()]) },
+        CommandResult::ListGames { games: all(games) },
+        game_details(details(None), 0, 1),
+        game_details(details(Some(manifest())), 0, 1),
+        CommandResult::Connect { peer_id: peer_id() },
+        CommandResult::WaitPeers { peer_count: 1 },
+        awaited,
+        CommandResult::SetGameDir { games_dir: "/g".to_owned() },
+        CommandResult::Download(summary.clone().into()),
+        CommandResult::Update(summary.into()),
+        CommandResult::CancelDownload {},
+        verified(None).into(),
+        verified(Some(report(VerifyReference::Index))).into(),
+        CommandResult::Install {},
+        StreamSummary { peer_id: peer_id(), files: 1, bytes: 2 }.into(),
+        CommandResult::Uninstall {},
+        CommandResult::RemoveDownload {},
+        started.into(),
+        CommandResult::Shutdown {},
     ]
 }
 
@@ -769,6 +766,6 @@ fn every_code_has_an_example() {
         record["error"]["code"].as_str().unwrap().to_owned()
     };
     let seen: BTreeSet<_> = error_lines().into_iter().chain(bad).map(code).collect();
-    let all: BTreeSet<_> = ErrorCode::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let all: BTreeSet<_> = ERRORS.iter().map(|spec| spec.name.to_owned()).collect();
     assert_eq!(seen, all);
 }

@@ -8,21 +8,18 @@ mod answers;
 mod args;
 mod commands;
 mod convert;
-mod dispatch;
 mod envelope;
 mod errors;
 #[cfg(test)]
 mod examples;
+mod failures;
 mod fixture;
 mod input;
-mod markdown;
 mod output;
 mod protocol;
-mod records;
 mod run;
 mod schema;
 mod session;
-mod shape;
 mod signals;
 mod waits;
 
@@ -57,8 +54,7 @@ fn main() -> ExitCode {
 fn act(started: Instant) -> anyhow::Result<ExitCode> {
     match Cli::parse().action {
         Action::Run(args) => run_peer(*args, started),
-        Action::Schema(args) if args.markdown => print(&markdown::tables()),
-        Action::Schema(_) => print(&format!("{}\n", schema::document())),
+        Action::Schema(args) => print(&schema::printed(&args)?),
         Action::Fixture(args) => print(&format!("{}\n", fixture::make(&args)?)),
     }
 }

@@ -7,8 +7,10 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::errors::ErrorBody;
-use crate::protocol::PROTOCOL;
-use crate::records::{CommandId, ReadyData, Record, ResultData};
+use crate::protocol::VERSION;
+use crate::protocol::data::ReadyData;
+use crate::protocol::records::{CommandId, Record};
+use crate::protocol::results::CommandResult;
 
 /// From here on a batch is written out, even while more records are ready.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -44,12 +46,12 @@ impl Output {
     pub(crate) fn ready(&mut self, data: &ReadyData) {
         let (seq, t_us) = self.next();
         let version = env!("CARGO_PKG_VERSION");
-        self.push(&Record::Ready { seq, t_us, protocol: PROTOCOL, version, data });
+        self.push(&Record::Ready { seq, t_us, protocol: VERSION, version, data });
     }
 
-    pub(crate) fn result(&mut self, id: &CommandId, cmd: &str, data: &ResultData) {
+    pub(crate) fn result(&mut self, id: &CommandId, result: &CommandResult) {
         let (seq, t_us) = self.next();
-        self.push(&Record::Result { seq, t_us, id, cmd, data });
+        self.push(&Record::Result { seq, t_us, id, result });
     }
 
     pub(crate) fn error(&mut self, id: Option<&CommandId>, cmd: Option<&str>, error: &ErrorBody) {

@@ -15,11 +15,11 @@ use lanspread_proto::ids::PEER_NAME_MAX_BYTES;
 use tokio::sync::mpsc;
 
 use crate::args::RunArgs;
-use crate::convert::{path_text, start_error};
+use crate::convert::path_text;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::read_stdin;
 use crate::output::{Output, Reader};
-use crate::records::ReadyData;
+use crate::protocol::data::ReadyData;
 use crate::session::{Ends, Session, end_in_time};
 use crate::signals;
 
@@ -59,7 +59,7 @@ async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, Error
         let config =
             tokio::task::spawn_blocking(move || config(args)).await.map_err(internal)??;
         let (name, games_dir) = (config.name.clone(), config.games_dir.clone());
-        let peer = start_peer(config, sender).await.map_err(|error| start_error(&error))?;
+        let peer = start_peer(config, sender).await.map_err(|error| ErrorBody::from(&error))?;
         Ok::<_, ErrorBody>((peer, name, games_dir))
     };
     let (peer, name, games_dir) = tokio::select! {

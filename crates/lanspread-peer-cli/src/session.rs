@@ -5,6 +5,8 @@
 //! printed before it, that what an answer to a question tells is true at its place among the events,
 //! and that `stopped` is the last record.
 
+mod dispatch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::mpsc::sync_channel;
@@ -12,18 +14,19 @@ use std::thread;
 use std::time::Duration;
 
 use lanspread_peer::{PeerCommand, PeerEvent, PeerRuntimeHandle};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::answers::{Answer, Answers};
-use crate::commands::{BadLine, Command, Request, parse};
-use crate::convert::event_data;
-use crate::dispatch::{Dispatched, dispatch};
+use crate::commands::{BadLine, Request, parse};
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::{Input, Line};
 use crate::output::{Output, Reader};
-use crate::records::{CommandId, ResultData};
+use crate::protocol::events::Event;
+use crate::protocol::records::CommandId;
 use crate::waits::{Outcome, PastEvent, Waits};
 
 /// Commands without their terminal record. Beyond that no line is read: far more than an agent
@@ -80,6 +83,21 @@ enum Wake {
     Line(Option<Line>),
     /// Nothing is ready and records wait to be written.
     Idle,
+}
+
+/// What an event is printed as, apart from what every record has.
+#[derive(Deserialize)]
+pub(crate) struct Printed {
+    pub(crate) event: String,
+    pub(crate) data: Box<RawValue>,
+}
+
+impl From<PeerEvent> for Printed {
+    #[expect(clippy::expect_used, reason = "plain data becomes JSON that can be read again")]
+    fn from(event: PeerEvent) -> Self {
+        let text = serde_json::to_string(&Event::from(event)).expect("events serialise");
+        serde_json::from_str(&text).expect("events have a name and data")
+    }
 }
 
 /// See the module.
@@ -208,12 +226,10 @@ impl Session {
         }
     }
 
-    #[expect(clippy::expect_used, reason = "plain data always becomes JSON")]
     fn print_event(&mut self, event: PeerEvent) -> PastEvent {
-        let (name, data) = event_data(event);
-        let data = serde_json::value::to_raw_value(&data).expect("events serialise");
-        let (seq, t_us) = self.output.event(name, &data);
-        PastEvent { seq, t_us, name, data }
+        let Printed { event, data } = Printed::from(event);
+        let (seq, t_us) = self.output.event(&event, &data);
+        PastEvent { seq, t_us, event, data }
     }
 
     fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -233,7 +249,7 @@ impl Session {
     fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
         let Some(InFlight { id, cmd, .. }) = self.in_flight.remove(&ticket) else { return };
         match outcome {
-            Ok(data) => self.output.result(&id, cmd, &data),
+            Ok(result) => self.output.result(&id, &result),
             Err(error) => self.output.error(Some(&id), Some(cmd), &error),
         }
     }
@@ -254,35 +270,6 @@ impl Session {
             Err(BadLine { id, cmd, error }) => {
                 self.output.error(id.as_ref(), cmd.as_deref(), &error);
             }
-        }
-    }
-
-    fn begin(&mut self, Request { id, cmd, command }: Request) {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        let question = command.is_question();
-        self.in_flight.insert(ticket, InFlight { id, cmd, question });
-        let now = Instant::now();
-        let at_once = match command {
-            Command::WaitPeers { count, timeout } => {
-                self.waits.for_peers(ticket, count, timeout, now)
-            }
-            Command::WaitFor { pattern, timeout, since_seq } => {
-                self.waits.for_event(ticket, pattern, since_seq, timeout, now)
-            }
-            Command::Shutdown => {
-                self.stop_after_answers();
-                Some(Ok(ResultData::Done {}))
-            }
-            Command::Peer(command) => {
-                let Dispatched { command, answer } = dispatch(command);
-                self.answers.expect(ticket, answer);
-                self.submit(command);
-                None
-            }
-        };
-        if let Some(outcome) = at_once {
-            self.complete(ticket, outcome);
         }
     }
 

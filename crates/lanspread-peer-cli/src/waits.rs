@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::errors::{ErrorBody, ErrorCode};
-use crate::records::ResultData;
+use crate::protocol::results::CommandResult;
 use crate::session::Ticket;
 
 /// Past events that `since_seq` can reach: several minutes of a busy peer.
@@ -22,14 +22,14 @@ const HISTORY_MAX_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct EventPattern {
     /// The name; `None` for any.
-    pub(crate) event: Option<&'static str>,
+    pub(crate) event: Option<String>,
     /// Fields of the data that must be there with an equal value.
     pub(crate) fields: Map<String, Value>,
 }
 
 impl EventPattern {
     fn matches(&self, event: &PastEvent) -> bool {
-        if self.event.is_some_and(|name| name != event.name) {
+        if self.event.as_ref().is_some_and(|name| *name != event.event) {
             return false;
         }
         if self.fields.is_empty() {
@@ -42,7 +42,7 @@ impl EventPattern {
     }
 
     fn words(&self) -> String {
-        let name = self.event.map_or_else(|| "event".to_owned(), |name| format!("event {name}"));
+        let name = self.event.as_ref().map_or("event".to_owned(), |name| format!("event {name}"));
         if self.fields.is_empty() {
             return name;
         }
@@ -56,14 +56,14 @@ impl EventPattern {
 pub(crate) struct PastEvent {
     pub(crate) seq: u64,
     pub(crate) t_us: u64,
-    pub(crate) name: &'static str,
+    pub(crate) event: String,
     pub(crate) data: Box<RawValue>,
 }
 
 impl PastEvent {
-    fn awaited(&self) -> ResultData {
-        ResultData::Awaited {
-            event: self.name,
+    fn awaited(&self) -> CommandResult {
+        CommandResult::WaitFor {
+            event: self.event.clone(),
             seq: self.seq,
             t_us: self.t_us,
             data: self.data.clone(),
@@ -72,7 +72,7 @@ impl PastEvent {
 }
 
 /// How a wait ended.
-pub(crate) type Outcome = Result<ResultData, ErrorBody>;
+pub(crate) type Outcome = Result<CommandResult, ErrorBody>;
 
 #[derive(Debug)]
 enum Condition {
@@ -109,7 +109,7 @@ impl Waits {
         now: Instant,
     ) -> Option<Outcome> {
         if self.peer_count >= count {
-            return Some(Ok(ResultData::PeerCount { peer_count: self.peer_count }));
+            return Some(Ok(CommandResult::WaitPeers { peer_count: self.peer_count }));
         }
         self.add(ticket, Condition::PeerCount(count), timeout, now);
         None
@@ -145,7 +145,7 @@ impl Waits {
         self.peer_count = peer_count;
         self.end(|wait| match wait.condition {
             Condition::PeerCount(count) if count <= peer_count => {
-                Some(Ok(ResultData::PeerCount { peer_count }))
+                Some(Ok(CommandResult::WaitPeers { peer_count }))
             }
             _ => None,
         })
@@ -226,16 +226,20 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn event(seq: u64, name: &'static str, data: Value) -> PastEvent {
-        PastEvent { seq, t_us: seq, name, data: serde_json::value::to_raw_value(&data).unwrap() }
+        let data = serde_json::value::to_raw_value(&data).unwrap();
+        PastEvent { seq, t_us: seq, event: name.to_owned(), data }
     }
 
     fn pattern(event: Option<&'static str>, fields: Value) -> EventPattern {
-        EventPattern { event, fields: fields.as_object().unwrap().clone() }
+        EventPattern {
+            event: event.map(str::to_owned),
+            fields: fields.as_object().unwrap().clone(),
+        }
     }
 
     fn seq_of(outcome: Outcome) -> u64 {
         match outcome.unwrap() {
-            ResultData::Awaited { seq, .. } => seq,
+            CommandResult::WaitFor { seq, .. } => seq,
             other => panic!("{other:?}"),
         }
     }

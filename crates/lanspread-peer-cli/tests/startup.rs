@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{BINARY, Home, Peer, Record, run};
 
 /// Runs `command`, which must print one error record about the start, and returns its code and
@@ -207,14 +208,27 @@ fn the_schema_is_one_json_document_with_every_part() {
         "wait-for",
         "wait-peers",
     ];
-    let names: Vec<_> = schema["commands"].as_object().unwrap().keys().collect();
-    assert_eq!(names, commands);
-    for part in ["command", "record", "results", "events", "records"] {
+    let choices = schema["command"]["oneOf"].as_array().unwrap().iter();
+    let names: BTreeSet<_> = choices.map(|it| it["properties"]["cmd"]["const"].as_str()).collect();
+    assert_eq!(names, commands.map(Some).into());
+    for part in ["record", "errors", "fields", "$defs"] {
         assert!(schema[part].is_object(), "{part}");
     }
-    for error in schema["errors"].as_array().unwrap() {
-        assert!(error["code"].is_string() && error["retryable"].is_boolean(), "{error}");
+    for (code, about) in schema["errors"].as_object().unwrap() {
+        assert!(about["meaning"].is_string(), "{code}");
     }
+}
+
+#[test]
+fn the_schema_of_a_command_stands_alone() {
+    let (status, stdout, _) = run(Command::new(BINARY).args(["schema", "get-game"]));
+    assert!(status.success());
+    let schema: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(schema["line"]["required"], json!(["id", "cmd", "game_id"]));
+    assert!(schema["result"]["properties"]["manifest"].is_object());
+    let (status, _, stderr) = run(Command::new(BINARY).args(["schema", "frob"]));
+    assert_eq!(status.code(), Some(1));
+    assert!(stderr.contains("\"frob\"; there are: status, list-peers"), "{stderr}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub mod fold;
 pub mod foreign;
 pub mod hash;
 pub mod ids;
+#[cfg(feature = "schemars")]
+mod json_schema;
 pub mod layout;
 pub mod library;
 pub mod limits;

@@ -20,7 +20,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     let fits = |schema: &Value| faults(root, schema, value).is_empty();
     for (keyword, rule) in rules {
         let holds = match keyword.as_str() {
-            "description" | "title" | "$schema" | "$defs" | "then" | "default" => true,
+            "description" | "example" | "title" | "$schema" | "$defs" | "then" | "default" => true,
             "$ref" => {
                 let pointer = rule.as_str().and_then(|target| target.strip_prefix('#')).unwrap();
                 let target = root.pointer(pointer);
@@ -76,6 +76,18 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                     }
                     other => panic!("additionalProperties {other} is not understood"),
                 }
+            }
+            // Beside the properties of the schema itself, those of its `oneOf` that fits are known.
+            "unevaluatedProperties" => {
+                assert_eq!(*rule, false);
+                let choices = schema["oneOf"].as_array().into_iter().flatten();
+                let evaluated: Vec<_> = choices
+                    .filter(|choice| fits(choice))
+                    .chain([schema])
+                    .filter_map(|it| it["properties"].as_object())
+                    .collect();
+                let is_known = |name: &String| evaluated.iter().any(|it| it.contains_key(name));
+                value.as_object().is_none_or(|map| map.keys().all(is_known))
             }
             other => panic!("keyword {other:?} is not understood"),
         };

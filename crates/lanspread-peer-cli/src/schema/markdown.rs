@@ -1,10 +1,12 @@
-//! The tables of `docs/jsonl.md`, made from the tables in code.
+//! The tables of `docs/jsonl.md`.
 
 use std::fmt::{self, Write};
 
+use serde_json::Value;
+
+use super::shape::Shape;
+use super::{PROTOCOL, at};
 use crate::errors::ERRORS;
-use crate::protocol::{COMMANDS, EVENTS, READY};
-use crate::shape::{Field, Shape};
 
 /// Everything that stands between the two marks of the document.
 pub(crate) fn tables() -> String {
@@ -16,20 +18,23 @@ pub(crate) fn tables() -> String {
 
 fn write_tables(out: &mut String) -> fmt::Result {
     writeln!(out, "## `ready`\n")?;
-    write_fields(out, "`data`", READY)?;
+    let ready = PROTOCOL.records.iter().find(|it| *at(it, "/properties/type/const") == "ready");
+    let ready = ready.map(|record| at(record, "/properties/data")).unwrap_or(&Value::Null);
+    write_fields(out, "`data`", PROTOCOL.shape(ready))?;
     writeln!(out, "## Commands\n")?;
-    for spec in COMMANDS {
+    for spec in &PROTOCOL.commands {
         writeln!(out, "### `{}`\n\n{}\n\n```json\n{}\n```\n", spec.name, spec.doc, spec.example)?;
-        write_fields(out, "parameter", spec.params)?;
-        write_fields(out, "result `data`", spec.result)?;
-        if spec.result.is_empty() {
+        write_fields(out, "parameter", PROTOCOL.shape(&spec.params))?;
+        let result = PROTOCOL.shape(&spec.result);
+        write_fields(out, "result `data`", result)?;
+        if result.fields().next().is_none() {
             writeln!(out, "The result's `data` is empty.\n")?;
         }
     }
     writeln!(out, "## Events\n")?;
-    for spec in EVENTS {
+    for spec in &PROTOCOL.events {
         writeln!(out, "### `{}`\n\n{}\n", spec.name, spec.doc)?;
-        write_fields(out, "`data`", spec.data)?;
+        write_fields(out, "`data`", PROTOCOL.shape(&spec.data))?;
     }
     writeln!(out, "## Error codes\n")?;
     writeln!(out, "| code | retryable | meaning | what to do |\n| --- | --- | --- | --- |")?;
@@ -40,41 +45,43 @@ fn write_tables(out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn write_fields(out: &mut String, title: &str, fields: &[Field]) -> fmt::Result {
-    if fields.is_empty() {
+fn write_fields(out: &mut String, title: &str, shape: Shape<'_>) -> fmt::Result {
+    if shape.fields().next().is_none() {
         return Ok(());
     }
     writeln!(out, "| {title} | type | meaning |\n| --- | --- | --- |")?;
-    write_rows(out, "", fields)?;
+    write_rows(out, "", shape)?;
     writeln!(out)
 }
 
 /// The fields of nested objects follow their object, as `outer.inner` or `outer[].inner`.
-fn write_rows(out: &mut String, prefix: &str, fields: &[Field]) -> fmt::Result {
-    for field in fields {
-        let name = format!("{prefix}{}", field.name);
-        let mark = if field.required { "" } else { "?" };
-        let (words, inner) = outline(field.shape);
-        writeln!(out, "| `{name}`{mark} | {words} | {} |", field.doc)?;
-        if let Some((step, fields)) = inner {
-            write_rows(out, &format!("{name}{step}"), fields)?;
+fn write_rows(out: &mut String, prefix: &str, shape: Shape<'_>) -> fmt::Result {
+    for (field, inner) in shape.fields() {
+        let name = format!("{prefix}{field}");
+        let mark = if shape.required().any(|it| it == field) { "" } else { "?" };
+        let (words, nested) = outline(inner);
+        writeln!(out, "| `{name}`{mark} | {words} | {} |", shape.doc(field))?;
+        if let Some((step, nested)) = nested {
+            write_rows(out, &format!("{name}{step}"), nested)?;
         }
     }
     Ok(())
 }
 
-/// The shape in words, and the fields that need rows of their own.
-fn outline(shape: Shape) -> (String, Option<(&'static str, &'static [Field])>) {
-    match shape {
-        Shape::Object(fields) => ("object".to_owned(), Some((".", fields))),
-        Shape::List(Shape::Object(fields)) => ("list of objects".to_owned(), Some(("[].", fields))),
-        Shape::Nullable(Shape::Object(fields)) => {
-            ("object or null".to_owned(), Some((".", fields)))
-        }
-        other => (other.words(), None),
+/// The shape in words, and the shape whose fields need rows of their own.
+fn outline(shape: Shape<'_>) -> (String, Option<(&'static str, Shape<'_>)>) {
+    let is_object = |shape: &Shape<'_>| shape.fields().next().is_some();
+    if is_object(&shape) {
+        return ("object".to_owned(), Some((".", shape)));
     }
+    if let Some(items) = shape.items().filter(is_object) {
+        return ("list of objects".to_owned(), Some(("[].", items)));
+    }
+    if let Some(inner) = shape.of_nullable().filter(is_object) {
+        return ("object or null".to_owned(), Some((".", inner)));
+    }
+    (shape.words(), None)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

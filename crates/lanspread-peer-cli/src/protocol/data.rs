@@ -1,0 +1,198 @@
+//! What several records have: peers, games, problems, sources.
+//!
+//! Field order here is the order on the line.
+
+use std::net::SocketAddr;
+
+use lanspread_proto::{ContentHash, GameId, GameVersion, NetworkName, PeerId, PeerName, RelPath};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Mirrors an enum of the runtime, so that its variants have names here and nowhere else.
+macro_rules! mirror {
+    ($name:ident of $of:ident in $case:literal: $($variant:ident)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+        #[serde(rename_all = $case)]
+        pub(crate) enum $name {
+            $($variant),*
+        }
+
+        impl From<lanspread_peer::$of> for $name {
+            fn from(value: lanspread_peer::$of) -> Self {
+                match value {
+                    $(lanspread_peer::$of::$variant => Self::$variant,)*
+                }
+            }
+        }
+    };
+}
+
+mirror!(OperationName of Operation in "kebab-case":
+    Downloading Updating Installing StreamInstalling Uninstalling Removing Verifying);
+mirror!(AvailabilityName of Availability in "snake_case":
+    Ready Downloading LocalOnly Incomplete);
+mirror!(ProblemName of ProblemReason in "kebab-case":
+    Name NotUtf8 TooDeep Special Unreadable TooManyFiles PathsTooLong TooManyDirectories TooLarge
+    BadVersion Missing Size Content Extra);
+mirror!(ReferenceName of VerifyReference in "kebab-case": Catalog Sources Index Nothing);
+mirror!(LostName of LostReason in "kebab-case": Goodbye Timeout);
+mirror!(RejectName of RejectReason in "snake_case":
+    ProtocolVersion Network NetworkKey Identity Protocol);
+
+/// The `data` of `ready`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ReadyData {
+    /// who the peer is; stable across restarts
+    pub(crate) peer_id: PeerId,
+    pub(crate) name: PeerName,
+    pub(crate) listen_addr: SocketAddr,
+    /// which party it belongs to
+    pub(crate) network: NetworkName,
+    pub(crate) games_dir: String,
+    /// its process id
+    pub(crate) pid: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PeerData {
+    pub(crate) peer_id: PeerId,
+    /// what it calls itself; neither unique nor proven
+    pub(crate) name: PeerName,
+    pub(crate) addr: SocketAddr,
+    pub(crate) library_rev: u64,
+    /// how many games of the own catalog it announces
+    pub(crate) game_count: usize,
+    /// milliseconds since its last sign of life
+    pub(crate) last_seen_ms: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OtherVersionData {
+    /// what it calls itself, if it said so
+    pub(crate) name: Option<PeerName>,
+    /// where it listens if it said so, else where it dialled from
+    pub(crate) addr: SocketAddr,
+    /// its protocol version, if it said so
+    #[schemars(range(max = u32::MAX))]
+    pub(crate) proto_ver: Option<u32>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ConflictData {
+    /// which identity
+    pub(crate) peer_id: PeerId,
+    pub(crate) own: bool,
+    pub(crate) addrs: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ActiveOperationData {
+    pub(crate) game_id: GameId,
+    pub(crate) operation: OperationName,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OutboundData {
+    pub(crate) game_id: GameId,
+    pub(crate) count: usize,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct GameData {
+    pub(crate) id: GameId,
+    /// its title in the catalog
+    pub(crate) title: String,
+    /// the version on this disk, if downloaded
+    pub(crate) version: Option<GameVersion>,
+    /// the version in the catalog
+    pub(crate) expected_version: GameVersion,
+    /// bytes: on this disk, else as announced, else of the catalog, else 0
+    pub(crate) size: u64,
+    /// whether `version.ini` is there
+    pub(crate) downloaded: bool,
+    /// whether `local/` is there
+    pub(crate) installed: bool,
+    /// what it can be used for; null when nothing of it is on this disk
+    pub(crate) availability: Option<AvailabilityName>,
+    /// how many peers announce it at the catalog's version
+    pub(crate) peer_count: usize,
+    /// what is being done with it; null when it is idle
+    pub(crate) operation: Option<OperationName>,
+    /// bytes that an unfinished download takes on this disk; null where there is none
+    pub(crate) partial_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) problems: ProblemsData,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemsData {
+    pub(crate) problem_count: usize,
+    pub(crate) problems: Vec<ProblemData>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemData {
+    /// where in the game root, with `/`; bytes that are not UTF-8 stand as `\xE9`; empty for the
+    /// root itself
+    pub(crate) path: String,
+    /// what kind of problem it is
+    pub(crate) reason: ProblemName,
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ReportData {
+    /// what the game was held against; `index` is what this peer read the last time
+    pub(crate) reference: ReferenceName,
+    #[serde(flatten)]
+    pub(crate) problems: ProblemsData,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SourceData {
+    pub(crate) peer_id: PeerId,
+    pub(crate) name: PeerName,
+    pub(crate) addr: SocketAddr,
+    pub(crate) content_root: Option<ContentHash>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SourceBytesData {
+    /// which source
+    pub(crate) peer_id: PeerId,
+    /// verified bytes that it gave
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ManifestData {
+    /// the version of the game
+    pub(crate) version: GameVersion,
+    /// hash of version, paths and sizes
+    pub(crate) manifest_hash: ContentHash,
+    pub(crate) content_root: Option<ContentHash>,
+    /// bytes of all files together
+    pub(crate) total_size: u64,
+    /// how many files there are
+    pub(crate) file_count: usize,
+    /// the position after the last one of `files`; null when there are no more
+    pub(crate) next_file: Option<usize>,
+    /// the innermost directories without content files, in path order; 4096 at most
+    pub(crate) directories: Vec<RelPath>,
+    /// content files in path order, from `files_from` on
+    pub(crate) files: Vec<FileData>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FileData {
+    /// where it lies in the game root, with `/`
+    pub(crate) path: RelPath,
+    /// its bytes
+    pub(crate) size: u64,
+    /// its BLAKE3 hash, once hashed
+    pub(crate) hash: Option<ContentHash>,
+    /// how many chunks it has
+    pub(crate) chunks: u32,
+    /// whether it is executable; null where nobody can tell
+    pub(crate) executable: Option<bool>,
+}
