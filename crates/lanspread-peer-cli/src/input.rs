@@ -7,9 +7,9 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use tokio::sync::{Notify, mpsc};
+
+use crate::platform::wait_for_hang_up;
 
 /// Longest line in bytes, without its line feed: far beyond every command, and little memory.
 pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
@@ -70,13 +70,6 @@ fn send_lines(lines: &mpsc::Sender<Line>) {
             }
         }
     }
-}
-
-/// Returns when the other end of a pipe, socket or terminal is closed; never for a file.
-fn wait_for_hang_up() {
-    let stdin = io::stdin();
-    let mut polled = [PollFd::new(&stdin, PollFlags::RDHUP)];
-    while poll(&mut polled, None) == Err(Errno::INTR) {}
 }
 
 /// The next line of `input`; `None` at its end. A last line without a line feed counts.

@@ -1,8 +1,9 @@
 //! JSON lines around the Lanspread peer runtime, for programs that drive peers.
 //!
-//! `run` is the peer: `input` and `commands` read lines, `session` carries them out, `output`
-//! prints records. `protocol` and `errors` are the tables from which parameter checks, `schema` and
-//! the documentation are made. `fixture` makes games for tests.
+//! `run` is the peer: `input` and `commands` read lines, `session` carries them out, `output` prints
+//! records. `protocol` has the types of all lines, `convert` and `failures` make them of what the
+//! runtime says, and `schema` reads from them what parameter checks and the documentation need.
+//! `platform` is all that knows the operating system. `fixture` makes games for tests.
 
 mod answers;
 mod args;
@@ -16,11 +17,11 @@ mod failures;
 mod fixture;
 mod input;
 mod output;
+mod platform;
 mod protocol;
 mod run;
 mod schema;
 mod session;
-mod signals;
 mod waits;
 
 use std::io::{self, Write};

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,9 +18,9 @@ use crate::convert::path_text;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::read_stdin;
 use crate::output::{Output, Reader};
+use crate::platform::{host_name, is_program, signals};
 use crate::protocol::data::ReadyData;
 use crate::session::{Ends, Session, end_in_time};
-use crate::signals;
 
 /// Events on their way to the output. When whoever reads it is slow, the runtime is slowed down
 /// rather than memory filled; it is also more than a start emits before anybody takes events.
@@ -124,17 +123,16 @@ fn catalog(named: Option<&Path>, games_dir: &Path) -> Result<Catalog, ErrorBody>
 
 /// Finds the program as a shell would, so that a wrong name shows now and not at the first install.
 fn unrar_program(named: &Path) -> Result<PathBuf, ErrorBody> {
-    let is_program = |path: &PathBuf| {
-        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
     let is_bare_name = named.components().count() == 1 && !named.has_root();
     let search = std::env::var_os("PATH").filter(|_| is_bare_name).unwrap_or_default();
     let in_path = std::env::split_paths(&search).map(|dir| dir.join(named));
     let as_named = (!is_bare_name).then(|| named.to_path_buf());
-    in_path.chain(as_named).find(is_program).ok_or_else(|| {
-        let message = format!("unrar program {} is not an executable file", named.display());
-        ErrorBody::new(ErrorCode::InvalidConfig, message)
-    })
+    in_path.chain(as_named).find(|path| path.metadata().is_ok_and(|it| is_program(&it))).ok_or_else(
+        || {
+            let message = format!("unrar program {} is not an executable file", named.display());
+            ErrorBody::new(ErrorCode::InvalidConfig, message)
+        },
+    )
 }
 
 fn network_key(path: &Path) -> Result<NetworkKey, ErrorBody> {
@@ -160,8 +158,7 @@ fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
 /// The name of this machine without its domain, or [`NAME_DEFAULT`].
 #[expect(clippy::expect_used, reason = "the constant obeys the rules for names; a test shows it")]
 fn machine_name() -> PeerName {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_str().unwrap_or_default();
+    let host = host_name();
     let host = host.split('.').next().unwrap_or_default();
     let short = host.get(..PEER_NAME_MAX_BYTES).unwrap_or(host);
     PeerName::new(short)
