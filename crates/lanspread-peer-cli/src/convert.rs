@@ -4,21 +4,18 @@
 use std::path::Path;
 
 use lanspread_peer::{
-    ActiveOperation, DownloadSummary, GameDetails, GameInfo, GameProblem, GameProblems,
-    IdentityConflict, MdnsStatus, OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, SetupStarted,
-    SourceBytes, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
+    GameDetails, GameInfo, GameProblems, IdentityConflict, MdnsStatus, PeerEvent, PeerInfo,
+    PeerStatus, SetupStarted, StreamSummary, VerifySummary,
 };
 use lanspread_proto::{Attributes, FileHashes, Manifest, ManifestFile, PROTOCOL_VERSION};
 
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::protocol::data::{
-    ActiveOperationData, ConflictData, FileData, GameData, ManifestData, OtherVersionData,
-    OutboundData, PeerData, ProblemData, ProblemsData, ReportData, SourceBytesData, SourceData,
+    ConflictData, FileData, GameData, ManifestData, OutboundData, PeerData, ProblemsData,
+    ReportData,
 };
 use crate::protocol::events::{BegunData, Event, FailedData, OneGameData, StreamedData};
-use crate::protocol::results::{
-    CommandResult, DownloadData, GameDetailsData, MdnsName, StatusData,
-};
+use crate::protocol::results::{CommandResult, GameDetailsData, MdnsName, StatusData};
 
 /// What to do about two peers with one identity.
 const CONFLICT_HINT: &str = "a state directory was copied: stop one of the two peers, delete the directory \
@@ -232,27 +229,9 @@ impl From<SetupStarted> for CommandResult {
     }
 }
 
-impl From<DownloadSummary> for DownloadData {
-    fn from(DownloadSummary { files, bytes, sources }: DownloadSummary) -> Self {
-        Self { files, bytes, sources }
-    }
-}
-
-impl From<VerifyReport> for ReportData {
-    fn from(VerifyReport { reference, problems }: VerifyReport) -> Self {
-        Self { reference: reference.into(), problems: problems.into() }
-    }
-}
-
 impl From<GameProblems> for ProblemsData {
     fn from(GameProblems { told, count }: GameProblems) -> Self {
         Self { problem_count: count, problems: all(told) }
-    }
-}
-
-impl From<GameProblem> for ProblemData {
-    fn from(GameProblem { path, reason, message }: GameProblem) -> Self {
-        Self { path, reason: reason.into(), message }
     }
 }
 
@@ -285,30 +264,6 @@ impl From<GameInfo> for GameData {
             partial_bytes: game.partial_bytes,
             problems: game.problems.into(),
         }
-    }
-}
-
-impl From<SourceInfo> for SourceData {
-    fn from(SourceInfo { peer_id, name, addr, content_root }: SourceInfo) -> Self {
-        Self { peer_id, name, addr, content_root }
-    }
-}
-
-impl From<ActiveOperation> for ActiveOperationData {
-    fn from(ActiveOperation { game_id, operation }: ActiveOperation) -> Self {
-        Self { game_id, operation: operation.into() }
-    }
-}
-
-impl From<SourceBytes> for SourceBytesData {
-    fn from(SourceBytes { peer_id, bytes }: SourceBytes) -> Self {
-        Self { peer_id, bytes }
-    }
-}
-
-impl From<OtherVersionPeer> for OtherVersionData {
-    fn from(OtherVersionPeer { name, addr, proto_ver }: OtherVersionPeer) -> Self {
-        Self { name, addr, proto_ver }
     }
 }
 

@@ -9,135 +9,104 @@ use lanspread_proto::stream::StreamErrorCode;
 
 use crate::errors::{ErrorBody, ErrorCode};
 
-/// When an operation has ended, and whether it can be ended early.
-fn busy_hint(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Downloading | Operation::Updating => {
-            "`download-finished` or `download-failed` tells it, and `cancel-download` ends it early"
-        }
-        Operation::StreamInstalling => {
-            "`stream-install-finished` or `stream-install-failed` tells it, and `cancel-download` \
-             ends it early"
-        }
-        Operation::Installing => {
-            "`install-finished` or `install-failed` tells it; it cannot be cancelled"
-        }
-        Operation::Uninstalling => {
-            "`uninstall-finished` or `uninstall-failed` tells it; it cannot be cancelled"
-        }
-        Operation::Removing => {
-            "`remove-finished` or `remove-failed` tells it; it cannot be cancelled"
-        }
-        Operation::Verifying => {
-            "`verify-finished` or `verify-failed` tells it, and `cancel-download` ends it early"
-        }
-    }
+/// Of a game that is busy: when that has ended, and whether it can be ended early.
+fn busy_hint(error: &CommandError) -> Option<String> {
+    let operation = match error {
+        CommandError::GameBusy { operation, .. }
+        | CommandError::OperationsActive { operation, .. } => operation,
+        CommandError::SetupStarting(_) => return Some("the answer to `run-setup` tells it".into()),
+        _ => return None,
+    };
+    let (event, is_cancellable) = match operation {
+        Operation::Downloading | Operation::Updating => ("download", true),
+        Operation::StreamInstalling => ("stream-install", true),
+        Operation::Installing => ("install", false),
+        Operation::Uninstalling => ("uninstall", false),
+        Operation::Removing => ("remove", false),
+        Operation::Verifying => ("verify", true),
+    };
+    let end = match is_cancellable {
+        true => ", and `cancel-download` ends it early",
+        false => "; it cannot be cancelled",
+    };
+    Some(format!("`{event}-finished` or `{event}-failed` tells it{end}"))
 }
 
-impl From<&CommandError> for ErrorBody {
-    fn from(error: &CommandError) -> Self {
-        let code = match error {
-            CommandError::UnknownGame(_) => ErrorCode::UnknownGame,
-            CommandError::GameBusy { .. }
-            | CommandError::OperationsActive { .. }
-            | CommandError::SetupStarting(_) => ErrorCode::GameBusy,
-            CommandError::NoSource(_) => ErrorCode::NoSource,
-            CommandError::AlreadyDownloaded(_) => ErrorCode::AlreadyDownloaded,
-            CommandError::UpToDate(_) => ErrorCode::UpToDate,
-            CommandError::NotDownloaded(_) => ErrorCode::NotDownloaded,
-            CommandError::AlreadyInstalled(_) => ErrorCode::AlreadyInstalled,
-            CommandError::NotInstalled(_) => ErrorCode::NotInstalled,
-            CommandError::StillInstalled(_) => ErrorCode::StillInstalled,
-            CommandError::NotDownloading(_) => ErrorCode::NotDownloading,
-            CommandError::GamesDir(_) => ErrorCode::GamesDirUnusable,
-            CommandError::ChangingGamesDir => ErrorCode::GamesDirChanging,
-            CommandError::Download(failure) => return failure.into(),
-            CommandError::Cancelled(_) => ErrorCode::Cancelled,
-            CommandError::AllPeersGone(_) => ErrorCode::AllPeersGone,
-            CommandError::Install(failure) => return failure.into(),
-            CommandError::Stream(failure) => return failure.into(),
-            CommandError::Remove(failure) => return failure.into(),
-            CommandError::Verify(failure) => return failure.into(),
-            CommandError::Setup(failure) => return failure.into(),
-            CommandError::ShuttingDown => ErrorCode::ShuttingDown,
-        };
-        let body = Self::new(code, error);
-        match error {
-            CommandError::GameBusy { operation, .. }
-            | CommandError::OperationsActive { operation, .. } => {
-                body.with_hint(busy_hint(*operation))
+/// Gives each variant of a failure its code: first those that are called like it, then each other code
+/// with its variants, and after `@` those that hold another failure.
+macro_rules! codes {
+    ($of:ident$(, hint: $hint:ident)?: $($same:ident)*; $($code:ident: $($variant:ident)*;)* $(@ $($inner:ident)*;)?) => {
+        impl From<&$of> for ErrorBody {
+            fn from(failure: &$of) -> Self {
+                let code = match failure {
+                    $($of::$same { .. } => ErrorCode::$same,)*
+                    $($($of::$variant { .. })|* => ErrorCode::$code,)*
+                    $($($of::$inner(inner) => return inner.into(),)*)?
+                };
+                let body = Self::new(code, failure);
+                $(if let Some(more) = $hint(failure) {
+                    return body.with_hint(&more);
+                })?
+                body
             }
-            CommandError::SetupStarting(_) => body.with_hint("the answer to `run-setup` tells it"),
-            _ => body,
         }
-    }
+    };
 }
 
-impl From<&ConnectError> for ErrorBody {
-    fn from(error: &ConnectError) -> Self {
-        let code = match error {
-            ConnectError::Unreachable { .. } => ErrorCode::PeerUnreachable,
-            ConnectError::Rejected { .. } => ErrorCode::PeerRejected,
-            ConnectError::Myself(_) => ErrorCode::ConnectSelf,
-            ConnectError::ShuttingDown => ErrorCode::ShuttingDown,
-        };
-        Self::new(code, error)
-    }
+codes! { CommandError, hint: busy_hint:
+    UnknownGame NoSource AlreadyDownloaded UpToDate NotDownloaded AlreadyInstalled NotInstalled
+    StillInstalled NotDownloading Cancelled AllPeersGone ShuttingDown;
+    GameBusy: GameBusy OperationsActive SetupStarting;
+    GamesDirUnusable: GamesDir;
+    GamesDirChanging: ChangingGamesDir;
+    @ Download Install Stream Remove Verify Setup;
 }
 
-impl From<&StartError> for ErrorBody {
-    fn from(error: &StartError) -> Self {
-        let code = match error {
-            StartError::GamesDir(_) => ErrorCode::GamesDirUnusable,
-            StartError::StateDir { .. } | StartError::StateInsideGames { .. } => {
-                ErrorCode::StateDirUnusable
-            }
-            StartError::StateDirNewer { .. } => ErrorCode::StateDirNewer,
-            StartError::StateDirLocked { .. } => ErrorCode::StateDirLocked,
-            StartError::Identity { .. } => ErrorCode::IdentityBroken,
-            StartError::Listen { .. } => ErrorCode::ListenFailed,
-            StartError::Mdns(_) => ErrorCode::MdnsFailed,
-            StartError::Timeouts => ErrorCode::InvalidConfig,
-        };
-        Self::new(code, error)
-    }
+codes! { ConnectError:
+    ShuttingDown;
+    PeerUnreachable: Unreachable;
+    PeerRejected: Rejected;
+    ConnectSelf: Myself;
 }
 
-impl From<&DownloadFailure> for ErrorBody {
-    fn from(failure: &DownloadFailure) -> Self {
-        let code = match failure {
-            DownloadFailure::NoManifest { .. } => ErrorCode::NoManifest,
-            DownloadFailure::BadSources { .. } => ErrorCode::BadSources,
-            DownloadFailure::ContentMismatch { .. } => ErrorCode::ContentMismatch,
-            DownloadFailure::NamesClash { .. } | DownloadFailure::NameNotKept { .. } => {
-                ErrorCode::NamesClash
-            }
-            DownloadFailure::NotEnoughRoom(_) | DownloadFailure::DiskFull { .. } => {
-                ErrorCode::DiskFull
-            }
-            DownloadFailure::Io { .. } => ErrorCode::IoError,
-        };
-        Self::new(code, failure)
-    }
+codes! { StartError:
+    StateDirNewer StateDirLocked;
+    GamesDirUnusable: GamesDir;
+    StateDirUnusable: StateDir StateInsideGames;
+    IdentityBroken: Identity;
+    ListenFailed: Listen;
+    MdnsFailed: Mdns;
+    InvalidConfig: Timeouts;
 }
 
-impl From<&InstallFailure> for ErrorBody {
-    fn from(failure: &InstallFailure) -> Self {
-        let code = match failure {
-            InstallFailure::NoArchive(_) => ErrorCode::NoArchive,
-            InstallFailure::PasswordProtected { .. } => ErrorCode::PasswordProtected,
-            InstallFailure::UnsafeArchive { .. } => ErrorCode::UnsafeArchive,
-            InstallFailure::NamesClash { .. } => ErrorCode::NamesClash,
-            InstallFailure::MissingVolume { .. } => ErrorCode::MissingVolume,
-            InstallFailure::BadArchive { .. } => ErrorCode::BadArchive,
-            InstallFailure::UnsupportedArchive { .. } => ErrorCode::UnsupportedArchive,
-            InstallFailure::DiskFull { .. } => ErrorCode::DiskFull,
-            InstallFailure::Io { .. } => ErrorCode::IoError,
-            InstallFailure::Cancelled => ErrorCode::Cancelled,
-            InstallFailure::Interrupted => ErrorCode::Interrupted,
-        };
-        Self::new(code, failure)
-    }
+codes! { DownloadFailure:
+    NoManifest BadSources ContentMismatch NamesClash DiskFull;
+    NamesClash: NameNotKept;
+    DiskFull: NotEnoughRoom;
+    IoError: Io;
+}
+
+codes! { InstallFailure:
+    NoArchive PasswordProtected UnsafeArchive NamesClash MissingVolume BadArchive UnsupportedArchive
+    DiskFull Cancelled Interrupted;
+    IoError: Io;
+}
+
+codes! { VerifyFailure:
+    Cancelled Interrupted;
+    IoError: Io;
+}
+
+codes! { SetupFailure:
+    ;
+    NoSetupScript: Unsupported NoScript;
+    SetupNotStarted: Io;
+}
+
+codes! { RemoveFailure:
+    NotDownloaded DiskFull Interrupted;
+    StillInstalled: Installation;
+    IoError: Io;
 }
 
 impl From<&StreamFailure> for ErrorBody {
@@ -159,40 +128,6 @@ impl From<&StreamFailure> for ErrorBody {
             StreamFailure::NotEnoughRoom(_) => ErrorCode::DiskFull,
             StreamFailure::Cancelled => ErrorCode::Cancelled,
             StreamFailure::Install(failure) => return failure.into(),
-        };
-        Self::new(code, failure)
-    }
-}
-
-impl From<&VerifyFailure> for ErrorBody {
-    fn from(failure: &VerifyFailure) -> Self {
-        let code = match failure {
-            VerifyFailure::Cancelled => ErrorCode::Cancelled,
-            VerifyFailure::Io { .. } => ErrorCode::IoError,
-            VerifyFailure::Interrupted => ErrorCode::Interrupted,
-        };
-        Self::new(code, failure)
-    }
-}
-
-impl From<&SetupFailure> for ErrorBody {
-    fn from(failure: &SetupFailure) -> Self {
-        let code = match failure {
-            SetupFailure::Unsupported | SetupFailure::NoScript { .. } => ErrorCode::NoSetupScript,
-            SetupFailure::Io { .. } => ErrorCode::SetupNotStarted,
-        };
-        Self::new(code, failure)
-    }
-}
-
-impl From<&RemoveFailure> for ErrorBody {
-    fn from(failure: &RemoveFailure) -> Self {
-        let code = match failure {
-            RemoveFailure::NotDownloaded(_) => ErrorCode::NotDownloaded,
-            RemoveFailure::Installation { .. } => ErrorCode::StillInstalled,
-            RemoveFailure::DiskFull { .. } => ErrorCode::DiskFull,
-            RemoveFailure::Io { .. } => ErrorCode::IoError,
-            RemoveFailure::Interrupted => ErrorCode::Interrupted,
         };
         Self::new(code, failure)
     }

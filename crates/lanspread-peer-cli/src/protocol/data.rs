@@ -8,9 +8,10 @@ use lanspread_proto::{ContentHash, GameId, GameVersion, NetworkName, PeerId, Pee
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Mirrors an enum of the runtime, so that its variants have names here and nowhere else.
+/// Makes the printed form of an enum or a struct of the runtime that has the same names: `schema` and
+/// what is printed then follow from the same lines.
 macro_rules! mirror {
-    ($name:ident of $of:ident in $case:literal: $($variant:ident)*) => {
+    (enum $name:ident of $of:ident in $case:literal { $($variant:ident),* $(,)? }) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
         #[serde(rename_all = $case)]
         pub(crate) enum $name {
@@ -25,19 +26,38 @@ macro_rules! mirror {
             }
         }
     };
+    (struct $name:ident of $of:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Debug, Serialize, JsonSchema)]
+        pub(crate) struct $name {
+            $($(#[$about])* pub(crate) $field: $type,)*
+        }
+
+        impl From<lanspread_peer::$of> for $name {
+            fn from(value: lanspread_peer::$of) -> Self {
+                let lanspread_peer::$of { $($field),* } = value;
+                Self { $($field: $field.into()),* }
+            }
+        }
+    };
 }
 
-mirror!(OperationName of Operation in "kebab-case":
-    Downloading Updating Installing StreamInstalling Uninstalling Removing Verifying);
-mirror!(AvailabilityName of Availability in "snake_case":
-    Ready Downloading LocalOnly Incomplete);
-mirror!(ProblemName of ProblemReason in "kebab-case":
-    Name NotUtf8 TooDeep Special Unreadable TooManyFiles PathsTooLong TooManyDirectories TooLarge
-    BadVersion Missing Size Content Extra);
-mirror!(ReferenceName of VerifyReference in "kebab-case": Catalog Sources Index Nothing);
-mirror!(LostName of LostReason in "kebab-case": Goodbye Timeout);
-mirror!(RejectName of RejectReason in "snake_case":
-    ProtocolVersion Network NetworkKey Identity Protocol);
+mirror! { enum OperationName of Operation in "kebab-case" {
+    Downloading, Updating, Installing, StreamInstalling, Uninstalling, Removing, Verifying,
+} }
+mirror! { enum AvailabilityName of Availability in "snake_case" {
+    Ready, Downloading, LocalOnly, Incomplete,
+} }
+mirror! { enum ProblemName of ProblemReason in "kebab-case" {
+    Name, NotUtf8, TooDeep, Special, Unreadable, TooManyFiles, PathsTooLong, TooManyDirectories,
+    TooLarge, BadVersion, Missing, Size, Content, Extra,
+} }
+mirror! { enum ReferenceName of VerifyReference in "kebab-case" {
+    Catalog, Sources, Index, Nothing,
+} }
+mirror! { enum LostName of LostReason in "kebab-case" { Goodbye, Timeout } }
+mirror! { enum RejectName of RejectReason in "snake_case" {
+    ProtocolVersion, Network, NetworkKey, Identity, Protocol,
+} }
 
 /// The `data` of `ready`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -66,16 +86,15 @@ pub(crate) struct PeerData {
     pub(crate) last_seen_ms: u64,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct OtherVersionData {
+mirror! { struct OtherVersionData of OtherVersionPeer {
     /// what it calls itself, if it said so
-    pub(crate) name: Option<PeerName>,
+    name: Option<PeerName>,
     /// where it listens if it said so, else where it dialled from
-    pub(crate) addr: SocketAddr,
+    addr: SocketAddr,
     /// its protocol version, if it said so
     #[schemars(range(max = u32::MAX))]
-    pub(crate) proto_ver: Option<u32>,
-}
+    proto_ver: Option<u32>,
+} }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ConflictData {
@@ -85,11 +104,10 @@ pub(crate) struct ConflictData {
     pub(crate) addrs: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ActiveOperationData {
-    pub(crate) game_id: GameId,
-    pub(crate) operation: OperationName,
-}
+mirror! { struct ActiveOperationData of ActiveOperation {
+    game_id: GameId,
+    operation: OperationName,
+} }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct OutboundData {
@@ -130,39 +148,35 @@ pub(crate) struct ProblemsData {
     pub(crate) problems: Vec<ProblemData>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ProblemData {
+mirror! { struct ProblemData of GameProblem {
     /// where in the game root, with `/`; bytes that are not UTF-8 stand as `\xE9`; empty for the
     /// root itself
-    pub(crate) path: String,
+    path: String,
     /// what kind of problem it is
-    pub(crate) reason: ProblemName,
-    pub(crate) message: String,
-}
+    reason: ProblemName,
+    message: String,
+} }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ReportData {
+mirror! { struct ReportData of VerifyReport {
     /// what the game was held against; `index` is what this peer read the last time
-    pub(crate) reference: ReferenceName,
+    reference: ReferenceName,
     #[serde(flatten)]
-    pub(crate) problems: ProblemsData,
-}
+    problems: ProblemsData,
+} }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct SourceData {
-    pub(crate) peer_id: PeerId,
-    pub(crate) name: PeerName,
-    pub(crate) addr: SocketAddr,
-    pub(crate) content_root: Option<ContentHash>,
-}
+mirror! { struct SourceData of SourceInfo {
+    peer_id: PeerId,
+    name: PeerName,
+    addr: SocketAddr,
+    content_root: Option<ContentHash>,
+} }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct SourceBytesData {
+mirror! { struct SourceBytesData of SourceBytes {
     /// which source
-    pub(crate) peer_id: PeerId,
+    peer_id: PeerId,
     /// verified bytes that it gave
-    pub(crate) bytes: u64,
-}
+    bytes: u64,
+} }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ManifestData {
@@ -196,3 +210,9 @@ pub(crate) struct FileData {
     /// whether it is executable; null where nobody can tell
     pub(crate) executable: Option<bool>,
 }
+
+mirror! { struct DownloadData of DownloadSummary {
+    files: usize,
+    bytes: u64,
+    sources: Vec<PeerId>,
+} }

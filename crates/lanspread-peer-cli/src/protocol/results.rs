@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::data::{
-    ActiveOperationData, ConflictData, GameData, ManifestData, OtherVersionData, OutboundData,
-    PeerData, ReportData, SourceData,
+    ActiveOperationData, ConflictData, DownloadData, GameData, ManifestData, OtherVersionData,
+    OutboundData, PeerData, ReportData, SourceData,
 };
 use crate::errors::ErrorBody;
 
@@ -122,11 +122,4 @@ pub(crate) struct GameDetailsData {
     pub(crate) setup_done: bool,
     /// its files; null when neither this peer nor a source can tell them
     pub(crate) manifest: Option<ManifestData>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct DownloadData {
-    pub(crate) files: usize,
-    pub(crate) bytes: u64,
-    pub(crate) sources: Vec<PeerId>,
 }
