@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::PROTOCOL;
+use super::{PROTOCOL, Shape};
 use crate::errors::ERRORS;
 use crate::examples::{bad_lines, error_lines, event_lines, ready_line, result_lines};
+use crate::protocol::FIELD_DOCS;
 
 #[path = "../../tests/support/json_schema.rs"]
 mod json_schema;
@@ -83,5 +84,28 @@ fn the_schema_is_short() {
         let alone = PROTOCOL.command_document(&spec.name).unwrap().to_string();
         assert!(alone.len() <= 3_000, "{}: {}", spec.name, alone.len());
         assert!(!alone.contains("$ref"), "{}", spec.name);
+    }
+}
+
+/// The fields of a shape and of all shapes in it, each with what it is for.
+fn described<'a>(shape: Shape<'a>, found: &mut Vec<(&'a str, &'a str)>) {
+    for (name, field) in shape.fields() {
+        found.push((name, shape.doc(name)));
+        described(field, found);
+    }
+    [shape.items(), shape.of_nullable()].into_iter().flatten().for_each(|it| described(it, found));
+}
+
+#[test]
+fn every_field_is_described() {
+    let mut found = Vec::new();
+    let commands = PROTOCOL.commands.iter().flat_map(|spec| [&spec.params, &spec.result]);
+    for schema in commands.chain(PROTOCOL.events.iter().map(|spec| &spec.data)) {
+        described(PROTOCOL.shape(schema), &mut found);
+    }
+    let without: Vec<_> = found.iter().filter(|(_, doc)| doc.is_empty()).collect();
+    assert!(without.is_empty(), "{without:?}");
+    for (name, doc) in FIELD_DOCS {
+        assert!(found.contains(&(*name, *doc)), "{name} needs no description");
     }
 }
