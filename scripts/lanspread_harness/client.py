@@ -438,7 +438,7 @@ class Peer:
             *(("--upload-limit", options.upload_limit) if options.upload_limit else ()),
             *(() if key is None else ("--network-key-file", str(key))),
             # What a failure needs to be understood, and nobody reads otherwise.
-            *("--log", "info,lanspread_peer=debug"),
+            *("--log", "info,lanspread=debug"),
         ]
 
     async def _gone(self, session: Session, timeout_s: float) -> ExitStatus:
