@@ -4,30 +4,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, unlinkat,
-};
-use rustix::io::Errno;
-
-use crate::found::{Entry, Found, Kind};
-use crate::platform::unix::resolve::{DIRECTORY, open_below, refusal};
-use crate::platform::unix::rights::Rights;
-
-/// Mode of a new directory, before the umask.
-const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+use crate::found::{Entry, Found};
+use crate::platform::{self, Access, DirHandle};
 
 /// An open directory. Paths given to its methods are relative to it and have names alone.
 ///
 /// It stays the same directory when its name changes, and when another takes its name.
 #[derive(Debug)]
 pub struct Dir {
-    pub(crate) fd: OwnedFd,
+    pub(crate) handle: DirHandle,
     path: PathBuf,
-    pub(crate) rights: Rights,
 }
 
 /// A directory that is borrowed, or was opened to get further.
@@ -53,8 +41,7 @@ impl Dir {
     /// # Errors
     /// Whatever opening it reports; [`io::ErrorKind::NotADirectory`] for a link.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let fd = openat(CWD, path, DIRECTORY, Mode::empty()).map_err(refusal)?;
-        Ok(Self { fd, path: path.to_path_buf(), rights: Rights::AS_THEY_ARE })
+        Ok(Self { handle: DirHandle::open(path)?, path: path.to_path_buf() })
     }
 
     /// Opens a directory that belongs to the peer: where its owner lacks rights in it, or in a
@@ -63,7 +50,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::open`].
     pub fn open_owned(path: &Path) -> io::Result<Self> {
-        Ok(Self { rights: Rights::OF_OWNER, ..Self::open(path)? })
+        Ok(Self { handle: DirHandle::open(path)?.owned(), path: path.to_path_buf() })
     }
 
     /// The path by which it was opened, for messages.
@@ -84,11 +71,11 @@ impl Dir {
     /// Whatever opening it reports, and a link on the way.
     pub fn dir(&self, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let fd = match path.as_os_str().is_empty() {
-            true => openat(&self.fd, ".", DIRECTORY, Mode::empty()).map_err(refusal)?,
-            false => open_below(self.fd.as_fd(), path, DIRECTORY, self.rights)?,
+        let handle = match path.as_os_str().is_empty() {
+            true => self.handle.again()?,
+            false => self.handle.dir(path)?,
         };
-        Ok(Self { fd, path: self.at(path), rights: self.rights })
+        Ok(Self { handle, path: self.at(path) })
     }
 
     /// Opens a regular file below for reading.
@@ -97,8 +84,7 @@ impl Dir {
     /// Whatever opening it reports, a link on the way, and [`io::ErrorKind::InvalidInput`] for what
     /// is no regular file.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        // Opening a pipe that nobody writes to would wait for ever without NONBLOCK.
-        self.open_file(path.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK)
+        self.open_file(path.as_ref(), Access::Read)
     }
 
     /// Opens a regular file below for reading and writing.
@@ -106,7 +92,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::read`].
     pub fn read_write(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        self.open_file(path.as_ref(), OFlags::RDWR | OFlags::NONBLOCK)
+        self.open_file(path.as_ref(), Access::ReadWrite)
     }
 
     /// Opens a regular file below for writing past the page cache.
@@ -114,11 +100,11 @@ impl Dir {
     /// # Errors
     /// As [`Dir::read`]; an error of the system where the file system cannot do it.
     pub fn write_direct(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        self.open_file(path.as_ref(), OFlags::WRONLY | OFlags::NONBLOCK | OFlags::DIRECT)
+        self.open_file(path.as_ref(), Access::WriteDirect)
     }
 
-    fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<File> {
-        let file = File::from(open_below(self.fd.as_fd(), path, flags, Rights::AS_THEY_ARE)?);
+    fn open_file(&self, path: &Path, access: Access) -> io::Result<File> {
+        let file = self.handle.file(path, access)?;
         if file.metadata()?.is_file() {
             return Ok(file);
         }
@@ -130,8 +116,7 @@ impl Dir {
     /// # Errors
     /// Whatever the system reports; [`io::ErrorKind::AlreadyExists`] if anything has that name.
     pub fn create_new(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        open_below(self.fd.as_fd(), path.as_ref(), flags, self.rights).map(File::from)
+        self.handle.create_new(path.as_ref())
     }
 
     /// Looks at what a name below leads to, without following a link; `None` if there is nothing. An
@@ -141,15 +126,11 @@ impl Dir {
     /// Whatever the system reports.
     pub fn look(&self, path: impl AsRef<Path>) -> io::Result<Option<Found>> {
         if path.as_ref().as_os_str().is_empty() {
-            return Ok(Some(Found::of(&fstat(&self.fd)?)));
+            return self.handle.look_at_itself().map(Some);
         }
-        let found = self.parent(path.as_ref()).and_then(|(parent, name)| {
-            let rights = parent.rights;
-            let look = || statat(&parent.fd, name, AtFlags::SYMLINK_NOFOLLOW);
-            rights.retried(parent.fd.as_fd(), look)
-        });
+        let found = self.parent(path.as_ref()).and_then(|(parent, name)| parent.handle.look(name));
         match found {
-            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -160,23 +141,7 @@ impl Dir {
     /// # Errors
     /// Whatever the system reports.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::new(self.readable_fd()?)? {
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                FileType::Unknown => match self.look(name)? {
-                    Some(found) => found.kind,
-                    None => continue,
-                },
-                known => Kind::of(known),
-            };
-            entries.push(Entry { name: name.to_owned(), kind });
-        }
-        Ok(entries)
+        self.handle.entries()
     }
 
     /// Makes a directory below.
@@ -185,7 +150,7 @@ impl Dir {
     /// Whatever the system reports.
     pub fn create_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (parent, name) = self.parent(path.as_ref())?;
-        self.rights.retried(parent.fd.as_fd(), || mkdirat(&parent.fd, name, DIRECTORY_MODE))
+        parent.handle.create_dir(name)
     }
 
     /// Removes a file or a link itself below.
@@ -194,7 +159,7 @@ impl Dir {
     /// Whatever the system reports.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (parent, name) = self.parent(path.as_ref())?;
-        self.rights.retried(parent.fd.as_fd(), || unlinkat(&parent.fd, name, AtFlags::empty()))
+        parent.handle.remove_file(name)
     }
 
     /// Removes an empty directory below.
@@ -203,7 +168,7 @@ impl Dir {
     /// Whatever the system reports.
     pub fn remove_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (parent, name) = self.parent(path.as_ref())?;
-        self.rights.retried(parent.fd.as_fd(), || unlinkat(&parent.fd, name, AtFlags::REMOVEDIR))
+        parent.handle.remove_dir(name)
     }
 
     /// Renames something below. What has the new name gives way, as `rename(2)` has it.
@@ -213,8 +178,7 @@ impl Dir {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
         let (old, old_name) = self.parent(from.as_ref())?;
         let (new, new_name) = self.parent(to.as_ref())?;
-        let rename = || renameat(&old.fd, old_name, &new.fd, new_name);
-        self.rights.retried_in([old.fd.as_fd(), new.fd.as_fd()], rename)
+        old.handle.rename(old_name, &new.handle, new_name)
     }
 
     /// Opens the directory itself in a way that can be synced.
@@ -222,18 +186,13 @@ impl Dir {
     /// # Errors
     /// Whatever the system reports.
     pub fn readable(&self) -> io::Result<File> {
-        self.readable_fd().map(File::from)
-    }
-
-    fn readable_fd(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.rights.retried(self.fd.as_fd(), || openat(&self.fd, ".", flags, Mode::empty()))
+        self.handle.readable()
     }
 
     /// The directory in which `path` lies, and the name there.
     pub(crate) fn parent<'p>(&self, path: &'p Path) -> io::Result<(Reached<'_>, &'p OsStr)> {
         let Some(name) = path.file_name() else {
-            return Err(Errno::INVAL.into());
+            return Err(platform::invalid_argument());
         };
         match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {

@@ -3,7 +3,6 @@
 //! It is no content of a game (see [`lanspread_proto::foreign`]), and nothing here removes it.
 
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
@@ -13,9 +12,9 @@ use crate::{Dir, Entry, Kind};
 /// Whether an entry of a directory is foreign.
 pub fn is_foreign_entry(entry: &Entry) -> bool {
     match entry.kind {
-        Kind::File => is_foreign_file(entry.name.as_bytes()),
-        Kind::Directory => is_foreign_directory(entry.name.as_bytes()),
-        Kind::Link | Kind::Other => false,
+        Kind::File => is_foreign_file(entry.name.as_encoded_bytes()),
+        Kind::Directory => is_foreign_directory(entry.name.as_encoded_bytes()),
+        Kind::Link | Kind::Pipe | Kind::Socket | Kind::Device => false,
     }
 }
 

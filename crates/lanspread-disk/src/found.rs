@@ -2,8 +2,6 @@
 
 use std::ffi::OsString;
 
-use rustix::fs::{FileType, Stat};
-
 /// What kind of thing a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -13,8 +11,12 @@ pub enum Kind {
     Directory,
     /// A symbolic link.
     Link,
-    /// A pipe, a socket or a device.
-    Other,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
 }
 
 /// What a name leads to.
@@ -26,9 +28,13 @@ pub struct Found {
     pub size: u64,
     /// Whether other names lead to it as well.
     pub has_other_names: bool,
+    /// Whether anybody may execute it.
+    pub is_executable: bool,
     /// Device and inode. Only to be compared with others of the same moment: some file systems
     /// draw new inodes at each mount.
     pub id: (u64, u64),
+    /// When its content changed last: seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
 }
 
 /// One name in a directory.
@@ -41,15 +47,6 @@ pub struct Entry {
 }
 
 impl Found {
-    pub(crate) fn of(stat: &Stat) -> Self {
-        Self {
-            kind: Kind::of(FileType::from_raw_mode(stat.st_mode)),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            has_other_names: stat.st_nlink > 1,
-            id: (stat.st_dev, stat.st_ino),
-        }
-    }
-
     /// Whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
@@ -60,16 +57,5 @@ impl Found {
     #[must_use]
     pub fn is_dir(&self) -> bool {
         self.kind == Kind::Directory
-    }
-}
-
-impl Kind {
-    pub(crate) fn of(file_type: FileType) -> Self {
-        match file_type {
-            FileType::RegularFile => Self::File,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Link,
-            _ => Self::Other,
-        }
     }
 }

@@ -20,11 +20,9 @@ pub fn open_game_file(root: &Path, path: &RelPath) -> io::Result<File> {
 mod tests {
     use std::fs;
     use std::io::Read;
-    use std::os::unix::fs::symlink;
-
-    use rustix::fs::{CWD, Mode};
 
     use super::*;
+    use crate::testing::{make_link, make_pipe};
 
     #[test]
     fn only_regular_files_reached_without_a_link_open() {
@@ -32,10 +30,10 @@ mod tests {
         let root = dir.path().join("root");
         fs::create_dir_all(root.join("a/b")).unwrap();
         fs::write(root.join("a/b/file"), b"content").unwrap();
-        symlink("a", root.join("link")).unwrap();
-        symlink("b/file", root.join("a/file link")).unwrap();
-        rustix::fs::mkfifoat(CWD, root.join("pipe"), Mode::RUSR).unwrap();
-        symlink("root", dir.path().join("root link")).unwrap();
+        make_link("a", root.join("link"));
+        make_link("b/file", root.join("a/file link"));
+        make_pipe(&root.join("pipe"));
+        make_link("root", dir.path().join("root link"));
 
         let open = |path: &str| open_game_file(&root, &path.parse().unwrap());
         let mut text = String::new();

@@ -24,22 +24,23 @@ pub mod mark;
 mod mounts;
 mod names;
 mod parents;
-mod platform;
+pub mod platform;
 mod point;
 pub mod points;
 pub mod reserve;
 pub mod room;
 pub mod root;
 pub mod state_file;
-#[cfg(any(test, feature = "failpoints"))]
-pub mod testing;
 pub mod trash;
 mod tree;
 
 pub use clashes::{Clash, Doubts};
 pub use dir::Dir;
 pub use found::{Entry, Found, Kind};
-pub use mounts::{mount_in_the_way, mount_of};
+pub use mounts::mount_in_the_way;
 pub use names::{Listing, is_spelling_of};
 pub use parents::Parents;
+#[cfg(any(test, feature = "failpoints"))]
+pub use platform::testing;
+pub use platform::{DirReader, mount_of};
 pub use point::Point;

@@ -1,85 +1,13 @@
 //! Mount points: directories and files in whose place something else is mounted.
 //!
 //! A bind mount, a second disk and a network drive have content of their own, which is not removed with
-//! the tree in which they are mounted. Linux tells a mount point by an attribute of `statx`, also that of
-//! a bind mount within one file system. Where a kernel lacks the attribute, a directory of another device
-//! than its parent counts as a mount point; a bind mount within one file system is then not noticed.
+//! the tree in which they are mounted.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-
-use rustix::fs::{AtFlags, FileType, fstat, stat, statat};
 
 use crate::dir::Dir;
 use crate::found::{Entry, Found, Kind};
-
-/// Whether something is mounted at `name` in the directory `parent`. A link is not followed.
-pub(crate) fn is_mounted_at(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<bool> {
-    if let Some(answer) = attribute(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        return Ok(answer);
-    }
-    let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    // Overlays give files, and files alone, devices other than that of their directory.
-    let is_dir = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
-    Ok(is_dir && found.st_dev != fstat(parent)?.st_dev)
-}
-
-/// Whether an open directory is the root of a mount in the directory `parent`.
-pub(crate) fn is_mount_root(
-    directory: BorrowedFd<'_>,
-    parent: BorrowedFd<'_>,
-) -> rustix::io::Result<bool> {
-    match attribute(directory, Path::new(""), AtFlags::EMPTY_PATH) {
-        Some(answer) => Ok(answer),
-        None => Ok(fstat(directory)?.st_dev != fstat(parent)?.st_dev),
-    }
-}
-
-/// Tells the mount in which `path` lies from others, also from an earlier mount of the same disk where the
-/// kernel can (Linux 5.8; reliably since 6.8, which gives no number twice). An older one tells devices alone.
-/// Links are followed.
-///
-/// # Errors
-/// Whatever the system reports.
-pub fn mount_of(path: &Path) -> io::Result<u64> {
-    match mount_id(path) {
-        Some(id) => Ok(id),
-        None => Ok(stat(path)?.st_dev),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn mount_id(path: &Path) -> Option<u64> {
-    use rustix::fs::{CWD, StatxFlags, statx};
-    /// `STATX_MNT_ID_UNIQUE`. A kernel that does not know it answers with neither kind.
-    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-    [UNIQUE, StatxFlags::MNT_ID].into_iter().find_map(|kind| {
-        let found = statx(CWD, path, AtFlags::STATX_DONT_SYNC, kind).ok()?;
-        (found.stx_mask & kind.bits() != 0).then_some(found.stx_mnt_id)
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mount_id(_path: &Path) -> Option<u64> {
-    None
-}
-
-/// `None` where the system does not say.
-#[cfg(target_os = "linux")]
-fn attribute(directory: BorrowedFd<'_>, path: &Path, flags: AtFlags) -> Option<bool> {
-    use rustix::fs::{StatxAttributes, StatxFlags, statx};
-    // No server is asked: the kernel itself knows.
-    let flags = flags | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let found = statx(directory, path, flags, StatxFlags::empty()).ok()?;
-    let is_told = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
-    is_told.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn attribute(_directory: BorrowedFd<'_>, _path: &Path, _flags: AtFlags) -> Option<bool> {
-    None
-}
 
 /// The error of a removal in whose way something is mounted at `path`.
 #[must_use]
@@ -96,10 +24,9 @@ impl Dir {
     /// # Errors
     /// Whatever the system reports.
     pub fn is_mount_point(&self, path: impl AsRef<Path>) -> io::Result<bool> {
-        let asked = self.parent(path.as_ref()).and_then(|(parent, name)| {
-            let fd = parent.fd.as_fd();
-            parent.rights.retried(fd, || is_mounted_at(fd, Path::new(name)))
-        });
+        let asked = self
+            .parent(path.as_ref())
+            .and_then(|(parent, name)| parent.handle.is_mount_point(name));
         match asked {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             asked => asked,
@@ -134,7 +61,7 @@ impl Dir {
     pub fn dir_to_empty(&self, path: impl AsRef<Path>) -> io::Result<Self> {
         let (parent, name) = self.parent(path.as_ref())?;
         let opened = parent.dir(name)?;
-        match is_mount_root(opened.fd.as_fd(), parent.fd.as_fd())? {
+        match opened.handle.is_mounted_in(&parent.handle)? {
             true => Err(mount_in_the_way(opened.path())),
             false => Ok(opened),
         }
@@ -179,23 +106,8 @@ pub(crate) fn refuse_entry(
 mod tests {
     use std::fs;
 
-    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
-    use rustix::thread::UnshareFlags;
-
     use super::*;
-
-    /// Gives this thread mounts of its own; `false` where that is not permitted.
-    #[expect(unsafe_code, reason = "the call itself has no safe form")]
-    fn may_mount() -> bool {
-        // SAFETY: no table of open files is unshared, so that no descriptor goes out of sight.
-        let own = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) };
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        let is_permitted = own.and_then(|()| mount_change("/", private)).is_ok();
-        if !is_permitted {
-            eprintln!("skipped: mounting is not permitted here");
-        }
-        is_permitted
-    }
+    use crate::testing::{may_mount, mount_bind, mount_disk};
 
     /// A directory with a disk and a bind mount of the same file system in it, deep below.
     fn with_mounts() -> tempfile::TempDir {
@@ -205,8 +117,8 @@ mod tests {
         }
         fs::write(place.path().join("outside/theirs"), "x").unwrap();
         let (disk, bind) = (place.path().join("tree/disk"), place.path().join("tree/deep/bind"));
-        mount("none", &disk, "tmpfs", MountFlags::empty(), None::<&std::ffi::CStr>).unwrap();
-        mount_bind(place.path().join("outside"), &bind).unwrap();
+        mount_disk(&disk, None);
+        mount_bind(&place.path().join("outside"), &bind);
         fs::write(disk.join("theirs"), "x").unwrap();
         place
     }
@@ -230,7 +142,7 @@ mod tests {
         }
         let file = place.path().join("file");
         fs::write(&file, "x").unwrap();
-        mount_bind(place.path().join("outside/theirs"), &file).unwrap();
+        mount_bind(&place.path().join("outside/theirs"), &file);
         assert!(top.is_mount_point("file").unwrap());
     }
 

@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::platform;
 
 /// Tells how many bytes are still to be written. It may look at the disk, and blocks then.
 pub type BytesLeft = dyn Fn() -> u64 + Send + Sync;
@@ -91,7 +92,7 @@ impl Room {
     ) -> Result<Reservation, NotEnoughRoom> {
         // A root that is not there yet will lie on the disk of its parent.
         let place = if place.is_dir() { place } else { place.parent().unwrap_or(place) };
-        let device = place.metadata().map_or(0, |found| found.dev());
+        let device = place.metadata().map_or(0, |found| platform::file_id(&found).0);
         let mut claims = self.lock();
         if let Some(free) = (self.free)(place) {
             let others = claims.held.values().filter(|claim| claim.device == device);
@@ -129,10 +130,8 @@ impl Drop for Reservation {
 
 /// What is free at `place` for who is not root; `None` where the file system does not tell.
 fn free_bytes(place: &Path) -> Option<u64> {
-    match rustix::fs::statvfs(place) {
-        // File systems in user space that do not know their size say that they have none.
-        Ok(space) if space.f_blocks == 0 => None,
-        Ok(space) => Some(space.f_bavail.saturating_mul(space.f_frsize)),
+    match platform::free_bytes(place) {
+        Ok(free) => free,
         Err(error) => {
             // Writing will tell what is wrong with it.
             tracing::warn!(path = %place.display(), %error, "cannot tell how much room there is");

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use lanspread_proto::GameId;
@@ -14,14 +13,19 @@ use lanspread_proto::fold::fold;
 
 use crate::durable::{self, parent_of};
 use crate::names::is_spelling_of;
-use crate::points;
+use crate::{platform, points};
 
-/// Mode of a file that anybody may read, before the umask.
-const PUBLIC_MODE: u32 = 0o666;
-/// Mode of a file that holds a secret.
-const PRIVATE_MODE: u32 = 0o600;
 /// How many broken files of one name are kept: enough to look into, and an end to the search.
 const CORRUPT_COPIES_MAX: u32 = 1000;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Whoever the umask lets.
+    All,
+    /// It holds a secret.
+    Owner,
+}
 
 /// Where the state of one game is kept: its intent, its journal, its setup marker.
 pub fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
@@ -49,12 +53,12 @@ pub fn ids_with_state(
 ///
 /// A crash, like an error, leaves the old file or the new one. The directory must exist.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, PUBLIC_MODE)
+    replace(path, bytes, Readers::All)
 }
 
 /// Like [`write_atomic`], for a file that nobody but its owner may read.
 pub fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, PRIVATE_MODE)
+    replace(path, bytes, Readers::Owner)
 }
 
 /// Makes the directory `path` and whatever is missing above it, durably.
@@ -104,14 +108,14 @@ pub fn move_aside(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     // One that a crash left may be a link or have another mode, so it is never written through.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written = write_new(&temporary, bytes, mode)
+    let written = write_new(&temporary, bytes, readers)
         .and_then(|()| durable::rename(points::STATE_RENAME, &temporary, path));
     if let Err(error) = written {
         // Its name is fixed, so that the next write sweeps it if this does not.
@@ -121,10 +125,15 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     durable::sync_name(points::STATE_RENAME_SYNC, path)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     durable::reach(points::STATE_WRITE, path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    if mode == PRIVATE_MODE {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    if readers == Readers::Owner {
+        platform::owner_alone(&mut options);
+    }
+    let mut file = options.open(path)?;
+    if readers == Readers::Owner {
         durable::check_private(path, &file);
     }
     file.write_all(bytes)?;
@@ -139,9 +148,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::*;
+    use crate::testing::{make_link, mode};
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
@@ -177,11 +185,11 @@ mod tests {
         let path = dir.path().join("key.pem");
         let elsewhere = dir.path().join("elsewhere");
         fs::write(&elsewhere, b"theirs").unwrap();
-        symlink(&elsewhere, dir.path().join("key.pem.tmp")).unwrap();
+        make_link(&elsewhere, dir.path().join("key.pem.tmp"));
         write_atomic_private(&path, b"secret").unwrap();
         assert_eq!(fs::read(&elsewhere).unwrap(), b"theirs");
         assert_eq!(fs::read(&path).unwrap(), b"secret");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(mode(&path), 0o600);
     }
 
     #[test]

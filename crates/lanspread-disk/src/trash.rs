@@ -159,11 +159,10 @@ fn remove(container: &Dir, entry: &Entry, is_stopped: &dyn Fn() -> bool) -> io::
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use tempfile::TempDir;
 
     use super::*;
+    use crate::testing::make_link;
 
     fn tree(games: &TempDir, name: &str) -> PathBuf {
         let path = games.path().join(name);
@@ -187,8 +186,8 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("kept"), "theirs").unwrap();
         let (one, two) = (tree(&games, "one"), tree(&games, "two"));
-        symlink(outside.path(), one.join("link")).unwrap();
-        symlink(outside.path(), one.join("deep/link")).unwrap();
+        make_link(outside.path(), one.join("link"));
+        make_link(outside.path(), one.join("deep/link"));
         fs::write(games.path().join("file"), "x").unwrap();
         let mut trash = Trash::of(games.path());
         let mut disposal = Disposal::Aside(&mut trash);
@@ -225,7 +224,7 @@ mod tests {
         mark(&Dir::open(&outside).unwrap(), Mark::Removed).unwrap();
         let unmarked = tree(&games, &format!("{TRASH_PREFIX}1"));
         tree(&games, &format!("{TRASH_PREFIX}mine"));
-        symlink(&outside, games.path().join(format!("{TRASH_PREFIX}2"))).unwrap();
+        make_link(&outside, games.path().join(format!("{TRASH_PREFIX}2")));
         let before = names(&games);
         empty(games.path(), &|| false);
         assert_eq!(names(&games), before);

@@ -133,12 +133,10 @@ fn remove_emptied(parent: &Dir, name: &OsStr) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use std::fs;
 
     use super::*;
+    use crate::testing::{make_link, mode, set_mode, without_privileges};
 
     #[test]
     fn links_are_removed_and_not_followed() {
@@ -147,9 +145,9 @@ mod tests {
         fs::create_dir_all(place.path().join("top/tree/deep")).unwrap();
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("kept"), "theirs").unwrap();
-        symlink(&outside, place.path().join("top/tree/link")).unwrap();
-        symlink(outside.join("kept"), place.path().join("top/tree/deep/link")).unwrap();
-        symlink(&outside, place.path().join("top/link")).unwrap();
+        make_link(&outside, place.path().join("top/tree/link"));
+        make_link(outside.join("kept"), place.path().join("top/tree/deep/link"));
+        make_link(&outside, place.path().join("top/link"));
         let top = Dir::open(&place.path().join("top")).unwrap();
         top.remove_tree("tree").unwrap();
         top.remove_tree("link").unwrap();
@@ -192,7 +190,7 @@ mod tests {
             let swaps = |entry: &Entry| {
                 if entry.name == "inside" {
                     fs::rename(&swapped, place.path().join(format!("{tree}-aside"))).unwrap();
-                    symlink(&outside, &swapped).unwrap();
+                    make_link(&outside, &swapped);
                 }
                 false
             };
@@ -207,16 +205,8 @@ mod tests {
         fs::create_dir_all(path.join("below")).unwrap();
         fs::write(path.join("below/file"), "").unwrap();
         fs::write(path.join("file"), "").unwrap();
-        fs::set_permissions(path.join("below"), Permissions::from_mode(mode)).unwrap();
-        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// Takes from this thread what lets root pass by the rights of files.
-    fn without_privileges() {
-        let mut sets = capabilities(None).unwrap();
-        let privileges = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-        sets.effective.remove(privileges);
-        set_capabilities(None, sets).unwrap();
+        set_mode(path.join("below"), mode);
+        set_mode(path, mode);
     }
 
     #[test]
@@ -240,10 +230,9 @@ mod tests {
         let outside = place.path().join("outside");
         locked(&outside, 0o555);
         fs::create_dir(place.path().join("tree")).unwrap();
-        symlink(&outside, place.path().join("tree/link")).unwrap();
+        make_link(&outside, place.path().join("tree/link"));
         Dir::open_owned(place.path()).unwrap().remove_tree("tree").unwrap();
-        let mode = fs::metadata(&outside).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o555);
+        assert_eq!(mode(&outside), 0o555);
         assert!(outside.join("below/file").exists());
         // So that the temporary directory can go.
         Dir::open_owned(place.path()).unwrap().remove_tree("outside").unwrap();

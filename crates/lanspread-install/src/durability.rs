@@ -78,7 +78,7 @@ fn list(top: &Dir) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             match entry.kind {
                 Kind::Directory => directories.push(path),
                 Kind::File => files.push(path),
-                Kind::Link | Kind::Other => {
+                Kind::Link | Kind::Pipe | Kind::Socket | Kind::Device => {
                     let what = format!("{} was not unpacked by this peer", path.display());
                     return Err(io::Error::other(what));
                 }
@@ -109,7 +109,7 @@ mod tests {
         sync_tree(&top, &|| false).unwrap();
         let cancelled = sync_tree(&top, &|| true).unwrap_err();
         assert_eq!(cancelled.kind(), io::ErrorKind::Interrupted);
-        std::os::unix::fs::symlink("/", dir.path().join("a/root")).unwrap();
+        lanspread_disk::testing::make_link("/", dir.path().join("a/root"));
         let error = sync_tree(&top, &|| false).unwrap_err();
         assert!(error.to_string().contains("a/root"), "{error}");
     }

@@ -9,12 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::io::Errno;
-use rustix::process::{Signal, getpid, kill_process};
-
 use super::Point;
 use super::lacks::Lack;
 use super::shadow::{Keep, Seen, Shadow};
+use crate::platform::testing::{Errno, die};
 use crate::points;
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
@@ -266,10 +264,4 @@ impl Armed {
         }
         Ok(())
     }
-}
-
-/// As when somebody pulls the plug: no destructor runs, nothing is flushed.
-fn die() -> ! {
-    kill_process(getpid(), Signal::KILL).unwrap();
-    unreachable!("a killed process does not go on");
 }

@@ -9,20 +9,15 @@
 //! failure.
 
 use std::collections::BTreeSet;
-use std::fs::{File, Permissions};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use crate::platform;
 
 /// Most warnings of a process: more file systems than any machine mounts for its games.
 const NOTES_MAX: usize = 256;
-
-/// The execute bits of a mode.
-const EXECUTE: u32 = 0o111;
 
 /// A guarantee that a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,13 +37,11 @@ pub enum Lack {
 impl Lack {
     /// Whether the system says with `error` that it does not have this.
     fn is_meant_by(self, error: &io::Error) -> bool {
-        // `EBADF`: some network file systems only sync what is open for writing, which a directory
-        // never is. `EISDIR`: they sync nothing but files.
-        let is_special = matches!(
-            (self, Errno::from_io_error(error)),
-            (Self::DirectorySync, Some(Errno::BADF | Errno::ISDIR))
-                | (Self::Lock, Some(Errno::NOLCK))
-        );
+        let is_special = match self {
+            Self::DirectorySync => platform::cannot_sync_directory(error),
+            Self::Lock => platform::has_no_locks(error),
+            Self::FileSync | Self::PrivateMode | Self::ExecutableBits => false,
+        };
         is_special || is_not_supported(error)
     }
 
@@ -75,10 +68,9 @@ impl Lack {
     }
 }
 
-/// Whether the system says with `error` that it does not have an operation at all. Kernels answer
-/// `EINVAL` where a file system has no function for it.
+/// Whether the system says with `error` that it does not have an operation at all.
 pub fn is_not_supported(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
+    platform::is_not_supported(error)
 }
 
 /// Passes over `outcome` if it says that the file system of `file`, which is at `path`, does not
@@ -110,17 +102,18 @@ pub fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
     if let Some(error) = super::faults::refusal(Lack::Lock, path) {
         return pass_over(Lack::Lock, path, file, Err(error)).map(|()| true);
     }
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(errno) => pass_over(Lack::Lock, path, file, Err(errno.into())).map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            pass_over(Lack::Lock, path, file, Err(error)).map(|()| true)
+        }
     }
 }
 
 /// Tells if `file`, which was made for its owner alone, can be read by others.
 pub fn check_private(path: &Path, file: &File) {
-    const OTHERS: u32 = 0o077;
-    let is_open = file.metadata().is_ok_and(|found| found.mode() & OTHERS != 0);
+    let is_open = file.metadata().is_ok_and(|found| platform::is_open_to_others(&found));
     if is_open {
         note(Lack::PrivateMode, path, file, &io::ErrorKind::Unsupported.into());
     }
@@ -140,25 +133,18 @@ pub enum Bit {
 /// Lets all who may read `file`, which is at `path`, execute it, or nobody. No other bit of its mode is
 /// set: neither setuid, setgid nor sticky.
 pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
-    const READ: u32 = 0o444;
-    const PLAIN: u32 = 0o777;
-    let mode = || file.metadata().map(|found| found.mode());
-    let Ok(before) = mode() else { return Bit::Lost };
-    let wanted = match is_wanted {
-        true => before | (before & READ) >> 2,
-        false => before & !EXECUTE,
-    };
-    if wanted == before {
+    let Ok(before) = file.metadata() else { return Bit::Lost };
+    let Some(wanted) = platform::executable_permissions(&before, is_wanted) else {
         return Bit::Kept;
-    }
+    };
     #[cfg(any(test, feature = "failpoints"))]
     if super::faults::refusal(Lack::ExecutableBits, path).is_some() {
         return Bit::Lost;
     }
     // Whether it is refused, or done without effect: what counts is how the file looks then.
-    let changed = file.set_permissions(Permissions::from_mode(wanted & PLAIN));
-    match mode() {
-        Ok(after) if (after & EXECUTE != 0) == is_wanted => Bit::Changed,
+    let changed = file.set_permissions(wanted);
+    match file.metadata() {
+        Ok(after) if platform::is_executable(&after) == is_wanted => Bit::Changed,
         _ => {
             let error = changed.err().unwrap_or_else(|| io::ErrorKind::Unsupported.into());
             note(Lack::ExecutableBits, path, file, &error);
@@ -169,7 +155,7 @@ pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
 
 /// Whether anybody may execute `file`.
 pub fn is_executable(file: &File) -> bool {
-    file.metadata().is_ok_and(|found| found.mode() & EXECUTE != 0)
+    file.metadata().is_ok_and(|found| platform::is_executable(&found))
 }
 
 /// Brings `file` to `size` bytes. What it grows by reads as zeros.
@@ -179,10 +165,9 @@ pub fn is_executable(file: &File) -> bool {
 /// the last byte written.
 pub fn set_len(file: &File, size: u64) -> io::Result<()> {
     let Err(error) = file.set_len(size) else { return Ok(()) };
-    let cannot_grow = is_not_supported(&error) || Errno::from_io_error(&error) == Some(Errno::PERM);
-    let last = size.checked_sub(1).filter(|_| cannot_grow);
+    let last = size.checked_sub(1).filter(|_| platform::cannot_grow(&error));
     match last {
-        Some(last) if file.metadata()?.len() < size => file.write_all_at(&[0], last),
+        Some(last) if file.metadata()?.len() < size => platform::write_all_at(file, &[0], last),
         _ => Err(error),
     }
 }
@@ -190,7 +175,7 @@ pub fn set_len(file: &File, size: u64) -> io::Result<()> {
 fn note(lack: Lack, path: &Path, file: &File, error: &io::Error) {
     static NOTES: Mutex<Notes> = Mutex::new(Notes(BTreeSet::new()));
     // A file that cannot be asked counts as one file system with all others of that kind.
-    let device = file.metadata().map_or(0, |found| found.dev());
+    let device = file.metadata().map_or(0, |found| platform::file_id(&found).0);
     let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
     if notes.is_new(device, lack) {
         let (path, consequence) = (path.display(), lack.consequence());
@@ -219,6 +204,7 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Errno;
 
     fn is_meant(lack: Lack, errno: Errno) -> bool {
         lack.is_meant_by(&errno.into())

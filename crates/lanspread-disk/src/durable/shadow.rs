@@ -19,9 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::platform::file_id;
+use crate::platform::testing::make_link;
 
 /// What content is mixed by: no disk writes less at once.
 const BLOCK_BYTES: usize = 4096;
@@ -35,7 +37,7 @@ pub enum Keep {
     Some,
 }
 
-type Inode = u64;
+type Inode = (u64, u64);
 type Entries = BTreeMap<OsString, Node>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +93,9 @@ impl Seen {
         let metadata = file.metadata()?;
         if !metadata.is_dir() {
             let content = Content { bytes: fs::read(path)?, modified: metadata.modified()? };
-            return Ok(Self::File(metadata.ino(), content, file));
+            return Ok(Self::File(file_id(&metadata), content, file));
         }
-        let (mut entries, mut pins) = (Entries::new(), vec![(metadata.ino(), file)]);
+        let (mut entries, mut pins) = (Entries::new(), vec![(file_id(&metadata), file)]);
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             // What goes while it is looked at was not there for the sync either.
@@ -102,20 +104,20 @@ impl Seen {
                 Node::Link(fs::read_link(entry.path())?)
             } else {
                 let Ok(pin) = File::open(entry.path()) else { continue };
-                let inode = pin.metadata()?.ino();
+                let inode = file_id(&pin.metadata()?);
                 pins.push((inode, pin));
                 if metadata.is_dir() { Node::Directory(inode) } else { Node::File(inode) }
             };
             entries.insert(entry.file_name(), node);
         }
-        Ok(Self::Directory(metadata.ino(), entries, pins))
+        Ok(Self::Directory(file_id(&metadata), entries, pins))
     }
 }
 
 impl Shadow {
     /// Takes all that is in `top` for durable.
     pub(super) fn of(top: &Path) -> io::Result<Self> {
-        let top_inode = fs::metadata(top)?.ino();
+        let top_inode = file_id(&fs::metadata(top)?);
         let (files, directories) = (BTreeMap::new(), BTreeMap::new());
         let mut shadow =
             Self { top: top.to_path_buf(), top_inode, files, directories, pins: BTreeMap::new() };
@@ -258,7 +260,7 @@ fn write_directory(
         let path = target.join(name);
         match node {
             Node::Directory(inode) => write_directory(&path, *inode, directories, files)?,
-            Node::Link(to) => symlink(to, &path)?,
+            Node::Link(to) => make_link(to, &path),
             Node::File(inode) => {
                 let file = File::create_new(&path)?;
                 // One that was never synced has its name and nothing in it.

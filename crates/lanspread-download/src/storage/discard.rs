@@ -166,7 +166,7 @@ fn refuse_mounted(
     let is_passed_over = match entry.kind {
         Kind::File => is_listed,
         Kind::Directory => false,
-        Kind::Link | Kind::Other => true,
+        Kind::Link | Kind::Pipe | Kind::Socket | Kind::Device => true,
     };
     if is_passed_over || is_foreign_entry(entry) {
         return Ok(());

@@ -10,10 +10,11 @@ use std::path::{Component, Path};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use super::answers::refusal;
 use super::rights::Rights;
 
 /// Opens a directory as a place to go on from. `O_PATH` needs no right to read it.
-pub(crate) const DIRECTORY: OFlags = DIRECTORY_ACCESS.union(OFlags::DIRECTORY).union(NO_LINK);
+pub(super) const DIRECTORY: OFlags = DIRECTORY_ACCESS.union(OFlags::DIRECTORY).union(NO_LINK);
 
 #[cfg(target_os = "linux")]
 const DIRECTORY_ACCESS: OFlags = OFlags::PATH;
@@ -27,7 +28,7 @@ const NO_LINK: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// Opens `path` below `top`. It is relative and has names alone.
-pub(crate) fn open_below(
+pub(super) fn open_below(
     top: BorrowedFd<'_>,
     path: &Path,
     flags: OFlags,
@@ -71,18 +72,6 @@ fn step_by_step(
 
 fn mode_of(flags: OFlags) -> Mode {
     if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() }
-}
-
-/// Says what stands in the way where the words of the system would not. A link is as
-/// [`io::ErrorKind::InvalidInput`] as anything else that is no regular file.
-pub(crate) fn refusal(error: Errno) -> io::Error {
-    match error {
-        Errno::LOOP => io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a symbolic link is in the way, and links are not followed",
-        ),
-        error => error.into(),
-    }
 }
 
 #[cfg(target_os = "linux")]

@@ -12,26 +12,26 @@ use rustix::fs::{CWD, Mode, OFlags, chmodat, fchmod, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::resolve::refusal;
+use super::answers::refusal;
 
 /// Whether missing rights are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rights {
+pub(super) struct Rights {
     are_given: bool,
 }
 
 impl Rights {
     /// A missing right is an error.
-    pub(crate) const AS_THEY_ARE: Self = Self { are_given: false };
+    pub(super) const AS_THEY_ARE: Self = Self { are_given: false };
     /// The owner of a directory may read, write and enter it, whatever its mode was.
-    pub(crate) const OF_OWNER: Self = Self { are_given: true };
+    pub(super) const OF_OWNER: Self = Self { are_given: true };
 
-    pub(crate) fn may_be_given(self) -> bool {
+    pub(super) fn may_be_given(self) -> bool {
         self.are_given
     }
 
     /// Does something in `directory`; once more after its owner got the rights, if that helps.
-    pub(crate) fn retried<T>(
+    pub(super) fn retried<T>(
         self,
         directory: BorrowedFd<'_>,
         act: impl FnMut() -> rustix::io::Result<T>,
@@ -40,7 +40,7 @@ impl Rights {
     }
 
     /// Like [`Self::retried`], for what concerns several directories.
-    pub(crate) fn retried_in<T, const N: usize>(
+    pub(super) fn retried_in<T, const N: usize>(
         self,
         directories: [BorrowedFd<'_>; N],
         mut act: impl FnMut() -> rustix::io::Result<T>,
