@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use lanspread_disk::game_file::open_game_file;
+use lanspread_disk::platform::advise_sequential;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::{ManifestError, chunk_len};
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile, RelPath};
-use rustix::fs::{Advice, fadvise};
 
 use crate::stamp::{Fingerprint, Stamp};
 
@@ -143,8 +143,7 @@ impl<'a> FileReader<'a> {
         if Stamp::of(&file.metadata().map_err(failed)?) != stamp {
             return Err(changed());
         }
-        // Advice: without it everything works as well.
-        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        advise_sequential(&file);
         let is_early = |now: SystemTime| stamp.mtime.is_doubtful(now);
         let mut chunks = Vec::new();
         let mut early = 0;
@@ -228,9 +227,10 @@ fn read_chunk(
 mod tests {
     use std::cell::Cell;
     use std::fs;
-    use std::os::unix::fs::symlink;
     use std::time::Duration;
 
+    use lanspread_disk::platform::write_all_at;
+    use lanspread_disk::testing::make_link;
     use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash};
 
     use super::*;
@@ -288,7 +288,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("short"), b"ab").unwrap();
         fs::create_dir(root.path().join("directory")).unwrap();
-        symlink("short", root.path().join("link")).unwrap();
+        make_link("short", root.path().join("link"));
         for (name, size) in [("short", 3), ("short", 1), ("directory", 2), ("link", 2), ("gone", 0)]
         {
             let result = hash(root.path(), &manifest(&[(name, size)]), &|| false);
@@ -365,7 +365,7 @@ mod tests {
                 if let (6, Some(place)) = (read.get(), change) {
                     let file = File::options().write(true).open(&path).unwrap();
                     let before = file.metadata().unwrap().modified().unwrap();
-                    std::os::unix::fs::FileExt::write_all_at(&file, b"x", place).unwrap();
+                    write_all_at(&file, b"x", place).unwrap();
                     file.set_modified(before).unwrap();
                 }
                 false

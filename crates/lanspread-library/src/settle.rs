@@ -4,11 +4,9 @@
 //! [`SETTLE_TIME`]). Files that a download wrote would therefore have to be read once more; they are
 //! given a time that lies back a little instead, which every later change moves on.
 
-use std::fs::File;
+use std::fs::{File, FileTimes};
 use std::io;
 use std::time::{Duration, SystemTime};
-
-use rustix::fs::{Timespec, Timestamps, futimens};
 
 use crate::stamp::{Mtime, SETTLE_TIME, Stamp};
 
@@ -20,8 +18,8 @@ pub fn settle(file: &File, now: SystemTime) -> io::Result<Stamp> {
     let mut stamp = Stamp::of(&file.metadata()?);
     if stamp.mtime.is_doubtful(now) {
         let settled = settled_time(now);
-        let time = Timespec { tv_sec: settled.0, tv_nsec: 0 };
-        futimens(file, &Timestamps { last_access: time, last_modification: time })?;
+        let time = SystemTime::UNIX_EPOCH + Duration::new(settled.0.unsigned_abs(), settled.1);
+        file.set_times(FileTimes::new().set_accessed(time).set_modified(time))?;
         stamp.mtime = settled;
     }
     Ok(stamp)

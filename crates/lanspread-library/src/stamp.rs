@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use lanspread_disk::{Found, platform};
 use lanspread_proto::{FileBits, Manifest, RelPath};
-use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 /// How far apart the time of a file and the moment at which it was read must be for the time to tell
@@ -53,16 +52,14 @@ pub struct Stamp {
 impl Stamp {
     /// Returns the stamp of a file with this metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        Self::new(metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+        Self::new(metadata.len(), platform::modified(metadata))
     }
 
-    #[expect(clippy::useless_conversion, reason = "the types of the fields differ by platform")]
-    pub(super) fn of_stat(stat: &Stat) -> Self {
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Self::new(size, i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
+    pub(super) fn of_found(found: &Found) -> Self {
+        Self::new(found.size, found.modified)
     }
 
-    fn new(size: u64, seconds: i64, nanoseconds: i64) -> Self {
+    fn new(size: u64, (seconds, nanoseconds): (i64, i64)) -> Self {
         Self { size, mtime: Mtime(seconds, u32::try_from(nanoseconds).unwrap_or(0)) }
     }
 }

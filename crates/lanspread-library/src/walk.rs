@@ -4,21 +4,18 @@
 //! that a link leads to is ever looked at.
 
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use lanspread_disk::foreign::is_foreign_entry;
+use lanspread_disk::{DirReader, Entry, Kind};
 use lanspread_proto::RelPath;
 use lanspread_proto::fold::is_same_fold;
-use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::limits::{DIRECTORIES_MAX, MANIFEST_MAX_FILES};
 use lanspread_proto::manifest::{ManifestError, VERSION_FILE};
 use lanspread_proto::path::PathError;
 use lanspread_proto::reserved::{LOCAL_DIR, is_reserved_as_spelled, is_reserved_root_name};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
-use rustix::io::Errno;
 
 use crate::names::root_name;
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
@@ -53,11 +50,13 @@ pub(super) enum RootError {
 /// Lists `root` and, if it has a sentinel, all that is below it; `None` when it is not there. Opens
 /// no file.
 pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
-    let handle = match open_directory(&CWD, root) {
-        Ok(handle) => handle,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NOTDIR) => return Err(RootError::Special),
-        Err(error) => return Err(RootError::Unreadable(error.into())),
+    let reader = match DirReader::open(root) {
+        Ok(reader) => reader,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(RootError::Special);
+        }
+        Err(error) => return Err(RootError::Unreadable(error)),
     };
     let mut walk = Walk {
         root,
@@ -67,7 +66,7 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
         directories: BTreeSet::new(),
         directories_seen: 0,
     };
-    walk.root_level(handle).map_err(|error| RootError::Unreadable(error.into()))?;
+    walk.root_level(reader).map_err(RootError::Unreadable)?;
     let Walk { mut listing, sentinel, files, directories, .. } = walk;
     if files.len() > MANIFEST_MAX_FILES {
         let error = ManifestError::TooManyFiles(files.len());
@@ -104,47 +103,30 @@ struct Walk<'a> {
     directories_seen: usize,
 }
 
-/// An entry of a directory.
-struct Entry {
-    name: CString,
-    kind: FileType,
-}
-
-impl Entry {
-    fn is_foreign(&self) -> bool {
-        match self.kind {
-            FileType::RegularFile => is_foreign_file(self.name.to_bytes()),
-            FileType::Directory => is_foreign_directory(self.name.to_bytes()),
-            _ => false,
-        }
-    }
-}
-
 impl Walk<'_> {
-    fn root_level(&mut self, handle: OwnedFd) -> Result<(), Errno> {
-        let mut dir = Dir::new(handle)?;
+    fn root_level(&mut self, mut dir: DirReader) -> io::Result<()> {
         let (mut entries, mut reserved) = (Vec::new(), Vec::new());
-        while let Some(mut entry) = next_entry(&mut dir)? {
+        while let Some(mut entry) = dir.next_entry()? {
             // The disk may spell the names that mean something in its own way.
-            if let Ok(name) = entry.name.to_str()
+            if let Some(name) = entry.name.to_str()
                 && let known = root_name(self.root, name)
                 && known != name
             {
-                entry.name = CString::new(known).map_err(|_| Errno::INVAL)?;
+                entry.name = known.into();
             }
             match entry.name.to_str() {
-                Ok(LOCAL_DIR) => {
-                    self.listing.installed = entry.kind == FileType::Directory;
+                Some(LOCAL_DIR) => {
+                    self.listing.installed = entry.kind == Kind::Directory;
                     if !self.listing.installed {
                         self.listing.misplaced.push(self.root.join(LOCAL_DIR));
                     }
                 }
                 // Here belongs whatever else systems and launchers leave in a root.
-                Ok(name) if is_reserved_root_name(name) => reserved.push(name.to_owned()),
-                Ok(VERSION_FILE) if entry.kind != FileType::RegularFile => {
+                Some(name) if is_reserved_root_name(name) => reserved.push(name.to_owned()),
+                Some(VERSION_FILE) if entry.kind != Kind::File => {
                     self.listing.misplaced.push(self.root.join(VERSION_FILE));
                 }
-                Ok(VERSION_FILE) => self.found_sentinel(&dir, &entry.name)?,
+                Some(VERSION_FILE) => self.found_sentinel(&dir, &entry.name)?,
                 _ => entries.push(entry),
             }
         }
@@ -162,35 +144,35 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn found_sentinel(&mut self, dir: &Dir, name: &CStr) -> Result<(), Errno> {
-        match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => {
+    fn found_sentinel(&mut self, dir: &DirReader, name: &OsStr) -> io::Result<()> {
+        match dir.look(name) {
+            Ok(found) => {
                 self.listing.has_sentinel = true;
-                let (stamp, is_executable) = (Stamp::of_stat(&stat), is_executable(&stat));
+                let (stamp, is_executable) = (Stamp::of_found(&found), found.is_executable);
                 self.sentinel = Some(SentinelLook { stamp, is_executable });
                 Ok(())
             }
             // What vanishes meanwhile is as good as never seen.
-            Err(Errno::NOENT) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    fn visit(&mut self, dir: &Dir, parent: &Path, entry: &Entry) -> Result<(), Errno> {
+    fn visit(&mut self, dir: &DirReader, parent: &Path, entry: &Entry) -> io::Result<()> {
         // Before its name is judged: some foreign names could not travel.
-        if entry.is_foreign() {
+        if is_foreign_entry(entry) {
             return Ok(());
         }
-        let native = parent.join(OsStr::from_bytes(entry.name.to_bytes()));
+        let native = parent.join(&entry.name);
         // One more than may be is enough to know that there are too many.
         if self.files.len() > MANIFEST_MAX_FILES {
             return Ok(());
         }
-        if !matches!(entry.kind, FileType::Directory | FileType::RegularFile) {
+        if !matches!(entry.kind, Kind::Directory | Kind::File) {
             let kind = match entry.kind {
-                FileType::Symlink => "a link",
-                FileType::Fifo => "a FIFO",
-                FileType::Socket => "a socket",
+                Kind::Link => "a link",
+                Kind::Pipe => "a FIFO",
+                Kind::Socket => "a socket",
                 _ => "a device file",
             };
             let message = format!("it cannot be shared: it is {kind}");
@@ -210,7 +192,7 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        let visited = if entry.kind == FileType::Directory {
+        let visited = if entry.kind == Kind::Directory {
             let before = (self.files.len(), self.directories_seen);
             self.descend(dir, &native, &entry.name).map(|()| {
                 if (self.files.len(), self.directories_seen) == before {
@@ -218,17 +200,17 @@ impl Walk<'_> {
                 }
             })
         } else {
-            let found = statat(dir.fd()?, &*entry.name, AtFlags::SYMLINK_NOFOLLOW);
-            found.map(|stat| {
-                let (stamp, is_executable) = (Stamp::of_stat(&stat), is_executable(&stat));
+            dir.look(&entry.name).map(|found| {
+                let (stamp, is_executable) = (Stamp::of_found(&found), found.is_executable);
                 self.files.push(StampedFile { path, stamp, is_executable });
             })
         };
         match visited {
             // What vanishes meanwhile is as good as never seen.
-            Ok(()) | Err(Errno::NOENT) => {}
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                let message = format!("it cannot be read: {}", io::Error::from(error));
+                let message = format!("it cannot be read: {error}");
                 self.problem(&native, ProblemReason::Unreadable, message);
             }
         }
@@ -249,9 +231,9 @@ impl Walk<'_> {
         }
     }
 
-    fn descend(&mut self, parent: &Dir, native: &Path, name: &CStr) -> Result<(), Errno> {
-        let mut dir = Dir::new(open_directory(&parent.fd()?, name)?)?;
-        while let Some(entry) = next_entry(&mut dir)? {
+    fn descend(&mut self, parent: &DirReader, native: &Path, name: &OsStr) -> io::Result<()> {
+        let mut dir = parent.open_below(name)?;
+        while let Some(entry) = dir.next_entry()? {
             self.visit(&dir, native, &entry)?;
         }
         Ok(())
@@ -260,40 +242,6 @@ impl Walk<'_> {
     fn problem(&mut self, native: &Path, reason: ProblemReason, message: String) {
         self.listing.problems.add(GameProblem { path: shown(native), reason, message });
     }
-}
-
-/// Whether anybody may execute a file.
-fn is_executable(stat: &Stat) -> bool {
-    Mode::from_raw_mode(stat.st_mode).intersects(Mode::XUSR | Mode::XGRP | Mode::XOTH)
-}
-
-fn open_directory(
-    parent: &impl std::os::fd::AsFd,
-    name: impl rustix::path::Arg,
-) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::empty())
-}
-
-fn next_entry(dir: &mut Dir) -> Result<Option<Entry>, Errno> {
-    while let Some(entry) = dir.read() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            // Some file systems do not say it in the directory.
-            FileType::Unknown => match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                Err(Errno::NOENT) => continue,
-                Err(error) => return Err(error),
-            },
-            kind => kind,
-        };
-        return Ok(Some(Entry { name: name.to_owned(), kind }));
-    }
-    Ok(None)
 }
 
 /// The reason without the path, which stands beside it.
@@ -311,7 +259,7 @@ fn told(error: &PathError) -> String {
 /// A path as text: bytes that are not UTF-8 as `\xE9`, control characters as `\n`.
 fn shown(native: &Path) -> String {
     let mut text = String::new();
-    for chunk in native.as_os_str().as_bytes().utf8_chunks() {
+    for chunk in native.as_os_str().as_encoded_bytes().utf8_chunks() {
         for letter in chunk.valid().chars() {
             match letter.is_control() {
                 true => text.extend(letter.escape_default()),

@@ -189,9 +189,8 @@ mod tests {
 
     #[test]
     fn different_directories_never_share_a_key() {
-        use std::ffi::OsStr;
-        use std::os::unix::ffi::OsStrExt;
-        let key = |bytes: &[u8]| directory_key(Path::new(OsStr::from_bytes(bytes)));
+        use lanspread_disk::platform::name_from_bytes;
+        let key = |bytes: &[u8]| directory_key(Path::new(name_from_bytes(bytes)));
         assert_ne!(key(b"/a\xff"), key(b"/a\xfe"));
         assert_ne!(key(b"/a\xff"), key(b"/a\\xff"));
         assert_eq!(key(b"/srv/games"), "/srv/games");

@@ -7,10 +7,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use lanspread_disk::{durable, state_file};
+use lanspread_disk::{durable, platform, state_file};
 
 use crate::points;
 
@@ -67,7 +66,7 @@ impl Revisions {
             Ok(file) if file.metadata()?.len() == FILE_BYTES as u64 => {
                 let place = writes % 2 * PLACE_BYTES as u64;
                 durable::reach(points::REVISION_WRITE, &self.path)?;
-                file.write_all_at(&record, place)?;
+                platform::write_all_at(&file, &record, place)?;
                 durable::sync_data(points::REVISION_SYNC, &self.path, &file)?;
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

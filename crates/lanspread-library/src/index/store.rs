@@ -6,10 +6,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use lanspread_disk::{durable, state_file};
+use lanspread_disk::{durable, platform, state_file};
 
 use super::content::{Content, LibraryChange};
 use super::legacy::{self, Broken, Legacy};
@@ -135,7 +134,7 @@ impl Store {
         if found > self.log_bytes {
             file.set_len(self.log_bytes)?;
         }
-        file.write_all_at(frame, self.log_bytes)?;
+        platform::write_all_at(&file, frame, self.log_bytes)?;
         durable::sync_data(points::INDEX_APPEND_SYNC, &path, &file)?;
         if self.log_bytes == 0 {
             durable::sync_dir(points::INDEX_LOG_SYNC, &self.state_dir)?;

@@ -1,8 +1,8 @@
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use lanspread_catalog::CatalogGame;
+use lanspread_disk::platform::name_from_bytes;
+use lanspread_disk::testing::{make_link, set_mode};
 use lanspread_proto::limits::DIRECTORIES_MAX;
 use lanspread_proto::{ContentHash, FileHashes};
 use tempfile::TempDir;
@@ -110,9 +110,9 @@ fn links_are_neither_followed_nor_listed() {
     games.write("quake/version.ini", b"1");
     let root = games.dir.path().join("quake");
     for link in ["local", "files", "archive.eti"] {
-        symlink(outside.path(), root.join(link)).unwrap();
+        make_link(outside.path(), root.join(link));
     }
-    symlink(outside.path(), games.dir.path().join("doom")).unwrap();
+    make_link(outside.path(), games.dir.path().join("doom"));
     let game = games.only();
     assert!(!game.installed);
     assert_eq!(paths(&game), Vec::<&str>::new());
@@ -123,7 +123,7 @@ fn links_are_neither_followed_nor_listed() {
     assert!(warnings[1].contains("quake/local"), "{warnings:?}");
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     fs::remove_file(root.join("version.ini")).unwrap();
-    symlink(outside.path().join("version.ini"), root.join("version.ini")).unwrap();
+    make_link(outside.path().join("version.ini"), root.join("version.ini"));
     let scan = games.scan(&games.index());
     assert!(scan.games.is_empty());
     let warnings = scan.warnings.iter().map(ToString::to_string);
@@ -135,7 +135,7 @@ fn whatever_cannot_travel_makes_a_game_incomplete() {
     let games = Games::new();
     games.write("quake/version.ini", b"1");
     assert!(!games.only().is_incomplete());
-    let not_utf8 = std::ffi::OsStr::from_bytes(b"caf\xe9.eti");
+    let not_utf8 = name_from_bytes(b"caf\xe9.eti");
     fs::write(games.dir.path().join("quake").join(not_utf8), b"").unwrap();
     games.write("quake/Level 1: Intro.ogg", b"");
     games.write("quake/aux.dat", b"");
@@ -252,7 +252,7 @@ fn the_sentinel_is_read_by_every_scan_and_its_bytes_are_in_no_hash() {
 
 fn make_executable(games: &Games, path: &str) {
     let path = games.dir.path().join(path);
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    set_mode(path, 0o755);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn where_the_sentinel_is_executable_the_disk_keeps_no_bits_and_the_index_tells()
     assert_eq!(game.attributes.attributes().executable, Some(FileBits::new(2)));
     // A disk that tells files apart keeps them.
     let sentinel = games.dir.path().join("quake/version.ini");
-    fs::set_permissions(sentinel, fs::Permissions::from_mode(0o644)).unwrap();
+    set_mode(sentinel, 0o644);
     assert_eq!(scanned(&index).remembered, None);
 }
 
