@@ -16,6 +16,7 @@ mod durability;
 pub mod error;
 mod intent;
 mod place;
+mod platform;
 pub mod points;
 mod recovery;
 pub mod setup;

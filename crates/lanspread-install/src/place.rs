@@ -108,9 +108,9 @@ fn look_at(root: &Dir, name: &str) -> io::Result<Entry> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
 
     use lanspread_disk::mark::mark;
+    use lanspread_disk::testing::make_link;
 
     use super::*;
 
@@ -148,7 +148,7 @@ mod tests {
         fs::write(outside.path().join(OWNER_MARKER), "replaced").unwrap();
         let place = Place::of(root.path());
         for dir in [&place.local, &place.installing, &place.backup] {
-            symlink(outside.path(), dir).unwrap();
+            make_link(outside.path(), dir);
         }
         let found = place.look().unwrap();
         assert_eq!(found.local, Local::Foreign);
@@ -158,8 +158,8 @@ mod tests {
 
         fs::remove_file(&place.backup).unwrap();
         fs::create_dir(&place.backup).unwrap();
-        symlink(&kept, place.backup.join(OWNER_MARKER)).unwrap();
-        symlink(outside.path(), place.backup.join("link")).unwrap();
+        make_link(&kept, place.backup.join(OWNER_MARKER));
+        make_link(outside.path(), place.backup.join("link"));
         let opened = place.open().unwrap();
         mark(&opened.dir(BACKUP_DIR).unwrap(), Mark::Installing).unwrap();
         remove_owned(&opened, BACKUP_DIR).unwrap();

@@ -6,18 +6,18 @@
 //! followed on the way to it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 
 use lanspread_disk::game_file::open_game_file;
 use lanspread_disk::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::LOCAL_DIR;
-use lanspread_proto::text::without_byte_order_mark;
 
 use crate::error::SetupFailure;
+use crate::platform;
 
 /// The answer to `run-setup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,15 +37,6 @@ pub const SETUP_DONE: &str = "setup_done";
 /// What the script printed when it ran last.
 const SETUP_LOG: &str = "setup.log";
 
-/// What the script is called on this system.
-const SCRIPT: Option<&str> = if cfg!(unix) {
-    Some("game_setup.sh")
-} else if cfg!(windows) {
-    Some("game_setup.cmd")
-} else {
-    None
-};
-
 /// Starts the setup script of the game that is installed in `root`. Blocks.
 ///
 /// # Errors
@@ -55,7 +46,7 @@ pub fn start(
     state_dir: &Path,
     game_id: &GameId,
 ) -> Result<SetupStarted, SetupFailure> {
-    let name = SCRIPT.ok_or(SetupFailure::Unsupported)?;
+    let name = platform::SETUP_SCRIPT.ok_or(SetupFailure::Unsupported)?;
     let local = root.join(LOCAL_DIR);
     let script = local.join(name);
     let file = open_script(root, name, &script)?;
@@ -66,10 +57,10 @@ pub fn start(
     let child = output
         .try_clone()
         .and_then(|errors| {
-            let mut command = interpreted(&script, file)?;
+            let mut command = platform::setup_command(&script, file)?;
             command.current_dir(&local);
             command.stdin(Stdio::null()).stdout(output).stderr(errors);
-            let spawned = detached(&mut command).spawn();
+            let spawned = command.spawn();
             // What is missing is mostly the interpreter, not the script.
             let program = command.get_program().display();
             spawned.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
@@ -106,64 +97,6 @@ fn open_script(root: &Path, name: &str, script: &Path) -> Result<File, SetupFail
     })
 }
 
-/// Longest first line that names an interpreter, as Linux has it.
-#[cfg(unix)]
-const FIRST_LINE_MAX_BYTES: usize = 255;
-
-/// The interpreter that the script names runs it, whatever its mode: archives lose the executable bit
-/// easily, and some disks run nothing. A script that names none is run by the shell.
-#[cfg(unix)]
-fn interpreted(script: &Path, file: File) -> io::Result<Command> {
-    const SHELL: &str = "/bin/sh";
-    let mut beginning = Vec::new();
-    file.take(FIRST_LINE_MAX_BYTES as u64 + 1).read_to_end(&mut beginning)?;
-    let beginning = without_byte_order_mark(&beginning);
-    let mut command = match beginning.strip_prefix(b"#!") {
-        None => Command::new(SHELL),
-        Some(_) => named_interpreter(beginning)?,
-    };
-    command.arg(script);
-    Ok(command)
-}
-
-/// Reads `#!/path/of/interpreter argument`: all behind the path is one argument, as for the system.
-#[cfg(unix)]
-fn named_interpreter(beginning: &[u8]) -> io::Result<Command> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let refused = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
-    let line = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.len() > FIRST_LINE_MAX_BYTES {
-        return Err(refused("its first line is too long to name an interpreter"));
-    }
-    let named = line.get(2..).unwrap_or_default().trim_ascii();
-    let end = named.iter().position(u8::is_ascii_whitespace).unwrap_or(named.len());
-    let (interpreter, argument) = named.split_at(end);
-    if !interpreter.starts_with(b"/") {
-        return Err(refused("its first line names no interpreter by an absolute path"));
-    }
-    let mut command = Command::new(OsStr::from_bytes(interpreter));
-    let argument = argument.trim_ascii();
-    if !argument.is_empty() {
-        command.arg(OsStr::from_bytes(argument));
-    }
-    Ok(command)
-}
-
-#[cfg(not(unix))]
-fn interpreted(script: &Path, _: File) -> io::Result<Command> {
-    let mut command = Command::new("cmd");
-    command.arg("/C").arg(script);
-    Ok(command)
-}
-
-/// Away from what ends the peer: an interrupt at its terminal is not meant for the game.
-fn detached(command: &mut Command) -> &mut Command {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    command
-}
-
 /// Waits for a script in a thread, so that it leaves no zombie. The thread does not keep the peer
 /// from ending.
 fn reap(mut child: Child, game_id: &GameId) {
@@ -185,9 +118,9 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SetupF
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::{Duration, Instant};
 
+    use lanspread_disk::testing::{make_link, set_mode};
     use tempfile::TempDir;
 
     use super::*;
@@ -223,7 +156,7 @@ mod tests {
         fn write(&self, text: &str, mode: u32) {
             let path = self.local().join("game_setup.sh");
             fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(&path, mode);
         }
 
         /// What the script writes, once it is there.
@@ -273,10 +206,10 @@ mod tests {
         let outside = disk.0.path().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("game_setup.sh"), "touch ran").unwrap();
-        symlink(outside.join("game_setup.sh"), &script).unwrap();
+        make_link(outside.join("game_setup.sh"), &script);
         assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
         fs::remove_dir_all(disk.local()).unwrap();
-        symlink(&outside, disk.local()).unwrap();
+        make_link(&outside, disk.local());
         assert!(matches!(disk.start(), Err(SetupFailure::Io { .. })));
         assert!(!disk.is_done());
         assert!(!outside.join("ran").exists());
@@ -305,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_first_line_without_a_usable_interpreter_is_an_error() {
-        let long = format!("#!/bin/sh {}\ntrue\n", "x".repeat(FIRST_LINE_MAX_BYTES - 9));
+        let long = format!("#!/bin/sh {}\ntrue\n", "x".repeat(246));
         for text in [&long, "#!\ntrue\n", "#!bin/sh\ntrue\n", "#!  \n", "#!../sh\n"] {
             let disk = Disk::new();
             disk.write(text, 0o755);
@@ -315,8 +248,6 @@ mod tests {
             );
             assert!(!disk.is_done());
         }
-        let longest = format!("#!/bin/sh {}", "x".repeat(FIRST_LINE_MAX_BYTES - 10));
-        assert!(named_interpreter(longest.as_bytes()).is_ok());
     }
 
     #[test]

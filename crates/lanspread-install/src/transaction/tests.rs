@@ -1,11 +1,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use lanspread_archive::{FixtureUnpacker, UnpackSummary};
-use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
+use lanspread_disk::testing::{
+    make_link, may_mount, mount_disk, set_mode, unmount, without_privileges,
+};
 use lanspread_disk::trash::Trash;
 use lanspread_fixture::FixtureWriter;
 use tempfile::TempDir;
@@ -453,7 +454,7 @@ fn what_no_peer_made_is_refused_and_stays() {
     let game = Game::new(None);
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("theirs"), "kept").unwrap();
-    symlink(outside.path(), game.root().join("local")).unwrap();
+    make_link(outside.path(), game.root().join("local"));
     for failure in [game.install().unwrap_err(), game.uninstall().unwrap_err()] {
         assert!(failure.to_string().ends_with("it is not a directory"), "{failure}");
     }
@@ -494,7 +495,7 @@ fn a_backup_that_is_half_deleted_never_comes_back() {
 fn lock(path: &Path) {
     fs::create_dir_all(path).unwrap();
     fs::write(path.join("x"), "").unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
+    set_mode(path, 0o555);
 }
 
 #[test]
@@ -502,7 +503,7 @@ fn a_directory_that_may_not_be_written_to_is_no_obstacle() {
     without_privileges();
     let game = Game::new(Some(&OLD));
     lock(&game.root().join("local/cd"));
-    fs::set_permissions(game.root().join("local"), Permissions::from_mode(0o555)).unwrap();
+    set_mode(game.root().join("local"), 0o555);
     game.uninstall().unwrap();
     game.assert_settled(None, "uninstalled");
     game.install().unwrap();
@@ -511,7 +512,7 @@ fn a_directory_that_may_not_be_written_to_is_no_obstacle() {
     game.install().unwrap();
     game.assert_settled(Some(&NEW), "installed over it");
     // The root itself was copied from a disc.
-    fs::set_permissions(game.root(), Permissions::from_mode(0o555)).unwrap();
+    set_mode(game.root(), 0o555);
     game.uninstall().unwrap();
     game.assert_settled(None, "uninstalled from a locked root");
 }
@@ -550,7 +551,7 @@ impl Unpacker for Swapping {
         let half = archive.with_extension("half");
         if !half.exists() {
             fs::rename(target.path(), &half).unwrap();
-            symlink(&self.outside, target.path()).unwrap();
+            make_link(&self.outside, target.path());
         }
         FixtureUnpacker.unpack(archive, target, control)
     }
@@ -611,7 +612,7 @@ fn what_was_mounted_in_an_old_installation_keeps_it_until_it_is_unmounted() {
     let Err(InstallFailure::Io { reason, .. }) = game.install() else { panic!("it went") };
     assert!(reason.contains("something is mounted at"), "{reason}");
     assert!(saves.join("save.dat").is_file());
-    rustix::mount::unmount(&saves, rustix::mount::UnmountFlags::empty()).unwrap();
+    unmount(&saves);
     game.install().unwrap();
     game.assert_settled(Some(&NEW), "after it was unmounted");
 }
