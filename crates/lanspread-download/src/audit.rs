@@ -1,10 +1,10 @@
 //! What the crash tests ask a journal: whether what it claims is there.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
+use lanspread_disk::platform::read_exact_at;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{GameId, Manifest};
 use lanspread_transfer::layout::Layout;
@@ -30,7 +30,7 @@ pub fn audit(
         let Some((place, file)) = layout.place(*chunk) else { continue };
         let mut bytes = vec![0; place.len as usize];
         let read = fs::File::open(file.path.under(root))
-            .and_then(|file| file.read_exact_at(&mut bytes, place.offset));
+            .and_then(|file| read_exact_at(&file, &mut bytes, place.offset));
         if read.is_err() || chunk_hash(file.size, place.index, &bytes) != *hash {
             lies.push(format!("chunk {} of {}: {read:?}", place.index, file.path));
         }

@@ -7,23 +7,20 @@
 //! and whatever else the file system keeps about files.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lanspread_disk::platform;
 use lanspread_disk::room::{BytesLeft, NotEnoughRoom, Reservation, Room};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
 use lanspread_transfer::layout::{ChunkIndex, ChunkPlace, Layout};
 use lanspread_transfer::ledger::ChunkHashes;
-use rustix::fs::{Mode, OFlags};
 
 /// What a file takes at least a multiple of. Many file systems have larger blocks, and some tell of far
 /// larger ones than they have, so that more would refuse what fits.
 const BLOCK_BYTES: u64 = 4096;
-/// Bytes in a block of `st_blocks`, whatever the file system.
-const STAT_BLOCK_BYTES: u64 = 512;
 /// Most chunks of which the hash is compared with that of zeros: 16 GiB, some seconds. Those beyond
 /// count as if they were written.
 const ZERO_CHUNKS_MAX: usize = 8192;
@@ -123,8 +120,8 @@ fn in_blocks(bytes: u64) -> u64 {
 /// it takes its place.
 fn allocated_bytes(path: &Path) -> u64 {
     let found = fs::symlink_metadata(path).ok();
-    let found = found.filter(|found| found.is_file() && found.nlink() <= 1);
-    found.map_or(0, |found| found.blocks().saturating_mul(STAT_BLOCK_BYTES))
+    let found = found.filter(|found| found.is_file() && !platform::has_other_names(found));
+    found.map_or(0, |found| platform::allocated_bytes(&found))
 }
 
 fn hash_of_zeros(file_size: u64, place: ChunkPlace) -> ContentHash {
@@ -142,14 +139,10 @@ fn hash_of_zeros(file_size: u64, place: ChunkPlace) -> ContentHash {
 /// Whether what is never written of a file takes no room in `directory`. Asked with a file without a
 /// name, which leaves nothing behind; file systems that cannot make one mostly have no holes either.
 fn has_holes(directory: &Path) -> bool {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) else {
-        return false;
-    };
-    let file = fs::File::from(file);
+    let Ok(file) = platform::unnamed_file(directory) else { return false };
     let is_hole = || {
         file.set_len(CHUNK_SIZE_BYTES)?;
-        Ok::<_, std::io::Error>(file.metadata()?.blocks() * STAT_BLOCK_BYTES < CHUNK_SIZE_BYTES)
+        Ok::<_, std::io::Error>(platform::allocated_bytes(&file.metadata()?) < CHUNK_SIZE_BYTES)
     };
     is_hole().unwrap_or(false)
 }

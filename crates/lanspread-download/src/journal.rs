@@ -14,7 +14,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -295,7 +294,7 @@ fn check_of(body: &[u8]) -> [u8; CHECK_BYTES] {
 }
 
 fn hash_of_path(path: &Path) -> ContentHash {
-    ContentHash::of(path.as_os_str().as_bytes())
+    ContentHash::of(path.as_os_str().as_encoded_bytes())
 }
 
 /// The games of which the state directory holds a journal, in id order.

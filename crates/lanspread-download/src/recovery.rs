@@ -13,7 +13,6 @@
 //! A root without sentinel and journal is left alone: nothing tells whether a peer or the user put
 //! it there. Nobody is offered it, and the next download takes from it what is of use.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -106,7 +105,7 @@ fn decide(contents: Option<&Contents>, root: &Path, found: Root, may_be_unmounte
 fn has_no_roots(games_dir: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(games_dir)? {
         let entry = entry?;
-        let is_own = entry.file_name().as_bytes().starts_with(TRASH_PREFIX.as_bytes());
+        let is_own = entry.file_name().as_encoded_bytes().starts_with(TRASH_PREFIX.as_bytes());
         if !is_own && !entry.file_type()?.is_file() {
             return Ok(false);
         }

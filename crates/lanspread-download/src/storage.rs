@@ -23,12 +23,10 @@ mod touches;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lanspread_disk::{Clash, Dir, Parents, Point};
+use lanspread_disk::{Clash, Dir, Parents, Point, platform};
 use lanspread_proto::foreign::is_foreign_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
@@ -252,7 +250,7 @@ impl Storage {
             self.touches.during(place.file, &opened, || {
                 match self.direct.write(&self.root, &file.path, bytes, place.offset)? {
                     true => Ok(()),
-                    false => opened.write_all_at(bytes, place.offset),
+                    false => platform::write_all_at(&opened, bytes, place.offset),
                 }
             })
         };
@@ -370,7 +368,7 @@ fn make_directory(
         let (parent, name) = parents.find(path)?;
         match parent.look(name)? {
             Some(found) if found.is_dir() => return Ok(false),
-            Some(found) if found.is_file() && is_foreign_file(name.as_bytes()) => {
+            Some(found) if found.is_file() && is_foreign_file(name.as_encoded_bytes()) => {
                 return Err(discard::foreign_in_the_way());
             }
             Some(_) => parent.remove_file(name)?,
@@ -425,7 +423,7 @@ fn read_blocks(
     while at < end {
         let left = usize::try_from(end - at).unwrap_or(READ_BLOCK_BYTES);
         let (block, _) = buffer.split_at_mut(left.min(READ_BLOCK_BYTES));
-        file.read_exact_at(block, at)?;
+        platform::read_exact_at(file, block, at)?;
         if !go_on(block) {
             return Ok(false);
         }

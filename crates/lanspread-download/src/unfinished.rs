@@ -6,13 +6,11 @@
 //! Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::{fs, io};
 
-use lanspread_disk::state_file;
 use lanspread_disk::trash::Disposal;
+use lanspread_disk::{platform, state_file};
 use lanspread_proto::GameId;
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::manifest::VERSION_FILE;
@@ -24,9 +22,6 @@ use crate::error::RemoveFailure;
 /// Most files and directories that are counted: more than a manifest can list. Those beyond are removed
 /// all the same.
 const COUNTED_MAX: usize = 1_000_000;
-/// Bytes in a block of `st_blocks`, whatever the file system.
-const STAT_BLOCK_BYTES: u64 = 512;
-
 /// Whether `root` holds a download that did not come to its end. One that is under way is not told
 /// apart.
 ///
@@ -101,8 +96,8 @@ fn allocated_bytes(root: &Path) -> u64 {
             let Ok(found) = entry.metadata() else { continue };
             let name = entry.file_name();
             let is_foreign = match found.is_dir() {
-                true => is_foreign_directory(name.as_bytes()),
-                false => found.is_file() && is_foreign_file(name.as_bytes()),
+                true => is_foreign_directory(name.as_encoded_bytes()),
+                false => found.is_file() && is_foreign_file(name.as_encoded_bytes()),
             };
             if is_foreign {
                 continue;
@@ -110,8 +105,7 @@ fn allocated_bytes(root: &Path) -> u64 {
             if found.is_dir() {
                 directories.push(entry.path());
             } else {
-                let allocated = found.blocks().saturating_mul(STAT_BLOCK_BYTES);
-                bytes = bytes.saturating_add(allocated);
+                bytes = bytes.saturating_add(platform::allocated_bytes(&found));
             }
         }
     }

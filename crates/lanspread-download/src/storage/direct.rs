@@ -6,11 +6,10 @@
 //! the caller writes the usual way; both may be mixed in one file.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lanspread_disk::chunk_buffer::ALIGNMENT;
-use lanspread_disk::{Dir, durable};
+use lanspread_disk::{Dir, durable, platform};
 use lanspread_proto::RelPath;
 
 /// Shortest write for which it is worth to wait for the disk. Shorter ones are faster gathered in the
@@ -48,7 +47,7 @@ impl Direct {
             return Ok(false);
         }
         let opened = root.write_direct(path.as_str());
-        match opened.and_then(|file| file.write_all_at(bytes, offset)) {
+        match opened.and_then(|file| platform::write_all_at(&file, bytes, offset)) {
             Err(error) if durable::is_not_supported(&error) => {
                 tracing::debug!(%error, "the file system does not write directly");
                 self.is_supported.store(false, Ordering::Relaxed);

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use lanspread_disk::durable::{self, below};
-use lanspread_disk::{Dir, Kind, Parents};
+use lanspread_disk::{Dir, Kind, Parents, platform};
 use lanspread_proto::Manifest;
 
 use super::discard::make_way;
@@ -35,7 +34,7 @@ pub(super) fn make_files(
         let path = root.at(native(file));
         let (parent, name) = parents.find(native(file)).map_err(failed("open", &path))?;
         let Some(opened) = keep(parent, name, file.size)? else { continue };
-        if !seen.insert((opened.dev(), opened.ino())) {
+        if !seen.insert(platform::file_id(&opened)) {
             return Err(failed("create", &path)(io::ErrorKind::AlreadyExists.into()));
         }
         kept.insert(number);
@@ -69,7 +68,7 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
     let resized = || {
         let found = file.metadata()?;
         // A file system that does not count names says 0 or 1.
-        if found.nlink() > 1 {
+        if platform::has_other_names(&found) {
             return copy_of(&file, parent, name, size).map(Some);
         }
         durable::reach(points::GAME_FILE_RESIZE, &path)?;

@@ -11,8 +11,9 @@
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lanspread_disk::platform;
 
 /// What the peer knows of the files of one download, by their numbers in the manifest.
 #[derive(Debug, Default)]
@@ -39,10 +40,10 @@ struct Look {
 impl From<Metadata> for Look {
     fn from(found: Metadata) -> Self {
         Self {
-            id: (found.dev(), found.ino()),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
+            id: platform::file_id(&found),
+            size: found.len(),
+            modified: platform::modified(&found),
+            changed: platform::changed(&found),
         }
     }
 }
