@@ -1,13 +1,13 @@
 //! Reads chunks from the disk, and makes sure that they are what they should be.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lanspread_disk::chunk_buffer::ChunkBuffer;
 use lanspread_disk::game_file::open_game_file;
+use lanspread_disk::platform::read_exact_at;
 use lanspread_library::{Fingerprint, Stamp};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::limits::GET_CHUNKS_MAX;
@@ -162,7 +162,7 @@ impl<'a> ChunkPlace<'a> {
         let offset = u64::from(self.index) * CHUNK_SIZE_BYTES;
         let mut read = || {
             let handle = open_game_file(root, path)?;
-            handle.read_exact_at(bytes, offset)?;
+            read_exact_at(&handle, bytes, offset)?;
             Ok(Stamp::of(&handle.metadata()?))
         };
         read().map_err(|e: std::io::Error| {
