@@ -1,6 +1,8 @@
 //! Holds the crates to the directions that ARCHITECTURE.md draws.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
@@ -114,4 +116,49 @@ fn no_crate_turns_failpoints_on_outside_of_tests() {
 
 fn is_failpoints(feature: &str) -> bool {
     feature.rsplit('/').next() == Some("failpoints")
+}
+
+/// What names an operating system, and belongs into the module `platform` of a crate.
+const SYSTEM: [&str; 5] = ["std::os::unix", "std::os::fd", "rustix", "libc::", "\"/proc"];
+
+/// Crates that still name the system elsewhere.
+const NOT_BEHIND_PLATFORM: [&str; 2] = ["peer", "peer-cli"];
+
+#[test]
+fn no_module_but_platform_names_the_system() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut named = Vec::new();
+    let mut sources: Vec<_> = entries(&crates)
+        .filter(|directory| {
+            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            !NOT_BEHIND_PLATFORM.iter().any(|except| short(&name) == Some(except))
+        })
+        .map(|directory| directory.join("src"))
+        .collect();
+    assert!(sources.len() > 10, "these are not all crates: {sources:?}");
+    while let Some(path) = sources.pop() {
+        // Tests put on the disk whatever the system has.
+        let is_free =
+            ["platform", "tests"].iter().any(|name| path.file_stem() == Some(name.as_ref()));
+        if is_free {
+            continue;
+        }
+        if path.is_dir() {
+            sources.extend(entries(&path));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| SYSTEM.iter().any(|system| line.contains(system)));
+        named.extend(lines.map(|(at, line)| format!("{}:{}: {line}", path.display(), at + 1)));
+    }
+    assert!(named.is_empty(), "only `platform` may name the system:\n{}", named.join("\n"));
+}
+
+/// What is in a directory; nothing where there is none.
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
 }
