@@ -8,6 +8,8 @@
 //! [`ledger`], what is on disk. [`returns`] says when a lost source is asked again, and [`record`] what a
 //! journal says.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod attributes;
 pub mod consensus;
 pub mod description;
