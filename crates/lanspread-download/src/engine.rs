@@ -345,7 +345,7 @@ impl Engine {
         self.tell(DownloadNotice::GotManifest {
             files: manifest.files().len(),
             bytes: manifest.total_size(),
-            sources: transfer.members().iter().copied().collect(),
+            sources: transfer.members().collect(),
         })
         .await;
         let DownloadJob { root, journal, room, stop, .. } = &self.job;
@@ -367,7 +367,7 @@ impl Engine {
         let Stage::Transferring(transfer) = &mut self.stage else { return };
         let manifest = transfer.layout().manifest();
         let (files, bytes) = (manifest.files().len(), manifest.total_size());
-        let sources = transfer.members().iter().copied().collect();
+        let sources = transfer.members().collect();
         self.tell(DownloadNotice::Began { files, bytes, sources }).await;
     }
 

@@ -17,8 +17,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lanspread_proto::ContentHash;
 use lanspread_proto::message::GameHead;
-use lanspread_proto::{ContentHash, PeerId};
 
 /// How long a complete download waits for a majority, once a source has told its content.
 const MAJORITY_WAIT: Duration = Duration::from_secs(10);
@@ -55,13 +55,12 @@ pub enum Verdict {
     Differs,
 }
 
-/// The claims of the sources in use, and what follows from them.
+/// What follows from the claims of the sources in use, which its caller keeps.
 #[derive(Debug)]
 pub struct Consensus {
     catalog: Option<ContentHash>,
     /// Contents that have the root of the catalog in the old form, as sources say.
     recognised: BTreeSet<ContentHash>,
-    claims: BTreeMap<PeerId, Claim>,
     layout: Option<ContentHash>,
     content: Option<ContentHash>,
 }
@@ -69,32 +68,14 @@ pub struct Consensus {
 impl Consensus {
     /// Nothing is claimed yet; `catalog` is the content root in the catalog, where it has one.
     pub fn new(catalog: Option<ContentHash>) -> Self {
-        Self {
-            catalog,
-            recognised: BTreeSet::new(),
-            claims: BTreeMap::new(),
-            layout: None,
-            content: None,
-        }
+        Self { catalog, recognised: BTreeSet::new(), layout: None, content: None }
     }
 
-    /// A source says what the game is, or says more than before.
-    pub fn claim(&mut self, peer: PeerId, claim: Claim) {
-        self.claims.insert(peer, claim);
-    }
-
-    /// A source says what the game is, in its head.
-    pub fn tell(&mut self, peer: PeerId, head: &GameHead) {
-        let claim = Claim::of(head);
-        if let Some(content) = claim.content {
-            self.recognise(content, &head.old_content_roots);
-        }
-        self.claim(peer, claim);
-    }
-
-    /// A source tells the old forms of the root of `content`. Comes before its claim.
-    pub fn recognise(&mut self, content: ContentHash, old_content_roots: &[ContentHash]) {
-        if self.catalog.is_some_and(|catalog| old_content_roots.contains(&catalog)) {
+    /// Takes in the old forms of a content root that a head tells. Comes before its claim counts.
+    pub fn recognise(&mut self, head: &GameHead) {
+        if let Some(content) = head.content_root
+            && self.catalog.is_some_and(|catalog| head.old_content_roots.contains(&catalog))
+        {
             self.recognised.insert(content);
         }
     }
@@ -103,16 +84,6 @@ impl Consensus {
     pub fn is_unrecognised(&self, content: ContentHash) -> bool {
         self.catalog.is_some_and(|catalog| catalog != content)
             && !self.recognised.contains(&content)
-    }
-
-    /// A source is gone or no longer used.
-    pub fn withdraw(&mut self, peer: PeerId) {
-        self.claims.remove(&peer);
-    }
-
-    /// The sources in use and their claims, in peer id order.
-    pub fn claims(&self) -> &BTreeMap<PeerId, Claim> {
-        &self.claims
     }
 
     /// The decided content.
@@ -125,16 +96,16 @@ impl Consensus {
         self.catalog
     }
 
-    /// Decides the layout while `awaited` more sources may still make a claim, or returns `None`
-    /// when one of them could change it.
-    pub fn decide_layout(&mut self, awaited: usize) -> Option<ContentHash> {
-        let fitting = || self.claims.values().filter(|claim| self.contradiction(claim).is_none());
+    /// Decides the layout by `claims`, in peer id order, while `awaited` more sources may still make
+    /// one, or returns `None` when one of them could change it.
+    pub fn decide_layout(&mut self, claims: &[Claim], awaited: usize) -> Option<ContentHash> {
+        let fitting = || claims.iter().filter(|claim| self.contradiction(claim).is_none());
         let of_catalog = fitting().find(|claim| self.catalog.is_some() && claim.content.is_some());
         let layout = match of_catalog {
             Some(claim) => claim.layout,
             None => {
                 let (layout, count) = most_frequent(fitting().map(|claim| claim.layout))?;
-                if awaited > 0 && count * 2 <= self.claims.len() + awaited {
+                if awaited > 0 && count * 2 <= claims.len() + awaited {
                     return None;
                 }
                 layout
@@ -149,18 +120,17 @@ impl Consensus {
         self.layout = None;
     }
 
-    /// Decides the content, where the claims suffice for that; returns whether they newly do.
-    pub fn decide_content(&mut self) -> bool {
+    /// Decides the content, where `claims`, in peer id order, suffice for that; returns whether they
+    /// newly do.
+    pub fn decide_content(&mut self, claims: &[Claim]) -> bool {
         if self.content.is_some() {
             return false;
         }
-        let claimed = || self.claims.values().filter_map(|claim| claim.content);
+        let claimed = || claims.iter().filter_map(|claim| claim.content);
         self.content = match self.catalog {
             Some(_) => claimed().find(|content| !self.is_unrecognised(*content)),
             None => most_frequent(claimed())
-                .filter(|(_, count)| {
-                    count * 2 > self.claims.len() || claimed().count() == self.claims.len()
-                })
+                .filter(|(_, count)| count * 2 > claims.len() || claimed().count() == claims.len())
                 .map(|(content, _)| content),
         };
         self.content.is_some()
@@ -180,15 +150,15 @@ impl Consensus {
             .then_some("its content is not what most sources have")
     }
 
-    /// The sources whose claims cannot be true, and why.
-    pub fn outvoted(&self) -> Vec<(PeerId, &'static str)> {
-        let claims = self.claims.iter();
-        claims.filter_map(|(peer, claim)| Some((*peer, self.contradiction(claim)?))).collect()
-    }
-
     /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came. `is_stated`
     /// says whether it has the root of the catalog in any form.
-    pub fn judge(&mut self, own: ContentHash, is_stated: bool, waited: Duration) -> Verdict {
+    pub fn judge(
+        &mut self,
+        claims: &[Claim],
+        own: ContentHash,
+        is_stated: bool,
+        waited: Duration,
+    ) -> Verdict {
         if self.catalog.is_some() && is_stated {
             return Verdict::Agreed;
         }
@@ -197,8 +167,8 @@ impl Consensus {
             let is_agreed = content == own && self.catalog.is_none();
             return if is_agreed { Verdict::Agreed } else { Verdict::Differs };
         }
-        let hashing = self.claims.values().filter(|claim| claim.content.is_none()).count();
-        let told = most_frequent(self.claims.values().filter_map(|claim| claim.content));
+        let hashing = claims.iter().filter(|claim| claim.content.is_none()).count();
+        let told = most_frequent(claims.iter().filter_map(|claim| claim.content));
         if self.catalog.is_some() {
             return match hashing {
                 0 => Verdict::Differs,
@@ -231,10 +201,6 @@ fn most_frequent(hashes: impl Iterator<Item = ContentHash>) -> Option<(ContentHa
 mod tests {
     use super::*;
 
-    fn peer(n: u8) -> PeerId {
-        PeerId::from_public_key(&[n])
-    }
-
     fn hash(n: u8) -> ContentHash {
         [n; 32].into()
     }
@@ -243,111 +209,133 @@ mod tests {
         Claim { layout: hash(layout), content: content.map(hash) }
     }
 
-    fn consensus(catalog: Option<u8>, claims: &[Claim]) -> Consensus {
-        let mut consensus = Consensus::new(catalog.map(hash));
-        for (n, claim) in (0..).zip(claims) {
-            consensus.claim(peer(n), *claim);
-        }
-        consensus
+    fn consensus(catalog: Option<u8>) -> Consensus {
+        Consensus::new(catalog.map(hash))
     }
 
-    fn outvoted(consensus: &Consensus) -> Vec<PeerId> {
-        consensus.outvoted().into_iter().map(|(peer, _)| peer).collect()
+    /// The numbers of the claims that cannot be true.
+    fn outvoted(consensus: &Consensus, claims: &[Claim]) -> Vec<usize> {
+        let numbered = claims.iter().enumerate();
+        let contradicted = numbered.filter(|(_, claim)| consensus.contradiction(claim).is_some());
+        contradicted.map(|(n, _)| n).collect()
+    }
+
+    fn head(content: u8, old_content_roots: &[u8]) -> GameHead {
+        GameHead {
+            version: "1".parse().unwrap(),
+            files: 0,
+            chunks: 0,
+            path_bytes: 0,
+            manifest_hash: hash(1),
+            layout_pages: 0,
+            content_root: Some(hash(content)),
+            old_content_roots: old_content_roots.iter().copied().map(hash).collect(),
+            attributes: hash(0),
+        }
     }
 
     #[test]
     fn the_layout_waits_for_a_majority_unless_nobody_else_is_asked() {
-        let mut one_of_three = consensus(None, &[claim(1, None)]);
-        assert_eq!(one_of_three.decide_layout(2), None);
-        assert_eq!(one_of_three.decide_layout(0), Some(hash(1)));
-        let mut two_of_three = consensus(None, &[claim(1, None), claim(1, Some(5))]);
-        assert_eq!(two_of_three.decide_layout(1), Some(hash(1)));
-        assert_eq!(consensus(None, &[]).decide_layout(0), None);
+        let one = [claim(1, None)];
+        let mut one_of_three = consensus(None);
+        assert_eq!(one_of_three.decide_layout(&one, 2), None);
+        assert_eq!(one_of_three.decide_layout(&one, 0), Some(hash(1)));
+        let two = [claim(1, None), claim(1, Some(5))];
+        assert_eq!(consensus(None).decide_layout(&two, 1), Some(hash(1)));
+        assert_eq!(consensus(None).decide_layout(&[], 0), None);
     }
 
     #[test]
     fn the_majority_wins_and_among_equals_the_lowest_hash() {
-        let mut majority = consensus(None, &[claim(2, None), claim(1, None), claim(2, None)]);
-        assert_eq!(majority.decide_layout(0), Some(hash(2)));
-        assert_eq!(outvoted(&majority), [peer(1)]);
-        let mut tie = consensus(None, &[claim(2, None), claim(1, None)]);
-        assert_eq!(tie.decide_layout(0), Some(hash(1)));
+        let claims = [claim(2, None), claim(1, None), claim(2, None)];
+        let mut majority = consensus(None);
+        assert_eq!(majority.decide_layout(&claims, 0), Some(hash(2)));
+        assert_eq!(outvoted(&majority, &claims), [1]);
+        let tie = [claim(2, None), claim(1, None)];
+        assert_eq!(consensus(None).decide_layout(&tie, 0), Some(hash(1)));
     }
 
     #[test]
     fn the_catalog_decides_against_a_majority() {
         let claims = [claim(1, Some(7)), claim(1, Some(7)), claim(1, Some(9))];
-        let mut consensus = consensus(Some(9), &claims);
-        assert_eq!(consensus.decide_layout(5), Some(hash(1)));
-        assert!(consensus.decide_content());
+        let mut consensus = consensus(Some(9));
+        assert_eq!(consensus.decide_layout(&claims, 5), Some(hash(1)));
+        assert!(consensus.decide_content(&claims));
         assert_eq!(consensus.content(), Some(hash(9)));
-        assert_eq!(outvoted(&consensus).len(), 2);
+        assert_eq!(outvoted(&consensus, &claims), [0, 1]);
     }
 
     #[test]
     fn content_that_the_catalog_excludes_gives_no_layout() {
-        let mut consensus = consensus(Some(9), &[claim(1, Some(7))]);
-        assert_eq!(consensus.decide_layout(0), None);
-        assert_eq!(outvoted(&consensus), [peer(0)]);
+        let claims = [claim(1, Some(7))];
+        let mut consensus = consensus(Some(9));
+        assert_eq!(consensus.decide_layout(&claims, 0), None);
+        assert_eq!(outvoted(&consensus, &claims), [0]);
     }
 
     #[test]
     fn one_hashed_source_of_three_does_not_decide_the_content() {
-        let mut consensus = consensus(None, &[claim(1, Some(7)), claim(1, None), claim(1, None)]);
-        consensus.decide_layout(0).unwrap();
-        assert!(!consensus.decide_content());
-        consensus.claim(peer(1), claim(1, Some(8)));
-        assert!(!consensus.decide_content());
-        consensus.claim(peer(2), claim(1, Some(8)));
-        assert!(consensus.decide_content());
+        let mut claims = [claim(1, Some(7)), claim(1, None), claim(1, None)];
+        let mut consensus = consensus(None);
+        consensus.decide_layout(&claims, 0).unwrap();
+        assert!(!consensus.decide_content(&claims));
+        claims[1] = claim(1, Some(8));
+        assert!(!consensus.decide_content(&claims));
+        claims[2] = claim(1, Some(8));
+        assert!(consensus.decide_content(&claims));
         assert_eq!(consensus.content(), Some(hash(8)));
-        assert_eq!(outvoted(&consensus), [peer(0)]);
+        assert_eq!(outvoted(&consensus, &claims), [0]);
     }
 
     #[test]
     fn what_is_fetched_is_judged_by_the_first_answers_after_a_wait() {
         let second = Duration::from_secs(1);
-        let mut nobody = consensus(None, &[claim(1, None), claim(1, None)]);
-        assert_eq!(nobody.judge(hash(7), false, second), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(nobody.judge(hash(7), false, CONTENT_WAIT), Verdict::Agreed);
+        let nobody = [claim(1, None), claim(1, None)];
+        let judge = |waited| consensus(None).judge(&nobody, hash(7), false, waited);
+        assert_eq!(judge(second), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(judge(CONTENT_WAIT), Verdict::Agreed);
 
-        let mut one = consensus(None, &[claim(1, Some(8)), claim(1, None), claim(1, None)]);
-        assert_eq!(one.judge(hash(7), false, second), Verdict::Open(MAJORITY_WAIT));
-        assert_eq!(one.judge(hash(7), false, MAJORITY_WAIT), Verdict::Decided);
-        assert_eq!(one.judge(hash(7), false, MAJORITY_WAIT), Verdict::Differs);
-        assert_eq!(one.judge(hash(8), false, MAJORITY_WAIT), Verdict::Agreed);
+        let claims = [claim(1, Some(8)), claim(1, None), claim(1, None)];
+        let mut one = consensus(None);
+        let mut judge = |own, waited| one.judge(&claims, hash(own), false, waited);
+        assert_eq!(judge(7, second), Verdict::Open(MAJORITY_WAIT));
+        assert_eq!(judge(7, MAJORITY_WAIT), Verdict::Decided);
+        assert_eq!(judge(7, MAJORITY_WAIT), Verdict::Differs);
+        assert_eq!(judge(8, MAJORITY_WAIT), Verdict::Agreed);
     }
 
     #[test]
     fn sources_that_left_do_not_contradict() {
-        let mut consensus = consensus(None, &[claim(1, None)]);
-        consensus.withdraw(peer(0));
-        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Agreed);
+        let verdict = consensus(None).judge(&[], hash(7), false, Duration::ZERO);
+        assert_eq!(verdict, Verdict::Agreed);
     }
 
     #[test]
     fn a_content_that_the_catalog_states_in_the_old_form_counts_once_a_source_tells_so() {
-        let mut consensus = consensus(Some(9), &[]);
+        let mut consensus = consensus(Some(9));
         assert!(consensus.contradiction(&claim(1, Some(7))).is_some());
-        consensus.recognise(hash(7), &[hash(8), hash(9)]);
-        consensus.recognise(hash(6), &[hash(8)]);
+        consensus.recognise(&head(7, &[8, 9]));
+        consensus.recognise(&head(6, &[8]));
         assert!(consensus.contradiction(&claim(1, Some(7))).is_none());
         assert!(consensus.contradiction(&claim(1, Some(6))).is_some());
-        consensus.claim(peer(1), claim(1, Some(7)));
-        assert_eq!(consensus.decide_layout(3), Some(hash(1)));
-        assert!(consensus.decide_content());
-        assert_eq!(consensus.judge(hash(7), true, Duration::ZERO), Verdict::Agreed);
+        let claims = [claim(1, Some(7))];
+        assert_eq!(consensus.decide_layout(&claims, 3), Some(hash(1)));
+        assert!(consensus.decide_content(&claims));
+        let mut judge = |is_stated| consensus.judge(&claims, hash(7), is_stated, Duration::ZERO);
+        assert_eq!(judge(true), Verdict::Agreed);
         // This source sent a false head.
-        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Differs);
+        assert_eq!(judge(false), Verdict::Differs);
     }
 
     #[test]
     fn the_content_of_the_catalog_needs_no_source_to_confirm_it() {
-        let mut consensus = consensus(Some(9), &[claim(1, None)]);
-        assert_eq!(consensus.judge(hash(9), true, Duration::ZERO), Verdict::Agreed);
-        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(consensus.judge(hash(7), false, CONTENT_WAIT), Verdict::Differs);
-        consensus.withdraw(peer(0));
-        assert_eq!(consensus.judge(hash(7), false, Duration::ZERO), Verdict::Differs);
+        let mut consensus = consensus(Some(9));
+        let claims = [claim(1, None)];
+        let mut judge =
+            |claims: &[Claim], own, waited| consensus.judge(claims, hash(own), own == 9, waited);
+        assert_eq!(judge(&claims, 9, Duration::ZERO), Verdict::Agreed);
+        assert_eq!(judge(&claims, 7, Duration::ZERO), Verdict::Open(CONTENT_WAIT));
+        assert_eq!(judge(&claims, 7, CONTENT_WAIT), Verdict::Differs);
+        assert_eq!(judge(&[], 7, Duration::ZERO), Verdict::Differs);
     }
 }

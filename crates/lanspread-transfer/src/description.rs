@@ -4,7 +4,6 @@
 //! is decided by now. Sources that tell only now what they have may join if it fits. Where nobody gives
 //! the layout that was chosen, another one is.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, PeerId};
 
 use crate::consensus::Consensus;
+use crate::heads::Heads;
 use crate::layout::Layout;
 use crate::ledger::ChunkHashes;
 use crate::part_fetch::{AskPart, PartEnd, PartFetch};
@@ -23,8 +23,7 @@ use crate::transfer::Transfer;
 #[derive(Debug)]
 pub struct Description {
     consensus: Consensus,
-    heads: BTreeMap<PeerId, GameHead>,
-    awaited: BTreeSet<PeerId>,
+    heads: Heads,
     order: Order,
     of: ContentHash,
     fetch: PartFetch,
@@ -62,20 +61,13 @@ pub enum Step {
 }
 
 impl Description {
-    /// Begins with the sources that have told what they have, in `heads`, and those that have not yet.
-    pub fn new(
-        of: ContentHash,
-        consensus: Consensus,
-        heads: BTreeMap<PeerId, GameHead>,
-        awaited: BTreeSet<PeerId>,
-        order: Order,
-    ) -> Option<Self> {
-        let head = heads.values().find(|head| head.manifest_hash == of)?;
+    /// Begins with the sources that have told what they have, and those that have not yet.
+    pub fn new(of: ContentHash, consensus: Consensus, heads: Heads, order: Order) -> Option<Self> {
+        let (_, head) = heads.iter().find(|(_, head)| head.manifest_hash == of)?;
         let fetch = PartFetch::new(PartJob::layout(of, Sizes::of(head)));
         Some(Self {
             consensus,
             heads,
-            awaited,
             order,
             of,
             fetch,
@@ -95,7 +87,7 @@ impl Description {
 
     /// A source has been asked what it has.
     pub fn asked(&mut self, peer: PeerId) {
-        self.awaited.insert(peer);
+        self.heads.await_answer(peer);
     }
 
     /// A source tells what it has.
@@ -103,18 +95,20 @@ impl Description {
     /// # Errors
     /// Why it cannot be used, in words.
     pub fn offered(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
-        self.awaited.remove(&peer);
-        if let Some(known) = self.heads.values().next() {
-            check_head(&head, &known.version)?;
+        let known = self.heads.iter().next().map(|(_, known)| &known.version);
+        let checked = known.map_or(Ok(()), |version| check_head(&head, version));
+        if let Err(reason) = checked {
+            self.heads.refuse(peer);
+            return Err(reason);
         }
-        self.consensus.tell(peer, &head);
+        self.consensus.recognise(&head);
         self.heads.insert(peer, head);
         Ok(())
     }
 
     /// A source does not tell what it has.
     pub fn refused(&mut self, peer: PeerId, reason: String) {
-        self.awaited.remove(&peer);
+        self.heads.refuse(peer);
         self.last_reason = reason;
     }
 
@@ -130,7 +124,7 @@ impl Description {
         match self.fetch.ended(peer, result) {
             PartEnd::Whole(Whole::Layout(manifest)) => {
                 self.layout = Some(Layout::new(Arc::new(manifest)));
-                self.consensus.decide_content();
+                self.consensus.decide_content(&self.heads.claims());
                 if let (Some(content), Some(layout)) = (self.consensus.content(), &self.layout) {
                     let job = PartJob::hashes(content, Arc::clone(layout.manifest()));
                     self.fetch = PartFetch::new(job);
@@ -175,13 +169,10 @@ impl Description {
             }
         }
         let consensus = std::mem::replace(&mut self.consensus, Consensus::new(None));
-        let awaited = std::mem::take(&mut self.awaited);
-        let hashes = self.hashes.take();
+        let (heads, hashes) = (std::mem::take(&mut self.heads), self.hashes.take());
         match self.layout.take() {
             Some(layout) => {
-                let mut transfer =
-                    Transfer::new(layout, consensus, hashes, awaited, self.order, now);
-                transfer.heads_told(&self.heads);
+                let transfer = Transfer::new(layout, consensus, hashes, &heads, self.order, now);
                 Step::Described(Box::new(transfer))
             }
             None => Step::Wait,
@@ -191,8 +182,8 @@ impl Description {
     fn ask_layout(&mut self) -> Step {
         let (of, heads) = (self.of, &self.heads);
         let has_it = |head: &GameHead| head.manifest_hash == of;
-        let known = heads.values().find(|head| has_it(head)).map(Sizes::of);
-        let sizes = |peer: PeerId| heads.get(&peer).map(Sizes::of).or_else(|| known.clone());
+        let known = heads.iter().find(|(_, head)| has_it(head)).map(|(_, head)| Sizes::of(head));
+        let sizes = |peer: PeerId| heads.get(peer).map(Sizes::of).or_else(|| known.clone());
         let anew = |peer| sizes(peer).map(|sizes| PartJob::layout(of, sizes));
         if let Some(ask) = self.fetch.choose(claimants(heads, has_it), anew) {
             return Step::Ask(ask);
@@ -202,14 +193,17 @@ impl Description {
         }
         // Nobody gives the layout that was chosen, and those that claim another one have their turn.
         self.consensus.reopen_layout();
-        if let Some(of) = self.consensus.decide_layout(0)
-            && let Some(head) = self.heads.values().find(|head| head.manifest_hash == of)
-        {
+        let reopened = self.consensus.decide_layout(&self.heads.claims(), 0);
+        let sizes_of = |of| {
+            let (_, head) = self.heads.iter().find(|(_, head)| head.manifest_hash == of)?;
+            Some((of, Sizes::of(head)))
+        };
+        if let Some((of, sizes)) = reopened.and_then(sizes_of) {
             self.of = of;
-            self.fetch = PartFetch::new(PartJob::layout(of, Sizes::of(head)));
+            self.fetch = PartFetch::new(PartJob::layout(of, sizes));
             return self.ask_layout();
         }
-        if !self.awaited.is_empty() {
+        if self.heads.awaited_count() > 0 {
             return Step::Wait;
         }
         match self.some_left || self.last_reason.is_empty() {
@@ -225,16 +219,11 @@ impl Description {
     }
 
     fn forget(&mut self, peer: PeerId) {
-        self.awaited.remove(&peer);
-        self.heads.remove(&peer);
-        self.consensus.withdraw(peer);
+        self.heads.remove(peer);
         self.fetch.left(peer);
     }
 }
 
-fn claimants(
-    heads: &BTreeMap<PeerId, GameHead>,
-    has_it: impl Fn(&GameHead) -> bool,
-) -> impl Iterator<Item = PeerId> {
-    heads.iter().filter(move |(_, head)| has_it(head)).map(|(peer, _)| *peer)
+fn claimants(heads: &Heads, has_it: impl Fn(&GameHead) -> bool) -> impl Iterator<Item = PeerId> {
+    heads.iter().filter(move |(_, head)| has_it(head)).map(|(peer, _)| peer)
 }

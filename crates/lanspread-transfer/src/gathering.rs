@@ -3,7 +3,6 @@
 //! Pure. Decides as soon as no answer that is still awaited could change the choice, or a short
 //! time after the first answer; a source that answers later joins the transfer if it fits.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lanspread_proto::message::GameHead;
@@ -11,6 +10,7 @@ use lanspread_proto::{ContentHash, GameVersion, PeerId};
 
 use crate::consensus::Consensus;
 use crate::description::Description;
+use crate::heads::Heads;
 use crate::parts::check_head;
 use crate::scheduler::Order;
 
@@ -23,8 +23,7 @@ pub struct Gathering {
     version: GameVersion,
     order: Order,
     consensus: Consensus,
-    heads: BTreeMap<PeerId, GameHead>,
-    awaited: BTreeSet<PeerId>,
+    heads: Heads,
     first_offer_at: Option<Duration>,
     /// Why the last source that spoke could not be used.
     refusal: Option<String>,
@@ -49,8 +48,7 @@ impl Gathering {
             version,
             order,
             consensus: Consensus::new(catalog),
-            heads: BTreeMap::new(),
-            awaited: BTreeSet::new(),
+            heads: Heads::default(),
             first_offer_at: None,
             refusal: None,
         }
@@ -58,7 +56,7 @@ impl Gathering {
 
     /// A source has been asked.
     pub fn asked(&mut self, peer: PeerId) {
-        self.awaited.insert(peer);
+        self.heads.await_answer(peer);
     }
 
     /// A source told what it has.
@@ -66,12 +64,12 @@ impl Gathering {
     /// # Errors
     /// Why it cannot be used, in words.
     pub fn offered(&mut self, peer: PeerId, head: GameHead, now: Duration) -> Result<(), String> {
-        self.awaited.remove(&peer);
         if let Err(reason) = check_head(&head, &self.version) {
+            self.heads.refuse(peer);
             self.refusal = Some(reason.clone());
             return Err(reason);
         }
-        self.consensus.tell(peer, &head);
+        self.consensus.recognise(&head);
         self.heads.insert(peer, head);
         self.first_offer_at.get_or_insert(now);
         Ok(())
@@ -79,15 +77,13 @@ impl Gathering {
 
     /// A source answered with something else.
     pub fn refused(&mut self, peer: PeerId, reason: String) {
-        self.awaited.remove(&peer);
+        self.heads.refuse(peer);
         self.refusal = Some(reason);
     }
 
     /// A source is gone.
     pub fn left(&mut self, peer: PeerId) {
-        self.awaited.remove(&peer);
-        self.heads.remove(&peer);
-        self.consensus.withdraw(peer);
+        self.heads.remove(peer);
     }
 
     /// When to call [`Self::conclude`] again, should no answer come before.
@@ -97,26 +93,27 @@ impl Gathering {
 
     /// Decides, unless more answers are needed. After a decision nothing is left in here.
     pub fn conclude(&mut self, now: Duration) -> Option<Gathered> {
-        if self.awaited.is_empty() && self.consensus.claims().is_empty() {
+        let (claims, awaited) = (self.heads.claims(), self.heads.awaited_count());
+        if awaited == 0 && claims.is_empty() {
             return Some(self.refusal.take().map_or(Gathered::AllGone, Gathered::NoManifest));
         }
         let patience_ended = self.first_offer_at.is_some_and(|at| at + OTHERS_WAIT <= now);
-        let awaited = if patience_ended { 0 } else { self.awaited.len() };
-        if let Some(layout) = self.consensus.decide_layout(awaited) {
+        let waited_for = if patience_ended { 0 } else { awaited };
+        if let Some(layout) = self.consensus.decide_layout(&claims, waited_for) {
             return Some(self.choose(layout));
         }
-        if !self.awaited.is_empty() {
+        if awaited > 0 {
             return None;
         }
-        let reason = self.consensus.outvoted().pop().map_or("", |(_, reason)| reason);
-        Some(Gathered::NoManifest(reason.to_owned()))
+        let mut claims = claims.iter().rev();
+        let reason = claims.find_map(|claim| self.consensus.contradiction(claim));
+        Some(Gathered::NoManifest(reason.unwrap_or_default().to_owned()))
     }
 
     fn choose(&mut self, layout: ContentHash) -> Gathered {
         let heads = std::mem::take(&mut self.heads);
         let consensus = std::mem::replace(&mut self.consensus, Consensus::new(None));
-        let awaited = std::mem::take(&mut self.awaited);
-        match Description::new(layout, consensus, heads, awaited, self.order) {
+        match Description::new(layout, consensus, heads, self.order) {
             Some(description) => Gathered::Chosen(Box::new(description)),
             // A layout is decided only if somebody has claimed it.
             None => Gathered::AllGone,

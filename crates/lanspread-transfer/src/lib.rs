@@ -14,6 +14,7 @@ pub mod attributes;
 pub mod consensus;
 pub mod description;
 pub mod gathering;
+pub mod heads;
 pub mod layout;
 pub mod ledger;
 pub mod part_fetch;

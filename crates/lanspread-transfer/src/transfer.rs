@@ -9,20 +9,22 @@
 
 mod attributes;
 mod fate;
+mod source_state;
 mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_proto::message::RefusalCode;
 use lanspread_proto::{ContentHash, Manifest, PeerId, SourceError};
 
-use self::sources::Offer;
+use self::source_state::{SourceState, Sources};
 use crate::attributes::{AttributesPart, ToldAttributes};
-use crate::consensus::Consensus;
+use crate::consensus::{Claim, Consensus};
+use crate::heads::Heads;
 use crate::layout::{ChunkIndex, Layout, PieceIndex};
 use crate::ledger::{ChunkHashes, Ledger, Stored};
 use crate::part_fetch::{AskPart, PartFetch};
@@ -101,14 +103,7 @@ pub struct Transfer {
     hash_fetch: Option<PartFetch>,
     /// How many chunks are being looked for on disk, of each piece that is held for that.
     looking: BTreeMap<PieceIndex, usize>,
-    members: BTreeSet<PeerId>,
-    /// Peers that fetch the same content and are asked for the part of it that they have.
-    parts: BTreeSet<PeerId>,
-    /// What they offer, and what those offer that are members as well.
-    offers: BTreeMap<PeerId, Offer>,
-    /// Sources whose claim is awaited.
-    joining: BTreeSet<PeerId>,
-    banned: BTreeSet<PeerId>,
+    sources: Sources,
     some_left: bool,
     last_reason: String,
     /// Since when everything is stored, and the manifest of it.
@@ -122,12 +117,12 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Begins with the sources that claimed the layout and waits for those in `joining`.
+    /// Begins with the sources whose heads are there, and waits for the others.
     pub fn new(
         layout: Layout,
         consensus: Consensus,
         hashes: Option<(ContentHash, ChunkHashes)>,
-        joining: BTreeSet<PeerId>,
+        heads: &Heads,
         order: Order,
         now: Duration,
     ) -> Self {
@@ -139,13 +134,9 @@ impl Transfer {
             attributes: ToldAttributes::default(),
             hashes: hashes.map(|(content, hashes)| (content, Arc::new(hashes))),
             hash_fetch: None,
-            members: consensus.claims().keys().copied().collect(),
             consensus,
             looking: BTreeMap::new(),
-            parts: BTreeSet::new(),
-            offers: BTreeMap::new(),
-            joining,
-            banned: BTreeSet::new(),
+            sources: Sources::default(),
             some_left: false,
             last_reason: String::new(),
             complete: None,
@@ -154,12 +145,19 @@ impl Transfer {
             promised_since: None,
             effects: Vec::new(),
         };
+        for (peer, head) in heads.iter() {
+            transfer.sources.claim(peer, Claim::of(head));
+        }
+        for peer in heads.unheard() {
+            transfer.sources.await_claim(peer);
+        }
         transfer.reconsider();
         transfer.drop_outvoted();
-        for peer in transfer.members.clone() {
+        for peer in transfer.members().collect::<Vec<_>>() {
             transfer.scheduler.join(peer, now);
             transfer.ask_hashes_if_unknown(peer);
         }
+        transfer.heads_told(heads);
         transfer
     }
 
@@ -173,9 +171,14 @@ impl Transfer {
         &self.ledger
     }
 
-    /// The sources in use.
-    pub fn members(&self) -> &BTreeSet<PeerId> {
-        &self.members
+    /// The sources in use that have the whole game, in peer id order.
+    pub fn members(&self) -> impl Iterator<Item = PeerId> {
+        self.sources.full()
+    }
+
+    /// Whether a source is in use that has the whole game.
+    pub fn is_member(&self, peer: PeerId) -> bool {
+        self.sources.is_full(peer)
     }
 
     /// How many sources a chunk is being asked of.
@@ -216,7 +219,7 @@ impl Transfer {
 
     /// The content root of the content that chunks from `peer` must be of, if one is known.
     pub fn content_of(&self, peer: PeerId) -> Option<ContentHash> {
-        let claimed = || self.consensus.claims().get(&peer)?.content;
+        let claimed = || self.sources.claim_of(peer)?.content;
         self.consensus.content().or_else(claimed)
     }
 
@@ -224,7 +227,7 @@ impl Transfer {
     pub fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided().map(|hashes| hashes.get(chunk));
         let is_confirmed = expected == Some(Some(hash));
-        let is_right = is_confirmed || expected.is_none() && !self.banned.contains(&by);
+        let is_right = is_confirmed || expected.is_none() && !self.is_banned(by);
         if !is_right {
             self.ledger.spoil(chunk);
             return self.mismatched(by, chunk);
@@ -307,7 +310,7 @@ impl Transfer {
                 RefusalCode::Busy => (RequestFailure::Busy, Blame::Failing),
                 RefusalCode::ReadFailed => (RequestFailure::Refused, Blame::Failing),
                 // It has not what it offered, or no longer: something else is asked of it first.
-                RefusalCode::NotServed if self.parts.contains(&ask.peer) => {
+                RefusalCode::NotServed if self.is_part(ask.peer) => {
                     (RequestFailure::Refused, Blame::Gone)
                 }
                 // It may only be busy with the game for a moment. If not, it says so in its
@@ -364,6 +367,14 @@ impl Transfer {
         self.hashes_of(self.consensus.content()?).map(Arc::as_ref)
     }
 
+    fn claims(&self) -> Vec<Claim> {
+        self.sources.claims().map(|(_, claim)| claim).collect()
+    }
+
+    fn is_banned(&self, peer: PeerId) -> bool {
+        matches!(self.sources.get(peer), Some(SourceState::Banned))
+    }
+
     fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
         self.ledger.store(chunk, stored);
         self.effects.push(Effect::Enter(Record::Stored(chunk, stored.hash)));
@@ -377,7 +388,7 @@ impl Transfer {
 
     /// Decides the content where the claims now suffice, and applies it to what is stored.
     fn reconsider(&mut self) {
-        if self.consensus.decide_content() {
+        if self.consensus.decide_content(&self.claims()) {
             self.apply_content();
         }
         self.fetch_hashes();

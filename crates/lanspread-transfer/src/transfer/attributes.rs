@@ -1,27 +1,27 @@
 //! What the sources of a transfer tell beside the content.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lanspread_proto::message::{GameHead, RefusalCode};
-use lanspread_proto::{Manifest, PeerId, SourceError};
+use lanspread_proto::message::RefusalCode;
+use lanspread_proto::{Manifest, SourceError};
 
 use super::{Blame, Effect, Transfer};
 use crate::attributes::{Agreed, AttributesPart};
+use crate::heads::Heads;
 
 impl Transfer {
     /// The sources that are there at the beginning have told these heads.
-    pub fn heads_told(&mut self, heads: &BTreeMap<PeerId, GameHead>) {
-        for (peer, head) in heads.iter().filter(|(peer, _)| self.members.contains(peer)) {
-            self.attributes.told(*peer, head.attributes);
+    pub(super) fn heads_told(&mut self, heads: &Heads) {
+        for (peer, head) in heads.iter().filter(|(peer, _)| self.sources.is_full(*peer)) {
+            self.attributes.told(peer, head.attributes);
         }
         self.ask_attributes();
     }
 
     /// Asks for the attributes that are told of, each once.
     pub(super) fn ask_attributes(&mut self) {
-        while let Some(part) = self.attributes.ask(|peer| self.members.contains(&peer)) {
+        while let Some(part) = self.attributes.ask(|peer| self.sources.is_full(peer)) {
             self.effects.push(Effect::AskAttributes(part));
         }
     }

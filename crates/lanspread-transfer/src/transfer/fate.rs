@@ -41,7 +41,7 @@ impl Transfer {
             let stated = self.consensus.catalog_content();
             let is_stated = stated.is_some_and(|stated| self.attributes.hold(&manifest, stated));
             let waited = now.saturating_sub(since);
-            match self.consensus.judge(own, is_stated, waited) {
+            match self.consensus.judge(&self.claims(), own, is_stated, waited) {
                 Verdict::Agreed if self.attributes.is_awaited() && waited < ATTRIBUTES_WAIT => {
                     self.judge_at = Some(since + ATTRIBUTES_WAIT);
                     return Ok(Fate::Ongoing);
@@ -84,11 +84,11 @@ impl Transfer {
     /// have a part of it count as long as they have something that is missing, or are about to: two
     /// of them that miss the same do not wait for each other, and none is believed for ever.
     fn is_hopeless(&mut self, now: Duration) -> bool {
-        let has_no_members =
-            self.members.is_empty() && self.joining.is_empty() && !self.scheduler.is_storing();
+        let has_no_members = !self.sources.has_full_or_awaited() && !self.scheduler.is_storing();
+        let has_parts = self.sources.has_partial();
         let outlook = match has_no_members {
             false => Outlook::Giving,
-            true if self.parts.is_empty() => Outlook::Nothing,
+            true if !has_parts => Outlook::Nothing,
             true => self.scheduler.outlook(),
         };
         let ends_at = match outlook {
@@ -101,7 +101,7 @@ impl Transfer {
                 *self.promised_since.get_or_insert(now) + PROMISES_PATIENCE
             }
             Outlook::Nothing => {
-                let patience = if self.parts.is_empty() { Duration::ZERO } else { PARTS_PATIENCE };
+                let patience = if has_parts { PARTS_PATIENCE } else { Duration::ZERO };
                 *self.stuck_since.get_or_insert(now) + patience
             }
         };

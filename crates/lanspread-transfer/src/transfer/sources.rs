@@ -6,6 +6,7 @@ use std::time::Duration;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{PeerId, PieceSet};
 
+use super::source_state::{Offer, SourceState};
 use super::{Blame, Effect, Transfer};
 use crate::consensus::Claim;
 use crate::layout::{ChunkIndex, PieceIndex};
@@ -16,42 +17,37 @@ use crate::parts::{PartError, PartJob, Whole, check_head};
 impl Transfer {
     /// A source wants to join; returns whether it may, and is to be asked for its claim.
     pub fn joining(&mut self, peer: PeerId) -> bool {
-        let is_welcome = !self.banned.contains(&peer) && !self.members.contains(&peer);
-        is_welcome && self.joining.insert(peer)
+        self.sources.await_claim(peer)
     }
 
     /// A source that wanted to join cannot be used.
     pub fn not_joining(&mut self, peer: PeerId, reason: String) {
-        if self.joining.contains(&peer) {
+        if self.sources.is_awaited(peer) {
             self.release(peer, Blame::Failing, Some(reason));
         }
     }
 
     /// A source says what the game is.
     pub fn claimed(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
-        let is_joining = self.joining.remove(&peer);
-        if !is_joining && !self.members.contains(&peer) {
+        let is_joining = self.sources.is_awaited(peer);
+        if !is_joining && !self.sources.is_full(peer) {
             return;
         }
         if let Err(reason) = check_head(head, self.layout.manifest().version()) {
             return self.release(peer, Blame::Failing, Some(reason));
         }
         let claim = Claim::of(head);
-        if let Some(content) = claim.content {
-            self.consensus.recognise(content, &head.old_content_roots);
-        }
+        self.consensus.recognise(head);
         if let Some(reason) = self.consensus.contradiction(&claim) {
             return self.release(peer, Blame::Bad, Some(reason.into()));
         }
-        self.consensus.claim(peer, claim);
+        self.sources.claim(peer, claim);
         self.attributes.told(peer, head.attributes);
         if self.contradicts_itself(peer, claim) {
             let reason = "it sent a chunk that its own hashes contradict".into();
             return self.release(peer, Blame::Bad, Some(reason));
         }
         if is_joining {
-            self.parts.remove(&peer);
-            self.members.insert(peer);
             self.scheduler.join(peer, now);
             self.ask_hashes_if_unknown(peer);
         }
@@ -61,16 +57,16 @@ impl Transfer {
 
     /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
     pub fn abstains(&mut self, peer: PeerId) {
-        self.consensus.withdraw(peer);
+        self.sources.withdraw_claim(peer);
         self.reconsider();
     }
 
     /// A source that has the whole game is gone; returns whether it was one. If it fetches the same
     /// content itself, it goes on as one that has a part of it.
     pub fn left(&mut self, peer: PeerId, now: Duration) -> bool {
-        let was_source = self.members.contains(&peer) || self.joining.contains(&peer);
+        let was_source = self.sources.is_full(peer) || self.sources.is_awaited(peer);
         if was_source {
-            let offer = self.offers.remove(&peer);
+            let offer = self.sources.take_offer(peer);
             self.release(peer, Blame::Gone, None);
             if let Some(Offer { has, asking }) = offer {
                 self.offered(peer, &has, &asking, now);
@@ -81,11 +77,11 @@ impl Transfer {
 
     /// Whether a peer is asked for the part that it has.
     pub fn is_part(&self, peer: PeerId) -> bool {
-        self.parts.contains(&peer)
+        self.sources.is_partial(peer)
     }
 
     pub(super) fn ask_hashes_if_unknown(&mut self, peer: PeerId) {
-        let claim = self.consensus.claims().get(&peer);
+        let claim = self.sources.claim_of(peer);
         if claim.is_some_and(|claim| claim.content.is_none()) {
             self.effects.push(Effect::AskHashes(peer));
         }
@@ -98,7 +94,7 @@ impl Transfer {
             return;
         }
         let anew = |_| Some(PartJob::hashes(content, Arc::clone(self.layout.manifest())));
-        let claims = self.consensus.claims().iter();
+        let claims = self.sources.claims();
         let has_them = claims.filter(|(_, claim)| claim.content == Some(content));
         let mut fetch = match self.hash_fetch.take() {
             Some(fetch) => fetch,
@@ -107,7 +103,7 @@ impl Transfer {
                 PartFetch::new(PartJob::hashes(content, manifest))
             }
         };
-        let ask = fetch.choose(has_them.map(|(peer, _)| *peer), anew);
+        let ask = fetch.choose(has_them.map(|(peer, _)| peer), anew);
         self.hash_fetch = Some(fetch);
         self.effects.extend(ask.map(Effect::AskPart));
     }
@@ -129,7 +125,7 @@ impl Transfer {
             }
             PartEnd::Whole(Whole::Layout(_)) | PartEnd::Again => self.fetch_hashes(),
             PartEnd::Changed => {
-                self.consensus.withdraw(peer);
+                self.sources.withdraw_claim(peer);
                 self.effects.push(Effect::AskHashes(peer));
                 self.reconsider();
             }
@@ -153,12 +149,10 @@ impl Transfer {
     /// no say in what the content is. As long as it is also a source that has everything, its offer
     /// waits: what a library says and what a fetch says come in no certain order.
     pub fn offered(&mut self, peer: PeerId, has: &PieceSet, asking: &[PieceIndex], now: Duration) {
-        if self.banned.contains(&peer) || !self.is_decided() {
+        if !self.is_decided() {
             return;
         }
-        self.offers.insert(peer, Offer { has: has.clone(), asking: asking.to_vec() });
-        if !self.members.contains(&peer) {
-            self.parts.insert(peer);
+        if self.sources.offer(peer, Offer { has: has.clone(), asking: asking.to_vec() }) {
             self.scheduler.offer(peer, has, asking, now);
         }
     }
@@ -171,12 +165,12 @@ impl Transfer {
         asking: &[PieceIndex],
         now: Duration,
     ) {
-        let Some(offer) = self.offers.get_mut(&peer) else { return };
+        let Some(offer) = self.sources.offer_mut(peer) else { return };
         for piece in more {
             offer.has.insert(piece.0);
         }
         offer.asking = asking.to_vec();
-        if self.parts.contains(&peer) {
+        if self.sources.is_partial(peer) {
             self.scheduler.offer_more(peer, more, asking, now);
         }
     }
@@ -184,16 +178,15 @@ impl Transfer {
     /// It fetches it no more, and is soon gone or a source that has everything. What it was asked
     /// for may still come.
     pub fn offers_ended(&mut self, peer: PeerId) {
-        self.offers.remove(&peer);
-        if self.parts.contains(&peer) {
+        drop(self.sources.take_offer(peer));
+        if self.sources.is_partial(peer) {
             self.scheduler.offer_nothing(peer);
         }
     }
 
     /// It is not to be reached; returns whether that ends the requests to it for pieces.
     pub fn part_left(&mut self, peer: PeerId) -> bool {
-        self.offers.remove(&peer);
-        let was_part = self.parts.remove(&peer);
+        let was_part = self.sources.end_partial(peer);
         if was_part {
             self.scheduler.leave(peer);
         }
@@ -201,13 +194,15 @@ impl Transfer {
     }
 
     pub(super) fn drop_outvoted(&mut self) {
-        for (peer, reason) in self.consensus.outvoted() {
+        let contradicted = |(peer, claim)| Some((peer, self.consensus.contradiction(&claim)?));
+        let outvoted: Vec<_> = self.sources.claims().filter_map(contradicted).collect();
+        for (peer, reason) in outvoted {
             self.release(peer, Blame::Bad, Some(reason.into()));
         }
     }
 
     pub(super) fn release_for_chunk(&mut self, peer: PeerId, chunk: ChunkIndex) {
-        if !self.members.contains(&peer) && !self.parts.contains(&peer) {
+        if !self.sources.is_full(peer) && !self.sources.is_partial(peer) {
             return;
         }
         let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
@@ -218,7 +213,7 @@ impl Transfer {
     /// A source has failed at giving pieces. One that had a part and is about to join with everything
     /// is given up only as what it was.
     pub(super) fn give_up(&mut self, peer: PeerId, blame: Blame, reason: String) {
-        if blame != Blame::Bad && self.joining.contains(&peer) {
+        if blame != Blame::Bad && self.sources.is_awaited(peer) {
             self.part_left(peer);
         } else {
             self.release(peer, blame, Some(reason));
@@ -226,21 +221,12 @@ impl Transfer {
     }
 
     pub(super) fn release(&mut self, peer: PeerId, blame: Blame, reason: Option<String>) {
-        self.members.remove(&peer);
-        self.parts.remove(&peer);
-        self.offers.remove(&peer);
-        self.joining.remove(&peer);
-        self.scheduler.leave(peer);
-        self.consensus.withdraw(peer);
-        self.attributes.left(peer);
-        if let Some(fetch) = &mut self.hash_fetch {
-            fetch.left(peer);
-        }
+        self.remove(peer);
         match blame {
             Blame::Gone => self.some_left = true,
             Blame::Failing => {}
             Blame::Bad => {
-                self.banned.insert(peer);
+                self.sources.insert(peer, SourceState::Banned);
                 self.attributes.forget(peer);
                 for chunk in self.ledger.unconfirmed_from(peer) {
                     self.strike(chunk);
@@ -254,11 +240,15 @@ impl Transfer {
         }
         self.reconsider();
     }
-}
 
-/// What a peer offers that fetches the same content.
-#[derive(Debug)]
-pub(super) struct Offer {
-    has: PieceSet,
-    asking: Vec<PieceIndex>,
+    /// Ends all that is under way with a source, and forgets it. What it gave and what its copy has
+    /// beside the content stays: the ledger and the attributes tell whose it is.
+    fn remove(&mut self, peer: PeerId) {
+        self.sources.remove(peer);
+        self.scheduler.leave(peer);
+        self.attributes.left(peer);
+        if let Some(fetch) = &mut self.hash_fetch {
+            fetch.left(peer);
+        }
+    }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, PieceSet, RelPath};
@@ -252,6 +254,67 @@ proptest! {
     }
 }
 
+/// One thing that happens to one peer, by number.
+type Happening = (usize, usize);
+
+/// Lets something happen that may happen to a peer at any time.
+fn happen(world: &mut World, (what, who): Happening) {
+    let (who, now) = (peer(who), world.now);
+    let kind = Kind { flaw: Flaw::None, is_hashed: true };
+    let transfer = &mut world.transfer;
+    match what {
+        0 => drop(transfer.joining(who)),
+        1 => transfer.claimed(who, &kind.head(true), now),
+        2 => transfer.claimed(who, &kind.head(false), now),
+        3 => transfer.abstains(who),
+        4 => transfer.offered(who, &[1, 2].into_iter().collect(), &[PieceIndex(3)], now),
+        5 => transfer.offered_more(who, &[PieceIndex(3)], &[PieceIndex(4)], now),
+        6 => transfer.offers_ended(who),
+        7 => drop(transfer.part_left(who)),
+        8 => drop(transfer.left(who, now)),
+        9 => while transfer.ask(now).is_some() {},
+        _ => transfer.not_joining(who, "it is busy".into()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn leaving_leaves_nothing_behind(
+        happenings in prop::collection::vec((0..11_usize, 0..4_usize), 0..40),
+    ) {
+        let honest = Kind { flaw: Flaw::None, is_hashed: true };
+        let mut world = World::new(&[honest, honest], None).unwrap();
+        for happening in happenings {
+            happen(&mut world, happening);
+            let full: BTreeSet<_> = world.transfer.members().collect();
+            prop_assert!(full.iter().all(|peer| !world.transfer.is_part(*peer)));
+        }
+        let leaving = peer(1);
+        world.transfer.offers_ended(leaving);
+        world.transfer.left(leaving, world.now);
+        world.transfer.part_left(leaving);
+        let transfer = &world.transfer;
+        let kept = format!("{:?}", (&transfer.sources, &transfer.scheduler, &transfer.consensus));
+        prop_assert!(!kept.contains(&leaving.to_string()), "{}", kept);
+    }
+}
+
+#[test]
+fn a_source_that_lied_is_kept_as_banned_and_nothing_else() {
+    let honest = Kind { flaw: Flaw::None, is_hashed: true };
+    let mut world = World::new(&[honest, honest], None).unwrap();
+    world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
+    world.transfer.mismatched(peer(0), ChunkIndex(0));
+    assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
+    let scheduled = format!("{:?}", world.transfer.scheduler);
+    assert!(!scheduled.contains(&peer(0).to_string()), "{scheduled}");
+    world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
+    world.transfer.left(peer(0), world.now);
+    world.transfer.part_left(peer(0));
+    assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
+    assert!(!world.transfer.joining(peer(0)) && !world.transfer.is_part(peer(0)));
+}
+
 #[test]
 fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     let changed = Kind { flaw: Flaw::After(0), is_hashed: false };
@@ -333,7 +396,7 @@ fn who_fails_at_giving_a_part_may_still_join_with_everything() {
     }
     assert!(!world.transfer.is_part(joining));
     world.transfer.claimed(joining, &honest.head(true), world.now);
-    assert!(world.transfer.members().contains(&joining));
+    assert!(world.transfer.is_member(joining));
 }
 
 #[test]

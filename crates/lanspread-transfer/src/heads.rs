@@ -1,0 +1,73 @@
+//! The sources that are asked what they have, and what they answered.
+
+use std::collections::BTreeMap;
+
+use lanspread_proto::PeerId;
+use lanspread_proto::message::GameHead;
+
+use crate::consensus::Claim;
+
+/// One entry for each source that owes an answer or has given one, in peer id order.
+#[derive(Debug, Default)]
+pub struct Heads {
+    sources: BTreeMap<PeerId, SourceState>,
+}
+
+/// What is known of one source. It is asked once more where it is reached in another way than before.
+#[derive(Debug, Default)]
+struct SourceState {
+    is_awaited: bool,
+    head: Option<GameHead>,
+}
+
+impl Heads {
+    /// Notes that a source has been asked.
+    pub fn await_answer(&mut self, peer: PeerId) {
+        self.sources.entry(peer).or_default().is_awaited = true;
+    }
+
+    /// Notes that a source has answered with something that is of no use. What it said before stays.
+    pub fn refuse(&mut self, peer: PeerId) {
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        source.is_awaited = false;
+        if source.head.is_none() {
+            self.sources.remove(&peer);
+        }
+    }
+
+    /// Takes in what a source says that it has.
+    pub fn insert(&mut self, peer: PeerId, head: GameHead) {
+        self.sources.insert(peer, SourceState { is_awaited: false, head: Some(head) });
+    }
+
+    /// Forgets a source.
+    pub fn remove(&mut self, peer: PeerId) {
+        self.sources.remove(&peer);
+    }
+
+    /// Returns how many sources owe an answer.
+    pub fn awaited_count(&self) -> usize {
+        self.sources.values().filter(|source| source.is_awaited).count()
+    }
+
+    /// Returns what a source says that it has.
+    pub fn get(&self, peer: PeerId) -> Option<&GameHead> {
+        self.sources.get(&peer)?.head.as_ref()
+    }
+
+    /// Returns the sources that have answered and what they say, in peer id order.
+    pub fn iter(&self) -> impl Iterator<Item = (PeerId, &GameHead)> {
+        self.sources.iter().filter_map(|(peer, source)| Some((*peer, source.head.as_ref()?)))
+    }
+
+    /// Returns the sources that owe a first answer.
+    pub fn unheard(&self) -> impl Iterator<Item = PeerId> {
+        let unheard = self.sources.iter().filter(|(_, source)| source.head.is_none());
+        unheard.map(|(peer, _)| *peer)
+    }
+
+    /// Returns what the sources claim, in peer id order.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.iter().map(|(_, head)| Claim::of(head)).collect()
+    }
+}
