@@ -5,12 +5,13 @@
 //!
 //! [`gathering`] and [`consensus`] settle on what the game is. [`description`], [`part_fetch`] and [`parts`] fetch
 //! its layout and its hashes. [`transfer`] joins [`scheduler`], which source is asked for what, with
-//! [`ledger`], what is on disk. [`returns`] says when a lost source is asked again, and [`record`] what a
-//! journal says.
+//! [`ledger`], what is on disk. [`returns`] says when a lost source is asked again, [`backoff`] how
+//! long to pause after a failure, and [`record`] what a journal says.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+pub mod backoff;
 pub mod consensus;
 pub mod description;
 pub mod gathering;

@@ -11,12 +11,15 @@ use std::time::Duration;
 use lanspread_proto::message::RefusalCode;
 use lanspread_proto::{PeerId, SourceError};
 
+use crate::backoff::Backoff;
 use crate::parts::{PartError, PartJob, Whole};
 
 /// How often a source may fail before it is given up.
 const FAILURES_MAX: u32 = 3;
-/// The pause before a source is asked again that has failed. It doubles with each of [`FAILURES_MAX`] failures.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause before a source is asked again that has failed once. It doubles with each failure.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The longest pause, which the last of [`FAILURES_MAX`] failures leads to.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// A part that is being fetched.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct PartFetch {
     job: PartJob,
     from: Option<PeerId>,
     is_alone: bool,
-    failures: BTreeMap<PeerId, u32>,
+    failures: BTreeMap<PeerId, Backoff>,
 }
 
 /// What follows when a source has given a part, or has not.
@@ -72,17 +75,13 @@ impl PartFetch {
         if self.from.is_some() {
             return None;
         }
-        let failures = |peer: &PeerId| self.failures.get(peer).copied().unwrap_or(0);
+        let failures = |peer: &PeerId| self.failures.get(peer).map_or(0, Backoff::failures);
         let peer = claimants.min_by_key(|peer| (failures(peer), *peer))?;
-        let failed = failures(&peer);
         if self.is_alone || self.job.givers().is_empty() {
             self.job = anew(peer)?;
         }
         self.from = Some(peer);
-        let pause = match failed {
-            0 => Duration::ZERO,
-            _ => PAUSE * 2_u32.pow(failed.min(FAILURES_MAX) - 1),
-        };
+        let pause = self.failures.get(&peer).map_or(Duration::ZERO, Backoff::pause);
         Some(AskPart { peer, job: self.job.clone(), pause })
     }
 
@@ -114,9 +113,10 @@ impl PartFetch {
     }
 
     fn failed(&mut self, peer: PeerId, error: &PartError) -> PartEnd {
-        let failures = self.failures.entry(peer).or_default();
-        *failures += 1;
-        let is_failing = *failures >= FAILURES_MAX;
+        let backoff = self.failures.entry(peer);
+        let backoff = backoff.or_insert(Backoff::doubling(PAUSE_MIN, PAUSE_MAX));
+        backoff.fail();
+        let is_failing = backoff.failures() >= FAILURES_MAX;
         let is_spent = self.is_alone || is_failing;
         match error {
             PartError::Source(SourceError::Gone(_)) if is_spent => PartEnd::Gone,

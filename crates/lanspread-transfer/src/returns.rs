@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use lanspread_proto::PeerId;
 
+use crate::backoff::Backoff;
+
 /// Pause after the first time: longer than what gives a source up, so that it is not tried while the
 /// cause is likely to last.
 const PAUSE_MIN: Duration = Duration::from_secs(30);
@@ -20,17 +22,17 @@ pub struct Returns {
     announced: BTreeMap<PeerId, State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// How often it was given up.
-    times: u32,
+    backoff: Backoff,
     at: Option<Duration>,
 }
 
 impl Returns {
     /// A source is announced, and is being asked.
     pub fn joined(&mut self, peer: PeerId) {
-        self.announced.insert(peer, State::default());
+        self.announced
+            .insert(peer, State { backoff: Backoff::doubling(PAUSE_MIN, PAUSE_MAX), at: None });
     }
 
     /// It is announced no more.
@@ -41,10 +43,7 @@ impl Returns {
     /// It was given up, and not for what it sent.
     pub fn given_up(&mut self, peer: PeerId, now: Duration) {
         let Some(state) = self.announced.get_mut(&peer) else { return };
-        // More doublings change nothing.
-        let pause = (PAUSE_MIN * 2_u32.pow(state.times.min(16))).min(PAUSE_MAX);
-        state.times = state.times.saturating_add(1);
-        state.at = Some(now + pause);
+        state.at = Some(now + state.backoff.fail());
     }
 
     /// Those to try now.

@@ -200,7 +200,7 @@ impl Scheduler {
         let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
         let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
-        source.failures = 0;
+        source.backoff.reset();
         source.busy_since = None;
         source.heard_at = now;
         source.avoided.remove(&piece);

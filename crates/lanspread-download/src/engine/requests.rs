@@ -9,6 +9,7 @@ use lanspread_net::source::Source;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
 use lanspread_proto::{GameId, PeerId, SourceError};
 use lanspread_transfer::attributes::AttributesPart;
+use lanspread_transfer::backoff::Backoff;
 use lanspread_transfer::layout::{ChunkIndex, PieceIndex};
 use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::Ask;
@@ -200,14 +201,16 @@ async fn persist<T, F>(mut ask: impl FnMut() -> F) -> Result<T, SourceError>
 where
     F: Future<Output = Result<T, SourceError>>,
 {
-    let (mut refusals, mut lost_for, mut pause) = (0, Duration::ZERO, ATTEMPT_PAUSE_MIN);
+    let (mut refusals, mut lost_for) = (0, Duration::ZERO);
+    let mut backoff = Backoff::doubling(ATTEMPT_PAUSE_MIN, ATTEMPT_PAUSE_MAX);
     loop {
         let asked_at = Instant::now();
         let answer = ask().await;
         let took = asked_at.elapsed();
         if took >= REACH_PATIENCE {
             // It was reached all the time, or nothing ran: it is lost only now.
-            (lost_for, pause) = (Duration::ZERO, ATTEMPT_PAUSE_MIN);
+            lost_for = Duration::ZERO;
+            backoff.reset();
         } else {
             lost_for += took.min(ATTEMPT_MAX);
         }
@@ -223,8 +226,8 @@ where
         if !may_pass {
             return answer;
         }
+        let pause = backoff.fail();
         sleep(pause).await;
         lost_for += pause;
-        pause = (pause * 2).min(ATTEMPT_PAUSE_MAX);
     }
 }

@@ -133,7 +133,7 @@ fn a_source_that_fails_again_and_again_is_given_up_and_asked_less_and_less_often
         pauses.push(ask.pause);
         world.fetch.left(ask.peer);
     }
-    assert_eq!(pauses, [PAUSE, 2 * PAUSE]);
+    assert_eq!(pauses, [PAUSE_MIN, 2 * PAUSE_MIN]);
     assert!(matches!(world.ask(&honest, 0, gone()).1, PartEnd::Gone));
 }
 
@@ -144,7 +144,7 @@ fn the_pause_before_a_source_that_comes_back_again_and_again_is_bounded() {
     for _ in 0..40 {
         world.ask(&honest, 0, gone());
     }
-    assert_eq!(world.choose().unwrap().pause, 4 * PAUSE);
+    assert_eq!(world.choose().unwrap().pause, 4 * PAUSE_MIN);
 }
 
 #[test]

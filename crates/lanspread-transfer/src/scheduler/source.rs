@@ -11,6 +11,7 @@ use super::{
     BACKOFF_BUSY, BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, BUSY_MAX, FAILURES_MAX, RequestFailure,
     SILENCE_MAX, Trust,
 };
+use crate::backoff::Backoff;
 use crate::layout::PieceIndex;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct SourceState {
     /// What it has, unless that is everything.
     pub(super) part: Option<Part>,
     /// Failures in a row. Requests that fail together count as one.
-    pub(super) failures: u32,
+    pub(super) backoff: Backoff,
     failed_at: Duration,
     /// Since when it has given nothing because it is busy.
     pub(super) busy_since: Option<Duration>,
@@ -76,7 +77,7 @@ impl SourceState {
             requests: BTreeMap::new(),
             avoided: BTreeSet::new(),
             part: None,
-            failures: 0,
+            backoff: Backoff::doubling(BACKOFF_MIN, BACKOFF_MAX),
             failed_at: now,
             busy_since: None,
             retry_at: now,
@@ -91,7 +92,7 @@ impl SourceState {
 
     /// A source that failed or is busy is tried with one request, and one that is late with none.
     pub(super) fn is_free(&self, now: Duration) -> bool {
-        let is_tried = self.failures > 0 || self.busy_since.is_some();
+        let is_tried = self.backoff.failures() > 0 || self.busy_since.is_some();
         let window = if is_tried { 1 } else { self.pace.window() };
         now >= self.retry_at
             && self.requests.len() < window
@@ -129,13 +130,11 @@ impl SourceState {
                 return if is_spent { Trust::Spent } else { Trust::Kept };
             }
         }
-        if self.failures == 0 || asked_at > self.failed_at {
-            self.failures += 1;
+        if self.backoff.failures() == 0 || asked_at > self.failed_at {
             self.failed_at = now;
-            let doublings = (self.failures - 1).min(16);
-            self.retry_at = now + (BACKOFF_MIN * 2_u32.pow(doublings)).min(BACKOFF_MAX);
+            self.retry_at = now + self.backoff.fail();
         }
-        if self.failures >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
+        if self.backoff.failures() >= FAILURES_MAX { Trust::Spent } else { Trust::Kept }
     }
 
     /// Another source delivered a piece that this one was asked for as well.
