@@ -35,8 +35,8 @@ use lanspread_transfer::gathering::{Gathered, Gathering};
 use lanspread_transfer::layout::ChunkIndex;
 use lanspread_transfer::parts::PartError;
 use lanspread_transfer::progress::DownloadProgress;
-use lanspread_transfer::returns::Returns;
 use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::source_retry::SourceRetry;
 use lanspread_transfer::transfer::{Fate, Transfer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -111,7 +111,7 @@ struct Engine {
     clock: Clock,
     sources: BTreeMap<PeerId, Arc<dyn Source>>,
     requests: Requests,
-    returns: Returns,
+    retry: SourceRetry,
     sharer: Sharer,
     pacer: Pacer,
     disk: Disk,
@@ -191,7 +191,7 @@ impl Engine {
             clock: Clock::start(Instant::now()),
             sources: BTreeMap::new(),
             requests: Requests::default(),
-            returns: Returns::default(),
+            retry: SourceRetry::default(),
             sharer: Sharer::new(seat),
             pacer,
             disk: Disk::new(disk_jobs),
@@ -307,7 +307,7 @@ impl Engine {
         for Dropped { peer_id, reason, is_for_good } in dropped {
             self.requests.end_all_of(peer_id);
             if !is_for_good {
-                self.returns.given_up(peer_id, now);
+                self.retry.given_up(peer_id, now);
             }
             self.tell(DownloadNotice::SourceDropped { peer_id, reason }).await;
         }
@@ -434,7 +434,7 @@ impl Engine {
                 let books = self.books.as_ref();
                 let progress_at = books.map(|_| self.progress.due_at(bytes_done));
                 let checkpoint_at = books.and_then(Books::due_at);
-                let own = [self.pacer.wake_at(), self.returns.wake_at()];
+                let own = [self.pacer.wake_at(), self.retry.wake_at()];
                 let others = [transfer.wake_at(now), progress_at, checkpoint_at];
                 own.into_iter().chain(others).flatten().min()
             }

@@ -5,7 +5,7 @@
 //!
 //! [`gathering`] and [`consensus`] settle on what the game is. [`description`], [`part_fetch`] and [`parts`] fetch
 //! its layout and its hashes. [`transfer`] joins [`scheduler`], which source is asked for what, with
-//! [`ledger`], what is on disk. [`returns`] says when a lost source is asked again, [`backoff`] how
+//! [`ledger`], what is on disk. [`source_retry`] says when a lost source is asked again, [`backoff`] how
 //! long to pause after a failure, and [`record`] what a journal says.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -22,6 +22,6 @@ pub mod part_fetch;
 pub mod parts;
 pub mod progress;
 pub mod record;
-pub mod returns;
 pub mod scheduler;
+pub mod source_retry;
 pub mod transfer;

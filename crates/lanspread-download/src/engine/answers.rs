@@ -24,15 +24,15 @@ impl Engine {
                 return transfer.claimed(peer, &head, now);
             }
             (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
-                self.returns.given_up(peer, now);
+                self.retry.given_up(peer, now);
                 return gathering.left(peer);
             }
             (Stage::Describing(description), Err(SourceError::Gone(_))) => {
-                self.returns.given_up(peer, now);
+                self.retry.given_up(peer, now);
                 return description.left(peer);
             }
             (Stage::Transferring(transfer), Err(SourceError::Gone(_))) => {
-                self.returns.given_up(peer, now);
+                self.retry.given_up(peer, now);
                 transfer.left(peer, now);
                 return;
             }

@@ -36,7 +36,7 @@ impl Engine {
                 Effect::Drop { peer, reason, is_for_good } => {
                     self.requests.end_all_of(peer);
                     if !is_for_good {
-                        self.returns.given_up(peer, self.now());
+                        self.retry.given_up(peer, self.now());
                     }
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }

@@ -10,7 +10,7 @@ use super::{Engine, Stage};
 
 impl Engine {
     pub(super) fn join(&mut self, source: Arc<dyn Source>) {
-        self.returns.joined(source.peer_id());
+        self.retry.joined(source.peer_id());
         self.sources.insert(source.peer_id(), Arc::clone(&source));
         self.invite(source);
     }
@@ -20,7 +20,7 @@ impl Engine {
         if !matches!(self.stage, Stage::Transferring(_)) {
             return;
         }
-        for peer in self.returns.due(now) {
+        for peer in self.retry.due(now) {
             if let Some(source) = self.sources.get(&peer) {
                 self.invite(Arc::clone(source));
             }
@@ -45,7 +45,7 @@ impl Engine {
 
     pub(super) fn leave(&mut self, peer: PeerId) {
         let now = self.now();
-        self.returns.left(peer);
+        self.retry.left(peer);
         let (was_source, is_part) = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.left(peer);

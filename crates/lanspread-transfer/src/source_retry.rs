@@ -18,7 +18,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(480);
 
 /// The sources that are announced, and when each is to be tried again.
 #[derive(Debug, Default)]
-pub struct Returns {
+pub struct SourceRetry {
     announced: BTreeMap<PeerId, State>,
 }
 
@@ -28,7 +28,7 @@ struct State {
     at: Option<Duration>,
 }
 
-impl Returns {
+impl SourceRetry {
     /// A source is announced, and is being asked.
     pub fn joined(&mut self, peer: PeerId) {
         self.announced
@@ -70,16 +70,16 @@ mod tests {
     #[test]
     fn a_source_that_is_given_up_again_and_again_is_tried_less_and_less() {
         let peer = PeerId::from_public_key(b"source");
-        let (mut returns, mut now) = (Returns::default(), Duration::ZERO);
-        returns.joined(peer);
-        assert_eq!(returns.wake_at(), None);
+        let (mut retry, mut now) = (SourceRetry::default(), Duration::ZERO);
+        retry.joined(peer);
+        assert_eq!(retry.wake_at(), None);
         let mut pauses = Vec::new();
         for _ in 0..40 {
-            returns.given_up(peer, now);
-            let at = returns.wake_at().unwrap();
-            assert_eq!(returns.due(at - Duration::from_millis(1)), []);
-            assert_eq!(returns.due(at), [peer]);
-            assert_eq!((returns.due(at), returns.wake_at()), (Vec::new(), None));
+            retry.given_up(peer, now);
+            let at = retry.wake_at().unwrap();
+            assert_eq!(retry.due(at - Duration::from_millis(1)), []);
+            assert_eq!(retry.due(at), [peer]);
+            assert_eq!((retry.due(at), retry.wake_at()), (Vec::new(), None));
             pauses.push((at - now).as_secs());
             now = at;
         }
@@ -90,16 +90,16 @@ mod tests {
     #[test]
     fn only_what_is_announced_is_tried_again() {
         let peer = PeerId::from_public_key(b"source");
-        let mut returns = Returns::default();
-        returns.given_up(peer, Duration::ZERO);
-        assert_eq!(returns.wake_at(), None);
-        returns.joined(peer);
-        returns.given_up(peer, Duration::ZERO);
-        returns.left(peer);
-        assert_eq!(returns.wake_at(), None);
+        let mut retry = SourceRetry::default();
+        retry.given_up(peer, Duration::ZERO);
+        assert_eq!(retry.wake_at(), None);
+        retry.joined(peer);
+        retry.given_up(peer, Duration::ZERO);
+        retry.left(peer);
+        assert_eq!(retry.wake_at(), None);
         // One that is announced anew begins anew.
-        returns.joined(peer);
-        returns.given_up(peer, Duration::ZERO);
-        assert_eq!(returns.wake_at(), Some(PAUSE_MIN));
+        retry.joined(peer);
+        retry.given_up(peer, Duration::ZERO);
+        assert_eq!(retry.wake_at(), Some(PAUSE_MIN));
     }
 }
