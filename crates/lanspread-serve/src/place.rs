@@ -15,8 +15,7 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::asker;
-use crate::turns::{Share, Turn, Turns};
+use crate::turns::{Asker, Share, Turn, Turns};
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
@@ -58,7 +57,7 @@ impl Places {
     /// Waits for a place.
     pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
         let of_peer = link.chunks.acquire().await.ok();
-        let turn = Some(self.turns.take(asker(link)).await);
+        let turn = Some(self.turns.take(Asker::of(link)).await);
         Place { places: self, turn, beside: None, _of_peer: of_peer }
     }
 }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lanspread_catalog::Catalog;
 use lanspread_library::{RemoteDelta, diff};
-use lanspread_net::exchange::ExchangeError;
+use lanspread_net::exchange::{ExchangeError, Incoming};
 use lanspread_net::link::PeerLink;
-use lanspread_net::transport::{CloseCode, Stream, StreamAcceptor, TransportError};
+use lanspread_net::transport::{CloseCode, Stream, StreamAcceptor, StreamSender, TransportError};
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::limits::PAGE_MAX_BYTES;
 use lanspread_proto::message::{GetGame, LibraryDelta, Request, Response};
 use lanspread_proto::opening::Opening;
@@ -19,8 +20,9 @@ use lanspread_proto::{GameId, SourceError};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::reply::{confirm, not_served, reply_briefly, reply_with};
+use crate::server::Server;
 use crate::swarm::{Swarm, Telling, ToldFetches};
-use crate::{Server, confirm, not_served, read_page, read_request, reply_briefly, reply_with};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
 /// delta, and nobody notices the wait.
@@ -158,6 +160,37 @@ async fn answer_one(
     };
     observer.observe(link, told).await;
     confirm(sender).await
+}
+
+/// Reads the request on a stream that a peer has opened, and returns what is behind it and where the
+/// answer goes.
+///
+/// # Errors
+/// [`ExchangeError`] when there is no valid request.
+pub(crate) async fn read_request(
+    link: &PeerLink,
+    stream: Stream,
+) -> Result<(Request, Incoming, Box<dyn StreamSender>), ExchangeError> {
+    let Stream { sender, receiver } = stream;
+    let mut incoming = Incoming::new(receiver);
+    let request = incoming.header(CONTROL_HEADER_MAX_BYTES).await?;
+    link.heard();
+    Ok((request, incoming, sender))
+}
+
+/// Reads the bytes behind a request, of which one peer has one at a time in memory.
+///
+/// # Errors
+/// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
+async fn read_page(
+    link: &PeerLink,
+    incoming: &mut Incoming,
+    len: u32,
+    max: usize,
+) -> Result<Bytes, ExchangeError> {
+    // Nobody closes it.
+    let _permit = link.receiving.acquire().await;
+    incoming.page(len, max, || link.heard()).await
 }
 
 /// Sends a delta whenever the library differs from what the other side knows.

@@ -5,34 +5,46 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_library::{Fingerprint, Index, scan_game};
 use lanspread_net::echoes::Echoes;
+use lanspread_net::exchange::ExchangeError;
 use lanspread_net::handshake::{self, Admitted, LocalPeer};
 use lanspread_net::limit::{Limiter, RateLimit};
 use lanspread_net::link::PeerLink;
 use lanspread_net::memory::{OneDial, pair};
+use lanspread_net::transport::{StreamSender, TransportError};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::LayoutPage;
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::limits::{GET_CHUNKS_MAX, LIBRARY_MAX_GAMES};
-use lanspread_proto::message::{GetPage, Part};
+use lanspread_proto::message::{
+    ChunkName, GetChunks, GetGame, GetPage, Part, RefusalCode, WrongChunk,
+};
 use lanspread_proto::{
-    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, Manifest, ManifestFile, PeerId,
+    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, GameId, Manifest, ManifestFile, PeerId,
     PeerName, SourceError,
 };
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::place::STEP_TIMEOUT;
-use super::*;
+use crate::contradictions::Doubts;
 use crate::library_fetch::fetch_library;
-use crate::view::ServedGame;
+use crate::outbound::OutboundTransfers;
+use crate::place::STEP_TIMEOUT;
+use crate::server::ASKER_CHECK;
+use crate::session::read_request;
+use crate::swarm::Swarm;
+use crate::view::{ServedGame, View};
+use crate::{Contradiction, Server, StreamService};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
 const PRIVATE: [&str; 12] = [

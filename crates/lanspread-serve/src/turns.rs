@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lanspread_net::link::PeerLink;
 use lanspread_proto::PeerId;
 use tokio::sync::oneshot;
 
@@ -30,6 +31,12 @@ pub(crate) enum Share {
 pub(crate) struct Asker {
     pub addr: IpAddr,
     pub peer: PeerId,
+}
+
+impl Asker {
+    pub(crate) fn of(link: &PeerLink) -> Self {
+        Self { addr: link.addr.ip(), peer: link.peer_id() }
+    }
 }
 
 #[derive(Debug)]

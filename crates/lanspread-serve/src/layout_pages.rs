@@ -1,27 +1,19 @@
-//! The parts of served games, in pages.
+//! The layouts of served games, in pages.
 //!
 //! Nothing is encoded twice: a layout is encoded by whoever asks for it first, and all answers share
 //! its pages. Hashes and attributes are slices of what the library has in memory anyway.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
-use lanspread_net::link::PeerLink;
-use lanspread_net::transport::StreamSender;
-use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::layout::encode_layout;
-use lanspread_proto::message::{GameHead, GetPage, Part, Refusal, RefusalCode, Response};
-use lanspread_proto::{Attributes, ContentHash, Manifest};
+use lanspread_proto::{ContentHash, Manifest};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::{ANSWER_TIMEOUT, PACED_BYTES, PLACE_WAIT, Server, asker, not_served, refused, reply};
+use crate::place::PLACE_WAIT;
 use crate::turns::{Asker, Share, Turn, Turns};
-use crate::view::ServedGame;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.
@@ -71,7 +63,7 @@ impl Pages {
 
     /// The pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
     /// the encoding was abandoned.
-    async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
+    pub(super) async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
         let pages = self.layouts().entry(manifest.manifest_hash());
         let encode = || async {
             let turn = Arc::clone(&self.encodings).acquire_owned().await.ok()?;
@@ -130,99 +122,6 @@ impl Layouts {
             bytes -= self.encoded.remove(&oldest).map_or(0, |entry| entry.bytes());
         }
     }
-}
-
-/// What a source says of a game that it serves.
-pub(super) fn head_of(game: &ServedGame) -> GameHead {
-    let attributes = Attributes::identity(&game.attributes);
-    GameHead::of(&game.manifest, game.old_content_roots.to_vec(), attributes)
-}
-
-impl Server {
-    /// Sends one page of a part. It is refused if the part is another one by now.
-    pub(super) async fn send_page(
-        &self,
-        link: &PeerLink,
-        wanted: GetPage,
-        sender: &mut dyn StreamSender,
-    ) -> Result<(), ExchangeError> {
-        // Before the page is there, so that what waits for its turn costs nothing.
-        let room = self.pages.room(asker(link)).await;
-        let too_many = || refused(RefusalCode::Busy, "too many pages are on their way");
-        let page = match &room {
-            Some(_) => self.page(&wanted).await,
-            None => Err(too_many()),
-        };
-        let page = match page {
-            Ok(page) => page,
-            Err(refusal) => {
-                let response = Response::Refused(refusal);
-                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
-            }
-        };
-        // A page has at most `PAGE_MAX_BYTES`.
-        let len = u32::try_from(page.len()).unwrap_or(u32::MAX);
-        let sent = self.send_paced_page(sender, &Response::Page { len }, page).await;
-        if sent.is_err() {
-            sender.reset();
-        }
-        sent
-    }
-
-    async fn page(&self, wanted: &GetPage) -> Result<Bytes, Refusal> {
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
-        let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
-        let manifest = &game.manifest;
-        let identity = match wanted.part {
-            Part::Layout => Some(manifest.manifest_hash()),
-            Part::Hashes => manifest.content_root(),
-            Part::Attributes => Some(Attributes::identity(&game.attributes)),
-        };
-        if identity != Some(wanted.of) {
-            let message = format!("the {} of {} have changed", wanted.part, wanted.game_id);
-            return Err(refused(RefusalCode::Changed, &message));
-        }
-        let page = match wanted.part {
-            Part::Layout => {
-                let abandoned = || refused(RefusalCode::Busy, "the layout could not be encoded");
-                let pages = self.pages.layout(manifest).await.ok_or_else(abandoned)?;
-                usize::try_from(wanted.page).ok().and_then(|page| pages.get(page).cloned())
-            }
-            Part::Hashes => manifest.hash_page(wanted.page),
-            Part::Attributes => (wanted.page == 0).then(|| game.attributes.clone()),
-        };
-        page.ok_or_else(|| {
-            let message = format!("the {} have no page {}", wanted.part, wanted.page);
-            refused(RefusalCode::NoSuchPage, &message)
-        })
-    }
-
-    async fn send_paced_page(
-        &self,
-        sender: &mut dyn StreamSender,
-        header: &Response,
-        mut page: Bytes,
-    ) -> Result<(), ExchangeError> {
-        let step = send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES);
-        in_time(step).await?;
-        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { page.len() };
-        while !page.is_empty() {
-            let piece = page.split_to(piece_len.min(page.len()));
-            self.upload.pass(piece.len()).await;
-            in_time(async { Ok(send_bytes(&mut *sender, piece).await?) }).await?;
-        }
-        sender.finish()?;
-        // It is in memory until it has arrived.
-        in_time(async { Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?) }).await
-    }
-}
-
-/// Waits for one step of sending, as long as for a whole answer.
-async fn in_time(
-    step: impl Future<Output = Result<(), ExchangeError>>,
-) -> Result<(), ExchangeError> {
-    const STEP: Duration = ANSWER_TIMEOUT;
-    timeout(STEP, step).await.unwrap_or(Err(ExchangeError::Silent))
 }
 
 #[cfg(test)]

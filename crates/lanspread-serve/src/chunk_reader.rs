@@ -15,7 +15,7 @@ use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{ChunkHeader, ChunkName, GetChunks, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
-use super::refused;
+use crate::reply::refused;
 use crate::swarm::SharedChunks;
 
 /// Reads chunks of a game that is being fetched, and makes sure that they are still what they were

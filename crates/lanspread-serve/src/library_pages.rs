@@ -14,7 +14,7 @@ use lanspread_proto::message::{GetLibrary, LibraryPageHeader, Refusal, RefusalCo
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-use super::refused;
+use crate::reply::refused;
 
 /// Most revisions in pages, the newest one included: 36 pages of 256 KiB each for a library of 100,000
 /// games. A party that changes its games asks for two.

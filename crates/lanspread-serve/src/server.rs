@@ -1,0 +1,145 @@
+//! What it takes to answer the requests of other peers.
+
+mod chunks;
+mod games;
+mod library;
+mod stream;
+
+#[cfg(test)]
+pub(crate) use games::ASKER_CHECK;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanspread_library::looks_like;
+use lanspread_net::exchange::ExchangeError;
+use lanspread_net::limit::Limiter;
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::StreamSender;
+use lanspread_proto::GameId;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::message::{RefusalCode, Request, Response};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::contradictions::{Contradiction, Doubts};
+use crate::copies::FirstCopies;
+use crate::layout_pages::Pages;
+use crate::library_pages::Libraries;
+use crate::outbound::OutboundTransfers;
+use crate::place::Places;
+use crate::reply::{refused, reply};
+use crate::swarm::Swarm;
+use crate::unpacking::StreamService;
+use crate::view::{ServedGame, View};
+
+/// What is sent at once under a limit: it goes out evenly, and who is sent something at the same time
+/// gets as much of it.
+const PACED_BYTES: usize = 32 * 1024;
+/// How long an asker waits for the new look of a game that has changed: less than its own patience. A
+/// look takes milliseconds.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+
+/// What it takes to answer.
+#[derive(Clone)]
+pub struct Server {
+    /// What may be served.
+    pub view: watch::Receiver<Arc<View>>,
+    /// Counts what others fetch.
+    pub outbound: OutboundTransfers,
+    /// What is shared of games that are being fetched.
+    pub swarm: Swarm,
+    upload: Limiter,
+    first_copies: FirstCopies,
+    places: Places,
+    pages: Pages,
+    libraries: Libraries,
+    streams: StreamService,
+    pub(crate) doubts: Doubts,
+}
+
+impl Server {
+    /// Makes a server that tells `contradictions` which games are not what their manifests say.
+    pub fn new(
+        view: watch::Receiver<Arc<View>>,
+        outbound: OutboundTransfers,
+        swarm: Swarm,
+        upload: Limiter,
+        streams: StreamService,
+        contradictions: mpsc::Sender<Contradiction>,
+    ) -> Self {
+        let places = Places::new(upload.limit());
+        let (first_copies, doubts) = (FirstCopies::new(), Doubts::new(contradictions));
+        let pages = Pages::new();
+        let libraries = Libraries::new(pages.encodings());
+        Self {
+            view,
+            outbound,
+            swarm,
+            upload,
+            first_copies,
+            places,
+            pages,
+            libraries,
+            streams,
+            doubts,
+        }
+    }
+
+    /// Answers a question. What a peer tells unasked is not for this server: it is refused.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when the answer cannot be sent.
+    pub async fn answer(
+        &self,
+        link: &PeerLink,
+        request: Request,
+        mut sender: Box<dyn StreamSender>,
+    ) -> Result<(), ExchangeError> {
+        let sender = &mut *sender;
+        match request {
+            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
+            Request::WrongChunk(wrong) => {
+                let response = self.look_into(link, wrong).await;
+                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
+            }
+            Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
+            Request::GetGame(wanted) => {
+                let response = self.game(wanted, sender).await?;
+                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
+            }
+            Request::GetPage(wanted) => self.send_page(link, wanted, sender).await,
+            Request::GetLibrary(wanted) => self.send_library(link, wanted, sender).await,
+            Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
+            Request::Hello(_)
+            | Request::LibraryDelta(_)
+            | Request::Fetching(_)
+            | Request::Have(_)
+            | Request::FetchEnded(_)
+            | Request::Goodbye {} => {
+                let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
+                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
+            }
+        }
+    }
+
+    /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
+    pub(crate) async fn look_first(&self, game_id: &GameId) {
+        let served = self.view.borrow().game(game_id).cloned();
+        let Some(ServedGame { root, fingerprint, .. }) = served else { return };
+        // It is never closed.
+        let permit = self.doubts.looks.acquire().await;
+        let seen = fingerprint.clone();
+        let is_as_known = tokio::task::spawn_blocking(move || looks_like(&root, &seen)).await;
+        drop(permit);
+        if is_as_known.unwrap_or(true) {
+            return;
+        }
+        self.doubts.tell(game_id, None);
+        let is_other = |view: &Arc<View>| {
+            view.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)
+        };
+        // Who waits in vain gets what there is, and the read of it is judged again.
+        let _ = timeout(LOOK_WAIT, self.view.clone().wait_for(is_other)).await;
+    }
+}

@@ -1,0 +1,179 @@
+//! Sends chunks, and reads those once more that came wrong.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::StreamSender;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::message::{
+    ChunkHeader, ChunkName, GetChunks, Refusal, RefusalCode, Response, WrongChunk,
+};
+use tokio::time::timeout;
+
+use super::{PACED_BYTES, Server};
+use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
+use crate::copies::Copy;
+use crate::place::{PLACE_WAIT, Place};
+use crate::reply::{not_served, refused, reply};
+use crate::turns::Asker;
+
+/// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
+/// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
+/// must not wait so long that its asker takes the silence for the end.
+const TURN_WAIT: Duration = Duration::from_millis(500);
+
+impl Server {
+    pub(crate) async fn send_chunks(
+        &self,
+        link: &PeerLink,
+        wanted: GetChunks,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        let is_served = self.swarm.is_shared(&wanted.game_id)
+            || self.view.borrow().game(&wanted.game_id).is_some();
+        if !is_served {
+            let refusal = Response::Refused(not_served(&wanted.game_id));
+            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
+        }
+        // Registered before the view is asked for good: whoever takes the game out of it from here
+        // on knows of this transfer.
+        let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
+        let room = tokio::select! {
+            room = timeout(PLACE_WAIT, self.room(link, &wanted)) => {
+                let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
+                room.unwrap_or_else(|_| Err(too_many()))
+            }
+            () = transfer.stopped() => Err(not_served(&wanted.game_id)),
+        };
+        let prepared = match room {
+            Err(refusal) => Err(refusal),
+            Ok(room) => self.chunks(&wanted).await.map(|chunks| (room, chunks)),
+        };
+        let ((mut copy, mut place), (chunks, bytes)) = match prepared {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                drop(transfer);
+                let response = Response::Refused(refusal);
+                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+            }
+        };
+        let sent = copy.while_sent(async {
+            let hand_over = async {
+                let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
+                let response = Response::Chunks { chunks };
+                let header = send_header(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES);
+                place.hold_for(header).await?;
+                self.send_paced(&mut *sender, bytes, &mut place).await?;
+                Ok(sender.finish()?)
+            };
+            tokio::select! {
+                handed_over = hand_over => handed_over,
+                () = transfer.stopped() => Err(ExchangeError::EndedEarly),
+            }?;
+            // Nobody reads the files any more. The transport has the bytes in memory until they arrive.
+            drop(transfer);
+            place.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
+        });
+        match sent.await {
+            Ok(()) => {
+                copy.delivered();
+                Ok(())
+            }
+            Err(error) => {
+                sender.reset();
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a chunk once more that came wrong, and holds it against the manifest.
+    pub(super) async fn look_into(&self, link: &PeerLink, wrong: WrongChunk) -> Response {
+        let WrongChunk { game_id, content_root, path, index } = wrong;
+        let Some(game) = self.view.borrow().game(&game_id).cloned() else {
+            return Response::Refused(not_served(&game_id));
+        };
+        if game.manifest.content_root() != Some(content_root) {
+            let message = "the game has another content, or none is known yet";
+            return Response::Refused(refused(RefusalCode::Changed, message));
+        }
+        if !self.doubts.is_complaint_due(link.addr.ip()) {
+            return Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
+        }
+        let file = game.manifest.file(&path);
+        let Some(hash) = file.and_then(|file| known_hash(file, index)) else {
+            return Response::Refused(no_such_chunk("the game has no such chunk"));
+        };
+        let _transfer = self.outbound.begin(&game_id, link.peer_id());
+        let version = game.manifest.version().clone();
+        let chunks = vec![ChunkName { path: path.clone(), index }];
+        let wanted = GetChunks { game_id, version, chunks };
+        match read_chunks(game.root, game.manifest, &wanted, Check::Hashes(vec![hash])).await {
+            Ok(_) => Response::Done {},
+            Err(failure) => {
+                self.doubts.tell(&wanted.game_id, Some(path));
+                // Whatever else the read found, the chunk that the manifest names is not there.
+                let message = failure.refusal.message;
+                Response::Refused(refused(RefusalCode::ReadFailed, &message))
+            }
+        }
+    }
+
+    /// Waits until the chunks may be in memory.
+    async fn room<'a>(
+        &'a self,
+        link: &'a PeerLink,
+        wanted: &GetChunks,
+    ) -> Result<(Copy, Place<'a>), Refusal> {
+        // Of what is still being fetched here, others have the rest.
+        let fetching = match self.swarm.is_shared(&wanted.game_id) {
+            true => 0,
+            false => self.outbound.count(&wanted.game_id),
+        };
+        let copy = self.first_copies.wait(wanted, Asker::of(link), fetching).await;
+        let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
+        Ok((copy.ok_or_else(on_its_way)?, self.places.take(link).await))
+    }
+
+    /// Sends bytes as fast as the limit allows. All at once where there is none.
+    async fn send_paced(
+        &self,
+        sender: &mut dyn StreamSender,
+        mut bytes: Bytes,
+        place: &mut Place<'_>,
+    ) -> Result<(), ExchangeError> {
+        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(piece_len.min(bytes.len()));
+            self.upload.pass(piece.len()).await;
+            place.hold_for(send_bytes(sender, piece)).await?;
+        }
+        Ok(())
+    }
+
+    /// Chunks of a game that is being fetched, or else of one in the library. In this order: a
+    /// finished download is in the library before it is taken out of the swarm.
+    async fn chunks(&self, wanted: &GetChunks) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+        match self.swarm.chunks(wanted) {
+            Some(Some(chunks)) => read_shared(chunks, wanted).await,
+            Some(None) => Err(not_served(&wanted.game_id)),
+            None => {
+                let served = self.view.borrow().game(&wanted.game_id).cloned();
+                let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
+                if *game.manifest.version() != wanted.version {
+                    return Err(not_served(&wanted.game_id));
+                }
+                let check = Check::Looks(game.fingerprint);
+                let read = read_chunks(game.root, game.manifest, wanted, check).await;
+                read.map_err(|failure| {
+                    if failure.is_contradiction {
+                        self.doubts.tell(&wanted.game_id, None);
+                    }
+                    failure.refusal
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Says what a game is, and sends the pages of its parts.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::{StreamSender, TransportError};
+use lanspread_proto::Attributes;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::message::{GameHead, GetGame, GetPage, Part, Refusal, RefusalCode, Response};
+use tokio::time::{Instant, timeout};
+
+use super::{PACED_BYTES, Server};
+use crate::reply::{ANSWER_TIMEOUT, not_served, refused, reply};
+use crate::turns::Asker;
+use crate::view::{ServedGame, View};
+
+/// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
+/// game that cannot be hashed must not hold the asker's stream for ever.
+const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How often it is looked whether somebody still waits for hashes: one who does not holds a stream.
+pub(crate) const ASKER_CHECK: Duration = Duration::from_secs(5);
+
+impl Server {
+    pub(super) async fn game(
+        &self,
+        wanted: GetGame,
+        sender: &mut dyn StreamSender,
+    ) -> Result<Response, ExchangeError> {
+        self.look_first(&wanted.game_id).await;
+        let mut view = self.view.clone();
+        let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
+            Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
+            None => true,
+        };
+        // Whether settled or not: after that time the asker gets what there is.
+        let gives_up_at = Instant::now() + HASHES_TIMEOUT;
+        while timeout(ASKER_CHECK, view.wait_for(is_settled)).await.is_err()
+            && Instant::now() < gives_up_at
+        {
+            if sender.is_unwanted() {
+                return Err(TransportError::Reset.into());
+            }
+        }
+        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        Ok(match served {
+            Some(game) => Response::Game(head_of(&game)),
+            None => Response::Refused(not_served(&wanted.game_id)),
+        })
+    }
+
+    /// Sends one page of a part. It is refused if the part is another one by now.
+    pub(super) async fn send_page(
+        &self,
+        link: &PeerLink,
+        wanted: GetPage,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        // Before the page is there, so that what waits for its turn costs nothing.
+        let room = self.pages.room(Asker::of(link)).await;
+        let too_many = || refused(RefusalCode::Busy, "too many pages are on their way");
+        let page = match &room {
+            Some(_) => self.page(&wanted).await,
+            None => Err(too_many()),
+        };
+        let page = match page {
+            Ok(page) => page,
+            Err(refusal) => {
+                let response = Response::Refused(refusal);
+                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+            }
+        };
+        // A page has at most `PAGE_MAX_BYTES`.
+        let len = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        let sent = self.send_paced_page(sender, &Response::Page { len }, page).await;
+        if sent.is_err() {
+            sender.reset();
+        }
+        sent
+    }
+
+    async fn page(&self, wanted: &GetPage) -> Result<Bytes, Refusal> {
+        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
+        let manifest = &game.manifest;
+        let identity = match wanted.part {
+            Part::Layout => Some(manifest.manifest_hash()),
+            Part::Hashes => manifest.content_root(),
+            Part::Attributes => Some(Attributes::identity(&game.attributes)),
+        };
+        if identity != Some(wanted.of) {
+            let message = format!("the {} of {} have changed", wanted.part, wanted.game_id);
+            return Err(refused(RefusalCode::Changed, &message));
+        }
+        let page = match wanted.part {
+            Part::Layout => {
+                let abandoned = || refused(RefusalCode::Busy, "the layout could not be encoded");
+                let pages = self.pages.layout(manifest).await.ok_or_else(abandoned)?;
+                usize::try_from(wanted.page).ok().and_then(|page| pages.get(page).cloned())
+            }
+            Part::Hashes => manifest.hash_page(wanted.page),
+            Part::Attributes => (wanted.page == 0).then(|| game.attributes.clone()),
+        };
+        page.ok_or_else(|| {
+            let message = format!("the {} have no page {}", wanted.part, wanted.page);
+            refused(RefusalCode::NoSuchPage, &message)
+        })
+    }
+
+    async fn send_paced_page(
+        &self,
+        sender: &mut dyn StreamSender,
+        header: &Response,
+        mut page: Bytes,
+    ) -> Result<(), ExchangeError> {
+        let step = send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES);
+        in_time(step).await?;
+        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { page.len() };
+        while !page.is_empty() {
+            let piece = page.split_to(piece_len.min(page.len()));
+            self.upload.pass(piece.len()).await;
+            in_time(async { Ok(send_bytes(&mut *sender, piece).await?) }).await?;
+        }
+        sender.finish()?;
+        // It is in memory until it has arrived.
+        in_time(async { Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?) }).await
+    }
+}
+
+/// Waits for one step of sending, as long as for a whole answer.
+async fn in_time(
+    step: impl Future<Output = Result<(), ExchangeError>>,
+) -> Result<(), ExchangeError> {
+    const STEP: Duration = ANSWER_TIMEOUT;
+    timeout(STEP, step).await.unwrap_or(Err(ExchangeError::Silent))
+}
+
+/// What a source says of a game that it serves.
+fn head_of(game: &ServedGame) -> GameHead {
+    let attributes = Attributes::identity(&game.attributes);
+    GameHead::of(&game.manifest, game.old_content_roots.to_vec(), attributes)
+}

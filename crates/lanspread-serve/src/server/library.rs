@@ -1,0 +1,48 @@
+//! Sends the pages of this peer's library.
+
+use std::time::Duration;
+
+use lanspread_net::exchange::ExchangeError;
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::StreamSender;
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::message::{GetLibrary, RefusalCode, Response};
+use tokio::time::timeout;
+
+use super::Server;
+use crate::reply::{refused, reply, send_at_once};
+use crate::turns::Asker;
+
+/// How long a request for a page of a library waits: a third of the time in which its asker, which asks again
+/// then, wants the whole library.
+const LIBRARY_WAIT: Duration = Duration::from_secs(5);
+
+impl Server {
+    pub(super) async fn send_library(
+        &self,
+        link: &PeerLink,
+        wanted: GetLibrary,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        let busy = || refused(RefusalCode::Busy, "too many peers ask for pages");
+        let prepare = async {
+            let newest = self.view.borrow().snapshot();
+            let page = self.libraries.page(wanted, link.peer_id(), newest).await?;
+            Ok((self.pages.room(Asker::of(link)).await.ok_or_else(busy)?, page))
+        };
+        match timeout(LIBRARY_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
+            Ok((room, (header, page, read))) => {
+                let sent = send_at_once(sender, &Response::LibraryPage(header), page).await;
+                drop(room);
+                sent?;
+                if let Some(read) = read {
+                    link.told.send_replace(read);
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
+            }
+        }
+    }
+}
