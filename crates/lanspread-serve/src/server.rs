@@ -12,13 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_library::looks_like;
-use lanspread_net::exchange::ExchangeError;
 use lanspread_net::limit::Limiter;
-use lanspread_net::link::PeerLink;
-use lanspread_net::transport::StreamSender;
 use lanspread_proto::GameId;
-use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
-use lanspread_proto::message::{RefusalCode, Request, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -28,7 +23,6 @@ use crate::layout_pages::Pages;
 use crate::library_pages::Libraries;
 use crate::outbound::OutboundTransfers;
 use crate::place::Places;
-use crate::reply::{refused, reply};
 use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
 use crate::view::{ServedGame, View};
@@ -83,43 +77,6 @@ impl Server {
             libraries,
             streams,
             doubts,
-        }
-    }
-
-    /// Answers a question. What a peer tells unasked is not for this server: it is refused.
-    ///
-    /// # Errors
-    /// [`ExchangeError`] when the answer cannot be sent.
-    pub async fn answer(
-        &self,
-        link: &PeerLink,
-        request: Request,
-        mut sender: Box<dyn StreamSender>,
-    ) -> Result<(), ExchangeError> {
-        let sender = &mut *sender;
-        match request {
-            Request::GetChunks(wanted) => self.send_chunks(link, wanted, sender).await,
-            Request::WrongChunk(wrong) => {
-                let response = self.look_into(link, wrong).await;
-                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
-            }
-            Request::StreamInstall(wanted) => self.stream_install(link, wanted, sender).await,
-            Request::GetGame(wanted) => {
-                let response = self.game(wanted, sender).await?;
-                reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
-            }
-            Request::GetPage(wanted) => self.send_page(link, wanted, sender).await,
-            Request::GetLibrary(wanted) => self.send_library(link, wanted, sender).await,
-            Request::Ping {} => reply(sender, &Response::Done {}, CONTROL_HEADER_MAX_BYTES).await,
-            Request::Hello(_)
-            | Request::LibraryDelta(_)
-            | Request::Fetching(_)
-            | Request::Have(_)
-            | Request::FetchEnded(_)
-            | Request::Goodbye {} => {
-                let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
-                reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await
-            }
         }
     }
 

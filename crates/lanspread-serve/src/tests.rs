@@ -6,10 +6,12 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_library::{Fingerprint, Index, scan_game};
@@ -41,7 +43,7 @@ use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
 use crate::place::STEP_TIMEOUT;
 use crate::server::ASKER_CHECK;
-use crate::session::read_request;
+use crate::session::{Context, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;
 use crate::view::{ServedGame, View};
 use crate::{Contradiction, Server, StreamService};
@@ -142,14 +144,27 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
 
 async fn asker_of(server: &Server, name: &str) -> Arc<PeerLink> {
     let (near, mut far) = linked(name).await;
-    let server = server.clone();
+    let context = context(server);
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
-            let (request, _, sender) = read_request(&far.link, stream).await.unwrap();
-            server.answer(&far.link, request, sender).await.unwrap();
+            handle_request(&far.link, stream, &context).await.unwrap();
         }
     });
     near.link
+}
+
+/// Takes no account of anything.
+struct Deaf;
+
+impl SessionObserver for Deaf {
+    fn observe(&self, _: &PeerLink, _: SessionEvent) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+fn context(server: &Server) -> Context {
+    let catalog = Arc::new(Catalog::from_games([]).unwrap());
+    Context { server: server.clone(), catalog, observer: Arc::new(Deaf) }
 }
 
 /// A receiver that takes nothing. The transport takes it all over, and keeps it.
@@ -159,7 +174,7 @@ impl StreamSender for Stopped {
     fn poll_send(
         &mut self,
         bytes: &mut Bytes,
-        _cx: &mut Context<'_>,
+        _cx: &mut std::task::Context<'_>,
     ) -> Poll<Result<(), TransportError>> {
         bytes.clear();
         Poll::Ready(Ok(()))
@@ -169,7 +184,10 @@ impl StreamSender for Stopped {
         Ok(())
     }
 
-    fn poll_delivered(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_delivered(
+        &mut self,
+        _cx: &mut std::task::Context<'_>,
+    ) -> Poll<Result<(), TransportError>> {
         Poll::Pending
     }
 
@@ -343,7 +361,7 @@ async fn a_receiver_that_takes_nothing_does_not_keep_its_place_from_others() {
     let (server, _view) = server(&games, manifest, lowest_limit());
     let (_, stopped) = linked("stopped").await;
     let mut receiver = Stopped;
-    let of_stopped = server.send_chunks(&stopped.link, chunk("quake.eti", 0), &mut receiver);
+    let of_stopped = server.handle_get_chunks(&stopped.link, chunk("quake.eti", 0), &mut receiver);
     let began = Instant::now();
     let other = async {
         let link = asker_of(&server, "other").await;
@@ -366,8 +384,8 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let wanted = GetGame { game_id: game_id(), await_hashes: true };
     let asking = tokio::spawn(async move { near.link.get_game(wanted).await });
     let stream = far.streams.accept().await.unwrap();
-    let (request, _, sender) = read_request(&far.link, stream).await.unwrap();
-    let answering = server.answer(&far.link, request, sender);
+    let context = context(&server);
+    let answering = handle_request(&far.link, stream, &context);
     tokio::pin!(answering);
     assert!(timeout(Duration::from_secs(60), &mut answering).await.is_err(), "it is waited for");
     asking.abort();

@@ -26,7 +26,7 @@ use crate::turns::Asker;
 const TURN_WAIT: Duration = Duration::from_millis(500);
 
 impl Server {
-    pub(crate) async fn send_chunks(
+    pub(crate) async fn handle_get_chunks(
         &self,
         link: &PeerLink,
         wanted: GetChunks,
@@ -90,7 +90,17 @@ impl Server {
     }
 
     /// Reads a chunk once more that came wrong, and holds it against the manifest.
-    pub(super) async fn look_into(&self, link: &PeerLink, wrong: WrongChunk) -> Response {
+    pub(crate) async fn handle_wrong_chunk(
+        &self,
+        link: &PeerLink,
+        wrong: WrongChunk,
+        sender: &mut dyn StreamSender,
+    ) -> Result<(), ExchangeError> {
+        let response = self.read_again(link, wrong).await;
+        reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
+    }
+
+    async fn read_again(&self, link: &PeerLink, wrong: WrongChunk) -> Response {
         let WrongChunk { game_id, content_root, path, index } = wrong;
         let Some(game) = self.view.borrow().game(&game_id).cloned() else {
             return Response::Refused(not_served(&game_id));

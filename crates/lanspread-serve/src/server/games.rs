@@ -25,11 +25,12 @@ const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub(crate) const ASKER_CHECK: Duration = Duration::from_secs(5);
 
 impl Server {
-    pub(super) async fn game(
+    /// Says what a game is. Where hashes are awaited, that takes as long as they do, at most [`HASHES_TIMEOUT`].
+    pub(crate) async fn handle_get_game(
         &self,
         wanted: GetGame,
         sender: &mut dyn StreamSender,
-    ) -> Result<Response, ExchangeError> {
+    ) -> Result<(), ExchangeError> {
         self.look_first(&wanted.game_id).await;
         let mut view = self.view.clone();
         let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
@@ -46,14 +47,15 @@ impl Server {
             }
         }
         let served = self.view.borrow().game(&wanted.game_id).cloned();
-        Ok(match served {
+        let response = match served {
             Some(game) => Response::Game(head_of(&game)),
             None => Response::Refused(not_served(&wanted.game_id)),
-        })
+        };
+        reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
     }
 
     /// Sends one page of a part. It is refused if the part is another one by now.
-    pub(super) async fn send_page(
+    pub(crate) async fn handle_get_page(
         &self,
         link: &PeerLink,
         wanted: GetPage,

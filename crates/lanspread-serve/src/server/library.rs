@@ -18,7 +18,7 @@ use crate::turns::Asker;
 const LIBRARY_WAIT: Duration = Duration::from_secs(5);
 
 impl Server {
-    pub(super) async fn send_library(
+    pub(crate) async fn handle_get_library(
         &self,
         link: &PeerLink,
         wanted: GetLibrary,

@@ -35,7 +35,7 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 const BLOCKS_WAITING: usize = 192;
 
 impl Server {
-    pub(super) async fn stream_install(
+    pub(crate) async fn handle_stream_install(
         &self,
         link: &PeerLink,
         wanted: StreamInstall,

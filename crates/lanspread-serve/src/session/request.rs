@@ -1,0 +1,140 @@
+//! One request of a peer, from its header to its answer.
+
+use bytes::Bytes;
+use lanspread_library::RemoteDelta;
+use lanspread_net::exchange::{ExchangeError, Incoming};
+use lanspread_net::link::PeerLink;
+use lanspread_net::transport::{Stream, StreamSender};
+use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
+use lanspread_proto::limits::PAGE_MAX_BYTES;
+use lanspread_proto::message::{Fetching, LibraryDelta, RefusalCode, Request, Response};
+use lanspread_proto::opening::Opening;
+use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
+
+use super::context::{Context, SessionEvent};
+use crate::reply::{confirm, not_served, refused, reply_briefly, reply_with};
+
+/// Answers one request. What the peer tells is passed on before it is confirmed: the peer may
+/// close the connection on the confirmation, which ends this task.
+pub(crate) async fn handle_request(
+    link: &PeerLink,
+    stream: Stream,
+    context: &Context,
+) -> Result<(), ExchangeError> {
+    let Context { server, observer, .. } = context;
+    let (request, mut incoming, mut sender) = read_request(link, stream).await?;
+    match request {
+        // Asked.
+        Request::Ping {} => confirm(sender).await,
+        Request::GetLibrary(wanted) => server.handle_get_library(link, wanted, &mut *sender).await,
+        Request::GetGame(wanted) => {
+            if wanted.await_hashes {
+                observer.observe(link, SessionEvent::HashesWanted(wanted.game_id.clone())).await;
+            }
+            server.handle_get_game(wanted, &mut *sender).await
+        }
+        Request::GetPage(wanted) => server.handle_get_page(link, wanted, &mut *sender).await,
+        Request::GetChunks(wanted) => server.handle_get_chunks(link, wanted, &mut *sender).await,
+        Request::WrongChunk(wrong) => server.handle_wrong_chunk(link, wrong, &mut *sender).await,
+        Request::StreamInstall(wanted) => {
+            server.handle_stream_install(link, wanted, &mut *sender).await
+        }
+        // Told.
+        Request::LibraryDelta(delta) => {
+            let delta = read_delta(link, &mut incoming, delta, context).await?;
+            observer.observe(link, SessionEvent::Delta(delta)).await;
+            confirm(sender).await
+        }
+        Request::Goodbye {} => {
+            observer.observe(link, SessionEvent::Goodbye).await;
+            confirm(sender).await
+        }
+        Request::Fetching(theirs) => {
+            let own = match read_opening(link, &mut incoming, theirs).await? {
+                Some(theirs) => server.swarm.heard(link.peer_id(), link.id, &theirs).await,
+                None => None,
+            };
+            let (response, have) = match own.map(|own| own.encode()) {
+                Some((own, have)) => (Response::Fetching(own), have),
+                None => (Response::Done {}, Bytes::new()),
+            };
+            reply_with(sender, &response, have).await
+        }
+        Request::Have(have) => {
+            let refusal = not_served(&have.game_id);
+            let response = match server.swarm.heard_more(link.peer_id(), have).await {
+                true => Response::Done {},
+                false => Response::Refused(refusal),
+            };
+            reply_briefly(sender, &response).await
+        }
+        Request::FetchEnded(ended) => {
+            server.swarm.heard_end(link.peer_id(), &ended).await;
+            confirm(sender).await
+        }
+        // Only the handshake may say it.
+        Request::Hello(_) => {
+            let refusal = refused(RefusalCode::OutOfOrder, "this is not the time for that");
+            reply_briefly(sender, &Response::Refused(refusal)).await
+        }
+    }
+}
+
+/// Reads the request on a stream that a peer has opened, and returns what is behind it and where the
+/// answer goes.
+///
+/// # Errors
+/// [`ExchangeError`] when there is no valid request.
+async fn read_request(
+    link: &PeerLink,
+    stream: Stream,
+) -> Result<(Request, Incoming, Box<dyn StreamSender>), ExchangeError> {
+    let Stream { sender, receiver } = stream;
+    let mut incoming = Incoming::new(receiver);
+    let request = incoming.header(CONTROL_HEADER_MAX_BYTES).await?;
+    link.heard();
+    Ok((request, incoming, sender))
+}
+
+/// Reads the bytes behind a request, of which one peer has one at a time in memory.
+///
+/// # Errors
+/// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
+async fn read_page(
+    link: &PeerLink,
+    incoming: &mut Incoming,
+    len: u32,
+    max: usize,
+) -> Result<Bytes, ExchangeError> {
+    // Nobody closes it.
+    let _permit = link.receiving.acquire().await;
+    incoming.page(len, max, || link.heard()).await
+}
+
+/// Reads what changed in the library of the peer. One that cannot be read is a gap: the whole library is asked for.
+async fn read_delta(
+    link: &PeerLink,
+    incoming: &mut Incoming,
+    delta: LibraryDelta,
+    context: &Context,
+) -> Result<RemoteDelta, ExchangeError> {
+    let LibraryDelta { from_rev, to_rev, len } = delta;
+    let page = read_page(link, incoming, len, PAGE_MAX_BYTES).await?;
+    let delta = RemoteDelta::read(from_rev, to_rev, &page, &context.catalog);
+    Ok(delta.unwrap_or_else(|error| {
+        tracing::debug!(peer_id = %link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
+        RemoteDelta::gap(to_rev)
+    }))
+}
+
+/// Reads what the peer fetches and has of it; `None` where its set of pieces is none.
+async fn read_opening(
+    link: &PeerLink,
+    incoming: &mut Incoming,
+    theirs: Fetching,
+) -> Result<Option<Opening>, ExchangeError> {
+    let len = theirs.have_bytes;
+    let have = read_page(link, incoming, len, PIECE_SET_MAX_BYTES).await?;
+    // It has at most as many bytes as a set may have.
+    Ok(Opening::decode(theirs, &have).ok())
+}
