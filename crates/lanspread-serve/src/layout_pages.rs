@@ -12,8 +12,8 @@ use lanspread_proto::{ContentHash, Manifest};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use crate::place::PLACE_WAIT;
-use crate::turns::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
+use crate::admission::send_slots::PLACE_WAIT;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.

@@ -4,22 +4,19 @@
 //! [`view`] allows, and what a [`swarm`] shares of games that are being fetched. [`outbound`] counts what others fetch, so
 //! that nothing touches files that are being read.
 
+mod admission;
 mod chunk_reader;
 mod contradictions;
-mod copies;
 mod layout_pages;
 pub mod library_fetch;
 mod library_pages;
 pub mod outbound;
-mod place;
-mod queue;
 mod reply;
 mod server;
 pub mod session;
 pub mod swarm;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod unpacking;
 pub mod view;
 

@@ -17,12 +17,12 @@ use lanspread_proto::GameId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use crate::admission::send_slots::Places;
+use crate::admission::super_seeding::FirstCopies;
 use crate::contradictions::{Contradiction, Doubts};
-use crate::copies::FirstCopies;
 use crate::layout_pages::Pages;
 use crate::library_pages::Libraries;
 use crate::outbound::OutboundTransfers;
-use crate::place::Places;
 use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
 use crate::view::{ServedGame, View};

@@ -38,10 +38,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admission::send_slots::STEP_TIMEOUT;
 use crate::contradictions::Doubts;
 use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
-use crate::place::STEP_TIMEOUT;
 use crate::server::ASKER_CHECK;
 use crate::session::{Context, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;

@@ -18,7 +18,7 @@ use lanspread_proto::stream::{
 };
 use tokio::sync::mpsc;
 
-use crate::queue::StreamQueue;
+use crate::admission::stream_queue::StreamQueue;
 
 /// Content travels in blocks of this size.
 const BLOCK_BYTES: usize = 64 * 1024;

@@ -14,11 +14,11 @@ use lanspread_proto::message::{
 use tokio::time::timeout;
 
 use super::{PACED_BYTES, Server};
+use crate::admission::fair_semaphore::Asker;
+use crate::admission::send_slots::{PLACE_WAIT, Place};
+use crate::admission::super_seeding::Copy;
 use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
-use crate::copies::Copy;
-use crate::place::{PLACE_WAIT, Place};
 use crate::reply::{not_served, refused, reply};
-use crate::turns::Asker;
 
 /// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk

@@ -14,8 +14,8 @@ use lanspread_proto::message::{GameHead, GetGame, GetPage, Part, Refusal, Refusa
 use tokio::time::{Instant, timeout};
 
 use super::{PACED_BYTES, Server};
+use crate::admission::fair_semaphore::Asker;
 use crate::reply::{ANSWER_TIMEOUT, not_served, refused, reply};
-use crate::turns::Asker;
 use crate::view::{ServedGame, View};
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A

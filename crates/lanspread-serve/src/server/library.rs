@@ -10,8 +10,8 @@ use lanspread_proto::message::{GetLibrary, RefusalCode, Response};
 use tokio::time::timeout;
 
 use super::Server;
+use crate::admission::fair_semaphore::Asker;
 use crate::reply::{refused, reply, send_at_once};
-use crate::turns::Asker;
 
 /// How long a request for a page of a library waits: a third of the time in which its asker, which asks again
 /// then, wants the whole library.

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Server;
+use crate::admission::stream_queue::Place;
 use crate::outbound::TransferGuard;
-use crate::queue::Place;
 use crate::reply::{not_served, refused, reply};
 use crate::unpacking::{Outgoing, unpack};
 use crate::view::ServedGame;

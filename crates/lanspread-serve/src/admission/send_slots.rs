@@ -15,29 +15,29 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::turns::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
 /// How long a request waits for its place: a third of the silence after which its asker would give
 /// up on this peer.
-pub(super) const PLACE_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const PLACE_WAIT: Duration = Duration::from_secs(20);
 /// How long one step of sending may take: as long as an asker waits for a whole chunk.
-pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a receiver may take nothing before its place goes to another one. It loses nothing by it,
 /// so that need not be long.
 const STALL_WAIT: Duration = Duration::from_secs(1);
 
 /// The places of one peer.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(crate) struct Places {
     turns: Turns,
     /// What is left of [`CHUNKS_MAX`]: for chunks whose receivers have stalled.
     beside: Arc<Semaphore>,
 }
 
 /// A chunk that may be in memory: in a place, or beside them.
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     places: &'a Places,
     turn: Option<Turn>,
     beside: Option<SemaphorePermit<'a>>,
@@ -47,7 +47,7 @@ pub(super) struct Place<'a> {
 
 impl Places {
     /// As many places as the limit fills.
-    pub(super) fn new(limit: Option<RateLimit>) -> Self {
+    pub(crate) fn new(limit: Option<RateLimit>) -> Self {
         let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
         let share = Share::WhileOthersWait(places.div_ceil(2));
         let beside = Arc::new(Semaphore::new(CHUNKS_MAX - places));
@@ -55,7 +55,7 @@ impl Places {
     }
 
     /// Waits for a place.
-    pub(super) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
+    pub(crate) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
         let of_peer = link.chunks.acquire().await.ok();
         let turn = Some(self.turns.take(Asker::of(link)).await);
         Place { places: self, turn, beside: None, _of_peer: of_peer }
@@ -67,7 +67,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// [`ExchangeError::Silent`] when it takes too long; what `send` fails with.
-    pub(super) async fn hold_for<E: Into<ExchangeError>>(
+    pub(crate) async fn hold_for<E: Into<ExchangeError>>(
         &mut self,
         send: impl Future<Output = Result<(), E>>,
     ) -> Result<(), ExchangeError> {

@@ -17,7 +17,7 @@ const PLACES_PER_PEER_MAX: usize = 16;
 
 /// The places of one source.
 #[derive(Clone)]
-pub(super) struct StreamQueue {
+pub(crate) struct StreamQueue {
     limit: usize,
     tickets: watch::Sender<Tickets>,
 }
@@ -35,7 +35,7 @@ struct Held {
 }
 
 /// One place, waiting or in turn. It is given up by being dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     limit: usize,
     ticket: u64,
     tickets: watch::Sender<Tickets>,
@@ -43,12 +43,12 @@ pub(super) struct Place {
 
 impl StreamQueue {
     /// A queue of which `limit` have their turn at a time.
-    pub(super) fn new(limit: NonZeroUsize) -> Self {
+    pub(crate) fn new(limit: NonZeroUsize) -> Self {
         Self { limit: limit.get(), tickets: watch::channel(Tickets::default()).0 }
     }
 
     /// Joins the end of the queue, unless it is full or the peer has too many places in it.
-    pub(super) fn join(&self, peer_id: PeerId) -> Option<Place> {
+    pub(crate) fn join(&self, peer_id: PeerId) -> Option<Place> {
         let mut ticket = None;
         self.tickets.send_modify(|tickets| {
             let has_room = tickets.held.len() < self.limit.saturating_add(WAITING_MAX);
@@ -88,7 +88,7 @@ impl Tickets {
 impl Place {
     /// How many come first, at most: some of them may be overtaken. 0 when it is this one's turn,
     /// which does not change any more then. It can only become less.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         let tickets = self.tickets.borrow();
         if tickets.held.get(&self.ticket).is_some_and(|held| held.has_turn) {
             return 0;
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Waits until the position is another than `known`.
-    pub(super) async fn moved(&self, known: usize) -> usize {
+    pub(crate) async fn moved(&self, known: usize) -> usize {
         let mut changes = self.tickets.subscribe();
         loop {
             let position = self.position();

@@ -17,7 +17,7 @@ use lanspread_proto::message::{ChunkName, GetChunks};
 use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::time::{Instant, timeout};
 
-use crate::turns::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
@@ -37,7 +37,7 @@ const REMEMBERED: usize = 9;
 
 /// The first copies that one peer gives.
 #[derive(Clone)]
-pub(super) struct FirstCopies {
+pub(crate) struct FirstCopies {
     turns: Turns,
     state: Arc<Mutex<State>>,
 }
@@ -58,7 +58,7 @@ struct Given {
 }
 
 /// A copy that is about to be given.
-pub(super) struct Copy(Option<First>);
+pub(crate) struct Copy(Option<First>);
 
 /// A first one.
 struct First {
@@ -70,14 +70,14 @@ struct First {
 }
 
 impl FirstCopies {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let share = Share::WhileOthersWait(AT_ONCE.div_ceil(2));
         Self { turns: Turns::new(AT_ONCE, share), state: Arc::default() }
     }
 
     /// Waits until a copy may be sent of what a peer wants, which so many peers fetch from here; `None` if it
     /// is on its way to another one. Only first copies wait, and only where others could pass them on.
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         &self,
         wanted: &GetChunks,
         asker: Asker,
@@ -155,7 +155,7 @@ impl Given {
 
 impl Copy {
     /// Waits for what sends it. If that takes long, others go on meanwhile.
-    pub(super) async fn while_sent<T>(&mut self, sending: impl Future<Output = T>) -> T {
+    pub(crate) async fn while_sent<T>(&mut self, sending: impl Future<Output = T>) -> T {
         let Some(first) = &mut self.0 else { return sending.await };
         let patience = first.copies.lock().patience();
         let mut sending = pin!(sending);
@@ -167,7 +167,7 @@ impl Copy {
     }
 
     /// It has arrived.
-    pub(super) fn delivered(self) {
+    pub(crate) fn delivered(self) {
         let Some(first) = self.0 else { return };
         let mut state = first.copies.lock();
         state.took.push_back(first.began.elapsed());
