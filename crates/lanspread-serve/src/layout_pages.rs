@@ -12,7 +12,7 @@ use lanspread_proto::{ContentHash, Manifest};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 use crate::admission::send_slots::PLACE_WAIT;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
@@ -31,7 +31,7 @@ const ENCODINGS_MAX: usize = 2;
 pub(super) struct Pages {
     layouts: Arc<Mutex<Layouts>>,
     encodings: Arc<Semaphore>,
-    room: Turns,
+    room: FairSemaphore,
 }
 
 /// Encoded layouts by their identity, the least recently used to go first.
@@ -57,7 +57,7 @@ impl Pages {
         Self {
             layouts: Arc::default(),
             encodings: Arc::new(Semaphore::new(ENCODINGS_MAX)),
-            room: Turns::new(PAGES_MAX, Share::Always(PAGES_PER_ADDRESS_MAX)),
+            room: FairSemaphore::new(PAGES_MAX, Order::TurnsAtMost(PAGES_PER_ADDRESS_MAX)),
         }
     }
 
@@ -88,8 +88,8 @@ impl Pages {
     }
 
     /// Waits until a page may be on its way to a peer; `None` after [`PLACE_WAIT`].
-    pub(super) async fn room(&self, asker: Asker) -> Option<Turn> {
-        timeout(PLACE_WAIT, self.room.take(asker)).await.ok()
+    pub(super) async fn room(&self, asker: Asker) -> Option<FairPermit> {
+        timeout(PLACE_WAIT, self.room.acquire(asker)).await.ok()
     }
 
     // Whoever panicked while it held the lock left nothing half done.

@@ -1,319 +1,326 @@
-//! Room that several peers share by turns.
+//! A semaphore that is fair by address, then by peer, then by arrival.
 //!
-//! Like a semaphore, but whoever waits is let in by turns and not in the order of arrival: first address by
-//! address, then peer by peer of an address. So a peer with many requests waits no shorter than one with a
-//! single one, and many identities of one machine get no more than one.
+//! The order of a plain semaphore is the order of arrival: a peer with many requests gets most of the permits, and a
+//! machine with many identities gets them all. Here the next free permit goes to the waiter that [`Order`] names, and a
+//! waiter can ask how many come first.
+//!
+//! ```text
+//!   join(asker) ──> QueueTicket ──granted──> the permit, until the ticket is dropped
+//!                     │
+//!                     └──dropped while it waits──> leaves no trace
+//! ```
+//!
+//! One lock guards all state, and every change ends with the grants that it makes possible. So no permit is free while
+//! somebody waits who may have it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lanspread_net::link::PeerLink;
 use lanspread_proto::PeerId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, watch};
 
-/// The room. Clones are the same room.
+/// The semaphore. Clones are the same semaphore.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Mutex<State>>);
+pub(crate) struct FairSemaphore(Arc<Shared>);
 
-/// How much of the room one address gets at most.
+/// Who gets the next free permit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Share {
-    /// So many places, while another address waits.
-    WhileOthersWait(usize),
-    /// So many places, whoever waits.
-    Always(usize),
+pub(crate) enum Order {
+    /// Address by address, then peer by peer of that address, then by arrival: for permits that are held for
+    /// milliseconds. The number is the most permits of one address while another address waits. Twice that number must
+    /// be at least the number of permits, or permits stay free while peers wait.
+    TurnsWhileOthersWait(usize),
+    /// The same order. The number is the most permits of one address, whoever waits.
+    TurnsAtMost(usize),
+    /// The peers that hold the fewest permits first, then by arrival: for permits that are held for minutes. A peer that
+    /// holds one never gets the last free permit, so that whoever comes later does not wait for a receiver that may be
+    /// slow with both.
+    FewestHeldFirst,
 }
 
-/// Who wants a place.
+/// Who wants a permit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker {
     pub addr: IpAddr,
     pub peer: PeerId,
 }
 
+/// How many waiters come before a ticket, itself included; 0 when its permit is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueuePosition(pub usize);
+
+/// A permit, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FairPermit {
+    _ticket: QueueTicket,
+}
+
+/// A place in the queue, and the permit once it is granted. Dropping it gives up either.
+#[derive(Debug)]
+pub(crate) struct QueueTicket {
+    semaphore: FairSemaphore,
+    number: u64,
+    asker: Asker,
+    granted: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Counts changes of the queue.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    order: Order,
+    free: usize,
+    next_number: u64,
+    /// No address, and no peer of an address, is in it without a waiter.
+    waiting: BTreeMap<IpAddr, WaitingPeers>,
+    /// Holders by the number of their ticket.
+    held: BTreeMap<u64, Asker>,
+    /// How many permits each address holds. An address without one is not in it.
+    held_by_addr: BTreeMap<IpAddr, usize>,
+    /// Which address got the last permit.
+    last_addr: Option<IpAddr>,
+}
+
+/// The waiters of one address, by peer and then by arrival.
+#[derive(Debug, Default)]
+struct WaitingPeers {
+    peers: BTreeMap<PeerId, BTreeMap<u64, Arc<Notify>>>,
+    /// Which peer got the last permit.
+    last_peer: Option<PeerId>,
+}
+
 impl Asker {
+    /// Returns who is on the other side of `link`.
     pub(crate) fn of(link: &PeerLink) -> Self {
         Self { addr: link.addr.ip(), peer: link.peer_id() }
     }
 }
 
-#[derive(Debug)]
-struct State {
-    free: usize,
-    share: Share,
-    waiting: BTreeMap<IpAddr, Queue>,
-    /// How many places each address has. An address without one is not in it.
-    held: BTreeMap<IpAddr, usize>,
-    /// Which address was let in last.
-    last: Option<IpAddr>,
-}
-
-/// Those of one address that wait; none is empty.
-#[derive(Debug, Default)]
-struct Queue {
-    peers: BTreeMap<PeerId, VecDeque<oneshot::Sender<Turn>>>,
-    /// Which peer was let in last.
-    last: Option<PeerId>,
-}
-
-/// A place in the room, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Turn(Option<(Turns, IpAddr)>);
-
-impl Turns {
-    /// Room for `places` holders. With [`Share::WhileOthersWait`], twice the share must be at least `places`,
-    /// or places stay free while peers wait.
-    pub(crate) fn new(places: usize, share: Share) -> Self {
-        let (waiting, held) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { free: places, share, waiting, held, last: None })))
+impl FairSemaphore {
+    /// Makes a semaphore of so many permits.
+    pub(crate) fn new(permits: usize, order: Order) -> Self {
+        let state = State {
+            order,
+            free: permits,
+            next_number: 0,
+            waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_by_addr: BTreeMap::new(),
+            last_addr: None,
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), changes: watch::channel(0).0 }))
     }
 
-    /// Waits for a place. Cancel safe.
-    pub(crate) async fn take(&self, asker: Asker) -> Turn {
-        let (let_in, turn) = oneshot::channel();
-        self.change(|state| {
-            let queue = state.waiting.entry(asker.addr).or_default();
-            let queue = queue.peers.entry(asker.peer).or_default();
-            queue.retain(|waiting| !waiting.is_closed());
-            queue.push_back(let_in);
-        });
-        // The sender is only ever dropped after it has sent.
-        turn.await.unwrap_or(Turn(None))
+    /// Waits for a permit. Cancel safe: a dropped wait leaves no trace.
+    pub(crate) async fn acquire(&self, asker: Asker) -> FairPermit {
+        let ticket = self.join(asker);
+        ticket.granted().await;
+        FairPermit { _ticket: ticket }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        while state.free > 0
-            && let Some((addr, let_in)) = state.next()
-        {
-            match let_in.send(Turn(Some((self.clone(), addr)))) {
-                Ok(()) => {
-                    state.free -= 1;
-                    *state.held.entry(addr).or_default() += 1;
-                }
-                // Whoever waited is gone; giving the place back would lock once more.
-                Err(mut turn) => turn.0 = None,
+    /// Joins the queue, which has no bound: whoever calls this has bounded it.
+    pub(crate) fn join(&self, asker: Asker) -> QueueTicket {
+        let mut state = self.lock();
+        self.join_locked(&mut state, asker)
+    }
+
+    /// Joins the queue, unless it has `tickets_max` waiters and holders, or `tickets_per_peer_max` of this peer.
+    pub(crate) fn join_within(
+        &self,
+        asker: Asker,
+        tickets_max: usize,
+        tickets_per_peer_max: usize,
+    ) -> Option<QueueTicket> {
+        let mut state = self.lock();
+        let is_within =
+            state.tickets() < tickets_max && state.tickets_of(asker.peer) < tickets_per_peer_max;
+        is_within.then(|| self.join_locked(&mut state, asker))
+    }
+
+    fn join_locked(&self, state: &mut State, asker: Asker) -> QueueTicket {
+        let (number, granted) = (state.next_number, Arc::new(Notify::new()));
+        state.next_number += 1;
+        let of_addr = state.waiting.entry(asker.addr).or_default();
+        of_addr.peers.entry(asker.peer).or_default().insert(number, Arc::clone(&granted));
+        state.grant_free();
+        self.changed();
+        QueueTicket { semaphore: self.clone(), number, asker, granted }
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half way.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueuePosition {
+    /// The position of a ticket whose permit is granted.
+    pub(crate) const GRANTED: Self = Self(0);
+
+    /// Returns whether the permit is granted.
+    pub(crate) fn is_granted(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl QueueTicket {
+    /// Waits until the permit is granted. Cancel safe: the ticket keeps its place.
+    pub(crate) async fn granted(&self) {
+        // A grant stays noted until somebody waits for it.
+        while !self.semaphore.lock().held.contains_key(&self.number) {
+            self.granted.notified().await;
+        }
+    }
+
+    /// Returns how many waiters, this one included, have arrived no later. Under [`Order::FewestHeldFirst`] a later
+    /// one may be granted first. The position can only become less, and 0 lasts.
+    pub(crate) fn position(&self) -> QueuePosition {
+        let state = self.semaphore.lock();
+        QueuePosition(match state.held.contains_key(&self.number) {
+            true => 0,
+            false => 1 + state.waiting_before(self.number),
+        })
+    }
+
+    /// Waits until the position is another one than `known`, and returns it. Cancel safe.
+    pub(crate) async fn moved(&self, known: QueuePosition) -> QueuePosition {
+        let mut changes = self.semaphore.0.changes.subscribe();
+        loop {
+            let position = self.position();
+            // The ticket holds the sender.
+            if position != known || changes.changed().await.is_err() {
+                return position;
             }
         }
+    }
+}
+
+impl Drop for QueueTicket {
+    fn drop(&mut self) {
+        let mut state = self.semaphore.lock();
+        match state.held.remove(&self.number) {
+            Some(asker) => state.give_back(asker),
+            None => drop(state.remove_waiting(self.number, self.asker)),
+        }
+        state.grant_free();
+        self.semaphore.changed();
     }
 }
 
 impl State {
-    /// The next one that waits, of the address and the peer whose turn it is.
-    fn next(&mut self) -> Option<(IpAddr, oneshot::Sender<Turn>)> {
-        loop {
-            let addr = self.next_addr()?;
-            self.last = Some(addr);
-            let queue = self.waiting.get_mut(&addr)?;
-            let next = queue.next();
-            if queue.peers.is_empty() {
-                self.waiting.remove(&addr);
-            }
-            if let Some(next) = next {
-                return Some((addr, next));
-            }
+    /// Grants every permit that is free and that a waiter may have.
+    fn grant_free(&mut self) {
+        while self.free > 0
+            && let Some((number, asker)) = self.next()
+            && let Some(granted) = self.remove_waiting(number, asker)
+        {
+            self.free -= 1;
+            self.held.insert(number, asker);
+            *self.held_by_addr.entry(asker.addr).or_default() += 1;
+            granted.notify_one();
         }
     }
 
-    /// The address whose turn it is, of those that wait and have not got their share.
-    fn next_addr(&self) -> Option<IpAddr> {
-        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let following = self.waiting.range((after, Bound::Unbounded));
-        let mut in_turn = following.chain(&self.waiting).map(|(addr, _)| *addr);
-        in_turn.find(|addr| {
-            let held = self.held.get(addr).copied().unwrap_or(0);
-            match self.share {
-                Share::WhileOthersWait(most) => held < most || self.waiting.len() == 1,
-                Share::Always(most) => held < most,
+    /// Returns the waiter that gets the next permit.
+    fn next(&mut self) -> Option<(u64, Asker)> {
+        match self.order {
+            Order::TurnsWhileOthersWait(most) => {
+                let is_alone = self.waiting.len() == 1;
+                self.next_in_turn(|held| held < most || is_alone)
             }
-        })
+            Order::TurnsAtMost(most) => self.next_in_turn(|held| held < most),
+            Order::FewestHeldFirst => self.next_with_fewest(),
+        }
     }
 
-    fn give_back(&mut self, addr: IpAddr) {
+    /// Returns the next waiter of the peer and the address whose turn it is, of the addresses that may have one more.
+    fn next_in_turn(&mut self, may_have_more: impl Fn(usize) -> bool) -> Option<(u64, Asker)> {
+        let held = |addr: &IpAddr| self.held_by_addr.get(addr).copied().unwrap_or(0);
+        let addrs = in_turn(&self.waiting, self.last_addr);
+        let addr = addrs.map(|(addr, _)| *addr).find(|addr| may_have_more(held(addr)))?;
+        let of_addr = self.waiting.get_mut(&addr)?;
+        let (peer, numbers) = in_turn(&of_addr.peers, of_addr.last_peer).next()?;
+        let (peer, number) = (*peer, *numbers.first_key_value()?.0);
+        of_addr.last_peer = Some(peer);
+        self.last_addr = Some(addr);
+        Some((number, Asker { addr, peer }))
+    }
+
+    /// Returns the first waiter of the peers that hold the fewest permits.
+    fn next_with_fewest(&self) -> Option<(u64, Asker)> {
+        let waiters = self.waiting.iter().flat_map(|(addr, of_addr)| {
+            of_addr.peers.iter().filter_map(|(peer, numbers)| {
+                let (number, _) = numbers.first_key_value()?;
+                Some((self.held_by_peer(*peer), *number, Asker { addr: *addr, peer: *peer }))
+            })
+        });
+        let (held, number, asker) = waiters.min_by_key(|(held, number, _)| (*held, *number))?;
+        (self.free > usize::from(held > 0)).then_some((number, asker))
+    }
+
+    fn held_by_peer(&self, peer: PeerId) -> usize {
+        self.held.values().filter(|holder| holder.peer == peer).count()
+    }
+
+    fn waiters(&self) -> impl Iterator<Item = (PeerId, u64)> {
+        let peers = self.waiting.values().flat_map(|of_addr| &of_addr.peers);
+        peers.flat_map(|(peer, numbers)| numbers.keys().map(|number| (*peer, *number)))
+    }
+
+    fn waiting_before(&self, number: u64) -> usize {
+        self.waiters().filter(|(_, other)| *other < number).count()
+    }
+
+    fn tickets(&self) -> usize {
+        self.held.len() + self.waiters().count()
+    }
+
+    fn tickets_of(&self, peer: PeerId) -> usize {
+        self.held_by_peer(peer) + self.waiters().filter(|(waiter, _)| *waiter == peer).count()
+    }
+
+    fn give_back(&mut self, holder: Asker) {
         self.free += 1;
-        if let Some(held) = self.held.get_mut(&addr) {
+        if let Some(held) = self.held_by_addr.get_mut(&holder.addr) {
             *held -= 1;
             if *held == 0 {
-                self.held.remove(&addr);
+                self.held_by_addr.remove(&holder.addr);
             }
         }
+    }
+
+    /// Takes a waiter out of the queue, and with it what is empty then.
+    fn remove_waiting(&mut self, number: u64, asker: Asker) -> Option<Arc<Notify>> {
+        let of_addr = self.waiting.get_mut(&asker.addr)?;
+        let numbers = of_addr.peers.get_mut(&asker.peer)?;
+        let granted = numbers.remove(&number);
+        if numbers.is_empty() {
+            of_addr.peers.remove(&asker.peer);
+        }
+        if of_addr.peers.is_empty() {
+            self.waiting.remove(&asker.addr);
+        }
+        granted
     }
 }
 
-impl Queue {
-    /// The next one that waits, of the peer whose turn it is; none where all have stopped waiting.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        loop {
-            let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-            let following = self.peers.range((after, Bound::Unbounded)).next();
-            let peer = *following.or_else(|| self.peers.first_key_value())?.0;
-            self.last = Some(peer);
-            let queue = self.peers.get_mut(&peer)?;
-            // Who has stopped waiting takes no turn from one who came after him.
-            queue.retain(|waiting| !waiting.is_closed());
-            let next = queue.pop_front();
-            if queue.is_empty() {
-                self.peers.remove(&peer);
-            }
-            if next.is_some() {
-                return next;
-            }
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some((turns, addr)) = self.0.take() {
-            turns.change(|state| state.give_back(addr));
-        }
-    }
+/// Returns the entries behind `last`, and then all.
+fn in_turn<K: Ord, V>(map: &BTreeMap<K, V>, last: Option<K>) -> impl Iterator<Item = (&K, &V)> {
+    let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+    map.range((after, Bound::Unbounded)).chain(map)
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::poll;
-
-    use super::*;
-
-    const ALL: Share = Share::WhileOthersWait(1);
-
-    fn peer(n: u8) -> Asker {
-        Asker { addr: IpAddr::from([10, 0, 0, 1]), peer: PeerId::from_public_key(&[n]) }
-    }
-
-    fn at(addr: u8, n: u8) -> Asker {
-        Asker { addr: IpAddr::from([10, 0, 0, addr]), ..peer(n) }
-    }
-
-    #[tokio::test]
-    async fn peers_take_turns_however_much_each_wants() {
-        let turns = Turns::new(1, ALL);
-        let first = turns.take(peer(9)).await;
-        let mut waiting: Vec<_> =
-            [1, 1, 1, 1, 2, 2, 3].map(|n| (n, Box::pin(turns.take(peer(n))))).into_iter().collect();
-        for (_, turn) in &mut waiting {
-            assert!(poll!(turn).is_pending());
-        }
-        drop(first);
-        let mut order = Vec::new();
-        while !waiting.is_empty() {
-            for at in 0..waiting.len() {
-                if poll!(&mut waiting[at].1).is_ready() {
-                    order.push(waiting.remove(at).0);
-                    break;
-                }
-            }
-        }
-        let firsts: std::collections::BTreeSet<_> = order[..3].iter().collect();
-        assert_eq!(firsts.len(), 3, "{order:?}");
-        assert_eq!(order[5..], [1, 1], "{order:?}");
-    }
-
-    #[tokio::test]
-    async fn many_identities_of_one_address_get_no_more_than_one() {
-        let turns = Turns::new(8, Share::WhileOthersWait(4));
-        let mut of_one = Vec::new();
-        for n in 0..8 {
-            of_one.push(turns.take(at(1, n)).await);
-        }
-        let mut more: Vec<_> = (8..40).map(|n| Box::pin(turns.take(at(1, n)))).collect();
-        for turn in &mut more {
-            assert!(poll!(turn).is_pending());
-        }
-        let mut honest: Vec<_> = (0..4).map(|_| Box::pin(turns.take(at(2, 100)))).collect();
-        for turn in &mut honest {
-            assert!(poll!(turn).is_pending(), "every place is taken");
-        }
-        // The next places that come free go to the other address, until it has its share.
-        let mut let_in = Vec::new();
-        for turn in &mut honest {
-            of_one.pop();
-            let std::task::Poll::Ready(turn) = poll!(turn) else {
-                panic!("the others were let in")
-            };
-            let_in.push(turn);
-        }
-        for turn in &mut more {
-            assert!(poll!(turn).is_pending(), "an address has more than its share");
-        }
-        // Nobody else waits any more, so that nothing stays free.
-        of_one.pop();
-        let mut ready = 0;
-        for turn in &mut more {
-            ready += usize::from(poll!(turn).is_ready());
-        }
-        assert_eq!(ready, 1);
-    }
-
-    #[tokio::test]
-    async fn a_share_that_always_holds_is_never_exceeded() {
-        let turns = Turns::new(8, Share::Always(2));
-        let one = turns.take(at(1, 1)).await;
-        let _two = turns.take(at(1, 2)).await;
-        let mut three = Box::pin(turns.take(at(1, 3)));
-        assert!(poll!(&mut three).is_pending());
-        let _other = turns.take(at(2, 1)).await;
-        drop(one);
-        assert!(poll!(&mut three).is_ready());
-    }
-
-    #[tokio::test]
-    async fn an_address_that_stops_waiting_leaves_the_room_to_the_others() {
-        let turns = Turns::new(2, Share::WhileOthersWait(1));
-        let one = turns.take(at(1, 1)).await;
-        let _two = turns.take(at(1, 1)).await;
-        let mut more = Box::pin(turns.take(at(1, 2)));
-        let mut gone = Box::pin(turns.take(at(2, 1)));
-        assert!(poll!(&mut more).is_pending());
-        assert!(poll!(&mut gone).is_pending());
-        drop(gone);
-        drop(one);
-        assert!(poll!(&mut more).is_ready());
-    }
-
-    #[tokio::test]
-    async fn who_stops_waiting_takes_no_place() {
-        let turns = Turns::new(1, ALL);
-        let first = turns.take(peer(1)).await;
-        let mut gone = Box::pin(turns.take(peer(2)));
-        let mut late = Box::pin(turns.take(peer(3)));
-        assert!(poll!(&mut gone).is_pending());
-        assert!(poll!(&mut late).is_pending());
-        drop(gone);
-        drop(first);
-        drop(late.await);
-        // Let in, but dropped before it was told.
-        let first = turns.take(peer(1)).await;
-        let mut gone = Box::pin(turns.take(peer(2)));
-        assert!(poll!(&mut gone).is_pending());
-        drop(first);
-        drop(gone);
-        turns.take(peer(3)).await;
-    }
-
-    #[tokio::test]
-    async fn who_stops_waiting_and_waits_anew_does_not_lose_his_turn() {
-        let (mut a, mut b) = (peer(1), peer(2));
-        if a.peer > b.peer {
-            std::mem::swap(&mut a, &mut b);
-        }
-        let turns = Turns::new(1, ALL);
-        // The turn of `a` is after that of `b`.
-        let first = turns.take(b).await;
-        let mut of_b = Box::pin(turns.take(b));
-        assert!(poll!(&mut of_b).is_pending());
-        let mut given_up: Vec<_> = (0..2).map(|_| Box::pin(turns.take(a))).collect();
-        let mut of_a = Box::pin(turns.take(a));
-        for waiting in given_up.iter_mut().chain([&mut of_a]) {
-            assert!(poll!(waiting).is_pending());
-        }
-        drop(given_up);
-        drop(first);
-        assert!(poll!(&mut of_b).is_pending());
-        assert!(poll!(&mut of_a).is_ready());
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
@@ -31,7 +31,7 @@ const STALL_WAIT: Duration = Duration::from_secs(1);
 /// The places of one peer.
 #[derive(Clone)]
 pub(crate) struct Places {
-    turns: Turns,
+    turns: FairSemaphore,
     /// What is left of [`CHUNKS_MAX`]: for chunks whose receivers have stalled.
     beside: Arc<Semaphore>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Places {
 /// A chunk that may be in memory: in a place, or beside them.
 pub(crate) struct Place<'a> {
     places: &'a Places,
-    turn: Option<Turn>,
+    turn: Option<FairPermit>,
     beside: Option<SemaphorePermit<'a>>,
     /// Counts for its peer. Nobody closes the semaphore, so it is always there.
     _of_peer: Option<SemaphorePermit<'a>>,
@@ -49,15 +49,15 @@ impl Places {
     /// As many places as the limit fills.
     pub(crate) fn new(limit: Option<RateLimit>) -> Self {
         let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
-        let share = Share::WhileOthersWait(places.div_ceil(2));
+        let order = Order::TurnsWhileOthersWait(places.div_ceil(2));
         let beside = Arc::new(Semaphore::new(CHUNKS_MAX - places));
-        Self { turns: Turns::new(places, share), beside }
+        Self { turns: FairSemaphore::new(places, order), beside }
     }
 
     /// Waits for a place.
     pub(crate) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
         let of_peer = link.chunks.acquire().await.ok();
-        let turn = Some(self.turns.take(Asker::of(link)).await);
+        let turn = Some(self.turns.acquire(Asker::of(link)).await);
         Place { places: self, turn, beside: None, _of_peer: of_peer }
     }
 }

@@ -17,7 +17,7 @@ use lanspread_proto::message::{ChunkName, GetChunks};
 use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::time::{Instant, timeout};
 
-use crate::admission::fair_semaphore::{Asker, Share, Turn, Turns};
+use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
@@ -38,7 +38,7 @@ const REMEMBERED: usize = 9;
 /// The first copies that one peer gives.
 #[derive(Clone)]
 pub(crate) struct FirstCopies {
-    turns: Turns,
+    turns: FairSemaphore,
     state: Arc<Mutex<State>>,
 }
 
@@ -65,14 +65,14 @@ struct First {
     copies: FirstCopies,
     wanted: GetChunks,
     to: PeerId,
-    turn: Option<Turn>,
+    turn: Option<FairPermit>,
     began: Instant,
 }
 
 impl FirstCopies {
     pub(crate) fn new() -> Self {
-        let share = Share::WhileOthersWait(AT_ONCE.div_ceil(2));
-        Self { turns: Turns::new(AT_ONCE, share), state: Arc::default() }
+        let order = Order::TurnsWhileOthersWait(AT_ONCE.div_ceil(2));
+        Self { turns: FairSemaphore::new(AT_ONCE, order), state: Arc::default() }
     }
 
     /// Waits until a copy may be sent of what a peer wants, which so many peers fetch from here; `None` if it
@@ -92,7 +92,7 @@ impl FirstCopies {
         // Made before anything is waited for, so that it is taken back when the wait is given up.
         let (copies, wanted) = (self.clone(), wanted.clone());
         let mut first = First { copies, wanted, to: peer, turn: None, began: Instant::now() };
-        first.turn = Some(self.turns.take(asker).await);
+        first.turn = Some(self.turns.acquire(asker).await);
         first.began = Instant::now();
         Some(Copy(Some(first)))
     }

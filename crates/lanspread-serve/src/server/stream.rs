@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Server;
-use crate::admission::stream_queue::Place;
+use crate::admission::fair_semaphore::{Asker, QueuePosition, QueueTicket};
 use crate::outbound::TransferGuard;
 use crate::reply::{not_served, refused, reply};
 use crate::unpacking::{Outgoing, unpack};
@@ -47,7 +47,7 @@ impl Server {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
-        let Some(place) = self.streams.queue.join(link.peer_id()) else {
+        let Some(place) = self.streams.queue.join(Asker::of(link)) else {
             let refusal = refused(RefusalCode::Busy, "too many wait to be streamed to");
             return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
         };
@@ -80,7 +80,7 @@ impl Server {
     async fn stream(
         &self,
         game: &ServedGame,
-        place: Place,
+        place: QueueTicket,
         transfer: &Arc<TransferGuard>,
         out: &mut FrameWriter<'_>,
     ) -> Result<(), ExchangeError> {
@@ -99,9 +99,12 @@ impl Server {
     }
 }
 
-async fn wait_for_turn(place: &Place, out: &mut FrameWriter<'_>) -> Result<(), ExchangeError> {
+async fn wait_for_turn(
+    place: &QueueTicket,
+    out: &mut FrameWriter<'_>,
+) -> Result<(), ExchangeError> {
     let mut position = place.position();
-    while position > 0 {
+    while !position.is_granted() {
         out.push(&waiting(position))?;
         flush(out).await?;
         position = timeout(HEARTBEAT, place.moved(position)).await.unwrap_or(position);
@@ -109,7 +112,7 @@ async fn wait_for_turn(place: &Place, out: &mut FrameWriter<'_>) -> Result<(), E
     Ok(())
 }
 
-fn waiting(position: usize) -> StreamFrame {
+fn waiting(QueuePosition(position): QueuePosition) -> StreamFrame {
     StreamFrame::Waiting { position: u32::try_from(position).unwrap_or(u32::MAX) }
 }
 
@@ -121,7 +124,7 @@ async fn send_all(
     let mut is_told = false;
     loop {
         match timeout(HEARTBEAT, unpacked.recv()).await {
-            Err(_) => out.push(&waiting(0))?,
+            Err(_) => out.push(&waiting(QueuePosition::GRANTED))?,
             // A thread that panicked told nobody why: the receiver sees a reset.
             Ok(None) => return if is_told { Ok(()) } else { Err(ExchangeError::EndedEarly) },
             Ok(Some(first)) => {
