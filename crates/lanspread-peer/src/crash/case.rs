@@ -11,7 +11,7 @@ use lanspread_disk::durable::shadow::Keep;
 use rustix::process::Signal;
 
 use super::script::Script;
-use super::world::Place;
+use super::world::CrashWorld;
 
 /// In which a victim is told what it is in for.
 pub(super) const VICTIM: &str = "LANSPREAD_CRASH_VICTIM";
@@ -97,11 +97,11 @@ impl Case {
 
     /// Runs it in a process of its own until that ends. After a power cut the disk is what that
     /// left. Blocks.
-    pub(super) fn run(&self, place: &Place, source: SocketAddr) -> Result<End, String> {
+    pub(super) fn run(&self, world: &CrashWorld, source: SocketAddr) -> Result<End, String> {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["crash::victim::victim", "--exact", "--ignored", "--nocapture"])
             .env(VICTIM, self.to_string())
-            .env(VICTIM_DIR, &place.dir)
+            .env(VICTIM_DIR, &world.dir)
             .env(VICTIM_SOURCE, source.to_string())
             .stdin(Stdio::null())
             .output()
@@ -114,8 +114,8 @@ impl Case {
             return Err(format!("the victim ended with {}:\n{}", output.status, tail(&output)));
         };
         if end == End::Killed && matches!(self.action, Action::Cut(_)) {
-            fs::remove_dir_all(place.disk()).unwrap();
-            fs::rename(place.cut(), place.disk()).map_err(|e| format!("no cut was made: {e}"))?;
+            fs::remove_dir_all(world.disk()).unwrap();
+            fs::rename(world.cut(), world.disk()).map_err(|e| format!("no cut was made: {e}"))?;
         }
         Ok(end)
     }

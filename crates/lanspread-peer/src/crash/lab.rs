@@ -19,7 +19,7 @@ use super::verdict::{
     check_content, check_identity, check_journal, check_leftovers, check_library, check_state,
     end_is_reached,
 };
-use super::world::{Download, Local, Place, QUAKE};
+use super::world::{CrashWorld, Download, Local, QUAKE};
 use crate::PeerRuntimeHandle;
 
 /// How many crashes are tried at a time. Much of each is waiting for a process.
@@ -65,9 +65,9 @@ impl Lab {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_path_buf() } else { env::temp_dir() };
         let dir = tempfile::Builder::new().prefix("lanspread-crash-").tempdir_in(parent).unwrap();
-        let place = Place { dir: dir.path().join("source") };
-        place.prepare(Download::New, Local::Absent);
-        let mut source = Peer::start(config(place.games(), place.state())).await.unwrap();
+        let world = CrashWorld { dir: dir.path().join("source") };
+        world.prepare(Download::New, Local::Absent);
+        let mut source = Peer::start(config(world.games(), world.state())).await.unwrap();
         let manifest = source.hashed_game(QUAKE).await.manifest.unwrap();
         Self { source: source.addr(), manifest, dir, _source: source.leave_running() }
     }
@@ -84,11 +84,11 @@ impl Lab {
             let (moment, action) = (Moment::Never, Action::Kill);
             Case { script, moment, action, seed: 0 }
         });
-        let counted = async |lab: Arc<Self>, case: Case, place: Place| {
-            let run = lab.crash(&case, &place).await;
+        let counted = async |lab: Arc<Self>, case: Case, world: CrashWorld| {
+            let run = lab.crash(&case, &world).await;
             assert_eq!(run, Ok(End::Lived), "{case}");
-            let hits = fs::read_to_string(place.hits()).unwrap();
-            fs::remove_dir_all(&place.dir).unwrap();
+            let hits = fs::read_to_string(world.hits()).unwrap();
+            fs::remove_dir_all(&world.dir).unwrap();
             hits
         };
         for (case, lines) in self.for_each(cases.into(), counted).await {
@@ -105,12 +105,12 @@ impl Lab {
     /// Tries all cases and prints what is wrong with them.
     pub(super) async fn try_all(self: &Arc<Self>, cases: Vec<Case>) -> Tally {
         let mut tally = Tally::default();
-        let trial = async |lab: Arc<Self>, case: Case, place: Place| {
-            let trial = lab.try_one(&case, &place).await;
+        let trial = async |lab: Arc<Self>, case: Case, world: CrashWorld| {
+            let trial = lab.try_one(&case, &world).await;
             if trial.wrong.is_empty() {
-                fs::remove_dir_all(&place.dir).unwrap();
+                fs::remove_dir_all(&world.dir).unwrap();
             } else {
-                let (wrong, dir) = (trial.wrong.join("\n  "), place.dir.display());
+                let (wrong, dir) = (trial.wrong.join("\n  "), world.dir.display());
                 println!("VIOLATION in {dir}\n  {wrong}\n  once more: {}", again(&case));
             }
             trial
@@ -131,7 +131,7 @@ impl Lab {
     async fn for_each<T: Send + 'static, F: Future<Output = T> + Send>(
         self: &Arc<Self>,
         cases: Vec<Case>,
-        work: impl Fn(Arc<Self>, Case, Place) -> F + Copy + Send + 'static,
+        work: impl Fn(Arc<Self>, Case, CrashWorld) -> F + Copy + Send + 'static,
     ) -> Vec<(Case, T)> {
         let mut waiting = cases.into_iter().enumerate();
         let (mut running, mut done) = (JoinSet::new(), Vec::new());
@@ -140,8 +140,8 @@ impl Lab {
                 && let Some((number, case)) = waiting.next()
             {
                 let lab = Arc::clone(self);
-                let place = Place { dir: self.dir.path().join(format!("case-{number}")) };
-                running.spawn(async move { (case.clone(), work(lab, case, place).await) });
+                let world = CrashWorld { dir: self.dir.path().join(format!("case-{number}")) };
+                running.spawn(async move { (case.clone(), work(lab, case, world).await) });
             }
             match running.join_next().await {
                 Some(ended) => done.push(ended.unwrap()),
@@ -151,28 +151,28 @@ impl Lab {
     }
 
     /// Lays out the disk and lets the victim have its way with it.
-    async fn crash(&self, case: &Case, place: &Place) -> Result<End, String> {
+    async fn crash(&self, case: &Case, world: &CrashWorld) -> Result<End, String> {
         match case.script.prelude() {
-            None => case.script.prepare(place),
+            None => case.script.prepare(world),
             Some((script, point)) => {
-                script.prepare(place);
+                script.prepare(world);
                 let moment = Moment::Site { site: point.name().to_owned(), hit: 1 };
                 let prelude = Case { script, moment, action: Action::Kill, seed: 0 };
-                let end = self.run(&prelude, place).await?;
+                let end = self.run(&prelude, world).await?;
                 assert_eq!(end, End::Killed, "{prelude}");
             }
         }
-        self.run(case, place).await
+        self.run(case, world).await
     }
 
-    async fn run(&self, case: &Case, place: &Place) -> Result<End, String> {
-        let (case, place, source) = (case.clone(), place.clone(), self.source);
-        tokio::task::spawn_blocking(move || case.run(&place, source)).await.unwrap()
+    async fn run(&self, case: &Case, world: &CrashWorld) -> Result<End, String> {
+        let (case, world, source) = (case.clone(), world.clone(), self.source);
+        tokio::task::spawn_blocking(move || case.run(&world, source)).await.unwrap()
     }
 
-    async fn try_one(&self, case: &Case, place: &Place) -> Trial {
+    async fn try_one(&self, case: &Case, world: &CrashWorld) -> Trial {
         let mut trial = Trial { end: End::Lived, is_second_crash: false, wrong: Vec::new() };
-        match self.crash(case, place).await {
+        match self.crash(case, world).await {
             Ok(end) => trial.end = end,
             Err(error) => {
                 trial.wrong.push(error);
@@ -182,29 +182,29 @@ impl Lab {
         if trial.end == End::Lived && !case.is_survived() && is_certain(&case.moment) {
             trial.wrong.push("the site was not reached".to_owned());
         }
-        let is_done = place.outcome().exists() && case.script.reaches_end() && !case.is_survived();
-        trial.wrong.extend(check_journal(place, &self.manifest));
+        let is_done = world.outcome().exists() && case.script.reaches_end() && !case.is_survived();
+        trial.wrong.extend(check_journal(world, &self.manifest));
         let mut dice = Dice::new(case.seed);
         if trial.end == End::Killed && dice.below(ONE_IN_RECOVERY) == 0 {
             let hit = 1 + u32::try_from(dice.below(RECOVERY_POINTS)).unwrap();
             let (script, moment) = (Script::FirstStart, Moment::Any { hit });
             let recovery = Case { script, moment, ..case.clone() };
-            match self.run(&recovery, place).await {
+            match self.run(&recovery, world).await {
                 Ok(end) => trial.is_second_crash = end == End::Killed,
                 Err(error) => trial.wrong.push(format!("crash in {recovery}: {error}")),
             }
-            trial.wrong.extend(check_journal(place, &self.manifest));
+            trial.wrong.extend(check_journal(world, &self.manifest));
         }
         if trial.wrong.is_empty() {
-            trial.wrong = self.judge(case, place, is_done).await;
+            trial.wrong = self.judge(case, world, is_done).await;
         }
         trial
     }
 
     /// Starts a peer on what a crash left, looks at it, and lets the peer go on.
-    async fn judge(&self, case: &Case, place: &Place, is_done: bool) -> Vec<String> {
+    async fn judge(&self, case: &Case, world: &CrashWorld, is_done: bool) -> Vec<String> {
         let script = case.script;
-        let mut peer = match Peer::start(config(place.games(), place.state())).await {
+        let mut peer = match Peer::start(config(world.games(), world.state())).await {
             Ok(peer) => peer,
             Err(error) => return vec![format!("it does not start again: {error}")],
         };
@@ -212,20 +212,20 @@ impl Lab {
         let mut wrong = match case.is_survived() {
             // It has gone on already.
             true => Vec::new(),
-            false => check_content(script, place, is_done, false),
+            false => check_content(script, world, is_done, false),
         };
-        wrong.extend(check_identity(place, &peer).await);
-        wrong.extend(check_leftovers(place));
-        wrong.extend(check_state(place));
-        wrong.extend(check_library(place, &mut peer).await);
+        wrong.extend(check_identity(world, &peer).await);
+        wrong.extend(check_leftovers(world));
+        wrong.extend(check_state(world));
+        wrong.extend(check_library(world, &mut peer).await);
         peer.connect(self.source).await;
         if let Err(error) = script.go_on(&peer).await {
             wrong.push(format!("it cannot go on: {error:?}"));
         }
-        wrong.extend(check_library(place, &mut peer).await);
+        wrong.extend(check_library(world, &mut peer).await);
         peer.stop().await;
-        wrong.extend(check_leftovers(place));
-        wrong.extend(end_is_reached(script, place));
+        wrong.extend(check_leftovers(world));
+        wrong.extend(end_is_reached(script, world));
         wrong
     }
 }

@@ -5,11 +5,11 @@ use lanspread_disk::durable::faults::lacking;
 use rustix::io::Errno;
 
 use super::peer::{Peer, config};
-use super::world::{Download, Local, Place, QUAKE};
+use super::world::{CrashWorld, Download, Local, QUAKE};
 
 /// Does with a game whatever a peer can do with one.
-async fn use_everything(source: &Peer, place: &Place) {
-    let mut peer = Peer::start(config(place.games(), place.state())).await.unwrap();
+async fn use_everything(source: &Peer, world: &CrashWorld) {
+    let mut peer = Peer::start(config(world.games(), world.state())).await.unwrap();
     peer.connect(source.addr()).await;
     peer.update(true).await.unwrap();
     assert!(peer.hashed_game(QUAKE).await.game.installed);
@@ -18,21 +18,21 @@ async fn use_everything(source: &Peer, place: &Place) {
     peer.download().await.unwrap();
     peer.install().await.unwrap();
     peer.stop().await;
-    let peer = Peer::start(config(place.games(), place.state())).await.unwrap();
+    let peer = Peer::start(config(world.games(), world.state())).await.unwrap();
     assert!(peer.game(QUAKE).await.game.installed);
     peer.stop().await;
 }
 
-fn place(dir: &tempfile::TempDir, name: &str, download: Download, local: Local) -> Place {
-    let place = Place { dir: dir.path().join(name) };
-    place.prepare(download, local);
-    place
+fn world(dir: &tempfile::TempDir, name: &str, download: Download, local: Local) -> CrashWorld {
+    let world = CrashWorld { dir: dir.path().join(name) };
+    world.prepare(download, local);
+    world
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_works_on_a_disk_that_lacks_guarantees() {
     let dir = tempfile::tempdir().unwrap();
-    let served = place(&dir, "source", Download::New, Local::Absent);
+    let served = world(&dir, "source", Download::New, Local::Absent);
     let mut source = Peer::start(config(served.games(), served.state())).await.unwrap();
     source.hashed_game(QUAKE).await;
     for (name, lack, errno) in [
@@ -41,9 +41,9 @@ async fn a_peer_works_on_a_disk_that_lacks_guarantees() {
         ("no sync at all", Lack::FileSync, Errno::OPNOTSUPP),
         ("no locks", Lack::Lock, Errno::NOLCK),
     ] {
-        let place = place(&dir, name, Download::Old, Local::Old);
-        let _lacking = lacking(&place.disk(), lack, errno);
-        use_everything(&source, &place).await;
+        let world = world(&dir, name, Download::Old, Local::Old);
+        let _lacking = lacking(&world.disk(), lack, errno);
+        use_everything(&source, &world).await;
     }
     source.stop().await;
 }
@@ -51,11 +51,11 @@ async fn a_peer_works_on_a_disk_that_lacks_guarantees() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_is_not_taken_for_one_that_does_not_exist() {
     let dir = tempfile::tempdir().unwrap();
-    let place = place(&dir, "failing", Download::New, Local::Absent);
-    let peer = Peer::start(config(place.games(), place.state())).await.unwrap();
-    let lacking = lacking(&place.root(), Lack::DirectorySync, Errno::IO);
+    let world = world(&dir, "failing", Download::New, Local::Absent);
+    let peer = Peer::start(config(world.games(), world.state())).await.unwrap();
+    let lacking = lacking(&world.root(), Lack::DirectorySync, Errno::IO);
     peer.install().await.unwrap_err();
-    assert!(!place.root().join("local").exists());
+    assert!(!world.root().join("local").exists());
     drop(lacking);
     peer.install().await.unwrap();
     peer.stop().await;

@@ -8,7 +8,7 @@ use lanspread_disk::durable::faults;
 use lanspread_disk::state_file::game_state_dir;
 
 use super::peer::Peer;
-use super::world::{Download, HERETIC, Local, Place, QUAKE, Tree, game_id, write_tree};
+use super::world::{CrashWorld, Download, HERETIC, Local, QUAKE, Tree, game_id, write_tree};
 use crate::{CommandError, PeerCommand};
 
 /// One thing that a peer does to its disk.
@@ -162,21 +162,21 @@ impl Script {
     }
 
     /// Lays out the disk. A script with a prelude finds it as that left it.
-    pub(super) fn prepare(self, place: &Place) {
+    pub(super) fn prepare(self, world: &CrashWorld) {
         let Course { before: (download, local), .. } = self.course();
-        place.prepare(download, local);
+        world.prepare(download, local);
         if self != Self::FirstStart {
-            place.make_identity();
+            world.make_identity();
         }
         match self {
             Self::Migrate => {
-                write_tree(&place.games(), &legacy_files());
+                write_tree(&world.games(), &legacy_files());
                 let index = r#"{"format":2,"library_rev":7,"libraries":[]}"#;
-                fs::write(place.state().join("library_index.json"), index).unwrap();
+                fs::write(world.state().join("library_index.json"), index).unwrap();
             }
             Self::BrokenState => {
-                fs::write(place.state().join("library_index.bin"), "{\"library_rev\":7,").unwrap();
-                let state = game_state_dir(&place.state(), &game_id(QUAKE));
+                fs::write(world.state().join("library_index.bin"), "{\"library_rev\":7,").unwrap();
+                let state = game_state_dir(&world.state(), &game_id(QUAKE));
                 fs::create_dir_all(&state).unwrap();
                 fs::write(state.join("install_intent.json"), "no intent").unwrap();
             }

@@ -17,7 +17,7 @@ use lanspread_proto::{ContentHash, Manifest};
 use super::peer::Peer;
 use super::script::{Course, Script, legacy_files, migrated_files};
 use super::world::{
-    DOOM, Download, HERETIC, Local, Place, QUAKE, Tree, bystanders, game_id, read_tree,
+    CrashWorld, DOOM, Download, HERETIC, Local, QUAKE, Tree, bystanders, game_id, read_tree,
 };
 use crate::{
     Availability, CommandError, DownloadFailure, InstallFailure, PeerEvent, RemoveFailure,
@@ -28,13 +28,13 @@ use crate::{
 /// old `local/` may still wait in its backup for the next transaction or start.
 pub(super) fn check_content(
     script: Script,
-    place: &Place,
+    world: &CrashWorld,
     is_done: bool,
     is_unsettled: bool,
 ) -> Vec<String> {
     let Course { before, after } = script.course();
     let mut wrong = Vec::new();
-    let found = read_tree(&place.root(), |name| !is_reserved_root_name(name));
+    let found = read_tree(&world.root(), |name| !is_reserved_root_name(name));
     let is_downloaded = found.contains_key("version.ini");
     let is_after = |download: Download| is_downloaded && download.tree() == found;
     // Without a sentinel files are those of nobody, and the next download takes what is of use.
@@ -48,30 +48,30 @@ pub(super) fn check_content(
     if !is_known {
         wrong.push(format!("what is downloaded is neither old nor new: {}", sketch(&found)));
     }
-    let found = installed(&place.root(), is_unsettled);
+    let found = installed(&world.root(), is_unsettled);
     let allowed: &[Local] = if is_done { &[after.1] } else { &[before.1, after.1] };
     if !allowed.iter().any(|local| local.tree() == found) {
         let found = found.as_ref().map(sketch);
         wrong.push(format!("what is installed is not of {allowed:?}: {found:?}"));
     }
     // What was set up was the old installation.
-    let is_set_up = setup::is_done(&place.state(), &game_id(QUAKE));
+    let is_set_up = setup::is_done(&world.state(), &game_id(QUAKE));
     if is_set_up && before.1.tree() != found {
         wrong.push("what is installed now counts as set up".to_owned());
     }
-    wrong.extend(check_bystanders(script, place));
+    wrong.extend(check_bystanders(script, world));
     wrong
 }
 
 /// The files in `local/`, or in its backup if that is to come back.
 fn installed(root: &Path, is_unsettled: bool) -> Option<Tree> {
     let mark = fs::read(root.join(BACKUP_DIR).join(OWNER_MARKER));
-    let place = match root.join(LOCAL_DIR).is_dir() {
+    let local = match root.join(LOCAL_DIR).is_dir() {
         true => LOCAL_DIR,
         false if is_unsettled && mark.is_ok_and(|mark| mark == b"replaced") => BACKUP_DIR,
         false => return None,
     };
-    let mut tree = read_tree(&root.join(place), |_| true);
+    let mut tree = read_tree(&root.join(local), |_| true);
     if is_unsettled {
         tree.remove(OWNER_MARKER);
     }
@@ -79,27 +79,27 @@ fn installed(root: &Path, is_unsettled: bool) -> Option<Tree> {
 }
 
 /// What keeps the disk from being as it is at the end of a script.
-pub(super) fn end_is_reached(script: Script, place: &Place) -> Vec<String> {
+pub(super) fn end_is_reached(script: Script, world: &CrashWorld) -> Vec<String> {
     let (download, local) = script.end();
-    let mut wrong = check_bystanders(script, place);
-    let found = read_tree(&place.root(), |name| !is_reserved_root_name(name));
+    let mut wrong = check_bystanders(script, world);
+    let found = read_tree(&world.root(), |name| !is_reserved_root_name(name));
     if found != download.tree() {
         wrong.push(format!("in the end what is downloaded is {}", sketch(&found)));
     }
-    let found = installed(&place.root(), false);
+    let found = installed(&world.root(), false);
     if found != local.tree() {
         wrong.push(format!("in the end what is installed is {:?}", found.as_ref().map(sketch)));
     }
     wrong
 }
 
-fn check_bystanders(script: Script, place: &Place) -> Vec<String> {
+fn check_bystanders(script: Script, world: &CrashWorld) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut found = read_tree(&place.games(), |name| [DOOM, HERETIC].contains(&name));
+    let mut found = read_tree(&world.games(), |name| [DOOM, HERETIC].contains(&name));
     if script == Script::Migrate {
         for ((old, bytes), new) in legacy_files().iter().zip(migrated_files()) {
             found.remove(old);
-            let places = [place.games().join(old), place.state().join(new)];
+            let places = [world.games().join(old), world.state().join(new)];
             if !places.iter().any(|path| fs::read(path).is_ok_and(|found| found == *bytes)) {
                 wrong.push(format!("{old} is in neither of {places:?}"));
             }
@@ -112,8 +112,8 @@ fn check_bystanders(script: Script, place: &Place) -> Vec<String> {
 }
 
 /// Which claims of the journal the disk does not bear out.
-pub(super) fn check_journal(place: &Place, manifest: &Arc<Manifest>) -> Vec<String> {
-    match audit(&place.root(), &place.state(), &game_id(QUAKE), manifest) {
+pub(super) fn check_journal(world: &CrashWorld, manifest: &Arc<Manifest>) -> Vec<String> {
+    match audit(&world.root(), &world.state(), &game_id(QUAKE), manifest) {
         Ok(None) => Vec::new(),
         Ok(Some((_, lies))) => lies.into_iter().map(|lie| format!("journal: {lie}")).collect(),
         Err(error) => vec![format!("the journal cannot be read: {error}")],
@@ -121,18 +121,18 @@ pub(super) fn check_journal(place: &Place, manifest: &Arc<Manifest>) -> Vec<Stri
 }
 
 /// What is left of what only an operation needs.
-pub(super) fn check_leftovers(place: &Place) -> Vec<String> {
+pub(super) fn check_leftovers(world: &CrashWorld) -> Vec<String> {
     let mut wrong = Vec::new();
-    let root = place.root();
+    let root = world.root();
     let names = [INSTALLING_DIR, BACKUP_DIR, SENTINEL_TMP, SENTINEL_DISCARDED];
     let mut paths: Vec<_> = names.iter().map(|name| root.join(name)).collect();
     paths.push(root.join(LOCAL_DIR).join(OWNER_MARKER));
-    let state = place.state().join("games").join(QUAKE);
+    let state = world.state().join("games").join(QUAKE);
     paths.push(state.join("install_intent.json"));
     if root.join("version.ini").exists() {
         paths.push(state.join("download.journal"));
     }
-    let games = fs::read_dir(place.games()).unwrap().map(|entry| entry.unwrap().path());
+    let games = fs::read_dir(world.games()).unwrap().map(|entry| entry.unwrap().path());
     paths.extend(
         games.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(TRASH_PREFIX)),
     );
@@ -145,9 +145,9 @@ pub(super) fn check_leftovers(place: &Place) -> Vec<String> {
 }
 
 /// Files of the state directory that cannot be read by what reads them.
-pub(super) fn check_state(place: &Place) -> Vec<String> {
+pub(super) fn check_state(world: &CrashWorld) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (path, bytes) in read_tree(&place.state(), |_| true) {
+    for (path, bytes) in read_tree(&world.state(), |_| true) {
         let is_json = path.ends_with(".json") && !path.contains("legacy");
         if is_json && serde_json::from_slice::<serde_json::Value>(&bytes).is_err() {
             wrong.push(format!("{path} is not JSON"));
@@ -157,11 +157,11 @@ pub(super) fn check_state(place: &Place) -> Vec<String> {
 }
 
 /// Whether the library tells what is on the disk, and hashes what it says it has hashed.
-pub(super) async fn check_library(place: &Place, peer: &mut Peer) -> Vec<String> {
+pub(super) async fn check_library(world: &CrashWorld, peer: &mut Peer) -> Vec<String> {
     let mut wrong = Vec::new();
     for id in [QUAKE, HERETIC] {
         let details = peer.hashed_game(id).await;
-        let root = place.games().join(id);
+        let root = world.games().join(id);
         let found = read_tree(&root, |name| !is_reserved_root_name(name));
         let is_current = details.game.version.as_ref() == Some(&details.game.expected_version);
         if details.game.installed != root.join(LOCAL_DIR).is_dir() {
@@ -193,8 +193,8 @@ pub(super) async fn check_library(place: &Place, peer: &mut Peer) -> Vec<String>
 }
 
 /// Whether the peer is still who it said it was, with a library that others do not take for old.
-pub(super) async fn check_identity(place: &Place, peer: &Peer) -> Vec<String> {
-    let Ok(told) = fs::read_to_string(place.told()) else { return Vec::new() };
+pub(super) async fn check_identity(world: &CrashWorld, peer: &Peer) -> Vec<String> {
+    let Ok(told) = fs::read_to_string(world.told()) else { return Vec::new() };
     let (told_id, told_rev) = told.split_once(' ').unwrap();
     let (peer_id, rev) = peer.identity().await;
     let mut wrong = Vec::new();

@@ -11,7 +11,7 @@ use super::case::{Case, VICTIM, VICTIM_DIR, VICTIM_SOURCE};
 use super::peer::{PATIENCE, Peer, config};
 use super::script::connect;
 use super::verdict::{check_content, check_events, is_clear_failure};
-use super::world::Place;
+use super::world::CrashWorld;
 
 /// As a test that fails.
 const FAILED_EXIT: i32 = 101;
@@ -22,18 +22,18 @@ const FAILED_EXIT: i32 = 101;
 async fn victim() {
     let Ok(case) = std::env::var(VICTIM) else { return };
     let case: Case = case.parse().unwrap();
-    let place = Place { dir: PathBuf::from(std::env::var_os(VICTIM_DIR).unwrap()) };
+    let world = CrashWorld { dir: PathBuf::from(std::env::var_os(VICTIM_DIR).unwrap()) };
     let source: SocketAddr = std::env::var(VICTIM_SOURCE).unwrap().parse().unwrap();
     faults::arm(Plan {
         moment: case.moment.clone(),
         action: case.action,
         seed: case.seed,
-        disk: place.disk(),
-        cut: place.cut(),
+        disk: world.disk(),
+        cut: world.cut(),
     });
     let playing = tokio::spawn({
-        let place = place.clone();
-        async move { play(&case, &place, source).await }
+        let world = world.clone();
+        async move { play(&case, &world, source).await }
     });
     let played = timeout(2 * PATIENCE, playing).await;
     if !matches!(played, Ok(Ok(()))) {
@@ -43,11 +43,11 @@ async fn victim() {
     }
     let hits = faults::hits();
     let lines: Vec<_> = hits.iter().map(|(site, hits)| format!("{site} {hits}\n")).collect();
-    fs::write(place.hits(), lines.concat()).unwrap();
+    fs::write(world.hits(), lines.concat()).unwrap();
 }
 
-async fn play(case: &Case, place: &Place, source: SocketAddr) {
-    let config = config(place.games(), place.state());
+async fn play(case: &Case, world: &CrashWorld, source: SocketAddr) {
+    let config = config(world.games(), world.state());
     let mut peer = match Peer::start(config.clone()).await {
         Ok(peer) => peer,
         Err(error) => {
@@ -56,14 +56,14 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
             Peer::start(config).await.unwrap()
         }
     };
-    note_told(place, &peer).await;
+    note_told(world, &peer).await;
     connect(case.script, &peer, source).await;
     let outcome = case.script.act(&mut peer).await;
     assert!(peer.is_idle().await, "an operation did not end with {outcome:?}");
     match &outcome {
         Ok(()) => {
-            fs::write(place.outcome(), "done").unwrap();
-            note_told(place, &peer).await;
+            fs::write(world.outcome(), "done").unwrap();
+            note_told(world, &peer).await;
         }
         Err(error) => {
             let is_meant = case.is_survived() && faults::happened();
@@ -72,7 +72,7 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
     }
     if case.is_survived() {
         let is_done = outcome.is_ok() && case.script.reaches_end();
-        let wrong = check_content(case.script, place, is_done, true);
+        let wrong = check_content(case.script, world, is_done, true);
         assert!(wrong.is_empty(), "after {outcome:?}: {wrong:#?}");
         peer.connect(source).await;
         case.script.go_on(&peer).await.unwrap();
@@ -80,10 +80,10 @@ async fn play(case: &Case, place: &Place, source: SocketAddr) {
     check_events(&peer.stop().await, outcome.is_err());
 }
 
-async fn note_told(place: &Place, peer: &Peer) {
+async fn note_told(world: &CrashWorld, peer: &Peer) {
     let (peer_id, library_rev) = peer.identity().await;
     // Whole or not at all: what is done in the background may end this process at any moment.
-    let unfinished = place.told().with_extension("tmp");
+    let unfinished = world.told().with_extension("tmp");
     fs::write(&unfinished, format!("{peer_id} {library_rev}")).unwrap();
-    fs::rename(unfinished, place.told()).unwrap();
+    fs::rename(unfinished, world.told()).unwrap();
 }

@@ -42,11 +42,11 @@ pub(super) enum Local {
 
 /// Where a crash test keeps its things.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct CrashWorld {
     pub(super) dir: PathBuf,
 }
 
-impl Place {
+impl CrashWorld {
     /// What the crash happens to.
     pub(super) fn disk(&self) -> PathBuf {
         self.dir.join("disk")
