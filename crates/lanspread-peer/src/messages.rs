@@ -31,34 +31,34 @@ use crate::info::{AsOf, DownloadSummary, GameDetails, GameInfo, VerifyReport};
 use crate::peers::dialling::Attempt;
 
 /// Where tasks send what they have to tell.
-pub(crate) type CoreSender = mpsc::Sender<CoreMessage>;
+pub(crate) type InboxSender = mpsc::Sender<InboxMessage>;
 
 /// Passes on to the command loop what happens in sessions.
-pub(crate) struct SessionEvents(pub(crate) CoreSender);
+pub(crate) struct SessionEvents(pub(crate) InboxSender);
 
 impl SessionObserver for SessionEvents {
     fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()> {
-        let (core, peer_id, link_id) = (self.0.clone(), link.peer_id(), link.id);
+        let (inbox_sender, peer_id, link_id) = (self.0.clone(), link.peer_id(), link.id);
         let message = match event {
-            SessionEvent::Delta(delta) => CoreMessage::Delta { peer_id, link_id, delta },
-            SessionEvent::Goodbye => CoreMessage::Goodbye { peer_id, link_id },
-            SessionEvent::HashesWanted(game_id) => CoreMessage::HashesWanted { game_id },
+            SessionEvent::Delta(delta) => InboxMessage::Delta { peer_id, link_id, delta },
+            SessionEvent::Goodbye => InboxMessage::Goodbye { peer_id, link_id },
+            SessionEvent::HashesWanted(game_id) => InboxMessage::HashesWanted { game_id },
             SessionEvent::Ended { is_conflict } => {
-                CoreMessage::LinkDown { peer_id, link_id, is_conflict }
+                InboxMessage::LinkDown { peer_id, link_id, is_conflict }
             }
         };
         async move {
             // The loop is gone only when the whole runtime is.
-            let _ = core.send(message).await;
+            let _ = inbox_sender.send(message).await;
         }
         .boxed()
     }
 }
 
 /// Everything that can happen to the command loop besides commands and shutdown.
-pub(crate) enum CoreMessage {
+pub(crate) enum InboxMessage {
     /// A handshake ended.
-    Met(Encounter),
+    HandshakeEnded(Encounter),
     /// A handshake ended with a peer that has a connection already and says that it was started anew;
     /// it is known now whether that connection is alive.
     Contested(Box<Contest>),
@@ -252,7 +252,7 @@ pub(crate) struct LookedAt {
 pub(crate) struct LookedUp {
     pub(crate) game_id: GameId,
     /// As a source tells it; absent where it is known here.
-    pub(crate) told: Option<Told>,
+    pub(crate) told: Option<ManifestClaim>,
     /// Whether a setup script was started, of an installation that may be gone.
     pub(crate) setup_done: bool,
     /// Bytes that an unfinished download takes, if there is one.
@@ -262,7 +262,7 @@ pub(crate) struct LookedUp {
 
 /// What a source tells of a game.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct ManifestClaim {
     pub(crate) manifest: Arc<Manifest>,
     /// `None` where they did not come.
     pub(crate) attributes: Option<Arc<Attributes>>,

@@ -1,8 +1,8 @@
 //! Who is known, and which games they announce. Pure: facts and `now` go in, decisions come out.
 
 pub(crate) mod conflicts;
-pub(crate) mod crossing;
 pub(crate) mod db;
 pub(crate) mod dialling;
+pub(crate) mod duplicate_connection;
 pub(crate) mod liveness;
 pub(crate) mod versions;

@@ -1,18 +1,19 @@
 //! Start, command loop and shutdown of a peer.
 //!
 //! [`start_peer`] prepares everything that can fail, then hands it to one task: the command loop
-//! ([`core`]). The loop owns all state that is not a file. Services and operations run beside it and
-//! send it [`CoreMessage`]s; it never waits for them.
+//! ([`event_loop`]). The loop owns all state that is not a file. Services and operations run beside it and
+//! send it [`crate::messages::InboxMessage`]s; it never waits for them.
 
 mod conflicts;
-mod core;
 mod downloads;
+mod event_loop;
 mod first_look;
 mod guard;
 mod hashing;
 mod installs;
 mod libraries;
 mod local_games;
+mod manifest_cache;
 mod mdns;
 mod membership;
 mod queries;
@@ -23,7 +24,6 @@ mod startup;
 mod state_keeper;
 mod streams;
 mod supervisor;
-mod told_manifest;
 mod verifications;
 
 use std::net::SocketAddr;
@@ -55,9 +55,9 @@ pub async fn start_peer(
 ) -> Result<PeerRuntimeHandle, StartError> {
     let shutdown = CancellationToken::new();
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-    let core = startup::prepare(config, events, command_receiver, shutdown.clone()).await?;
-    let (peer_id, listen_addr) = (core.peer_id(), core.listen_addr());
-    let task = tokio::spawn(core.run());
+    let event_loop = startup::prepare(config, events, command_receiver, shutdown.clone()).await?;
+    let (peer_id, listen_addr) = (event_loop.peer_id(), event_loop.listen_addr());
+    let task = tokio::spawn(event_loop.run());
     Ok(PeerRuntimeHandle { peer_id, listen_addr, commands, shutdown, task: Some(task) })
 }
 
@@ -129,9 +129,9 @@ mod tests {
     use lanspread_proto::GameId;
     use tokio::sync::oneshot;
 
-    use super::core::Core;
+    use super::event_loop::EventLoop;
     use super::*;
-    use crate::messages::CoreMessage;
+    use crate::messages::InboxMessage;
     use crate::operation::Operation;
 
     fn doom() -> GameId {
@@ -139,7 +139,9 @@ mod tests {
     }
 
     /// A peer in `dir` that does not run yet, and where its commands go and its events come from.
-    async fn prepared(dir: &Path) -> (Core, mpsc::Sender<PeerCommand>, mpsc::Receiver<PeerEvent>) {
+    async fn prepared(
+        dir: &Path,
+    ) -> (EventLoop, mpsc::Sender<PeerCommand>, mpsc::Receiver<PeerEvent>) {
         let games_dir = dir.join("games");
         std::fs::create_dir_all(&games_dir).unwrap();
         let game = CatalogGame::new(doom(), "Doom", "1".parse().unwrap());
@@ -163,26 +165,26 @@ mod tests {
         };
         let (sender, events) = mpsc::channel(1_000);
         let (commands, receiver) = mpsc::channel(1);
-        let core = startup::prepare(config, sender, receiver, CancellationToken::new());
-        (core.await.unwrap(), commands, events)
+        let event_loop = startup::prepare(config, sender, receiver, CancellationToken::new());
+        (event_loop.await.unwrap(), commands, events)
     }
 
     #[tokio::test]
     async fn details_of_a_game_are_of_the_moment_at_which_they_are_told() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut core, _commands, mut events) = prepared(dir.path()).await;
+        let (mut event_loop, _commands, mut events) = prepared(dir.path()).await;
         // Nobody looks at the disk yet: the loop does not run.
-        core.first_look = None;
+        event_loop.first_look = None;
         while events.try_recv().is_ok() {}
-        let before = core.as_of(()).events;
+        let before = event_loop.as_of(()).events;
         let (reply, mut answer) = oneshot::channel();
-        core.get_game(doom(), reply);
+        event_loop.get_game(doom(), reply);
         // While a source is asked, an operation begins.
-        core.begin(&doom(), Operation::Downloading).unwrap();
-        core.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
+        event_loop.begin(&doom(), Operation::Downloading).unwrap();
+        event_loop.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
         let told = loop {
-            let message = core.inbox.recv().await.unwrap();
-            core.take_in(message).await;
+            let message = event_loop.inbox.recv().await.unwrap();
+            event_loop.handle_message(message).await;
             if let Ok(told) = answer.try_recv() {
                 break told.unwrap();
             }
@@ -194,11 +196,11 @@ mod tests {
     #[tokio::test]
     async fn the_death_of_a_required_service_is_told_and_ends_the_peer() {
         let dir = tempfile::tempdir().unwrap();
-        let (core, _commands, mut events) = prepared(dir.path()).await;
-        let shutdown = core.shutdown.clone();
+        let (event_loop, _commands, mut events) = prepared(dir.path()).await;
+        let shutdown = event_loop.shutdown.clone();
         let failure = RuntimeFailure { service: "QUIC server", message: "it panicked".to_owned() };
-        core.core.send(CoreMessage::ServiceDied(failure)).await.unwrap();
-        assert_eq!(core.run().await.unwrap_err().service, "QUIC server");
+        event_loop.inbox_sender.send(InboxMessage::ServiceDied(failure)).await.unwrap();
+        assert_eq!(event_loop.run().await.unwrap_err().service, "QUIC server");
         // Whoever else works for the peer hears of it too.
         assert!(shutdown.is_cancelled());
         let mut told = Vec::new();

@@ -126,22 +126,22 @@ impl DialTable {
             return Found::Settled;
         };
         let is_contested = candidate.contested_until.is_some_and(|until| now < until);
-        match candidate.place_of(linked) {
+        match candidate.match_of(linked) {
             // A doubt is about an address that is advertised as well.
-            Place::Named if candidate.doubted_at.is_some() => Found::Settled,
-            Place::Named => {
+            AddressMatch::Named if candidate.doubted_at.is_some() => Found::Settled,
+            AddressMatch::Named => {
                 candidate.state = DialState::Settled;
                 Found::Settled
             }
-            Place::OtherPort if !is_contested => {
+            AddressMatch::OtherPort if !is_contested => {
                 candidate.dial_at(at);
                 Found::Settled
             }
-            Place::OtherHost | Place::OtherPort if candidate.doubted_at.is_some() => {
+            AddressMatch::OtherHost | AddressMatch::OtherPort if candidate.doubted_at.is_some() => {
                 candidate.doubt_at(now);
                 Found::Settled
             }
-            Place::OtherHost | Place::OtherPort => {
+            AddressMatch::OtherHost | AddressMatch::OtherPort => {
                 candidate.state = DialState::Settled;
                 Found::Elsewhere
             }
@@ -210,7 +210,7 @@ impl DialTable {
     }
 
     /// Takes in that somebody needs a peer that has no connection.
-    pub(crate) fn hurry(&mut self, peer_id: PeerId, now: Instant) {
+    pub(crate) fn dial_now(&mut self, peer_id: PeerId, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(&peer_id) {
             match &mut candidate.state {
                 DialState::Due(at) => *at = now.min(*at),
@@ -329,7 +329,7 @@ impl DialTable {
 
 /// Where a connection leads, compared with what is advertised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum AddressMatch {
     Named,
     OtherPort,
     OtherHost,
@@ -354,13 +354,13 @@ impl Candidate {
             && addrs.iter().all(|addr| self.advertised.contains(addr))
     }
 
-    fn place_of(&self, linked: SocketAddr) -> Place {
+    fn match_of(&self, linked: SocketAddr) -> AddressMatch {
         let is_named = self.advertised.iter().any(|addr| is_same_place(*addr, linked));
         let has_port = self.advertised.iter().any(|addr| addr.port() == linked.port());
         match (is_named, has_port) {
-            (true, _) => Place::Named,
-            (false, true) => Place::OtherHost,
-            (false, false) => Place::OtherPort,
+            (true, _) => AddressMatch::Named,
+            (false, true) => AddressMatch::OtherHost,
+            (false, false) => AddressMatch::OtherPort,
         }
     }
 
@@ -369,7 +369,8 @@ impl Candidate {
         let Some(proven) = self.proven else { return self.advertised.clone() };
         let others = self.advertised.iter().filter(|addr| !is_same_place(**addr, proven));
         let mut addrs: Vec<_> = others.copied().collect();
-        let is_elsewhere = self.doubted_at.is_some() || self.place_of(proven) != Place::Named;
+        let is_elsewhere =
+            self.doubted_at.is_some() || self.match_of(proven) != AddressMatch::Named;
         let at = if is_elsewhere { addrs.len() } else { 0 };
         addrs.insert(at, proven);
         addrs

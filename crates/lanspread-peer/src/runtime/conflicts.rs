@@ -14,10 +14,10 @@ use lanspread_net::transport::CloseCode;
 use lanspread_proto::PeerId;
 use tokio::time::{Instant, sleep};
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
-use crate::messages::{Contest, CoreMessage, DialFor, Encounter};
+use crate::messages::{Contest, DialFor, Encounter, InboxMessage};
 
 /// How long the older of two connections may take for a sign of life when a peer says that it was started
 /// anew. A running peer needs milliseconds; a restart is held up for that long.
@@ -30,7 +30,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// How often a peer with the same identity is looked for once it is found: as often as it is told.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-impl Core {
+impl EventLoop {
     /// Asks the older of two connections for a sign of life; what follows is decided then.
     pub(super) fn contest(
         &self,
@@ -39,15 +39,15 @@ impl Core {
         admitted: Admitted,
         old: Arc<PeerLink>,
     ) {
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         self.spawn(async move {
             let is_alive = old.ping(OLD_PATIENCE).await.is_ok();
             let contest = Contest { addr, dial, admitted, old: old.id, is_alive };
-            let _ = core.send(CoreMessage::Contested(Box::new(contest))).await;
+            let _ = inbox_sender.send(InboxMessage::Contested(Box::new(contest))).await;
         });
     }
 
-    pub(super) async fn contested(&mut self, contest: Contest) {
+    pub(super) async fn on_contest(&mut self, contest: Contest) {
         let Contest { addr, dial, admitted, old, is_alive } = contest;
         let peer_id = admitted.link.peer_id();
         let kept = self.links.get(peer_id).filter(|link| is_alive && link.id == old);
@@ -86,7 +86,8 @@ impl Core {
         if std::mem::replace(&mut self.is_looking_for_clones, true) {
             return;
         }
-        let (dialer, me, core) = (Arc::clone(&self.dialer), self.me.clone(), self.core.clone());
+        let (dialer, me, inbox_sender) =
+            (Arc::clone(&self.dialer), self.me.clone(), self.inbox_sender.clone());
         self.spawn(async move {
             let mut looks = 0;
             while looks < LOOKS_MAX {
@@ -97,11 +98,11 @@ impl Core {
                 if let (addr, outcome @ Err(HandshakeError::Cloned(_))) = dialled {
                     (looks, pause) = (0, LOOK_AGAIN);
                     let found = Encounter { addr, dial: None, outcome };
-                    let _ = core.send(CoreMessage::Met(found)).await;
+                    let _ = inbox_sender.send(InboxMessage::HandshakeEnded(found)).await;
                 }
                 sleep(pause).await;
             }
-            let _ = core.send(CoreMessage::ClonesLookedFor).await;
+            let _ = inbox_sender.send(InboxMessage::ClonesLookedFor).await;
         });
     }
 }

@@ -22,14 +22,14 @@ use lanspread_transfer::scheduler::Order;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::installs::InstallReply;
 use super::local_games::{look_at, look_at_known};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
-use crate::messages::{CopyCheck, CoreMessage, Fetch};
+use crate::messages::{CopyCheck, Fetch, InboxMessage};
 use crate::operation::Operation;
 
 /// Why an operation failed that was done, and of which nothing is there.
@@ -54,7 +54,7 @@ pub(crate) struct ActiveDownload {
     on_cancel: Vec<Reply<()>>,
 }
 
-impl Core {
+impl EventLoop {
     pub(super) async fn fetch(&mut self, fetch: Fetch) {
         let begun = self.begin_fetch(&fetch.game_id, fetch.is_update, fetch.copy);
         if matches!(begun, Err(CommandError::UpToDate(_))) && fetch.copy == CopyCheck::Known {
@@ -102,15 +102,15 @@ impl Core {
 
     /// Looks whether a copy that seems to be up to date still is what the library says.
     fn look_before_update(&self, fetch: Fetch) {
-        let (core, index) = (self.core.clone(), self.index.clone());
+        let (inbox_sender, index) = (self.inbox_sender.clone(), self.index.clone());
         let (games_dir, game_id) = (self.games_dir.clone(), fetch.game_id.clone());
         self.spawn(async move {
             let local = look_at(games_dir, game_id, index).await;
-            let _ = core.send(CoreMessage::UpdateLooked { fetch, local }).await;
+            let _ = inbox_sender.send(InboxMessage::UpdateLooked { fetch, local }).await;
         });
     }
 
-    pub(super) async fn update_looked(&mut self, fetch: Fetch, local: Option<LocalGame>) {
+    pub(super) async fn on_update_looked(&mut self, fetch: Fetch, local: Option<LocalGame>) {
         let game_id = &fetch.game_id;
         // Of an active game, its operation tells.
         if self.operations.get(game_id).is_none() && !self.is_changing_dir {
@@ -186,22 +186,22 @@ impl Core {
     ) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let links = self.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
         let seat = Seat { swarm: self.server.swarm.clone(), source_of: Box::new(source_of) };
         let (outbound, stop) = (self.server.outbound.clone(), self.shutdown.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(panicked(Path::new(game_id.as_str())));
-            CoreMessage::DownloadEnded { game_id, outcome, local }
+            InboxMessage::DownloadEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: nothing may be written after it.
         self.tasks.spawn(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
-                    let _ = core.send(CoreMessage::DownloadTold { game_id, notice }).await;
+                    let _ = inbox_sender.send(InboxMessage::DownloadTold { game_id, notice }).await;
                 }
             };
             // The view no longer offers the game; who slipped in before must not read what is
@@ -229,7 +229,8 @@ impl Core {
                 })),
             });
             guard.done();
-            let _ = core.send(CoreMessage::DownloadEnded { game_id, outcome, local }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::DownloadEnded { game_id, outcome, local }).await;
         });
     }
 
@@ -257,7 +258,7 @@ impl Core {
         }
     }
 
-    pub(super) async fn download_told(&mut self, game_id: GameId, notice: DownloadNotice) {
+    pub(super) async fn on_download_notice(&mut self, game_id: GameId, notice: DownloadNotice) {
         match notice {
             DownloadNotice::GotManifest { files, bytes, sources } => {
                 self.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
@@ -282,7 +283,7 @@ impl Core {
         }
     }
 
-    pub(super) async fn download_ended(
+    pub(super) async fn on_download_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<DownloadOutcome, DownloadEnd>,

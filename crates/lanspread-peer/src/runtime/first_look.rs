@@ -16,10 +16,10 @@ use lanspread_library::{LocalGame, ScanError, roots, scan_game};
 use lanspread_proto::GameId;
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::local_games::log_warnings;
 use crate::command::{PeerCommand, Subject};
-use crate::messages::{CoreMessage, LookedAt};
+use crate::messages::{InboxMessage, LookedAt};
 
 /// How long questions about all games, and handshakes, which tell the whole library, wait for the first
 /// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.
@@ -51,17 +51,17 @@ impl FirstLook {
     }
 }
 
-impl Core {
+impl EventLoop {
     /// Looks at every game in the games directory, beside the loop.
     pub(super) fn begin_first_look(&self) {
         let (games_dir, index) = (self.games_dir.clone(), self.index.clone());
-        let (catalog, core) = (Arc::clone(&self.catalog), self.core.clone());
+        let (catalog, inbox_sender) = (Arc::clone(&self.catalog), self.inbox_sender.clone());
         let cancel = self.cancel.clone();
         self.tasks.spawn_blocking(move || {
             let tell = |outcome| {
                 let games_dir = games_dir.clone();
                 // The loop is gone only when the whole runtime is.
-                core.blocking_send(CoreMessage::LookedAt { games_dir, outcome }).is_ok()
+                inbox_sender.blocking_send(InboxMessage::LookedAt { games_dir, outcome }).is_ok()
             };
             let found = match roots(&games_dir, &catalog) {
                 Ok(found) => found,
@@ -89,7 +89,7 @@ impl Core {
         });
     }
 
-    pub(super) async fn looked_at(
+    pub(super) async fn on_looked_at(
         &mut self,
         games_dir: PathBuf,
         outcome: Result<LookedAt, ScanError>,
@@ -102,7 +102,7 @@ impl Core {
             Err(error) => {
                 let waiting = self.end_first_look();
                 self.lose_games_dir(&error).await;
-                return self.obey_all(waiting).await;
+                return self.handle_commands(waiting).await;
             }
         };
         log_warnings(&warnings);
@@ -139,7 +139,7 @@ impl Core {
         if is_survey_owed {
             self.survey();
         }
-        self.obey_all(waiting).await;
+        self.handle_commands(waiting).await;
     }
 
     /// Tells how many games the catalog states in the form of wire version 3 alone.
@@ -198,7 +198,7 @@ impl Core {
         }
         self.refresh_view(&[]);
         let waiting = self.take_ready_commands();
-        self.obey_all(waiting).await;
+        self.handle_commands(waiting).await;
     }
 
     /// Ends the first look; returns the commands that waited for it.
@@ -242,9 +242,9 @@ impl Core {
         ready
     }
 
-    pub(super) async fn obey_all(&mut self, commands: Vec<PeerCommand>) {
+    pub(super) async fn handle_commands(&mut self, commands: Vec<PeerCommand>) {
         for command in commands {
-            self.obey(command).await;
+            self.handle_command(command).await;
         }
     }
 

@@ -10,18 +10,18 @@ use lanspread_proto::GameId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::local_games::look_at;
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 
 /// Makes the message that an operation is lost, from what is on the disk then.
-type Lost = fn(GameId, Option<LocalGame>) -> CoreMessage;
+type Lost = fn(GameId, Option<LocalGame>) -> InboxMessage;
 
 /// Tells the loop that an operation has ended, unless that is [`Self::done`] otherwise.
 pub(super) struct OperationGuard(Option<Watch>);
 
 struct Watch {
-    core: CoreSender,
+    inbox_sender: InboxSender,
     tasks: TaskTracker,
     /// Cancelled when the peer is to stop: the loop hears of nothing any more.
     shutdown: CancellationToken,
@@ -31,11 +31,11 @@ struct Watch {
     lost: Lost,
 }
 
-impl Core {
+impl EventLoop {
     /// A guard for the task of an operation that has begun.
     pub(super) fn guard(&self, game_id: &GameId, lost: Lost) -> OperationGuard {
         OperationGuard(Some(Watch {
-            core: self.core.clone(),
+            inbox_sender: self.inbox_sender.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
             games_dir: self.games_dir.clone(),
@@ -60,13 +60,13 @@ impl Drop for OperationGuard {
             return;
         };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let Watch { core, tasks, games_dir, game_id, index, lost, .. } = watch;
+        let Watch { inbox_sender, tasks, games_dir, game_id, index, lost, .. } = watch;
         tasks.spawn_on(
             async move {
                 tracing::error!(%game_id, "the task of an operation was lost");
                 let local = look_at(games_dir, game_id.clone(), index).await;
                 // The loop may have ended meanwhile.
-                let _ = core.send(lost(game_id, local)).await;
+                let _ = inbox_sender.send(lost(game_id, local)).await;
             },
             &runtime,
         );
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
 
     /// A guard as a task would carry it, and where the loop would hear of its end.
-    fn guarded() -> (OperationGuard, mpsc::Receiver<CoreMessage>, TempDir) {
+    fn guarded() -> (OperationGuard, mpsc::Receiver<InboxMessage>, TempDir) {
         let dir = tempfile::tempdir().unwrap();
-        let (core, inbox) = mpsc::channel(1);
+        let (inbox_sender, inbox) = mpsc::channel(1);
         let (index, _) = Index::load(dir.path()).unwrap();
         let guard = OperationGuard(Some(Watch {
-            core,
+            inbox_sender,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             games_dir: dir.path().to_path_buf(),
@@ -95,15 +95,15 @@ mod tests {
             index,
             lost: |game_id, local| {
                 let outcome = Err(InstallFailure::Interrupted);
-                CoreMessage::InstallEnded { game_id, outcome, local }
+                InboxMessage::InstallEnded { game_id, outcome, local }
             },
         }));
         (guard, inbox, dir)
     }
 
-    async fn is_told_of_an_end(mut inbox: mpsc::Receiver<CoreMessage>) -> bool {
+    async fn is_told_of_an_end(mut inbox: mpsc::Receiver<InboxMessage>) -> bool {
         let told = inbox.recv().await;
-        matches!(told, Some(CoreMessage::InstallEnded { outcome: Err(_), .. }))
+        matches!(told, Some(InboxMessage::InstallEnded { outcome: Err(_), .. }))
     }
 
     #[tokio::test]

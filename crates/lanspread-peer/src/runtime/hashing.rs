@@ -11,8 +11,8 @@ use lanspread_proto::GameId;
 use lanspread_serve::Contradiction;
 use tokio::time::{Instant, sleep};
 
-use super::core::Core;
-use crate::messages::CoreMessage;
+use super::event_loop::EventLoop;
+use crate::messages::InboxMessage;
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.
@@ -21,20 +21,20 @@ const HASHED_PUBLISH_PAUSE: Duration = Duration::from_millis(250);
 /// than it takes until every change shows.
 const SETTLE_PAUSE: Duration = SETTLE_TIME.saturating_add(Duration::from_millis(100));
 
-impl Core {
+impl EventLoop {
     /// Lets files be read once more, whose time was too close to the moment at which they were.
     pub(super) fn settle_later(&mut self, game_id: &GameId, local: &LocalGame) {
         if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
             return;
         }
-        let (core, game_id) = (self.core.clone(), game_id.clone());
+        let (inbox_sender, game_id) = (self.inbox_sender.clone(), game_id.clone());
         self.spawn(async move {
             sleep(SETTLE_PAUSE).await;
-            let _ = core.send(CoreMessage::Settled { game_id }).await;
+            let _ = inbox_sender.send(InboxMessage::Settled { game_id }).await;
         });
     }
 
-    pub(super) fn settled(&mut self, game_id: GameId) {
+    pub(super) fn on_settled(&mut self, game_id: GameId) {
         self.settling.remove(&game_id);
         self.to_settle.insert(game_id);
         self.hash_next();
@@ -75,7 +75,7 @@ impl Core {
         self.operations.get(game_id).is_none() && !self.hashing.contains(game_id)
     }
 
-    pub(super) fn want_hashes(&mut self, game_id: GameId) {
+    pub(super) fn on_hashes_wanted(&mut self, game_id: GameId) {
         if self.is_to_hash(&game_id) {
             self.hashes_wanted.insert(game_id);
             self.hash_next();
@@ -91,7 +91,7 @@ impl Core {
         }
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
-        let (core, cancel) = (self.core.clone(), self.cancel.clone());
+        let (inbox_sender, cancel) = (self.inbox_sender.clone(), self.cancel.clone());
         let (fingerprint, version_ini) = (local.fingerprint.clone(), local.version_ini.clone());
         self.spawn(async move {
             let work = move || {
@@ -101,11 +101,12 @@ impl Core {
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome =
                 outcome.unwrap_or_else(|error| Err(HashError::Abandoned(error.to_string())));
-            let _ = core.send(CoreMessage::Hashed { game_id, scanned: local, outcome }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::Hashed { game_id, scanned: local, outcome }).await;
         });
     }
 
-    pub(super) async fn hashed(
+    pub(super) async fn on_hashed(
         &mut self,
         game_id: GameId,
         scanned: &LocalGame,
@@ -182,7 +183,7 @@ impl Core {
     }
 
     /// Somebody who read a game found it otherwise than it is known here.
-    pub(super) async fn contradicted(&mut self, contradiction: Contradiction) {
+    pub(super) async fn on_contradiction(&mut self, contradiction: Contradiction) {
         let Contradiction { game_id, path } = contradiction;
         let Some(path) = path else { return self.look_at_games(BTreeSet::from([game_id])) };
         let Some(local) = self.local.get(&game_id) else { return };

@@ -14,14 +14,14 @@ use lanspread_proto::reserved::LOCAL_DIR;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::core::Core;
 use super::downloads::MOVED_AWAY;
+use super::event_loop::EventLoop;
 use super::local_games::look_at;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 use crate::operation::Operation;
 
 /// Pause between two progress reports: at most ten a second.
@@ -74,7 +74,7 @@ impl InstallReply {
     }
 }
 
-impl Core {
+impl EventLoop {
     pub(super) async fn install(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let allowed = self.check_idle(&game_id).and_then(|()| {
             let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
@@ -113,11 +113,11 @@ impl Core {
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
         let unpacker = Arc::clone(&self.unpacker);
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
-            CoreMessage::InstallEnded { game_id, outcome, local }
+            InboxMessage::InstallEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
         self.tasks.spawn(async move {
@@ -140,7 +140,7 @@ impl Core {
                     .unwrap_or_else(|_| Err(lanspread_install::panicked(&root, &state_dir, &id)))
             };
             let mut run = tokio::task::spawn_blocking(work);
-            let tell = tell_progress(progress_receiver, game_id.clone(), core.clone());
+            let tell = tell_progress(progress_receiver, game_id.clone(), inbox_sender.clone());
             let outcome = tokio::select! {
                 outcome = &mut run => outcome,
                 () = tell => run.await,
@@ -152,11 +152,11 @@ impl Core {
                 false => outcome.and(Err(moved_away(place))),
             };
             guard.done();
-            let _ = core.send(CoreMessage::InstallEnded { game_id, outcome, local }).await;
+            let _ = inbox_sender.send(InboxMessage::InstallEnded { game_id, outcome, local }).await;
         });
     }
 
-    pub(super) async fn install_ended(
+    pub(super) async fn on_install_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<InstallSummary, InstallFailure>,
@@ -226,12 +226,12 @@ impl Core {
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let outbound = self.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
-            CoreMessage::UninstallEnded { game_id, outcome, local }
+            InboxMessage::UninstallEnded { game_id, outcome, local }
         });
         self.tasks.spawn(async move {
             outbound.drain(&game_id).await;
@@ -245,11 +245,12 @@ impl Core {
             let outcome = outcome.unwrap_or(Err(InstallFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
             guard.done();
-            let _ = core.send(CoreMessage::UninstallEnded { game_id, outcome, local }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::UninstallEnded { game_id, outcome, local }).await;
         });
     }
 
-    pub(super) async fn uninstall_ended(
+    pub(super) async fn on_uninstall_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<(), InstallFailure>,
@@ -293,11 +294,15 @@ impl Core {
 }
 
 /// Passes on how far an installation is, until it ends.
-async fn tell_progress(mut progress: watch::Receiver<u64>, game_id: GameId, core: CoreSender) {
+async fn tell_progress(
+    mut progress: watch::Receiver<u64>,
+    game_id: GameId,
+    inbox_sender: InboxSender,
+) {
     while progress.changed().await.is_ok() {
         let bytes_done = *progress.borrow_and_update();
-        let message = CoreMessage::InstallProgress { game_id: game_id.clone(), bytes_done };
-        if core.send(message).await.is_err() {
+        let message = InboxMessage::InstallProgress { game_id: game_id.clone(), bytes_done };
+        if inbox_sender.send(message).await.is_err() {
             return;
         }
         tokio::time::sleep(PROGRESS_PAUSE).await;

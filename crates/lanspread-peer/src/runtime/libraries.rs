@@ -17,11 +17,11 @@ use lanspread_proto::{GameId, PeerId, SourceError};
 use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
-use crate::messages::CoreMessage;
+use crate::messages::InboxMessage;
 use crate::peers::db::Upserted;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
@@ -46,7 +46,7 @@ pub(super) struct Awaited {
     deltas: Vec<RemoteDelta>,
 }
 
-impl Core {
+impl EventLoop {
     /// Lets a peer appear that was let in: at once where its library is known, else when that is here.
     pub(super) async fn join(
         &mut self,
@@ -93,18 +93,18 @@ impl Core {
         let (peer_id, link_id) = (link.peer_id(), link.id);
         let awaited = Awaited { link: Arc::clone(&link), joins_at, replies, deltas: Vec::new() };
         self.awaited.insert(peer_id, awaited);
-        let (core, catalog) = (self.core.clone(), Arc::clone(&self.catalog));
+        let (inbox_sender, catalog) = (self.inbox_sender.clone(), Arc::clone(&self.catalog));
         self.spawn(async move {
             let outcome = fetch_library(&link, &catalog).await;
             // Whoever waits is answered by the connection that has taken the place of this one.
             if outcome.is_err() && link.is_replaced() {
                 sleep(REPLACED_GRACE).await;
             }
-            let _ = core.send(CoreMessage::Library { peer_id, link_id, outcome }).await;
+            let _ = inbox_sender.send(InboxMessage::Library { peer_id, link_id, outcome }).await;
         });
     }
 
-    pub(super) async fn library(
+    pub(super) async fn on_library(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -138,22 +138,22 @@ impl Core {
             }
         }
         if self.is_behind(peer_id, told_rev) {
-            let core = self.core.clone();
+            let inbox_sender = self.inbox_sender.clone();
             self.spawn(async move {
                 sleep(BEHIND_MAX).await;
-                let _ = core.send(CoreMessage::LibraryBehind { peer_id, told_rev }).await;
+                let _ = inbox_sender.send(InboxMessage::LibraryBehind { peer_id, told_rev }).await;
             });
         }
     }
 
     /// Asks for a library anew of which a change is still missing.
-    pub(super) fn library_behind(&mut self, peer_id: PeerId, told_rev: u64) {
+    pub(super) fn on_library_behind(&mut self, peer_id: PeerId, told_rev: u64) {
         if self.is_behind(peer_id, told_rev) {
             self.refresh_library(peer_id);
         }
     }
 
-    pub(super) async fn delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: RemoteDelta) {
+    pub(super) async fn on_delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: RemoteDelta) {
         if !self.is_current(peer_id, link_id) {
             return;
         }

@@ -12,15 +12,15 @@ use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
 use lanspread_serve::view::{ServedGame, View};
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::startup::{check_games_dir, recover};
 use crate::command::Reply;
 use crate::error::{CommandError, GamesDirError};
 use crate::event::PeerEvent;
-use crate::messages::CoreMessage;
+use crate::messages::InboxMessage;
 use crate::operation::Operation;
 
-impl Core {
+impl EventLoop {
     pub(super) fn library_rev(&self) -> u64 {
         self.announced.rev
     }
@@ -161,7 +161,7 @@ impl Core {
         }
         self.is_changing_dir = true;
         let (catalog, index) = (Arc::clone(&self.catalog), self.index.clone());
-        let (core, state_dir) = (self.core.clone(), self.state_dir.clone());
+        let (inbox_sender, state_dir) = (self.inbox_sender.clone(), self.state_dir.clone());
         // Not cut off at shutdown: recovery may write.
         self.tasks.spawn(async move {
             let asked = path.clone();
@@ -176,11 +176,11 @@ impl Core {
                 let source = io::Error::other(e);
                 Err(GamesDirError { path: asked, source })
             });
-            let _ = core.send(CoreMessage::GamesDirScanned { outcome, reply }).await;
+            let _ = inbox_sender.send(InboxMessage::GamesDirScanned { outcome, reply }).await;
         });
     }
 
-    pub(super) async fn games_dir_scanned(
+    pub(super) async fn on_games_dir_scanned(
         &mut self,
         outcome: Result<(PathBuf, Scan), GamesDirError>,
         reply: Reply<PathBuf>,
@@ -217,7 +217,7 @@ impl Core {
         self.empty_trash();
         self.publish(changed).await;
         let _ = reply.send(Ok(games_dir));
-        self.obey_all(waiting).await;
+        self.handle_commands(waiting).await;
     }
 }
 

@@ -1,11 +1,11 @@
 //! The command loop's part about mDNS: whether it works, told once when that changes.
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
 
-impl Core {
-    pub(super) async fn mdns_told(&mut self, told: Result<(), String>) {
+impl EventLoop {
+    pub(super) async fn on_mdns_status(&mut self, told: Result<(), String>) {
         if let Some(event) = news(&mut self.mdns, told) {
             self.emit(event).await;
         }

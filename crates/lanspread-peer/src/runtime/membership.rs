@@ -12,15 +12,15 @@ use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use lanspread_serve::session;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
 use crate::info::OtherVersionPeer;
-use crate::messages::{CoreMessage, DialFor, Encounter, SessionEvents};
-use crate::peers::crossing::{LinkFacts, takes_over};
+use crate::messages::{DialFor, Encounter, InboxMessage, SessionEvents};
 use crate::peers::db::PEERS_MAX;
 use crate::peers::dialling::Found;
+use crate::peers::duplicate_connection::{LinkFacts, should_replace};
 use crate::peers::liveness::Verdict;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
@@ -29,8 +29,8 @@ const MOVED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the dialling side of a connection that is not kept has to find that out itself.
 const RETIRE_GRACE: Duration = Duration::from_secs(1);
 
-impl Core {
-    pub(super) fn discovered(&mut self, event: BrowseEvent) {
+impl EventLoop {
+    pub(super) fn on_discovery(&mut self, event: BrowseEvent) {
         match event {
             BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
             BrowseEvent::Gone(peer_id) => {
@@ -80,7 +80,8 @@ impl Core {
 
     /// Dials a peer; a sign of life after `doubted_at` on its connection makes that needless.
     fn dial(&self, addrs: Vec<SocketAddr>, purpose: DialFor, doubted_at: Option<Instant>) {
-        let (dialer, me, core) = (Arc::clone(&self.dialer), self.me.clone(), self.core.clone());
+        let (dialer, me, inbox_sender) =
+            (Arc::clone(&self.dialer), self.me.clone(), self.inbox_sender.clone());
         let links = self.links.clone();
         self.spawn(async move {
             let expected = match &purpose {
@@ -94,11 +95,11 @@ impl Core {
             let dialled = handshake::dial_first(&*dialer, &addrs, expected, &me, is_needed).await;
             let (addr, outcome) = dialled;
             let encounter = Encounter { addr, dial: Some(purpose), outcome };
-            let _ = core.send(CoreMessage::Met(encounter)).await;
+            let _ = inbox_sender.send(InboxMessage::HandshakeEnded(encounter)).await;
         });
     }
 
-    pub(super) async fn met(&mut self, encounter: Encounter) {
+    pub(super) async fn on_handshake(&mut self, encounter: Encounter) {
         let Encounter { addr, dial, outcome } = encounter;
         let now = Instant::now();
         let answer = match outcome {
@@ -188,7 +189,7 @@ impl Core {
         let Admitted { link, streams } = admitted;
         let peer_id = link.peer_id();
         if let Some(old) = self.links.get(peer_id)
-            && !takes_over(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
+            && !should_replace(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
         {
             self.dials.linked(peer_id, old.addr, Instant::now());
             self.retire(link, Some(streams));
@@ -213,7 +214,7 @@ impl Core {
         let context = session::Context {
             server: self.server.clone(),
             catalog: Arc::clone(&self.catalog),
-            observer: Arc::new(SessionEvents(self.core.clone())),
+            observer: Arc::new(SessionEvents(self.inbox_sender.clone())),
         };
         self.spawn(session::run(Arc::clone(&link), streams, context));
         self.join(addr, link, reply).await;
@@ -237,7 +238,12 @@ impl Core {
         });
     }
 
-    pub(super) async fn link_down(&mut self, peer_id: PeerId, link_id: LinkId, is_conflict: bool) {
+    pub(super) async fn on_link_down(
+        &mut self,
+        peer_id: PeerId,
+        link_id: LinkId,
+        is_conflict: bool,
+    ) {
         if self.is_current(peer_id, link_id) {
             self.note_heard(peer_id);
             self.links.remove(peer_id);
@@ -253,14 +259,14 @@ impl Core {
     }
 
     /// Dials a known peer that has no connection, at once.
-    pub(super) fn link_needed(&mut self, peer_id: PeerId) {
+    pub(super) fn on_link_needed(&mut self, peer_id: PeerId) {
         if self.peers.get(peer_id).is_some() && self.links.get(peer_id).is_none() {
-            self.dials.hurry(peer_id, Instant::now());
+            self.dials.dial_now(peer_id, Instant::now());
             self.dial_due();
         }
     }
 
-    pub(super) async fn goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
+    pub(super) async fn on_goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
         if self.is_current(peer_id, link_id) {
             self.dials.vanished(peer_id, Instant::now());
             self.lose(peer_id, LostReason::Goodbye).await;
@@ -299,18 +305,18 @@ impl Core {
         if !self.asking.insert(peer_id) {
             return;
         }
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         self.spawn(async move {
             let answer = link.ping(patience).await;
             if let Err(error) = &answer {
                 tracing::debug!(%peer_id, %error, "a ping was not answered");
             }
             let (link_id, is_answered) = (link.id, answer.is_ok());
-            let _ = core.send(CoreMessage::Pinged { peer_id, link_id, is_answered }).await;
+            let _ = inbox_sender.send(InboxMessage::Pinged { peer_id, link_id, is_answered }).await;
         });
     }
 
-    pub(super) fn pinged(&mut self, peer_id: PeerId, link_id: LinkId, is_answered: bool) {
+    pub(super) fn on_ping(&mut self, peer_id: PeerId, link_id: LinkId, is_answered: bool) {
         self.asking.remove(&peer_id);
         if !is_answered && self.is_current(peer_id, link_id) {
             self.dials.doubted(peer_id, Instant::now());

@@ -11,17 +11,17 @@ use lanspread_net::links::LinkedSource;
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
 use crate::info::{
     AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerInfo, PeerStatus,
 };
-use crate::messages::{CoreMessage, LookedUp, Told};
+use crate::messages::{InboxMessage, LookedUp, ManifestClaim};
 use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
 
-impl Core {
+impl EventLoop {
     pub(super) fn status(&self) -> PeerStatus {
         PeerStatus {
             peer_id: self.me.peer_id,
@@ -60,18 +60,19 @@ impl Core {
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
     pub(super) fn list_games(&self, scope: GameScope, reply: Reply<AsOf<Vec<GameInfo>>>) {
         let (games_dir, state_dir) = (self.games_dir.clone(), self.state_dir.clone());
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         self.spawn(async move {
             let look = move || all_unfinished(&games_dir, &state_dir);
             // A look that panicked found nothing.
             let unfinished = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             // A peer that stops answers nothing.
-            let _ = core.send(CoreMessage::GamesLookedUp { scope, unfinished, reply }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::GamesLookedUp { scope, unfinished, reply }).await;
         });
     }
 
     /// Answers which games are known after the look, which may have taken a while.
-    pub(super) fn tell_games(
+    pub(super) fn answer_games(
         &self,
         scope: GameScope,
         mut unfinished: BTreeMap<GameId, u64>,
@@ -107,7 +108,7 @@ impl Core {
         let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, games_dir, state_dir) =
             (self.links.clone(), self.games_dir.clone(), self.state_dir.clone());
-        let (core, told) = (self.core.clone(), self.told_manifest.clone());
+        let (inbox_sender, told) = (self.inbox_sender.clone(), self.manifest_cache.clone());
         self.spawn(async move {
             let mut what = None;
             for source in &sources {
@@ -127,12 +128,12 @@ impl Core {
                 tokio::task::spawn_blocking(look).await.unwrap_or_default();
             let looked_up = LookedUp { game_id, told: what, setup_done, unfinished, reply };
             // A peer that stops answers nothing.
-            let _ = core.send(CoreMessage::GameLookedUp(looked_up)).await;
+            let _ = inbox_sender.send(InboxMessage::GameLookedUp(looked_up)).await;
         });
     }
 
     /// Answers what is known of a game after the look, which may have taken a while.
-    pub(super) fn tell_game(&self, looked_up: LookedUp) {
+    pub(super) fn answer_game(&self, looked_up: LookedUp) {
         let LookedUp { game_id, told, setup_done, unfinished, reply } = looked_up;
         let Some(game) = self.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
@@ -143,7 +144,7 @@ impl Core {
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
         let local = self.local.get(&game_id).and_then(|local| {
             let attributes = Some(Arc::clone(local.attributes.attributes()));
-            Some(Told { manifest: local.manifest.clone()?, attributes })
+            Some(ManifestClaim { manifest: local.manifest.clone()?, attributes })
         });
         let told = local.or(told);
         let details = GameDetails {

@@ -8,16 +8,16 @@ use lanspread_download::removal::remove_root;
 use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::installs::{ActiveInstall, InstallReply};
 use super::local_games::look_at;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
-use crate::messages::CoreMessage;
+use crate::messages::InboxMessage;
 use crate::operation::Operation;
 
-impl Core {
+impl EventLoop {
     pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
         if let Err(error) = self.check_idle(&game_id) {
             let _ = reply.send(Err(error));
@@ -47,18 +47,18 @@ impl Core {
     fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let (root, journal) =
             (self.root_of(&game_id), lanspread_download::journal_path(&self.state_dir, &game_id));
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         self.spawn(async move {
             let look =
                 move || lanspread_download::is_unfinished(&root, &journal).unwrap_or_default();
             // A look that panicked found nothing.
             let is_there = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            let looked = CoreMessage::UnfinishedLooked { game_id, is_there, wait, reply };
-            let _ = core.send(looked).await;
+            let looked = InboxMessage::UnfinishedLooked { game_id, is_there, wait, reply };
+            let _ = inbox_sender.send(looked).await;
         });
     }
 
-    pub(super) async fn remove_unfinished(
+    pub(super) async fn on_unfinished_looked(
         &mut self,
         game_id: GameId,
         is_there: bool,
@@ -97,12 +97,12 @@ impl Core {
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
         self.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let outbound = self.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(RemoveFailure::Interrupted);
-            CoreMessage::RemoveEnded { game_id, outcome, local }
+            InboxMessage::RemoveEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: what has begun to be deleted is better gone.
         self.tasks.spawn(async move {
@@ -112,11 +112,11 @@ impl Core {
             let outcome = outcome.unwrap_or(Err(RemoveFailure::Interrupted));
             let local = look_at(games_dir, game_id.clone(), index).await;
             guard.done();
-            let _ = core.send(CoreMessage::RemoveEnded { game_id, outcome, local }).await;
+            let _ = inbox_sender.send(InboxMessage::RemoveEnded { game_id, outcome, local }).await;
         });
     }
 
-    pub(super) async fn remove_ended(
+    pub(super) async fn on_remove_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Option<PathBuf>, RemoveFailure>,

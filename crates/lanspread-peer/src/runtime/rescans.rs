@@ -14,9 +14,9 @@ use lanspread_library::{Glance, LocalGame, ScanError, scan_games, survey, suspec
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::local_games::log_warnings;
-use crate::messages::{CoreMessage, DiskChange};
+use crate::messages::{DiskChange, InboxMessage};
 
 /// Pause before a game is looked at that changed while it was hashed: it is being written, and
 /// would only change again.
@@ -24,8 +24,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Pause between two looks for a games directory that was deleted or unmounted.
 const FIND_GAMES_DIR_PAUSE: Duration = Duration::from_secs(2);
 
-impl Core {
-    pub(super) fn disk_changed(&mut self, change: DiskChange) {
+impl EventLoop {
+    pub(super) fn on_disk_change(&mut self, change: DiskChange) {
         match change {
             DiskChange::Games(game_ids) => self.look_at_games(game_ids),
             DiskChange::Anything => self.survey(),
@@ -33,11 +33,11 @@ impl Core {
     }
 
     pub(super) fn look_again_later(&self, game_id: GameId) {
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         self.spawn(async move {
             sleep(LOOK_AGAIN_AFTER).await;
             let change = DiskChange::Games(BTreeSet::from([game_id]));
-            let _ = core.send(CoreMessage::DiskChanged(change)).await;
+            let _ = inbox_sender.send(InboxMessage::DiskChanged(change)).await;
         });
     }
 
@@ -48,8 +48,8 @@ impl Core {
         if game_ids.is_empty() {
             return;
         }
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         self.spawn(async move {
             let (asked_dir, asked_ids) = (games_dir.clone(), game_ids.clone());
             let work = move || {
@@ -59,11 +59,12 @@ impl Core {
             };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or_else(|error| Err(abandoned(&games_dir, error)));
-            let _ = core.send(CoreMessage::Rescanned { games_dir, game_ids, outcome }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::Rescanned { games_dir, game_ids, outcome }).await;
         });
     }
 
-    pub(super) async fn rescanned(
+    pub(super) async fn on_rescanned(
         &mut self,
         games_dir: &Path,
         game_ids: BTreeSet<GameId>,
@@ -90,7 +91,7 @@ impl Core {
         }
         self.look_at_games(again);
         let ready = self.take_ready_commands();
-        self.obey_all(ready).await;
+        self.handle_commands(ready).await;
     }
 
     pub(super) async fn take_over_found(
@@ -126,7 +127,7 @@ impl Core {
         if self.owe_survey() || !self.rescans.admit_survey() {
             return;
         }
-        let (core, games_dir) = (self.core.clone(), self.games_dir.clone());
+        let (inbox_sender, games_dir) = (self.inbox_sender.clone(), self.games_dir.clone());
         let catalog = Arc::clone(&self.catalog);
         self.spawn(async move {
             let asked_dir = games_dir.clone();
@@ -139,11 +140,11 @@ impl Core {
             let outcome = tokio::task::spawn_blocking(work).await;
             let (mount, outcome) =
                 outcome.unwrap_or_else(|error| (None, Err(abandoned(&games_dir, error))));
-            let _ = core.send(CoreMessage::Surveyed { games_dir, mount, outcome }).await;
+            let _ = inbox_sender.send(InboxMessage::Surveyed { games_dir, mount, outcome }).await;
         });
     }
 
-    pub(super) async fn surveyed(
+    pub(super) async fn on_surveyed(
         &mut self,
         games_dir: &Path,
         mount: Option<u64>,

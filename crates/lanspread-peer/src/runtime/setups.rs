@@ -6,12 +6,12 @@ use lanspread_install::error::SetupFailure;
 use lanspread_install::setup::{self, SetupStarted};
 use lanspread_proto::GameId;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::command::Reply;
 use crate::error::CommandError;
-use crate::messages::CoreMessage;
+use crate::messages::InboxMessage;
 
-impl Core {
+impl EventLoop {
     /// Starts the setup script of an installed game. That takes a moment, in which no operation may
     /// begin with the game; it is no operation itself, so the game is served all the while.
     pub(super) fn run_setup(&mut self, game_id: GameId, reply: Reply<SetupStarted>) {
@@ -21,7 +21,7 @@ impl Core {
         }
         self.starting_setup.insert(game_id.clone());
         let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         // Not cut off at shutdown: a script that was started is noted.
         self.tasks.spawn(async move {
             let (script_root, id) = (root.clone(), game_id.clone());
@@ -30,11 +30,11 @@ impl Core {
                 let reason = io::Error::other(error).to_string();
                 Err(SetupFailure::Io { action: "start the setup of", path: root, reason })
             });
-            let _ = core.send(CoreMessage::SetupStarted { game_id, outcome, reply }).await;
+            let _ = inbox_sender.send(InboxMessage::SetupStarted { game_id, outcome, reply }).await;
         });
     }
 
-    pub(super) fn setup_started(
+    pub(super) fn on_setup_started(
         &mut self,
         game_id: &GameId,
         outcome: Result<SetupStarted, SetupFailure>,

@@ -33,17 +33,17 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::first_look::FirstLook;
+use super::manifest_cache::ManifestCache;
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
-use super::told_manifest::ToldManifest;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
 use crate::error::{GamesDirError, StartError};
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 use crate::migration::migrate;
 use crate::operation::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
@@ -64,7 +64,7 @@ const CONTRADICTIONS_MAX: usize = 64;
 struct Disk {
     games_dir: PathBuf,
     state_dir: PathBuf,
-    kept: StateDir,
+    state_dir_lock: StateDir,
     identity: Arc<Identity>,
     index: Index,
 }
@@ -75,7 +75,7 @@ pub(super) async fn prepare(
     events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PeerCommand>,
     shutdown: CancellationToken,
-) -> Result<Core, StartError> {
+) -> Result<EventLoop, StartError> {
     if config.peer_timeout <= config.ping_after {
         return Err(StartError::Timeouts);
     }
@@ -103,22 +103,25 @@ pub(super) async fn prepare(
         announcer: Arc::new(AnnouncedView(view.clone())),
         echoes: Echoes::default(),
     };
-    let (core_sender, inbox) = mpsc::channel(INBOX_MAX);
+    let (inbox_sender, inbox) = mpsc::channel(INBOX_MAX);
     let (counts, count_receiver) = mpsc::unbounded_channel();
     let outbound = OutboundTransfers::new(counts);
     let (contradictions, contradicted) = mpsc::channel(CONTRADICTIONS_MAX);
     let (index_changed, index_changes) = watch::channel(());
-    let keeper =
-        StateKeeper::new(disk.kept.clone(), Arc::clone(&disk.identity), disk.index.clone());
+    let keeper = StateKeeper::new(
+        disk.state_dir_lock.clone(),
+        Arc::clone(&disk.identity),
+        disk.index.clone(),
+    );
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let (links, called) = LinkTable::new();
     let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
-    let core = Core {
+    let event_loop = EventLoop {
         listen_addr,
         games_dir: disk.games_dir,
         state_dir: disk.state_dir,
-        kept: disk.kept,
+        state_dir_lock: disk.state_dir_lock,
         catalog,
         unpacker: config.unpacker,
         auto_install: config.auto_install,
@@ -150,7 +153,7 @@ pub(super) async fn prepare(
         first_look: Some(FirstLook::new()),
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
-        told_manifest: ToldManifest::default(),
+        manifest_cache: ManifestCache::default(),
         index_changed,
         rescans: RescanGate::default(),
         watched,
@@ -177,7 +180,7 @@ pub(super) async fn prepare(
         verifications: BTreeMap::new(),
         starting_setup: BTreeSet::new(),
         is_changing_dir: false,
-        core: core_sender,
+        inbox_sender,
         inbox,
         commands,
         events,
@@ -188,20 +191,20 @@ pub(super) async fn prepare(
         me,
     };
     // Until the games were looked at, nothing is announced.
-    core.view.send_replace(Arc::new(
-        View::new(Arc::clone(&core.announced), BTreeMap::new()).being_made(true),
+    event_loop.view.send_replace(Arc::new(
+        View::new(Arc::clone(&event_loop.announced), BTreeMap::new()).being_made(true),
     ));
-    start_services(&core, listener, games_dirs, config.mdns)?;
-    core.spawn(pass_on_counts(count_receiver, core.core.clone()));
-    core.spawn(pass_on_calls(called, core.core.clone()));
-    core.spawn(pass_on_contradictions(contradicted, core.core.clone()));
+    start_services(&event_loop, listener, games_dirs, config.mdns)?;
+    event_loop.spawn(pass_on_counts(count_receiver, event_loop.inbox_sender.clone()));
+    event_loop.spawn(pass_on_calls(called, event_loop.inbox_sender.clone()));
+    event_loop.spawn(pass_on_contradictions(contradicted, event_loop.inbox_sender.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
-    core.tasks.spawn(keeper.run(index_changes, core.cancel.clone()));
-    core.empty_trash();
-    Ok(core)
+    event_loop.tasks.spawn(keeper.run(index_changes, event_loop.cancel.clone()));
+    event_loop.empty_trash();
+    Ok(event_loop)
 }
 
-impl Core {
+impl EventLoop {
     /// Deletes in the background what recovery has put out of the way.
     pub(super) fn empty_trash(&self) {
         let (games_dir, shutdown) = (self.games_dir.clone(), self.shutdown.clone());
@@ -215,48 +218,58 @@ impl Core {
 }
 
 fn start_services(
-    core: &Core,
+    event_loop: &EventLoop,
     listener: Box<dyn Listener>,
     games_dirs: watch::Receiver<PathBuf>,
     mdns: MdnsInterface,
 ) -> Result<(), StartError> {
     let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
         interface: mdns,
-        listen: core.listen_addr.ip(),
+        listen: event_loop.listen_addr.ip(),
         advertisement: Advertisement {
-            peer_id: core.me.peer_id,
+            peer_id: event_loop.me.peer_id,
             proto_ver: PROTOCOL_VERSION,
-            library_rev: core.library_rev(),
-            network: core.me.network.clone(),
-            hostname: core.me.name.clone(),
-            port: core.listen_addr.port(),
+            library_rev: event_loop.library_rev(),
+            network: event_loop.me.network.clone(),
+            hostname: event_loop.me.name.clone(),
+            port: event_loop.listen_addr.port(),
         },
     });
     // Before the first task, so that a refusal leaves nothing running.
     discovery.as_ref().map(MdnsConfig::check).transpose()?;
 
     let supervisor = Supervisor {
-        tasks: core.tasks.clone(),
-        cancel: core.cancel.clone(),
-        core: core.core.clone(),
+        tasks: event_loop.tasks.clone(),
+        cancel: event_loop.cancel.clone(),
+        inbox_sender: event_loop.inbox_sender.clone(),
     };
-    let (me, sender, cancel) = (core.me.clone(), core.core.clone(), core.cancel.clone());
+    let (me, sender, cancel) =
+        (event_loop.me.clone(), event_loop.inbox_sender.clone(), event_loop.cancel.clone());
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
-    let (pause, sender, cancel) =
-        (core.liveness.limits().interval(), core.core.clone(), core.cancel.clone());
+    let (pause, sender, cancel) = (
+        event_loop.liveness.limits().interval(),
+        event_loop.inbox_sender.clone(),
+        event_loop.cancel.clone(),
+    );
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {
-        let (view, sender, cancel) =
-            (core.server.view.clone(), core.core.clone(), core.cancel.clone());
+        let (view, sender, cancel) = (
+            event_loop.server.view.clone(),
+            event_loop.inbox_sender.clone(),
+            event_loop.cancel.clone(),
+        );
         supervisor.restarting("discovery", move || {
             discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
         });
     }
 
-    let (catalog, sender, cancel) =
-        (Arc::clone(&core.catalog), core.core.clone(), core.cancel.clone());
+    let (catalog, sender, cancel) = (
+        Arc::clone(&event_loop.catalog),
+        event_loop.inbox_sender.clone(),
+        event_loop.cancel.clone(),
+    );
     let run = local_monitor::run(catalog, games_dirs, sender, cancel);
     supervisor.best_effort("local monitor", run);
     Ok(())
@@ -276,7 +289,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     state_format::check(&intended)?;
     ensure_dir(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
-    let kept = StateDir::lock(&state_dir)?;
+    let state_dir_lock = StateDir::lock(&state_dir)?;
     state_format::claim(&state_dir)?;
     let identity = Arc::new(Identity::load_or_create(&state_dir)?);
     reserve::keep(&state_dir);
@@ -291,7 +304,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
-    Ok(Disk { games_dir, state_dir, kept, identity, index })
+    Ok(Disk { games_dir, state_dir, state_dir_lock, identity, index })
 }
 
 fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {
@@ -312,7 +325,7 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
 }
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is. What has to be
-/// deleted is put out of the way, for [`Core::empty_trash`].
+/// deleted is put out of the way, for [`EventLoop::empty_trash`].
 pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
     let mut trash = Trash::of(games_dir);
     match lanspread_download::recover_all(games_dir, state_dir, &mut trash) {
@@ -371,25 +384,31 @@ fn draw_session(listen: SocketAddr) -> Result<u64, StartError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-async fn pass_on_counts(mut counts: mpsc::UnboundedReceiver<OutboundCount>, core: CoreSender) {
+async fn pass_on_counts(
+    mut counts: mpsc::UnboundedReceiver<OutboundCount>,
+    inbox_sender: InboxSender,
+) {
     while let Some(count) = counts.recv().await {
-        if core.send(CoreMessage::Outbound(count)).await.is_err() {
+        if inbox_sender.send(InboxMessage::Outbound(count)).await.is_err() {
             return;
         }
     }
 }
 
-async fn pass_on_calls(mut called: mpsc::Receiver<PeerId>, core: CoreSender) {
+async fn pass_on_calls(mut called: mpsc::Receiver<PeerId>, inbox_sender: InboxSender) {
     while let Some(peer_id) = called.recv().await {
-        if core.send(CoreMessage::LinkNeeded { peer_id }).await.is_err() {
+        if inbox_sender.send(InboxMessage::LinkNeeded { peer_id }).await.is_err() {
             return;
         }
     }
 }
 
-async fn pass_on_contradictions(mut found: mpsc::Receiver<Contradiction>, core: CoreSender) {
+async fn pass_on_contradictions(
+    mut found: mpsc::Receiver<Contradiction>,
+    inbox_sender: InboxSender,
+) {
     while let Some(contradiction) = found.recv().await {
-        if core.send(CoreMessage::Contradicted(contradiction)).await.is_err() {
+        if inbox_sender.send(InboxMessage::Contradicted(contradiction)).await.is_err() {
             return;
         }
     }

@@ -12,14 +12,14 @@ use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use super::installs::{is_installed, moved_away};
 use super::local_games::look_at;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::{PeerEvent, StreamProgress};
 use crate::info::StreamSummary;
-use crate::messages::CoreMessage;
+use crate::messages::InboxMessage;
 use crate::operation::Operation;
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.
@@ -36,7 +36,7 @@ pub(crate) struct ActiveStream {
     on_cancel: Vec<Reply<()>>,
 }
 
-impl Core {
+impl EventLoop {
     pub(super) async fn stream_install(
         &mut self,
         game_id: GameId,
@@ -99,18 +99,18 @@ impl Core {
     fn run_stream(&self, job: StreamJob, cancel: CancellationToken) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (core, games_dir, index) =
-            (self.core.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) =
+            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
-            CoreMessage::StreamEnded { game_id, outcome, local }
+            InboxMessage::StreamEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown, so that it can roll back.
         self.tasks.spawn(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
-                    let _ = core.send(CoreMessage::StreamTold { game_id, notice }).await;
+                    let _ = inbox_sender.send(InboxMessage::StreamTold { game_id, notice }).await;
                 }
             };
             let run = lanspread_install::install_streamed(job, notices, cancel);
@@ -121,11 +121,11 @@ impl Core {
                 false => outcome.and(Err(StreamFailure::Install(moved_away(root)))),
             };
             guard.done();
-            let _ = core.send(CoreMessage::StreamEnded { game_id, outcome, local }).await;
+            let _ = inbox_sender.send(InboxMessage::StreamEnded { game_id, outcome, local }).await;
         });
     }
 
-    pub(super) async fn stream_told(&mut self, game_id: GameId, notice: StreamNotice) {
+    pub(super) async fn on_stream_notice(&mut self, game_id: GameId, notice: StreamNotice) {
         match notice {
             StreamNotice::Waiting { peer_id, position } => {
                 self.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position }).await;
@@ -153,7 +153,7 @@ impl Core {
         }
     }
 
-    pub(super) async fn stream_ended(
+    pub(super) async fn on_stream_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<StreamedGame, StreamFailure>,

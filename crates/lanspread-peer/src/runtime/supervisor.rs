@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::RuntimeFailure;
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 
 /// Pause before a dead service is started again: long enough that one that dies at once costs
 /// nothing.
@@ -17,7 +17,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Supervisor {
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
-    pub(crate) core: CoreSender,
+    pub(crate) inbox_sender: InboxSender,
 }
 
 impl Supervisor {
@@ -32,7 +32,7 @@ impl Supervisor {
             tracing::error!(service, message, "a required service died");
             let failure = RuntimeFailure { service, message };
             // The loop is gone only when the whole runtime is.
-            let _ = supervisor.core.send(CoreMessage::ServiceDied(failure)).await;
+            let _ = supervisor.inbox_sender.send(InboxMessage::ServiceDied(failure)).await;
         });
     }
 
@@ -83,20 +83,20 @@ mod tests {
 
     use super::*;
 
-    fn supervisor() -> (Supervisor, mpsc::Receiver<CoreMessage>) {
-        let (core, messages) = mpsc::channel(8);
+    fn supervisor() -> (Supervisor, mpsc::Receiver<InboxMessage>) {
+        let (inbox_sender, messages) = mpsc::channel(8);
         let cancel = CancellationToken::new();
-        (Supervisor { tasks: TaskTracker::new(), cancel, core }, messages)
+        (Supervisor { tasks: TaskTracker::new(), cancel, inbox_sender }, messages)
     }
 
     #[tokio::test]
     async fn the_death_of_a_required_service_is_reported_also_when_it_panics() {
         let (supervisor, mut messages) = supervisor();
         supervisor.required("erring", async { Err("no more".to_owned()) });
-        let Some(CoreMessage::ServiceDied(failure)) = messages.recv().await else { panic!() };
+        let Some(InboxMessage::ServiceDied(failure)) = messages.recv().await else { panic!() };
         assert_eq!((failure.service, failure.message.as_str()), ("erring", "no more"));
         supervisor.required("panicking", async { panic!("boom") });
-        let Some(CoreMessage::ServiceDied(failure)) = messages.recv().await else { panic!() };
+        let Some(InboxMessage::ServiceDied(failure)) = messages.recv().await else { panic!() };
         assert!(failure.message.contains("panicked"), "{failure}");
     }
 

@@ -17,12 +17,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::core::Core;
+use super::event_loop::EventLoop;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::{DownloadSummary, VerifyReport, VerifySummary};
-use crate::messages::{CopyCheck, CoreMessage, CoreSender, Fetch, Verified};
+use crate::messages::{CopyCheck, Fetch, InboxMessage, InboxSender, Verified};
 use crate::operation::Operation;
 
 /// Most sources that are asked what a game should be: enough for a majority.
@@ -49,7 +49,7 @@ struct Job {
     links: LinkTable,
 }
 
-impl Core {
+impl EventLoop {
     pub(super) async fn verify(
         &mut self,
         game_id: GameId,
@@ -98,18 +98,18 @@ impl Core {
 
     fn run_verification(&self, job: Job, cancel: CancellationToken) {
         let game_id = job.game_id.clone();
-        let core = self.core.clone();
+        let inbox_sender = self.inbox_sender.clone();
         let guard = self.guard(&game_id, |game_id, _| {
             let outcome = Err(VerifyFailure::Interrupted);
-            CoreMessage::VerifyEnded { game_id, outcome }
+            InboxMessage::VerifyEnded { game_id, outcome }
         });
         self.spawn(async move {
             let outcome = match cancel.run_until_cancelled(job.reference()).await {
-                Some(reference) => read(job, reference, cancel, core.clone()).await,
+                Some(reference) => read(job, reference, cancel, inbox_sender.clone()).await,
                 None => Err(VerifyFailure::Cancelled),
             };
             guard.done();
-            let _ = core.send(CoreMessage::VerifyEnded { game_id, outcome }).await;
+            let _ = inbox_sender.send(InboxMessage::VerifyEnded { game_id, outcome }).await;
         });
     }
 
@@ -125,7 +125,7 @@ impl Core {
         None
     }
 
-    pub(super) async fn verify_ended(
+    pub(super) async fn on_verify_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Verified, VerifyFailure>,
@@ -241,7 +241,7 @@ async fn read(
     job: Job,
     reference: Reference,
     cancel: CancellationToken,
-    core: CoreSender,
+    inbox_sender: InboxSender,
 ) -> Result<Verified, VerifyFailure> {
     let Job { game_id, root, .. } = job;
     let (progress, progress_receiver) = watch::channel((0, 0));
@@ -256,7 +256,7 @@ async fn read(
     let mut run = tokio::task::spawn_blocking(work);
     let verdict = tokio::select! {
         verdict = &mut run => verdict,
-        () = tell_progress(progress_receiver, game_id, core) => run.await,
+        () = tell_progress(progress_receiver, game_id, inbox_sender) => run.await,
     };
     let Verdict { files, bytes, local, problems } =
         verdict.unwrap_or(Err(VerifyFailure::Interrupted))?;
@@ -267,13 +267,13 @@ async fn read(
 async fn tell_progress(
     mut progress: watch::Receiver<(u64, u64)>,
     game_id: GameId,
-    core: CoreSender,
+    inbox_sender: InboxSender,
 ) {
     while progress.changed().await.is_ok() {
         let (bytes_done, bytes_total) = *progress.borrow_and_update();
         let game_id = game_id.clone();
-        let message = CoreMessage::VerifyProgress { game_id, bytes_done, bytes_total };
-        if core.send(message).await.is_err() {
+        let message = InboxMessage::VerifyProgress { game_id, bytes_done, bytes_total };
+        if inbox_sender.send(message).await.is_err() {
             return;
         }
         sleep(PROGRESS_PAUSE).await;

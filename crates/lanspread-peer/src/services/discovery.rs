@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 
 /// Pause before mDNS is started again. Whoever holds the port may keep it for days, so it costs nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -23,14 +23,14 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn run(
     config: MdnsConfig,
     view: watch::Receiver<Arc<View>>,
-    core: CoreSender,
+    inbox_sender: InboxSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     loop {
-        let serve = serve(config.clone(), view.clone(), core.clone(), &cancel);
+        let serve = serve(config.clone(), view.clone(), inbox_sender.clone(), &cancel);
         let Err(reason) = serve.await else { return Ok(()) };
         // Here and below: the loop is gone only when the whole runtime is.
-        let _ = core.send(CoreMessage::Mdns(Err(reason))).await;
+        let _ = inbox_sender.send(InboxMessage::Mdns(Err(reason))).await;
         if cancel.run_until_cancelled(sleep(RETRY_AFTER)).await.is_none() {
             return Ok(());
         }
@@ -40,15 +40,15 @@ pub(crate) async fn run(
 async fn serve(
     config: MdnsConfig,
     mut view: watch::Receiver<Arc<View>>,
-    core: CoreSender,
+    inbox_sender: InboxSender,
     cancel: &CancellationToken,
 ) -> Result<(), String> {
     let (alive, died) = oneshot::channel::<()>();
-    let found = core.clone();
+    let found = inbox_sender.clone();
     let on_event = move |event| {
         // Dropped together with this closure, when the browse thread ends.
         let _ = &alive;
-        let _ = found.blocking_send(CoreMessage::Discovered(event));
+        let _ = found.blocking_send(InboxMessage::Discovered(event));
     };
     let service = MdnsService::start(config.clone(), on_event).map_err(|e| e.to_string())?;
     let Some(mut service) = service else { return Ok(()) };
@@ -64,7 +64,7 @@ async fn serve(
     let outcome = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         outcome = advertise => outcome,
-        reason = watch_over(&config, &core) => Err(reason),
+        reason = watch_over(&config, &inbox_sender) => Err(reason),
         _ = died => Err("browsing ended".to_owned()),
     };
     // Ending the threads blocks for a moment, which the async workers must not.
@@ -73,7 +73,7 @@ async fn serve(
 }
 
 /// Tells again and again whether mDNS can work. Ends with the reason when it has to be started anew.
-async fn watch_over(config: &MdnsConfig, core: &CoreSender) -> String {
+async fn watch_over(config: &MdnsConfig, inbox_sender: &InboxSender) -> String {
     let mut ticks = interval(PROBE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -87,6 +87,6 @@ async fn watch_over(config: &MdnsConfig, core: &CoreSender) -> String {
             Ok(Err(error)) => Err(error.to_string()),
             Err(panic) => return panic.to_string(),
         };
-        let _ = core.send(CoreMessage::Mdns(told)).await;
+        let _ = inbox_sender.send(InboxMessage::Mdns(told)).await;
     }
 }

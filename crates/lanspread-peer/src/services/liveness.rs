@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::messages::{CoreMessage, CoreSender};
+use crate::messages::{InboxMessage, InboxSender};
 
 /// Runs until cancelled.
 ///
@@ -13,7 +13,7 @@ use crate::messages::{CoreMessage, CoreSender};
 /// None; the signature is that of every service.
 pub(crate) async fn run(
     pause: Duration,
-    core: CoreSender,
+    inbox_sender: InboxSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     let mut ticks = interval(pause);
@@ -23,7 +23,7 @@ pub(crate) async fn run(
             () = cancel.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        if core.send(CoreMessage::JudgeSilence).await.is_err() {
+        if inbox_sender.send(InboxMessage::JudgeSilence).await.is_err() {
             return Ok(());
         }
     }

@@ -5,7 +5,7 @@
 //! watches miss: they may be refused, get lost when too much happens at once, or not exist at all on
 //! a network drive. What to look at and when is the loop's decision.
 
-mod touched;
+mod pending_changes;
 mod watches;
 
 use std::mem;
@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::touched::Touched;
+use self::pending_changes::PendingChanges;
 use self::watches::Watches;
-use crate::messages::{CoreMessage, CoreSender, DiskChange};
+use crate::messages::{DiskChange, InboxMessage, InboxSender};
 
 /// How long it must be quiet before changes are told: a copied file is a burst of changes.
 const QUIET: Duration = Duration::from_millis(200);
@@ -41,24 +41,24 @@ const SURVEY_PAUSE_MIN: Duration = Duration::from_secs(30);
 pub(crate) async fn run(
     catalog: Arc<Catalog>,
     mut games_dirs: watch::Receiver<PathBuf>,
-    core: CoreSender,
+    inbox_sender: InboxSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     loop {
         let games_dir = games_dirs.borrow_and_update().clone();
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
-            () = watch_over(&games_dir, &catalog, &core) => return Ok(()),
+            () = watch_over(&games_dir, &catalog, &inbox_sender) => return Ok(()),
             named = games_dirs.changed() => if named.is_err() { return Ok(()) },
         }
     }
 }
 
 /// Returns when the command loop is gone.
-async fn watch_over(games_dir: &Path, catalog: &Arc<Catalog>, core: &CoreSender) {
+async fn watch_over(games_dir: &Path, catalog: &Arc<Catalog>, inbox_sender: &InboxSender) {
     let mut fallback = interval_at(Instant::now() + FALLBACK_SCAN_PAUSE, FALLBACK_SCAN_PAUSE);
     fallback.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while watch_until_stale(games_dir, catalog, core, &mut fallback).await.is_ok() {}
+    while watch_until_stale(games_dir, catalog, inbox_sender, &mut fallback).await.is_ok() {}
 }
 
 /// Returns when new watches are needed.
@@ -68,27 +68,27 @@ async fn watch_over(games_dir: &Path, catalog: &Arc<Catalog>, core: &CoreSender)
 async fn watch_until_stale(
     games_dir: &Path,
     catalog: &Arc<Catalog>,
-    core: &CoreSender,
+    inbox_sender: &InboxSender,
     fallback: &mut Interval,
 ) -> Result<(), LoopGone> {
-    let (sender, mut touched) = watch::channel(Touched::default());
+    let (sender, mut pending) = watch::channel(PendingChanges::default());
     let sender = Arc::new(sender);
     let (asked_dir, asked, inbox) =
         (games_dir.to_path_buf(), Arc::clone(catalog), Arc::clone(&sender));
     let mut watches = off_the_workers(move || Watches::new(asked_dir, &asked, inbox)).await;
     // What happened before the watches were there shows in no event.
-    tell(core, DiskChange::Anything).await?;
+    tell(inbox_sender, DiskChange::Anything).await?;
     let mut survey_at = Instant::now() + SURVEY_PAUSE_MIN;
     let mut is_survey_owed = false;
     loop {
         let is_fallback = tokio::select! {
-            () = quiet(&mut touched) => false,
+            () = quiet(&mut pending) => false,
             () = sleep_until(survey_at), if is_survey_owed => false,
             _ = fallback.tick() => true,
         };
-        let mut batch = Touched::default();
-        sender.send_if_modified(|touched| {
-            mem::swap(touched, &mut batch);
+        let mut batch = PendingChanges::default();
+        sender.send_if_modified(|pending| {
+            mem::swap(pending, &mut batch);
             false
         });
         if batch.is_games_dir_other || is_fallback && !watches.are_whole() {
@@ -98,11 +98,11 @@ async fn watch_until_stale(
         let roots = batch.roots;
         watches = off_the_workers(move || watches.follow(&roots)).await;
         if !batch.games.is_empty() {
-            tell(core, DiskChange::Games(batch.games)).await?;
+            tell(inbox_sender, DiskChange::Games(batch.games)).await?;
         }
         is_survey_owed |= batch.is_anything || is_fallback;
         if is_survey_owed && survey_at <= Instant::now() {
-            tell(core, DiskChange::Anything).await?;
+            tell(inbox_sender, DiskChange::Anything).await?;
             survey_at = Instant::now() + SURVEY_PAUSE_MIN;
             is_survey_owed = false;
         }
@@ -112,18 +112,18 @@ async fn watch_until_stale(
 /// The command loop is gone, and with it the whole runtime.
 struct LoopGone;
 
-async fn tell(core: &CoreSender, change: DiskChange) -> Result<(), LoopGone> {
-    core.send(CoreMessage::DiskChanged(change)).await.map_err(|_| LoopGone)
+async fn tell(inbox_sender: &InboxSender, change: DiskChange) -> Result<(), LoopGone> {
+    inbox_sender.send(InboxMessage::DiskChanged(change)).await.map_err(|_| LoopGone)
 }
 
 /// Waits for a change, and then until there is none for a moment.
-async fn quiet(touched: &mut watch::Receiver<Touched>) {
+async fn quiet(pending: &mut watch::Receiver<PendingChanges>) {
     // The sender lives as long as the caller.
-    let _ = touched.changed().await;
+    let _ = pending.changed().await;
     let latest = Instant::now() + QUIET_WAIT_MAX;
     loop {
         let quiet_at = latest.min(Instant::now() + QUIET);
-        if timeout_at(quiet_at, touched.changed()).await.is_err() || quiet_at == latest {
+        if timeout_at(quiet_at, pending.changed()).await.is_err() || quiet_at == latest {
             return;
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::messages::{CoreMessage, CoreSender, Encounter};
+use crate::messages::{Encounter, InboxMessage, InboxSender};
 
 /// Most handshakes at a time. Each may hold a header of 64 KiB before its sender is known, which is 2 MiB;
 /// real ones take milliseconds, so that fifty peers that arrive at once wait for no one long.
@@ -21,7 +21,7 @@ const HANDSHAKES_MAX: usize = 32;
 pub(crate) async fn run(
     mut listener: Box<dyn Listener>,
     me: LocalPeer,
-    core: CoreSender,
+    inbox_sender: InboxSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
@@ -36,7 +36,7 @@ pub(crate) async fn run(
         };
         // Closed semaphores do not occur: nobody closes this one.
         let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return Ok(()) };
-        let (me, core, cancel) = (me.clone(), core.clone(), cancel.clone());
+        let (me, inbox_sender, cancel) = (me.clone(), inbox_sender.clone(), cancel.clone());
         tasks.spawn(cancel.run_until_cancelled_owned(async move {
             let addr = opened.connection.remote_addr();
             let outcome = handshake::accept(opened, &me).await;
@@ -45,9 +45,9 @@ pub(crate) async fn run(
                 tracing::debug!(%addr, reason, "an incoming handshake broke off");
                 return;
             }
-            let message = CoreMessage::Met(Encounter { addr, dial: None, outcome });
+            let message = InboxMessage::HandshakeEnded(Encounter { addr, dial: None, outcome });
             // The loop is gone only when the whole runtime is.
-            let _ = core.send(message).await;
+            let _ = inbox_sender.send(message).await;
         }));
     }
 }

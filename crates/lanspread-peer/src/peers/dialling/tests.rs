@@ -143,15 +143,15 @@ async fn a_known_peer_is_dialled_where_it_was_though_nobody_advertises_it() {
     let now = Instant::now();
     let (small, great) = ids();
     let mut table = DialTable::new(small);
-    table.hurry(great, now);
+    table.dial_now(great, now);
     assert_eq!(table.next_due(), None, "nobody knows it");
     table.linked(great, addr(1, 1), now);
     table.unlinked(great, now);
     assert!(table.take_due(now).is_empty());
-    table.hurry(great, now);
+    table.dial_now(great, now);
     let [dial] = &table.take_due(now)[..] else { panic!() };
     assert_eq!(dial.addrs, [addr(1, 1)]);
-    table.hurry(great, now);
+    table.dial_now(great, now);
     assert!(table.take_due(now).is_empty(), "it is being dialled");
     assert!(!table.lost(great, now), "nobody advertises it");
     assert_eq!(table.next_due(), None);

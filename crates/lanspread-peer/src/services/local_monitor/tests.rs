@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Monitored {
     games: tempfile::TempDir,
     games_dirs: watch::Sender<PathBuf>,
-    messages: mpsc::Receiver<CoreMessage>,
+    messages: mpsc::Receiver<InboxMessage>,
 }
 
 impl Monitored {
@@ -24,14 +24,14 @@ impl Monitored {
         let games = tempfile::tempdir().unwrap();
         fs::create_dir(games.path().join("doom")).unwrap();
         let (games_dirs, receiver) = watch::channel(games.path().to_path_buf());
-        let (core, messages) = mpsc::channel(8);
-        tokio::spawn(run(catalog, receiver, core, CancellationToken::new()));
+        let (inbox_sender, messages) = mpsc::channel(8);
+        tokio::spawn(run(catalog, receiver, inbox_sender, CancellationToken::new()));
         Self { games, games_dirs, messages }
     }
 
     async fn change(&mut self) -> DiskChange {
         match timeout(PATIENCE, self.messages.recv()).await {
-            Ok(Some(CoreMessage::DiskChanged(change))) => change,
+            Ok(Some(InboxMessage::DiskChanged(change))) => change,
             _ => panic!("no change is told"),
         }
     }

@@ -13,7 +13,7 @@ use lanspread_proto::GameId;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use super::touched::Touched;
+use super::pending_changes::PendingChanges;
 
 /// Watches on a games directory and the game roots in it. Every call blocks.
 ///
@@ -32,11 +32,11 @@ impl Watches {
     pub(super) fn new(
         games_dir: PathBuf,
         catalog: &Arc<Catalog>,
-        touched: Arc<watch::Sender<Touched>>,
+        pending: Arc<watch::Sender<PendingChanges>>,
     ) -> Self {
         let (reported_dir, reported) = (games_dir.clone(), Arc::clone(catalog));
         let watcher = notify::recommended_watcher(move |report| {
-            touched.send_if_modified(|touched| touched.note(&reported_dir, &reported, report));
+            pending.send_if_modified(|pending| pending.note(&reported_dir, &reported, report));
         });
         let watcher = watcher.inspect_err(|error| tell_refusal(&games_dir, error)).ok();
         let identity = identity(&games_dir);
@@ -128,7 +128,7 @@ mod tests {
         let (disk, games) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         mount_bind(disk.path(), games.path()).unwrap();
         let catalog = Arc::new(Catalog::from_games([]).unwrap());
-        let (sender, _touched) = watch::channel(Touched::default());
+        let (sender, _pending) = watch::channel(PendingChanges::default());
         let watches = Watches::new(games.path().to_path_buf(), &catalog, Arc::new(sender));
         assert!(watches.are_whole());
         unmount(games.path(), UnmountFlags::DETACH).unwrap();

@@ -11,7 +11,7 @@ use lanspread_proto::{Attributes, GameId, GameVersion, Manifest};
 use tokio::time::Instant;
 
 use crate::info::SourceInfo;
-use crate::messages::Told;
+use crate::messages::ManifestClaim;
 
 /// How long it is kept after a source was asked: whoever asks for the pieces is done by then, or has it
 /// fetched once more.
@@ -19,7 +19,7 @@ const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// One manifest at a time: it may take 39 MB. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ToldManifest(Arc<Mutex<State>>);
+pub(super) struct ManifestCache(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,7 +34,7 @@ type Turn = tokio::sync::Mutex<()>;
 #[derive(Debug)]
 struct Kept {
     game_id: GameId,
-    told: Told,
+    told: ManifestClaim,
     asked_at: Instant,
 }
 
@@ -53,7 +53,7 @@ impl Kept {
     }
 }
 
-impl ToldManifest {
+impl ManifestCache {
     /// What a source has, if it is of this version. The source is asked only if what is kept is not what
     /// it announces. Whoever asks for the same game meanwhile waits.
     pub(super) async fn manifest(
@@ -62,7 +62,7 @@ impl ToldManifest {
         source: &dyn Source,
         game_id: &GameId,
         version: &GameVersion,
-    ) -> Option<Told> {
+    ) -> Option<ManifestClaim> {
         let turn = self.turn(game_id);
         let _turn = turn.lock().await;
         if let Some(told) = self.kept(|kept| kept.is_announced(game_id, info)) {
@@ -78,7 +78,7 @@ impl ToldManifest {
             None => Arc::new(fetch_manifest(source, game_id, &head).await.ok()?),
         };
         let attributes = fetch_attributes(source, game_id, &head, &manifest).await.map(Arc::new);
-        let told = Told { manifest, attributes };
+        let told = ManifestClaim { manifest, attributes };
         let (game_id, asked_at) = (game_id.clone(), Instant::now());
         self.state().kept = Some(Kept { game_id, told: told.clone(), asked_at });
         tokio::spawn(self.clone().forget_after(asked_at));
@@ -97,7 +97,7 @@ impl ToldManifest {
         turn
     }
 
-    fn kept(&self, is_wanted: impl Fn(&Kept) -> bool) -> Option<Told> {
+    fn kept(&self, is_wanted: impl Fn(&Kept) -> bool) -> Option<ManifestClaim> {
         let state = self.state();
         state.kept.as_ref().filter(|kept| is_wanted(kept)).map(|kept| kept.told.clone())
     }

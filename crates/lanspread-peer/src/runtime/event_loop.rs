@@ -29,15 +29,15 @@ use super::downloads::ActiveDownload;
 use super::first_look::FirstLook;
 use super::installs::ActiveInstall;
 use super::libraries::Awaited;
+use super::manifest_cache::ManifestCache;
 use super::state_keeper::StateDir;
 use super::streams::ActiveStream;
-use super::told_manifest::ToldManifest;
 use super::verifications::ActiveVerification;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::PeerEvent;
 use crate::info::{AsOf, MdnsStatus, OtherVersionPeer};
-use crate::messages::{CopyCheck, CoreMessage, CoreSender, Fetch};
+use crate::messages::{CopyCheck, Fetch, InboxMessage, InboxSender};
 use crate::operation::Operation;
 use crate::operation::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
@@ -57,7 +57,7 @@ const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
 const PROBLEMS_LOGGED_MAX: usize = 20;
 
 /// All state of a peer that is not a file.
-pub(crate) struct Core {
+pub(crate) struct EventLoop {
     pub(super) me: LocalPeer,
     pub(super) listen_addr: SocketAddr,
     pub(super) games_dir: PathBuf,
@@ -95,9 +95,9 @@ pub(crate) struct Core {
     pub(super) first_look: Option<FirstLook>,
     pub(super) index: Index,
     /// Of a game that somebody asks about.
-    pub(super) told_manifest: ToldManifest,
+    pub(super) manifest_cache: ManifestCache,
     /// Held until nothing writes any more.
-    pub(super) kept: StateDir,
+    pub(super) state_dir_lock: StateDir,
     /// Told when there may be something to save.
     pub(super) index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
@@ -139,8 +139,8 @@ pub(crate) struct Core {
     /// Whether another games directory is about to be used: no operation begins then.
     pub(super) is_changing_dir: bool,
 
-    pub(super) core: CoreSender,
-    pub(super) inbox: mpsc::Receiver<CoreMessage>,
+    pub(super) inbox_sender: InboxSender,
+    pub(super) inbox: mpsc::Receiver<InboxMessage>,
     pub(super) commands: mpsc::Receiver<PeerCommand>,
     pub(super) events: mpsc::Sender<PeerEvent>,
     pub(super) events_sent: AtomicU64,
@@ -151,7 +151,7 @@ pub(crate) struct Core {
     pub(super) cancel: CancellationToken,
 }
 
-impl Core {
+impl EventLoop {
     pub(super) fn peer_id(&self) -> PeerId {
         self.me.peer_id
     }
@@ -172,16 +172,16 @@ impl Core {
                 () = shutdown.cancelled() => break Ok(()),
                 Some(command) = self.commands.recv(), if self.takes_commands() => {
                     if let Some(command) = self.hold(command) {
-                        self.obey(command).await;
+                        self.handle_command(command).await;
                     }
                 }
                 Some(message) = self.inbox.recv() => {
-                    if let CoreMessage::ServiceDied(failure) = message {
+                    if let InboxMessage::ServiceDied(failure) = message {
                         let RuntimeFailure { service, message } = failure.clone();
                         self.emit(PeerEvent::RuntimeFailed { service, message }).await;
                         break Err(failure);
                     }
-                    self.take_in(message).await;
+                    self.handle_message(message).await;
                 }
                 () = until(dial_at) => self.dial_due(),
                 () = until(publish_at) => self.publish(Vec::new()).await,
@@ -193,7 +193,7 @@ impl Core {
         outcome
     }
 
-    pub(super) async fn obey(&mut self, command: PeerCommand) {
+    pub(super) async fn handle_command(&mut self, command: PeerCommand) {
         // An answer nobody waits for any more is dropped; the command is carried out all the same.
         match command {
             PeerCommand::Status { reply } => drop(reply.send(Ok(self.as_of(self.status())))),
@@ -233,95 +233,99 @@ impl Core {
         }
     }
 
-    pub(super) async fn take_in(&mut self, message: CoreMessage) {
+    pub(super) async fn handle_message(&mut self, message: InboxMessage) {
         match message {
-            CoreMessage::Met(encounter) => self.met(encounter).await,
-            CoreMessage::Contested(contest) => self.contested(*contest).await,
-            CoreMessage::ClonesLookedFor => self.is_looking_for_clones = false,
-            CoreMessage::LinkDown { peer_id, link_id, is_conflict } => {
-                self.link_down(peer_id, link_id, is_conflict).await;
+            InboxMessage::HandshakeEnded(encounter) => self.on_handshake(encounter).await,
+            InboxMessage::Contested(contest) => self.on_contest(*contest).await,
+            InboxMessage::ClonesLookedFor => self.is_looking_for_clones = false,
+            InboxMessage::LinkDown { peer_id, link_id, is_conflict } => {
+                self.on_link_down(peer_id, link_id, is_conflict).await;
             }
-            CoreMessage::LinkNeeded { peer_id } => self.link_needed(peer_id),
-            CoreMessage::Delta { peer_id, link_id, delta } => {
-                self.delta(peer_id, link_id, delta).await;
+            InboxMessage::LinkNeeded { peer_id } => self.on_link_needed(peer_id),
+            InboxMessage::Delta { peer_id, link_id, delta } => {
+                self.on_delta(peer_id, link_id, delta).await;
             }
-            CoreMessage::Library { peer_id, link_id, outcome } => {
-                self.library(peer_id, link_id, outcome).await;
+            InboxMessage::Library { peer_id, link_id, outcome } => {
+                self.on_library(peer_id, link_id, outcome).await;
             }
-            CoreMessage::LibraryBehind { peer_id, told_rev } => {
-                self.library_behind(peer_id, told_rev);
+            InboxMessage::LibraryBehind { peer_id, told_rev } => {
+                self.on_library_behind(peer_id, told_rev);
             }
-            CoreMessage::Goodbye { peer_id, link_id } => self.goodbye(peer_id, link_id).await,
-            CoreMessage::Pinged { peer_id, link_id, is_answered } => {
-                self.pinged(peer_id, link_id, is_answered);
+            InboxMessage::Goodbye { peer_id, link_id } => self.on_goodbye(peer_id, link_id).await,
+            InboxMessage::Pinged { peer_id, link_id, is_answered } => {
+                self.on_ping(peer_id, link_id, is_answered);
             }
-            CoreMessage::JudgeSilence => self.judge_silence().await,
-            CoreMessage::Discovered(event) => self.discovered(event),
-            CoreMessage::Mdns(told) => self.mdns_told(told).await,
-            CoreMessage::Outbound(count) => {
+            InboxMessage::JudgeSilence => self.judge_silence().await,
+            InboxMessage::Discovered(event) => self.on_discovery(event),
+            InboxMessage::Mdns(told) => self.on_mdns_status(told).await,
+            InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
                 self.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
             }
-            CoreMessage::GamesDirScanned { outcome, reply } => {
-                self.games_dir_scanned(outcome, reply).await;
+            InboxMessage::GamesDirScanned { outcome, reply } => {
+                self.on_games_dir_scanned(outcome, reply).await;
             }
-            CoreMessage::LookedAt { games_dir, outcome } => {
-                self.looked_at(games_dir, outcome).await;
+            InboxMessage::LookedAt { games_dir, outcome } => {
+                self.on_looked_at(games_dir, outcome).await;
             }
-            CoreMessage::GameLookedUp(looked_up) => self.tell_game(looked_up),
-            CoreMessage::GamesLookedUp { scope, unfinished, reply } => {
-                self.tell_games(scope, unfinished, reply);
+            InboxMessage::GameLookedUp(looked_up) => self.answer_game(looked_up),
+            InboxMessage::GamesLookedUp { scope, unfinished, reply } => {
+                self.answer_games(scope, unfinished, reply);
             }
-            CoreMessage::HashesWanted { game_id } => self.want_hashes(game_id),
-            CoreMessage::Settled { game_id } => self.settled(game_id),
-            CoreMessage::Contradicted(contradiction) => self.contradicted(contradiction).await,
-            CoreMessage::Hashed { game_id, scanned, outcome } => {
-                self.hashed(game_id, &scanned, outcome).await;
+            InboxMessage::HashesWanted { game_id } => self.on_hashes_wanted(game_id),
+            InboxMessage::Settled { game_id } => self.on_settled(game_id),
+            InboxMessage::Contradicted(contradiction) => self.on_contradiction(contradiction).await,
+            InboxMessage::Hashed { game_id, scanned, outcome } => {
+                self.on_hashed(game_id, &scanned, outcome).await;
             }
-            CoreMessage::DiskChanged(change) => self.disk_changed(change),
-            CoreMessage::Surveyed { games_dir, mount, outcome } => {
-                self.surveyed(&games_dir, mount, outcome).await;
+            InboxMessage::DiskChanged(change) => self.on_disk_change(change),
+            InboxMessage::Surveyed { games_dir, mount, outcome } => {
+                self.on_surveyed(&games_dir, mount, outcome).await;
             }
-            CoreMessage::Rescanned { games_dir, game_ids, outcome } => {
-                self.rescanned(&games_dir, game_ids, outcome).await;
+            InboxMessage::Rescanned { games_dir, game_ids, outcome } => {
+                self.on_rescanned(&games_dir, game_ids, outcome).await;
             }
-            CoreMessage::UpdateLooked { fetch, local } => self.update_looked(fetch, local).await,
-            CoreMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
+            InboxMessage::UpdateLooked { fetch, local } => {
+                self.on_update_looked(fetch, local).await
+            }
+            InboxMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
                 let event = PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total };
                 self.emit(event).await;
             }
-            CoreMessage::VerifyEnded { game_id, outcome } => {
-                self.verify_ended(game_id, outcome).await;
+            InboxMessage::VerifyEnded { game_id, outcome } => {
+                self.on_verify_ended(game_id, outcome).await;
             }
-            CoreMessage::DownloadTold { game_id, notice } => {
-                self.download_told(game_id, notice).await;
+            InboxMessage::DownloadTold { game_id, notice } => {
+                self.on_download_notice(game_id, notice).await;
             }
-            CoreMessage::DownloadEnded { game_id, outcome, local } => {
-                self.download_ended(game_id, outcome, local).await;
+            InboxMessage::DownloadEnded { game_id, outcome, local } => {
+                self.on_download_ended(game_id, outcome, local).await;
             }
-            CoreMessage::InstallProgress { game_id, bytes_done } => {
+            InboxMessage::InstallProgress { game_id, bytes_done } => {
                 self.emit(PeerEvent::InstallProgress { game_id, bytes_done }).await;
             }
-            CoreMessage::InstallEnded { game_id, outcome, local } => {
-                self.install_ended(game_id, outcome, local).await;
+            InboxMessage::InstallEnded { game_id, outcome, local } => {
+                self.on_install_ended(game_id, outcome, local).await;
             }
-            CoreMessage::StreamTold { game_id, notice } => self.stream_told(game_id, notice).await,
-            CoreMessage::StreamEnded { game_id, outcome, local } => {
-                self.stream_ended(game_id, outcome, local).await;
+            InboxMessage::StreamTold { game_id, notice } => {
+                self.on_stream_notice(game_id, notice).await
             }
-            CoreMessage::UninstallEnded { game_id, outcome, local } => {
-                self.uninstall_ended(game_id, outcome, local).await;
+            InboxMessage::StreamEnded { game_id, outcome, local } => {
+                self.on_stream_ended(game_id, outcome, local).await;
             }
-            CoreMessage::UnfinishedLooked { game_id, is_there, wait, reply } => {
-                self.remove_unfinished(game_id, is_there, wait, reply).await;
+            InboxMessage::UninstallEnded { game_id, outcome, local } => {
+                self.on_uninstall_ended(game_id, outcome, local).await;
             }
-            CoreMessage::RemoveEnded { game_id, outcome, local } => {
-                self.remove_ended(game_id, outcome, local).await;
+            InboxMessage::UnfinishedLooked { game_id, is_there, wait, reply } => {
+                self.on_unfinished_looked(game_id, is_there, wait, reply).await;
             }
-            CoreMessage::SetupStarted { game_id, outcome, reply } => {
-                self.setup_started(&game_id, outcome, reply);
+            InboxMessage::RemoveEnded { game_id, outcome, local } => {
+                self.on_remove_ended(game_id, outcome, local).await;
             }
-            CoreMessage::ServiceDied(failure) => {
+            InboxMessage::SetupStarted { game_id, outcome, reply } => {
+                self.on_setup_started(&game_id, outcome, reply);
+            }
+            InboxMessage::ServiceDied(failure) => {
                 tracing::error!(%failure, "a service died while the peer was stopping");
             }
         }
@@ -401,7 +405,7 @@ impl Core {
             tracing::warn!("some tasks did not end in time");
         }
         // Whoever hears of the end may start the next peer on this directory.
-        drop(self.kept);
+        drop(self.state_dir_lock);
         if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
             tracing::warn!("nobody takes the last event");
         }

@@ -13,7 +13,7 @@ use notify::{Event, EventKind};
 
 /// Grows with the games that changed, not with the changes: the catalog is its bound.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched {
+pub(super) struct PendingChanges {
     /// Games of which something directly in the root changed, or the root itself.
     pub(super) games: BTreeSet<GameId>,
     /// Games whose root may be another directory than before, or none.
@@ -24,7 +24,7 @@ pub(super) struct Touched {
     pub(super) is_anything: bool,
 }
 
-impl Touched {
+impl PendingChanges {
     /// Takes in what a watch reported about `games_dir`, and says whether it matters.
     pub(super) fn note(
         &mut self,
@@ -120,14 +120,14 @@ mod tests {
     const REMOVE: EventKind = EventKind::Remove(RemoveKind::Folder);
     const RENAME: EventKind = EventKind::Modify(ModifyKind::Name(RenameMode::From));
 
-    fn noted(kind: EventKind, path: &str) -> Touched {
+    fn noted(kind: EventKind, path: &str) -> PendingChanges {
         let game = CatalogGame::new("quake".parse().unwrap(), "quake", "1".parse().unwrap());
         let catalog = Catalog::from_games([game]).unwrap();
         let event = Event::new(kind).add_path(PathBuf::from(path));
-        let mut touched = Touched::default();
-        let matters = touched.note(Path::new("/games"), &catalog, Ok(event));
-        assert_eq!(matters, touched != Touched::default(), "{kind:?} of {path}");
-        touched
+        let mut pending = PendingChanges::default();
+        let matters = pending.note(Path::new("/games"), &catalog, Ok(event));
+        assert_eq!(matters, pending != PendingChanges::default(), "{kind:?} of {path}");
+        pending
     }
 
     fn quake() -> BTreeSet<GameId> {
@@ -139,12 +139,13 @@ mod tests {
         let close = EventKind::Access(AccessKind::Close(AccessMode::Write));
         for kind in [CREATE, DATA, METADATA, REMOVE, RENAME, close] {
             for name in ["version.ini", "quake.eti", "local"] {
-                let expected = Touched { games: quake(), ..Touched::default() };
+                let expected = PendingChanges { games: quake(), ..PendingChanges::default() };
                 assert_eq!(noted(kind, &format!("/games/quake/{name}")), expected, "{kind:?}");
             }
         }
         for kind in [CREATE, REMOVE, RENAME] {
-            let expected = Touched { games: quake(), roots: quake(), ..Touched::default() };
+            let expected =
+                PendingChanges { games: quake(), roots: quake(), ..PendingChanges::default() };
             assert_eq!(noted(kind, "/games/quake"), expected, "{kind:?}");
         }
     }
@@ -154,31 +155,31 @@ mod tests {
         for access in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read)] {
             assert_eq!(
                 noted(EventKind::Access(access), "/games/quake/quake.eti"),
-                Touched::default()
+                PendingChanges::default()
             );
         }
         for path in
             ["/games/doom", "/games/quake/.version.ini.tmp", "/games/quake/.local.backup", "/other"]
         {
-            assert_eq!(noted(CREATE, path), Touched::default(), "{path}");
+            assert_eq!(noted(CREATE, path), PendingChanges::default(), "{path}");
         }
     }
 
     #[test]
     fn the_games_directory_itself_and_lost_reports_touch_anything() {
         for (kind, is_games_dir_other) in [(METADATA, false), (REMOVE, true), (RENAME, true)] {
-            let touched = noted(kind, "/games");
+            let pending = noted(kind, "/games");
             assert_eq!(
-                (touched.is_anything, touched.is_games_dir_other),
+                (pending.is_anything, pending.is_games_dir_other),
                 (true, is_games_dir_other)
             );
         }
         let catalog = Catalog::from_games([]);
-        let mut touched = Touched::default();
+        let mut pending = PendingChanges::default();
         let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
         if let Ok(catalog) = catalog {
-            assert!(touched.note(Path::new("/games"), &catalog, Ok(overflow)));
-            assert!(touched.is_anything);
+            assert!(pending.note(Path::new("/games"), &catalog, Ok(overflow)));
+            assert!(pending.is_anything);
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct LinkFacts {
 }
 
 /// Whether `new` takes the place of `old`.
-pub(crate) fn takes_over(me: PeerId, peer: PeerId, old: &LinkFacts, new: &LinkFacts) -> bool {
+pub(crate) fn should_replace(me: PeerId, peer: PeerId, old: &LinkFacts, new: &LinkFacts) -> bool {
     let is_crossing = old.session == new.session
         && old.is_dialled != new.is_dialled
         && new.established.saturating_duration_since(old.established) < CROSSING_WINDOW;
@@ -48,13 +48,13 @@ mod tests {
         // Connection 1 was dialled by `a`, connection 2 by `b`.
         for first_is_one_at_a in [true, false] {
             for first_is_one_at_b in [true, false] {
-                let a_takes_second = takes_over(
+                let a_takes_second = should_replace(
                     a,
                     b,
                     &link(first_is_one_at_a, 1, now),
                     &link(!first_is_one_at_a, 1, now),
                 );
-                let b_takes_second = takes_over(
+                let b_takes_second = should_replace(
                     b,
                     a,
                     &link(!first_is_one_at_b, 1, now),
@@ -74,9 +74,9 @@ mod tests {
         for (me, peer) in [(a, b), (b, a)] {
             for dialled in [true, false] {
                 let old = link(!dialled, 1, now);
-                assert!(takes_over(me, peer, &old, &link(dialled, 2, now)));
-                assert!(takes_over(me, peer, &old, &link(dialled, 1, now + CROSSING_WINDOW)));
-                assert!(takes_over(me, peer, &link(dialled, 1, now), &link(dialled, 1, now)));
+                assert!(should_replace(me, peer, &old, &link(dialled, 2, now)));
+                assert!(should_replace(me, peer, &old, &link(dialled, 1, now + CROSSING_WINDOW)));
+                assert!(should_replace(me, peer, &link(dialled, 1, now), &link(dialled, 1, now)));
             }
         }
     }
