@@ -9,6 +9,7 @@ mod downloads;
 mod event_loop;
 mod first_look;
 mod guard;
+mod handles;
 mod hashing;
 mod installs;
 mod libraries;
@@ -20,6 +21,7 @@ mod queries;
 mod removals;
 mod rescans;
 mod setups;
+mod shutdown;
 mod startup;
 mod state_keeper;
 mod streams;
@@ -176,12 +178,12 @@ mod tests {
         // Nobody looks at the disk yet: the loop does not run.
         event_loop.first_look = None;
         while events.try_recv().is_ok() {}
-        let before = event_loop.as_of(()).events;
+        let before = event_loop.handles.as_of(()).events;
         let (reply, mut answer) = oneshot::channel();
         event_loop.get_game(doom(), reply);
         // While a source is asked, an operation begins.
         event_loop.begin(&doom(), Operation::Downloading).unwrap();
-        event_loop.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
+        event_loop.handles.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
         let told = loop {
             let message = event_loop.inbox.recv().await.unwrap();
             event_loop.handle_message(message).await;
@@ -197,9 +199,9 @@ mod tests {
     async fn the_death_of_a_required_service_is_told_and_ends_the_peer() {
         let dir = tempfile::tempdir().unwrap();
         let (event_loop, _commands, mut events) = prepared(dir.path()).await;
-        let shutdown = event_loop.shutdown.clone();
+        let shutdown = event_loop.shutdown.requested();
         let failure = RuntimeFailure { service: "QUIC server", message: "it panicked".to_owned() };
-        event_loop.inbox_sender.send(InboxMessage::ServiceDied(failure)).await.unwrap();
+        event_loop.handles.inbox_sender.send(InboxMessage::ServiceDied(failure)).await.unwrap();
         assert_eq!(event_loop.run().await.unwrap_err().service, "QUIC server");
         // Whoever else works for the peer hears of it too.
         assert!(shutdown.is_cancelled());
@@ -222,10 +224,10 @@ mod tests {
         std::fs::write(root.join("doom.eti"), b"archive").unwrap();
         std::fs::write(root.join("version.ini"), b"1\n").unwrap();
         let (source, _source_commands, _source_events) = prepared(there.path()).await;
-        let (addr, source_ends) = (source.listen_addr(), source.shutdown.clone());
+        let (addr, source_ends) = (source.listen_addr(), source.shutdown.requested());
         let source = tokio::spawn(source.run());
         let (peer, commands, _events) = prepared(here.path()).await;
-        let (links, ends) = (peer.links.clone(), peer.shutdown.clone());
+        let (links, ends) = (peer.links.clone(), peer.shutdown.requested());
         let peer = tokio::spawn(peer.run());
 
         let (reply, answer) = oneshot::channel();

@@ -39,8 +39,8 @@ impl EventLoop {
         admitted: Admitted,
         old: Arc<PeerLink>,
     ) {
-        let inbox_sender = self.inbox_sender.clone();
-        self.spawn(async move {
+        let inbox_sender = self.handles.inbox_sender.clone();
+        self.handles.spawn(async move {
             let is_alive = old.ping(OLD_PATIENCE).await.is_ok();
             let contest = Contest { addr, dial, admitted, old: old.id, is_alive };
             let _ = inbox_sender.send(InboxMessage::Contested(Box::new(contest))).await;
@@ -75,8 +75,8 @@ impl EventLoop {
         addrs: impl IntoIterator<Item = SocketAddr>,
     ) {
         if let Some(addrs) = self.conflicts.seen(peer_id, addrs, Instant::now()) {
-            let is_own = peer_id == self.me.peer_id;
-            self.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs }).await;
+            let is_own = peer_id == self.handles.me.peer_id;
+            self.handles.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs }).await;
         }
     }
 
@@ -86,9 +86,12 @@ impl EventLoop {
         if std::mem::replace(&mut self.is_looking_for_clones, true) {
             return;
         }
-        let (dialer, me, inbox_sender) =
-            (Arc::clone(&self.dialer), self.me.clone(), self.inbox_sender.clone());
-        self.spawn(async move {
+        let (dialer, me, inbox_sender) = (
+            Arc::clone(&self.handles.dialer),
+            self.handles.me.clone(),
+            self.handles.inbox_sender.clone(),
+        );
+        self.handles.spawn(async move {
             let mut looks = 0;
             while looks < LOOKS_MAX {
                 looks += 1;

@@ -72,13 +72,13 @@ impl EventLoop {
             game_id: game_id.clone(),
             version: game.version,
             root: self.root_of(&game_id),
-            journal: lanspread_download::journal_path(&self.state_dir, &game_id),
+            journal: lanspread_download::journal_path(&self.handles.state_dir, &game_id),
             catalog_content_root: game.content_root,
-            limiter: self.download_limiter.clone(),
-            room: self.room.clone(),
-            order: Order::Of(self.me.peer_id),
+            limiter: self.handles.download_limiter.clone(),
+            room: self.handles.room.clone(),
+            order: Order::Of(self.handles.me.peer_id),
             initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
-            stop: self.shutdown.clone(),
+            stop: self.handles.tasks.shutdown.clone(),
             keeps_on_cancel: copy == CopyCheck::IsWrong,
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();
@@ -88,7 +88,7 @@ impl EventLoop {
             cancel: cancel.clone(),
             changes,
             sources,
-            install: install.unwrap_or(self.auto_install),
+            install: install.unwrap_or(self.handles.auto_install),
             is_update,
             summary: None,
             on_begin,
@@ -102,9 +102,9 @@ impl EventLoop {
 
     /// Looks whether a copy that seems to be up to date still is what the library says.
     fn look_before_update(&self, fetch: Fetch) {
-        let (inbox_sender, index) = (self.inbox_sender.clone(), self.index.clone());
+        let (inbox_sender, index) = (self.handles.inbox_sender.clone(), self.index.clone());
         let (games_dir, game_id) = (self.games_dir.clone(), fetch.game_id.clone());
-        self.spawn(async move {
+        self.handles.spawn(async move {
             let local = look_at(games_dir, game_id, index).await;
             let _ = inbox_sender.send(InboxMessage::UpdateLooked { fetch, local }).await;
         });
@@ -131,7 +131,7 @@ impl EventLoop {
         copy: CopyCheck,
     ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
         let unknown = || CommandError::UnknownGame(game_id.clone());
-        let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        let game = self.handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
         if let Some(operation) = self.operations.get(game_id) {
             return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
         }
@@ -153,13 +153,15 @@ impl EventLoop {
     /// Whether the game is ready here, and has the content that the catalog states or, where it states
     /// none, no source announces another content of it than this peer has read.
     fn is_up_to_date(&self, game_id: &GameId) -> bool {
-        let Some(ready) = self.server.view.borrow().game(game_id).cloned() else { return false };
+        let Some(ready) = self.handles.server.view.borrow().game(game_id).cloned() else {
+            return false;
+        };
         let states_content =
-            self.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
+            self.handles.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
         if states_content && ready.manifest.content_root().is_some() {
             return true;
         }
-        let mut announced = self.peers.announcements(&self.catalog, game_id);
+        let mut announced = self.peers.announcements(&self.handles.catalog, game_id);
         !announced.any(|summary| {
             let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
                 (Some(theirs), ours) => Some(theirs) != ours,
@@ -170,7 +172,7 @@ impl EventLoop {
     }
 
     pub(super) fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
-        let sources = self.peers.sources(&self.catalog, game_id);
+        let sources = self.peers.sources(&self.handles.catalog, game_id);
         sources.into_iter().map(|source| source.peer_id).collect()
     }
 
@@ -187,17 +189,19 @@ impl EventLoop {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let links = self.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
-        let seat = Seat { swarm: self.server.swarm.clone(), source_of: Box::new(source_of) };
-        let (outbound, stop) = (self.server.outbound.clone(), self.shutdown.clone());
+        let seat =
+            Seat { swarm: self.handles.server.swarm.clone(), source_of: Box::new(source_of) };
+        let (outbound, stop) =
+            (self.handles.server.outbound.clone(), self.handles.tasks.shutdown.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(panicked(Path::new(game_id.as_str())));
             InboxMessage::DownloadEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: nothing may be written after it.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
@@ -261,13 +265,13 @@ impl EventLoop {
     pub(super) async fn on_download_notice(&mut self, game_id: GameId, notice: DownloadNotice) {
         match notice {
             DownloadNotice::GotManifest { files, bytes, sources } => {
-                self.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
+                self.handles.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
             }
             DownloadNotice::Began { files, bytes, sources } => {
                 let summary = DownloadSummary { files, bytes, sources: sources.clone() };
                 let begin =
                     PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
-                self.emit(begin).await;
+                self.handles.emit(begin).await;
                 let Some(active) = self.downloads.get_mut(&game_id) else { return };
                 active.summary = Some(summary.clone());
                 if let Some(reply) = active.on_begin.take() {
@@ -275,10 +279,10 @@ impl EventLoop {
                 }
             }
             DownloadNotice::Progress(progress) => {
-                self.emit(PeerEvent::DownloadProgress(progress)).await;
+                self.handles.emit(PeerEvent::DownloadProgress(progress)).await;
             }
             DownloadNotice::SourceDropped { peer_id, reason } => {
-                self.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                self.handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
             }
         }
     }
@@ -295,7 +299,7 @@ impl EventLoop {
         self.operations.end(&game_id);
         self.publish(vec![game_id.clone()]).await;
         // Only now, so that whoever fetches from here finds the game in one place or the other.
-        self.server.swarm.close(&game_id);
+        self.handles.server.swarm.close(&game_id);
         let failure = match outcome {
             Ok(outcome) => {
                 self.download_succeeded(game_id, outcome, active).await;
@@ -307,7 +311,7 @@ impl EventLoop {
             Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
             Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),
         };
-        self.emit(failure.event(&game_id)).await;
+        self.handles.emit(failure.event(&game_id)).await;
         for reply in active.on_begin.into_iter().chain(active.on_end) {
             let _ = reply.send(Err(failure.error(&game_id)));
         }
@@ -334,7 +338,7 @@ impl EventLoop {
             bytes,
             sources: outcome.sources.clone(),
         };
-        self.emit(finished).await;
+        self.handles.emit(finished).await;
         // The game was whole before the cancellation came through.
         for reply in active.on_cancel {
             let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
@@ -368,7 +372,7 @@ impl EventLoop {
                 active.on_cancel.push(reply);
                 active.cancel.cancel();
             }
-            None if self.catalog.get(&game_id).is_none() => {
+            None if self.handles.catalog.get(&game_id).is_none() => {
                 let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             }
             None => drop(reply.send(Err(CommandError::NotDownloading(game_id)))),

@@ -4,40 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use lanspread_archive::Unpacker;
-use lanspread_catalog::Catalog;
-use lanspread_disk::room::Room;
 use lanspread_library::{GameProblems, Index, LocalGame, RescanGate};
-use lanspread_net::handshake::LocalPeer;
-use lanspread_net::limit::Limiter;
 use lanspread_net::links::LinkTable;
-use lanspread_net::transport::{CloseCode, Dialer};
 use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
-use lanspread_serve::Server;
 use lanspread_serve::view::View;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::{Instant, sleep_until};
 
 use super::downloads::ActiveDownload;
 use super::first_look::FirstLook;
+use super::handles::Handles;
 use super::installs::ActiveInstall;
 use super::libraries::Awaited;
-use super::manifest_cache::ManifestCache;
-use super::state_keeper::StateDir;
+use super::shutdown::Shutdown;
 use super::streams::ActiveStream;
 use super::verifications::ActiveVerification;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::PeerEvent;
-use crate::info::{AsOf, MdnsStatus, OtherVersionPeer};
-use crate::messages::{CopyCheck, Fetch, InboxMessage, InboxSender};
+use crate::info::MdnsStatus;
+use crate::messages::{CopyCheck, Fetch, InboxMessage};
 use crate::operation::Operation;
 use crate::operation::table::OperationTable;
 use crate::peers::conflicts::Conflicts;
@@ -46,31 +34,9 @@ use crate::peers::dialling::DialTable;
 use crate::peers::liveness::Watch;
 use crate::peers::versions::OtherVersions;
 
-/// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long whoever started the peer may take to receive the last event.
-const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long tasks may take to end after that.
-const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
-
-/// How many problems of one game the log names; the event has more of them.
-const PROBLEMS_LOGGED_MAX: usize = 20;
-
 /// All state of a peer that is not a file.
 pub(crate) struct EventLoop {
-    pub(super) me: LocalPeer,
-    pub(super) listen_addr: SocketAddr,
     pub(super) games_dir: PathBuf,
-    pub(super) state_dir: PathBuf,
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) unpacker: Arc<dyn Unpacker>,
-    pub(super) auto_install: bool,
-    /// What all downloads together keep to.
-    pub(super) download_limiter: Limiter,
-    /// What operations are about to write.
-    pub(super) room: Room,
-
-    pub(super) dialer: Arc<dyn Dialer>,
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
@@ -94,10 +60,6 @@ pub(crate) struct EventLoop {
     /// There until every game was looked at for the first time.
     pub(super) first_look: Option<FirstLook>,
     pub(super) index: Index,
-    /// Of a game that somebody asks about.
-    pub(super) manifest_cache: ManifestCache,
-    /// Held until nothing writes any more.
-    pub(super) state_dir_lock: StateDir,
     /// Told when there may be something to save.
     pub(super) index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
@@ -109,7 +71,6 @@ pub(crate) struct EventLoop {
     pub(super) games_mount: Option<u64>,
     pub(super) announced: Arc<LibrarySnapshot>,
     pub(super) view: watch::Sender<Arc<View>>,
-    pub(super) server: Server,
     /// Games whose files are listed and not hashed.
     pub(super) to_hash: BTreeSet<GameId>,
     /// The games that are being hashed.
@@ -139,31 +100,25 @@ pub(crate) struct EventLoop {
     /// Whether another games directory is about to be used: no operation begins then.
     pub(super) is_changing_dir: bool,
 
-    pub(super) inbox_sender: InboxSender,
     pub(super) inbox: mpsc::Receiver<InboxMessage>,
     pub(super) commands: mpsc::Receiver<PeerCommand>,
-    pub(super) events: mpsc::Sender<PeerEvent>,
-    pub(super) events_sent: AtomicU64,
-    pub(super) tasks: TaskTracker,
-    /// Cancelled by whoever wants the peer to stop: ends operations.
-    pub(super) shutdown: CancellationToken,
-    /// Cancelled when the goodbyes are said: ends every task.
-    pub(super) cancel: CancellationToken,
+    pub(super) handles: Handles,
+    pub(super) shutdown: Shutdown,
 }
 
 impl EventLoop {
     pub(super) fn peer_id(&self) -> PeerId {
-        self.me.peer_id
+        self.handles.me.peer_id
     }
 
     pub(super) fn listen_addr(&self) -> SocketAddr {
-        self.listen_addr
+        self.handles.listen_addr
     }
 
     /// Runs until shutdown, or until a required service dies.
     pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
         self.begin_first_look();
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.shutdown.requested();
         let outcome = loop {
             let dial_at = self.dials.next_due();
             let (publish_at, find_at) = (self.publish_at, self.find_games_dir_at);
@@ -178,7 +133,7 @@ impl EventLoop {
                 Some(message) = self.inbox.recv() => {
                     if let InboxMessage::ServiceDied(failure) = message {
                         let RuntimeFailure { service, message } = failure.clone();
-                        self.emit(PeerEvent::RuntimeFailed { service, message }).await;
+                        self.handles.emit(PeerEvent::RuntimeFailed { service, message }).await;
                         break Err(failure);
                     }
                     self.handle_message(message).await;
@@ -189,17 +144,20 @@ impl EventLoop {
                 () = until(patience_ends_at) => self.lose_patience().await,
             }
         };
-        self.stop().await;
+        self.commands.close();
+        self.shutdown.finish(&self.links, self.inbox, &self.handles.events).await;
         outcome
     }
 
     pub(super) async fn handle_command(&mut self, command: PeerCommand) {
         // An answer nobody waits for any more is dropped; the command is carried out all the same.
         match command {
-            PeerCommand::Status { reply } => drop(reply.send(Ok(self.as_of(self.status())))),
+            PeerCommand::Status { reply } => {
+                drop(reply.send(Ok(self.handles.as_of(self.status()))))
+            }
             PeerCommand::ListPeers { reply } => {
                 let peers = self.list_peers();
-                drop(reply.send(Ok(self.as_of(peers))));
+                drop(reply.send(Ok(self.handles.as_of(peers))));
             }
             PeerCommand::ListGames { scope, reply } => self.list_games(scope, reply),
             PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
@@ -260,7 +218,7 @@ impl EventLoop {
             InboxMessage::Mdns(told) => self.on_mdns_status(told).await,
             InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
-                self.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
+                self.handles.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
             }
             InboxMessage::GamesDirScanned { outcome, reply } => {
                 self.on_games_dir_scanned(outcome, reply).await;
@@ -290,7 +248,7 @@ impl EventLoop {
             }
             InboxMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
                 let event = PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total };
-                self.emit(event).await;
+                self.handles.emit(event).await;
             }
             InboxMessage::VerifyEnded { game_id, outcome } => {
                 self.on_verify_ended(game_id, outcome).await;
@@ -302,7 +260,7 @@ impl EventLoop {
                 self.on_download_ended(game_id, outcome, local).await;
             }
             InboxMessage::InstallProgress { game_id, bytes_done } => {
-                self.emit(PeerEvent::InstallProgress { game_id, bytes_done }).await;
+                self.handles.emit(PeerEvent::InstallProgress { game_id, bytes_done }).await;
             }
             InboxMessage::InstallEnded { game_id, outcome, local } => {
                 self.on_install_ended(game_id, outcome, local).await;
@@ -331,28 +289,6 @@ impl EventLoop {
         }
     }
 
-    /// Reports to whoever started the peer. Waits while the channel is full, unless the peer is to
-    /// stop: a consumer that does not take events must not keep it from that.
-    pub(super) async fn emit(&self, event: PeerEvent) {
-        log(&event);
-        tokio::select! {
-            biased;
-            // A consumer that is gone has nothing to learn.
-            room = self.events.reserve() => {
-                if let Ok(room) = room {
-                    room.send(event);
-                    self.events_sent.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            () = self.shutdown.cancelled() => {}
-        }
-    }
-
-    /// Says of an answer which events it follows. Everything is sent by this loop, in one order.
-    pub(super) fn as_of<T>(&self, value: T) -> AsOf<T> {
-        AsOf { events: self.events_sent.load(Ordering::Relaxed), value }
-    }
-
     /// Marks a game as worked on, unless it is already, or its directory is about to change.
     pub(super) fn begin(
         &mut self,
@@ -367,87 +303,6 @@ impl EventLoop {
         }
         let busy = |operation| CommandError::GameBusy { game_id: game_id.clone(), operation };
         self.operations.begin(game_id, operation).map_err(busy)
-    }
-
-    /// Runs a task that ends with the peer at the latest.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cancel = self.cancel.clone();
-        self.tasks.spawn(async move {
-            let _ = cancel.run_until_cancelled_owned(task).await;
-        });
-    }
-
-    /// Says goodbye, ends all tasks and reports the end. Commands that have no answer yet get none:
-    /// their reply is dropped.
-    async fn stop(mut self) {
-        // Operations end while goodbyes are said.
-        self.shutdown.cancel();
-        self.commands.close();
-        let links = self.links.all();
-        let mut goodbyes = JoinSet::new();
-        for link in links.clone() {
-            goodbyes.spawn(async move { link.goodbye().await.is_ok() });
-        }
-        if timeout(GOODBYE_TIMEOUT, goodbyes.join_all()).await.is_err() {
-            tracing::debug!("not every peer acknowledged the goodbye");
-        }
-        self.cancel.cancel();
-        for link in links {
-            link.close(CloseCode::Goodbye);
-        }
-        self.tasks.close();
-        // Tasks that report while they end must not wait for a loop that no longer listens.
-        self.inbox.close();
-        let mut inbox = self.inbox;
-        let drain = async { while inbox.recv().await.is_some() {} };
-        let end = async { tokio::join!(self.tasks.wait(), drain) };
-        if timeout(TASKS_TIMEOUT, end).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
-        }
-        // Whoever hears of the end may start the next peer on this directory.
-        drop(self.state_dir_lock);
-        if timeout(LAST_EVENT_TIMEOUT, self.events.send(PeerEvent::Stopped)).await.is_err() {
-            tracing::warn!("nobody takes the last event");
-        }
-    }
-}
-
-/// Writes what happened to the log: what a person looks for at `info`, the rest at `debug`.
-fn log(event: &PeerEvent) {
-    match event {
-        PeerEvent::DownloadProgress(_)
-        | PeerEvent::InstallProgress { .. }
-        | PeerEvent::VerifyProgress { .. }
-        | PeerEvent::StreamInstallProgress(_) => {
-            tracing::trace!(?event);
-        }
-        PeerEvent::PeerUpdated(_)
-        | PeerEvent::PeerCountUpdated { .. }
-        | PeerEvent::GamesListUpdated { .. }
-        | PeerEvent::LocalGamesUpdated { .. }
-        | PeerEvent::OutboundTransferCountChanged { .. } => tracing::debug!(?event),
-        PeerEvent::PeersOfOtherVersion(peers) if peers.is_empty() => {
-            tracing::info!("no peer speaks another version of the protocol any more");
-        }
-        PeerEvent::PeersOfOtherVersion(peers) => {
-            for OtherVersionPeer { name, addr, proto_ver } in peers {
-                tracing::warn!(?name, %addr, ?proto_ver, "a peer speaks another version of the protocol");
-            }
-        }
-        PeerEvent::IdentityConflict { peer_id, addrs, .. } => {
-            tracing::warn!(%peer_id, ?addrs, "two running peers have the same identity");
-        }
-        PeerEvent::MdnsFailed { message } => {
-            tracing::warn!(message, "peers cannot be found by mDNS; it is tried again");
-        }
-        PeerEvent::GameIncomplete { game_id, problems } => {
-            for problem in problems.told.iter().take(PROBLEMS_LOGGED_MAX) {
-                tracing::warn!(%game_id, "the game is not shared, because it is not whole: {problem}");
-            }
-            let count = problems.count;
-            tracing::warn!(%game_id, count, "the game is not shared until that is put right");
-        }
-        _ => tracing::info!(?event),
     }
 }
 

@@ -55,9 +55,10 @@ impl EventLoop {
     /// Looks at every game in the games directory, beside the loop.
     pub(super) fn begin_first_look(&self) {
         let (games_dir, index) = (self.games_dir.clone(), self.index.clone());
-        let (catalog, inbox_sender) = (Arc::clone(&self.catalog), self.inbox_sender.clone());
-        let cancel = self.cancel.clone();
-        self.tasks.spawn_blocking(move || {
+        let (catalog, inbox_sender) =
+            (Arc::clone(&self.handles.catalog), self.handles.inbox_sender.clone());
+        let cancel = self.handles.tasks.cancel.clone();
+        self.handles.tasks.spawn_blocking(move || {
             let tell = |outcome| {
                 let games_dir = games_dir.clone();
                 // The loop is gone only when the whole runtime is.
@@ -145,7 +146,7 @@ impl EventLoop {
     /// Tells how many games the catalog states in the form of wire version 3 alone.
     fn warn_of_old_roots(&self) {
         let holds_in_old_form = |game_id: &GameId, local: &LocalGame| {
-            let stated = self.catalog.get(game_id).and_then(|game| game.content_root);
+            let stated = self.handles.catalog.get(game_id).and_then(|game| game.content_root);
             stated.is_some()
                 && local.content_root().is_some_and(|found| Some(found) != stated)
                 && !local.is_other_content(stated)
@@ -226,7 +227,7 @@ impl EventLoop {
             Subject::None => true,
             Subject::AllGames => !self.is_patient(),
             Subject::Game(game_id) => {
-                self.is_looked_at(game_id) || self.catalog.get(game_id).is_none()
+                self.is_looked_at(game_id) || self.handles.catalog.get(game_id).is_none()
             }
         }
     }

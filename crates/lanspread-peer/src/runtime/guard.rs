@@ -7,11 +7,10 @@ use std::path::PathBuf;
 
 use lanspread_library::{Index, LocalGame};
 use lanspread_proto::GameId;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::event_loop::EventLoop;
 use super::local_games::look_at;
+use super::shutdown::Tasks;
 use crate::messages::{InboxMessage, InboxSender};
 
 /// Makes the message that an operation is lost, from what is on the disk then.
@@ -22,9 +21,7 @@ pub(super) struct OperationGuard(Option<Watch>);
 
 struct Watch {
     inbox_sender: InboxSender,
-    tasks: TaskTracker,
-    /// Cancelled when the peer is to stop: the loop hears of nothing any more.
-    shutdown: CancellationToken,
+    tasks: Tasks,
     games_dir: PathBuf,
     game_id: GameId,
     index: Index,
@@ -35,9 +32,8 @@ impl EventLoop {
     /// A guard for the task of an operation that has begun.
     pub(super) fn guard(&self, game_id: &GameId, lost: Lost) -> OperationGuard {
         OperationGuard(Some(Watch {
-            inbox_sender: self.inbox_sender.clone(),
-            tasks: self.tasks.clone(),
-            shutdown: self.shutdown.clone(),
+            inbox_sender: self.handles.inbox_sender.clone(),
+            tasks: self.handles.tasks.clone(),
             games_dir: self.games_dir.clone(),
             game_id: game_id.clone(),
             index: self.index.clone(),
@@ -56,12 +52,12 @@ impl OperationGuard {
 impl Drop for OperationGuard {
     fn drop(&mut self) {
         // A loop that has ended waits for no operation, and without a runtime there is none.
-        let Some(watch) = self.0.take().filter(|watch| !watch.shutdown.is_cancelled()) else {
+        let Some(watch) = self.0.take().filter(|watch| !watch.tasks.are_to_end()) else {
             return;
         };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let Watch { inbox_sender, tasks, games_dir, game_id, index, lost, .. } = watch;
-        tasks.spawn_on(
+        tasks.spawn_to_end_on(
             async move {
                 tracing::error!(%game_id, "the task of an operation was lost");
                 let local = look_at(games_dir, game_id.clone(), index).await;
@@ -78,6 +74,7 @@ mod tests {
     use lanspread_install::error::InstallFailure;
     use tempfile::TempDir;
     use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -88,8 +85,7 @@ mod tests {
         let (index, _) = Index::load(dir.path()).unwrap();
         let guard = OperationGuard(Some(Watch {
             inbox_sender,
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            tasks: Tasks::new(CancellationToken::new()),
             games_dir: dir.path().to_path_buf(),
             game_id: GameId::new("quake").unwrap(),
             index,

@@ -27,8 +27,8 @@ impl EventLoop {
         if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
             return;
         }
-        let (inbox_sender, game_id) = (self.inbox_sender.clone(), game_id.clone());
-        self.spawn(async move {
+        let (inbox_sender, game_id) = (self.handles.inbox_sender.clone(), game_id.clone());
+        self.handles.spawn(async move {
             sleep(SETTLE_PAUSE).await;
             let _ = inbox_sender.send(InboxMessage::Settled { game_id }).await;
         });
@@ -91,9 +91,10 @@ impl EventLoop {
         }
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
-        let (inbox_sender, cancel) = (self.inbox_sender.clone(), self.cancel.clone());
+        let (inbox_sender, cancel) =
+            (self.handles.inbox_sender.clone(), self.handles.tasks.cancel.clone());
         let (fingerprint, version_ini) = (local.fingerprint.clone(), local.version_ini.clone());
-        self.spawn(async move {
+        self.handles.spawn(async move {
             let work = move || {
                 let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
                 hash_manifest(&root, &unhashed, version_ini.as_deref(), &fingerprint, &reading)
@@ -206,7 +207,7 @@ impl EventLoop {
 
     /// Tells of content that a corrected catalog would accept.
     fn warn_of_other_content(&self, game_id: &GameId, local: &LocalGame) {
-        let stated = self.catalog.get(game_id).and_then(|game| game.content_root);
+        let stated = self.handles.catalog.get(game_id).and_then(|game| game.content_root);
         if let (Some(stated), Some(found), true) =
             (stated, local.content_root(), local.is_other_content(stated))
         {

@@ -105,22 +105,22 @@ impl EventLoop {
     /// Runs an installation that has begun.
     async fn run_install(&mut self, game_id: GameId, on_end: InstallReply) {
         // Shutdown cancels it as well.
-        let cancel = self.shutdown.child_token();
+        let cancel = self.handles.tasks.shutdown.child_token();
         let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
         self.installs.insert(game_id.clone(), active);
         self.publish(vec![game_id.clone()]).await;
-        self.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
+        self.handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
         let (progress, progress_receiver) = watch::channel(0);
-        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
-        let unpacker = Arc::clone(&self.unpacker);
+        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
+        let unpacker = Arc::clone(&self.handles.unpacker);
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
             InboxMessage::InstallEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             let (id, place) = (game_id.clone(), root.clone());
             let work = move || {
                 let mut progress = |bytes_done| {
@@ -171,7 +171,7 @@ impl EventLoop {
         let failure = match outcome {
             Ok(InstallSummary { files, bytes }) => {
                 let game = game_id.clone();
-                self.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
+                self.handles.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
                 on_end.send(Ok(()));
                 // The game was installed before the cancellation came through.
                 for reply in on_cancel {
@@ -182,7 +182,7 @@ impl EventLoop {
             Err(InstallFailure::Interrupted) if !on_cancel.is_empty() => InstallFailure::Cancelled,
             Err(failure) => failure,
         };
-        self.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
+        self.handles.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
         on_end.send(Err(CommandError::Install(failure.clone())));
         for reply in on_cancel {
             let answer = match &failure {
@@ -224,16 +224,16 @@ impl EventLoop {
         let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
-        self.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
-        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        self.handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
+        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
-        let outbound = self.server.outbound.clone();
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let outbound = self.handles.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
             InboxMessage::UninstallEnded { game_id, outcome, local }
         });
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             outbound.drain(&game_id).await;
             let id = game_id.clone();
             let work = move || {
@@ -259,12 +259,12 @@ impl EventLoop {
         let on_end = self.end_install(&game_id, local).await;
         match outcome {
             Ok(()) => {
-                self.emit(PeerEvent::UninstallFinished { game_id }).await;
+                self.handles.emit(PeerEvent::UninstallFinished { game_id }).await;
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::UninstallFailed { game_id, failure: failure.clone() };
-                self.emit(event).await;
+                self.handles.emit(event).await;
                 on_end.send(Err(CommandError::Install(failure)));
             }
         }
@@ -283,7 +283,7 @@ impl EventLoop {
     }
 
     pub(super) fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
-        if self.catalog.get(game_id).is_none() {
+        if self.handles.catalog.get(game_id).is_none() {
             return Err(CommandError::UnknownGame(game_id.clone()));
         }
         match self.operations.get(game_id) {

@@ -93,8 +93,9 @@ impl EventLoop {
         let (peer_id, link_id) = (link.peer_id(), link.id);
         let awaited = Awaited { link: Arc::clone(&link), joins_at, replies, deltas: Vec::new() };
         self.awaited.insert(peer_id, awaited);
-        let (inbox_sender, catalog) = (self.inbox_sender.clone(), Arc::clone(&self.catalog));
-        self.spawn(async move {
+        let (inbox_sender, catalog) =
+            (self.handles.inbox_sender.clone(), Arc::clone(&self.handles.catalog));
+        self.handles.spawn(async move {
             let outcome = fetch_library(&link, &catalog).await;
             // Whoever waits is answered by the connection that has taken the place of this one.
             if outcome.is_err() && link.is_replaced() {
@@ -138,8 +139,8 @@ impl EventLoop {
             }
         }
         if self.is_behind(peer_id, told_rev) {
-            let inbox_sender = self.inbox_sender.clone();
-            self.spawn(async move {
+            let inbox_sender = self.handles.inbox_sender.clone();
+            self.handles.spawn(async move {
                 sleep(BEHIND_MAX).await;
                 let _ = inbox_sender.send(InboxMessage::LibraryBehind { peer_id, told_rev }).await;
             });
@@ -195,10 +196,10 @@ impl EventLoop {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
             match upserted {
                 Upserted::New => {
-                    self.emit(PeerEvent::PeerDiscovered(info)).await;
+                    self.handles.emit(PeerEvent::PeerDiscovered(info)).await;
                     self.emit_peer_count().await;
                 }
-                Upserted::Changed => self.emit(PeerEvent::PeerUpdated(info)).await,
+                Upserted::Changed => self.handles.emit(PeerEvent::PeerUpdated(info)).await,
                 Upserted::Same => {}
             }
         }
@@ -246,7 +247,7 @@ impl EventLoop {
             self.dials.rejected(peer_id);
             let (peer_id, reason) = (Some(peer_id), RejectReason::Protocol);
             let message = error.to_string();
-            self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
+            self.handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
         }
     }
 
@@ -262,25 +263,25 @@ impl EventLoop {
 
     async fn peer_changed(&mut self, peer_id: PeerId, changed: BTreeSet<CatalogPosition>) {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
-            self.emit(PeerEvent::PeerUpdated(info)).await;
+            self.handles.emit(PeerEvent::PeerUpdated(info)).await;
         }
         self.remote_games_changed(changed).await;
     }
 
     pub(super) async fn remote_games_changed(&mut self, changed: BTreeSet<CatalogPosition>) {
-        let named = |position| Some(self.catalog.at(position)?.id.clone());
+        let named = |position| Some(self.handles.catalog.at(position)?.id.clone());
         let changed: BTreeSet<GameId> = changed.into_iter().filter_map(named).collect();
         if changed.is_empty() {
             return;
         }
         self.refresh_sources(&changed);
-        let game_count = self.peers.remote_games(&self.catalog).len();
+        let game_count = self.peers.remote_games(&self.handles.catalog).len();
         let changed = changed.into_iter().collect();
-        self.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
+        self.handles.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
     }
 
     pub(super) async fn emit_peer_count(&mut self) {
         let peer_count = self.peers.len();
-        self.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
+        self.handles.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
     }
 }

@@ -70,15 +70,16 @@ impl EventLoop {
         self.index_changed.send_replace(());
         self.hash_next();
         let incomplete = self.untold_problems(&changed);
-        self.emit(PeerEvent::LocalGamesUpdated {
-            library_rev: self.library_rev(),
-            game_count: self.local.len(),
-            changed,
-            active_operations: self.operations.all(),
-        })
-        .await;
+        self.handles
+            .emit(PeerEvent::LocalGamesUpdated {
+                library_rev: self.library_rev(),
+                game_count: self.local.len(),
+                changed,
+                active_operations: self.operations.all(),
+            })
+            .await;
         for event in incomplete {
-            self.emit(event).await;
+            self.handles.emit(event).await;
         }
     }
 
@@ -122,7 +123,7 @@ impl EventLoop {
     fn ready_game(&self, game_id: &GameId) -> Option<ServedGame> {
         let local = self.local.get(game_id)?;
         let manifest = local.manifest.as_ref()?;
-        let expected = self.catalog.get(game_id)?;
+        let expected = self.handles.catalog.get(game_id)?;
         let is_ready = local.version.as_ref() == Some(&expected.version)
             && !local.is_other_content(expected.content_root)
             && !local.is_incomplete()
@@ -142,7 +143,7 @@ impl EventLoop {
 
     /// Whether the game is here at the catalog's version.
     pub(super) fn is_downloaded(&self, game_id: &GameId) -> bool {
-        let expected = self.catalog.get(game_id).map(|game| &game.version);
+        let expected = self.handles.catalog.get(game_id).map(|game| &game.version);
         let found = self.local.get(game_id).and_then(|local| local.version.as_ref());
         expected.is_some() && expected == found
     }
@@ -160,10 +161,11 @@ impl EventLoop {
             return;
         }
         self.is_changing_dir = true;
-        let (catalog, index) = (Arc::clone(&self.catalog), self.index.clone());
-        let (inbox_sender, state_dir) = (self.inbox_sender.clone(), self.state_dir.clone());
+        let (catalog, index) = (Arc::clone(&self.handles.catalog), self.index.clone());
+        let (inbox_sender, state_dir) =
+            (self.handles.inbox_sender.clone(), self.handles.state_dir.clone());
         // Not cut off at shutdown: recovery may write.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             let asked = path.clone();
             let work = move || {
                 let games_dir = check_games_dir(&path, &state_dir)?;

@@ -7,7 +7,7 @@ use crate::info::MdnsStatus;
 impl EventLoop {
     pub(super) async fn on_mdns_status(&mut self, told: Result<(), String>) {
         if let Some(event) = news(&mut self.mdns, told) {
-            self.emit(event).await;
+            self.handles.emit(event).await;
         }
     }
 }

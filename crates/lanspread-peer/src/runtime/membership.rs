@@ -43,7 +43,7 @@ impl EventLoop {
     }
 
     fn seen(&mut self, record: PeerRecord) {
-        if record.network != self.me.network || record.peer_id == self.me.peer_id {
+        if record.network != self.handles.me.network || record.peer_id == self.handles.me.peer_id {
             return;
         }
         if record.proto_ver != PROTOCOL_VERSION {
@@ -80,10 +80,13 @@ impl EventLoop {
 
     /// Dials a peer; a sign of life after `doubted_at` on its connection makes that needless.
     fn dial(&self, addrs: Vec<SocketAddr>, purpose: DialFor, doubted_at: Option<Instant>) {
-        let (dialer, me, inbox_sender) =
-            (Arc::clone(&self.dialer), self.me.clone(), self.inbox_sender.clone());
+        let (dialer, me, inbox_sender) = (
+            Arc::clone(&self.handles.dialer),
+            self.handles.me.clone(),
+            self.handles.inbox_sender.clone(),
+        );
         let links = self.links.clone();
-        self.spawn(async move {
+        self.handles.spawn(async move {
             let expected = match &purpose {
                 DialFor::Peer(peer_id, _) => Some(*peer_id),
                 DialFor::Command(_) => None,
@@ -121,7 +124,7 @@ impl EventLoop {
                 if let Some(DialFor::Peer(peer_id, attempt)) = &dial {
                     self.dials.failed(*peer_id, *attempt, now);
                 }
-                let peer_id = self.me.peer_id;
+                let peer_id = self.handles.me.peer_id;
                 self.identity_conflict(peer_id, [clone]).await;
                 let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
                 Err(ConnectError::Rejected { addr, peer_id, reason, message: error.to_string() })
@@ -171,7 +174,8 @@ impl EventLoop {
         message: String,
     ) -> Result<PeerId, ConnectError> {
         let peer_id = Some(peer_id);
-        self.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
+        self.handles
+            .emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
             .await;
         Err(ConnectError::Rejected { addr, peer_id, reason, message })
     }
@@ -189,7 +193,7 @@ impl EventLoop {
         let Admitted { link, streams } = admitted;
         let peer_id = link.peer_id();
         if let Some(old) = self.links.get(peer_id)
-            && !should_replace(self.me.peer_id, peer_id, &facts(&old), &facts(&link))
+            && !should_replace(self.handles.me.peer_id, peer_id, &facts(&old), &facts(&link))
         {
             self.dials.linked(peer_id, old.addr, Instant::now());
             self.retire(link, Some(streams));
@@ -212,11 +216,11 @@ impl EventLoop {
             self.retire(old, None);
         }
         let context = session::Context {
-            server: self.server.clone(),
-            catalog: Arc::clone(&self.catalog),
-            observer: Arc::new(SessionEvents(self.inbox_sender.clone())),
+            server: self.handles.server.clone(),
+            catalog: Arc::clone(&self.handles.catalog),
+            observer: Arc::new(SessionEvents(self.handles.inbox_sender.clone())),
         };
-        self.spawn(session::run(Arc::clone(&link), streams, context));
+        self.handles.spawn(session::run(Arc::clone(&link), streams, context));
         self.join(addr, link, reply).await;
     }
 
@@ -229,7 +233,7 @@ impl EventLoop {
             link.close(CloseCode::Duplicate);
             return;
         }
-        self.spawn(async move {
+        self.handles.spawn(async move {
             match streams {
                 Some(mut streams) => drop(timeout(RETIRE_GRACE, streams.accept()).await),
                 None => sleep(RETIRE_GRACE).await,
@@ -254,7 +258,7 @@ impl EventLoop {
         }
         if is_conflict {
             // Where the other one is, the one that refused this one does not say.
-            self.identity_conflict(self.me.peer_id, None).await;
+            self.identity_conflict(self.handles.me.peer_id, None).await;
         }
     }
 
@@ -295,7 +299,7 @@ impl EventLoop {
         }
         self.dial_due();
         if let Some(peers) = self.versions.report(now) {
-            self.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
+            self.handles.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
         }
     }
 
@@ -305,8 +309,8 @@ impl EventLoop {
         if !self.asking.insert(peer_id) {
             return;
         }
-        let inbox_sender = self.inbox_sender.clone();
-        self.spawn(async move {
+        let inbox_sender = self.handles.inbox_sender.clone();
+        self.handles.spawn(async move {
             let answer = link.ping(patience).await;
             if let Err(error) = &answer {
                 tracing::debug!(%peer_id, %error, "a ping was not answered");
@@ -340,7 +344,7 @@ impl EventLoop {
                  `connect` finds it"
             );
         }
-        self.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
+        self.handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
         self.emit_peer_count().await;
         self.remote_games_changed(games).await;
     }

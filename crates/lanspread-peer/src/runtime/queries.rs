@@ -24,25 +24,25 @@ use crate::peers::db::RemoteGame;
 impl EventLoop {
     pub(super) fn status(&self) -> PeerStatus {
         PeerStatus {
-            peer_id: self.me.peer_id,
-            name: self.me.name.clone(),
-            listen_addr: self.listen_addr,
+            peer_id: self.handles.me.peer_id,
+            name: self.handles.me.name.clone(),
+            listen_addr: self.handles.listen_addr,
             games_dir: self.games_dir.clone(),
-            state_dir: self.state_dir.clone(),
+            state_dir: self.handles.state_dir.clone(),
             library_rev: self.library_rev(),
             peer_count: self.peers.len(),
             mdns: self.mdns.clone(),
             identity_conflicts: self.identity_conflicts(),
             peers_of_other_version: self.versions.all(Instant::now()),
             active_operations: self.operations.all(),
-            outbound_transfers: self.server.outbound.counts(),
+            outbound_transfers: self.handles.server.outbound.counts(),
         }
     }
 
     fn identity_conflicts(&self) -> Vec<IdentityConflict> {
         let conflict = |(peer_id, addrs)| IdentityConflict {
             peer_id,
-            is_own: peer_id == self.me.peer_id,
+            is_own: peer_id == self.handles.me.peer_id,
             addrs,
         };
         self.conflicts.all(Instant::now()).map(conflict).collect()
@@ -59,9 +59,9 @@ impl EventLoop {
 
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
     pub(super) fn list_games(&self, scope: GameScope, reply: Reply<AsOf<Vec<GameInfo>>>) {
-        let (games_dir, state_dir) = (self.games_dir.clone(), self.state_dir.clone());
-        let inbox_sender = self.inbox_sender.clone();
-        self.spawn(async move {
+        let (games_dir, state_dir) = (self.games_dir.clone(), self.handles.state_dir.clone());
+        let inbox_sender = self.handles.inbox_sender.clone();
+        self.handles.spawn(async move {
             let look = move || all_unfinished(&games_dir, &state_dir);
             // A look that panicked found nothing.
             let unfinished = tokio::task::spawn_blocking(look).await.unwrap_or_default();
@@ -78,8 +78,8 @@ impl EventLoop {
         mut unfinished: BTreeMap<GameId, u64>,
         reply: Reply<AsOf<Vec<GameInfo>>>,
     ) {
-        let remote = self.peers.remote_games(&self.catalog);
-        let games = self.catalog.iter().filter_map(|game| {
+        let remote = self.peers.remote_games(&self.handles.catalog);
+        let games = self.handles.catalog.iter().filter_map(|game| {
             let mut info = self.game_info(game, remote.get(&game.id).copied());
             info.partial_bytes = unfinished.remove(&game.id).filter(|_| info.may_be_partial());
             let is_local = || self.is_local(&game.id) || info.partial_bytes.is_some();
@@ -93,23 +93,24 @@ impl EventLoop {
         });
         let games = games.collect();
         // Whoever asked may have stopped waiting.
-        let _ = reply.send(Ok(self.as_of(games)));
+        let _ = reply.send(Ok(self.handles.as_of(games)));
     }
 
     /// Looks up beside the loop what it does not know of a game, and has it answered then. Where the
     /// game is not downloaded here, a source is asked for its manifest.
     pub(super) fn get_game(&self, game_id: GameId, reply: Reply<AsOf<GameDetails>>) {
-        let Some(game) = self.catalog.get(&game_id) else {
+        let Some(game) = self.handles.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
-        let sources = self.peers.sources(&self.catalog, &game_id);
+        let sources = self.peers.sources(&self.handles.catalog, &game_id);
         let expected_version = game.version.clone();
         let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, games_dir, state_dir) =
-            (self.links.clone(), self.games_dir.clone(), self.state_dir.clone());
-        let (inbox_sender, told) = (self.inbox_sender.clone(), self.manifest_cache.clone());
-        self.spawn(async move {
+            (self.links.clone(), self.games_dir.clone(), self.handles.state_dir.clone());
+        let (inbox_sender, told) =
+            (self.handles.inbox_sender.clone(), self.handles.manifest_cache.clone());
+        self.handles.spawn(async move {
             let mut what = None;
             for source in &sources {
                 if is_known || what.is_some() {
@@ -135,11 +136,11 @@ impl EventLoop {
     /// Answers what is known of a game after the look, which may have taken a while.
     pub(super) fn answer_game(&self, looked_up: LookedUp) {
         let LookedUp { game_id, told, setup_done, unfinished, reply } = looked_up;
-        let Some(game) = self.catalog.get(&game_id) else {
+        let Some(game) = self.handles.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
-        let remote = self.peers.remote_games(&self.catalog).get(&game_id).copied();
+        let remote = self.peers.remote_games(&self.handles.catalog).get(&game_id).copied();
         let mut info = self.game_info(game, remote);
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
         let local = self.local.get(&game_id).and_then(|local| {
@@ -148,14 +149,14 @@ impl EventLoop {
         });
         let told = local.or(told);
         let details = GameDetails {
-            sources: self.peers.sources(&self.catalog, &game_id),
+            sources: self.peers.sources(&self.handles.catalog, &game_id),
             setup_done: info.installed && setup_done,
             attributes: told.as_ref().and_then(|told| told.attributes.clone()),
             manifest: told.map(|told| told.manifest),
             game: info,
         };
         // Whoever asked may have stopped waiting.
-        let _ = reply.send(Ok(self.as_of(details)));
+        let _ = reply.send(Ok(self.handles.as_of(details)));
     }
 
     /// Whether anything of a game is on this disk, or is being fetched to it.
@@ -187,7 +188,9 @@ impl EventLoop {
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
             Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
-            _ if self.server.view.borrow().game(&game.id).is_some() => Some(Availability::Ready),
+            _ if self.handles.server.view.borrow().game(&game.id).is_some() => {
+                Some(Availability::Ready)
+            }
             _ if !problems.is_empty() => Some(Availability::Incomplete),
             _ if version.is_some() || installed => Some(Availability::LocalOnly),
             _ => None,

@@ -34,7 +34,7 @@ impl EventLoop {
             false => self.begin(&game_id, Operation::Removing),
         };
         let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
-        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
+        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
         let work = move || {
             let removed = remove_root(&games_dir, &id, &state_dir, &version);
             reserve::keep(&state_dir);
@@ -45,10 +45,12 @@ impl EventLoop {
 
     /// Looks on the disk, beside the loop, whether a download left something there.
     fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
-        let (root, journal) =
-            (self.root_of(&game_id), lanspread_download::journal_path(&self.state_dir, &game_id));
-        let inbox_sender = self.inbox_sender.clone();
-        self.spawn(async move {
+        let (root, journal) = (
+            self.root_of(&game_id),
+            lanspread_download::journal_path(&self.handles.state_dir, &game_id),
+        );
+        let inbox_sender = self.handles.inbox_sender.clone();
+        self.handles.spawn(async move {
             let look =
                 move || lanspread_download::is_unfinished(&root, &journal).unwrap_or_default();
             // A look that panicked found nothing.
@@ -71,8 +73,10 @@ impl EventLoop {
             (false, true) => Err(CommandError::StillInstalled(game_id.clone())),
             (false, false) => Err(CommandError::NotDownloaded(game_id.clone())),
         };
-        let (root, journal) =
-            (self.root_of(&game_id), lanspread_download::journal_path(&self.state_dir, &game_id));
+        let (root, journal) = (
+            self.root_of(&game_id),
+            lanspread_download::journal_path(&self.handles.state_dir, &game_id),
+        );
         let id = game_id.clone();
         let work = move || {
             lanspread_download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root))
@@ -96,16 +100,16 @@ impl EventLoop {
         let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         self.publish(vec![game_id.clone()]).await;
-        self.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
+        self.handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
-        let outbound = self.server.outbound.clone();
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let outbound = self.handles.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(RemoveFailure::Interrupted);
             InboxMessage::RemoveEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown: what has begun to be deleted is better gone.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             // The view no longer offers the game; who reads it still is told to stop.
             outbound.drain(&game_id).await;
             let outcome = tokio::task::spawn_blocking(work).await;
@@ -125,12 +129,12 @@ impl EventLoop {
         let on_end = self.end_install(&game_id, local).await;
         match outcome {
             Ok(kept) => {
-                self.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
+                self.handles.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::RemoveFailed { game_id, failure: failure.clone() };
-                self.emit(event).await;
+                self.handles.emit(event).await;
                 on_end.send(Err(CommandError::Remove(failure)));
             }
         }

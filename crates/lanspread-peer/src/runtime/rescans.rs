@@ -33,8 +33,8 @@ impl EventLoop {
     }
 
     pub(super) fn look_again_later(&self, game_id: GameId) {
-        let inbox_sender = self.inbox_sender.clone();
-        self.spawn(async move {
+        let inbox_sender = self.handles.inbox_sender.clone();
+        self.handles.spawn(async move {
             sleep(LOOK_AGAIN_AFTER).await;
             let change = DiskChange::Games(BTreeSet::from([game_id]));
             let _ = inbox_sender.send(InboxMessage::DiskChanged(change)).await;
@@ -49,8 +49,8 @@ impl EventLoop {
             return;
         }
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
-        self.spawn(async move {
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        self.handles.spawn(async move {
             let (asked_dir, asked_ids) = (games_dir.clone(), game_ids.clone());
             let work = move || {
                 let scan = scan_games(&asked_dir, &asked_ids, &index)?;
@@ -127,9 +127,9 @@ impl EventLoop {
         if self.owe_survey() || !self.rescans.admit_survey() {
             return;
         }
-        let (inbox_sender, games_dir) = (self.inbox_sender.clone(), self.games_dir.clone());
-        let catalog = Arc::clone(&self.catalog);
-        self.spawn(async move {
+        let (inbox_sender, games_dir) = (self.handles.inbox_sender.clone(), self.games_dir.clone());
+        let catalog = Arc::clone(&self.handles.catalog);
+        self.handles.spawn(async move {
             let asked_dir = games_dir.clone();
             let work = move || {
                 let mount = mount_of(&asked_dir).ok();

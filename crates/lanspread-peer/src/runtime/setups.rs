@@ -20,10 +20,10 @@ impl EventLoop {
             return;
         }
         self.starting_setup.insert(game_id.clone());
-        let (root, state_dir) = (self.root_of(&game_id), self.state_dir.clone());
-        let inbox_sender = self.inbox_sender.clone();
+        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
+        let inbox_sender = self.handles.inbox_sender.clone();
         // Not cut off at shutdown: a script that was started is noted.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             let (script_root, id) = (root.clone(), game_id.clone());
             let work = move || setup::start(&script_root, &state_dir, &id);
             let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

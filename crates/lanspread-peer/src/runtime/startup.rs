@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::{fs, io, thread};
 
 use lanspread_catalog::Catalog;
@@ -31,11 +30,12 @@ use lanspread_serve::{Contradiction, Server, StreamService};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::event_loop::EventLoop;
 use super::first_look::FirstLook;
+use super::handles::{EventSender, Handles};
 use super::manifest_cache::ManifestCache;
+use super::shutdown::{Shutdown, Tasks};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
 use crate::command::PeerCommand;
@@ -115,22 +115,35 @@ pub(super) async fn prepare(
     );
     let (watched, games_dirs) = watch::channel(disk.games_dir.clone());
     let (links, called) = LinkTable::new();
-    let tasks = TaskTracker::new();
     let streams = StreamService::new(config.stream_provider, config.max_streams);
-    let event_loop = EventLoop {
+    let handles = Handles {
         listen_addr,
-        games_dir: disk.games_dir,
         state_dir: disk.state_dir,
-        state_dir_lock: disk.state_dir_lock,
         catalog,
         unpacker: config.unpacker,
         auto_install: config.auto_install,
         download_limiter: Limiter::new(config.download_limit),
         room: Room::of_this_machine(),
         dialer,
+        server: Server::new(
+            view,
+            outbound.clone(),
+            Swarm::new(outbound),
+            Limiter::new(config.upload_limit),
+            streams,
+            contradictions,
+        ),
+        manifest_cache: ManifestCache::default(),
+        inbox_sender,
+        events: EventSender::new(events, shutdown.clone()),
+        tasks: Tasks::new(shutdown),
+        me,
+    };
+    let event_loop = EventLoop {
+        games_dir: disk.games_dir,
         links,
         peers: PeerGameDb::default(),
-        dials: DialTable::new(me.peer_id),
+        dials: DialTable::new(handles.me.peer_id),
         versions: OtherVersions::default(),
         conflicts: Conflicts::default(),
         is_looking_for_clones: false,
@@ -153,21 +166,12 @@ pub(super) async fn prepare(
         first_look: Some(FirstLook::new()),
         announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
         index: disk.index,
-        manifest_cache: ManifestCache::default(),
         index_changed,
         rescans: RescanGate::default(),
         watched,
         find_games_dir_at: None,
         games_mount: None,
         view: view_sender,
-        server: Server::new(
-            view,
-            outbound.clone(),
-            Swarm::new(outbound),
-            Limiter::new(config.upload_limit),
-            streams,
-            contradictions,
-        ),
         hashing: BTreeSet::new(),
         hashes_wanted: BTreeSet::new(),
         unhashable: BTreeSet::new(),
@@ -180,26 +184,28 @@ pub(super) async fn prepare(
         verifications: BTreeMap::new(),
         starting_setup: BTreeSet::new(),
         is_changing_dir: false,
-        inbox_sender,
         inbox,
         commands,
-        events,
-        events_sent: AtomicU64::new(0),
-        tasks,
-        shutdown,
-        cancel: CancellationToken::new(),
-        me,
+        shutdown: Shutdown::new(handles.tasks.clone(), disk.state_dir_lock),
+        handles,
     };
     // Until the games were looked at, nothing is announced.
     event_loop.view.send_replace(Arc::new(
         View::new(Arc::clone(&event_loop.announced), BTreeMap::new()).being_made(true),
     ));
     start_services(&event_loop, listener, games_dirs, config.mdns)?;
-    event_loop.spawn(pass_on_counts(count_receiver, event_loop.inbox_sender.clone()));
-    event_loop.spawn(pass_on_calls(called, event_loop.inbox_sender.clone()));
-    event_loop.spawn(pass_on_contradictions(contradicted, event_loop.inbox_sender.clone()));
+    event_loop
+        .handles
+        .spawn(pass_on_counts(count_receiver, event_loop.handles.inbox_sender.clone()));
+    event_loop.handles.spawn(pass_on_calls(called, event_loop.handles.inbox_sender.clone()));
+    event_loop
+        .handles
+        .spawn(pass_on_contradictions(contradicted, event_loop.handles.inbox_sender.clone()));
     // Not cut off at shutdown: what was learned last is still saved.
-    event_loop.tasks.spawn(keeper.run(index_changes, event_loop.cancel.clone()));
+    event_loop
+        .handles
+        .tasks
+        .spawn_to_end(keeper.run(index_changes, event_loop.handles.tasks.cancel.clone()));
     event_loop.empty_trash();
     Ok(event_loop)
 }
@@ -207,8 +213,8 @@ pub(super) async fn prepare(
 impl EventLoop {
     /// Deletes in the background what recovery has put out of the way.
     pub(super) fn empty_trash(&self) {
-        let (games_dir, shutdown) = (self.games_dir.clone(), self.shutdown.clone());
-        self.spawn(async move {
+        let (games_dir, shutdown) = (self.games_dir.clone(), self.handles.tasks.shutdown.clone());
+        self.handles.spawn(async move {
             let work = move || trash::empty(&games_dir, &|| shutdown.is_cancelled());
             if let Err(error) = tokio::task::spawn_blocking(work).await {
                 tracing::error!(%error, "the next start deletes what this one found");
@@ -225,40 +231,43 @@ fn start_services(
 ) -> Result<(), StartError> {
     let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
         interface: mdns,
-        listen: event_loop.listen_addr.ip(),
+        listen: event_loop.handles.listen_addr.ip(),
         advertisement: Advertisement {
-            peer_id: event_loop.me.peer_id,
+            peer_id: event_loop.handles.me.peer_id,
             proto_ver: PROTOCOL_VERSION,
             library_rev: event_loop.library_rev(),
-            network: event_loop.me.network.clone(),
-            hostname: event_loop.me.name.clone(),
-            port: event_loop.listen_addr.port(),
+            network: event_loop.handles.me.network.clone(),
+            hostname: event_loop.handles.me.name.clone(),
+            port: event_loop.handles.listen_addr.port(),
         },
     });
     // Before the first task, so that a refusal leaves nothing running.
     discovery.as_ref().map(MdnsConfig::check).transpose()?;
 
     let supervisor = Supervisor {
-        tasks: event_loop.tasks.clone(),
-        cancel: event_loop.cancel.clone(),
-        inbox_sender: event_loop.inbox_sender.clone(),
+        tasks: event_loop.handles.tasks.tracker(),
+        cancel: event_loop.handles.tasks.cancel.clone(),
+        inbox_sender: event_loop.handles.inbox_sender.clone(),
     };
-    let (me, sender, cancel) =
-        (event_loop.me.clone(), event_loop.inbox_sender.clone(), event_loop.cancel.clone());
+    let (me, sender, cancel) = (
+        event_loop.handles.me.clone(),
+        event_loop.handles.inbox_sender.clone(),
+        event_loop.handles.tasks.cancel.clone(),
+    );
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
     let (pause, sender, cancel) = (
         event_loop.liveness.limits().interval(),
-        event_loop.inbox_sender.clone(),
-        event_loop.cancel.clone(),
+        event_loop.handles.inbox_sender.clone(),
+        event_loop.handles.tasks.cancel.clone(),
     );
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {
         let (view, sender, cancel) = (
-            event_loop.server.view.clone(),
-            event_loop.inbox_sender.clone(),
-            event_loop.cancel.clone(),
+            event_loop.handles.server.view.clone(),
+            event_loop.handles.inbox_sender.clone(),
+            event_loop.handles.tasks.cancel.clone(),
         );
         supervisor.restarting("discovery", move || {
             discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
@@ -266,9 +275,9 @@ fn start_services(
     }
 
     let (catalog, sender, cancel) = (
-        Arc::clone(&event_loop.catalog),
-        event_loop.inbox_sender.clone(),
-        event_loop.cancel.clone(),
+        Arc::clone(&event_loop.handles.catalog),
+        event_loop.handles.inbox_sender.clone(),
+        event_loop.handles.tasks.cancel.clone(),
     );
     let run = local_monitor::run(catalog, games_dirs, sender, cancel);
     supervisor.best_effort("local monitor", run);

@@ -51,7 +51,7 @@ impl EventLoop {
             }
         };
         // Shutdown cancels it as well: the transaction hears of it and rolls back.
-        let cancel = self.shutdown.child_token();
+        let cancel = self.handles.tasks.shutdown.child_token();
         let (on_begin, on_end) = if wait { (None, Some(reply)) } else { (Some(reply), None) };
         let active = ActiveStream {
             cancel: cancel.clone(),
@@ -67,10 +67,10 @@ impl EventLoop {
             game_id: game_id.clone(),
             version: game.version,
             root: self.root_of(&game_id),
-            state_dir: self.state_dir.clone(),
-            limiter: self.download_limiter.clone(),
-            room: self.room.clone(),
-            me: self.me.peer_id,
+            state_dir: self.handles.state_dir.clone(),
+            limiter: self.handles.download_limiter.clone(),
+            room: self.handles.room.clone(),
+            me: self.handles.me.peer_id,
             sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
         };
         self.run_stream(job, cancel);
@@ -83,11 +83,11 @@ impl EventLoop {
     ) -> Result<(CatalogGame, Vec<PeerId>), CommandError> {
         self.check_idle(game_id)?;
         let unknown = || CommandError::UnknownGame(game_id.clone());
-        let game = self.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        let game = self.handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
         if self.is_downloaded(game_id) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = self.peers.sources(&self.catalog, game_id);
+        let sources = self.peers.sources(&self.handles.catalog, game_id);
         let sources: Vec<_> = sources.into_iter().map(|source| source.peer_id).collect();
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
@@ -100,13 +100,13 @@ impl EventLoop {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
         let (inbox_sender, games_dir, index) =
-            (self.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
             InboxMessage::StreamEnded { game_id, outcome, local }
         });
         // Not cut off at shutdown, so that it can roll back.
-        self.tasks.spawn(async move {
+        self.handles.tasks.spawn_to_end(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
@@ -128,7 +128,9 @@ impl EventLoop {
     pub(super) async fn on_stream_notice(&mut self, game_id: GameId, notice: StreamNotice) {
         match notice {
             StreamNotice::Waiting { peer_id, position } => {
-                self.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position }).await;
+                self.handles
+                    .emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position })
+                    .await;
             }
             StreamNotice::Began { peer_id, files, bytes } => {
                 let Some(active) = self.streams.get_mut(&game_id) else { return };
@@ -136,7 +138,7 @@ impl EventLoop {
                 let on_begin = active.on_begin.take();
                 if is_first {
                     let begin = PeerEvent::StreamInstallBegin { game_id, peer_id, files, bytes };
-                    self.emit(begin).await;
+                    self.handles.emit(begin).await;
                 }
                 if let Some(reply) = on_begin {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
@@ -145,10 +147,10 @@ impl EventLoop {
             StreamNotice::Progress { peer_id, bytes_done, bytes_total, bytes_per_second } => {
                 let progress =
                     StreamProgress { game_id, peer_id, bytes_done, bytes_total, bytes_per_second };
-                self.emit(PeerEvent::StreamInstallProgress(progress)).await;
+                self.handles.emit(PeerEvent::StreamInstallProgress(progress)).await;
             }
             StreamNotice::SourceDropped { peer_id, reason } => {
-                self.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                self.handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
             }
         }
     }
@@ -170,7 +172,7 @@ impl EventLoop {
                 let game = game_id.clone();
                 let finished =
                     PeerEvent::StreamInstallFinished { game_id: game, peer_id, files, bytes };
-                self.emit(finished).await;
+                self.handles.emit(finished).await;
                 for reply in replies {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
                 }
@@ -181,7 +183,7 @@ impl EventLoop {
             }
             Err(failure) => {
                 let event = PeerEvent::StreamInstallFailed { game_id, failure: failure.clone() };
-                self.emit(event).await;
+                self.handles.emit(event).await;
                 for reply in replies {
                     let _ = reply.send(Err(CommandError::Stream(failure.clone())));
                 }

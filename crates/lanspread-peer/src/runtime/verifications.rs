@@ -78,16 +78,16 @@ impl EventLoop {
             let _ = reply.send(Ok(summary));
             None
         };
-        let cancel = self.shutdown.child_token();
+        let cancel = self.handles.tasks.shutdown.child_token();
         let on_cancel = Vec::new();
         let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
         self.verifications.insert(game_id.clone(), active);
         self.publish(vec![game_id.clone()]).await;
-        self.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
+        self.handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
         let job = Job {
             root: self.root_of(&game_id),
             version: local.version.clone(),
-            catalog: self.catalog.get(&game_id).and_then(|game| game.content_root),
+            catalog: self.handles.catalog.get(&game_id).and_then(|game| game.content_root),
             known: self.index.known(&self.games_dir, &game_id),
             sources: self.source_ids(&game_id).into_iter().take(CLAIMS_MAX).collect(),
             links: self.links.clone(),
@@ -98,12 +98,12 @@ impl EventLoop {
 
     fn run_verification(&self, job: Job, cancel: CancellationToken) {
         let game_id = job.game_id.clone();
-        let inbox_sender = self.inbox_sender.clone();
+        let inbox_sender = self.handles.inbox_sender.clone();
         let guard = self.guard(&game_id, |game_id, _| {
             let outcome = Err(VerifyFailure::Interrupted);
             InboxMessage::VerifyEnded { game_id, outcome }
         });
-        self.spawn(async move {
+        self.handles.spawn(async move {
             let outcome = match cancel.run_until_cancelled(job.reference()).await {
                 Some(reference) => read(job, reference, cancel, inbox_sender.clone()).await,
                 None => Err(VerifyFailure::Cancelled),
@@ -151,7 +151,7 @@ impl EventLoop {
                 let is_cancelled = failure == VerifyFailure::Cancelled;
                 let event =
                     PeerEvent::VerifyFailed { game_id: game_id.clone(), failure: failure.clone() };
-                self.emit(event).await;
+                self.handles.emit(event).await;
                 for reply in on_cancel {
                     let answer = match is_cancelled {
                         true => Ok(()),
@@ -172,7 +172,7 @@ impl EventLoop {
         let is_wrong = report.as_ref().is_some_and(|report| !report.problems.is_empty());
         if let Some(report) = report {
             let game_id = game_id.clone();
-            self.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
+            self.handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
         }
         if repair && is_wrong {
             self.repair(game_id, summary, on_end).await;
@@ -190,7 +190,7 @@ impl EventLoop {
     ) {
         let (reply, repaired) = oneshot::channel();
         let root = self.root_of(&game_id);
-        self.spawn(async move {
+        self.handles.spawn(async move {
             // A dropped reply means that the peer stops; so does this one then.
             let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
                 return;
