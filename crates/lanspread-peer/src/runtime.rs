@@ -8,6 +8,7 @@ mod conflicts;
 mod downloads;
 mod event_loop;
 mod first_look;
+mod games_dir;
 mod guard;
 mod handles;
 mod hashing;
@@ -176,7 +177,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut event_loop, _commands, mut events) = prepared(dir.path()).await;
         // Nobody looks at the disk yet: the loop does not run.
-        event_loop.first_look = None;
+        event_loop.library.first_look = None;
         while events.try_recv().is_ok() {}
         let before = event_loop.handles.as_of(()).events;
         let (reply, mut answer) = oneshot::channel();

@@ -71,7 +71,7 @@ impl EventLoop {
         let job = DownloadJob {
             game_id: game_id.clone(),
             version: game.version,
-            root: self.root_of(&game_id),
+            root: self.library.root_of(&game_id),
             journal: lanspread_download::journal_path(&self.handles.state_dir, &game_id),
             catalog_content_root: game.content_root,
             limiter: self.handles.download_limiter.clone(),
@@ -96,14 +96,14 @@ impl EventLoop {
             on_cancel: Vec::new(),
         };
         self.downloads.insert(game_id.clone(), active);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.run_download(job, change_receiver, cancel);
     }
 
     /// Looks whether a copy that seems to be up to date still is what the library says.
     fn look_before_update(&self, fetch: Fetch) {
-        let (inbox_sender, index) = (self.handles.inbox_sender.clone(), self.index.clone());
-        let (games_dir, game_id) = (self.games_dir.clone(), fetch.game_id.clone());
+        let (inbox_sender, index) = (self.handles.inbox_sender.clone(), self.library.index.clone());
+        let (games_dir, game_id) = (self.library.games_dir.clone(), fetch.game_id.clone());
         self.handles.spawn(async move {
             let local = look_at(games_dir, game_id, index).await;
             let _ = inbox_sender.send(InboxMessage::UpdateLooked { fetch, local }).await;
@@ -114,11 +114,14 @@ impl EventLoop {
         let game_id = &fetch.game_id;
         // Of an active game, its operation tells.
         if self.operations.get(game_id).is_none() && !self.is_changing_dir {
-            self.take_over_found(
-                vec![game_id.clone()],
-                local.map(|local| (game_id.clone(), local)),
-            )
-            .await;
+            self.library
+                .take_over_found(
+                    vec![game_id.clone()],
+                    local.map(|local| (game_id.clone(), local)),
+                    &self.operations,
+                    &self.handles,
+                )
+                .await;
         }
         self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }).await;
     }
@@ -135,7 +138,7 @@ impl EventLoop {
         if let Some(operation) = self.operations.get(game_id) {
             return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
         }
-        if !is_update && self.is_downloaded(game_id) {
+        if !is_update && self.library.is_downloaded(game_id, &self.handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
         let sources = self.source_ids(game_id);
@@ -188,8 +191,11 @@ impl EventLoop {
     ) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) = (
+            self.handles.inbox_sender.clone(),
+            self.library.games_dir.clone(),
+            self.library.index.clone(),
+        );
         let links = self.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
         let seat =
@@ -294,10 +300,10 @@ impl EventLoop {
         local: Option<LocalGame>,
     ) {
         let Some(active) = self.downloads.remove(&game_id) else { return };
-        self.replace_local(&game_id, local);
-        self.unhashable.remove(&game_id);
+        self.library.replace_local(&game_id, local, &self.handles);
+        self.library.unhashable.remove(&game_id);
         self.operations.end(&game_id);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         // Only now, so that whoever fetches from here finds the game in one place or the other.
         self.handles.server.swarm.close(&game_id);
         let failure = match outcome {
@@ -353,7 +359,7 @@ impl EventLoop {
         }
         let on_end = active.on_end.map(|reply| (reply, summary));
         // Only an update may put a new installation in the place of the one that is there.
-        let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+        let is_installed = self.library.games.get(&game_id).is_some_and(|local| local.installed);
         if active.install && (active.is_update || !is_installed) {
             self.start_install(game_id, InstallReply::Download(on_end)).await;
         } else if let Some((reply, summary)) = on_end {

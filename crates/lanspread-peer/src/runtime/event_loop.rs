@@ -2,22 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use lanspread_library::{GameProblems, Index, LocalGame, RescanGate};
 use lanspread_net::links::LinkTable;
-use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{GameId, PeerId};
-use lanspread_serve::view::View;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::downloads::ActiveDownload;
-use super::first_look::FirstLook;
 use super::handles::Handles;
 use super::installs::ActiveInstall;
 use super::libraries::Awaited;
+use super::local_games::LocalLibrary;
 use super::shutdown::Shutdown;
 use super::streams::ActiveStream;
 use super::verifications::ActiveVerification;
@@ -36,7 +31,6 @@ use crate::peers::versions::OtherVersions;
 
 /// All state of a peer that is not a file.
 pub(crate) struct EventLoop {
-    pub(super) games_dir: PathBuf,
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
@@ -54,42 +48,7 @@ pub(crate) struct EventLoop {
     /// Peers whose library is being asked for.
     pub(super) awaited: BTreeMap<PeerId, Awaited>,
 
-    pub(super) local: BTreeMap<GameId, LocalGame>,
-    /// The games of a games directory that cannot be read at the moment.
-    pub(super) out_of_reach: BTreeMap<GameId, LocalGame>,
-    /// There until every game was looked at for the first time.
-    pub(super) first_look: Option<FirstLook>,
-    pub(super) index: Index,
-    /// Told when there may be something to save.
-    pub(super) index_changed: watch::Sender<()>,
-    pub(super) rescans: RescanGate,
-    /// The games directory that the local monitor watches: always the one in use.
-    pub(super) watched: watch::Sender<PathBuf>,
-    /// When to look for the games directory, which could not be read the last time.
-    pub(super) find_games_dir_at: Option<Instant>,
-    /// The mount in which a survey found games last; `None` if it found none.
-    pub(super) games_mount: Option<u64>,
-    pub(super) announced: Arc<LibrarySnapshot>,
-    pub(super) view: watch::Sender<Arc<View>>,
-    /// Games whose files are listed and not hashed.
-    pub(super) to_hash: BTreeSet<GameId>,
-    /// The games that are being hashed.
-    pub(super) hashing: BTreeSet<GameId>,
-    /// Games whose hashes a peer waits for: they come first.
-    pub(super) hashes_wanted: BTreeSet<GameId>,
-    /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
-    pub(super) unhashable: BTreeSet<GameId>,
-    /// Games with files that are to be read once more, after a pause.
-    pub(super) settling: BTreeSet<GameId>,
-    /// Those of them whose pause is over.
-    pub(super) to_settle: BTreeSet<GameId>,
-    /// What was told last of games that are not whole.
-    pub(super) told_problems: BTreeMap<GameId, GameProblems>,
-    /// Games that were hashed since the last publication.
-    pub(super) unpublished: BTreeSet<GameId>,
-    /// When they are published at the latest.
-    pub(super) publish_at: Option<Instant>,
-
+    pub(super) library: LocalLibrary,
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
     pub(super) installs: BTreeMap<GameId, ActiveInstall>,
@@ -117,16 +76,16 @@ impl EventLoop {
 
     /// Runs until shutdown, or until a required service dies.
     pub(super) async fn run(mut self) -> Result<(), RuntimeFailure> {
-        self.begin_first_look();
+        self.library.begin_first_look(&self.handles);
         let shutdown = self.shutdown.requested();
         let outcome = loop {
             let dial_at = self.dials.next_due();
-            let (publish_at, find_at) = (self.publish_at, self.find_games_dir_at);
-            let patience_ends_at = self.patience_ends_at();
+            let (publish_at, find_at) = (self.library.publish_at, self.library.find_games_dir_at);
+            let patience_ends_at = self.library.patience_ends_at();
             tokio::select! {
                 () = shutdown.cancelled() => break Ok(()),
-                Some(command) = self.commands.recv(), if self.takes_commands() => {
-                    if let Some(command) = self.hold(command) {
+                Some(command) = self.commands.recv(), if self.library.takes_commands() => {
+                    if let Some(command) = self.library.hold(command, &self.operations, &self.handles) {
                         self.handle_command(command).await;
                     }
                 }
@@ -139,9 +98,12 @@ impl EventLoop {
                     self.handle_message(message).await;
                 }
                 () = until(dial_at) => self.dial_due(),
-                () = until(publish_at) => self.publish(Vec::new()).await,
-                () = until(find_at) => self.find_games_dir(),
-                () = until(patience_ends_at) => self.lose_patience().await,
+                () = until(publish_at) => self.library.publish(Vec::new(), &self.operations, &self.handles).await,
+                () = until(find_at) => self.library.find_games_dir(&self.handles),
+                () = until(patience_ends_at) => {
+                    let ready = self.library.lose_patience(&self.operations, &self.handles);
+                    self.handle_commands(ready).await;
+                }
             }
         };
         self.commands.close();
@@ -191,6 +153,13 @@ impl EventLoop {
         }
     }
 
+    /// Carries out commands that have waited.
+    pub(super) async fn handle_commands(&mut self, commands: Vec<PeerCommand>) {
+        for command in commands {
+            self.handle_command(command).await;
+        }
+    }
+
     pub(super) async fn handle_message(&mut self, message: InboxMessage) {
         match message {
             InboxMessage::HandshakeEnded(encounter) => self.on_handshake(encounter).await,
@@ -224,24 +193,44 @@ impl EventLoop {
                 self.on_games_dir_scanned(outcome, reply).await;
             }
             InboxMessage::LookedAt { games_dir, outcome } => {
-                self.on_looked_at(games_dir, outcome).await;
+                let ready = self
+                    .library
+                    .on_looked_at(games_dir, outcome, &self.operations, &self.handles)
+                    .await;
+                self.handle_commands(ready).await;
             }
             InboxMessage::GameLookedUp(looked_up) => self.answer_game(looked_up),
             InboxMessage::GamesLookedUp { scope, unfinished, reply } => {
                 self.answer_games(scope, unfinished, reply);
             }
-            InboxMessage::HashesWanted { game_id } => self.on_hashes_wanted(game_id),
-            InboxMessage::Settled { game_id } => self.on_settled(game_id),
-            InboxMessage::Contradicted(contradiction) => self.on_contradiction(contradiction).await,
-            InboxMessage::Hashed { game_id, scanned, outcome } => {
-                self.on_hashed(game_id, &scanned, outcome).await;
+            InboxMessage::HashesWanted { game_id } => {
+                self.library.on_hashes_wanted(game_id, &self.operations, &self.handles)
             }
-            InboxMessage::DiskChanged(change) => self.on_disk_change(change),
+            InboxMessage::Settled { game_id } => {
+                self.library.on_settled(game_id, &self.operations, &self.handles)
+            }
+            InboxMessage::Contradicted(contradiction) => {
+                self.library.on_contradiction(contradiction, &self.operations, &self.handles).await
+            }
+            InboxMessage::Hashed { game_id, scanned, outcome } => {
+                self.library
+                    .on_hashed(game_id, &scanned, outcome, &self.operations, &self.handles)
+                    .await;
+            }
+            InboxMessage::DiskChanged(change) => {
+                self.library.on_disk_change(change, &self.operations, &self.handles)
+            }
             InboxMessage::Surveyed { games_dir, mount, outcome } => {
-                self.on_surveyed(&games_dir, mount, outcome).await;
+                self.library
+                    .on_surveyed(&games_dir, mount, outcome, &self.operations, &self.handles)
+                    .await;
             }
             InboxMessage::Rescanned { games_dir, game_ids, outcome } => {
-                self.on_rescanned(&games_dir, game_ids, outcome).await;
+                let ready = self
+                    .library
+                    .on_rescanned(&games_dir, game_ids, outcome, &self.operations, &self.handles)
+                    .await;
+                self.handle_commands(ready).await;
             }
             InboxMessage::UpdateLooked { fetch, local } => {
                 self.on_update_looked(fetch, local).await

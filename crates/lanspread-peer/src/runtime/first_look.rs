@@ -16,10 +16,11 @@ use lanspread_library::{LocalGame, ScanError, roots, scan_game};
 use lanspread_proto::GameId;
 use tokio::time::Instant;
 
-use super::event_loop::EventLoop;
-use super::local_games::log_warnings;
+use super::handles::Handles;
+use super::local_games::{LocalLibrary, log_warnings};
 use crate::command::{PeerCommand, Subject};
 use crate::messages::{InboxMessage, LookedAt};
+use crate::operation::table::OperationTable;
 
 /// How long questions about all games, and handshakes, which tell the whole library, wait for the first
 /// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.
@@ -51,14 +52,13 @@ impl FirstLook {
     }
 }
 
-impl EventLoop {
+impl LocalLibrary {
     /// Looks at every game in the games directory, beside the loop.
-    pub(super) fn begin_first_look(&self) {
+    pub(super) fn begin_first_look(&self, handles: &Handles) {
         let (games_dir, index) = (self.games_dir.clone(), self.index.clone());
-        let (catalog, inbox_sender) =
-            (Arc::clone(&self.handles.catalog), self.handles.inbox_sender.clone());
-        let cancel = self.handles.tasks.cancel.clone();
-        self.handles.tasks.spawn_blocking(move || {
+        let (catalog, inbox_sender) = (Arc::clone(&handles.catalog), handles.inbox_sender.clone());
+        let cancel = handles.tasks.cancel.clone();
+        handles.tasks.spawn_blocking(move || {
             let tell = |outcome| {
                 let games_dir = games_dir.clone();
                 // The loop is gone only when the whole runtime is.
@@ -90,20 +90,23 @@ impl EventLoop {
         });
     }
 
+    /// Takes in what a part of the first look found. Returns the commands that wait no longer.
     pub(super) async fn on_looked_at(
         &mut self,
         games_dir: PathBuf,
         outcome: Result<LookedAt, ScanError>,
-    ) {
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
         if self.first_look.is_none() || games_dir != self.games_dir {
-            return;
+            return Vec::new();
         }
         let LookedAt { games, warnings, is_last } = match outcome {
             Ok(found) => found,
             Err(error) => {
                 let waiting = self.end_first_look();
-                self.lose_games_dir(&error).await;
-                return self.handle_commands(waiting).await;
+                self.lose_games_dir(&error, operations, handles).await;
+                return waiting;
             }
         };
         log_warnings(&warnings);
@@ -117,41 +120,41 @@ impl EventLoop {
             if local.is_some() {
                 changed.push(game_id.clone());
             }
-            self.take_over(&game_id, local);
+            self.take_over(&game_id, local, handles);
         }
         let is_survey_owed = is_last && self.owes_survey();
         let waiting = if is_last {
-            self.warn_of_old_roots();
-            let local = &self.local;
+            self.warn_of_old_roots(handles);
+            let local = &self.games;
             let is_kept = |game_id: &GameId| local.is_empty() || local.contains_key(game_id);
             self.index.retain(&self.games_dir, is_kept);
             self.end_first_look()
         } else {
-            self.take_ready_commands()
+            self.take_ready_commands(handles)
         };
         if !changed.is_empty() {
-            self.publish(changed).await;
+            self.publish(changed, operations, handles).await;
         } else if is_last {
             // Handshakes wait no more.
-            self.refresh_view(&[]);
+            self.refresh_view(&[], operations, handles);
             self.index_changed.send_replace(());
-            self.hash_next();
+            self.hash_next(operations, handles);
         }
         if is_survey_owed {
-            self.survey();
+            self.survey(handles);
         }
-        self.handle_commands(waiting).await;
+        waiting
     }
 
     /// Tells how many games the catalog states in the form of wire version 3 alone.
-    fn warn_of_old_roots(&self) {
+    fn warn_of_old_roots(&self, handles: &Handles) {
         let holds_in_old_form = |game_id: &GameId, local: &LocalGame| {
-            let stated = self.handles.catalog.get(game_id).and_then(|game| game.content_root);
+            let stated = handles.catalog.get(game_id).and_then(|game| game.content_root);
             stated.is_some()
                 && local.content_root().is_some_and(|found| Some(found) != stated)
                 && !local.is_other_content(stated)
         };
-        let games = self.local.iter().filter(|(game_id, local)| holds_in_old_form(game_id, local));
+        let games = self.games.iter().filter(|(game_id, local)| holds_in_old_form(game_id, local));
         let count = games.count();
         if count > 0 {
             tracing::warn!(
@@ -192,14 +195,17 @@ impl EventLoop {
         self.first_look.as_ref()?.patience_ends_at
     }
 
-    /// Answers what waits for the whole library with what is known of it.
-    pub(super) async fn lose_patience(&mut self) {
+    /// Lets nothing wait for the whole library any longer. Returns the commands that wait no longer.
+    pub(super) fn lose_patience(
+        &mut self,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
         if let Some(look) = &mut self.first_look {
             look.patience_ends_at = None;
         }
-        self.refresh_view(&[]);
-        let waiting = self.take_ready_commands();
-        self.handle_commands(waiting).await;
+        self.refresh_view(&[], operations, handles);
+        self.take_ready_commands(handles)
     }
 
     /// Ends the first look; returns the commands that waited for it.
@@ -208,13 +214,18 @@ impl EventLoop {
     }
 
     /// Returns a command that may be carried out now. Lets another one wait, and looks at its game.
-    pub(super) fn hold(&mut self, command: PeerCommand) -> Option<PeerCommand> {
-        if self.is_ready_for(&command) {
+    pub(super) fn hold(
+        &mut self,
+        command: PeerCommand,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Option<PeerCommand> {
+        if self.is_ready_for(&command, handles) {
             return Some(command);
         }
         if let Subject::Game(game_id) = command.subject() {
             let game_id = game_id.clone();
-            self.look_at_games(BTreeSet::from([game_id]));
+            self.look_at_games(BTreeSet::from([game_id]), operations, handles);
         }
         if let Some(look) = &mut self.first_look {
             look.waiting.push(command);
@@ -222,31 +233,26 @@ impl EventLoop {
         None
     }
 
-    fn is_ready_for(&self, command: &PeerCommand) -> bool {
+    fn is_ready_for(&self, command: &PeerCommand, handles: &Handles) -> bool {
         match command.subject() {
             Subject::None => true,
             Subject::AllGames => !self.is_patient(),
             Subject::Game(game_id) => {
-                self.is_looked_at(game_id) || self.handles.catalog.get(game_id).is_none()
+                self.is_looked_at(game_id) || handles.catalog.get(game_id).is_none()
             }
         }
     }
 
     /// The commands that wait no longer, in the order in which they came.
-    pub(super) fn take_ready_commands(&mut self) -> Vec<PeerCommand> {
+    pub(super) fn take_ready_commands(&mut self, handles: &Handles) -> Vec<PeerCommand> {
         let Some(look) = &mut self.first_look else { return Vec::new() };
         let waiting = std::mem::take(&mut look.waiting);
-        let (ready, waiting) = waiting.into_iter().partition(|command| self.is_ready_for(command));
+        let (ready, waiting) =
+            waiting.into_iter().partition(|command| self.is_ready_for(command, handles));
         if let Some(look) = &mut self.first_look {
             look.waiting = waiting;
         }
         ready
-    }
-
-    pub(super) async fn handle_commands(&mut self, commands: Vec<PeerCommand>) {
-        for command in commands {
-            self.handle_command(command).await;
-        }
     }
 
     /// Whether there is room for one more command that waits.

@@ -34,9 +34,9 @@ impl EventLoop {
         OperationGuard(Some(Watch {
             inbox_sender: self.handles.inbox_sender.clone(),
             tasks: self.handles.tasks.clone(),
-            games_dir: self.games_dir.clone(),
+            games_dir: self.library.games_dir.clone(),
             game_id: game_id.clone(),
-            index: self.index.clone(),
+            index: self.library.index.clone(),
             lost,
         }))
     }

@@ -11,8 +11,10 @@ use lanspread_proto::GameId;
 use lanspread_serve::Contradiction;
 use tokio::time::{Instant, sleep};
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::local_games::LocalLibrary;
 use crate::messages::InboxMessage;
+use crate::operation::table::OperationTable;
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.
@@ -21,42 +23,49 @@ const HASHED_PUBLISH_PAUSE: Duration = Duration::from_millis(250);
 /// than it takes until every change shows.
 const SETTLE_PAUSE: Duration = SETTLE_TIME.saturating_add(Duration::from_millis(100));
 
-impl EventLoop {
+impl LocalLibrary {
     /// Lets files be read once more, whose time was too close to the moment at which they were.
-    pub(super) fn settle_later(&mut self, game_id: &GameId, local: &LocalGame) {
+    pub(super) fn settle_later(&mut self, game_id: &GameId, local: &LocalGame, handles: &Handles) {
         if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
             return;
         }
-        let (inbox_sender, game_id) = (self.handles.inbox_sender.clone(), game_id.clone());
-        self.handles.spawn(async move {
+        let (inbox_sender, game_id) = (handles.inbox_sender.clone(), game_id.clone());
+        handles.spawn(async move {
             sleep(SETTLE_PAUSE).await;
             let _ = inbox_sender.send(InboxMessage::Settled { game_id }).await;
         });
     }
 
-    pub(super) fn on_settled(&mut self, game_id: GameId) {
+    pub(super) fn on_settled(
+        &mut self,
+        game_id: GameId,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         self.settling.remove(&game_id);
         self.to_settle.insert(game_id);
-        self.hash_next();
+        self.hash_next(operations, handles);
     }
 
     /// Starts hashing what is served without hashes: one game after the other, and beside it one
     /// that a peer waits for, so that a small game does not wait for a large one.
-    pub(super) fn hash_next(&mut self) {
-        while let Some(game_id) = self.next_to_hash() {
+    pub(super) fn hash_next(&mut self, operations: &OperationTable, handles: &Handles) {
+        while let Some(game_id) = self.next_to_hash(operations) {
             self.hashes_wanted.remove(&game_id);
-            self.hash(game_id);
+            self.hash(game_id, handles);
         }
     }
 
-    fn next_to_hash(&self) -> Option<GameId> {
-        let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id));
+    fn next_to_hash(&self, operations: &OperationTable) -> Option<GameId> {
+        let wanted = self.hashes_wanted.iter().find(|game_id| self.is_to_hash(game_id, operations));
         let is_first_look = self.first_look.is_some();
         match self.hashing.len() {
             // The first look at the library has the disk for itself.
             0 if !is_first_look => {
-                let unhashed = || self.to_hash.iter().find(|game_id| self.is_to_hash(game_id));
-                let doubtful = || self.to_settle.iter().find(|game_id| self.is_idle(game_id));
+                let unhashed =
+                    || self.to_hash.iter().find(|game_id| self.is_to_hash(game_id, operations));
+                let doubtful =
+                    || self.to_settle.iter().find(|game_id| self.is_idle(game_id, operations));
                 wanted.or_else(unhashed).or_else(doubtful)
             }
             0 | 1 => wanted,
@@ -65,36 +74,40 @@ impl EventLoop {
         .cloned()
     }
 
-    fn is_to_hash(&self, game_id: &GameId) -> bool {
+    fn is_to_hash(&self, game_id: &GameId, operations: &OperationTable) -> bool {
         self.to_hash.contains(game_id)
-            && self.is_idle(game_id)
+            && self.is_idle(game_id, operations)
             && !self.unhashable.contains(game_id)
     }
 
-    fn is_idle(&self, game_id: &GameId) -> bool {
-        self.operations.get(game_id).is_none() && !self.hashing.contains(game_id)
+    fn is_idle(&self, game_id: &GameId, operations: &OperationTable) -> bool {
+        operations.get(game_id).is_none() && !self.hashing.contains(game_id)
     }
 
-    pub(super) fn on_hashes_wanted(&mut self, game_id: GameId) {
-        if self.is_to_hash(&game_id) {
+    pub(super) fn on_hashes_wanted(
+        &mut self,
+        game_id: GameId,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
+        if self.is_to_hash(&game_id, operations) {
             self.hashes_wanted.insert(game_id);
-            self.hash_next();
+            self.hash_next(operations, handles);
         }
     }
 
-    fn hash(&mut self, game_id: GameId) {
+    fn hash(&mut self, game_id: GameId, handles: &Handles) {
         self.to_settle.remove(&game_id);
-        let Some(local) = self.local.get(&game_id).cloned() else { return };
+        let Some(local) = self.games.get(&game_id).cloned() else { return };
         let Some(unhashed) = local.without_hashes(&local.doubtful).manifest else { return };
         if unhashed.content_root().is_some() {
             return;
         }
         self.hashing.insert(game_id.clone());
         let root = self.root_of(&game_id);
-        let (inbox_sender, cancel) =
-            (self.handles.inbox_sender.clone(), self.handles.tasks.cancel.clone());
+        let (inbox_sender, cancel) = (handles.inbox_sender.clone(), handles.tasks.cancel.clone());
         let (fingerprint, version_ini) = (local.fingerprint.clone(), local.version_ini.clone());
-        self.handles.spawn(async move {
+        handles.spawn(async move {
             let work = move || {
                 let reading = Reading { cancel: &|| cancel.is_cancelled(), now: &SystemTime::now };
                 hash_manifest(&root, &unhashed, version_ini.as_deref(), &fingerprint, &reading)
@@ -112,15 +125,17 @@ impl EventLoop {
         game_id: GameId,
         scanned: &LocalGame,
         outcome: Result<Hashed, HashError>,
+        operations: &OperationTable,
+        handles: &Handles,
     ) {
         self.hashing.remove(&game_id);
         match outcome {
-            Ok(hashed) => self.take_over_hashes(game_id, scanned, hashed),
+            Ok(hashed) => self.take_over_hashes(game_id, scanned, hashed, handles),
             Err(HashError::Cancelled) => {}
             Err(error @ HashError::Changed { .. }) => {
                 tracing::warn!(%game_id, %error, "a game changed while it was hashed");
                 self.unhashable.insert(game_id.clone());
-                self.look_again_later(game_id);
+                Self::look_again_later(game_id, handles);
             }
             Err(HashError::Io { path, source }) => {
                 let message = format!("it cannot be read: {source}");
@@ -132,16 +147,22 @@ impl EventLoop {
                 self.unhashable.insert(game_id);
             }
         }
-        self.hash_next();
+        self.hash_next(operations, handles);
         if self.hashing.is_empty() {
-            self.publish_hashed().await;
+            self.publish_hashed(operations, handles).await;
         } else if !self.unpublished.is_empty() && self.publish_at.is_none() {
             self.publish_at = Some(Instant::now() + HASHED_PUBLISH_PAUSE);
         }
     }
 
-    fn take_over_hashes(&mut self, game_id: GameId, scanned: &LocalGame, hashed: Hashed) {
-        let Some(local) = self.local.get(&game_id) else { return };
+    fn take_over_hashes(
+        &mut self,
+        game_id: GameId,
+        scanned: &LocalGame,
+        hashed: Hashed,
+        handles: &Handles,
+    ) {
+        let Some(local) = self.games.get(&game_id) else { return };
         if local.fingerprint != scanned.fingerprint || local.manifest != scanned.manifest {
             return;
         }
@@ -156,9 +177,9 @@ impl EventLoop {
             ..local.clone()
         };
         if !is_confirmed {
-            self.warn_of_other_content(&game_id, &local);
+            Self::warn_of_other_content(&game_id, &local, handles);
         }
-        self.take_over(&game_id, Some(local));
+        self.take_over(&game_id, Some(local), handles);
         if is_confirmed {
             self.index_changed.send_replace(());
         } else {
@@ -175,7 +196,7 @@ impl EventLoop {
         message: String,
     ) {
         tracing::warn!(%game_id, path, message, "a game could not be hashed");
-        let Some(local) = self.local.get_mut(&game_id) else { return };
+        let Some(local) = self.games.get_mut(&game_id) else { return };
         if local.fingerprint == scanned.fingerprint {
             let reason = ProblemReason::Unreadable;
             local.unread = Some(Arc::new(GameProblem { path, reason, message }));
@@ -184,30 +205,38 @@ impl EventLoop {
     }
 
     /// Somebody who read a game found it otherwise than it is known here.
-    pub(super) async fn on_contradiction(&mut self, contradiction: Contradiction) {
+    pub(super) async fn on_contradiction(
+        &mut self,
+        contradiction: Contradiction,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         let Contradiction { game_id, path } = contradiction;
-        let Some(path) = path else { return self.look_at_games(BTreeSet::from([game_id])) };
-        let Some(local) = self.local.get(&game_id) else { return };
+        let Some(path) = path else {
+            return self.look_at_games(BTreeSet::from([game_id]), operations, handles);
+        };
+        let Some(local) = self.games.get(&game_id) else { return };
         let is_known = local.manifest.as_ref().and_then(|manifest| manifest.file(&path));
-        if !self.is_idle(&game_id) || is_known.is_none_or(|file| file.hashes.is_none()) {
+        if !self.is_idle(&game_id, operations) || is_known.is_none_or(|file| file.hashes.is_none())
+        {
             return;
         }
         tracing::warn!(%game_id, %path, "a file changed without a trace in its time; it is hashed anew");
         let local = local.without_hashes(&BTreeSet::from([path]));
         self.unhashable.remove(&game_id);
-        self.take_over(&game_id, Some(local));
-        self.publish(vec![game_id]).await;
+        self.take_over(&game_id, Some(local), handles);
+        self.publish(vec![game_id], operations, handles).await;
     }
 
-    async fn publish_hashed(&mut self) {
+    async fn publish_hashed(&mut self, operations: &OperationTable, handles: &Handles) {
         if !self.unpublished.is_empty() {
-            self.publish(Vec::new()).await;
+            self.publish(Vec::new(), operations, handles).await;
         }
     }
 
     /// Tells of content that a corrected catalog would accept.
-    fn warn_of_other_content(&self, game_id: &GameId, local: &LocalGame) {
-        let stated = self.handles.catalog.get(game_id).and_then(|game| game.content_root);
+    fn warn_of_other_content(game_id: &GameId, local: &LocalGame, handles: &Handles) {
+        let stated = handles.catalog.get(game_id).and_then(|game| game.content_root);
         if let (Some(stated), Some(found), true) =
             (stated, local.content_root(), local.is_other_content(stated))
         {

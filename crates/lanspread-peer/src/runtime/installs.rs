@@ -77,10 +77,11 @@ impl InstallReply {
 impl EventLoop {
     pub(super) async fn install(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let allowed = self.check_idle(&game_id).and_then(|()| {
-            let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+            let is_installed =
+                self.library.games.get(&game_id).is_some_and(|local| local.installed);
             if is_installed {
                 Err(CommandError::AlreadyInstalled(game_id.clone()))
-            } else if self.is_downloaded(&game_id) {
+            } else if self.library.is_downloaded(&game_id, &self.handles) {
                 self.begin(&game_id, Operation::Installing)
             } else {
                 Err(CommandError::NotDownloaded(game_id.clone()))
@@ -108,13 +109,16 @@ impl EventLoop {
         let cancel = self.handles.tasks.shutdown.child_token();
         let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
         self.installs.insert(game_id.clone(), active);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
         let (progress, progress_receiver) = watch::channel(0);
-        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
+        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
         let unpacker = Arc::clone(&self.handles.unpacker);
-        let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) = (
+            self.handles.inbox_sender.clone(),
+            self.library.games_dir.clone(),
+            self.library.index.clone(),
+        );
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
             InboxMessage::InstallEnded { game_id, outcome, local }
@@ -212,7 +216,7 @@ impl EventLoop {
 
     pub(super) async fn uninstall(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let allowed = self.check_idle(&game_id).and_then(|()| {
-            if !self.local.get(&game_id).is_some_and(|local| local.installed) {
+            if !self.library.games.get(&game_id).is_some_and(|local| local.installed) {
                 return Err(CommandError::NotInstalled(game_id.clone()));
             }
             self.begin(&game_id, Operation::Uninstalling)
@@ -223,11 +227,14 @@ impl EventLoop {
         }
         let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
-        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
-        let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
+        let (inbox_sender, games_dir, index) = (
+            self.handles.inbox_sender.clone(),
+            self.library.games_dir.clone(),
+            self.library.index.clone(),
+        );
         let outbound = self.handles.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(InstallFailure::Interrupted);
@@ -275,10 +282,10 @@ impl EventLoop {
         game_id: &GameId,
         local: Option<LocalGame>,
     ) -> InstallReply {
-        self.replace_local(game_id, local);
-        self.unhashable.remove(game_id);
+        self.library.replace_local(game_id, local, &self.handles);
+        self.library.unhashable.remove(game_id);
         self.operations.end(game_id);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
     }
 

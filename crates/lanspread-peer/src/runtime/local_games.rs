@@ -1,48 +1,140 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_library::{
-    GameScan, Index, KnownContent, LocalGame, Scan, ScanError, ScanWarning, scan_game,
-    scan_games_dir, scan_known_game,
+    GameProblems, GameScan, Index, KnownContent, LocalGame, RescanGate, Scan, ScanError,
+    ScanWarning, scan_game, scan_known_game,
 };
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
 use lanspread_serve::view::{ServedGame, View};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::event_loop::EventLoop;
-use super::startup::{check_games_dir, recover};
-use crate::command::Reply;
-use crate::error::{CommandError, GamesDirError};
+use super::first_look::FirstLook;
+use super::handles::Handles;
+use super::startup::empty_trash;
+use crate::command::PeerCommand;
+use crate::error::GamesDirError;
 use crate::event::PeerEvent;
-use crate::messages::InboxMessage;
 use crate::operation::Operation;
+use crate::operation::table::OperationTable;
 
-impl EventLoop {
+/// The games on this disk, and what is known, hashed and announced of them.
+pub(super) struct LocalLibrary {
+    pub(super) games_dir: PathBuf,
+    pub(super) games: BTreeMap<GameId, LocalGame>,
+    /// The games of a games directory that cannot be read at the moment.
+    pub(super) out_of_reach: BTreeMap<GameId, LocalGame>,
+    /// There until every game was looked at for the first time.
+    pub(super) first_look: Option<FirstLook>,
+    pub(super) index: Index,
+    /// Told when there may be something to save.
+    pub(super) index_changed: watch::Sender<()>,
+    pub(super) rescans: RescanGate,
+    /// The games directory that the local monitor watches: always the one in use.
+    pub(super) watched: watch::Sender<PathBuf>,
+    /// When to look for the games directory, which could not be read the last time.
+    pub(super) find_games_dir_at: Option<Instant>,
+    /// The mount in which a survey found games last; `None` if it found none.
+    pub(super) games_mount: Option<u64>,
+    pub(super) announced: Arc<LibrarySnapshot>,
+    pub(super) view: watch::Sender<Arc<View>>,
+    /// Games whose files are listed and not hashed.
+    pub(super) to_hash: BTreeSet<GameId>,
+    /// The games that are being hashed.
+    pub(super) hashing: BTreeSet<GameId>,
+    /// Games whose hashes a peer waits for: they come first.
+    pub(super) hashes_wanted: BTreeSet<GameId>,
+    /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
+    pub(super) unhashable: BTreeSet<GameId>,
+    /// Games with files that are to be read once more, after a pause.
+    pub(super) settling: BTreeSet<GameId>,
+    /// Those of them whose pause is over.
+    pub(super) to_settle: BTreeSet<GameId>,
+    /// What was told last of games that are not whole.
+    pub(super) told_problems: BTreeMap<GameId, GameProblems>,
+    /// Games that were hashed since the last publication.
+    pub(super) unpublished: BTreeSet<GameId>,
+    /// When they are published at the latest.
+    pub(super) publish_at: Option<Instant>,
+}
+
+impl LocalLibrary {
+    /// A library of which no game has been looked at. `watched` is told which games directory is in use,
+    /// `index_changed` when there may be something to save.
+    pub(super) fn new(
+        games_dir: PathBuf,
+        index: Index,
+        index_changed: watch::Sender<()>,
+        watched: watch::Sender<PathBuf>,
+        view: watch::Sender<Arc<View>>,
+    ) -> Self {
+        let announced = Arc::new(LibrarySnapshot { rev: index.library_rev(), games: Vec::new() });
+        // Until the games were looked at, nothing is announced.
+        view.send_replace(Arc::new(
+            View::new(Arc::clone(&announced), BTreeMap::new()).being_made(true),
+        ));
+        Self {
+            games_dir,
+            games: BTreeMap::new(),
+            out_of_reach: BTreeMap::new(),
+            first_look: Some(FirstLook::new()),
+            index,
+            index_changed,
+            rescans: RescanGate::default(),
+            watched,
+            find_games_dir_at: None,
+            games_mount: None,
+            announced,
+            view,
+            to_hash: BTreeSet::new(),
+            hashing: BTreeSet::new(),
+            hashes_wanted: BTreeSet::new(),
+            unhashable: BTreeSet::new(),
+            settling: BTreeSet::new(),
+            to_settle: BTreeSet::new(),
+            told_problems: BTreeMap::new(),
+            unpublished: BTreeSet::new(),
+            publish_at: None,
+        }
+    }
+
     pub(super) fn library_rev(&self) -> u64 {
         self.announced.rev
     }
 
     /// Takes over what the look at the end of an operation found.
-    pub(super) fn replace_local(&mut self, game_id: &GameId, local: Option<LocalGame>) {
+    pub(super) fn replace_local(
+        &mut self,
+        game_id: &GameId,
+        local: Option<LocalGame>,
+        handles: &Handles,
+    ) {
         self.rescans.overtake(game_id);
-        let local = local.map(|found| match self.local.get(game_id) {
+        let local = local.map(|found| match self.games.get(game_id) {
             Some(known) => found.keep_hashes_of(known),
             None => found,
         });
-        self.take_over(game_id, local);
+        self.take_over(game_id, local, handles);
     }
 
     /// Takes over what a look at one root found.
-    pub(super) fn take_over(&mut self, game_id: &GameId, local: Option<LocalGame>) {
+    pub(super) fn take_over(
+        &mut self,
+        game_id: &GameId,
+        local: Option<LocalGame>,
+        handles: &Handles,
+    ) {
         let Some(local) = local else {
-            self.local.remove(game_id);
+            self.games.remove(game_id);
             self.to_hash.remove(game_id);
             self.told_problems.remove(game_id);
             // Where no game is left, the disk may not be mounted.
-            if !self.local.is_empty() {
+            if !self.games.is_empty() {
                 self.index.forget(&self.games_dir, game_id);
             }
             return;
@@ -56,30 +148,35 @@ impl EventLoop {
         } else {
             self.to_hash.remove(game_id);
         }
-        self.settle_later(game_id, &local);
-        self.local.insert(game_id.clone(), local);
+        self.settle_later(game_id, &local, handles);
+        self.games.insert(game_id.clone(), local);
     }
 
     /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
-    pub(super) async fn publish(&mut self, mut changed: Vec<GameId>) {
+    pub(super) async fn publish(
+        &mut self,
+        mut changed: Vec<GameId>,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         self.publish_at = None;
         changed.extend(std::mem::take(&mut self.unpublished));
         changed.sort();
         changed.dedup();
-        self.refresh_view(&changed);
+        self.refresh_view(&changed, operations, handles);
         self.index_changed.send_replace(());
-        self.hash_next();
+        self.hash_next(operations, handles);
         let incomplete = self.untold_problems(&changed);
-        self.handles
+        handles
             .emit(PeerEvent::LocalGamesUpdated {
                 library_rev: self.library_rev(),
-                game_count: self.local.len(),
+                game_count: self.games.len(),
                 changed,
-                active_operations: self.operations.all(),
+                active_operations: operations.all(),
             })
             .await;
         for event in incomplete {
-            self.handles.emit(event).await;
+            handles.emit(event).await;
         }
     }
 
@@ -87,7 +184,7 @@ impl EventLoop {
     fn untold_problems(&mut self, changed: &[GameId]) -> Vec<PeerEvent> {
         let mut untold = Vec::new();
         for game_id in changed {
-            let problems = self.local.get(game_id).map(LocalGame::all_problems).unwrap_or_default();
+            let problems = self.games.get(game_id).map(LocalGame::all_problems).unwrap_or_default();
             if problems.is_empty() {
                 self.told_problems.remove(game_id);
             } else if self.told_problems.get(game_id) != Some(&problems) {
@@ -99,12 +196,17 @@ impl EventLoop {
     }
 
     /// Lets the network see of these games what is ready now. The others are not looked at.
-    pub(super) fn refresh_view(&mut self, changed: &[GameId]) {
+    pub(super) fn refresh_view(
+        &mut self,
+        changed: &[GameId],
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         let mut games = self.view.borrow().games().clone();
         let mut is_announced_otherwise = false;
         for game_id in changed {
             let before = games.remove(game_id).map(|game| summary(game_id, &game.manifest));
-            let now = self.ready_game(game_id);
+            let now = self.ready_game(game_id, operations, handles);
             let after = now.as_ref().map(|game| summary(game_id, &game.manifest));
             is_announced_otherwise |= before != after;
             games.extend(now.map(|game| (game_id.clone(), game)));
@@ -118,16 +220,56 @@ impl EventLoop {
         self.view.send_replace(Arc::new(view.being_made(self.is_patient())));
     }
 
+    /// Takes over another games directory, of which all games were looked at. Returns the commands that
+    /// have waited for the look at the directory before.
+    pub(super) async fn use_games_dir(
+        &mut self,
+        games_dir: PathBuf,
+        scan: Scan,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
+        let changed: Vec<GameId> = self.games.keys().chain(scan.games.keys()).cloned().collect();
+        log_warnings(&scan.warnings);
+        self.games_dir.clone_from(&games_dir);
+        self.games.clear();
+        self.out_of_reach.clear();
+        self.to_hash.clear();
+        self.to_settle.clear();
+        self.told_problems.clear();
+        // Where no game is found, the disk may not be mounted.
+        let found = &scan.games;
+        self.index.retain(&games_dir, |id| found.is_empty() || found.contains_key(id));
+        for (game_id, local) in scan.games {
+            self.take_over(&game_id, Some(local), handles);
+        }
+        self.unhashable.clear();
+        self.rescans.overtake_all();
+        self.find_games_dir_at = None;
+        self.games_mount = None;
+        self.watched.send_replace(games_dir);
+        // The look at the directory before is of no use any more.
+        let waiting = self.end_first_look();
+        empty_trash(&self.games_dir, handles);
+        self.publish(changed, operations, handles).await;
+        waiting
+    }
+
     /// A game, if it may be announced and served: downloaded at the catalog's version, whole, of the
     /// catalog's content where it knows it, and with nothing being done with it but to verify it.
-    fn ready_game(&self, game_id: &GameId) -> Option<ServedGame> {
-        let local = self.local.get(game_id)?;
+    fn ready_game(
+        &self,
+        game_id: &GameId,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Option<ServedGame> {
+        let local = self.games.get(game_id)?;
         let manifest = local.manifest.as_ref()?;
-        let expected = self.handles.catalog.get(game_id)?;
+        let expected = handles.catalog.get(game_id)?;
         let is_ready = local.version.as_ref() == Some(&expected.version)
             && !local.is_other_content(expected.content_root)
             && !local.is_incomplete()
-            && matches!(self.operations.get(game_id), None | Some(Operation::Verifying));
+            && matches!(operations.get(game_id), None | Some(Operation::Verifying));
         is_ready.then(|| ServedGame {
             root: self.root_of(game_id),
             manifest: Arc::clone(manifest),
@@ -142,84 +284,10 @@ impl EventLoop {
     }
 
     /// Whether the game is here at the catalog's version.
-    pub(super) fn is_downloaded(&self, game_id: &GameId) -> bool {
-        let expected = self.handles.catalog.get(game_id).map(|game| &game.version);
-        let found = self.local.get(game_id).and_then(|local| local.version.as_ref());
+    pub(super) fn is_downloaded(&self, game_id: &GameId, handles: &Handles) -> bool {
+        let expected = handles.catalog.get(game_id).map(|game| &game.version);
+        let found = self.games.get(game_id).and_then(|local| local.version.as_ref());
         expected.is_some() && expected == found
-    }
-
-    /// Changes the games directory, one change at a time. No operation can begin meanwhile, so
-    /// that what a crash left in the new directory can be settled.
-    pub(super) fn set_game_dir(&mut self, path: PathBuf, reply: Reply<PathBuf>) {
-        if self.is_changing_dir {
-            let _ = reply.send(Err(CommandError::ChangingGamesDir));
-            return;
-        }
-        if let Some(active) = self.operations.all().into_iter().next() {
-            let (game_id, operation) = (active.game_id, active.operation);
-            let _ = reply.send(Err(CommandError::OperationsActive { game_id, operation }));
-            return;
-        }
-        self.is_changing_dir = true;
-        let (catalog, index) = (Arc::clone(&self.handles.catalog), self.index.clone());
-        let (inbox_sender, state_dir) =
-            (self.handles.inbox_sender.clone(), self.handles.state_dir.clone());
-        // Not cut off at shutdown: recovery may write.
-        self.handles.tasks.spawn_to_end(async move {
-            let asked = path.clone();
-            let work = move || {
-                let games_dir = check_games_dir(&path, &state_dir)?;
-                recover(&games_dir, &state_dir);
-                let scan = scan_games_dir(&games_dir, &catalog, &index)?;
-                Ok((games_dir, scan))
-            };
-            let outcome = tokio::task::spawn_blocking(work).await;
-            let outcome = outcome.unwrap_or_else(|e| {
-                let source = io::Error::other(e);
-                Err(GamesDirError { path: asked, source })
-            });
-            let _ = inbox_sender.send(InboxMessage::GamesDirScanned { outcome, reply }).await;
-        });
-    }
-
-    pub(super) async fn on_games_dir_scanned(
-        &mut self,
-        outcome: Result<(PathBuf, Scan), GamesDirError>,
-        reply: Reply<PathBuf>,
-    ) {
-        self.is_changing_dir = false;
-        let (games_dir, scan) = match outcome {
-            Ok(scanned) => scanned,
-            Err(error) => {
-                let _ = reply.send(Err(error.into()));
-                return;
-            }
-        };
-        let changed: Vec<GameId> = self.local.keys().chain(scan.games.keys()).cloned().collect();
-        log_warnings(&scan.warnings);
-        self.games_dir = games_dir.clone();
-        self.local.clear();
-        self.out_of_reach.clear();
-        self.to_hash.clear();
-        self.to_settle.clear();
-        self.told_problems.clear();
-        // Where no game is found, the disk may not be mounted.
-        let found = &scan.games;
-        self.index.retain(&games_dir, |id| found.is_empty() || found.contains_key(id));
-        for (game_id, local) in scan.games {
-            self.take_over(&game_id, Some(local));
-        }
-        self.unhashable.clear();
-        self.rescans.overtake_all();
-        self.find_games_dir_at = None;
-        self.games_mount = None;
-        self.watched.send_replace(games_dir.clone());
-        // The look at the directory before is of no use any more.
-        let waiting = self.end_first_look();
-        self.empty_trash();
-        self.publish(changed).await;
-        let _ = reply.send(Ok(games_dir));
-        self.handle_commands(waiting).await;
     }
 }
 

@@ -27,9 +27,9 @@ impl EventLoop {
             peer_id: self.handles.me.peer_id,
             name: self.handles.me.name.clone(),
             listen_addr: self.handles.listen_addr,
-            games_dir: self.games_dir.clone(),
+            games_dir: self.library.games_dir.clone(),
             state_dir: self.handles.state_dir.clone(),
-            library_rev: self.library_rev(),
+            library_rev: self.library.library_rev(),
             peer_count: self.peers.len(),
             mdns: self.mdns.clone(),
             identity_conflicts: self.identity_conflicts(),
@@ -59,7 +59,8 @@ impl EventLoop {
 
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
     pub(super) fn list_games(&self, scope: GameScope, reply: Reply<AsOf<Vec<GameInfo>>>) {
-        let (games_dir, state_dir) = (self.games_dir.clone(), self.handles.state_dir.clone());
+        let (games_dir, state_dir) =
+            (self.library.games_dir.clone(), self.handles.state_dir.clone());
         let inbox_sender = self.handles.inbox_sender.clone();
         self.handles.spawn(async move {
             let look = move || all_unfinished(&games_dir, &state_dir);
@@ -105,9 +106,10 @@ impl EventLoop {
         };
         let sources = self.peers.sources(&self.handles.catalog, &game_id);
         let expected_version = game.version.clone();
-        let is_known = self.local.get(&game_id).is_some_and(|local| local.manifest.is_some());
+        let is_known =
+            self.library.games.get(&game_id).is_some_and(|local| local.manifest.is_some());
         let (links, games_dir, state_dir) =
-            (self.links.clone(), self.games_dir.clone(), self.handles.state_dir.clone());
+            (self.links.clone(), self.library.games_dir.clone(), self.handles.state_dir.clone());
         let (inbox_sender, told) =
             (self.handles.inbox_sender.clone(), self.handles.manifest_cache.clone());
         self.handles.spawn(async move {
@@ -143,7 +145,7 @@ impl EventLoop {
         let remote = self.peers.remote_games(&self.handles.catalog).get(&game_id).copied();
         let mut info = self.game_info(game, remote);
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
-        let local = self.local.get(&game_id).and_then(|local| {
+        let local = self.library.games.get(&game_id).and_then(|local| {
             let attributes = Some(Arc::clone(local.attributes.attributes()));
             Some(ManifestClaim { manifest: local.manifest.clone()?, attributes })
         });
@@ -161,22 +163,22 @@ impl EventLoop {
 
     /// Whether anything of a game is on this disk, or is being fetched to it.
     fn is_local(&self, game_id: &GameId) -> bool {
-        self.local.contains_key(game_id)
+        self.library.games.contains_key(game_id)
             || self.operations.get(game_id).is_some()
             || self.known_unseen(game_id).is_some()
     }
 
     /// What the index knows of a game that was not looked at since the start.
     fn known_unseen(&self, game_id: &GameId) -> Option<Arc<Manifest>> {
-        let is_unseen = !self.is_looked_at(game_id);
+        let is_unseen = !self.library.is_looked_at(game_id);
         is_unseen
-            .then(|| self.index.known(&self.games_dir, game_id))
+            .then(|| self.library.index.known(&self.library.games_dir, game_id))
             .flatten()
             .map(|it| it.manifest)
     }
 
     fn game_info(&self, game: &CatalogGame, remote: Option<RemoteGame>) -> GameInfo {
-        let local = self.local.get(&game.id);
+        let local = self.library.games.get(&game.id);
         let operation = self.operations.get(&game.id);
         let unseen = self.known_unseen(&game.id);
         let version = local.and_then(|local| local.version.clone());

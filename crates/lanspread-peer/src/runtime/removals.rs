@@ -23,7 +23,7 @@ impl EventLoop {
             let _ = reply.send(Err(error));
             return;
         }
-        let local = self.local.get(&game_id);
+        let local = self.library.games.get(&game_id);
         let Some(version) = local.and_then(|local| local.version.clone()) else {
             self.look_for_unfinished(game_id, wait, reply);
             return;
@@ -33,8 +33,8 @@ impl EventLoop {
             true => Err(CommandError::StillInstalled(game_id.clone())),
             false => self.begin(&game_id, Operation::Removing),
         };
-        let (games_dir, id) = (self.games_dir.clone(), game_id.clone());
-        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
+        let (games_dir, id) = (self.library.games_dir.clone(), game_id.clone());
+        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
         let work = move || {
             let removed = remove_root(&games_dir, &id, &state_dir, &version);
             reserve::keep(&state_dir);
@@ -46,7 +46,7 @@ impl EventLoop {
     /// Looks on the disk, beside the loop, whether a download left something there.
     fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
         let (root, journal) = (
-            self.root_of(&game_id),
+            self.library.root_of(&game_id),
             lanspread_download::journal_path(&self.handles.state_dir, &game_id),
         );
         let inbox_sender = self.handles.inbox_sender.clone();
@@ -67,14 +67,14 @@ impl EventLoop {
         wait: bool,
         reply: Reply<()>,
     ) {
-        let is_installed = self.local.get(&game_id).is_some_and(|local| local.installed);
+        let is_installed = self.library.games.get(&game_id).is_some_and(|local| local.installed);
         let allowed = match (is_there, is_installed) {
             (true, _) => self.begin(&game_id, Operation::Removing),
             (false, true) => Err(CommandError::StillInstalled(game_id.clone())),
             (false, false) => Err(CommandError::NotDownloaded(game_id.clone())),
         };
         let (root, journal) = (
-            self.root_of(&game_id),
+            self.library.root_of(&game_id),
             lanspread_download::journal_path(&self.handles.state_dir, &game_id),
         );
         let id = game_id.clone();
@@ -99,10 +99,13 @@ impl EventLoop {
         }
         let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
-        let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) = (
+            self.handles.inbox_sender.clone(),
+            self.library.games_dir.clone(),
+            self.library.index.clone(),
+        );
         let outbound = self.handles.server.outbound.clone();
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(RemoveFailure::Interrupted);

@@ -14,9 +14,11 @@ use lanspread_library::{Glance, LocalGame, ScanError, scan_games, survey, suspec
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
-use super::event_loop::EventLoop;
-use super::local_games::log_warnings;
+use super::handles::Handles;
+use super::local_games::{LocalLibrary, log_warnings};
+use crate::command::PeerCommand;
 use crate::messages::{DiskChange, InboxMessage};
+use crate::operation::table::OperationTable;
 
 /// Pause before a game is looked at that changed while it was hashed: it is being written, and
 /// would only change again.
@@ -24,17 +26,22 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Pause between two looks for a games directory that was deleted or unmounted.
 const FIND_GAMES_DIR_PAUSE: Duration = Duration::from_secs(2);
 
-impl EventLoop {
-    pub(super) fn on_disk_change(&mut self, change: DiskChange) {
+impl LocalLibrary {
+    pub(super) fn on_disk_change(
+        &mut self,
+        change: DiskChange,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         match change {
-            DiskChange::Games(game_ids) => self.look_at_games(game_ids),
-            DiskChange::Anything => self.survey(),
+            DiskChange::Games(game_ids) => self.look_at_games(game_ids, operations, handles),
+            DiskChange::Anything => self.survey(handles),
         }
     }
 
-    pub(super) fn look_again_later(&self, game_id: GameId) {
-        let inbox_sender = self.handles.inbox_sender.clone();
-        self.handles.spawn(async move {
+    pub(super) fn look_again_later(game_id: GameId, handles: &Handles) {
+        let inbox_sender = handles.inbox_sender.clone();
+        handles.spawn(async move {
             sleep(LOOK_AGAIN_AFTER).await;
             let change = DiskChange::Games(BTreeSet::from([game_id]));
             let _ = inbox_sender.send(InboxMessage::DiskChanged(change)).await;
@@ -42,15 +49,19 @@ impl EventLoop {
     }
 
     /// Looks at the roots of games that may have changed, but for those of active games.
-    pub(super) fn look_at_games(&mut self, changed: BTreeSet<GameId>) {
-        let operations = &self.operations;
+    pub(super) fn look_at_games(
+        &mut self,
+        changed: BTreeSet<GameId>,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         let game_ids = self.rescans.admit(changed, |game_id| operations.get(game_id).is_some());
         if game_ids.is_empty() {
             return;
         }
         let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
-        self.handles.spawn(async move {
+            (handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        handles.spawn(async move {
             let (asked_dir, asked_ids) = (games_dir.clone(), game_ids.clone());
             let work = move || {
                 let scan = scan_games(&asked_dir, &asked_ids, &index)?;
@@ -64,16 +75,19 @@ impl EventLoop {
         });
     }
 
+    /// Takes in what a look at some roots found. Returns the commands that wait no longer.
     pub(super) async fn on_rescanned(
         &mut self,
         games_dir: &Path,
         game_ids: BTreeSet<GameId>,
         outcome: Result<BTreeMap<GameId, LocalGame>, ScanError>,
-    ) {
+        operations: &OperationTable,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
         let mut counted = Vec::new();
         let mut again = BTreeSet::new();
         for game_id in game_ids {
-            let is_active = self.operations.get(&game_id).is_some();
+            let is_active = operations.get(&game_id).is_some();
             let settled = self.rescans.settle(&game_id, is_active);
             if settled.again {
                 again.insert(game_id.clone());
@@ -85,24 +99,27 @@ impl EventLoop {
             }
         }
         match outcome {
-            Ok(found) => self.take_over_found(counted, found).await,
-            Err(error) if games_dir == self.games_dir => self.lose_games_dir(&error).await,
+            Ok(found) => self.take_over_found(counted, found, operations, handles).await,
+            Err(error) if games_dir == self.games_dir => {
+                self.lose_games_dir(&error, operations, handles).await
+            }
             Err(_) => {}
         }
-        self.look_at_games(again);
-        let ready = self.take_ready_commands();
-        self.handle_commands(ready).await;
+        self.look_at_games(again, operations, handles);
+        self.take_ready_commands(handles)
     }
 
     pub(super) async fn take_over_found(
         &mut self,
         game_ids: Vec<GameId>,
         found: impl IntoIterator<Item = (GameId, LocalGame)>,
+        operations: &OperationTable,
+        handles: &Handles,
     ) {
         let mut found: BTreeMap<GameId, LocalGame> = found.into_iter().collect();
         let mut changed = Vec::new();
         for game_id in game_ids {
-            let known = self.local.get(&game_id);
+            let known = self.games.get(&game_id);
             let known_before = self.out_of_reach.remove(&game_id);
             let local = match (found.remove(&game_id), known.or(known_before.as_ref())) {
                 (Some(found), Some(known)) => Some(found.keep_hashes_of(known)),
@@ -113,23 +130,23 @@ impl EventLoop {
             if local.as_ref() != known {
                 changed.push(game_id.clone());
             }
-            self.take_over(&game_id, local);
+            self.take_over(&game_id, local, handles);
         }
         if changed.is_empty() {
-            self.hash_next();
+            self.hash_next(operations, handles);
         } else {
-            self.publish(changed).await;
+            self.publish(changed, operations, handles).await;
         }
     }
 
     /// Lists all roots, to find those that have to be looked at.
-    pub(super) fn survey(&mut self) {
+    pub(super) fn survey(&mut self, handles: &Handles) {
         if self.owe_survey() || !self.rescans.admit_survey() {
             return;
         }
-        let (inbox_sender, games_dir) = (self.handles.inbox_sender.clone(), self.games_dir.clone());
-        let catalog = Arc::clone(&self.handles.catalog);
-        self.handles.spawn(async move {
+        let (inbox_sender, games_dir) = (handles.inbox_sender.clone(), self.games_dir.clone());
+        let catalog = Arc::clone(&handles.catalog);
+        handles.spawn(async move {
             let asked_dir = games_dir.clone();
             let work = move || {
                 let mount = mount_of(&asked_dir).ok();
@@ -149,12 +166,14 @@ impl EventLoop {
         games_dir: &Path,
         mount: Option<u64>,
         outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
+        operations: &OperationTable,
+        handles: &Handles,
     ) {
         let settled = self.rescans.settle_survey();
         match outcome {
             _ if !settled.counts => {}
             Ok(seen) if is_unmounted(self.games_mount, mount, &seen) => {
-                self.lose_games_dir(&unmounted(games_dir)).await;
+                self.lose_games_dir(&unmounted(games_dir), operations, handles).await;
             }
             Ok(seen) => {
                 match seen.is_empty() {
@@ -167,41 +186,46 @@ impl EventLoop {
                     // The watches were on what it was before.
                     self.watched.send_replace(games_dir.to_path_buf());
                 }
-                self.look_at_games(suspects(&self.local, &seen));
+                self.look_at_games(suspects(&self.games, &seen), operations, handles);
             }
-            Err(error) => self.lose_games_dir(&error).await,
+            Err(error) => self.lose_games_dir(&error, operations, handles).await,
         }
         if settled.again {
-            self.survey();
+            self.survey(handles);
         }
     }
 
     /// Looks whether a games directory that was lost is back.
-    pub(super) fn find_games_dir(&mut self) {
+    pub(super) fn find_games_dir(&mut self, handles: &Handles) {
         self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
-        self.survey();
+        self.survey(handles);
     }
 
     /// Takes all games out of the library, and keeps what is known about them: when the directory
     /// is back they are too, and nothing has to be hashed again.
-    pub(super) async fn lose_games_dir(&mut self, error: &ScanError) {
+    pub(super) async fn lose_games_dir(
+        &mut self,
+        error: &ScanError,
+        operations: &OperationTable,
+        handles: &Handles,
+    ) {
         if self.find_games_dir_at.is_none() {
             tracing::error!("{error}; its games are not shared until it can be read again");
             self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
         }
         let lost: Vec<GameId> = self
-            .local
+            .games
             .keys()
-            .filter(|game_id| self.operations.get(game_id).is_none())
+            .filter(|game_id| operations.get(game_id).is_none())
             .cloned()
             .collect();
         for game_id in &lost {
-            let local = self.local.remove(game_id);
+            let local = self.games.remove(game_id);
             self.out_of_reach.extend(local.map(|local| (game_id.clone(), local)));
             self.to_hash.remove(game_id);
         }
         if !lost.is_empty() {
-            self.publish(lost).await;
+            self.publish(lost, operations, handles).await;
         }
     }
 }

@@ -20,7 +20,7 @@ impl EventLoop {
             return;
         }
         self.starting_setup.insert(game_id.clone());
-        let (root, state_dir) = (self.root_of(&game_id), self.handles.state_dir.clone());
+        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
         let inbox_sender = self.handles.inbox_sender.clone();
         // Not cut off at shutdown: a script that was started is noted.
         self.handles.tasks.spawn_to_end(async move {
@@ -50,7 +50,7 @@ impl EventLoop {
         if self.starting_setup.contains(game_id) {
             return Err(CommandError::SetupStarting(game_id.clone()));
         }
-        match self.local.get(game_id) {
+        match self.library.games.get(game_id) {
             Some(local) if local.installed => Ok(()),
             _ => Err(CommandError::NotInstalled(game_id.clone())),
         }

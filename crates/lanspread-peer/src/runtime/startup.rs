@@ -12,7 +12,7 @@ use lanspread_disk::room::Room;
 use lanspread_disk::state_file::ensure_dir;
 use lanspread_disk::trash::{self, Trash};
 use lanspread_install::recover_all;
-use lanspread_library::{Index, IndexWarning, RescanGate};
+use lanspread_library::{Index, IndexWarning};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_net::echoes::Echoes;
 use lanspread_net::handshake::LocalPeer;
@@ -21,7 +21,6 @@ use lanspread_net::limit::Limiter;
 use lanspread_net::links::LinkTable;
 use lanspread_net::quic::{self, Endpoints};
 use lanspread_net::transport::Listener;
-use lanspread_proto::library::LibrarySnapshot;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use lanspread_serve::outbound::{OutboundCount, OutboundTransfers};
 use lanspread_serve::swarm::Swarm;
@@ -32,8 +31,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::event_loop::EventLoop;
-use super::first_look::FirstLook;
 use super::handles::{EventSender, Handles};
+use super::local_games::LocalLibrary;
 use super::manifest_cache::ManifestCache;
 use super::shutdown::{Shutdown, Tasks};
 use super::state_keeper::{StateDir, StateKeeper};
@@ -140,7 +139,7 @@ pub(super) async fn prepare(
         me,
     };
     let event_loop = EventLoop {
-        games_dir: disk.games_dir,
+        library: LocalLibrary::new(disk.games_dir, disk.index, index_changed, watched, view_sender),
         links,
         peers: PeerGameDb::default(),
         dials: DialTable::new(handles.me.peer_id),
@@ -157,26 +156,6 @@ pub(super) async fn prepare(
         }),
         asking: BTreeSet::new(),
         awaited: BTreeMap::new(),
-        to_hash: BTreeSet::new(),
-        settling: BTreeSet::new(),
-        to_settle: BTreeSet::new(),
-        told_problems: BTreeMap::new(),
-        local: BTreeMap::new(),
-        out_of_reach: BTreeMap::new(),
-        first_look: Some(FirstLook::new()),
-        announced: Arc::new(LibrarySnapshot { rev: disk.index.library_rev(), games: Vec::new() }),
-        index: disk.index,
-        index_changed,
-        rescans: RescanGate::default(),
-        watched,
-        find_games_dir_at: None,
-        games_mount: None,
-        view: view_sender,
-        hashing: BTreeSet::new(),
-        hashes_wanted: BTreeSet::new(),
-        unhashable: BTreeSet::new(),
-        unpublished: BTreeSet::new(),
-        publish_at: None,
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
@@ -189,10 +168,6 @@ pub(super) async fn prepare(
         shutdown: Shutdown::new(handles.tasks.clone(), disk.state_dir_lock),
         handles,
     };
-    // Until the games were looked at, nothing is announced.
-    event_loop.view.send_replace(Arc::new(
-        View::new(Arc::clone(&event_loop.announced), BTreeMap::new()).being_made(true),
-    ));
     start_services(&event_loop, listener, games_dirs, config.mdns)?;
     event_loop
         .handles
@@ -206,21 +181,19 @@ pub(super) async fn prepare(
         .handles
         .tasks
         .spawn_to_end(keeper.run(index_changes, event_loop.handles.tasks.cancel.clone()));
-    event_loop.empty_trash();
+    empty_trash(&event_loop.library.games_dir, &event_loop.handles);
     Ok(event_loop)
 }
 
-impl EventLoop {
-    /// Deletes in the background what recovery has put out of the way.
-    pub(super) fn empty_trash(&self) {
-        let (games_dir, shutdown) = (self.games_dir.clone(), self.handles.tasks.shutdown.clone());
-        self.handles.spawn(async move {
-            let work = move || trash::empty(&games_dir, &|| shutdown.is_cancelled());
-            if let Err(error) = tokio::task::spawn_blocking(work).await {
-                tracing::error!(%error, "the next start deletes what this one found");
-            }
-        });
-    }
+/// Deletes in the background what recovery has put out of the way.
+pub(super) fn empty_trash(games_dir: &Path, handles: &Handles) {
+    let (games_dir, shutdown) = (games_dir.to_path_buf(), handles.tasks.shutdown.clone());
+    handles.spawn(async move {
+        let work = move || trash::empty(&games_dir, &|| shutdown.is_cancelled());
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "the next start deletes what this one found");
+        }
+    });
 }
 
 fn start_services(
@@ -235,7 +208,7 @@ fn start_services(
         advertisement: Advertisement {
             peer_id: event_loop.handles.me.peer_id,
             proto_ver: PROTOCOL_VERSION,
-            library_rev: event_loop.library_rev(),
+            library_rev: event_loop.library.library_rev(),
             network: event_loop.handles.me.network.clone(),
             hostname: event_loop.handles.me.name.clone(),
             port: event_loop.handles.listen_addr.port(),
@@ -334,7 +307,7 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
 }
 
 /// Settles what a crash left behind. A game that cannot be settled is left as it is. What has to be
-/// deleted is put out of the way, for [`EventLoop::empty_trash`].
+/// deleted is put out of the way, for [`empty_trash`].
 pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
     let mut trash = Trash::of(games_dir);
     match lanspread_download::recover_all(games_dir, state_dir, &mut trash) {

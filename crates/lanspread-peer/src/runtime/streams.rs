@@ -61,12 +61,12 @@ impl EventLoop {
             on_cancel: Vec::new(),
         };
         self.streams.insert(game_id.clone(), active);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         let source = |peer_id| Arc::new(LinkedSource::new(peer_id, self.links.clone()));
         let job = StreamJob {
             game_id: game_id.clone(),
             version: game.version,
-            root: self.root_of(&game_id),
+            root: self.library.root_of(&game_id),
             state_dir: self.handles.state_dir.clone(),
             limiter: self.handles.download_limiter.clone(),
             room: self.handles.room.clone(),
@@ -84,7 +84,7 @@ impl EventLoop {
         self.check_idle(game_id)?;
         let unknown = || CommandError::UnknownGame(game_id.clone());
         let game = self.handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
-        if self.is_downloaded(game_id) {
+        if self.library.is_downloaded(game_id, &self.handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
         let sources = self.peers.sources(&self.handles.catalog, game_id);
@@ -99,8 +99,11 @@ impl EventLoop {
     fn run_stream(&self, job: StreamJob, cancel: CancellationToken) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (inbox_sender, games_dir, index) =
-            (self.handles.inbox_sender.clone(), self.games_dir.clone(), self.index.clone());
+        let (inbox_sender, games_dir, index) = (
+            self.handles.inbox_sender.clone(),
+            self.library.games_dir.clone(),
+            self.library.index.clone(),
+        );
         let guard = self.guard(&game_id, |game_id, local| {
             let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
             InboxMessage::StreamEnded { game_id, outcome, local }
@@ -162,10 +165,10 @@ impl EventLoop {
         local: Option<LocalGame>,
     ) {
         let Some(active) = self.streams.remove(&game_id) else { return };
-        self.replace_local(&game_id, local);
-        self.unhashable.remove(&game_id);
+        self.library.replace_local(&game_id, local, &self.handles);
+        self.library.unhashable.remove(&game_id);
         self.operations.end(&game_id);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         let replies = active.on_begin.into_iter().chain(active.on_end);
         match outcome {
             Ok(StreamedGame { peer_id, files, bytes }) => {

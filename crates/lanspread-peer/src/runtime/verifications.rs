@@ -58,7 +58,7 @@ impl EventLoop {
         reply: Reply<VerifySummary>,
     ) {
         let begun = self.check_idle(&game_id).and_then(|()| {
-            let local = self.local.get(&game_id).filter(|local| local.version.is_some());
+            let local = self.library.games.get(&game_id).filter(|local| local.version.is_some());
             let local =
                 local.cloned().ok_or_else(|| CommandError::NotDownloaded(game_id.clone()))?;
             self.begin(&game_id, Operation::Verifying).map(|()| local)
@@ -82,13 +82,13 @@ impl EventLoop {
         let on_cancel = Vec::new();
         let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
         self.verifications.insert(game_id.clone(), active);
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         self.handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
         let job = Job {
-            root: self.root_of(&game_id),
+            root: self.library.root_of(&game_id),
             version: local.version.clone(),
             catalog: self.handles.catalog.get(&game_id).and_then(|game| game.content_root),
-            known: self.index.known(&self.games_dir, &game_id),
+            known: self.library.index.known(&self.library.games_dir, &game_id),
             sources: self.source_ids(&game_id).into_iter().take(CLAIMS_MAX).collect(),
             links: self.links.clone(),
             game_id,
@@ -135,16 +135,16 @@ impl EventLoop {
         self.operations.end(&game_id);
         let outcome = match outcome {
             Ok(Verified { files, bytes, local, report }) => {
-                self.rescans.overtake(&game_id);
-                self.unhashable.remove(&game_id);
-                self.take_over(&game_id, local);
+                self.library.rescans.overtake(&game_id);
+                self.library.unhashable.remove(&game_id);
+                self.library.take_over(&game_id, local, &self.handles);
                 Ok(VerifySummary { files, bytes, report: Some(report), repaired: false })
             }
             Err(failure) => Err(failure),
         };
-        self.publish(vec![game_id.clone()]).await;
+        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
         // What changed since a file was read was told to nobody.
-        self.look_at_games([game_id.clone()].into());
+        self.library.look_at_games([game_id.clone()].into(), &self.operations, &self.handles);
         let summary = match outcome {
             Ok(summary) => summary,
             Err(failure) => {
@@ -189,7 +189,7 @@ impl EventLoop {
         on_end: Option<Reply<VerifySummary>>,
     ) {
         let (reply, repaired) = oneshot::channel();
-        let root = self.root_of(&game_id);
+        let root = self.library.root_of(&game_id);
         self.handles.spawn(async move {
             // A dropped reply means that the peer stops; so does this one then.
             let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
