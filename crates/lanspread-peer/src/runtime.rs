@@ -228,7 +228,7 @@ mod tests {
         let (addr, source_ends) = (source.listen_addr(), source.shutdown.requested());
         let source = tokio::spawn(source.run());
         let (peer, commands, _events) = prepared(here.path()).await;
-        let (links, ends) = (peer.links.clone(), peer.shutdown.requested());
+        let (links, ends) = (peer.membership.links.clone(), peer.shutdown.requested());
         let peer = tokio::spawn(peer.run());
 
         let (reply, answer) = oneshot::channel();

@@ -14,7 +14,8 @@ use lanspread_net::transport::CloseCode;
 use lanspread_proto::PeerId;
 use tokio::time::{Instant, sleep};
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::membership::{Membership, SourcesChanged};
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
 use crate::messages::{Contest, DialFor, Encounter, InboxMessage};
@@ -30,7 +31,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// How often a peer with the same identity is looked for once it is found: as often as it is told.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-impl EventLoop {
+impl Membership {
     /// Asks the older of two connections for a sign of life; what follows is decided then.
     pub(super) fn contest(
         &self,
@@ -38,25 +39,30 @@ impl EventLoop {
         dial: Option<DialFor>,
         admitted: Admitted,
         old: Arc<PeerLink>,
+        handles: &Handles,
     ) {
-        let inbox_sender = self.handles.inbox_sender.clone();
-        self.handles.spawn(async move {
+        let inbox_sender = handles.inbox_sender.clone();
+        handles.spawn(async move {
             let is_alive = old.ping(OLD_PATIENCE).await.is_ok();
             let contest = Contest { addr, dial, admitted, old: old.id, is_alive };
             let _ = inbox_sender.send(InboxMessage::Contested(Box::new(contest))).await;
         });
     }
 
-    pub(super) async fn on_contest(&mut self, contest: Contest) {
+    pub(super) async fn on_contest(
+        &mut self,
+        contest: Contest,
+        handles: &Handles,
+    ) -> SourcesChanged {
         let Contest { addr, dial, admitted, old, is_alive } = contest;
         let peer_id = admitted.link.peer_id();
         let kept = self.links.get(peer_id).filter(|link| is_alive && link.id == old);
         let answer = match kept {
-            None => return self.admit(addr, dial, admitted).await,
+            None => return self.admit(addr, dial, admitted, handles).await,
             Some(kept) => {
                 admitted.link.close(CloseCode::Conflict);
                 self.dials.contested(peer_id, Instant::now());
-                self.identity_conflict(peer_id, [kept.addr, admitted.link.addr]).await;
+                self.identity_conflict(peer_id, [kept.addr, admitted.link.addr], handles).await;
                 let message = format!("another running peer, at {}, has this identity", kept.addr);
                 let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
                 Err(ConnectError::Rejected { addr, peer_id, reason, message })
@@ -66,6 +72,7 @@ impl EventLoop {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(answer);
         }
+        SourcesChanged::default()
     }
 
     /// Tells of an identity that peers at these addresses have.
@@ -73,25 +80,23 @@ impl EventLoop {
         &mut self,
         peer_id: PeerId,
         addrs: impl IntoIterator<Item = SocketAddr>,
+        handles: &Handles,
     ) {
         if let Some(addrs) = self.conflicts.seen(peer_id, addrs, Instant::now()) {
-            let is_own = peer_id == self.handles.me.peer_id;
-            self.handles.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs }).await;
+            let is_own = peer_id == handles.me.peer_id;
+            handles.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs }).await;
         }
     }
 
     /// Looks whether there is another peer with the identity of this one where mDNS shows its name. Records
     /// may be old, so only a handshake proves it.
-    pub(super) fn look_for_clones(&mut self, addrs: Vec<SocketAddr>) {
+    pub(super) fn look_for_clones(&mut self, addrs: Vec<SocketAddr>, handles: &Handles) {
         if std::mem::replace(&mut self.is_looking_for_clones, true) {
             return;
         }
-        let (dialer, me, inbox_sender) = (
-            Arc::clone(&self.handles.dialer),
-            self.handles.me.clone(),
-            self.handles.inbox_sender.clone(),
-        );
-        self.handles.spawn(async move {
+        let (dialer, me, inbox_sender) =
+            (Arc::clone(&handles.dialer), handles.me.clone(), handles.inbox_sender.clone());
+        handles.spawn(async move {
             let mut looks = 0;
             while looks < LOOKS_MAX {
                 looks += 1;

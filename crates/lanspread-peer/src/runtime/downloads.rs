@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::event_loop::EventLoop;
 use super::installs::InstallReply;
 use super::local_games::{look_at, look_at_known};
+use super::membership::SourcesChanged;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
@@ -77,7 +78,7 @@ impl EventLoop {
             limiter: self.handles.download_limiter.clone(),
             room: self.handles.room.clone(),
             order: Order::Of(self.handles.me.peer_id),
-            initial: sources.iter().map(|peer_id| self.source(*peer_id)).collect(),
+            initial: sources.iter().map(|peer_id| self.membership.source(*peer_id)).collect(),
             stop: self.handles.tasks.shutdown.clone(),
             keeps_on_cancel: copy == CopyCheck::IsWrong,
         };
@@ -141,7 +142,7 @@ impl EventLoop {
         if !is_update && self.library.is_downloaded(game_id, &self.handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = self.source_ids(game_id);
+        let sources = self.membership.source_ids(game_id, &self.handles.catalog);
         if is_update && copy != CopyCheck::IsWrong && self.is_up_to_date(game_id) {
             return Err(CommandError::UpToDate(game_id.clone()));
         }
@@ -164,7 +165,7 @@ impl EventLoop {
         if states_content && ready.manifest.content_root().is_some() {
             return true;
         }
-        let mut announced = self.peers.announcements(&self.handles.catalog, game_id);
+        let mut announced = self.membership.peers.announcements(&self.handles.catalog, game_id);
         !announced.any(|summary| {
             let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
                 (Some(theirs), ours) => Some(theirs) != ours,
@@ -172,15 +173,6 @@ impl EventLoop {
             };
             summary.manifest_hash != ready.manifest.manifest_hash() || is_other_content
         })
-    }
-
-    pub(super) fn source_ids(&self, game_id: &GameId) -> BTreeSet<PeerId> {
-        let sources = self.peers.sources(&self.handles.catalog, game_id);
-        sources.into_iter().map(|source| source.peer_id).collect()
-    }
-
-    fn source(&self, peer_id: PeerId) -> Arc<dyn Source> {
-        Arc::new(LinkedSource::new(peer_id, self.links.clone()))
     }
 
     fn run_download(
@@ -196,7 +188,7 @@ impl EventLoop {
             self.library.games_dir.clone(),
             self.library.index.clone(),
         );
-        let links = self.links.clone();
+        let links = self.membership.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
         let seat =
             Seat { swarm: self.handles.server.swarm.clone(), source_of: Box::new(source_of) };
@@ -245,15 +237,18 @@ impl EventLoop {
     }
 
     /// Tells running downloads of these games who serves them now.
-    pub(super) fn refresh_sources(&mut self, games: &BTreeSet<GameId>) {
-        let current: BTreeMap<GameId, BTreeSet<PeerId>> = games
+    pub(super) fn refresh_sources(&mut self, changed: &SourcesChanged) {
+        let current: BTreeMap<GameId, BTreeSet<PeerId>> = changed
+            .games()
             .iter()
             .filter(|game_id| self.downloads.contains_key(*game_id))
-            .map(|game_id| (game_id.clone(), self.source_ids(game_id)))
+            .map(|game_id| {
+                (game_id.clone(), self.membership.source_ids(game_id, &self.handles.catalog))
+            })
             .collect();
         for (game_id, sources) in current {
             let joined: Vec<Arc<dyn Source>> =
-                sources.iter().map(|peer_id| self.source(*peer_id)).collect();
+                sources.iter().map(|peer_id| self.membership.source(*peer_id)).collect();
             let Some(active) = self.downloads.get_mut(&game_id) else { continue };
             let changes = joined
                 .into_iter()

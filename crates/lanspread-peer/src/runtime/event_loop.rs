@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use lanspread_net::links::LinkTable;
 use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -11,43 +10,21 @@ use tokio::time::{Instant, sleep_until};
 use super::downloads::ActiveDownload;
 use super::handles::Handles;
 use super::installs::ActiveInstall;
-use super::libraries::Awaited;
 use super::local_games::LocalLibrary;
+use super::membership::Membership;
 use super::shutdown::Shutdown;
 use super::streams::ActiveStream;
 use super::verifications::ActiveVerification;
 use crate::command::PeerCommand;
 use crate::error::{CommandError, RuntimeFailure};
 use crate::event::PeerEvent;
-use crate::info::MdnsStatus;
 use crate::messages::{CopyCheck, Fetch, InboxMessage};
 use crate::operation::Operation;
 use crate::operation::table::OperationTable;
-use crate::peers::conflicts::Conflicts;
-use crate::peers::db::PeerGameDb;
-use crate::peers::dialling::DialTable;
-use crate::peers::liveness::Watch;
-use crate::peers::versions::OtherVersions;
 
 /// All state of a peer that is not a file.
 pub(crate) struct EventLoop {
-    pub(super) links: LinkTable,
-    pub(super) peers: PeerGameDb,
-    pub(super) dials: DialTable,
-    /// Identities that two peers have.
-    pub(super) conflicts: Conflicts,
-    /// Whether another peer with the identity of this one is being looked for.
-    pub(super) is_looking_for_clones: bool,
-    /// Peers that speak another version of the protocol.
-    pub(super) versions: OtherVersions,
-    /// Whether mDNS works.
-    pub(super) mdns: MdnsStatus,
-    pub(super) liveness: Watch,
-    /// Peers that are being asked for a sign of life.
-    pub(super) asking: BTreeSet<PeerId>,
-    /// Peers whose library is being asked for.
-    pub(super) awaited: BTreeMap<PeerId, Awaited>,
-
+    pub(super) membership: Membership,
     pub(super) library: LocalLibrary,
     pub(super) operations: OperationTable,
     pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
@@ -79,7 +56,7 @@ impl EventLoop {
         self.library.begin_first_look(&self.handles);
         let shutdown = self.shutdown.requested();
         let outcome = loop {
-            let dial_at = self.dials.next_due();
+            let dial_at = self.membership.dials.next_due();
             let (publish_at, find_at) = (self.library.publish_at, self.library.find_games_dir_at);
             let patience_ends_at = self.library.patience_ends_at();
             tokio::select! {
@@ -97,7 +74,7 @@ impl EventLoop {
                     }
                     self.handle_message(message).await;
                 }
-                () = until(dial_at) => self.dial_due(),
+                () = until(dial_at) => self.membership.dial_due(&self.handles),
                 () = until(publish_at) => self.library.publish(Vec::new(), &self.operations, &self.handles).await,
                 () = until(find_at) => self.library.find_games_dir(&self.handles),
                 () = until(patience_ends_at) => {
@@ -107,7 +84,7 @@ impl EventLoop {
             }
         };
         self.commands.close();
-        self.shutdown.finish(&self.links, self.inbox, &self.handles.events).await;
+        self.shutdown.finish(&self.membership.links, self.inbox, &self.handles.events).await;
         outcome
     }
 
@@ -123,7 +100,9 @@ impl EventLoop {
             }
             PeerCommand::ListGames { scope, reply } => self.list_games(scope, reply),
             PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
-            PeerCommand::Connect { addr, reply } => self.connect(addr, reply),
+            PeerCommand::Connect { addr, reply } => {
+                self.membership.connect(addr, reply, &self.handles)
+            }
             PeerCommand::SetGameDir { path, reply } => self.set_game_dir(path, reply),
             PeerCommand::Download { game_id, install, wait, reply } => {
                 let (is_update, copy) = (false, CopyCheck::Known);
@@ -162,29 +141,47 @@ impl EventLoop {
 
     pub(super) async fn handle_message(&mut self, message: InboxMessage) {
         match message {
-            InboxMessage::HandshakeEnded(encounter) => self.on_handshake(encounter).await,
-            InboxMessage::Contested(contest) => self.on_contest(*contest).await,
-            InboxMessage::ClonesLookedFor => self.is_looking_for_clones = false,
-            InboxMessage::LinkDown { peer_id, link_id, is_conflict } => {
-                self.on_link_down(peer_id, link_id, is_conflict).await;
+            InboxMessage::HandshakeEnded(encounter) => {
+                let changed = self.membership.on_handshake(encounter, &self.handles).await;
+                self.refresh_sources(&changed);
             }
-            InboxMessage::LinkNeeded { peer_id } => self.on_link_needed(peer_id),
+            InboxMessage::Contested(contest) => {
+                let changed = self.membership.on_contest(*contest, &self.handles).await;
+                self.refresh_sources(&changed);
+            }
+            InboxMessage::ClonesLookedFor => self.membership.is_looking_for_clones = false,
+            InboxMessage::LinkDown { peer_id, link_id, is_conflict } => {
+                self.membership.on_link_down(peer_id, link_id, is_conflict, &self.handles).await;
+            }
+            InboxMessage::LinkNeeded { peer_id } => {
+                self.membership.on_link_needed(peer_id, &self.handles)
+            }
             InboxMessage::Delta { peer_id, link_id, delta } => {
-                self.on_delta(peer_id, link_id, delta).await;
+                let changed =
+                    self.membership.on_delta(peer_id, link_id, delta, &self.handles).await;
+                self.refresh_sources(&changed);
             }
             InboxMessage::Library { peer_id, link_id, outcome } => {
-                self.on_library(peer_id, link_id, outcome).await;
+                let changed =
+                    self.membership.on_library(peer_id, link_id, outcome, &self.handles).await;
+                self.refresh_sources(&changed);
             }
             InboxMessage::LibraryBehind { peer_id, told_rev } => {
-                self.on_library_behind(peer_id, told_rev);
+                self.membership.on_library_behind(peer_id, told_rev, &self.handles);
             }
-            InboxMessage::Goodbye { peer_id, link_id } => self.on_goodbye(peer_id, link_id).await,
+            InboxMessage::Goodbye { peer_id, link_id } => {
+                let changed = self.membership.on_goodbye(peer_id, link_id, &self.handles).await;
+                self.refresh_sources(&changed);
+            }
             InboxMessage::Pinged { peer_id, link_id, is_answered } => {
-                self.on_ping(peer_id, link_id, is_answered);
+                self.membership.on_ping(peer_id, link_id, is_answered, &self.handles);
             }
-            InboxMessage::JudgeSilence => self.judge_silence().await,
-            InboxMessage::Discovered(event) => self.on_discovery(event),
-            InboxMessage::Mdns(told) => self.on_mdns_status(told).await,
+            InboxMessage::JudgeSilence => {
+                let changed = self.membership.judge_silence(&self.handles).await;
+                self.refresh_sources(&changed);
+            }
+            InboxMessage::Discovered(event) => self.membership.on_discovery(event, &self.handles),
+            InboxMessage::Mdns(told) => self.membership.on_mdns_status(told, &self.handles).await,
             InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
                 self.handles.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;

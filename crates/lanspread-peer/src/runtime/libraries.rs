@@ -17,7 +17,8 @@ use lanspread_proto::{GameId, PeerId, SourceError};
 use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::membership::{Membership, SourcesChanged};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
@@ -46,21 +47,25 @@ pub(super) struct Awaited {
     deltas: Vec<RemoteDelta>,
 }
 
-impl EventLoop {
+impl Membership {
     /// Lets a peer appear that was let in: at once where its library is known, else when that is here.
     pub(super) async fn join(
         &mut self,
         addr: SocketAddr,
         link: Arc<PeerLink>,
         reply: Option<Reply<PeerId, ConnectError>>,
-    ) {
+        handles: &Handles,
+    ) -> SourcesChanged {
         let mut replies: Vec<_> = reply.into_iter().collect();
         if let Some(before) = self.awaited.remove(&link.peer_id()) {
             replies.extend(before.replies);
         }
         match self.peers.current_library(&link.hello).cloned() {
-            Some(library) => self.joined(&link, library, replies).await,
-            None => self.ask_for_library(link, Some(addr), replies),
+            Some(library) => self.joined(&link, library, replies, handles).await,
+            None => {
+                self.ask_for_library(link, Some(addr), replies, handles);
+                SourcesChanged::default()
+            }
         }
     }
 
@@ -89,13 +94,13 @@ impl EventLoop {
         link: Arc<PeerLink>,
         joins_at: Option<SocketAddr>,
         replies: Vec<Reply<PeerId, ConnectError>>,
+        handles: &Handles,
     ) {
         let (peer_id, link_id) = (link.peer_id(), link.id);
         let awaited = Awaited { link: Arc::clone(&link), joins_at, replies, deltas: Vec::new() };
         self.awaited.insert(peer_id, awaited);
-        let (inbox_sender, catalog) =
-            (self.handles.inbox_sender.clone(), Arc::clone(&self.handles.catalog));
-        self.handles.spawn(async move {
+        let (inbox_sender, catalog) = (handles.inbox_sender.clone(), Arc::clone(&handles.catalog));
+        handles.spawn(async move {
             let outcome = fetch_library(&link, &catalog).await;
             // Whoever waits is answered by the connection that has taken the place of this one.
             if outcome.is_err() && link.is_replaced() {
@@ -110,24 +115,31 @@ impl EventLoop {
         peer_id: PeerId,
         link_id: LinkId,
         outcome: Result<RemoteLibrary, SourceError>,
-    ) {
+        handles: &Handles,
+    ) -> SourcesChanged {
         let is_awaited =
             self.awaited.get(&peer_id).is_some_and(|awaited| awaited.link.id == link_id);
         // A newer connection has asked for it as well.
         if !is_awaited {
-            return;
+            return SourcesChanged::default();
         }
-        let Some(awaited) = self.awaited.remove(&peer_id) else { return };
+        let Some(awaited) = self.awaited.remove(&peer_id) else {
+            return SourcesChanged::default();
+        };
+        let mut sources_changed = SourcesChanged::default();
         let Awaited { link, joins_at, replies, deltas } = awaited;
         match (outcome, joins_at) {
-            (Ok(library), Some(_)) => self.joined(&link, library, replies).await,
+            (Ok(library), Some(_)) => {
+                sources_changed.extend(self.joined(&link, library, replies, handles).await);
+            }
             (Ok(library), None) => {
                 if let Some(changed) = self.peers.replace_library(peer_id, library) {
-                    self.peer_changed(peer_id, changed).await;
+                    sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
                 }
             }
             (Err(error), joins_at) => {
-                return self.library_missing(&link, joins_at, error, replies).await;
+                self.library_missing(&link, joins_at, error, replies, handles).await;
+                return sources_changed;
             }
         }
         let mut told_rev = 0;
@@ -135,40 +147,52 @@ impl EventLoop {
             told_rev = told_rev.max(delta.to_rev);
             if let Some(DeltaOutcome::Applied { changed }) = self.peers.apply_delta(peer_id, delta)
             {
-                self.peer_changed(peer_id, changed).await;
+                sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
             }
         }
         if self.is_behind(peer_id, told_rev) {
-            let inbox_sender = self.handles.inbox_sender.clone();
-            self.handles.spawn(async move {
+            let inbox_sender = handles.inbox_sender.clone();
+            handles.spawn(async move {
                 sleep(BEHIND_MAX).await;
                 let _ = inbox_sender.send(InboxMessage::LibraryBehind { peer_id, told_rev }).await;
             });
         }
+        sources_changed
     }
 
     /// Asks for a library anew of which a change is still missing.
-    pub(super) fn on_library_behind(&mut self, peer_id: PeerId, told_rev: u64) {
+    pub(super) fn on_library_behind(&mut self, peer_id: PeerId, told_rev: u64, handles: &Handles) {
         if self.is_behind(peer_id, told_rev) {
-            self.refresh_library(peer_id);
+            self.refresh_library(peer_id, handles);
         }
     }
 
-    pub(super) async fn on_delta(&mut self, peer_id: PeerId, link_id: LinkId, delta: RemoteDelta) {
+    pub(super) async fn on_delta(
+        &mut self,
+        peer_id: PeerId,
+        link_id: LinkId,
+        delta: RemoteDelta,
+        handles: &Handles,
+    ) -> SourcesChanged {
         if !self.is_current(peer_id, link_id) {
-            return;
+            return SourcesChanged::default();
         }
         if let Some(awaited) = self.awaited.get_mut(&peer_id) {
             if awaited.deltas.len() >= KEPT_DELTAS_MAX {
                 awaited.deltas.remove(0);
             }
             awaited.deltas.push(delta);
-            return;
+            return SourcesChanged::default();
         }
         match self.peers.apply_delta(peer_id, delta) {
-            None | Some(DeltaOutcome::Ignored) => {}
-            Some(DeltaOutcome::Applied { changed }) => self.peer_changed(peer_id, changed).await,
-            Some(DeltaOutcome::Gap) => self.refresh_library(peer_id),
+            None | Some(DeltaOutcome::Ignored) => SourcesChanged::default(),
+            Some(DeltaOutcome::Applied { changed }) => {
+                self.peer_changed(peer_id, changed, handles).await
+            }
+            Some(DeltaOutcome::Gap) => {
+                self.refresh_library(peer_id, handles);
+                SourcesChanged::default()
+            }
         }
     }
 
@@ -176,11 +200,11 @@ impl EventLoop {
         self.peers.get(peer_id).is_some_and(|known| known.library.rev() < told_rev)
     }
 
-    fn refresh_library(&mut self, peer_id: PeerId) {
+    fn refresh_library(&mut self, peer_id: PeerId, handles: &Handles) {
         if let Some(link) = self.links.get(peer_id)
             && !self.awaited.contains_key(&peer_id)
         {
-            self.ask_for_library(link, None, Vec::new());
+            self.ask_for_library(link, None, Vec::new(), handles);
         }
     }
 
@@ -189,25 +213,27 @@ impl EventLoop {
         link: &PeerLink,
         library: RemoteLibrary,
         replies: Vec<Reply<PeerId, ConnectError>>,
-    ) {
+        handles: &Handles,
+    ) -> SourcesChanged {
         let peer_id = link.peer_id();
         let (upserted, changed) =
             self.peers.upsert(&link.hello, link.addr, library, Instant::now());
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
             match upserted {
                 Upserted::New => {
-                    self.handles.emit(PeerEvent::PeerDiscovered(info)).await;
-                    self.emit_peer_count().await;
+                    handles.emit(PeerEvent::PeerDiscovered(info)).await;
+                    self.emit_peer_count(handles).await;
                 }
-                Upserted::Changed => self.handles.emit(PeerEvent::PeerUpdated(info)).await,
+                Upserted::Changed => handles.emit(PeerEvent::PeerUpdated(info)).await,
                 Upserted::Same => {}
             }
         }
-        self.remote_games_changed(changed).await;
+        let sources_changed = self.remote_games_changed(changed, handles).await;
         for reply in replies {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(Ok(peer_id));
         }
+        sources_changed
     }
 
     /// Lets a peer go that does not tell its library. One that is known stays so, and tells its library on
@@ -218,6 +244,7 @@ impl EventLoop {
         joins_at: Option<SocketAddr>,
         error: SourceError,
         replies: Vec<Reply<PeerId, ConnectError>>,
+        handles: &Handles,
     ) {
         let peer_id = link.peer_id();
         tracing::debug!(%peer_id, %error, "a peer did not tell its library");
@@ -247,7 +274,7 @@ impl EventLoop {
             self.dials.rejected(peer_id);
             let (peer_id, reason) = (Some(peer_id), RejectReason::Protocol);
             let message = error.to_string();
-            self.handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
+            handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
         }
     }
 
@@ -261,27 +288,36 @@ impl EventLoop {
         }
     }
 
-    async fn peer_changed(&mut self, peer_id: PeerId, changed: BTreeSet<CatalogPosition>) {
+    async fn peer_changed(
+        &mut self,
+        peer_id: PeerId,
+        changed: BTreeSet<CatalogPosition>,
+        handles: &Handles,
+    ) -> SourcesChanged {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
-            self.handles.emit(PeerEvent::PeerUpdated(info)).await;
+            handles.emit(PeerEvent::PeerUpdated(info)).await;
         }
-        self.remote_games_changed(changed).await;
+        self.remote_games_changed(changed, handles).await
     }
 
-    pub(super) async fn remote_games_changed(&mut self, changed: BTreeSet<CatalogPosition>) {
-        let named = |position| Some(self.handles.catalog.at(position)?.id.clone());
+    pub(super) async fn remote_games_changed(
+        &mut self,
+        changed: BTreeSet<CatalogPosition>,
+        handles: &Handles,
+    ) -> SourcesChanged {
+        let named = |position| Some(handles.catalog.at(position)?.id.clone());
         let changed: BTreeSet<GameId> = changed.into_iter().filter_map(named).collect();
         if changed.is_empty() {
-            return;
+            return SourcesChanged::default();
         }
-        self.refresh_sources(&changed);
-        let game_count = self.peers.remote_games(&self.handles.catalog).len();
-        let changed = changed.into_iter().collect();
-        self.handles.emit(PeerEvent::GamesListUpdated { game_count, changed }).await;
+        let game_count = self.peers.remote_games(&handles.catalog).len();
+        let told = changed.iter().cloned().collect();
+        handles.emit(PeerEvent::GamesListUpdated { game_count, changed: told }).await;
+        SourcesChanged::new(changed)
     }
 
-    pub(super) async fn emit_peer_count(&mut self) {
+    pub(super) async fn emit_peer_count(&mut self, handles: &Handles) {
         let peer_count = self.peers.len();
-        self.handles.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
+        handles.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
     }
 }

@@ -1,13 +1,14 @@
 //! The command loop's part about mDNS: whether it works, told once when that changes.
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::membership::Membership;
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
 
-impl EventLoop {
-    pub(super) async fn on_mdns_status(&mut self, told: Result<(), String>) {
+impl Membership {
+    pub(super) async fn on_mdns_status(&mut self, told: Result<(), String>, handles: &Handles) {
         if let Some(event) = news(&mut self.mdns, told) {
-            self.handles.emit(event).await;
+            handles.emit(event).await;
         }
     }
 }

@@ -1,27 +1,34 @@
 //! The command loop's part about peers: who comes, goes, falls silent and changes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanspread_catalog::Catalog;
 use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
 use lanspread_net::handshake::{self, Admitted, Glimpse, HandshakeError, RejectReason};
 use lanspread_net::link::{LinkId, PeerLink};
+use lanspread_net::links::{LinkTable, LinkedSource};
+use lanspread_net::source::Source;
 use lanspread_net::transport::{CloseCode, StreamAcceptor};
-use lanspread_proto::{PROTOCOL_VERSION, PeerId};
+use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
 use lanspread_serve::session;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::libraries::Awaited;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
-use crate::info::OtherVersionPeer;
+use crate::info::{MdnsStatus, OtherVersionPeer};
 use crate::messages::{DialFor, Encounter, InboxMessage, SessionEvents};
-use crate::peers::db::PEERS_MAX;
-use crate::peers::dialling::Found;
+use crate::peers::conflicts::Conflicts;
+use crate::peers::db::{PEERS_MAX, PeerGameDb};
+use crate::peers::dialling::{DialTable, Found};
 use crate::peers::duplicate_connection::{LinkFacts, should_replace};
-use crate::peers::liveness::Verdict;
+use crate::peers::liveness::{Limits, Verdict, Watch};
+use crate::peers::versions::OtherVersions;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
 /// dead: a machine that can be reached at an address says so.
@@ -29,21 +36,89 @@ const MOVED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the dialling side of a connection that is not kept has to find that out itself.
 const RETIRE_GRACE: Duration = Duration::from_secs(1);
 
-impl EventLoop {
-    pub(super) fn on_discovery(&mut self, event: BrowseEvent) {
+/// The other peers: who is known, connected, dialled and asked, and which games they announce.
+pub(super) struct Membership {
+    pub(super) links: LinkTable,
+    pub(super) peers: PeerGameDb,
+    pub(super) dials: DialTable,
+    /// Identities that two peers have.
+    pub(super) conflicts: Conflicts,
+    /// Whether another peer with the identity of this one is being looked for.
+    pub(super) is_looking_for_clones: bool,
+    /// Peers that speak another version of the protocol.
+    pub(super) versions: OtherVersions,
+    /// Whether mDNS works.
+    pub(super) mdns: MdnsStatus,
+    pub(super) liveness: Watch,
+    /// Peers that are being asked for a sign of life.
+    pub(super) asking: BTreeSet<PeerId>,
+    /// Peers whose library is being asked for.
+    pub(super) awaited: BTreeMap<PeerId, Awaited>,
+}
+
+/// Games that other peers announce otherwise than before. Running downloads of them get or lose sources.
+#[must_use = "running downloads have to hear of it"]
+#[derive(Debug, Default)]
+pub(super) struct SourcesChanged(BTreeSet<GameId>);
+
+impl SourcesChanged {
+    pub(super) fn new(games: BTreeSet<GameId>) -> Self {
+        Self(games)
+    }
+
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(super) fn games(&self) -> &BTreeSet<GameId> {
+        &self.0
+    }
+}
+
+impl Membership {
+    /// No peer is known yet.
+    pub(super) fn new(me: PeerId, links: LinkTable, mdns: MdnsStatus, limits: Limits) -> Self {
+        Self {
+            links,
+            peers: PeerGameDb::default(),
+            dials: DialTable::new(me),
+            conflicts: Conflicts::default(),
+            is_looking_for_clones: false,
+            versions: OtherVersions::default(),
+            mdns,
+            liveness: Watch::new(limits),
+            asking: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+        }
+    }
+
+    /// Returns who can serve a game at the catalog's version.
+    pub(super) fn source_ids(&self, game_id: &GameId, catalog: &Catalog) -> BTreeSet<PeerId> {
+        let sources = self.peers.sources(catalog, game_id);
+        sources.into_iter().map(|source| source.peer_id).collect()
+    }
+
+    /// Returns a peer as a source of games. It uses the connection that there is when it is asked.
+    pub(super) fn source(&self, peer_id: PeerId) -> Arc<dyn Source> {
+        Arc::new(LinkedSource::new(peer_id, self.links.clone()))
+    }
+
+    pub(super) fn on_discovery(&mut self, event: BrowseEvent, handles: &Handles) {
         match event {
-            BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => self.seen(record),
+            BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => {
+                self.seen(record, handles)
+            }
             BrowseEvent::Gone(peer_id) => {
                 self.versions.gone(peer_id);
                 self.dials.vanished(peer_id, Instant::now());
             }
             BrowseEvent::OtherVersion(record) => self.seen_other(record),
-            BrowseEvent::OwnNameElsewhere(addrs) => self.look_for_clones(addrs),
+            BrowseEvent::OwnNameElsewhere(addrs) => self.look_for_clones(addrs, handles),
         }
     }
 
-    fn seen(&mut self, record: PeerRecord) {
-        if record.network != self.handles.me.network || record.peer_id == self.handles.me.peer_id {
+    fn seen(&mut self, record: PeerRecord, handles: &Handles) {
+        if record.network != handles.me.network || record.peer_id == handles.me.peer_id {
             return;
         }
         if record.proto_ver != PROTOCOL_VERSION {
@@ -56,8 +131,8 @@ impl EventLoop {
         let linked = self.links.get(record.peer_id).map(|link| link.addr);
         let (peer_id, addrs) = (record.peer_id, record.addrs);
         match self.dials.found(peer_id, addrs, linked, Instant::now()) {
-            Found::Settled => self.dial_due(),
-            Found::Elsewhere => self.ask_for_life(peer_id, MOVED_PATIENCE),
+            Found::Settled => self.dial_due(handles),
+            Found::Elsewhere => self.ask_for_life(peer_id, MOVED_PATIENCE, handles),
         }
     }
 
@@ -67,26 +142,34 @@ impl EventLoop {
     }
 
     /// Makes the dials whose time has come.
-    pub(super) fn dial_due(&mut self) {
+    pub(super) fn dial_due(&mut self, handles: &Handles) {
         for dial in self.dials.take_due(Instant::now()) {
             let purpose = DialFor::Peer(dial.peer_id, dial.attempt);
-            self.dial(dial.addrs, purpose, dial.doubted_at);
+            self.dial(dial.addrs, purpose, dial.doubted_at, handles);
         }
     }
 
-    pub(super) fn connect(&mut self, addr: SocketAddr, reply: Reply<PeerId, ConnectError>) {
-        self.dial(vec![addr], DialFor::Command(reply), None);
+    pub(super) fn connect(
+        &mut self,
+        addr: SocketAddr,
+        reply: Reply<PeerId, ConnectError>,
+        handles: &Handles,
+    ) {
+        self.dial(vec![addr], DialFor::Command(reply), None, handles);
     }
 
     /// Dials a peer; a sign of life after `doubted_at` on its connection makes that needless.
-    fn dial(&self, addrs: Vec<SocketAddr>, purpose: DialFor, doubted_at: Option<Instant>) {
-        let (dialer, me, inbox_sender) = (
-            Arc::clone(&self.handles.dialer),
-            self.handles.me.clone(),
-            self.handles.inbox_sender.clone(),
-        );
+    fn dial(
+        &self,
+        addrs: Vec<SocketAddr>,
+        purpose: DialFor,
+        doubted_at: Option<Instant>,
+        handles: &Handles,
+    ) {
+        let (dialer, me, inbox_sender) =
+            (Arc::clone(&handles.dialer), handles.me.clone(), handles.inbox_sender.clone());
         let links = self.links.clone();
-        self.handles.spawn(async move {
+        handles.spawn(async move {
             let expected = match &purpose {
                 DialFor::Peer(peer_id, _) => Some(*peer_id),
                 DialFor::Command(_) => None,
@@ -102,7 +185,11 @@ impl EventLoop {
         });
     }
 
-    pub(super) async fn on_handshake(&mut self, encounter: Encounter) {
+    pub(super) async fn on_handshake(
+        &mut self,
+        encounter: Encounter,
+        handles: &Handles,
+    ) -> SourcesChanged {
         let Encounter { addr, dial, outcome } = encounter;
         let now = Instant::now();
         let answer = match outcome {
@@ -110,9 +197,10 @@ impl EventLoop {
                 let link = &admitted.link;
                 let old = self.links.get(link.peer_id());
                 if let Some(old) = old.filter(|old| old.hello.session != link.hello.session) {
-                    return self.contest(addr, dial, admitted, old);
+                    self.contest(addr, dial, admitted, old, handles);
+                    return SourcesChanged::default();
                 }
-                return self.admit(addr, dial, admitted).await;
+                return self.admit(addr, dial, admitted, handles).await;
             }
             Err(HandshakeError::Myself) => {
                 if let Some(DialFor::Peer(expected, attempt)) = &dial {
@@ -124,8 +212,8 @@ impl EventLoop {
                 if let Some(DialFor::Peer(peer_id, attempt)) = &dial {
                     self.dials.failed(*peer_id, *attempt, now);
                 }
-                let peer_id = self.handles.me.peer_id;
-                self.identity_conflict(peer_id, [clone]).await;
+                let peer_id = handles.me.peer_id;
+                self.identity_conflict(peer_id, [clone], handles).await;
                 let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
                 Err(ConnectError::Rejected { addr, peer_id, reason, message: error.to_string() })
             }
@@ -157,24 +245,25 @@ impl EventLoop {
                     Some(DialFor::Peer(expected, _)) => self.dials.rejected(*expected),
                     Some(DialFor::Command(_)) | None => {}
                 }
-                self.reject(peer_id, addr, reason, message).await
+                Self::reject(peer_id, addr, reason, message, handles).await
             }
         };
         if let Some(DialFor::Command(reply)) = dial {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(answer);
         }
+        SourcesChanged::default()
     }
 
     async fn reject(
-        &mut self,
         peer_id: PeerId,
         addr: SocketAddr,
         reason: RejectReason,
         message: String,
+        handles: &Handles,
     ) -> Result<PeerId, ConnectError> {
         let peer_id = Some(peer_id);
-        self.handles
+        handles
             .emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
             .await;
         Err(ConnectError::Rejected { addr, peer_id, reason, message })
@@ -185,7 +274,8 @@ impl EventLoop {
         addr: SocketAddr,
         dial: Option<DialFor>,
         admitted: Admitted,
-    ) {
+        handles: &Handles,
+    ) -> SourcesChanged {
         let reply = match dial {
             Some(DialFor::Command(reply)) => Some(reply),
             Some(DialFor::Peer(..)) | None => None,
@@ -193,47 +283,54 @@ impl EventLoop {
         let Admitted { link, streams } = admitted;
         let peer_id = link.peer_id();
         if let Some(old) = self.links.get(peer_id)
-            && !should_replace(self.handles.me.peer_id, peer_id, &facts(&old), &facts(&link))
+            && !should_replace(handles.me.peer_id, peer_id, &facts(&old), &facts(&link))
         {
             self.dials.linked(peer_id, old.addr, Instant::now());
-            self.retire(link, Some(streams));
-            return self.answer_when_joined(peer_id, reply);
+            self.retire(link, Some(streams), handles);
+            self.answer_when_joined(peer_id, reply);
+            return SourcesChanged::default();
         }
         let is_known = self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id);
         if !is_known && self.peers.len() + self.joining() >= PEERS_MAX {
             self.dials.rejected(peer_id);
             link.close(CloseCode::Refused);
             let message = format!("{PEERS_MAX} peers are already known");
-            let answer = self.reject(peer_id, addr, RejectReason::Protocol, message).await;
+            let answer =
+                Self::reject(peer_id, addr, RejectReason::Protocol, message, handles).await;
             if let Some(reply) = reply {
                 let _ = reply.send(answer);
             }
-            return;
+            return SourcesChanged::default();
         }
         self.versions.gone(peer_id);
         self.dials.linked(peer_id, link.addr, Instant::now());
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
-            self.retire(old, None);
+            self.retire(old, None, handles);
         }
         let context = session::Context {
-            server: self.handles.server.clone(),
-            catalog: Arc::clone(&self.handles.catalog),
-            observer: Arc::new(SessionEvents(self.handles.inbox_sender.clone())),
+            server: handles.server.clone(),
+            catalog: Arc::clone(&handles.catalog),
+            observer: Arc::new(SessionEvents(handles.inbox_sender.clone())),
         };
-        self.handles.spawn(session::run(Arc::clone(&link), streams, context));
-        self.join(addr, link, reply).await;
+        handles.spawn(session::run(Arc::clone(&link), streams, context));
+        self.join(addr, link, reply, handles).await
     }
 
     /// Closes a connection that another one has taken the place of.
     ///
     /// The side that dialled it closes at once. The other side gives it [`RETIRE_GRACE`]: a close
     /// could overtake the answer to hello, and a dial that led to a known peer would look failed.
-    fn retire(&self, link: Arc<PeerLink>, streams: Option<Box<dyn StreamAcceptor>>) {
+    fn retire(
+        &self,
+        link: Arc<PeerLink>,
+        streams: Option<Box<dyn StreamAcceptor>>,
+        handles: &Handles,
+    ) {
         if link.is_dialled {
             link.close(CloseCode::Duplicate);
             return;
         }
-        self.handles.spawn(async move {
+        handles.spawn(async move {
             match streams {
                 Some(mut streams) => drop(timeout(RETIRE_GRACE, streams.accept()).await),
                 None => sleep(RETIRE_GRACE).await,
@@ -247,6 +344,7 @@ impl EventLoop {
         peer_id: PeerId,
         link_id: LinkId,
         is_conflict: bool,
+        handles: &Handles,
     ) {
         if self.is_current(peer_id, link_id) {
             self.note_heard(peer_id);
@@ -258,28 +356,35 @@ impl EventLoop {
         }
         if is_conflict {
             // Where the other one is, the one that refused this one does not say.
-            self.identity_conflict(self.handles.me.peer_id, None).await;
+            self.identity_conflict(handles.me.peer_id, None, handles).await;
         }
     }
 
     /// Dials a known peer that has no connection, at once.
-    pub(super) fn on_link_needed(&mut self, peer_id: PeerId) {
+    pub(super) fn on_link_needed(&mut self, peer_id: PeerId, handles: &Handles) {
         if self.peers.get(peer_id).is_some() && self.links.get(peer_id).is_none() {
             self.dials.dial_now(peer_id, Instant::now());
-            self.dial_due();
+            self.dial_due(handles);
         }
     }
 
-    pub(super) async fn on_goodbye(&mut self, peer_id: PeerId, link_id: LinkId) {
+    pub(super) async fn on_goodbye(
+        &mut self,
+        peer_id: PeerId,
+        link_id: LinkId,
+        handles: &Handles,
+    ) -> SourcesChanged {
         if self.is_current(peer_id, link_id) {
             self.dials.vanished(peer_id, Instant::now());
-            self.lose(peer_id, LostReason::Goodbye).await;
+            return self.lose(peer_id, LostReason::Goodbye, handles).await;
         }
+        SourcesChanged::default()
     }
 
-    pub(super) async fn judge_silence(&mut self) {
+    pub(super) async fn judge_silence(&mut self, handles: &Handles) -> SourcesChanged {
         let now = Instant::now();
         self.liveness.begin(now);
+        let mut changed = SourcesChanged::default();
         let peer_ids: Vec<PeerId> = self.peers.iter().map(|(peer_id, _)| peer_id).collect();
         for peer_id in peer_ids {
             self.note_heard(peer_id);
@@ -291,26 +396,29 @@ impl EventLoop {
             match self.liveness.judge(peer_id, heard, owing_since, now) {
                 Verdict::Fine => {}
                 Verdict::Ask if link.is_some() => {
-                    self.ask_for_life(peer_id, self.liveness.limits().ping_patience());
+                    self.ask_for_life(peer_id, self.liveness.limits().ping_patience(), handles);
                 }
                 Verdict::Ask => self.dials.needed(peer_id, now),
-                Verdict::Lost => self.lose(peer_id, LostReason::Timeout).await,
+                Verdict::Lost => {
+                    changed.extend(self.lose(peer_id, LostReason::Timeout, handles).await);
+                }
             }
         }
-        self.dial_due();
+        self.dial_due(handles);
         if let Some(peers) = self.versions.report(now) {
-            self.handles.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
+            handles.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
         }
+        changed
     }
 
     /// Asks a peer for a sign of life on the connection to it, once at a time.
-    fn ask_for_life(&mut self, peer_id: PeerId, patience: Duration) {
+    fn ask_for_life(&mut self, peer_id: PeerId, patience: Duration, handles: &Handles) {
         let Some(link) = self.links.get(peer_id) else { return };
         if !self.asking.insert(peer_id) {
             return;
         }
-        let inbox_sender = self.handles.inbox_sender.clone();
-        self.handles.spawn(async move {
+        let inbox_sender = handles.inbox_sender.clone();
+        handles.spawn(async move {
             let answer = link.ping(patience).await;
             if let Err(error) = &answer {
                 tracing::debug!(%peer_id, %error, "a ping was not answered");
@@ -320,15 +428,26 @@ impl EventLoop {
         });
     }
 
-    pub(super) fn on_ping(&mut self, peer_id: PeerId, link_id: LinkId, is_answered: bool) {
+    pub(super) fn on_ping(
+        &mut self,
+        peer_id: PeerId,
+        link_id: LinkId,
+        is_answered: bool,
+        handles: &Handles,
+    ) {
         self.asking.remove(&peer_id);
         if !is_answered && self.is_current(peer_id, link_id) {
             self.dials.doubted(peer_id, Instant::now());
-            self.dial_due();
+            self.dial_due(handles);
         }
     }
 
-    async fn lose(&mut self, peer_id: PeerId, reason: LostReason) {
+    async fn lose(
+        &mut self,
+        peer_id: PeerId,
+        reason: LostReason,
+        handles: &Handles,
+    ) -> SourcesChanged {
         self.stop_awaiting(peer_id);
         if let Some(link) = self.links.remove(peer_id) {
             link.close(CloseCode::Goodbye);
@@ -336,7 +455,7 @@ impl EventLoop {
         self.liveness.forget(peer_id);
         let is_advertised = self.dials.lost(peer_id, Instant::now());
         // One whose library was not there yet has not appeared.
-        let Some(games) = self.peers.remove(peer_id) else { return };
+        let Some(games) = self.peers.remove(peer_id) else { return SourcesChanged::default() };
         if reason == LostReason::Timeout && !is_advertised {
             tracing::info!(
                 %peer_id,
@@ -344,9 +463,9 @@ impl EventLoop {
                  `connect` finds it"
             );
         }
-        self.handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
-        self.emit_peer_count().await;
-        self.remote_games_changed(games).await;
+        handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
+        self.emit_peer_count(handles).await;
+        self.remote_games_changed(games, handles).await
     }
 
     pub(super) fn is_current(&self, peer_id: PeerId, link_id: LinkId) -> bool {

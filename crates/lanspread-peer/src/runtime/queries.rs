@@ -30,10 +30,10 @@ impl EventLoop {
             games_dir: self.library.games_dir.clone(),
             state_dir: self.handles.state_dir.clone(),
             library_rev: self.library.library_rev(),
-            peer_count: self.peers.len(),
-            mdns: self.mdns.clone(),
+            peer_count: self.membership.peers.len(),
+            mdns: self.membership.mdns.clone(),
             identity_conflicts: self.identity_conflicts(),
-            peers_of_other_version: self.versions.all(Instant::now()),
+            peers_of_other_version: self.membership.versions.all(Instant::now()),
             active_operations: self.operations.all(),
             outbound_transfers: self.handles.server.outbound.counts(),
         }
@@ -45,16 +45,19 @@ impl EventLoop {
             is_own: peer_id == self.handles.me.peer_id,
             addrs,
         };
-        self.conflicts.all(Instant::now()).map(conflict).collect()
+        self.membership.conflicts.all(Instant::now()).map(conflict).collect()
     }
 
     pub(super) fn list_peers(&mut self) -> Vec<PeerInfo> {
         let now = Instant::now();
-        let peer_ids: Vec<_> = self.peers.iter().map(|(peer_id, _)| peer_id).collect();
+        let peer_ids: Vec<_> = self.membership.peers.iter().map(|(peer_id, _)| peer_id).collect();
         for peer_id in &peer_ids {
-            self.note_heard(*peer_id);
+            self.membership.note_heard(*peer_id);
         }
-        peer_ids.into_iter().filter_map(|peer_id| self.peers.info(peer_id, now)).collect()
+        peer_ids
+            .into_iter()
+            .filter_map(|peer_id| self.membership.peers.info(peer_id, now))
+            .collect()
     }
 
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
@@ -79,7 +82,7 @@ impl EventLoop {
         mut unfinished: BTreeMap<GameId, u64>,
         reply: Reply<AsOf<Vec<GameInfo>>>,
     ) {
-        let remote = self.peers.remote_games(&self.handles.catalog);
+        let remote = self.membership.peers.remote_games(&self.handles.catalog);
         let games = self.handles.catalog.iter().filter_map(|game| {
             let mut info = self.game_info(game, remote.get(&game.id).copied());
             info.partial_bytes = unfinished.remove(&game.id).filter(|_| info.may_be_partial());
@@ -104,12 +107,15 @@ impl EventLoop {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
-        let sources = self.peers.sources(&self.handles.catalog, &game_id);
+        let sources = self.membership.peers.sources(&self.handles.catalog, &game_id);
         let expected_version = game.version.clone();
         let is_known =
             self.library.games.get(&game_id).is_some_and(|local| local.manifest.is_some());
-        let (links, games_dir, state_dir) =
-            (self.links.clone(), self.library.games_dir.clone(), self.handles.state_dir.clone());
+        let (links, games_dir, state_dir) = (
+            self.membership.links.clone(),
+            self.library.games_dir.clone(),
+            self.handles.state_dir.clone(),
+        );
         let (inbox_sender, told) =
             (self.handles.inbox_sender.clone(), self.handles.manifest_cache.clone());
         self.handles.spawn(async move {
@@ -142,7 +148,8 @@ impl EventLoop {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
-        let remote = self.peers.remote_games(&self.handles.catalog).get(&game_id).copied();
+        let remote =
+            self.membership.peers.remote_games(&self.handles.catalog).get(&game_id).copied();
         let mut info = self.game_info(game, remote);
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
         let local = self.library.games.get(&game_id).and_then(|local| {
@@ -151,7 +158,7 @@ impl EventLoop {
         });
         let told = local.or(told);
         let details = GameDetails {
-            sources: self.peers.sources(&self.handles.catalog, &game_id),
+            sources: self.membership.peers.sources(&self.handles.catalog, &game_id),
             setup_done: info.installed && setup_done,
             attributes: told.as_ref().and_then(|told| told.attributes.clone()),
             manifest: told.map(|told| told.manifest),

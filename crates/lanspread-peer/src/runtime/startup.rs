@@ -34,6 +34,7 @@ use super::event_loop::EventLoop;
 use super::handles::{EventSender, Handles};
 use super::local_games::LocalLibrary;
 use super::manifest_cache::ManifestCache;
+use super::membership::Membership;
 use super::shutdown::{Shutdown, Tasks};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
@@ -45,11 +46,7 @@ use crate::info::MdnsStatus;
 use crate::messages::{InboxMessage, InboxSender};
 use crate::migration::migrate;
 use crate::operation::table::OperationTable;
-use crate::peers::conflicts::Conflicts;
-use crate::peers::db::PeerGameDb;
-use crate::peers::dialling::DialTable;
-use crate::peers::liveness::{Limits, Watch};
-use crate::peers::versions::OtherVersions;
+use crate::peers::liveness::Limits;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_format;
 
@@ -140,22 +137,15 @@ pub(super) async fn prepare(
     };
     let event_loop = EventLoop {
         library: LocalLibrary::new(disk.games_dir, disk.index, index_changed, watched, view_sender),
-        links,
-        peers: PeerGameDb::default(),
-        dials: DialTable::new(handles.me.peer_id),
-        versions: OtherVersions::default(),
-        conflicts: Conflicts::default(),
-        is_looking_for_clones: false,
-        mdns: match config.mdns {
-            MdnsInterface::Off => MdnsStatus::Off,
-            MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,
-        },
-        liveness: Watch::new(Limits {
-            ping_after: config.ping_after,
-            lost_after: config.peer_timeout,
-        }),
-        asking: BTreeSet::new(),
-        awaited: BTreeMap::new(),
+        membership: Membership::new(
+            handles.me.peer_id,
+            links,
+            match config.mdns {
+                MdnsInterface::Off => MdnsStatus::Off,
+                MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,
+            },
+            Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
+        ),
         operations: OperationTable::default(),
         downloads: BTreeMap::new(),
         installs: BTreeMap::new(),
@@ -230,7 +220,7 @@ fn start_services(
     supervisor.required("QUIC server", server::run(listener, me, sender, cancel));
 
     let (pause, sender, cancel) = (
-        event_loop.liveness.limits().interval(),
+        event_loop.membership.liveness.limits().interval(),
         event_loop.handles.inbox_sender.clone(),
         event_loop.handles.tasks.cancel.clone(),
     );

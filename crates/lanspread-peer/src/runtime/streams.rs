@@ -62,7 +62,7 @@ impl EventLoop {
         };
         self.streams.insert(game_id.clone(), active);
         self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, self.links.clone()));
+        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, self.membership.links.clone()));
         let job = StreamJob {
             game_id: game_id.clone(),
             version: game.version,
@@ -87,7 +87,7 @@ impl EventLoop {
         if self.library.is_downloaded(game_id, &self.handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = self.peers.sources(&self.handles.catalog, game_id);
+        let sources = self.membership.peers.sources(&self.handles.catalog, game_id);
         let sources: Vec<_> = sources.into_iter().map(|source| source.peer_id).collect();
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));

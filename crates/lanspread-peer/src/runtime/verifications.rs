@@ -89,8 +89,13 @@ impl EventLoop {
             version: local.version.clone(),
             catalog: self.handles.catalog.get(&game_id).and_then(|game| game.content_root),
             known: self.library.index.known(&self.library.games_dir, &game_id),
-            sources: self.source_ids(&game_id).into_iter().take(CLAIMS_MAX).collect(),
-            links: self.links.clone(),
+            sources: self
+                .membership
+                .source_ids(&game_id, &self.handles.catalog)
+                .into_iter()
+                .take(CLAIMS_MAX)
+                .collect(),
+            links: self.membership.links.clone(),
             game_id,
         };
         self.run_verification(job, cancel);
