@@ -18,6 +18,7 @@ mod local_games;
 mod manifest_cache;
 mod mdns;
 mod membership;
+mod operations;
 mod queries;
 mod removals;
 mod rescans;
@@ -183,7 +184,7 @@ mod tests {
         let (reply, mut answer) = oneshot::channel();
         event_loop.get_game(doom(), reply);
         // While a source is asked, an operation begins.
-        event_loop.begin(&doom(), Operation::Downloading).unwrap();
+        event_loop.operations.begin(&doom(), Operation::Downloading).unwrap();
         event_loop.handles.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
         let told = loop {
             let message = event_loop.inbox.recv().await.unwrap();

@@ -22,10 +22,12 @@ use lanspread_transfer::scheduler::Order;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event_loop::EventLoop;
+use super::guard::OperationGuard;
+use super::handles::Handles;
 use super::installs::InstallReply;
-use super::local_games::{look_at, look_at_known};
-use super::membership::SourcesChanged;
+use super::local_games::{LocalLibrary, look_at, look_at_known};
+use super::membership::{Membership, SourcesChanged};
+use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
@@ -55,11 +57,24 @@ pub(crate) struct ActiveDownload {
     on_cancel: Vec<Reply<()>>,
 }
 
-impl EventLoop {
-    pub(super) async fn fetch(&mut self, fetch: Fetch) {
-        let begun = self.begin_fetch(&fetch.game_id, fetch.is_update, fetch.copy);
+impl Operations {
+    pub(super) async fn fetch(
+        &mut self,
+        fetch: Fetch,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
+    ) {
+        let begun = self.begin_fetch(
+            &fetch.game_id,
+            fetch.is_update,
+            fetch.copy,
+            library,
+            membership,
+            handles,
+        );
         if matches!(begun, Err(CommandError::UpToDate(_))) && fetch.copy == CopyCheck::Known {
-            return self.look_before_update(fetch);
+            return self.look_before_update(fetch, library, handles);
         }
         let Fetch { game_id, is_update, copy, install, wait, reply } = fetch;
         let (game, sources) = match begun {
@@ -72,14 +87,14 @@ impl EventLoop {
         let job = DownloadJob {
             game_id: game_id.clone(),
             version: game.version,
-            root: self.library.root_of(&game_id),
-            journal: lanspread_download::journal_path(&self.handles.state_dir, &game_id),
+            root: library.root_of(&game_id),
+            journal: lanspread_download::journal_path(&handles.state_dir, &game_id),
             catalog_content_root: game.content_root,
-            limiter: self.handles.download_limiter.clone(),
-            room: self.handles.room.clone(),
-            order: Order::Of(self.handles.me.peer_id),
-            initial: sources.iter().map(|peer_id| self.membership.source(*peer_id)).collect(),
-            stop: self.handles.tasks.shutdown.clone(),
+            limiter: handles.download_limiter.clone(),
+            room: handles.room.clone(),
+            order: Order::Of(handles.me.peer_id),
+            initial: sources.iter().map(|peer_id| membership.source(*peer_id)).collect(),
+            stop: handles.tasks.shutdown.clone(),
             keeps_on_cancel: copy == CopyCheck::IsWrong,
         };
         let (changes, change_receiver) = mpsc::unbounded_channel();
@@ -89,7 +104,7 @@ impl EventLoop {
             cancel: cancel.clone(),
             changes,
             sources,
-            install: install.unwrap_or(self.handles.auto_install),
+            install: install.unwrap_or(handles.auto_install),
             is_update,
             summary: None,
             on_begin,
@@ -97,34 +112,41 @@ impl EventLoop {
             on_cancel: Vec::new(),
         };
         self.downloads.insert(game_id.clone(), active);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        self.run_download(job, change_receiver, cancel);
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        self.run_download(job, change_receiver, cancel, library, membership, handles);
     }
 
     /// Looks whether a copy that seems to be up to date still is what the library says.
-    fn look_before_update(&self, fetch: Fetch) {
-        let (inbox_sender, index) = (self.handles.inbox_sender.clone(), self.library.index.clone());
-        let (games_dir, game_id) = (self.library.games_dir.clone(), fetch.game_id.clone());
-        self.handles.spawn(async move {
+    fn look_before_update(&self, fetch: Fetch, library: &LocalLibrary, handles: &Handles) {
+        let (inbox_sender, index) = (handles.inbox_sender.clone(), library.index.clone());
+        let (games_dir, game_id) = (library.games_dir.clone(), fetch.game_id.clone());
+        handles.spawn(async move {
             let local = look_at(games_dir, game_id, index).await;
             let _ = inbox_sender.send(InboxMessage::UpdateLooked { fetch, local }).await;
         });
     }
 
-    pub(super) async fn on_update_looked(&mut self, fetch: Fetch, local: Option<LocalGame>) {
+    pub(super) async fn on_update_looked(
+        &mut self,
+        fetch: Fetch,
+        local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
+    ) {
         let game_id = &fetch.game_id;
         // Of an active game, its operation tells.
-        if self.operations.get(game_id).is_none() && !self.is_changing_dir {
-            self.library
+        if self.table.get(game_id).is_none() && !self.is_changing_dir {
+            library
                 .take_over_found(
                     vec![game_id.clone()],
                     local.map(|local| (game_id.clone(), local)),
-                    &self.operations,
-                    &self.handles,
+                    &self.table,
+                    handles,
                 )
                 .await;
         }
-        self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }).await;
+        self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }, library, membership, handles).await;
     }
 
     /// Marks the game, unless it must not be fetched.
@@ -133,17 +155,23 @@ impl EventLoop {
         game_id: &GameId,
         is_update: bool,
         copy: CopyCheck,
+        library: &LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
         let unknown = || CommandError::UnknownGame(game_id.clone());
-        let game = self.handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
-        if let Some(operation) = self.operations.get(game_id) {
+        let game = handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        if let Some(operation) = self.table.get(game_id) {
             return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
         }
-        if !is_update && self.library.is_downloaded(game_id, &self.handles) {
+        if !is_update && library.is_downloaded(game_id, handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = self.membership.source_ids(game_id, &self.handles.catalog);
-        if is_update && copy != CopyCheck::IsWrong && self.is_up_to_date(game_id) {
+        let sources = membership.source_ids(game_id, &handles.catalog);
+        if is_update
+            && copy != CopyCheck::IsWrong
+            && self.is_up_to_date(game_id, membership, handles)
+        {
             return Err(CommandError::UpToDate(game_id.clone()));
         }
         if sources.is_empty() {
@@ -156,16 +184,16 @@ impl EventLoop {
 
     /// Whether the game is ready here, and has the content that the catalog states or, where it states
     /// none, no source announces another content of it than this peer has read.
-    fn is_up_to_date(&self, game_id: &GameId) -> bool {
-        let Some(ready) = self.handles.server.view.borrow().game(game_id).cloned() else {
+    fn is_up_to_date(&self, game_id: &GameId, membership: &Membership, handles: &Handles) -> bool {
+        let Some(ready) = handles.server.view.borrow().game(game_id).cloned() else {
             return false;
         };
         let states_content =
-            self.handles.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
+            handles.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
         if states_content && ready.manifest.content_root().is_some() {
             return true;
         }
-        let mut announced = self.membership.peers.announcements(&self.handles.catalog, game_id);
+        let mut announced = membership.peers.announcements(&handles.catalog, game_id);
         !announced.any(|summary| {
             let is_other_content = match (summary.content_root, ready.manifest.content_root()) {
                 (Some(theirs), ours) => Some(theirs) != ours,
@@ -180,26 +208,29 @@ impl EventLoop {
         job: DownloadJob,
         changes: mpsc::UnboundedReceiver<SourceChange>,
         cancel: CancellationToken,
+        library: &LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (inbox_sender, games_dir, index) = (
-            self.handles.inbox_sender.clone(),
-            self.library.games_dir.clone(),
-            self.library.index.clone(),
-        );
-        let links = self.membership.links.clone();
+        let (inbox_sender, games_dir, index) =
+            (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
+        let links = membership.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
-        let seat =
-            Seat { swarm: self.handles.server.swarm.clone(), source_of: Box::new(source_of) };
-        let (outbound, stop) =
-            (self.handles.server.outbound.clone(), self.handles.tasks.shutdown.clone());
-        let guard = self.guard(&game_id, |game_id, local| {
-            let outcome = Err(panicked(Path::new(game_id.as_str())));
-            InboxMessage::DownloadEnded { game_id, outcome, local }
-        });
+        let seat = Seat { swarm: handles.server.swarm.clone(), source_of: Box::new(source_of) };
+        let (outbound, stop) = (handles.server.outbound.clone(), handles.tasks.shutdown.clone());
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, local| {
+                let outcome = Err(panicked(Path::new(game_id.as_str())));
+                InboxMessage::DownloadEnded { game_id, outcome, local }
+            },
+            library,
+            handles,
+        );
         // Not cut off at shutdown: nothing may be written after it.
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
@@ -237,18 +268,21 @@ impl EventLoop {
     }
 
     /// Tells running downloads of these games who serves them now.
-    pub(super) fn refresh_sources(&mut self, changed: &SourcesChanged) {
+    pub(super) fn refresh_sources(
+        &mut self,
+        changed: &SourcesChanged,
+        membership: &Membership,
+        handles: &Handles,
+    ) {
         let current: BTreeMap<GameId, BTreeSet<PeerId>> = changed
             .games()
             .iter()
             .filter(|game_id| self.downloads.contains_key(*game_id))
-            .map(|game_id| {
-                (game_id.clone(), self.membership.source_ids(game_id, &self.handles.catalog))
-            })
+            .map(|game_id| (game_id.clone(), membership.source_ids(game_id, &handles.catalog)))
             .collect();
         for (game_id, sources) in current {
             let joined: Vec<Arc<dyn Source>> =
-                sources.iter().map(|peer_id| self.membership.source(*peer_id)).collect();
+                sources.iter().map(|peer_id| membership.source(*peer_id)).collect();
             let Some(active) = self.downloads.get_mut(&game_id) else { continue };
             let changes = joined
                 .into_iter()
@@ -263,16 +297,21 @@ impl EventLoop {
         }
     }
 
-    pub(super) async fn on_download_notice(&mut self, game_id: GameId, notice: DownloadNotice) {
+    pub(super) async fn on_download_notice(
+        &mut self,
+        game_id: GameId,
+        notice: DownloadNotice,
+        handles: &Handles,
+    ) {
         match notice {
             DownloadNotice::GotManifest { files, bytes, sources } => {
-                self.handles.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
+                handles.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
             }
             DownloadNotice::Began { files, bytes, sources } => {
                 let summary = DownloadSummary { files, bytes, sources: sources.clone() };
                 let begin =
                     PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
-                self.handles.emit(begin).await;
+                handles.emit(begin).await;
                 let Some(active) = self.downloads.get_mut(&game_id) else { return };
                 active.summary = Some(summary.clone());
                 if let Some(reply) = active.on_begin.take() {
@@ -280,10 +319,10 @@ impl EventLoop {
                 }
             }
             DownloadNotice::Progress(progress) => {
-                self.handles.emit(PeerEvent::DownloadProgress(progress)).await;
+                handles.emit(PeerEvent::DownloadProgress(progress)).await;
             }
             DownloadNotice::SourceDropped { peer_id, reason } => {
-                self.handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
             }
         }
     }
@@ -293,17 +332,19 @@ impl EventLoop {
         game_id: GameId,
         outcome: Result<DownloadOutcome, DownloadEnd>,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
         let Some(active) = self.downloads.remove(&game_id) else { return };
-        self.library.replace_local(&game_id, local, &self.handles);
-        self.library.unhashable.remove(&game_id);
-        self.operations.end(&game_id);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
+        library.replace_local(&game_id, local, handles);
+        library.unhashable.remove(&game_id);
+        self.table.end(&game_id);
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
         // Only now, so that whoever fetches from here finds the game in one place or the other.
-        self.handles.server.swarm.close(&game_id);
+        handles.server.swarm.close(&game_id);
         let failure = match outcome {
             Ok(outcome) => {
-                self.download_succeeded(game_id, outcome, active).await;
+                self.download_succeeded(game_id, outcome, active, library, handles).await;
                 return;
             }
             // Whoever waits is told that the peer is stopping.
@@ -312,7 +353,7 @@ impl EventLoop {
             Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
             Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),
         };
-        self.handles.emit(failure.event(&game_id)).await;
+        handles.emit(failure.event(&game_id)).await;
         for reply in active.on_begin.into_iter().chain(active.on_end) {
             let _ = reply.send(Err(failure.error(&game_id)));
         }
@@ -330,6 +371,8 @@ impl EventLoop {
         game_id: GameId,
         outcome: DownloadOutcome,
         active: ActiveDownload,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
         let files = outcome.manifest.files().len();
         let bytes = outcome.manifest.total_size();
@@ -339,7 +382,7 @@ impl EventLoop {
             bytes,
             sources: outcome.sources.clone(),
         };
-        self.handles.emit(finished).await;
+        handles.emit(finished).await;
         // The game was whole before the cancellation came through.
         for reply in active.on_cancel {
             let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));
@@ -354,9 +397,9 @@ impl EventLoop {
         }
         let on_end = active.on_end.map(|reply| (reply, summary));
         // Only an update may put a new installation in the place of the one that is there.
-        let is_installed = self.library.games.get(&game_id).is_some_and(|local| local.installed);
+        let is_installed = library.games.get(&game_id).is_some_and(|local| local.installed);
         if active.install && (active.is_update || !is_installed) {
-            self.start_install(game_id, InstallReply::Download(on_end)).await;
+            self.start_install(game_id, InstallReply::Download(on_end), library, handles).await;
         } else if let Some((reply, summary)) = on_end {
             let _ = reply.send(Ok(summary));
         }
@@ -364,7 +407,7 @@ impl EventLoop {
 
     /// Cancels whatever brings or installs the game, a download, an update, an installation or a
     /// streamed one, or what verifies it.
-    pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>) {
+    pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>, handles: &Handles) {
         let Some(reply) = self.cancel_stream(&game_id, reply) else { return };
         let Some(reply) = self.cancel_install(&game_id, reply) else { return };
         let Some(reply) = self.cancel_verification(&game_id, reply) else { return };
@@ -373,7 +416,7 @@ impl EventLoop {
                 active.on_cancel.push(reply);
                 active.cancel.cancel();
             }
-            None if self.handles.catalog.get(&game_id).is_none() => {
+            None if handles.catalog.get(&game_id).is_none() => {
                 let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             }
             None => drop(reply.send(Err(CommandError::NotDownloading(game_id)))),

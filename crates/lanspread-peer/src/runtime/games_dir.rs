@@ -1,4 +1,4 @@
-//! The command loop's part about changing the games directory.
+//! The command loop's part about changing the games directory, which excludes every operation.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,31 +6,38 @@ use std::sync::Arc;
 
 use lanspread_library::{Scan, scan_games_dir};
 
-use super::event_loop::EventLoop;
+use super::handles::Handles;
+use super::local_games::LocalLibrary;
+use super::operations::Operations;
 use super::startup::{check_games_dir, recover};
-use crate::command::Reply;
+use crate::command::{PeerCommand, Reply};
 use crate::error::{CommandError, GamesDirError};
 use crate::messages::InboxMessage;
 
-impl EventLoop {
+impl Operations {
     /// Changes the games directory, one change at a time. No operation can begin meanwhile, so
     /// that what a crash left in the new directory can be settled.
-    pub(super) fn set_game_dir(&mut self, path: PathBuf, reply: Reply<PathBuf>) {
+    pub(super) fn set_game_dir(
+        &mut self,
+        path: PathBuf,
+        reply: Reply<PathBuf>,
+        library: &LocalLibrary,
+        handles: &Handles,
+    ) {
         if self.is_changing_dir {
             let _ = reply.send(Err(CommandError::ChangingGamesDir));
             return;
         }
-        if let Some(active) = self.operations.all().into_iter().next() {
+        if let Some(active) = self.table.all().into_iter().next() {
             let (game_id, operation) = (active.game_id, active.operation);
             let _ = reply.send(Err(CommandError::OperationsActive { game_id, operation }));
             return;
         }
         self.is_changing_dir = true;
-        let (catalog, index) = (Arc::clone(&self.handles.catalog), self.library.index.clone());
-        let (inbox_sender, state_dir) =
-            (self.handles.inbox_sender.clone(), self.handles.state_dir.clone());
+        let (catalog, index) = (Arc::clone(&handles.catalog), library.index.clone());
+        let (inbox_sender, state_dir) = (handles.inbox_sender.clone(), handles.state_dir.clone());
         // Not cut off at shutdown: recovery may write.
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             let asked = path.clone();
             let work = move || {
                 let games_dir = check_games_dir(&path, &state_dir)?;
@@ -47,24 +54,24 @@ impl EventLoop {
         });
     }
 
+    /// Takes in what is in the new games directory. Returns the commands that wait no longer.
     pub(super) async fn on_games_dir_scanned(
         &mut self,
         outcome: Result<(PathBuf, Scan), GamesDirError>,
         reply: Reply<PathBuf>,
-    ) {
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
         self.is_changing_dir = false;
         let (games_dir, scan) = match outcome {
             Ok(scanned) => scanned,
             Err(error) => {
                 let _ = reply.send(Err(error.into()));
-                return;
+                return Vec::new();
             }
         };
-        let ready = self
-            .library
-            .use_games_dir(games_dir.clone(), scan, &self.operations, &self.handles)
-            .await;
+        let ready = library.use_games_dir(games_dir.clone(), scan, &self.table, handles).await;
         let _ = reply.send(Ok(games_dir));
-        self.handle_commands(ready).await;
+        ready
     }
 }

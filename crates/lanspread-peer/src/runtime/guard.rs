@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use lanspread_library::{Index, LocalGame};
 use lanspread_proto::GameId;
 
-use super::event_loop::EventLoop;
-use super::local_games::look_at;
+use super::handles::Handles;
+use super::local_games::{LocalLibrary, look_at};
 use super::shutdown::Tasks;
 use crate::messages::{InboxMessage, InboxSender};
 
@@ -28,21 +28,24 @@ struct Watch {
     lost: Lost,
 }
 
-impl EventLoop {
+impl OperationGuard {
     /// A guard for the task of an operation that has begun.
-    pub(super) fn guard(&self, game_id: &GameId, lost: Lost) -> OperationGuard {
-        OperationGuard(Some(Watch {
-            inbox_sender: self.handles.inbox_sender.clone(),
-            tasks: self.handles.tasks.clone(),
-            games_dir: self.library.games_dir.clone(),
+    pub(super) fn new(
+        game_id: &GameId,
+        lost: Lost,
+        library: &LocalLibrary,
+        handles: &Handles,
+    ) -> Self {
+        Self(Some(Watch {
+            inbox_sender: handles.inbox_sender.clone(),
+            tasks: handles.tasks.clone(),
+            games_dir: library.games_dir.clone(),
             game_id: game_id.clone(),
-            index: self.library.index.clone(),
+            index: library.index.clone(),
             lost,
         }))
     }
-}
 
-impl OperationGuard {
     /// The loop is about to hear of the end.
     pub(super) fn done(mut self) {
         self.0 = None;

@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::downloads::MOVED_AWAY;
-use super::event_loop::EventLoop;
-use super::local_games::look_at;
+use super::guard::OperationGuard;
+use super::handles::Handles;
+use super::local_games::{LocalLibrary, look_at};
+use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
@@ -63,6 +65,22 @@ impl InstallReply {
         Self::None
     }
 
+    /// For a command that was allowed or refused. Returns `None` when it was refused, which is the answer.
+    pub(super) fn unless_refused(
+        allowed: Result<(), CommandError>,
+        wait: bool,
+        reply: Reply<()>,
+    ) -> Option<Self> {
+        match allowed {
+            Ok(()) => Some(Self::of_command(wait, reply)),
+            Err(error) => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    }
+
     pub(super) fn send(self, outcome: Result<(), CommandError>) {
         match self {
             Self::None | Self::Download(None) => {}
@@ -74,57 +92,74 @@ impl InstallReply {
     }
 }
 
-impl EventLoop {
-    pub(super) async fn install(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
-        let allowed = self.check_idle(&game_id).and_then(|()| {
-            let is_installed =
-                self.library.games.get(&game_id).is_some_and(|local| local.installed);
+impl Operations {
+    pub(super) async fn install(
+        &mut self,
+        game_id: GameId,
+        wait: bool,
+        reply: Reply<()>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) {
+        let allowed = self.check_idle(&game_id, handles).and_then(|()| {
+            let is_installed = library.games.get(&game_id).is_some_and(|local| local.installed);
             if is_installed {
                 Err(CommandError::AlreadyInstalled(game_id.clone()))
-            } else if self.library.is_downloaded(&game_id, &self.handles) {
+            } else if library.is_downloaded(&game_id, handles) {
                 self.begin(&game_id, Operation::Installing)
             } else {
                 Err(CommandError::NotDownloaded(game_id.clone()))
             }
         });
-        if let Err(error) = allowed {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        self.run_install(game_id, InstallReply::of_command(wait, reply)).await;
+        let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
+        self.run_install(game_id, on_end, library, handles).await;
     }
 
     /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
-    pub(super) async fn start_install(&mut self, game_id: GameId, on_end: InstallReply) {
+    pub(super) async fn start_install(
+        &mut self,
+        game_id: GameId,
+        on_end: InstallReply,
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) {
         if let Err(error) = self.begin(&game_id, Operation::Installing) {
             on_end.send(Err(error));
             return;
         }
-        self.run_install(game_id, on_end).await;
+        self.run_install(game_id, on_end, library, handles).await;
     }
 
     /// Runs an installation that has begun.
-    async fn run_install(&mut self, game_id: GameId, on_end: InstallReply) {
+    async fn run_install(
+        &mut self,
+        game_id: GameId,
+        on_end: InstallReply,
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) {
         // Shutdown cancels it as well.
-        let cancel = self.handles.tasks.shutdown.child_token();
+        let cancel = handles.tasks.shutdown.child_token();
         let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
         self.installs.insert(game_id.clone(), active);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        self.handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
         let (progress, progress_receiver) = watch::channel(0);
-        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
-        let unpacker = Arc::clone(&self.handles.unpacker);
-        let (inbox_sender, games_dir, index) = (
-            self.handles.inbox_sender.clone(),
-            self.library.games_dir.clone(),
-            self.library.index.clone(),
+        let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
+        let unpacker = Arc::clone(&handles.unpacker);
+        let (inbox_sender, games_dir, index) =
+            (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, local| {
+                let outcome = Err(InstallFailure::Interrupted);
+                InboxMessage::InstallEnded { game_id, outcome, local }
+            },
+            library,
+            handles,
         );
-        let guard = self.guard(&game_id, |game_id, local| {
-            let outcome = Err(InstallFailure::Interrupted);
-            InboxMessage::InstallEnded { game_id, outcome, local }
-        });
         // Not cut off at shutdown: the transaction hears of the cancellation and rolls back.
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             let (id, place) = (game_id.clone(), root.clone());
             let work = move || {
                 let mut progress = |bytes_done| {
@@ -165,17 +200,19 @@ impl EventLoop {
         game_id: GameId,
         outcome: Result<InstallSummary, InstallFailure>,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
         let on_cancel = self
             .installs
             .get_mut(&game_id)
             .map(|active| std::mem::take(&mut active.on_cancel))
             .unwrap_or_default();
-        let on_end = self.end_install(&game_id, local).await;
+        let on_end = self.end_install(&game_id, local, library, handles).await;
         let failure = match outcome {
             Ok(InstallSummary { files, bytes }) => {
                 let game = game_id.clone();
-                self.handles.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
+                handles.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
                 on_end.send(Ok(()));
                 // The game was installed before the cancellation came through.
                 for reply in on_cancel {
@@ -186,7 +223,7 @@ impl EventLoop {
             Err(InstallFailure::Interrupted) if !on_cancel.is_empty() => InstallFailure::Cancelled,
             Err(failure) => failure,
         };
-        self.handles.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
+        handles.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
         on_end.send(Err(CommandError::Install(failure.clone())));
         for reply in on_cancel {
             let answer = match &failure {
@@ -214,33 +251,38 @@ impl EventLoop {
         None
     }
 
-    pub(super) async fn uninstall(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
-        let allowed = self.check_idle(&game_id).and_then(|()| {
-            if !self.library.games.get(&game_id).is_some_and(|local| local.installed) {
+    pub(super) async fn uninstall(
+        &mut self,
+        game_id: GameId,
+        wait: bool,
+        reply: Reply<()>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) {
+        let allowed = self.check_idle(&game_id, handles).and_then(|()| {
+            if !library.games.get(&game_id).is_some_and(|local| local.installed) {
                 return Err(CommandError::NotInstalled(game_id.clone()));
             }
             self.begin(&game_id, Operation::Uninstalling)
         });
-        if let Err(error) = allowed {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        let on_end = InstallReply::of_command(wait, reply);
+        let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        self.handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
-        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
-        let (inbox_sender, games_dir, index) = (
-            self.handles.inbox_sender.clone(),
-            self.library.games_dir.clone(),
-            self.library.index.clone(),
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
+        let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
+        let (inbox_sender, games_dir, index) =
+            (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
+        let outbound = handles.server.outbound.clone();
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, local| {
+                let outcome = Err(InstallFailure::Interrupted);
+                InboxMessage::UninstallEnded { game_id, outcome, local }
+            },
+            library,
+            handles,
         );
-        let outbound = self.handles.server.outbound.clone();
-        let guard = self.guard(&game_id, |game_id, local| {
-            let outcome = Err(InstallFailure::Interrupted);
-            InboxMessage::UninstallEnded { game_id, outcome, local }
-        });
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             outbound.drain(&game_id).await;
             let id = game_id.clone();
             let work = move || {
@@ -262,16 +304,18 @@ impl EventLoop {
         game_id: GameId,
         outcome: Result<(), InstallFailure>,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
-        let on_end = self.end_install(&game_id, local).await;
+        let on_end = self.end_install(&game_id, local, library, handles).await;
         match outcome {
             Ok(()) => {
-                self.handles.emit(PeerEvent::UninstallFinished { game_id }).await;
+                handles.emit(PeerEvent::UninstallFinished { game_id }).await;
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::UninstallFailed { game_id, failure: failure.clone() };
-                self.handles.emit(event).await;
+                handles.emit(event).await;
                 on_end.send(Err(CommandError::Install(failure)));
             }
         }
@@ -281,22 +325,14 @@ impl EventLoop {
         &mut self,
         game_id: &GameId,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) -> InstallReply {
-        self.library.replace_local(game_id, local, &self.handles);
-        self.library.unhashable.remove(game_id);
-        self.operations.end(game_id);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
+        library.replace_local(game_id, local, handles);
+        library.unhashable.remove(game_id);
+        self.table.end(game_id);
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
-    }
-
-    pub(super) fn check_idle(&self, game_id: &GameId) -> Result<(), CommandError> {
-        if self.handles.catalog.get(game_id).is_none() {
-            return Err(CommandError::UnknownGame(game_id.clone()));
-        }
-        match self.operations.get(game_id) {
-            Some(operation) => Err(CommandError::GameBusy { game_id: game_id.clone(), operation }),
-            None => Ok(()),
-        }
     }
 }
 

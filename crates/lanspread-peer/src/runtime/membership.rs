@@ -21,7 +21,7 @@ use super::libraries::Awaited;
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::{LostReason, PeerEvent};
-use crate::info::{MdnsStatus, OtherVersionPeer};
+use crate::info::{MdnsStatus, OtherVersionPeer, PeerInfo};
 use crate::messages::{DialFor, Encounter, InboxMessage, SessionEvents};
 use crate::peers::conflicts::Conflicts;
 use crate::peers::db::{PEERS_MAX, PeerGameDb};
@@ -90,6 +90,16 @@ impl Membership {
             asking: BTreeSet::new(),
             awaited: BTreeMap::new(),
         }
+    }
+
+    /// Returns who is known, in peer id order.
+    pub(super) fn list_peers(&mut self) -> Vec<PeerInfo> {
+        let now = Instant::now();
+        let peer_ids: Vec<_> = self.peers.iter().map(|(peer_id, _)| peer_id).collect();
+        for peer_id in &peer_ids {
+            self.note_heard(*peer_id);
+        }
+        peer_ids.into_iter().filter_map(|peer_id| self.peers.info(peer_id, now)).collect()
     }
 
     /// Returns who can serve a game at the catalog's version.

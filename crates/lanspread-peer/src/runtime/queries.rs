@@ -14,9 +14,7 @@ use tokio::time::Instant;
 use super::event_loop::EventLoop;
 use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
-use crate::info::{
-    AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerInfo, PeerStatus,
-};
+use crate::info::{AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerStatus};
 use crate::messages::{InboxMessage, LookedUp, ManifestClaim};
 use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
@@ -34,7 +32,7 @@ impl EventLoop {
             mdns: self.membership.mdns.clone(),
             identity_conflicts: self.identity_conflicts(),
             peers_of_other_version: self.membership.versions.all(Instant::now()),
-            active_operations: self.operations.all(),
+            active_operations: self.operations.table.all(),
             outbound_transfers: self.handles.server.outbound.counts(),
         }
     }
@@ -46,18 +44,6 @@ impl EventLoop {
             addrs,
         };
         self.membership.conflicts.all(Instant::now()).map(conflict).collect()
-    }
-
-    pub(super) fn list_peers(&mut self) -> Vec<PeerInfo> {
-        let now = Instant::now();
-        let peer_ids: Vec<_> = self.membership.peers.iter().map(|(peer_id, _)| peer_id).collect();
-        for peer_id in &peer_ids {
-            self.membership.note_heard(*peer_id);
-        }
-        peer_ids
-            .into_iter()
-            .filter_map(|peer_id| self.membership.peers.info(peer_id, now))
-            .collect()
     }
 
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
@@ -171,7 +157,7 @@ impl EventLoop {
     /// Whether anything of a game is on this disk, or is being fetched to it.
     fn is_local(&self, game_id: &GameId) -> bool {
         self.library.games.contains_key(game_id)
-            || self.operations.get(game_id).is_some()
+            || self.operations.table.get(game_id).is_some()
             || self.known_unseen(game_id).is_some()
     }
 
@@ -186,7 +172,7 @@ impl EventLoop {
 
     fn game_info(&self, game: &CatalogGame, remote: Option<RemoteGame>) -> GameInfo {
         let local = self.library.games.get(&game.id);
-        let operation = self.operations.get(&game.id);
+        let operation = self.operations.table.get(&game.id);
         let unseen = self.known_unseen(&game.id);
         let version = local.and_then(|local| local.version.clone());
         let version = version.or_else(|| unseen.as_ref().map(|known| known.version().clone()));

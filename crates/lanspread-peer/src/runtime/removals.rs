@@ -8,24 +8,33 @@ use lanspread_download::removal::remove_root;
 use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 
-use super::event_loop::EventLoop;
+use super::guard::OperationGuard;
+use super::handles::Handles;
 use super::installs::{ActiveInstall, InstallReply};
-use super::local_games::look_at;
+use super::local_games::{LocalLibrary, look_at};
+use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::messages::InboxMessage;
 use crate::operation::Operation;
 
-impl EventLoop {
-    pub(super) async fn remove_download(&mut self, game_id: GameId, wait: bool, reply: Reply<()>) {
-        if let Err(error) = self.check_idle(&game_id) {
+impl Operations {
+    pub(super) async fn remove_download(
+        &mut self,
+        game_id: GameId,
+        wait: bool,
+        reply: Reply<()>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
+    ) {
+        if let Err(error) = self.check_idle(&game_id, handles) {
             let _ = reply.send(Err(error));
             return;
         }
-        let local = self.library.games.get(&game_id);
+        let local = library.games.get(&game_id);
         let Some(version) = local.and_then(|local| local.version.clone()) else {
-            self.look_for_unfinished(game_id, wait, reply);
+            self.look_for_unfinished(game_id, wait, reply, library, handles);
             return;
         };
         let is_installed = local.is_some_and(|local| local.installed);
@@ -33,24 +42,32 @@ impl EventLoop {
             true => Err(CommandError::StillInstalled(game_id.clone())),
             false => self.begin(&game_id, Operation::Removing),
         };
-        let (games_dir, id) = (self.library.games_dir.clone(), game_id.clone());
-        let (root, state_dir) = (self.library.root_of(&game_id), self.handles.state_dir.clone());
+        let (games_dir, id) = (library.games_dir.clone(), game_id.clone());
+        let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
         let work = move || {
             let removed = remove_root(&games_dir, &id, &state_dir, &version);
             reserve::keep(&state_dir);
             removed.map(|()| if_there(root))
         };
-        self.run_removal(game_id, allowed, wait, reply, work).await;
+        let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
+        self.run_removal(game_id, on_end, work, library, handles).await;
     }
 
     /// Looks on the disk, beside the loop, whether a download left something there.
-    fn look_for_unfinished(&self, game_id: GameId, wait: bool, reply: Reply<()>) {
+    fn look_for_unfinished(
+        &self,
+        game_id: GameId,
+        wait: bool,
+        reply: Reply<()>,
+        library: &LocalLibrary,
+        handles: &Handles,
+    ) {
         let (root, journal) = (
-            self.library.root_of(&game_id),
-            lanspread_download::journal_path(&self.handles.state_dir, &game_id),
+            library.root_of(&game_id),
+            lanspread_download::journal_path(&handles.state_dir, &game_id),
         );
-        let inbox_sender = self.handles.inbox_sender.clone();
-        self.handles.spawn(async move {
+        let inbox_sender = handles.inbox_sender.clone();
+        handles.spawn(async move {
             let look =
                 move || lanspread_download::is_unfinished(&root, &journal).unwrap_or_default();
             // A look that panicked found nothing.
@@ -66,53 +83,53 @@ impl EventLoop {
         is_there: bool,
         wait: bool,
         reply: Reply<()>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
-        let is_installed = self.library.games.get(&game_id).is_some_and(|local| local.installed);
+        let is_installed = library.games.get(&game_id).is_some_and(|local| local.installed);
         let allowed = match (is_there, is_installed) {
             (true, _) => self.begin(&game_id, Operation::Removing),
             (false, true) => Err(CommandError::StillInstalled(game_id.clone())),
             (false, false) => Err(CommandError::NotDownloaded(game_id.clone())),
         };
         let (root, journal) = (
-            self.library.root_of(&game_id),
-            lanspread_download::journal_path(&self.handles.state_dir, &game_id),
+            library.root_of(&game_id),
+            lanspread_download::journal_path(&handles.state_dir, &game_id),
         );
         let id = game_id.clone();
         let work = move || {
             lanspread_download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root))
         };
-        self.run_removal(game_id, allowed, wait, reply, work).await;
+        let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
+        self.run_removal(game_id, on_end, work, library, handles).await;
     }
 
-    /// Runs a removal that has begun, if it was `allowed` to.
+    /// Runs a removal that has begun.
     async fn run_removal(
         &mut self,
         game_id: GameId,
-        allowed: Result<(), CommandError>,
-        wait: bool,
-        reply: Reply<()>,
+        on_end: InstallReply,
         work: impl FnOnce() -> Result<Option<PathBuf>, RemoveFailure> + Send + 'static,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
-        if let Err(error) = allowed {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        let on_end = InstallReply::of_command(wait, reply);
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        self.handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
-        let (inbox_sender, games_dir, index) = (
-            self.handles.inbox_sender.clone(),
-            self.library.games_dir.clone(),
-            self.library.index.clone(),
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
+        let (inbox_sender, games_dir, index) =
+            (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
+        let outbound = handles.server.outbound.clone();
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, local| {
+                let outcome = Err(RemoveFailure::Interrupted);
+                InboxMessage::RemoveEnded { game_id, outcome, local }
+            },
+            library,
+            handles,
         );
-        let outbound = self.handles.server.outbound.clone();
-        let guard = self.guard(&game_id, |game_id, local| {
-            let outcome = Err(RemoveFailure::Interrupted);
-            InboxMessage::RemoveEnded { game_id, outcome, local }
-        });
         // Not cut off at shutdown: what has begun to be deleted is better gone.
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             // The view no longer offers the game; who reads it still is told to stop.
             outbound.drain(&game_id).await;
             let outcome = tokio::task::spawn_blocking(work).await;
@@ -128,16 +145,18 @@ impl EventLoop {
         game_id: GameId,
         outcome: Result<Option<PathBuf>, RemoveFailure>,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
-        let on_end = self.end_install(&game_id, local).await;
+        let on_end = self.end_install(&game_id, local, library, handles).await;
         match outcome {
             Ok(kept) => {
-                self.handles.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
+                handles.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::RemoveFailed { game_id, failure: failure.clone() };
-                self.handles.emit(event).await;
+                handles.emit(event).await;
                 on_end.send(Err(CommandError::Remove(failure)));
             }
         }

@@ -1,6 +1,5 @@
 //! Everything that can fail before a peer runs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +34,7 @@ use super::handles::{EventSender, Handles};
 use super::local_games::LocalLibrary;
 use super::manifest_cache::ManifestCache;
 use super::membership::Membership;
+use super::operations::Operations;
 use super::shutdown::{Shutdown, Tasks};
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
@@ -45,7 +45,6 @@ use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
 use crate::messages::{InboxMessage, InboxSender};
 use crate::migration::migrate;
-use crate::operation::table::OperationTable;
 use crate::peers::liveness::Limits;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_format;
@@ -146,13 +145,7 @@ pub(super) async fn prepare(
             },
             Limits { ping_after: config.ping_after, lost_after: config.peer_timeout },
         ),
-        operations: OperationTable::default(),
-        downloads: BTreeMap::new(),
-        installs: BTreeMap::new(),
-        streams: BTreeMap::new(),
-        verifications: BTreeMap::new(),
-        starting_setup: BTreeSet::new(),
-        is_changing_dir: false,
+        operations: Operations::default(),
         inbox,
         commands,
         shutdown: Shutdown::new(handles.tasks.clone(), disk.state_dir_lock),

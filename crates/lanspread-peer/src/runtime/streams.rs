@@ -12,9 +12,12 @@ use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event_loop::EventLoop;
+use super::guard::OperationGuard;
+use super::handles::Handles;
 use super::installs::{is_installed, moved_away};
-use super::local_games::look_at;
+use super::local_games::{LocalLibrary, look_at};
+use super::membership::Membership;
+use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::{PeerEvent, StreamProgress};
@@ -36,14 +39,17 @@ pub(crate) struct ActiveStream {
     on_cancel: Vec<Reply<()>>,
 }
 
-impl EventLoop {
+impl Operations {
     pub(super) async fn stream_install(
         &mut self,
         game_id: GameId,
         wait: bool,
         reply: Reply<StreamSummary>,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) {
-        let (game, sources) = match self.begin_stream(&game_id) {
+        let (game, sources) = match self.begin_stream(&game_id, library, membership, handles) {
             Ok(allowed) => allowed,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -51,7 +57,7 @@ impl EventLoop {
             }
         };
         // Shutdown cancels it as well: the transaction hears of it and rolls back.
-        let cancel = self.handles.tasks.shutdown.child_token();
+        let cancel = handles.tasks.shutdown.child_token();
         let (on_begin, on_end) = if wait { (None, Some(reply)) } else { (Some(reply), None) };
         let active = ActiveStream {
             cancel: cancel.clone(),
@@ -61,33 +67,36 @@ impl EventLoop {
             on_cancel: Vec::new(),
         };
         self.streams.insert(game_id.clone(), active);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, self.membership.links.clone()));
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, membership.links.clone()));
         let job = StreamJob {
             game_id: game_id.clone(),
             version: game.version,
-            root: self.library.root_of(&game_id),
-            state_dir: self.handles.state_dir.clone(),
-            limiter: self.handles.download_limiter.clone(),
-            room: self.handles.room.clone(),
-            me: self.handles.me.peer_id,
+            root: library.root_of(&game_id),
+            state_dir: handles.state_dir.clone(),
+            limiter: handles.download_limiter.clone(),
+            room: handles.room.clone(),
+            me: handles.me.peer_id,
             sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
         };
-        self.run_stream(job, cancel);
+        self.run_stream(job, cancel, library, handles);
     }
 
     /// Marks the game, unless it must not be installed in this way.
     fn begin_stream(
         &mut self,
         game_id: &GameId,
+        library: &LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) -> Result<(CatalogGame, Vec<PeerId>), CommandError> {
-        self.check_idle(game_id)?;
+        self.check_idle(game_id, handles)?;
         let unknown = || CommandError::UnknownGame(game_id.clone());
-        let game = self.handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
-        if self.library.is_downloaded(game_id, &self.handles) {
+        let game = handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
+        if library.is_downloaded(game_id, handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = self.membership.peers.sources(&self.handles.catalog, game_id);
+        let sources = membership.peers.sources(&handles.catalog, game_id);
         let sources: Vec<_> = sources.into_iter().map(|source| source.peer_id).collect();
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
@@ -96,20 +105,28 @@ impl EventLoop {
         Ok((game, sources))
     }
 
-    fn run_stream(&self, job: StreamJob, cancel: CancellationToken) {
+    fn run_stream(
+        &self,
+        job: StreamJob,
+        cancel: CancellationToken,
+        library: &LocalLibrary,
+        handles: &Handles,
+    ) {
         let (game_id, root) = (job.game_id.clone(), job.root.clone());
         let (notices, mut notice_receiver) = mpsc::channel(NOTICES_MAX);
-        let (inbox_sender, games_dir, index) = (
-            self.handles.inbox_sender.clone(),
-            self.library.games_dir.clone(),
-            self.library.index.clone(),
+        let (inbox_sender, games_dir, index) =
+            (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, local| {
+                let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
+                InboxMessage::StreamEnded { game_id, outcome, local }
+            },
+            library,
+            handles,
         );
-        let guard = self.guard(&game_id, |game_id, local| {
-            let outcome = Err(StreamFailure::Install(InstallFailure::Interrupted));
-            InboxMessage::StreamEnded { game_id, outcome, local }
-        });
         // Not cut off at shutdown, so that it can roll back.
-        self.handles.tasks.spawn_to_end(async move {
+        handles.tasks.spawn_to_end(async move {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
@@ -128,12 +145,15 @@ impl EventLoop {
         });
     }
 
-    pub(super) async fn on_stream_notice(&mut self, game_id: GameId, notice: StreamNotice) {
+    pub(super) async fn on_stream_notice(
+        &mut self,
+        game_id: GameId,
+        notice: StreamNotice,
+        handles: &Handles,
+    ) {
         match notice {
             StreamNotice::Waiting { peer_id, position } => {
-                self.handles
-                    .emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position })
-                    .await;
+                handles.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position }).await;
             }
             StreamNotice::Began { peer_id, files, bytes } => {
                 let Some(active) = self.streams.get_mut(&game_id) else { return };
@@ -141,7 +161,7 @@ impl EventLoop {
                 let on_begin = active.on_begin.take();
                 if is_first {
                     let begin = PeerEvent::StreamInstallBegin { game_id, peer_id, files, bytes };
-                    self.handles.emit(begin).await;
+                    handles.emit(begin).await;
                 }
                 if let Some(reply) = on_begin {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
@@ -150,10 +170,10 @@ impl EventLoop {
             StreamNotice::Progress { peer_id, bytes_done, bytes_total, bytes_per_second } => {
                 let progress =
                     StreamProgress { game_id, peer_id, bytes_done, bytes_total, bytes_per_second };
-                self.handles.emit(PeerEvent::StreamInstallProgress(progress)).await;
+                handles.emit(PeerEvent::StreamInstallProgress(progress)).await;
             }
             StreamNotice::SourceDropped { peer_id, reason } => {
-                self.handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
             }
         }
     }
@@ -163,19 +183,21 @@ impl EventLoop {
         game_id: GameId,
         outcome: Result<StreamedGame, StreamFailure>,
         local: Option<LocalGame>,
+        library: &mut LocalLibrary,
+        handles: &Handles,
     ) {
         let Some(active) = self.streams.remove(&game_id) else { return };
-        self.library.replace_local(&game_id, local, &self.handles);
-        self.library.unhashable.remove(&game_id);
-        self.operations.end(&game_id);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
+        library.replace_local(&game_id, local, handles);
+        library.unhashable.remove(&game_id);
+        self.table.end(&game_id);
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
         let replies = active.on_begin.into_iter().chain(active.on_end);
         match outcome {
             Ok(StreamedGame { peer_id, files, bytes }) => {
                 let game = game_id.clone();
                 let finished =
                     PeerEvent::StreamInstallFinished { game_id: game, peer_id, files, bytes };
-                self.handles.emit(finished).await;
+                handles.emit(finished).await;
                 for reply in replies {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
                 }
@@ -186,7 +208,7 @@ impl EventLoop {
             }
             Err(failure) => {
                 let event = PeerEvent::StreamInstallFailed { game_id, failure: failure.clone() };
-                self.handles.emit(event).await;
+                handles.emit(event).await;
                 for reply in replies {
                     let _ = reply.send(Err(CommandError::Stream(failure.clone())));
                 }

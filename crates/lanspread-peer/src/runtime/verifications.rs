@@ -17,7 +17,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::event_loop::EventLoop;
+use super::guard::OperationGuard;
+use super::handles::Handles;
+use super::local_games::LocalLibrary;
+use super::membership::Membership;
+use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
@@ -38,6 +42,16 @@ pub(crate) struct ActiveVerification {
     on_cancel: Vec<Reply<()>>,
 }
 
+/// A `verify` command.
+pub(super) struct Verify {
+    pub(super) game_id: GameId,
+    /// Whether to fetch what is wrong.
+    pub(super) repair: bool,
+    /// Whether to answer at the end.
+    pub(super) wait: bool,
+    pub(super) reply: Reply<VerifySummary>,
+}
+
 /// What it takes to verify a game.
 struct Job {
     game_id: GameId,
@@ -49,16 +63,17 @@ struct Job {
     links: LinkTable,
 }
 
-impl EventLoop {
+impl Operations {
     pub(super) async fn verify(
         &mut self,
-        game_id: GameId,
-        repair: bool,
-        wait: bool,
-        reply: Reply<VerifySummary>,
+        verify: Verify,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) {
-        let begun = self.check_idle(&game_id).and_then(|()| {
-            let local = self.library.games.get(&game_id).filter(|local| local.version.is_some());
+        let Verify { game_id, repair, wait, reply } = verify;
+        let begun = self.check_idle(&game_id, handles).and_then(|()| {
+            let local = library.games.get(&game_id).filter(|local| local.version.is_some());
             let local =
                 local.cloned().ok_or_else(|| CommandError::NotDownloaded(game_id.clone()))?;
             self.begin(&game_id, Operation::Verifying).map(|()| local)
@@ -78,37 +93,47 @@ impl EventLoop {
             let _ = reply.send(Ok(summary));
             None
         };
-        let cancel = self.handles.tasks.shutdown.child_token();
+        let cancel = handles.tasks.shutdown.child_token();
         let on_cancel = Vec::new();
         let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
         self.verifications.insert(game_id.clone(), active);
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
-        self.handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
         let job = Job {
-            root: self.library.root_of(&game_id),
+            root: library.root_of(&game_id),
             version: local.version.clone(),
-            catalog: self.handles.catalog.get(&game_id).and_then(|game| game.content_root),
-            known: self.library.index.known(&self.library.games_dir, &game_id),
-            sources: self
-                .membership
-                .source_ids(&game_id, &self.handles.catalog)
+            catalog: handles.catalog.get(&game_id).and_then(|game| game.content_root),
+            known: library.index.known(&library.games_dir, &game_id),
+            sources: membership
+                .source_ids(&game_id, &handles.catalog)
                 .into_iter()
                 .take(CLAIMS_MAX)
                 .collect(),
-            links: self.membership.links.clone(),
+            links: membership.links.clone(),
             game_id,
         };
-        self.run_verification(job, cancel);
+        self.run_verification(job, cancel, library, handles);
     }
 
-    fn run_verification(&self, job: Job, cancel: CancellationToken) {
+    fn run_verification(
+        &self,
+        job: Job,
+        cancel: CancellationToken,
+        library: &LocalLibrary,
+        handles: &Handles,
+    ) {
         let game_id = job.game_id.clone();
-        let inbox_sender = self.handles.inbox_sender.clone();
-        let guard = self.guard(&game_id, |game_id, _| {
-            let outcome = Err(VerifyFailure::Interrupted);
-            InboxMessage::VerifyEnded { game_id, outcome }
-        });
-        self.handles.spawn(async move {
+        let inbox_sender = handles.inbox_sender.clone();
+        let guard = OperationGuard::new(
+            &game_id,
+            |game_id, _| {
+                let outcome = Err(VerifyFailure::Interrupted);
+                InboxMessage::VerifyEnded { game_id, outcome }
+            },
+            library,
+            handles,
+        );
+        handles.spawn(async move {
             let outcome = match cancel.run_until_cancelled(job.reference()).await {
                 Some(reference) => read(job, reference, cancel, inbox_sender.clone()).await,
                 None => Err(VerifyFailure::Cancelled),
@@ -134,29 +159,32 @@ impl EventLoop {
         &mut self,
         game_id: GameId,
         outcome: Result<Verified, VerifyFailure>,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) {
         let Some(active) = self.verifications.remove(&game_id) else { return };
         let ActiveVerification { repair, on_end, on_cancel, .. } = active;
-        self.operations.end(&game_id);
+        self.table.end(&game_id);
         let outcome = match outcome {
             Ok(Verified { files, bytes, local, report }) => {
-                self.library.rescans.overtake(&game_id);
-                self.library.unhashable.remove(&game_id);
-                self.library.take_over(&game_id, local, &self.handles);
+                library.rescans.overtake(&game_id);
+                library.unhashable.remove(&game_id);
+                library.take_over(&game_id, local, handles);
                 Ok(VerifySummary { files, bytes, report: Some(report), repaired: false })
             }
             Err(failure) => Err(failure),
         };
-        self.library.publish(vec![game_id.clone()], &self.operations, &self.handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles).await;
         // What changed since a file was read was told to nobody.
-        self.library.look_at_games([game_id.clone()].into(), &self.operations, &self.handles);
+        library.look_at_games([game_id.clone()].into(), &self.table, handles);
         let summary = match outcome {
             Ok(summary) => summary,
             Err(failure) => {
                 let is_cancelled = failure == VerifyFailure::Cancelled;
                 let event =
                     PeerEvent::VerifyFailed { game_id: game_id.clone(), failure: failure.clone() };
-                self.handles.emit(event).await;
+                handles.emit(event).await;
                 for reply in on_cancel {
                     let answer = match is_cancelled {
                         true => Ok(()),
@@ -177,10 +205,10 @@ impl EventLoop {
         let is_wrong = report.as_ref().is_some_and(|report| !report.problems.is_empty());
         if let Some(report) = report {
             let game_id = game_id.clone();
-            self.handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
+            handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
         }
         if repair && is_wrong {
-            self.repair(game_id, summary, on_end).await;
+            self.repair(game_id, summary, on_end, library, membership, handles).await;
         } else if let Some(reply) = on_end {
             let _ = reply.send(Ok(summary));
         }
@@ -192,10 +220,13 @@ impl EventLoop {
         game_id: GameId,
         summary: VerifySummary,
         on_end: Option<Reply<VerifySummary>>,
+        library: &mut LocalLibrary,
+        membership: &Membership,
+        handles: &Handles,
     ) {
         let (reply, repaired) = oneshot::channel();
-        let root = self.library.root_of(&game_id);
-        self.handles.spawn(async move {
+        let root = library.root_of(&game_id);
+        handles.spawn(async move {
             // A dropped reply means that the peer stops; so does this one then.
             let Ok::<Result<DownloadSummary, CommandError>, _>(repaired) = repaired.await else {
                 return;
@@ -210,7 +241,13 @@ impl EventLoop {
             }
         });
         let (is_update, copy, install) = (true, CopyCheck::IsWrong, Some(false));
-        self.fetch(Fetch { game_id, is_update, copy, install, wait: true, reply }).await;
+        self.fetch(
+            Fetch { game_id, is_update, copy, install, wait: true, reply },
+            library,
+            membership,
+            handles,
+        )
+        .await;
     }
 }
 

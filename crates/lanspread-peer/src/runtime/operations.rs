@@ -1,0 +1,61 @@
+//! The command loop's part about operations: what is being done with games by this peer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lanspread_proto::GameId;
+
+use super::downloads::ActiveDownload;
+use super::handles::Handles;
+use super::installs::ActiveInstall;
+use super::streams::ActiveStream;
+use super::verifications::ActiveVerification;
+use crate::error::CommandError;
+use crate::operation::Operation;
+use crate::operation::table::OperationTable;
+
+/// The operations that are under way, with those who wait for their ends.
+#[derive(Default)]
+pub(super) struct Operations {
+    pub(super) table: OperationTable,
+    pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
+    pub(super) installs: BTreeMap<GameId, ActiveInstall>,
+    pub(super) streams: BTreeMap<GameId, ActiveStream>,
+    pub(super) verifications: BTreeMap<GameId, ActiveVerification>,
+    /// Games whose setup script is being started: no operation begins with them meanwhile.
+    pub(super) starting_setup: BTreeSet<GameId>,
+    /// Whether another games directory is about to be used: no operation begins then.
+    pub(super) is_changing_dir: bool,
+}
+
+impl Operations {
+    /// Marks a game as worked on, unless it is already, or its directory is about to change.
+    pub(super) fn begin(
+        &mut self,
+        game_id: &GameId,
+        operation: Operation,
+    ) -> Result<(), CommandError> {
+        if self.is_changing_dir {
+            return Err(CommandError::ChangingGamesDir);
+        }
+        if self.starting_setup.contains(game_id) {
+            return Err(CommandError::SetupStarting(game_id.clone()));
+        }
+        let busy = |operation| CommandError::GameBusy { game_id: game_id.clone(), operation };
+        self.table.begin(game_id, operation).map_err(busy)
+    }
+
+    /// Refuses a game that the catalog does not have, or with which something is being done.
+    pub(super) fn check_idle(
+        &self,
+        game_id: &GameId,
+        handles: &Handles,
+    ) -> Result<(), CommandError> {
+        if handles.catalog.get(game_id).is_none() {
+            return Err(CommandError::UnknownGame(game_id.clone()));
+        }
+        match self.table.get(game_id) {
+            Some(operation) => Err(CommandError::GameBusy { game_id: game_id.clone(), operation }),
+            None => Ok(()),
+        }
+    }
+}
