@@ -146,7 +146,10 @@ impl Protocol {
             set(&mut line, "description", first_sentence(&spec.doc).into());
             line
         };
-        let result = |spec: &CommandSpec| json!({"properties": {"cmd": {"const": spec.name}, "data": spec.result}});
+        let result = |spec: &CommandSpec| {
+            let properties = json!({"cmd": {"const": spec.name}, "data": spec.result});
+            json!({"properties": properties})
+        };
         let event = |spec: &EventSpec| {
             let properties = json!({"event": {"const": spec.name}, "data": spec.data});
             json!({"description": first_sentence(&spec.doc), "properties": properties})
