@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lanspread_disk::IoFailure;
 use lanspread_disk::room::NotEnoughRoom;
 use lanspread_proto::GameId;
 
@@ -64,15 +65,8 @@ pub enum DownloadFailure {
         path: PathBuf,
     },
     /// A file could not be written.
-    #[error("cannot {action} {path}: {reason}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Io(IoFailure),
 }
 
 /// Why a download was not removed. Cloneable, since event and answer both carry it.
@@ -95,16 +89,18 @@ pub enum RemoveFailure {
         path: PathBuf,
     },
     /// A step failed. Once the sentinel is gone, the game is no longer downloaded.
-    #[error("cannot {action} {path}: {reason}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Io(#[from] IoFailure),
     /// It did not come to its end; what it left is not downloaded, or as it was.
     #[error("the removal was interrupted")]
     Interrupted,
+}
+
+impl From<IoFailure> for DownloadFailure {
+    fn from(failure: IoFailure) -> Self {
+        match failure.is_full() {
+            true => Self::DiskFull { path: failure.path },
+            false => Self::Io(failure),
+        }
+    }
 }

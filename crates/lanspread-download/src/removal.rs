@@ -13,7 +13,7 @@ use std::{fs, io};
 
 use lanspread_disk::durable::{self, below};
 use lanspread_disk::foreign::is_foreign_entry;
-use lanspread_disk::{Dir, Found, reserve, state_file};
+use lanspread_disk::{Dir, Found, IoFailure, reserve, state_file};
 use lanspread_proto::fold::is_same_fold;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::reserved::{LOCAL_DIR, is_install_transient};
@@ -111,10 +111,7 @@ fn failed<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> RemoveFailure + 'a {
-    move |source| {
-        let (path, reason) = (path.to_path_buf(), source.to_string());
-        RemoveFailure::Io { action, path, reason }
-    }
+    move |source| IoFailure::new(action, path, source).into()
 }
 
 #[cfg(test)]
@@ -210,11 +207,11 @@ mod tests {
         let user = games.path().join("quake/deep/user");
         mount_disk(&user, None);
         write(&games, "quake/deep/user/save.dat");
-        let Err(RemoveFailure::Io { reason, .. }) = remove(&games) else {
+        let Err(RemoveFailure::Io(failure)) = remove(&games) else {
             panic!("it was not refused");
         };
         let mounted = format!("something is mounted at {}; unmount it", user.display());
-        assert!(reason.contains(&mounted), "{reason}");
+        assert!(failure.source.to_string().contains(&mounted), "{failure}");
         for file in ["version.ini", "quake.eti", "deep/er/file", "deep/user/save.dat"] {
             assert!(games.path().join("quake").join(file).is_file(), "{file}");
         }

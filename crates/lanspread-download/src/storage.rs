@@ -26,7 +26,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lanspread_disk::{Clash, Dir, Parents, Point, platform};
+use lanspread_disk::{Clash, Dir, IoFailure, Parents, Point, platform};
 use lanspread_proto::foreign::is_foreign_file;
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE;
@@ -59,8 +59,8 @@ const READ_BLOCK_BYTES: usize = 256 * 1024;
 /// Why the disk side failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    #[error("cannot {action} {path}: {source}")]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] IoFailure),
     /// The disk cannot hold the files as the manifest names them.
     #[error("the disk of {path} cannot hold the names of the game: {clash:?}")]
     Clash { path: PathBuf, clash: Clash },
@@ -75,12 +75,7 @@ impl From<StorageError> for DownloadFailure {
             StorageError::Clash { path, clash: Clash::Respelled { path: name, spelled } } => {
                 Self::NameNotKept { path, name, spelled }
             }
-            StorageError::Io { action, path, source } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Self::DiskFull { path }
-                }
-                _ => Self::Io { action, path, reason: source.to_string() },
-            },
+            StorageError::Io(failure) => failure.into(),
         }
     }
 }
@@ -89,10 +84,8 @@ impl From<StorageError> for RemoveFailure {
     fn from(error: StorageError) -> Self {
         let reason = error.to_string();
         match error {
-            StorageError::Io { action, path, source } => {
-                Self::Io { action, path, reason: source.to_string() }
-            }
-            StorageError::Clash { path, .. } => Self::Io { action: "tidy", path, reason },
+            StorageError::Io(failure) => Self::Io(failure),
+            StorageError::Clash { path, .. } => Self::Io(IoFailure::refused("tidy", path, reason)),
         }
     }
 }
@@ -321,7 +314,7 @@ pub(super) fn failed<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StorageError + 'a {
-    move |source| StorageError::Io { action, path: path.to_path_buf(), source }
+    move |source| IoFailure::new(action, path, source).into()
 }
 
 fn file_path(file: &ManifestFile) -> &str {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lanspread_disk::IoFailure;
 use lanspread_disk::room::NotEnoughRoom;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
@@ -65,21 +66,23 @@ pub enum InstallFailure {
         path: PathBuf,
     },
     /// A step of the transaction failed.
-    #[error("cannot {action} {path}: {reason}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Io(IoFailure),
     /// It was cancelled, and everything is as it was before.
     #[error("the installation was cancelled")]
     Cancelled,
     /// The peer is stopping; what was begun is rolled back.
     #[error("the installation was interrupted by shutdown")]
     Interrupted,
+}
+
+impl From<IoFailure> for InstallFailure {
+    fn from(failure: IoFailure) -> Self {
+        match failure.is_full() {
+            true => Self::DiskFull { path: failure.path },
+            false => Self::Io(failure),
+        }
+    }
 }
 
 /// Why a streamed installation failed. Everything is as it was before. Cloneable, since event and
@@ -131,6 +134,12 @@ pub enum StreamFailure {
     Install(#[from] InstallFailure),
 }
 
+impl From<IoFailure> for StreamFailure {
+    fn from(failure: IoFailure) -> Self {
+        Self::Install(failure.into())
+    }
+}
+
 impl StreamFailure {
     /// Whether another source may do better.
     #[must_use]
@@ -158,13 +167,6 @@ pub enum SetupFailure {
         path: PathBuf,
     },
     /// The script, its log or its marker is not usable.
-    #[error("cannot {action} {path}: {reason}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Io(#[from] IoFailure),
 }

@@ -1,14 +1,14 @@
 //! Settles what a transaction left, at its end and at the next start.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io};
 
-use lanspread_disk::Dir;
 use lanspread_disk::durable::below;
 use lanspread_disk::mark::unmark;
 use lanspread_disk::root::remove_empty_root;
 use lanspread_disk::state_file::ids_with_state;
 use lanspread_disk::trash::{Disposal, Trash};
+use lanspread_disk::{Dir, IoFailure};
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::{
     BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, SENTINEL_DISCARDED, SENTINEL_TMP,
@@ -21,25 +21,14 @@ use crate::place::{Place, remove_if_empty, remove_owned};
 use crate::points;
 use crate::transaction::{Hook, Step};
 
-/// Why something was not settled. The intent stays, so that the next start tries again.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
-pub struct RecoveryError {
-    /// What was tried, as a verb.
-    pub action: &'static str,
-    /// On what.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
 /// What a recovery of all games did.
 #[derive(Debug, Default)]
 pub struct RecoveryReport {
     /// The games of which something was put right, in id order.
     pub recovered: Vec<GameId>,
-    /// What could not be put right; the other games were.
-    pub failed: Vec<RecoveryError>,
+    /// What could not be put right; the other games were. The intent stays, so that the next start tries
+    /// again.
+    pub failed: Vec<IoFailure>,
 }
 
 /// Settles the installation of one game, and returns whether there was anything to settle.
@@ -48,12 +37,8 @@ pub struct RecoveryReport {
 /// and nothing that a peer put beside it is left. What carries no mark of a peer stays.
 ///
 /// # Errors
-/// [`RecoveryError`] names the step that failed; those after it were not tried.
-pub(crate) fn recover(
-    root: &Path,
-    state_dir: &Path,
-    game_id: &GameId,
-) -> Result<bool, RecoveryError> {
+/// [`IoFailure`] names the step that failed; those after it were not tried.
+pub(crate) fn recover(root: &Path, state_dir: &Path, game_id: &GameId) -> Result<bool, IoFailure> {
     recover_with(root, state_dir, game_id, &mut Disposal::InPlace)
 }
 
@@ -62,12 +47,12 @@ fn recover_with(
     state_dir: &Path,
     game_id: &GameId,
     disposal: &mut Disposal<'_>,
-) -> Result<bool, RecoveryError> {
+) -> Result<bool, IoFailure> {
     let place = Place::of(root);
     let has_settled = settle_with(&place, state_dir, game_id, disposal, &mut |_| Ok(()))?;
     if has_settled {
         // That of a streamed installation, which was made for nothing else.
-        remove_empty_root(root).map_err(failed("remove", root))?;
+        remove_empty_root(root).map_err(IoFailure::at("remove", root))?;
     }
     Ok(has_settled)
 }
@@ -77,11 +62,8 @@ pub fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> InstallFailu
     if let Err(error) = recover(root, state_dir, game_id) {
         tracing::warn!(%game_id, %error, "an installation is settled at the next start");
     }
-    InstallFailure::Io {
-        action: "go on installing",
-        path: root.to_path_buf(),
-        reason: "an internal error, which the log describes".to_owned(),
-    }
+    let reason = "an internal error, which the log describes";
+    IoFailure::refused("go on installing", root, reason).into()
 }
 
 /// Settles every game in `games_dir` at the start, before anything else looks at it. What has to be
@@ -91,16 +73,16 @@ pub fn panicked(root: &Path, state_dir: &Path, game_id: &GameId) -> InstallFailu
 /// version before: the files may hold bytes of both versions. What the download brought stays.
 ///
 /// # Errors
-/// [`RecoveryError`] when `games_dir` cannot be read. What fails for one game is in the report.
+/// [`IoFailure`] when `games_dir` cannot be read. What fails for one game is in the report.
 pub fn recover_all(
     games_dir: &Path,
     state_dir: &Path,
     trash: &mut Trash,
-) -> Result<RecoveryReport, RecoveryError> {
+) -> Result<RecoveryReport, IoFailure> {
     let mut game_ids = Vec::new();
-    for entry in fs::read_dir(games_dir).map_err(failed("read", games_dir))? {
-        let entry = entry.map_err(failed("read", games_dir))?;
-        let is_root = entry.file_type().map_err(failed("look at", &entry.path()))?.is_dir();
+    for entry in fs::read_dir(games_dir).map_err(IoFailure::at("read", games_dir))? {
+        let entry = entry.map_err(IoFailure::at("read", games_dir))?;
+        let is_root = entry.file_type().map_err(IoFailure::at("look at", &entry.path()))?.is_dir();
         let game_id = entry.file_name().to_str().and_then(|name| GameId::new(name).ok());
         game_ids.extend(game_id.filter(|_| is_root));
     }
@@ -123,7 +105,7 @@ pub(super) fn settle(
     state_dir: &Path,
     game_id: &GameId,
     hook: &mut Hook<'_>,
-) -> Result<bool, RecoveryError> {
+) -> Result<bool, IoFailure> {
     settle_with(place, state_dir, game_id, &mut Disposal::InPlace, hook)
 }
 
@@ -133,16 +115,16 @@ fn settle_with(
     game_id: &GameId,
     disposal: &mut Disposal<'_>,
     hook: &mut Hook<'_>,
-) -> Result<bool, RecoveryError> {
+) -> Result<bool, IoFailure> {
     let intent_path = intent_path(state_dir, game_id);
-    let intent = intent::read(state_dir, game_id).map_err(failed("read", &intent_path))?;
-    let found = place.look().map_err(failed("look at", &place.root))?;
+    let intent = intent::read(state_dir, game_id).map_err(IoFailure::at("read", &intent_path))?;
+    let found = place.look().map_err(IoFailure::at("look at", &place.root))?;
     let actions = plan(intent, found);
     for action in &actions {
         let (verb, path) = describe(*action, place, &intent_path);
         hook(Step::Settle)
             .and_then(|()| execute(*action, place, state_dir, game_id, disposal))
-            .map_err(failed(verb, path))?;
+            .map_err(IoFailure::at(verb, path))?;
     }
     Ok(!actions.is_empty())
 }
@@ -203,23 +185,18 @@ fn describe<'a>(action: Action, place: &'a Place, intent: &'a Path) -> (&'static
     }
 }
 
-fn sweep_sentinels(path: &Path) -> Result<bool, RecoveryError> {
-    let looked = Dir::open(path).map_err(failed("open", path))?;
+fn sweep_sentinels(path: &Path) -> Result<bool, IoFailure> {
+    let looked = Dir::open(path).map_err(IoFailure::at("open", path))?;
     let mut swept = false;
     for name in [SENTINEL_TMP, SENTINEL_DISCARDED] {
         let at = looked.at(name);
-        if looked.look(name).map_err(failed("look at", &at))?.is_some() {
-            let root = Dir::open_owned(path).map_err(failed("open", path))?;
-            below::remove_file_durably(&root, name).map_err(failed("remove", &at))?;
+        if looked.look(name).map_err(IoFailure::at("look at", &at))?.is_some() {
+            let root = Dir::open_owned(path).map_err(IoFailure::at("open", path))?;
+            below::remove_file_durably(&root, name).map_err(IoFailure::at("remove", &at))?;
             swept = true;
         }
     }
     Ok(swept)
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecoveryError {
-    let path = path.to_path_buf();
-    move |source| RecoveryError { action, path, source }
 }
 
 #[cfg(test)]

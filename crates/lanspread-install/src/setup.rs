@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 
+use lanspread_disk::IoFailure;
 use lanspread_disk::game_file::open_game_file;
 use lanspread_disk::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
 use lanspread_proto::GameId;
@@ -51,9 +52,9 @@ pub fn start(
     let script = local.join(name);
     let file = open_script(root, name, &script)?;
     let state = game_state_dir(state_dir, game_id);
-    ensure_dir(&state).map_err(failed("make", &state))?;
+    ensure_dir(&state).map_err(IoFailure::at("make", &state))?;
     let log = state.join(SETUP_LOG);
-    let output = File::create(&log).map_err(failed("write", &log))?;
+    let output = File::create(&log).map_err(IoFailure::at("write", &log))?;
     let child = output
         .try_clone()
         .and_then(|errors| {
@@ -65,13 +66,13 @@ pub fn start(
             let program = command.get_program().display();
             spawned.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
         })
-        .map_err(failed("start", &script))?;
+        .map_err(IoFailure::at("start", &script))?;
     let pid = child.id();
     reap(child, game_id);
     let was_done = is_done(state_dir, game_id);
     if !was_done {
         let marker = state.join(SETUP_DONE);
-        write_atomic(&marker, b"started\n").map_err(failed("note in", &marker))?;
+        write_atomic(&marker, b"started\n").map_err(IoFailure::at("note in", &marker))?;
     }
     Ok(SetupStarted { script, log, pid, was_done })
 }
@@ -93,7 +94,7 @@ fn open_script(root: &Path, name: &str, script: &Path) -> Result<File, SetupFail
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
             SetupFailure::NoScript { path: script.to_path_buf() }
         }
-        _ => failed("start", script)(error),
+        _ => IoFailure::new("start", script, error).into(),
     })
 }
 
@@ -109,11 +110,6 @@ fn reap(mut child: Child, game_id: &GameId) {
     if let Err(error) = waiting {
         tracing::warn!(%game_id, %error, "nobody waits for the end of the setup script");
     }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SetupFailure {
-    let path: PathBuf = path.to_path_buf();
-    move |source| SetupFailure::Io { action, path, reason: source.to_string() }
 }
 
 #[cfg(test)]
@@ -243,7 +239,7 @@ mod tests {
             let disk = Disk::new();
             disk.write(text, 0o755);
             assert!(
-                matches!(disk.start(), Err(SetupFailure::Io { action: "start", .. })),
+                matches!(disk.start(), Err(SetupFailure::Io(IoFailure { action: "start", .. }))),
                 "{text}"
             );
             assert!(!disk.is_done());
@@ -254,7 +250,9 @@ mod tests {
     fn a_script_whose_interpreter_is_missing_is_an_error_and_not_done() {
         let disk = Disk::new();
         disk.write("#!/no/such/interpreter\n", 0o755);
-        let Err(SetupFailure::Io { action: "start", path, .. }) = disk.start() else { panic!() };
+        let Err(SetupFailure::Io(IoFailure { action: "start", path, .. })) = disk.start() else {
+            panic!()
+        };
         assert!(path.ends_with("local/game_setup.sh"));
         assert!(!disk.is_done());
     }

@@ -7,7 +7,7 @@ use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
 use lanspread_disk::durable::{self, below};
 use lanspread_disk::mark::{Mark, mark};
 use lanspread_disk::root::ensure_root;
-use lanspread_disk::{Dir, reserve, state_file};
+use lanspread_disk::{Dir, IoFailure, reserve, state_file};
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
 
@@ -16,7 +16,7 @@ use crate::durability::sync_tree;
 use crate::error::InstallFailure;
 use crate::intent::{self, Intent, intent_path};
 use crate::place::Place;
-use crate::recovery::{RecoveryError, settle};
+use crate::recovery::settle;
 use crate::{points, setup};
 
 /// Why a directory stays that carries no mark.
@@ -88,7 +88,7 @@ fn install_with(
     job: &mut InstallJob<'_>,
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, InstallFailure> {
-    let archives = root_archives(job.root).map_err(failed("read", job.root))?;
+    let archives = root_archives(job.root).map_err(IoFailure::at("read", job.root))?;
     if archives.is_empty() {
         return Err(InstallFailure::NoArchive(job.game_id.clone()));
     }
@@ -112,7 +112,7 @@ pub(super) struct Ground<'a> {
 pub(super) type Fill<'a, E> = dyn FnMut(&Dir) -> Result<InstallSummary, E> + 'a;
 
 /// Puts a directory with what `fill` brings in the place of `local/`.
-pub(super) fn replace_local<E: From<InstallFailure>>(
+pub(super) fn replace_local<E: From<InstallFailure> + From<IoFailure>>(
     ground: Ground<'_>,
     cancel: &dyn Fn() -> bool,
     fill: &mut Fill<'_, E>,
@@ -122,7 +122,7 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
     let place = Place::of(root);
     let found = prepare(&place, state_dir, game_id, "replace")?;
     if found.installing != Installing::Absent {
-        return Err(obstacle("replace", &place.installing, NOT_OURS).into());
+        return Err(IoFailure::refused("replace", &place.installing, NOT_OURS).into());
     }
     let replaces_old = found.local == Local::Plain;
     if replaces_old {
@@ -140,7 +140,7 @@ pub(super) fn replace_local<E: From<InstallFailure>>(
     result
 }
 
-fn unpack_and_promote<E: From<InstallFailure>>(
+fn unpack_and_promote<E: From<InstallFailure> + From<IoFailure>>(
     place: &Place,
     ground: Ground<'_>,
     cancel: &dyn Fn() -> bool,
@@ -152,35 +152,37 @@ fn unpack_and_promote<E: From<InstallFailure>>(
     let root = hook(Step::CreateInstalling)
         .and_then(|()| ensure_root(&place.root))
         .and_then(|()| place.open())
-        .map_err(failed("create", at))?;
+        .map_err(IoFailure::at("create", at))?;
     let installing = below::create_dir(points::INSTALLING_CREATE, &root, INSTALLING_DIR)
         .and_then(|()| root.dir(INSTALLING_DIR))
-        .map_err(failed("create", at))?;
+        .map_err(IoFailure::at("create", at))?;
     hook(Step::MarkInstalling)
         .and_then(|()| mark(&installing, Mark::Installing))
-        .map_err(failed("mark", at))?;
-    hook(Step::Unpack).map_err(failed("unpack into", at))?;
+        .map_err(IoFailure::at("mark", at))?;
+    hook(Step::Unpack).map_err(IoFailure::at("unpack into", at))?;
     let summary = fill(&installing)?;
     let synced = hook(Step::Sync).and_then(|()| sync_tree(&installing, cancel));
     if cancel() {
         return Err(InstallFailure::Interrupted.into());
     }
-    synced.map_err(failed("write", at))?;
-    require_in_place(&root, &installing).map_err(failed("find", at))?;
+    synced.map_err(IoFailure::at("write", at))?;
+    require_in_place(&root, &installing).map_err(IoFailure::at("find", at))?;
     forget_setup(ground.state_dir, ground.game_id)?;
     if replaces_old {
         put_local_aside(place, Mark::Replaced, hook)?;
     }
     hook(Step::Promote)
         .and_then(|()| below::rename(points::PROMOTE, &root, INSTALLING_DIR, LOCAL_DIR))
-        .map_err(failed("create", &place.local))?;
+        .map_err(IoFailure::at("create", &place.local))?;
     Ok(summary)
 }
 
 /// Checks that the name still leads to the directory that was filled.
 fn require_in_place(root: &Dir, installing: &Dir) -> io::Result<()> {
     let found = root.look(INSTALLING_DIR)?;
-    if found.is_some_and(|found| found.is_dir()) && found == installing.look("")? {
+    if found.is_some_and(|found| found.is_dir())
+        && found.map(|found| found.id) == installing.look("")?.map(|found| found.id)
+    {
         return Ok(());
     }
     Err(io::Error::other("something else took its place"))
@@ -194,7 +196,7 @@ fn unpack_all(
     let mut summary = InstallSummary::default();
     for archive in archives {
         durable::reach(points::UNPACK_ARCHIVE, target.path())
-            .map_err(failed("unpack into", target.path()))?;
+            .map_err(IoFailure::at("unpack into", target.path()))?;
         let mut watch =
             Watch { cancel: job.cancel, progress: &mut *job.progress, before: summary.bytes };
         let unpacked = job
@@ -216,7 +218,7 @@ fn uninstall_with(
     let place = Place::of(root);
     let found = prepare(&place, state_dir, game_id, "remove")?;
     if found.local == Local::Absent {
-        return Err(obstacle("remove", &place.local, "it is not there"));
+        return Err(IoFailure::refused("remove", &place.local, "it is not there").into());
     }
     refuse_mounts(&place, "remove")?;
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
@@ -234,26 +236,24 @@ fn prepare(
     state_dir: &Path,
     game_id: &GameId,
     action: &'static str,
-) -> Result<Found, InstallFailure> {
+) -> Result<Found, IoFailure> {
     settle(place, state_dir, game_id, &mut |_| Ok(()))?;
-    let found = place.look().map_err(failed("look at", &place.root))?;
+    let found = place.look().map_err(IoFailure::at("look at", &place.root))?;
     match (found.local, found.backup) {
-        (Local::Foreign, _) => Err(obstacle(action, &place.local, "it is not a directory")),
+        (Local::Foreign, _) => {
+            Err(IoFailure::refused(action, &place.local, "it is not a directory"))
+        }
         (Local::Absent, _) | (_, Backup::Absent) => Ok(found),
-        _ => Err(obstacle("replace", &place.backup, NOT_OURS)),
+        _ => Err(IoFailure::refused("replace", &place.backup, NOT_OURS)),
     }
 }
 
 /// What is mounted at `local/` or below it cannot go with it.
-fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), InstallFailure> {
+fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), IoFailure> {
     place
         .open()
         .and_then(|root| root.refuse_mounts(LOCAL_DIR, &|_| false))
-        .map_err(failed(action, &place.local))
-}
-
-fn obstacle(action: &'static str, path: &Path, reason: &str) -> InstallFailure {
-    InstallFailure::Io { action, path: path.to_path_buf(), reason: reason.to_owned() }
+        .map_err(IoFailure::at(action, &place.local))
 }
 
 fn begin(
@@ -261,7 +261,7 @@ fn begin(
     state_dir: &Path,
     game_id: &GameId,
     hook: &mut Hook<'_>,
-) -> Result<(), InstallFailure> {
+) -> Result<(), IoFailure> {
     hook(Step::WriteIntent)
         .and_then(|()| match intent {
             Intent::Install => intent::write(state_dir, game_id, intent),
@@ -269,32 +269,30 @@ fn begin(
                 reserve::with(state_dir, || intent::write(state_dir, game_id, intent))
             }
         })
-        .map_err(failed("write", &intent_path(state_dir, game_id)))
+        .map_err(IoFailure::at("write", &intent_path(state_dir, game_id)))
 }
 
 /// Before `local/` is another one or gone: a setup that was done for this one counts for no other.
-fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), InstallFailure> {
-    setup::forget(state_dir, game_id)
-        .map_err(failed("forget the setup in", &state_file::game_state_dir(state_dir, game_id)))
+fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), IoFailure> {
+    setup::forget(state_dir, game_id).map_err(IoFailure::at(
+        "forget the setup in",
+        &state_file::game_state_dir(state_dir, game_id),
+    ))
 }
 
 /// Moves `local/` to `.local.backup/`, marked before and durable after.
-fn put_local_aside(
-    place: &Place,
-    as_what: Mark,
-    hook: &mut Hook<'_>,
-) -> Result<(), InstallFailure> {
+fn put_local_aside(place: &Place, as_what: Mark, hook: &mut Hook<'_>) -> Result<(), IoFailure> {
     let local = &place.local;
-    let root = place.open().map_err(failed("open", &place.root))?;
+    let root = place.open().map_err(IoFailure::at("open", &place.root))?;
     hook(Step::MarkLocal)
         .and_then(|()| mark(&root.dir(LOCAL_DIR)?, as_what))
-        .map_err(failed("mark", local))?;
+        .map_err(IoFailure::at("mark", local))?;
     hook(Step::PutLocalAside)
         .and_then(|()| below::rename(points::PUT_ASIDE, &root, LOCAL_DIR, BACKUP_DIR))
-        .map_err(failed("put aside", local))?;
+        .map_err(IoFailure::at("put aside", local))?;
     hook(Step::SyncAside)
         .and_then(|()| below::sync_dir(points::PUT_ASIDE_SYNC, &root))
-        .map_err(failed("put aside", local))
+        .map_err(IoFailure::at("put aside", local))
 }
 
 /// Passes cancellation in and progress over all archives out.
@@ -327,7 +325,9 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
         }
         UnpackError::NamesClash { target, first, second } => names_clash(target, &first, &second),
         UnpackError::MissingVolume { volume, .. } => InstallFailure::MissingVolume { path, volume },
-        UnpackError::Io { operation, path, source } => failed(operation, &path)(source),
+        UnpackError::Io { operation, path, source } => {
+            IoFailure::new(operation, path, source).into()
+        }
         UnpackError::TooManyEntries { .. } | UnpackError::Unsupported { .. } => {
             InstallFailure::UnsupportedArchive { reason: error.to_string() }
         }
@@ -344,25 +344,6 @@ fn unpack_failure(archive: &Path, error: UnpackError) -> InstallFailure {
 pub(super) fn names_clash(path: PathBuf, first: &Path, second: &Path) -> InstallFailure {
     let text = |path: &Path| path.display().to_string();
     InstallFailure::NamesClash { path, first: text(first), second: text(second) }
-}
-
-impl From<RecoveryError> for InstallFailure {
-    fn from(error: RecoveryError) -> Self {
-        failed(error.action, &error.path)(error.source)
-    }
-}
-
-pub(super) fn failed(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> InstallFailure {
-    let path = path.to_path_buf();
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            InstallFailure::DiskFull { path }
-        }
-        _ => InstallFailure::Io { action, path, reason: source.to_string() },
-    }
 }
 
 #[cfg(test)]

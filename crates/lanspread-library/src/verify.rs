@@ -1,10 +1,12 @@
 //! Reads a game from the first byte to the last, and says what is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use lanspread_catalog::VersionIni;
+use lanspread_disk::IoFailure;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
@@ -35,13 +37,8 @@ pub enum VerifyFailure {
     #[error("the verification was cancelled")]
     Cancelled,
     /// The root of the game cannot be read.
-    #[error("cannot read {path}: {reason}")]
-    Io {
-        /// The root.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Io(#[from] IoFailure),
     /// It did not come to its end.
     #[error("the verification was interrupted")]
     Interrupted,
@@ -135,17 +132,17 @@ pub fn verify(
     let listing = match list_root(root) {
         Ok(listing) => listing.unwrap_or_default(),
         Err(error) => {
-            let reason = match error {
-                RootError::Special => "it is no directory of its own".to_owned(),
-                RootError::Unreadable(error) => error.to_string(),
+            let source = match error {
+                RootError::Special => io::Error::other("it is no directory of its own"),
+                RootError::Unreadable(error) => error,
             };
-            return Err(VerifyFailure::Io { path: root.to_path_buf(), reason });
+            return Err(IoFailure::new("read", root, source).into());
         }
     };
     if !listing.has_sentinel {
         // It went a moment ago: the next look takes the game out of the library.
-        let reason = "it is not there any more, so the game is no longer downloaded".to_owned();
-        return Err(VerifyFailure::Io { path: root.join(VERSION_FILE), reason });
+        let reason = "it is not there any more, so the game is no longer downloaded";
+        return Err(IoFailure::refused("read", root.join(VERSION_FILE), reason).into());
     }
     let mut problems = listing.problems.clone();
     let read = read_all(root, &listing, reading, passed)?;

@@ -12,7 +12,7 @@ use lanspread_mdns::{InterfaceError, MdnsError};
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadProgress,
     DownloadSummary, GameDetails, GameInfo, GameProblem, GameProblems, GamesDirError,
-    IdentityConflict, InstallFailure, LostReason, MdnsStatus, NotEnoughRoom, Operation,
+    IdentityConflict, InstallFailure, IoFailure, LostReason, MdnsStatus, NotEnoughRoom, Operation,
     OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
     SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
     StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
@@ -245,7 +245,7 @@ fn download_failures() -> Vec<DownloadFailure> {
         DownloadFailure::NamesClash { path: path(), first: text("A"), second: text("a") },
         DownloadFailure::NameNotKept { path: path(), name: text("é"), spelled: text("e") },
         DownloadFailure::DiskFull { path: path() },
-        DownloadFailure::Io { action: "write", path: path(), reason: text("denied") },
+        DownloadFailure::Io(IoFailure::refused("write", path(), "denied")),
     ])
 }
 
@@ -264,7 +264,7 @@ fn install_failures() -> Vec<InstallFailure> {
         InstallFailure::UnsupportedArchive { reason: text("2 GiB are needed") },
         InstallFailure::BadArchive { path: path(), reason: text("cut off") },
         InstallFailure::DiskFull { path: path() },
-        InstallFailure::Io { action: "rename", path: path(), reason: text("denied") },
+        InstallFailure::Io(IoFailure::refused("rename", path(), "denied")),
         InstallFailure::Cancelled,
         InstallFailure::Interrupted,
     ])
@@ -307,7 +307,7 @@ fn remove_failures() -> Vec<RemoveFailure> {
         RemoveFailure::NotDownloaded(game_id()),
         RemoveFailure::Installation { path: path() },
         RemoveFailure::DiskFull { path: path() },
-        RemoveFailure::Io { action: "remove", path: path(), reason: "denied".to_owned() },
+        RemoveFailure::Io(IoFailure::refused("remove", path(), "denied")),
         RemoveFailure::Interrupted,
     ])
 }
@@ -315,7 +315,7 @@ fn remove_failures() -> Vec<RemoveFailure> {
 fn verify_failures() -> Vec<VerifyFailure> {
     every!(VerifyFailure: Cancelled Io Interrupted; vec![
         VerifyFailure::Cancelled,
-        VerifyFailure::Io { path: "/g".into(), reason: "no".to_owned() },
+        VerifyFailure::Io(IoFailure::refused("read", "/g", "no")),
         VerifyFailure::Interrupted,
     ])
 }
@@ -325,7 +325,7 @@ fn setup_failures() -> Vec<SetupFailure> {
     every!(SetupFailure: Unsupported NoScript Io; vec![
         SetupFailure::Unsupported,
         SetupFailure::NoScript { path: path() },
-        SetupFailure::Io { action: "start", path: path(), reason: "denied".to_owned() },
+        SetupFailure::Io(IoFailure::refused("start", path(), "denied")),
     ])
 }
 

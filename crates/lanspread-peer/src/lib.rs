@@ -32,6 +32,7 @@ pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
 };
+pub use lanspread_disk::IoFailure;
 pub use lanspread_disk::room::NotEnoughRoom;
 pub use lanspread_download::error::{DownloadFailure, RemoveFailure};
 pub use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use lanspread_archive::{
     Damage, StreamItem, StreamSource, StreamTotals, UnpackControl, UnpackError, unpack_stream,
 };
-use lanspread_disk::Dir;
 use lanspread_disk::root::remove_empty_root;
+use lanspread_disk::{Dir, IoFailure};
 use lanspread_proto::stream::StreamExtent;
 use lanspread_proto::{GameId, PeerId, RelPath};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{InstallFailure, StreamFailure};
-use crate::transaction::{Ground, Hook, failed, names_clash, replace_local};
+use crate::transaction::{Ground, Hook, names_clash, replace_local};
 use crate::{InstallSummary, panicked};
 
 /// What the network has for the disk.
@@ -186,7 +186,7 @@ fn unpack_failure(peer_id: PeerId, error: UnpackError) -> StreamFailure {
             StreamFailure::Install(names_clash(target, &first, &second))
         }
         UnpackError::Io { operation, path, source } => {
-            StreamFailure::Install(failed(operation, &path)(source))
+            IoFailure::new(operation, path, source).into()
         }
         error => StreamFailure::BadSource { peer_id, reason: error.to_string() },
     }

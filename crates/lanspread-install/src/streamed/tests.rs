@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use lanspread_disk::IoFailure;
 use lanspread_disk::trash::{self, Trash};
 use lanspread_net::exchange::FrameReader;
 use lanspread_net::exchange::frames::testing::{arriving, bytes_of, chattering, falling_silent};
@@ -324,11 +325,11 @@ async fn a_disk_that_fails_ends_it_while_the_source_is_silent() {
     let began = Instant::now();
     let silent = Does::FallsSilentAfter(vec![StreamFrame::Begin(extent(1, 700))]);
     let (outcome, _) = world.run(&[silent]).await;
-    let failure = InstallFailure::Io {
-        action: "replace",
-        path: world.root().join(".local.installing"),
-        reason: "it was not made by a peer".to_owned(),
-    };
+    let failure = InstallFailure::Io(IoFailure::refused(
+        "replace",
+        world.root().join(".local.installing"),
+        "it was not made by a peer",
+    ));
     assert_eq!(outcome, Err(StreamFailure::Install(failure)));
     assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited for the source");
     assert_eq!(world.tree(), before);
@@ -438,11 +439,11 @@ fn a_panic_while_it_is_written_leaves_everything_as_it_was() {
                 assert!(is_new);
                 break;
             }
-            let failure = InstallFailure::Io {
-                action: "go on installing",
-                path: world.root(),
-                reason: "an internal error, which the log describes".to_owned(),
-            };
+            let failure = InstallFailure::Io(IoFailure::refused(
+                "go on installing",
+                world.root(),
+                "an internal error, which the log describes",
+            ));
             assert_eq!(outcome, Err(StreamFailure::Install(failure)), "at step {steps}");
             let transient = |name: &String| name.contains(".local.") || name.contains("intent");
             let left: Vec<_> = world.tree().into_keys().filter(transient).collect();

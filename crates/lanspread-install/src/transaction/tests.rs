@@ -367,7 +367,10 @@ fn a_kill_or_an_error_while_unpacking_leaves_the_old_installation() {
 
     let denied = Interrupting(io_error(io::ErrorKind::PermissionDenied));
     let failure = game.install_with(&denied, &mut |_| Ok(())).unwrap_err();
-    assert!(matches!(failure, InstallFailure::Io { action: "write", .. }), "{failure:?}");
+    assert!(
+        matches!(&failure, InstallFailure::Io(failure) if failure.action == "write"),
+        "{failure:?}"
+    );
     game.assert_settled(Some(&OLD), "permission denied");
 }
 
@@ -587,9 +590,10 @@ fn what_is_mounted_in_an_installation_is_refused_before_anything_is_touched() {
         let before = game.local();
         let said = "something is mounted at";
         for outcome in [game.uninstall(), game.install().map(drop)] {
-            let Err(InstallFailure::Io { reason, .. }) = outcome else {
+            let Err(InstallFailure::Io(failure)) = outcome else {
                 panic!("{outcome:?}");
             };
+            let reason = failure.source.to_string();
             assert!(reason.contains(said) && !reason.contains("backup"), "{reason}");
             assert!(save.is_file());
             assert_eq!(game.local(), before);
@@ -609,8 +613,8 @@ fn what_was_mounted_in_an_old_installation_keeps_it_until_it_is_unmounted() {
     mark(&Dir::open(&game.root().join(".local.backup")).unwrap(), Mark::Removed).unwrap();
     mount_disk(&saves, None);
     fs::write(saves.join("save.dat"), "mine").unwrap();
-    let Err(InstallFailure::Io { reason, .. }) = game.install() else { panic!("it went") };
-    assert!(reason.contains("something is mounted at"), "{reason}");
+    let Err(InstallFailure::Io(failure)) = game.install() else { panic!("it went") };
+    assert!(failure.source.to_string().contains("something is mounted at"), "{failure}");
     assert!(saves.join("save.dat").is_file());
     unmount(&saves);
     game.install().unwrap();

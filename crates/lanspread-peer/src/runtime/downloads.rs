@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use lanspread_catalog::CatalogGame;
+use lanspread_disk::IoFailure;
 use lanspread_download::error::DownloadFailure;
 use lanspread_download::{
     self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat,
@@ -255,11 +256,9 @@ impl Operations {
             let is_there = local.as_ref().is_some_and(|local| local.version.is_some());
             let outcome = outcome.and_then(|outcome| match is_there {
                 true => Ok(outcome),
-                false => Err(DownloadEnd::Failed(DownloadFailure::Io {
-                    action: "find",
-                    path: root,
-                    reason: MOVED_AWAY.to_owned(),
-                })),
+                false => Err(DownloadEnd::Failed(DownloadFailure::Io(IoFailure::refused(
+                    "find", root, MOVED_AWAY,
+                )))),
             });
             guard.done();
             let _ =
@@ -425,11 +424,11 @@ impl Operations {
 }
 
 fn panicked(root: &Path) -> DownloadEnd {
-    DownloadEnd::Failed(DownloadFailure::Io {
-        action: "go on writing",
-        path: root.to_path_buf(),
-        reason: "an internal error, which the log describes".to_owned(),
-    })
+    DownloadEnd::Failed(DownloadFailure::Io(IoFailure::refused(
+        "go on writing",
+        root,
+        "an internal error, which the log describes",
+    )))
 }
 
 /// How a download ended without the game.

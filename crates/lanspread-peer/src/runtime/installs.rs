@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_disk::reserve;
+use lanspread_disk::{IoFailure, reserve};
 use lanspread_install::error::InstallFailure;
 use lanspread_install::{InstallJob, InstallSummary};
 use lanspread_library::LocalGame;
@@ -359,5 +359,5 @@ pub(super) fn is_installed(local: Option<&LocalGame>) -> bool {
 
 /// Why an installation into `root` failed that was done.
 pub(super) fn moved_away(root: PathBuf) -> InstallFailure {
-    InstallFailure::Io { action: "find", path: root.join(LOCAL_DIR), reason: MOVED_AWAY.to_owned() }
+    InstallFailure::Io(IoFailure::refused("find", root.join(LOCAL_DIR), MOVED_AWAY))
 }

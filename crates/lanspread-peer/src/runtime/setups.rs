@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lanspread_disk::IoFailure;
 use lanspread_install::error::SetupFailure;
 use lanspread_install::setup::{self, SetupStarted};
 use lanspread_proto::GameId;
@@ -35,8 +36,8 @@ impl Operations {
             let (script_root, id) = (root.clone(), game_id.clone());
             let work = move || setup::start(&script_root, &state_dir, &id);
             let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-                let reason = io::Error::other(error).to_string();
-                Err(SetupFailure::Io { action: "start the setup of", path: root, reason })
+                let source = io::Error::other(error);
+                Err(IoFailure::new("start the setup of", root, source).into())
             });
             let _ = inbox_sender.send(InboxMessage::SetupStarted { game_id, outcome, reply }).await;
         });

@@ -212,7 +212,7 @@ async fn a_file_that_something_else_changes_meanwhile_is_no_success_and_is_mende
     file.write_all_at(&[!byte[0]], 7).unwrap();
     let run = lab.finish().await;
     run.assert_failed(|failure| {
-        matches!(failure, DownloadFailure::Io { reason, .. } if reason.contains("something else"))
+        matches!(failure, DownloadFailure::Io(failure) if failure.source.to_string().contains("something else"))
     });
     assert!(!run.path("version.ini").exists());
     let mut lab = run.again();
