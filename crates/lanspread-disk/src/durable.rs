@@ -16,6 +16,7 @@
 pub mod below;
 #[cfg(any(test, feature = "failpoints"))]
 pub mod faults;
+mod guarantee;
 mod lacks;
 #[cfg(any(test, feature = "failpoints"))]
 pub mod shadow;
@@ -26,7 +27,7 @@ use std::path::Path;
 
 use crate::Point;
 
-pub use self::lacks::Lack;
+pub use self::guarantee::Lack;
 pub use self::lacks::{
     Bit, check_private, is_executable, is_not_supported, set_executable, set_len, try_lock,
 };

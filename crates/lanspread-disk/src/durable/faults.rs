@@ -9,11 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::Point;
-use super::lacks::Lack;
+use super::guarantee::Lack;
 use super::shadow::{Keep, Seen, Shadow};
 use crate::platform::testing::{Errno, die};
-use crate::points;
+use crate::{Point, points};
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 static LACKING: Mutex<Vec<(PathBuf, Lack, Errno)>> = Mutex::new(Vec::new());

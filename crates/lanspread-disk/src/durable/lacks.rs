@@ -14,59 +14,11 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::guarantee::Lack;
 use crate::platform;
 
 /// Most warnings of a process: more file systems than any machine mounts for its games.
 const NOTES_MAX: usize = 256;
-
-/// A guarantee that a file system may not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
-    /// Syncing a directory.
-    DirectorySync,
-    /// Syncing a file.
-    FileSync,
-    /// Locking a file.
-    Lock,
-    /// Keeping a file from being read by others.
-    PrivateMode,
-    /// Keeping which files are executable. It is no cause for a warning, as the index remembers it.
-    ExecutableBits,
-}
-
-impl Lack {
-    /// Whether the system says with `error` that it does not have this.
-    fn is_meant_by(self, error: &io::Error) -> bool {
-        let is_special = match self {
-            Self::DirectorySync => platform::cannot_sync_directory(error),
-            Self::Lock => platform::has_no_locks(error),
-            Self::FileSync | Self::PrivateMode | Self::ExecutableBits => false,
-        };
-        is_special || is_not_supported(error)
-    }
-
-    /// What is not guaranteed, for the log.
-    fn consequence(self) -> &'static str {
-        match self {
-            Self::DirectorySync => {
-                "directories cannot be synced there: after a power cut the last changes of names may be \
-                 undone"
-            }
-            Self::FileSync => {
-                "files cannot be synced there: after a power cut the last writes may be lost"
-            }
-            Self::Lock => {
-                "files cannot be locked there: nothing keeps a second peer from the same state directory"
-            }
-            Self::PrivateMode => {
-                "it keeps no file modes: others on this machine may be able to read the private key"
-            }
-            Self::ExecutableBits => {
-                "it does not keep which files are executable: the index remembers those of downloads"
-            }
-        }
-    }
-}
 
 /// Whether the system says with `error` that it does not have an operation at all.
 pub fn is_not_supported(error: &io::Error) -> bool {
