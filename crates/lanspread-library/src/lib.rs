@@ -10,6 +10,7 @@ mod delta;
 mod gate;
 mod hashing;
 mod index;
+mod local_game;
 mod names;
 pub mod points;
 mod problem;
@@ -25,12 +26,13 @@ pub use delta::{Difference, diff};
 pub use gate::RescanGate;
 pub use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub use index::{Index, IndexWarning};
+pub use local_game::LocalGame;
 pub use names::{may_be_root_of, root_ids};
 pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use remote::{DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary};
 pub use scan::{
-    GameScan, LocalGame, Scan, ScanError, ScanWarning, roots, scan_game, scan_games,
-    scan_games_dir, scan_known_game,
+    GameScan, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,
+    scan_known_game,
 };
 pub use settle::settle;
 pub use stamp::{Fingerprint, KnownContent, SETTLE_TIME, Stamp, StampedFile};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use lanspread_catalog::Catalog;
 use lanspread_proto::GameId;
 
+use crate::local_game::LocalGame;
 use crate::problem::GameProblems;
-use crate::scan::{LocalGame, ScanError, roots};
+use crate::scan::{ScanError, roots};
 use crate::stamp::Fingerprint;
 use crate::walk::list_root;
 

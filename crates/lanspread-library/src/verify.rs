@@ -12,8 +12,9 @@ use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
 use crate::hashing::{FileReader, HashError, Reading};
+use crate::local_game::LocalGame;
 use crate::problem::{GameProblem, GameProblems, ProblemReason};
-use crate::scan::{LocalGame, read_sentinel, remembered_bits};
+use crate::scan::{read_sentinel, remembered_bits};
 use crate::stamp::KnownContent;
 use crate::walk::{Listing, RootError, list_root};
 

@@ -4,7 +4,7 @@ use lanspread_catalog::CatalogGame;
 use lanspread_disk::platform::name_from_bytes;
 use lanspread_disk::testing::{make_link, set_mode};
 use lanspread_proto::limits::DIRECTORIES_MAX;
-use lanspread_proto::{ContentHash, FileHashes};
+use lanspread_proto::{ContentHash, FileHashes, RelPath};
 use tempfile::TempDir;
 
 use super::*;
