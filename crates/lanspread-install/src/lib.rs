@@ -20,6 +20,7 @@ mod platform;
 pub mod points;
 mod recovery;
 pub mod setup;
+mod step;
 mod streamed;
 mod transaction;
 

@@ -19,7 +19,7 @@ use crate::error::InstallFailure;
 use crate::intent::{self, intent_path};
 use crate::place::{Place, remove_if_empty, remove_owned};
 use crate::points;
-use crate::transaction::{Hook, Step};
+use crate::step::{Hook, Step};
 
 /// What a recovery of all games did.
 #[derive(Debug, Default)]

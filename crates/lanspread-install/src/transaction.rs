@@ -17,6 +17,7 @@ use crate::error::InstallFailure;
 use crate::intent::{self, Intent, intent_path};
 use crate::place::Place;
 use crate::recovery::settle;
+use crate::step::{Hook, Step};
 use crate::{points, setup};
 
 /// Why a directory stays that carries no mark.
@@ -46,25 +47,6 @@ pub struct InstallSummary {
     /// Their bytes together.
     pub bytes: u64,
 }
-
-/// The steps before which a transaction can be interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    WriteIntent,
-    CreateInstalling,
-    MarkInstalling,
-    Unpack,
-    Sync,
-    MarkLocal,
-    PutLocalAside,
-    SyncAside,
-    Promote,
-    /// One action of the recovery that ends every transaction.
-    Settle,
-}
-
-/// Called before every step; what it returns is what the step ends with. Tests crash in here.
-pub(super) type Hook<'a> = dyn FnMut(Step) -> io::Result<()> + 'a;
 
 /// Unpacks every archive of the root into a new `local/`, which replaces an old one.
 ///

@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{InstallFailure, StreamFailure};
-use crate::transaction::{Ground, Hook, names_clash, replace_local};
+use crate::step::Hook;
+use crate::transaction::{Ground, names_clash, replace_local};
 use crate::{InstallSummary, panicked};
 
 /// What the network has for the disk.

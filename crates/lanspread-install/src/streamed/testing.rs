@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::receive::{Arrived, Reception};
 use crate::InstallSummary;
 use crate::error::StreamFailure;
-use crate::transaction::Hook;
+use crate::step::Hook;
 
 /// Installs `files` from a stream that brought exactly them.
 pub(crate) fn receive(
