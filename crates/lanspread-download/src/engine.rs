@@ -16,7 +16,6 @@ mod swarm;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use lanspread_library::Fingerprint;
 use lanspread_net::progress::ProgressMeter;
-use lanspread_net::source::{ReceivedChunks, Source};
+use lanspread_net::source::ReceivedChunks;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
 use lanspread_serve::swarm::SwarmNews;
@@ -36,7 +35,6 @@ use lanspread_transfer::layout::ChunkIndex;
 use lanspread_transfer::parts::PartError;
 use lanspread_transfer::progress::DownloadProgress;
 use lanspread_transfer::scheduler::Ask;
-use lanspread_transfer::source_retry::SourceRetry;
 use lanspread_transfer::transfer::{Fate, Transfer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -47,7 +45,7 @@ use self::books::{Books, Look, Prepared};
 use self::clock::Clock;
 use self::disk::{Disk, Kept, Preparation};
 use self::pacing::Pacer;
-use self::requests::{Requests, Subject};
+use self::requests::{Sources, Subject};
 use self::swarm::Sharer;
 use super::storage::{Committed, StorageError};
 use super::{
@@ -109,9 +107,7 @@ struct Engine {
     job: DownloadJob,
     notices: mpsc::Sender<DownloadNotice>,
     clock: Clock,
-    sources: BTreeMap<PeerId, Arc<dyn Source>>,
-    requests: Requests,
-    retry: SourceRetry,
+    sources: Sources,
     sharer: Sharer,
     pacer: Pacer,
     disk: Disk,
@@ -162,7 +158,7 @@ impl Engine {
                     change.map_or(Event::ChangesEnded, Event::Change)
                 }
                 Some(event) = self.disk.next() => event,
-                Some(event) = self.requests.next() => event,
+                Some(event) = self.sources.next() => event,
                 // Last, so that others who tell a lot do not keep what was asked for waiting.
                 event = self.sharer.next() => event,
                 () = tokio::time::sleep_until(wake_at) => Event::Tick,
@@ -189,9 +185,7 @@ impl Engine {
             job,
             notices,
             clock: Clock::start(Instant::now()),
-            sources: BTreeMap::new(),
-            requests: Requests::default(),
-            retry: SourceRetry::default(),
+            sources: Sources::default(),
             sharer: Sharer::new(seat),
             pacer,
             disk: Disk::new(disk_jobs),
@@ -214,29 +208,29 @@ impl Engine {
             Event::ChangesEnded | Event::Tick => {}
             Event::Swarm(news) => self.swarm_told(news),
             Event::Head { peer, answer } => {
-                if self.requests.finish(peer, Subject::Head) {
+                if self.sources.finish(peer, Subject::Head) {
                     self.head_came(peer, answer).await;
                 }
             }
             Event::Hashes { peer, answer } => {
-                if self.requests.finish(peer, Subject::Hashes) {
+                if self.sources.finish(peer, Subject::Hashes) {
                     self.hashes_came(peer, answer);
                 }
             }
             Event::Part { peer, result } => {
-                if self.requests.finish(peer, Subject::Part) {
+                if self.sources.finish(peer, Subject::Part) {
                     self.part_came(peer, result);
                 }
             }
             Event::Attributes { part, answer } => {
-                if self.requests.finish(part.peer, Subject::Attributes)
+                if self.sources.finish(part.peer, Subject::Attributes)
                     && let Some(transfer) = self.stage.transfer()
                 {
                     transfer.attributes_came(part, answer);
                 }
             }
             Event::Piece { ask, chunks, answer } => {
-                if self.requests.finish(ask.peer, Subject::Piece(ask.piece)) {
+                if self.sources.finish(ask.peer, Subject::Piece(ask.piece)) {
                     self.piece_came(ask, chunks, answer);
                 }
             }
@@ -305,10 +299,7 @@ impl Engine {
         let Stage::Describing(description) = &mut self.stage else { return None };
         let (step, dropped) = (description.step(now), description.take_dropped());
         for Dropped { peer_id, reason, is_for_good } in dropped {
-            self.requests.end_all_of(peer_id);
-            if !is_for_good {
-                self.retry.given_up(peer_id, now);
-            }
+            self.drop_source(peer_id, is_for_good);
             self.tell(DownloadNotice::SourceDropped { peer_id, reason }).await;
         }
         match step {
@@ -372,7 +363,7 @@ impl Engine {
     }
 
     async fn complete(&mut self, manifest: Arc<Manifest>) {
-        self.requests.end_all().await;
+        self.sources.end_all().await;
         let now = self.now();
         let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
             return;
@@ -434,7 +425,7 @@ impl Engine {
                 let books = self.books.as_ref();
                 let progress_at = books.map(|_| self.progress.due_at(bytes_done));
                 let checkpoint_at = books.and_then(Books::due_at);
-                let own = [self.pacer.wake_at(), self.retry.wake_at()];
+                let own = [self.pacer.wake_at(), self.sources.wake_at()];
                 let others = [transfer.wake_at(now), progress_at, checkpoint_at];
                 own.into_iter().chain(others).flatten().min()
             }

@@ -1,7 +1,5 @@
 //! What the engine does with an answer: from a source, or from the disk.
 
-use std::sync::Arc;
-
 use lanspread_net::source::ReceivedChunks;
 use lanspread_proto::message::{GameHead, WrongChunk};
 use lanspread_proto::{PeerId, SourceError};
@@ -24,15 +22,15 @@ impl Engine {
                 return transfer.claimed(peer, &head, now);
             }
             (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
-                self.retry.given_up(peer, now);
+                self.sources.given_up(peer, now);
                 return gathering.left(peer);
             }
             (Stage::Describing(description), Err(SourceError::Gone(_))) => {
-                self.retry.given_up(peer, now);
+                self.sources.given_up(peer, now);
                 return description.left(peer);
             }
             (Stage::Transferring(transfer), Err(SourceError::Gone(_))) => {
-                self.retry.given_up(peer, now);
+                self.sources.given_up(peer, now);
                 transfer.left(peer, now);
                 return;
             }
@@ -71,8 +69,8 @@ impl Engine {
             }
             Stage::Gathering(_) | Stage::Committing(_) => false,
         };
-        if has_changed && let Some(source) = self.sources.get(&peer) {
-            self.invite(Arc::clone(source));
+        if has_changed {
+            self.invite(peer);
         }
     }
 
@@ -136,7 +134,7 @@ impl Engine {
         let Some(content_root) = transfer.content_of(peer) else { return };
         let (game_id, path, index) = (self.job.game_id.clone(), file.path.clone(), place.index);
         let wrong = WrongChunk { game_id, content_root, path, index };
-        if let Some(source) = self.sources.get(&peer).cloned() {
+        if let Some(source) = self.sources.handle(peer) {
             // It outlives the download, which may end with this source. The source answers in time.
             tokio::spawn(async move { source.complain(wrong).await });
         }

@@ -16,7 +16,7 @@ impl Engine {
     /// keeps it; after a failure, saves what the journal has not been told yet; when the peer stops, without waiting
     /// for the bytes to be durable, which the next start does not rely on.
     pub(super) async fn close(mut self, ended: Ended) -> Ended {
-        self.requests.end_all().await;
+        self.sources.end_all().await;
         match &ended {
             Ok(_) => self.sharer.hand_over(),
             // Nothing is removed then, so nobody who still reads is in the way.

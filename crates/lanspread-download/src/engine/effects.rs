@@ -1,7 +1,5 @@
 //! What the engine does because the transfer says so.
 
-use std::sync::Arc;
-
 use lanspread_proto::message::{ChunkName, GetChunks, GetGame};
 use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::Ask;
@@ -18,26 +16,18 @@ impl Engine {
             match effect {
                 Effect::AskPiece(ask) => self.ask_piece(ask),
                 Effect::AbandonPiece(ask) => {
-                    self.requests.end(ask.peer, Subject::Piece(ask.piece));
+                    self.sources.end(ask.peer, Subject::Piece(ask.piece));
                 }
                 Effect::AskHashes(peer) => {
                     let request = self.get_game(true);
-                    if let Some(source) = self.sources.get(&peer) {
-                        self.requests.ask_hashes(Arc::clone(source), request);
-                    }
+                    self.sources.ask_hashes(peer, request);
                 }
                 Effect::AskPart(ask) => self.ask_part(ask),
                 Effect::AskAttributes(part) => {
-                    if let Some(source) = self.sources.get(&part.peer) {
-                        let (source, game_id) = (Arc::clone(source), self.job.game_id.clone());
-                        self.requests.ask_attributes(source, game_id, part);
-                    }
+                    self.sources.ask_attributes(self.job.game_id.clone(), part);
                 }
                 Effect::Drop { peer, reason, is_for_good } => {
-                    self.requests.end_all_of(peer);
-                    if !is_for_good {
-                        self.retry.given_up(peer, self.now());
-                    }
+                    self.drop_source(peer, is_for_good);
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
                 Effect::Enter(record) => {
@@ -68,15 +58,11 @@ impl Engine {
             .unzip();
         let (game_id, version) = (self.job.game_id.clone(), self.job.version.clone());
         let request = GetChunks { game_id, version, chunks };
-        if let Some(source) = self.sources.get(&ask.peer) {
-            self.requests.ask_chunks(Arc::clone(source), ask, missing, request, lens);
-        }
+        self.sources.ask_chunks(ask, missing, request, lens);
     }
 
     pub(super) fn ask_part(&mut self, ask: AskPart) {
-        if let Some(source) = self.sources.get(&ask.peer) {
-            self.requests.ask_part(Arc::clone(source), self.job.game_id.clone(), ask);
-        }
+        self.sources.ask_part(self.job.game_id.clone(), ask);
     }
 
     pub(super) fn get_game(&self, await_hashes: bool) -> GetGame {

@@ -1,5 +1,7 @@
-//! The requests under way, each in a task of its own, so that the transport's work is spread over
-//! all threads and every request can be ended by itself.
+//! The sources of a download and the requests to them, one entry for each source.
+//!
+//! A request runs in a task of its own, so that the transport's work is spread over all threads and
+//! every request can be ended by itself. A source that is removed leaves nothing under way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use lanspread_transfer::backoff::Backoff;
 use lanspread_transfer::layout::{ChunkIndex, PieceIndex};
 use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::source_retry::SourceRetry;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -50,36 +53,105 @@ pub(super) enum Subject {
     Piece(PieceIndex),
 }
 
-/// All requests of one download. Dropping it ends them.
+/// All sources of one download. Dropping it ends the requests to them.
 #[derive(Default)]
-pub(super) struct Requests {
+pub(super) struct Sources {
     tasks: JoinSet<Event>,
-    under_way: BTreeMap<PeerId, BTreeMap<Subject, AbortHandle>>,
+    sources: BTreeMap<PeerId, SourceState>,
 }
 
-impl Requests {
+/// What the engine keeps of one source.
+struct SourceState {
+    handle: Arc<dyn Source>,
+    requests: BTreeMap<Subject, AbortHandle>,
+    /// When it is tried again; `None` while it is not announced, and only fetches the same content.
+    retry: Option<SourceRetry>,
+}
+
+impl Sources {
+    /// Notes that a source is announced. One that is known is reached by the new handle from now on.
+    pub(super) fn announce(&mut self, handle: Arc<dyn Source>) {
+        let peer = handle.peer_id();
+        let requests = self.sources.remove(&peer).map(|known| known.requests).unwrap_or_default();
+        let retry = Some(SourceRetry::default());
+        self.sources.insert(peer, SourceState { handle, requests, retry });
+    }
+
+    /// Makes a source of a peer that fetches the same content, unless it is one already.
+    pub(super) fn introduce(&mut self, peer: PeerId, handle: impl FnOnce() -> Arc<dyn Source>) {
+        self.sources.entry(peer).or_insert_with(|| SourceState {
+            handle: handle(),
+            requests: BTreeMap::new(),
+            retry: None,
+        });
+    }
+
+    /// Notes that a source is announced no more, and is not to be tried again.
+    pub(super) fn withdraw(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.retry = None;
+        }
+    }
+
+    /// Removes a source and ends the requests to it.
+    pub(super) fn remove(&mut self, peer: PeerId) {
+        self.end_all_of(peer);
+        self.sources.remove(&peer);
+    }
+
+    /// Removes a source that is of no use any more, unless it is announced.
+    pub(super) fn remove_unannounced(&mut self, peer: PeerId) {
+        if self.sources.get(&peer).is_some_and(|source| source.retry.is_none()) {
+            self.remove(peer);
+        }
+    }
+
+    /// Returns how to reach a source.
+    pub(super) fn handle(&self, peer: PeerId) -> Option<Arc<dyn Source>> {
+        self.sources.get(&peer).map(|source| Arc::clone(&source.handle))
+    }
+
+    /// Notes that a source was given up, and not for what it sent.
+    pub(super) fn given_up(&mut self, peer: PeerId, now: Duration) {
+        let source = self.sources.get_mut(&peer);
+        if let Some(retry) = source.and_then(|source| source.retry.as_mut()) {
+            retry.given_up(now);
+        }
+    }
+
+    /// Returns the sources to try again now, in peer id order.
+    pub(super) fn take_due(&mut self, now: Duration) -> Vec<PeerId> {
+        let retries = self.sources.iter_mut();
+        let retries = retries.filter_map(|(peer, source)| Some((peer, source.retry.as_mut()?)));
+        retries.filter_map(|(peer, retry)| retry.take_due(now).then_some(*peer)).collect()
+    }
+
+    /// Returns when the next source is to be tried again.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        let retries = self.sources.values().filter_map(|source| source.retry.as_ref());
+        retries.filter_map(SourceRetry::due_at).min()
+    }
+
     /// Asks what a source has, as far as it knows.
-    pub(super) fn ask_head(&mut self, source: Arc<dyn Source>, request: GetGame) {
-        let peer = source.peer_id();
-        self.start(peer, Subject::Head, async move {
+    pub(super) fn ask_head(&mut self, peer: PeerId, request: GetGame) {
+        self.start(peer, Subject::Head, |source| async move {
             let answer = persist(|| ask_head_once(&*source, request.clone())).await;
             Event::Head { peer, answer }
         });
     }
 
     /// Asks what a source has, for as long as it takes to hash that.
-    pub(super) fn ask_hashes(&mut self, source: Arc<dyn Source>, request: GetGame) {
-        let peer = source.peer_id();
-        self.start(peer, Subject::Hashes, async move {
+    pub(super) fn ask_hashes(&mut self, peer: PeerId, request: GetGame) {
+        self.start(peer, Subject::Hashes, |source| async move {
             let answer = persist(|| source.get_game(request.clone())).await;
             Event::Hashes { peer, answer }
         });
     }
 
     /// Asks for the pages of a part that are missing.
-    pub(super) fn ask_part(&mut self, source: Arc<dyn Source>, game_id: GameId, ask: AskPart) {
+    pub(super) fn ask_part(&mut self, game_id: GameId, ask: AskPart) {
         let AskPart { peer, job, pause } = ask;
-        self.start(peer, Subject::Part, async move {
+        self.start(peer, Subject::Part, move |source| async move {
             sleep(pause).await;
             let result = fetch_pages(&*source, &game_id, &job).await;
             Event::Part { peer, result }
@@ -87,13 +159,8 @@ impl Requests {
     }
 
     /// Asks for what a source tells beside the content, which is one page.
-    pub(super) fn ask_attributes(
-        &mut self,
-        source: Arc<dyn Source>,
-        game_id: GameId,
-        part: AttributesPart,
-    ) {
-        self.start(part.peer, Subject::Attributes, async move {
+    pub(super) fn ask_attributes(&mut self, game_id: GameId, part: AttributesPart) {
+        self.start(part.peer, Subject::Attributes, move |source| async move {
             let request = GetPage { game_id, part: Part::Attributes, of: part.of, page: 0 };
             let answer = persist(|| source.get_page(request.clone())).await;
             Event::Attributes { part, answer }
@@ -103,13 +170,12 @@ impl Requests {
     /// Asks for `chunks` of a piece, which have `lens` bytes.
     pub(super) fn ask_chunks(
         &mut self,
-        source: Arc<dyn Source>,
         ask: Ask,
         chunks: Vec<ChunkIndex>,
         request: GetChunks,
         lens: Vec<u32>,
     ) {
-        self.start(ask.peer, Subject::Piece(ask.piece), async move {
+        self.start(ask.peer, Subject::Piece(ask.piece), move |source| async move {
             let len: u64 = lens.iter().copied().map(u64::from).sum();
             let answer = source.get_chunks(request, lens).await;
             let answer = answer.and_then(|received| {
@@ -124,21 +190,22 @@ impl Requests {
 
     /// A request has been answered; returns whether it was still of interest.
     pub(super) fn finish(&mut self, peer: PeerId, subject: Subject) -> bool {
-        self.under_way.get_mut(&peer).is_some_and(|subjects| subjects.remove(&subject).is_some())
+        let source = self.sources.get_mut(&peer);
+        source.is_some_and(|source| source.requests.remove(&subject).is_some())
     }
 
     /// Ends one request.
     pub(super) fn end(&mut self, peer: PeerId, subject: Subject) {
-        let subjects = self.under_way.get_mut(&peer);
-        if let Some(handle) = subjects.and_then(|subjects| subjects.remove(&subject)) {
+        let source = self.sources.get_mut(&peer);
+        if let Some(handle) = source.and_then(|source| source.requests.remove(&subject)) {
             handle.abort();
         }
     }
 
     /// Ends the requests to one source for pieces, and no others.
     pub(super) fn end_pieces_of(&mut self, peer: PeerId) {
-        let Some(subjects) = self.under_way.get_mut(&peer) else { return };
-        subjects.retain(|subject, handle| {
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        source.requests.retain(|subject, handle| {
             let is_piece = matches!(subject, Subject::Piece(_));
             if is_piece {
                 handle.abort();
@@ -149,14 +216,15 @@ impl Requests {
 
     /// Ends all requests to one source.
     pub(super) fn end_all_of(&mut self, peer: PeerId) {
-        for handle in self.under_way.remove(&peer).unwrap_or_default().into_values() {
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        for handle in std::mem::take(&mut source.requests).into_values() {
             handle.abort();
         }
     }
 
     /// Ends all requests.
     pub(super) async fn end_all(&mut self) {
-        self.under_way.clear();
+        self.sources.values_mut().for_each(|source| source.requests.clear());
         self.tasks.shutdown().await;
     }
 
@@ -169,14 +237,17 @@ impl Requests {
         }
     }
 
-    fn start(
+    fn start<F>(
         &mut self,
         peer: PeerId,
         subject: Subject,
-        request: impl Future<Output = Event> + Send + 'static,
-    ) {
-        let handle = self.tasks.spawn(request);
-        if let Some(before) = self.under_way.entry(peer).or_default().insert(subject, handle) {
+        request: impl FnOnce(Arc<dyn Source>) -> F,
+    ) where
+        F: Future<Output = Event> + Send + 'static,
+    {
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        let handle = self.tasks.spawn(request(Arc::clone(&source.handle)));
+        if let Some(before) = source.requests.insert(subject, handle) {
             before.abort();
         }
     }
@@ -229,5 +300,89 @@ where
         let pause = backoff.fail();
         sleep(pause).await;
         lost_for += pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, pending};
+    use lanspread_net::source::ReceivedChunks;
+
+    use super::*;
+
+    /// Answers nothing.
+    struct Silent(PeerId);
+
+    impl Source for Silent {
+        fn peer_id(&self) -> PeerId {
+            self.0
+        }
+
+        fn get_game(&self, _: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
+            pending().boxed()
+        }
+
+        fn get_page(&self, _: GetPage) -> BoxFuture<'_, Result<bytes::Bytes, SourceError>> {
+            pending().boxed()
+        }
+
+        fn get_chunks(
+            &self,
+            _: GetChunks,
+            _: Vec<u32>,
+        ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
+            pending().boxed()
+        }
+    }
+
+    fn silent(peer: PeerId) -> Arc<dyn Source> {
+        Arc::new(Silent(peer))
+    }
+
+    fn head_request() -> GetGame {
+        GetGame { game_id: "game".parse().unwrap(), await_hashes: false }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_removed_leaves_nothing_behind() {
+        let peer = PeerId::from_public_key(b"source");
+        let mut sources = Sources::default();
+        sources.announce(silent(peer));
+        sources.ask_head(peer, head_request());
+        sources.given_up(peer, Duration::ZERO);
+        sources.remove(peer);
+        assert!(sources.sources.is_empty() && sources.handle(peer).is_none());
+        assert_eq!((sources.wake_at(), sources.take_due(Duration::MAX)), (None, Vec::new()));
+        // Its request has ended, and no answer comes.
+        assert!(sources.next().await.is_none());
+        assert!(!sources.finish(peer, Subject::Head));
+        sources.ask_head(peer, head_request());
+        assert!(sources.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_announced_is_tried_again() {
+        let (peer, start) = (PeerId::from_public_key(b"source"), Duration::ZERO);
+        let mut sources = Sources::default();
+        sources.introduce(peer, || silent(peer));
+        sources.given_up(peer, start);
+        assert_eq!(sources.wake_at(), None);
+        sources.announce(silent(peer));
+        sources.given_up(peer, start);
+        let at = sources.wake_at().unwrap();
+        assert_eq!(sources.take_due(at), [peer]);
+        sources.given_up(peer, start);
+        assert!(sources.wake_at().unwrap() > at);
+        // One that is announced anew begins anew.
+        sources.announce(silent(peer));
+        sources.given_up(peer, start);
+        assert_eq!(sources.wake_at(), Some(at));
+        sources.remove_unannounced(peer);
+        assert!(sources.handle(peer).is_some());
+        sources.withdraw(peer);
+        assert_eq!(sources.wake_at(), None);
+        sources.remove_unannounced(peer);
+        assert!(sources.handle(peer).is_none());
     }
 }

@@ -10,9 +10,9 @@ use super::{Engine, Stage};
 
 impl Engine {
     pub(super) fn join(&mut self, source: Arc<dyn Source>) {
-        self.retry.joined(source.peer_id());
-        self.sources.insert(source.peer_id(), Arc::clone(&source));
-        self.invite(source);
+        let peer = source.peer_id();
+        self.sources.announce(source);
+        self.invite(peer);
     }
 
     /// Asks those once more that were given up for a while.
@@ -20,15 +20,13 @@ impl Engine {
         if !matches!(self.stage, Stage::Transferring(_)) {
             return;
         }
-        for peer in self.retry.due(now) {
-            if let Some(source) = self.sources.get(&peer) {
-                self.invite(Arc::clone(source));
-            }
+        for peer in self.sources.take_due(now) {
+            self.invite(peer);
         }
     }
 
-    pub(super) fn invite(&mut self, source: Arc<dyn Source>) {
-        let peer = source.peer_id();
+    /// Asks a source what it has.
+    pub(super) fn invite(&mut self, peer: PeerId) {
         match &mut self.stage {
             Stage::Gathering(gathering) => gathering.asked(peer),
             Stage::Describing(description) => description.asked(peer),
@@ -40,12 +38,12 @@ impl Engine {
             Stage::Committing(_) => return,
         }
         let request = self.get_game(false);
-        self.requests.ask_head(source, request);
+        self.sources.ask_head(peer, request);
     }
 
     pub(super) fn leave(&mut self, peer: PeerId) {
         let now = self.now();
-        self.retry.left(peer);
+        self.sources.withdraw(peer);
         let (was_source, is_part) = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.left(peer);
@@ -59,10 +57,19 @@ impl Engine {
             Stage::Committing(_) => (true, false),
         };
         if was_source {
-            self.requests.end_all_of(peer);
+            self.sources.end_all_of(peer);
         }
         if !is_part {
-            self.sources.remove(&peer);
+            self.sources.remove(peer);
         }
+    }
+
+    /// A source is no longer used. One that is announced, and did not send what is wrong, is tried again.
+    pub(super) fn drop_source(&mut self, peer: PeerId, is_for_good: bool) {
+        self.sources.end_all_of(peer);
+        if !is_for_good {
+            self.sources.given_up(peer, self.now());
+        }
+        self.sources.remove_unannounced(peer);
     }
 }

@@ -92,7 +92,7 @@ impl Engine {
         match news {
             SwarmNews::Offers { peer, has, asking } => {
                 transfer.offered(peer, &has, &asking, now);
-                self.sources.entry(peer).or_insert_with(|| (self.sharer.seat.source_of)(peer));
+                self.sources.introduce(peer, || (self.sharer.seat.source_of)(peer));
             }
             SwarmNews::OffersMore { peer, more, asking } => {
                 transfer.offered_more(peer, &more, &asking, now);
@@ -102,8 +102,9 @@ impl Engine {
                 if transfer.part_left(peer) {
                     // It may be asked for its manifest at the same time: a download that has ended
                     // is in the library instead.
-                    self.requests.end_pieces_of(peer);
+                    self.sources.end_pieces_of(peer);
                 }
+                self.sources.remove_unannounced(peer);
             }
         }
     }

@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, pending};
 use lanspread_disk::room::Room;
 use lanspread_net::limit::Limiter;
 use lanspread_net::link::LinkId;
+use lanspread_net::source::Source;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
