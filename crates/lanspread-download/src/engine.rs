@@ -22,18 +22,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use lanspread_library::Fingerprint;
 use lanspread_net::progress::ProgressMeter;
 use lanspread_net::source::ReceivedChunks;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
 use lanspread_serve::swarm::SwarmNews;
-use lanspread_transfer::attributes::AttributesPart;
+use lanspread_transfer::attributes::{Agreed, AttributesPart};
 use lanspread_transfer::description::{Description, Dropped, Step};
 use lanspread_transfer::gathering::{Gathered, Gathering};
 use lanspread_transfer::layout::ChunkIndex;
 use lanspread_transfer::parts::PartError;
-use lanspread_transfer::progress::DownloadProgress;
+use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 use lanspread_transfer::scheduler::Ask;
 use lanspread_transfer::transfer::{Fate, Transfer};
 use tokio::sync::mpsc;
@@ -98,7 +97,14 @@ enum Stage {
     /// Fetching it, once the disk is prepared.
     Transferring(Box<Transfer>),
     /// All of it is there and right.
-    Committing(DownloadOutcome),
+    Committing(Complete),
+}
+
+/// What is known of a download that is being committed.
+struct Complete {
+    manifest: Arc<Manifest>,
+    sources: Vec<SourceBytes>,
+    agreed: Arc<Agreed>,
 }
 
 type Ended = Result<DownloadOutcome, DownloadEnd>;
@@ -368,32 +374,26 @@ impl Engine {
         let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
             return;
         };
-        let agreed = transfer.agree(&manifest);
-        let bits = match &agreed.executable {
-            Some(bits) => CommittedBits::Lost(bits.clone()),
-            None => CommittedBits::Untold,
-        };
-        let (sources, seen) = (transfer.ledger().given(), Fingerprint::default());
-        let content = Arc::clone(&manifest);
-        let outcome = DownloadOutcome { manifest, sources, bits, seen };
+        let agreed = Arc::new(transfer.agree(&manifest));
+        let sources = transfer.ledger().given();
         let progress = report(&mut self.progress, &self.job, transfer, now);
         let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
-        self.disk.commit(storage, journal, agreed, content);
-        self.stage = Stage::Committing(outcome);
+        self.disk.commit(storage, journal, Arc::clone(&agreed), Arc::clone(&manifest));
+        self.stage = Stage::Committing(Complete { manifest, sources, agreed });
         self.tell(DownloadNotice::Progress(progress)).await;
     }
 
     fn committed(&mut self, Committed { keeps_bits, seen }: Committed) -> Option<Ended> {
-        match &self.stage {
-            Stage::Committing(outcome) => {
-                let mut outcome = DownloadOutcome { seen, ..outcome.clone() };
-                if keeps_bits && outcome.bits != CommittedBits::Untold {
-                    outcome.bits = CommittedBits::Kept;
-                }
-                Some(Ok(outcome))
-            }
-            Stage::Gathering(_) | Stage::Describing(_) | Stage::Transferring(..) => None,
-        }
+        let Stage::Committing(Complete { manifest, sources, agreed }) = &self.stage else {
+            return None;
+        };
+        let bits = match &agreed.executable {
+            None => CommittedBits::Untold,
+            Some(_) if keeps_bits => CommittedBits::Kept,
+            Some(bits) => CommittedBits::Lost(bits.clone()),
+        };
+        let (manifest, sources) = (Arc::clone(manifest), sources.clone());
+        Some(Ok(DownloadOutcome { manifest, sources, bits, seen }))
     }
 
     fn tell_progress(&mut self, now: Duration) {

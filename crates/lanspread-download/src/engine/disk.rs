@@ -145,7 +145,7 @@ impl Disk {
         &mut self,
         storage: Arc<Storage>,
         journal: Arc<Journal>,
-        agreed: Agreed,
+        agreed: Arc<Agreed>,
         content: Arc<Manifest>,
     ) {
         self.start(move || {
