@@ -34,7 +34,7 @@ use lanspread_transfer::layout::ChunkIndex;
 use lanspread_transfer::parts::PartError;
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 use lanspread_transfer::scheduler::Ask;
-use lanspread_transfer::transfer::{Fate, Transfer};
+use lanspread_transfer::transfer::{Transfer, TransferStatus};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -275,10 +275,11 @@ impl Engine {
         }
         self.invite_again(now);
         if let Some(transfer) = self.stage.transfer() {
-            let fate = transfer.fate(now).unwrap_or(Fate::Mismatch { by_catalog: false });
-            // What led to this fate is told before it.
+            let status =
+                transfer.status(now).unwrap_or(TransferStatus::Mismatch { by_catalog: false });
+            // What led to this status is told before it.
             self.carry_out_effects().await;
-            if let Some(ended) = self.meet(fate).await {
+            if let Some(ended) = self.handle_status(status).await {
                 return Some(ended);
             }
         }
@@ -313,22 +314,24 @@ impl Engine {
             Step::Wait => {}
             Step::Described(transfer) => self.chosen(transfer).await,
             Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
-            Step::AllBad(reason) => return self.meet(Fate::AllBad(reason)).await,
+            Step::AllBad(reason) => {
+                return self.handle_status(TransferStatus::AllBad(reason)).await;
+            }
         }
         None
     }
 
-    async fn meet(&mut self, fate: Fate) -> Option<Ended> {
+    async fn handle_status(&mut self, status: TransferStatus) -> Option<Ended> {
         let game_id = self.job.game_id.clone();
-        let failure = match fate {
-            Fate::Ongoing => return None,
-            Fate::Complete(manifest) => {
+        let failure = match status {
+            TransferStatus::Ongoing => return None,
+            TransferStatus::Complete(manifest) => {
                 self.complete(manifest).await;
                 return None;
             }
-            Fate::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
-            Fate::AllBad(reason) => DownloadFailure::BadSources { game_id, reason },
-            Fate::Mismatch { by_catalog } => {
+            TransferStatus::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
+            TransferStatus::AllBad(reason) => DownloadFailure::BadSources { game_id, reason },
+            TransferStatus::Mismatch { by_catalog } => {
                 let authority =
                     if by_catalog { "the catalog" } else { "the majority of its sources" };
                 DownloadFailure::ContentMismatch { game_id, authority }

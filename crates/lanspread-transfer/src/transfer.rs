@@ -2,15 +2,15 @@
 //!
 //! Pure. Joins the scheduler (who is asked for what), the consensus (what the content is) and the
 //! ledger (what is stored) into what follows from each event. What is to be done comes out as
-//! [`Effect`]s and as the [`Fate`] of the download.
+//! [`Effect`]s and as the [`TransferStatus`] of the download.
 //!
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
 //! rests on its word alone is fetched again. A source that is gone, or stops serving, may come back.
 
 mod attributes;
-mod fate;
 mod source_state;
 mod sources;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +61,7 @@ pub enum Effect {
 
 /// Where a download stands.
 #[derive(Debug)]
-pub enum Fate {
+pub enum TransferStatus {
     /// Chunks or claims are still to come.
     Ongoing,
     /// Everything is stored and right; the manifest has the hashes of what is stored.
@@ -342,7 +342,7 @@ impl Transfer {
         std::mem::take(&mut self.effects)
     }
 
-    /// When to call [`Self::ask`] and [`Self::fate`] again, should nothing happen before.
+    /// When to call [`Self::ask`] and [`Self::status`] again, should nothing happen before.
     pub fn wake_at(&self, now: Duration) -> Option<Duration> {
         let judge_at = self.judge_at.filter(|at| *at > now);
         self.scheduler.wake_at(now).into_iter().chain(judge_at).min()

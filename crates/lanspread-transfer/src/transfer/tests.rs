@@ -190,12 +190,12 @@ impl World {
     }
 
     /// Lets everything happen that can, in the order that `order` gives.
-    fn run(&mut self, order: &[usize]) -> Fate {
+    fn run(&mut self, order: &[usize]) -> TransferStatus {
         for n in order.iter().cycle() {
-            let fate = self.transfer.fate(self.now).unwrap();
+            let status = self.transfer.status(self.now).unwrap();
             self.carry_out_effects();
-            if !matches!(fate, Fate::Ongoing) {
-                return fate;
+            if !matches!(status, TransferStatus::Ongoing) {
+                return status;
             }
             while self.transfer.ask(self.now).is_some() {}
             self.carry_out_effects();
@@ -225,7 +225,7 @@ proptest! {
         let kinds: Vec<_> = others.into_iter().chain(honest).collect();
         let mut world = World::new(&kinds, None).unwrap();
         match world.run(&order) {
-            Fate::Complete(manifest) => {
+            TransferStatus::Complete(manifest) => {
                 prop_assert_eq!(manifest.content_root(), Some(right_content()));
             }
             other => prop_assert!(false, "{:?}", other),
@@ -243,10 +243,10 @@ proptest! {
         let Some(mut world) = World::new(&kinds, Some(right_content())) else { return Ok(()) };
         let has_good_source = kinds.iter().any(|kind| kind.flaw == Flaw::None);
         match world.run(&order) {
-            Fate::Complete(manifest) => {
+            TransferStatus::Complete(manifest) => {
                 prop_assert_eq!(manifest.content_root(), Some(right_content()));
             }
-            Fate::AllBad(_) | Fate::Mismatch { by_catalog: true } => {
+            TransferStatus::AllBad(_) | TransferStatus::Mismatch { by_catalog: true } => {
                 prop_assert!(!has_good_source);
             }
             other => prop_assert!(false, "{:?}", other),
@@ -375,7 +375,7 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
     assert_eq!(given, BTreeSet::from([0, 1, 3]));
     world.transfer.offers_ended(leaving);
     world.transfer.part_left(leaving);
-    assert!(matches!(world.transfer.fate(now).unwrap(), Fate::AllGone));
+    assert!(matches!(world.transfer.status(now).unwrap(), TransferStatus::AllGone));
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn a_promise_is_not_believed_for_ever() {
     world.transfer.offered(promising, &PieceSet::default(), &[PieceIndex(0)], world.now);
     world.transfer.left(peer(0), world.now);
     let mut promised = 0;
-    while matches!(world.transfer.fate(world.now).unwrap(), Fate::Ongoing) {
+    while matches!(world.transfer.status(world.now).unwrap(), TransferStatus::Ongoing) {
         world.now = world.transfer.wake_at(world.now).unwrap().min(world.now + PROMISE_NEWS);
         promised = (promised + 1) % CHUNKS;
         world.transfer.offered_more(promising, &[], &[PieceIndex(promised)], world.now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
-use super::{Blame, Fate, Transfer};
+use super::{Blame, Transfer, TransferStatus};
 use crate::attributes::ATTRIBUTES_WAIT;
 use crate::consensus::Verdict;
 use crate::scheduler::Outlook;
@@ -26,7 +26,7 @@ impl Transfer {
     ///
     /// # Errors
     /// When what is stored cannot be put into a manifest, which the layout excludes.
-    pub fn fate(&mut self, now: Duration) -> Result<Fate, ManifestError> {
+    pub fn status(&mut self, now: Duration) -> Result<TransferStatus, ManifestError> {
         for peer in self.scheduler.silent(now) {
             self.give_up(peer, Blame::Gone, "it owes an answer for too long".into());
         }
@@ -44,19 +44,19 @@ impl Transfer {
             match self.consensus.judge(&self.claims(), own, is_stated, waited) {
                 Verdict::Agreed if self.attributes.is_awaited() && waited < ATTRIBUTES_WAIT => {
                     self.judge_at = Some(since + ATTRIBUTES_WAIT);
-                    return Ok(Fate::Ongoing);
+                    return Ok(TransferStatus::Ongoing);
                 }
-                Verdict::Agreed => return Ok(Fate::Complete(manifest)),
+                Verdict::Agreed => return Ok(TransferStatus::Complete(manifest)),
                 Verdict::Decided => {
                     self.fetch_hashes();
                     self.apply_content();
                 }
                 Verdict::Open(wait) => {
                     self.judge_at = Some(since + wait);
-                    return Ok(Fate::Ongoing);
+                    return Ok(TransferStatus::Ongoing);
                 }
                 // What is wrong in it shows when they are there.
-                Verdict::Differs if self.awaits_hashes() => return Ok(Fate::Ongoing),
+                Verdict::Differs if self.awaits_hashes() => return Ok(TransferStatus::Ongoing),
                 // The catalog may state a root that holds with the `version.ini` of a source alone.
                 Verdict::Differs
                     if stated.is_some()
@@ -64,19 +64,19 @@ impl Transfer {
                         && waited < SENTINEL_PATIENCE =>
                 {
                     self.judge_at = Some(since + SENTINEL_PATIENCE);
-                    return Ok(Fate::Ongoing);
+                    return Ok(TransferStatus::Ongoing);
                 }
                 Verdict::Differs => {
                     let by_catalog = self.consensus.catalog_content().is_some();
-                    return Ok(Fate::Mismatch { by_catalog });
+                    return Ok(TransferStatus::Mismatch { by_catalog });
                 }
             }
         }
         self.complete = None;
         Ok(match self.is_hopeless(now) {
-            false => Fate::Ongoing,
-            true if self.some_left => Fate::AllGone,
-            true => Fate::AllBad(self.last_reason.clone()),
+            false => TransferStatus::Ongoing,
+            true if self.some_left => TransferStatus::AllGone,
+            true => TransferStatus::AllBad(self.last_reason.clone()),
         })
     }
 
