@@ -4,13 +4,14 @@
 //! [`Description`] and [`Transfer`]; requests run in tasks of their own and disk work on blocking threads.
 
 mod answers;
-mod books;
+
 mod clock;
 mod closing;
 mod disk;
 mod effects;
 mod pacing;
 mod requests;
+mod resume_state;
 mod sources;
 mod swarm;
 #[cfg(test)]
@@ -40,11 +41,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::books::{Books, Look, Prepared};
 use self::clock::Clock;
 use self::disk::{Disk, Kept, Preparation};
 use self::pacing::Pacer;
 use self::requests::{Sources, Subject};
+use self::resume_state::{Prepared, ResumeProbe, ResumeState};
 use self::swarm::Sharer;
 use super::storage::{Committed, StorageError};
 use super::{
@@ -77,7 +78,7 @@ enum Event {
     /// The files are made.
     Prepared(Result<Box<Prepared>, DownloadFailure>),
     /// A chunk was looked for on disk.
-    Looked { look: Look, is_there: bool },
+    Probed { probe: ResumeProbe, is_there: bool },
     /// What the journal was told is durable.
     Saved(Result<(), StorageError>),
     /// The chunks of a piece were verified and written.
@@ -118,7 +119,7 @@ struct Engine {
     pacer: Pacer,
     disk: Disk,
     /// There once the disk is prepared.
-    books: Option<Books>,
+    resume: Option<ResumeState>,
     progress: ProgressMeter,
     stage: Stage,
 }
@@ -195,7 +196,7 @@ impl Engine {
             sharer: Sharer::new(seat),
             pacer,
             disk: Disk::new(disk_jobs),
-            books: None,
+            resume: None,
             progress: ProgressMeter::new(Duration::ZERO),
             stage: Stage::Gathering(Box::new(gathering)),
         };
@@ -241,10 +242,10 @@ impl Engine {
                 }
             }
             Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,
-            Event::Looked { look, is_there } => self.looked(look, is_there),
+            Event::Probed { probe, is_there } => self.on_probed(probe, is_there),
             Event::Saved(Ok(())) => {
                 let now = self.now();
-                self.books.iter_mut().for_each(|books| books.saved(now));
+                self.resume.iter_mut().for_each(|resume| resume.saved(now));
             }
             Event::Kept { ask, kept } => return self.kept(ask, kept),
             Event::Committed(Ok(committed)) => return self.committed(committed),
@@ -283,18 +284,18 @@ impl Engine {
                 return Some(ended);
             }
         }
-        if let (Stage::Transferring(transfer), Some(books)) = (&mut self.stage, &mut self.books) {
-            self.disk.look_for(books.looks(transfer));
+        if let (Stage::Transferring(transfer), Some(resume)) = (&mut self.stage, &mut self.resume) {
+            self.disk.probe(resume.probes(transfer));
             while self.pacer.may_ask(now)
                 && let Some(bytes) = transfer.ask(now)
             {
                 self.pacer.spend(bytes);
             }
             self.sharer.follow(&self.job, transfer);
-            self.disk.work(books.storage());
+            self.disk.work(resume.storage());
         }
         self.carry_out_effects().await;
-        if let Some(checkpoint) = self.books.as_mut().and_then(|books| books.checkpoint(now)) {
+        if let Some(checkpoint) = self.resume.as_mut().and_then(|resume| resume.checkpoint(now)) {
             self.disk.save(checkpoint);
         }
         self.tell_progress(now);
@@ -363,7 +364,7 @@ impl Engine {
     async fn prepared(&mut self, prepared: Prepared) {
         let now = self.now();
         self.progress = ProgressMeter::new(now);
-        self.books = Some(Books::new(prepared, now));
+        self.resume = Some(ResumeState::new(prepared, now));
         let Stage::Transferring(transfer) = &mut self.stage else { return };
         let manifest = transfer.layout().manifest();
         let (files, bytes) = (manifest.files().len(), manifest.total_size());
@@ -374,13 +375,13 @@ impl Engine {
     async fn complete(&mut self, manifest: Arc<Manifest>) {
         self.sources.end_all().await;
         let now = self.now();
-        let (Stage::Transferring(transfer), Some(books)) = (&self.stage, &self.books) else {
+        let (Stage::Transferring(transfer), Some(resume)) = (&self.stage, &self.resume) else {
             return;
         };
         let agreed = Arc::new(transfer.agree(&manifest));
         let sources = transfer.ledger().given();
         let progress = report(&mut self.progress, &self.job, transfer, now);
-        let (storage, journal) = (Arc::clone(books.storage()), Arc::clone(books.journal()));
+        let (storage, journal) = (Arc::clone(resume.storage()), Arc::clone(resume.journal()));
         self.disk.commit(storage, journal, Arc::clone(&agreed), Arc::clone(&manifest));
         self.stage = Stage::Committing(Complete { manifest, sources, agreed });
         self.tell(DownloadNotice::Progress(progress)).await;
@@ -400,7 +401,7 @@ impl Engine {
     }
 
     fn tell_progress(&mut self, now: Duration) {
-        let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.books) else { return };
+        let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.resume) else { return };
         if self.progress.due_at(transfer.ledger().bytes_done()) <= now {
             let progress = report(&mut self.progress, &self.job, transfer, now);
             // Nobody misses one of many: a full channel must not slow the download down.
@@ -425,9 +426,9 @@ impl Engine {
             Stage::Gathering(gathering) => gathering.wake_at(now),
             Stage::Transferring(transfer) => {
                 let bytes_done = transfer.ledger().bytes_done();
-                let books = self.books.as_ref();
-                let progress_at = books.map(|_| self.progress.due_at(bytes_done));
-                let checkpoint_at = books.and_then(Books::due_at);
+                let resume = self.resume.as_ref();
+                let progress_at = resume.map(|_| self.progress.due_at(bytes_done));
+                let checkpoint_at = resume.and_then(ResumeState::due_at);
                 let own = [self.pacer.wake_at(), self.sources.wake_at()];
                 let others = [transfer.wake_at(now), progress_at, checkpoint_at];
                 own.into_iter().chain(others).flatten().min()

@@ -8,8 +8,8 @@ use lanspread_transfer::parts::PartError;
 use lanspread_transfer::scheduler::Ask;
 
 use super::super::{DownloadEnd, DownloadNotice};
-use super::books::{Books, Look};
 use super::disk::{Arrived, Kept};
+use super::resume_state::{ResumeProbe, ResumeState};
 use super::{Ended, Engine, Stage};
 
 impl Engine {
@@ -140,13 +140,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn looked(&mut self, look: Look, is_there: bool) {
+    pub(super) fn on_probed(&mut self, probe: ResumeProbe, is_there: bool) {
         if let Some(transfer) = self.stage.transfer() {
             match is_there {
-                true => transfer.found(look.chunk, look.expected, look.place.len),
-                false => transfer.not_found(look.chunk),
+                true => transfer.found(probe.chunk, probe.expected, probe.place.len),
+                false => transfer.not_found(probe.chunk),
             }
         }
-        self.books.iter_mut().for_each(Books::looked);
+        self.resume.iter_mut().for_each(ResumeState::on_probed);
     }
 }

@@ -8,7 +8,7 @@ use lanspread_disk::state_file;
 use super::super::DownloadEnd;
 use super::super::storage::failed;
 use super::super::unfinished::sweep;
-use super::books::Books;
+use super::resume_state::ResumeState;
 use super::{Ended, Engine};
 
 impl Engine {
@@ -26,12 +26,12 @@ impl Engine {
         self.disk.idle().await;
         let has_begun = self.disk.has_begun();
         let (root, journal) = (self.job.root.clone(), self.job.journal.clone());
-        let last = self.books.as_mut().map(Books::last_checkpoint);
+        let last = self.resume.as_mut().map(ResumeState::last_checkpoint);
         let is_cancelled = matches!(ended, Err(DownloadEnd::Cancelled));
         let is_discarded = is_cancelled && !self.job.keeps_on_cancel;
         let has_failed = ended.is_err() && !is_discarded;
         let is_stopped = matches!(ended, Err(DownloadEnd::Interrupted));
-        let storage = self.books.as_ref().map(|books| Arc::clone(books.storage()));
+        let storage = self.resume.as_ref().map(|resume| Arc::clone(resume.storage()));
         let closing = tokio::task::spawn_blocking(move || match last {
             _ if is_discarded && has_begun => {
                 // File systems in user space keep what is open under another name in its directory.

@@ -21,8 +21,8 @@ use super::super::demand;
 use super::super::journal::{Header, Journal};
 use super::super::storage::{Storage, StorageError, failed, refuse_clashes};
 use super::Event;
-use super::books::{Checkpoint, Look, Prepared};
 use super::requests::finished;
+use super::resume_state::{Checkpoint, Prepared, ResumeProbe};
 use crate::error::DownloadFailure;
 
 /// Most chunks hashed and written at once: one thread does both faster than a fast link delivers,
@@ -73,7 +73,7 @@ pub(super) struct Disk {
     /// How many of the jobs verify chunks.
     verifying: usize,
     waiting: VecDeque<(Ask, Vec<Arrived>)>,
-    looks: VecDeque<Look>,
+    probes: VecDeque<ResumeProbe>,
     /// Whether there may be something on the disk that this download brought.
     has_begun: Arc<AtomicBool>,
 }
@@ -86,7 +86,7 @@ impl Disk {
             running,
             verifying: 0,
             waiting: VecDeque::new(),
-            looks: VecDeque::new(),
+            probes: VecDeque::new(),
             has_begun: Arc::default(),
         }
     }
@@ -110,8 +110,8 @@ impl Disk {
 
     /// Lets chunks be looked for when nothing else is to be done: what was received takes memory,
     /// what is on disk does not.
-    pub(super) fn look_for(&mut self, looks: Vec<Look>) {
-        self.looks.extend(looks);
+    pub(super) fn probe(&mut self, probes: Vec<ResumeProbe>) {
+        self.probes.extend(probes);
     }
 
     /// Begins to verify and write what waits, as far as there is room.
@@ -123,10 +123,10 @@ impl Disk {
                     let kept = |arrived: Arrived| (arrived.chunk, keep(&storage, arrived));
                     Event::Kept { ask, kept: arrived.into_iter().map(kept).collect() }
                 });
-            } else if let Some(look) = self.looks.pop_front() {
+            } else if let Some(probe) = self.probes.pop_front() {
                 self.start(move || {
-                    let is_there = is_there(&storage, look);
-                    Event::Looked { look, is_there }
+                    let is_there = is_there(&storage, probe);
+                    Event::Probed { probe, is_there }
                 });
             } else {
                 return;
@@ -169,7 +169,7 @@ impl Disk {
     /// The next result; `None` when nothing is being done.
     pub(super) async fn next(&mut self) -> Option<Event> {
         let event = finished(self.jobs.join_next().await?);
-        if matches!(event, Some(Event::Kept { .. } | Event::Looked { .. })) {
+        if matches!(event, Some(Event::Kept { .. } | Event::Probed { .. })) {
             self.verifying = self.verifying.saturating_sub(1);
         }
         event
@@ -178,7 +178,7 @@ impl Disk {
     /// Forgets what waits and lets what has begun come to its end.
     pub(super) async fn idle(&mut self) {
         self.waiting.clear();
-        self.looks.clear();
+        self.probes.clear();
         while self.jobs.join_next().await.is_some() {}
     }
 }
@@ -196,9 +196,9 @@ fn prepare(preparation: Preparation, has_begun: &AtomicBool) -> Result<Prepared,
     Ok(Prepared { storage, journal, contents, reservation })
 }
 
-fn is_there(storage: &Storage, look: Look) -> bool {
-    match storage.hash(look.place) {
-        Ok(found) => found == Some(look.expected),
+fn is_there(storage: &Storage, probe: ResumeProbe) -> bool {
+    match storage.hash(probe.place) {
+        Ok(found) => found == Some(probe.expected),
         Err(error) => {
             tracing::debug!(%error, "a chunk on disk is of no use");
             false

@@ -31,10 +31,10 @@ impl Engine {
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
                 Effect::Enter(record) => {
-                    if let (Stage::Transferring(transfer), Some(books)) =
-                        (&self.stage, &mut self.books)
+                    if let (Stage::Transferring(transfer), Some(resume)) =
+                        (&self.stage, &mut self.resume)
                     {
-                        books.enter(transfer, record);
+                        resume.enter(transfer, record);
                     }
                 }
                 Effect::PieceStored(piece) => {

@@ -28,7 +28,7 @@ pub(super) struct Prepared {
 
 /// A chunk to look for on disk.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct ResumeProbe {
     pub(super) chunk: ChunkIndex,
     pub(super) place: ChunkPlace,
     pub(super) expected: ContentHash,
@@ -43,8 +43,8 @@ pub(super) struct Checkpoint {
     records: Vec<Record>,
 }
 
-/// The books of one download.
-pub(super) struct Books {
+/// What a download knows of its journal, and of what was on disk before it.
+pub(super) struct ResumeState {
     storage: Arc<Storage>,
     journal: Arc<Journal>,
     /// Holds the room for what is still to be written.
@@ -53,7 +53,7 @@ pub(super) struct Books {
     claims: BTreeMap<ChunkIndex, ContentHash>,
     survey: Survey,
     /// How many chunks are being looked for.
-    looking: usize,
+    probing: usize,
     files: BTreeSet<usize>,
     records: Vec<Record>,
     checkpoint_at: Duration,
@@ -69,7 +69,7 @@ enum Survey {
     Done,
 }
 
-impl Books {
+impl ResumeState {
     pub(super) fn new(prepared: Prepared, now: Duration) -> Self {
         let Prepared { storage, journal, contents, reservation } = prepared;
         let survey = match contents.is_surveyed {
@@ -83,7 +83,7 @@ impl Books {
             _reservation: reservation,
             claims: contents.claims,
             survey,
-            looking: 0,
+            probing: 0,
             files: BTreeSet::new(),
             records: Vec::new(),
             checkpoint_at: now + CHECKPOINT_INTERVAL,
@@ -101,33 +101,33 @@ impl Books {
 
     /// The chunks to look for now, which nobody is asked for meanwhile. First those that the journal
     /// claims; the others once it is decided what the content is.
-    pub(super) fn looks(&mut self, transfer: &mut Transfer) -> Vec<Look> {
-        let mut looks = Vec::new();
+    pub(super) fn probes(&mut self, transfer: &mut Transfer) -> Vec<ResumeProbe> {
+        let mut probes = Vec::new();
         for (chunk, claimed) in std::mem::take(&mut self.claims) {
             // What is known to be other bytes need not be read.
             if transfer.decided_hash(chunk).is_none_or(|decided| decided == claimed) {
-                looks.extend(self.look(transfer, chunk, claimed));
+                probes.extend(self.probe(transfer, chunk, claimed));
             }
         }
         if self.survey == Survey::Due && transfer.is_decided() {
             self.survey = Survey::Running;
             for chunk in (0..transfer.layout().chunk_count()).map(ChunkIndex) {
                 let decided = transfer.decided_hash(chunk);
-                looks.extend(decided.and_then(|hash| self.look(transfer, chunk, hash)));
+                probes.extend(decided.and_then(|hash| self.probe(transfer, chunk, hash)));
             }
         }
-        self.looking += looks.len();
+        self.probing += probes.len();
         // Here and not when the last chunk was looked for, so that what came of it is noted before.
-        if self.survey == Survey::Running && self.looking == 0 {
+        if self.survey == Survey::Running && self.probing == 0 {
             self.survey = Survey::Done;
             self.records.push(Record::Surveyed);
         }
-        looks
+        probes
     }
 
     /// A chunk has been looked for.
-    pub(super) fn looked(&mut self) {
-        self.looking = self.looking.saturating_sub(1);
+    pub(super) fn on_probed(&mut self) {
+        self.probing = self.probing.saturating_sub(1);
     }
 
     /// Notes what the journal is to be told.
@@ -166,14 +166,14 @@ impl Books {
         self.checkpoint_at = now + CHECKPOINT_INTERVAL;
     }
 
-    fn look(
+    fn probe(
         &self,
         transfer: &mut Transfer,
         chunk: ChunkIndex,
         expected: ContentHash,
-    ) -> Option<Look> {
+    ) -> Option<ResumeProbe> {
         let (place, _) = transfer.layout().place(chunk)?;
-        (self.storage.is_kept(place) && transfer.hold(chunk)).then_some(Look {
+        (self.storage.is_kept(place) && transfer.hold(chunk)).then_some(ResumeProbe {
             chunk,
             place,
             expected,
