@@ -15,7 +15,7 @@ use lanspread_disk::room::{BytesLeft, NotEnoughRoom, Reservation, Room};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
-use lanspread_transfer::layout::{ChunkIndex, ChunkPlace, Layout};
+use lanspread_transfer::layout::{ChunkIndex, ChunkLocation, Layout};
 use lanspread_transfer::ledger::ChunkHashes;
 
 /// What a file takes at least a multiple of. Many file systems have larger blocks, and some tell of far
@@ -124,7 +124,7 @@ fn allocated_bytes(path: &Path) -> u64 {
     found.map_or(0, |found| platform::allocated_bytes(&found))
 }
 
-fn hash_of_zeros(file_size: u64, place: ChunkPlace) -> ContentHash {
+fn hash_of_zeros(file_size: u64, place: ChunkLocation) -> ContentHash {
     static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut hasher = ChunkHasher::new(file_size, place.index);
     let mut left = usize::try_from(place.len).unwrap_or(usize::MAX);

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::clock::Clock;
-use self::disk::{Disk, Kept, Preparation};
+use self::disk::{Disk, Preparation, WriteOutcome};
 use self::pacing::Pacer;
 use self::requests::{Sources, Subject};
 use self::resume_state::{Prepared, ResumeProbe, ResumeState};
@@ -82,7 +82,7 @@ enum Event {
     /// What the journal was told is durable.
     Saved(Result<(), StorageError>),
     /// The chunks of a piece were verified and written.
-    Kept { ask: Ask, kept: Vec<(ChunkIndex, Kept)> },
+    Written { ask: Ask, outcomes: Vec<(ChunkIndex, WriteOutcome)> },
     /// The game is committed.
     Committed(Result<Committed, StorageError>),
     /// It is time to look again.
@@ -247,7 +247,7 @@ impl Engine {
                 let now = self.now();
                 self.resume.iter_mut().for_each(|resume| resume.saved(now));
             }
-            Event::Kept { ask, kept } => return self.kept(ask, kept),
+            Event::Written { ask, outcomes } => return self.on_written(ask, outcomes),
             Event::Committed(Ok(committed)) => return self.committed(committed),
             Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
             Event::Saved(Err(error)) | Event::Committed(Err(error)) => {

@@ -43,7 +43,7 @@ use lanspread_disk::durable::{self, below};
 use lanspread_library::Fingerprint;
 use lanspread_proto::reserved::{SENTINEL_DISCARDED, SENTINEL_TMP};
 use lanspread_transfer::attributes::Agreed;
-use lanspread_transfer::layout::ChunkPlace;
+use lanspread_transfer::layout::ChunkLocation;
 
 use self::touches::Touches;
 use crate::error::{DownloadFailure, RemoveFailure};
@@ -174,7 +174,7 @@ impl Storage {
     }
 
     /// Whether the place of a chunk may hold bytes from before.
-    pub(crate) fn is_kept(&self, place: ChunkPlace) -> bool {
+    pub(crate) fn is_kept(&self, place: ChunkLocation) -> bool {
         self.kept.contains(&place.file)
     }
 
@@ -182,7 +182,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError`] when they cannot be read.
-    pub(crate) fn hash(&self, place: ChunkPlace) -> Result<Option<ContentHash>, StorageError> {
+    pub(crate) fn hash(&self, place: ChunkLocation) -> Result<Option<ContentHash>, StorageError> {
         let Some(file) = self.manifest.files().get(place.file) else { return Ok(None) };
         let mut hasher = ChunkHasher::new(file.size, place.index);
         let mut read = || {
@@ -224,7 +224,7 @@ impl Storage {
     /// [`StorageError`]; parts of the chunk may have been written.
     pub(crate) fn write(
         &self,
-        place: ChunkPlace,
+        place: ChunkLocation,
         bytes: &[u8],
         is_hole: bool,
     ) -> Result<(), StorageError> {
@@ -408,7 +408,7 @@ fn sync_directories(point: Point, root: &Dir, manifest: &Manifest) -> Result<(),
 /// wanted all.
 fn read_blocks(
     file: &File,
-    place: ChunkPlace,
+    place: ChunkLocation,
     mut go_on: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<bool> {
     let mut buffer = vec![0; READ_BLOCK_BYTES];

@@ -20,7 +20,7 @@ pub struct PieceIndex(pub u32);
 
 /// Where the bytes of a chunk belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkPlace {
+pub struct ChunkLocation {
     /// The position of the file in the manifest.
     pub file: usize,
     /// Which chunk of the file, from 0.
@@ -66,7 +66,7 @@ impl Layout {
     }
 
     /// Where a chunk belongs, and the file that it is part of; `None` beyond the last chunk.
-    pub fn place(&self, chunk: ChunkIndex) -> Option<(ChunkPlace, &ManifestFile)> {
+    pub fn place(&self, chunk: ChunkIndex) -> Option<(ChunkLocation, &ManifestFile)> {
         if chunk.0 >= self.chunk_count {
             return None;
         }
@@ -77,7 +77,7 @@ impl Layout {
         let manifest_file = self.manifest.files().get(file)?;
         let len = u32::try_from(chunk_len(manifest_file.size, index)).ok()?;
         let offset = u64::from(index) * CHUNK_SIZE_BYTES;
-        Some((ChunkPlace { file, index, offset, len }, manifest_file))
+        Some((ChunkLocation { file, index, offset, len }, manifest_file))
     }
 
     /// How many pieces there are.

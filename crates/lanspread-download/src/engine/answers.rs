@@ -8,7 +8,7 @@ use lanspread_transfer::parts::PartError;
 use lanspread_transfer::scheduler::Ask;
 
 use super::super::{DownloadEnd, DownloadNotice};
-use super::disk::{Arrived, Kept};
+use super::disk::{ReceivedChunk, WriteOutcome};
 use super::resume_state::{ResumeProbe, ResumeState};
 use super::{Ended, Engine, Stage};
 
@@ -83,17 +83,17 @@ impl Engine {
         let now = self.now();
         let Some(transfer) = self.stage.transfer() else { return };
         let ReceivedChunks { hashes, mut bytes } = match answer {
-            Ok(received) => received,
+            Ok(answer) => answer,
             Err(error) => return transfer.request_failed(ask, &error, now),
         };
         if !transfer.arrived(ask, now) {
             return;
         }
-        let mut arrived = Vec::with_capacity(chunks.len());
+        let mut received = Vec::with_capacity(chunks.len());
         for (chunk, hash) in chunks.into_iter().zip(hashes) {
             let Some((place, file)) = transfer.layout().place(chunk) else { continue };
             let len = usize::try_from(place.len).unwrap_or(usize::MAX).min(bytes.len());
-            arrived.push(Arrived {
+            received.push(ReceivedChunk {
                 chunk,
                 place,
                 file_size: file.size,
@@ -103,21 +103,27 @@ impl Engine {
                 is_hole: transfer.ledger().is_untouched(chunk),
             });
         }
-        self.disk.push(ask, arrived);
+        self.disk.push(ask, received);
     }
 
-    pub(super) fn kept(&mut self, ask: Ask, kept: Vec<(ChunkIndex, Kept)>) -> Option<Ended> {
-        let wrong =
-            kept.iter().find(|(_, kept)| matches!(kept, Kept::Wrong)).map(|(chunk, _)| *chunk);
+    pub(super) fn on_written(
+        &mut self,
+        ask: Ask,
+        outcomes: Vec<(ChunkIndex, WriteOutcome)>,
+    ) -> Option<Ended> {
+        let wrong = outcomes
+            .iter()
+            .find(|(_, outcome)| matches!(outcome, WriteOutcome::Wrong))
+            .map(|(chunk, _)| *chunk);
         if let Some(chunk) = wrong {
             self.complain(ask.peer, chunk);
         }
         let transfer = self.stage.transfer()?;
-        for (chunk, kept) in kept {
-            match kept {
-                Kept::Stored { hash, len } => transfer.stored(ask.peer, chunk, hash, len),
-                Kept::Wrong => transfer.mismatched(ask.peer, chunk),
-                Kept::Failed(error) => return Some(Err(DownloadEnd::Failed(error.into()))),
+        for (chunk, outcome) in outcomes {
+            match outcome {
+                WriteOutcome::Written { hash, len } => transfer.stored(ask.peer, chunk, hash, len),
+                WriteOutcome::Wrong => transfer.mismatched(ask.peer, chunk),
+                WriteOutcome::Failed(error) => return Some(Err(DownloadEnd::Failed(error.into()))),
             }
         }
         transfer.settle(ask.piece);

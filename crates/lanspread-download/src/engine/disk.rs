@@ -10,7 +10,7 @@ use lanspread_disk::room::Room;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, Manifest};
 use lanspread_transfer::attributes::Agreed;
-use lanspread_transfer::layout::{ChunkIndex, ChunkPlace};
+use lanspread_transfer::layout::{ChunkIndex, ChunkLocation};
 use lanspread_transfer::ledger::ChunkHashes;
 use lanspread_transfer::scheduler::Ask;
 use tokio::task::JoinSet;
@@ -40,10 +40,10 @@ pub(super) struct Preparation {
     pub(super) stop: CancellationToken,
 }
 
-/// A chunk that has arrived, and what has to be known to verify and keep it.
-pub(super) struct Arrived {
+/// A received chunk, and what has to be known to verify and keep it.
+pub(super) struct ReceivedChunk {
     pub(super) chunk: ChunkIndex,
-    pub(super) place: ChunkPlace,
+    pub(super) place: ChunkLocation,
     pub(super) file_size: u64,
     pub(super) bytes: Bytes,
     /// The hash that came with it.
@@ -54,10 +54,10 @@ pub(super) struct Arrived {
     pub(super) is_hole: bool,
 }
 
-/// What became of a chunk that arrived.
-pub(super) enum Kept {
+/// What became of a received chunk.
+pub(super) enum WriteOutcome {
     /// It has this hash and is on disk.
-    Stored { hash: ContentHash, len: u32 },
+    Written { hash: ContentHash, len: u32 },
     /// It is not what it should be.
     Wrong,
     /// It could not be written.
@@ -72,7 +72,7 @@ pub(super) struct Disk {
     running: TaskTracker,
     /// How many of the jobs verify chunks.
     verifying: usize,
-    waiting: VecDeque<(Ask, Vec<Arrived>)>,
+    waiting: VecDeque<(Ask, Vec<ReceivedChunk>)>,
     probes: VecDeque<ResumeProbe>,
     /// Whether there may be something on the disk that this download brought.
     has_begun: Arc<AtomicBool>,
@@ -104,8 +104,8 @@ impl Disk {
     }
 
     /// Lets the chunks of a piece wait for their turn.
-    pub(super) fn push(&mut self, ask: Ask, arrived: Vec<Arrived>) {
-        self.waiting.push_back((ask, arrived));
+    pub(super) fn push(&mut self, ask: Ask, received: Vec<ReceivedChunk>) {
+        self.waiting.push_back((ask, received));
     }
 
     /// Lets chunks be looked for when nothing else is to be done: what was received takes memory,
@@ -118,10 +118,10 @@ impl Disk {
     pub(super) fn work(&mut self, storage: &Arc<Storage>) {
         while self.verifying < WRITERS_MAX {
             let storage = Arc::clone(storage);
-            if let Some((ask, arrived)) = self.waiting.pop_front() {
+            if let Some((ask, received)) = self.waiting.pop_front() {
                 self.start(move || {
-                    let kept = |arrived: Arrived| (arrived.chunk, keep(&storage, arrived));
-                    Event::Kept { ask, kept: arrived.into_iter().map(kept).collect() }
+                    let outcome = |it: ReceivedChunk| (it.chunk, write(&storage, it));
+                    Event::Written { ask, outcomes: received.into_iter().map(outcome).collect() }
                 });
             } else if let Some(probe) = self.probes.pop_front() {
                 self.start(move || {
@@ -169,7 +169,7 @@ impl Disk {
     /// The next result; `None` when nothing is being done.
     pub(super) async fn next(&mut self) -> Option<Event> {
         let event = finished(self.jobs.join_next().await?);
-        if matches!(event, Some(Event::Kept { .. } | Event::Probed { .. })) {
+        if matches!(event, Some(Event::Written { .. } | Event::Probed { .. })) {
             self.verifying = self.verifying.saturating_sub(1);
         }
         event
@@ -206,14 +206,14 @@ fn is_there(storage: &Storage, probe: ResumeProbe) -> bool {
     }
 }
 
-fn keep(storage: &Storage, arrived: Arrived) -> Kept {
-    let Arrived { place, file_size, bytes, expected, is_hole, .. } = arrived;
+fn write(storage: &Storage, received: ReceivedChunk) -> WriteOutcome {
+    let ReceivedChunk { place, file_size, bytes, expected, is_hole, .. } = received;
     let hash = chunk_hash(file_size, place.index, &bytes);
-    if hash != arrived.hash || expected.is_some_and(|expected| expected != hash) {
-        return Kept::Wrong;
+    if hash != received.hash || expected.is_some_and(|expected| expected != hash) {
+        return WriteOutcome::Wrong;
     }
     match storage.write(place, &bytes, is_hole) {
-        Ok(()) => Kept::Stored { hash, len: place.len },
-        Err(error) => Kept::Failed(error),
+        Ok(()) => WriteOutcome::Written { hash, len: place.len },
+        Err(error) => WriteOutcome::Failed(error),
     }
 }

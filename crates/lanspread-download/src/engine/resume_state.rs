@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lanspread_disk::room::Reservation;
 use lanspread_proto::ContentHash;
-use lanspread_transfer::layout::{ChunkIndex, ChunkPlace};
+use lanspread_transfer::layout::{ChunkIndex, ChunkLocation};
 use lanspread_transfer::record::Record;
 use lanspread_transfer::transfer::Transfer;
 
@@ -30,7 +30,7 @@ pub(super) struct Prepared {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResumeProbe {
     pub(super) chunk: ChunkIndex,
-    pub(super) place: ChunkPlace,
+    pub(super) place: ChunkLocation,
     pub(super) expected: ContentHash,
 }
 

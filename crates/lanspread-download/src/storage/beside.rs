@@ -14,7 +14,7 @@ use lanspread_library::{Fingerprint, StampedFile, settle};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::{CHUNK_SIZE_BYTES, FileBits, Manifest, RelPath};
-use lanspread_transfer::layout::ChunkPlace;
+use lanspread_transfer::layout::ChunkLocation;
 
 use super::{
     Committed, SYNC_THREADS, Storage, StorageError, failed, native, read_blocks, sync_directory,
@@ -84,7 +84,7 @@ impl Storage {
             let offset = u64::from(index) * CHUNK_SIZE_BYTES;
             let len = u32::try_from(chunk_len(listed.size, index)).map_err(io::Error::other)?;
             let mut hasher = ChunkHasher::new(listed.size, index);
-            read_blocks(file, ChunkPlace { file: number, index, offset, len }, |block| {
+            read_blocks(file, ChunkLocation { file: number, index, offset, len }, |block| {
                 hasher.update(block);
                 true
             })?;

@@ -65,7 +65,7 @@ fn plain() -> Agreed {
     Agreed { executable: None, directories: None, sentinel: Bytes::from_static(SENTINEL) }
 }
 
-fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkPlace {
+fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkLocation {
     let layout = Layout::new(Arc::clone(manifest));
     layout.place(ChunkIndex(chunk)).unwrap().0
 }
