@@ -346,7 +346,7 @@ impl Engine {
         self.tell(DownloadNotice::GotManifest {
             files: manifest.files().len(),
             bytes: manifest.total_size(),
-            sources: transfer.members().collect(),
+            sources: transfer.full_sources().collect(),
         })
         .await;
         let DownloadJob { root, journal, room, stop, .. } = &self.job;
@@ -368,7 +368,7 @@ impl Engine {
         let Stage::Transferring(transfer) = &mut self.stage else { return };
         let manifest = transfer.layout().manifest();
         let (files, bytes) = (manifest.files().len(), manifest.total_size());
-        let sources = transfer.members().collect();
+        let sources = transfer.full_sources().collect();
         self.tell(DownloadNotice::Began { files, bytes, sources }).await;
     }
 

@@ -60,11 +60,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
 /// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
 /// takes that long for others as well; who is much slower must not set the pace.
-const PROMISE_FACTOR: u32 = 4;
-const PROMISE_PATIENCE_MIN: Duration = Duration::from_secs(1);
-const PROMISE_PATIENCE_MAX: Duration = Duration::from_secs(20);
+const IN_FLIGHT_FACTOR: u32 = 4;
+const IN_FLIGHT_PATIENCE_MIN: Duration = Duration::from_secs(1);
+const IN_FLIGHT_PATIENCE_MAX: Duration = Duration::from_secs(20);
 /// The same, where no source has answered yet.
-const PROMISE_PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
+const IN_FLIGHT_PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
 /// How much sooner than its source a second one must be able to deliver a piece at the end.
 const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
@@ -135,11 +135,11 @@ struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Of one that has everything, what nobody else gives out.
-    Rare,
+    Unavailable,
     /// Of one that has a part, what it has.
-    Part,
+    Partial,
     /// Of one that has everything, what others give out as well.
-    Any,
+    Available,
     /// What is late at another source.
     Second,
 }
@@ -175,7 +175,7 @@ impl Scheduler {
             .map(|(peer, source)| (source.requests.len(), source.turn, *peer))
             .collect();
         free.sort_unstable();
-        let ways = [Way::Rare, Way::Part, Way::Any, Way::Second];
+        let ways = [Way::Unavailable, Way::Partial, Way::Available, Way::Second];
         let (peer, piece) = ways.into_iter().find_map(|way| {
             free.iter().find_map(|(_, _, peer)| Some((*peer, self.pick(way, *peer, now)?)))
         })?;
@@ -272,7 +272,7 @@ impl Scheduler {
             let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
             lateness.chain([source.retry_at]).chain(source.silence_ends_at())
         });
-        let overdue_at = self.pending.overdue_at(self.promise_patience(), now);
+        let overdue_at = self.pending.overdue_at(self.in_flight_patience(), now);
         per_source.filter(|at| *at > now).chain(overdue_at).min()
     }
 
@@ -303,16 +303,16 @@ impl Scheduler {
 
     fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<PieceIndex> {
         match way {
-            Way::Rare => return self.pick_rare(peer),
-            Way::Any => return self.pick_any(peer, now),
-            Way::Part | Way::Second => {}
+            Way::Unavailable => return self.pick_unavailable(peer),
+            Way::Available => return self.pick_available(peer, now),
+            Way::Partial | Way::Second => {}
         }
         let source = self.sources.get_mut(&peer)?;
         let pending = &self.pending;
-        match (way, &mut source.part) {
-            (Way::Part, Some(part)) => {
-                let untried = part.sample(pending, |piece| !source.avoided.contains(&piece));
-                let mut tried = || part.sample(pending, |_| true);
+        match (way, &mut source.partial) {
+            (Way::Partial, Some(partial)) => {
+                let untried = partial.sample(pending, |piece| !source.avoided.contains(&piece));
+                let mut tried = || partial.sample(pending, |_| true);
                 pending.rarest(untried).or_else(|| pending.rarest(tried()))
             }
             (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
@@ -320,29 +320,30 @@ impl Scheduler {
         }
     }
 
-    fn pick_any(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
-        self.sources.get(&peer).filter(|source| source.part.is_none())?;
+    fn pick_available(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
+        self.sources.get(&peer).filter(|source| source.partial.is_none())?;
         // A second copy would hold up the first one of another piece.
-        match self.pending.is_any_promised() {
-            true => self.pending.overdue(self.promise_patience(), now),
-            false => self.pending.supplied(),
+        match self.pending.is_any_in_flight_elsewhere() {
+            true => self.pending.overdue(self.in_flight_patience(), now),
+            false => self.pending.find_available(),
         }
     }
 
-    fn promise_patience(&self) -> Duration {
-        let full = self.sources.values().filter(|source| source.part.is_none());
+    fn in_flight_patience(&self) -> Duration {
+        let full = self.sources.values().filter(|source| source.partial.is_none());
         let usual = full.filter_map(|source| source.pace.latency()).max();
-        usual.map_or(PROMISE_PATIENCE_UNKNOWN, |usual| {
-            (usual * PROMISE_FACTOR).clamp(PROMISE_PATIENCE_MIN, PROMISE_PATIENCE_MAX)
+        usual.map_or(IN_FLIGHT_PATIENCE_UNKNOWN, |usual| {
+            (usual * IN_FLIGHT_FACTOR).clamp(IN_FLIGHT_PATIENCE_MIN, IN_FLIGHT_PATIENCE_MAX)
         })
     }
 
-    fn pick_rare(&self, peer: PeerId) -> Option<PieceIndex> {
-        let source = self.sources.get(&peer).filter(|source| source.part.is_none())?;
-        let others = self.sources.iter().filter(|(_, source)| source.part.is_some());
+    fn pick_unavailable(&self, peer: PeerId) -> Option<PieceIndex> {
+        let source = self.sources.get(&peer).filter(|source| source.partial.is_none())?;
+        let others = self.sources.iter().filter(|(_, source)| source.partial.is_some());
         let others: Vec<_> = others.map(|(peer, _)| *peer).collect();
-        let untried = self.pending.rare(&others, |piece| !source.avoided.contains(&piece));
-        untried.or_else(|| self.pending.rare(&others, |_| true))
+        let untried =
+            self.pending.find_unavailable(&others, |piece| !source.avoided.contains(&piece));
+        untried.or_else(|| self.pending.find_unavailable(&others, |_| true))
     }
 
     /// A piece that is late at another source, and is worth asking this one for as well.
@@ -389,9 +390,9 @@ impl Scheduler {
     fn put_back(&mut self, piece: PieceIndex) {
         self.pending.insert(piece);
         let ranked = self.pending.rank(piece);
-        for part in self.sources.values_mut().filter_map(|source| source.part.as_mut()) {
-            if part.has.contains(piece.0) {
-                part.wanted.insert(ranked);
+        for partial in self.sources.values_mut().filter_map(|source| source.partial.as_mut()) {
+            if partial.has.contains(piece.0) {
+                partial.wanted.insert(ranked);
             }
         }
     }

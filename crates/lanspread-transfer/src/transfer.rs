@@ -112,7 +112,7 @@ pub struct Transfer {
     /// Since when nobody seems to have what is missing, or to be about to.
     stuck_since: Option<Duration>,
     /// Since when nobody has what is missing, whatever is promised.
-    promised_since: Option<Duration>,
+    in_flight_since: Option<Duration>,
     effects: Vec<Effect>,
 }
 
@@ -142,7 +142,7 @@ impl Transfer {
             complete: None,
             judge_at: None,
             stuck_since: None,
-            promised_since: None,
+            in_flight_since: None,
             effects: Vec::new(),
         };
         for (peer, head) in heads.iter() {
@@ -153,7 +153,7 @@ impl Transfer {
         }
         transfer.reconsider();
         transfer.drop_outvoted();
-        for peer in transfer.members().collect::<Vec<_>>() {
+        for peer in transfer.full_sources().collect::<Vec<_>>() {
             transfer.scheduler.join(peer, now);
             transfer.ask_hashes_if_unknown(peer);
         }
@@ -172,12 +172,12 @@ impl Transfer {
     }
 
     /// The sources in use that have the whole game, in peer id order.
-    pub fn members(&self) -> impl Iterator<Item = PeerId> {
+    pub fn full_sources(&self) -> impl Iterator<Item = PeerId> {
         self.sources.full()
     }
 
     /// Whether a source is in use that has the whole game.
-    pub fn is_member(&self, peer: PeerId) -> bool {
+    pub fn is_full_source(&self, peer: PeerId) -> bool {
         self.sources.is_full(peer)
     }
 
@@ -310,7 +310,7 @@ impl Transfer {
                 RefusalCode::Busy => (RequestFailure::Busy, Blame::Failing),
                 RefusalCode::ReadFailed => (RequestFailure::Refused, Blame::Failing),
                 // It has not what it offered, or no longer: something else is asked of it first.
-                RefusalCode::NotServed if self.is_part(ask.peer) => {
+                RefusalCode::NotServed if self.is_partial_source(ask.peer) => {
                     (RequestFailure::Refused, Blame::Gone)
                 }
                 // It may only be busy with the game for a moment. If not, it says so in its

@@ -132,7 +132,7 @@ impl Engine {
 
     /// Tells a source of the whole game that a chunk came wrong. It is not asked for anything any more.
     fn complain(&mut self, peer: PeerId, chunk: ChunkIndex) {
-        let Some(transfer) = self.stage.transfer().filter(|it| it.is_member(peer)) else {
+        let Some(transfer) = self.stage.transfer().filter(|it| it.is_full_source(peer)) else {
             return;
         };
         let Some((place, file)) = transfer.layout().place(chunk) else { return };

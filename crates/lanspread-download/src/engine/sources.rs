@@ -44,7 +44,7 @@ impl Engine {
     pub(super) fn leave(&mut self, peer: PeerId) {
         let now = self.now();
         self.sources.withdraw(peer);
-        let (was_source, is_part) = match &mut self.stage {
+        let (was_source, is_partial) = match &mut self.stage {
             Stage::Gathering(gathering) => {
                 gathering.left(peer);
                 (true, false)
@@ -53,13 +53,15 @@ impl Engine {
                 description.left(peer);
                 (true, false)
             }
-            Stage::Transferring(transfer) => (transfer.left(peer, now), transfer.is_part(peer)),
+            Stage::Transferring(transfer) => {
+                (transfer.left(peer, now), transfer.is_partial_source(peer))
+            }
             Stage::Committing(_) => (true, false),
         };
         if was_source {
             self.sources.end_all_of(peer);
         }
-        if !is_part {
+        if !is_partial {
             self.sources.remove(peer);
         }
     }

@@ -99,7 +99,7 @@ impl Engine {
             }
             SwarmNews::Ended { peer } => transfer.offers_ended(peer),
             SwarmNews::Left { peer } => {
-                if transfer.part_left(peer) {
+                if transfer.on_partial_source_left(peer) {
                     // It may be asked for its manifest at the same time: a download that has ended
                     // is in the library instead.
                     self.sources.end_pieces_of(peer);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lanspread_proto::{PeerId, PieceSet};
 
 use super::Scheduler;
-use super::source::{Part, SourceState};
+use super::source::{PartialSource, SourceState};
 use crate::layout::PieceIndex;
 
 /// What is to be expected of sources that have a part.
@@ -14,7 +14,7 @@ pub enum Outlook {
     /// One of them owes an answer, or has something that is missing.
     Giving,
     /// One of them is about to have something that is missing.
-    Promising,
+    InFlight,
     /// None of them is.
     Nothing,
 }
@@ -24,7 +24,7 @@ impl Scheduler {
     /// that had a part keeps the requests that were made to it.
     pub fn join(&mut self, peer: PeerId, now: Duration) {
         self.withdraw(peer);
-        self.sources.entry(peer).or_insert_with(|| SourceState::new(now)).part = None;
+        self.sources.entry(peer).or_insert_with(|| SourceState::new(now)).partial = None;
     }
 
     /// A source that fetches the game itself has a part of it, and is asking those that have
@@ -32,7 +32,7 @@ impl Scheduler {
     pub fn offer(&mut self, peer: PeerId, has: &PieceSet, fetching: &[PieceIndex], now: Duration) {
         self.withdraw(peer);
         let source = self.sources.entry(peer).or_insert_with(|| SourceState::new(now));
-        source.part = Some(Part::default());
+        source.partial = Some(PartialSource::default());
         let has: Vec<_> = has.iter().map(PieceIndex).collect();
         self.offer_more(peer, &has, fetching, now);
     }
@@ -45,21 +45,22 @@ impl Scheduler {
         fetching: &[PieceIndex],
         now: Duration,
     ) {
-        let Some(part) = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut()) else {
+        let Some(partial) = self.sources.get_mut(&peer).and_then(|source| source.partial.as_mut())
+        else {
             return;
         };
         for piece in more {
-            if part.has.insert(piece.0) {
-                part.wanted.insert(self.pending.rank(*piece));
+            if partial.has.insert(piece.0) {
+                partial.wanted.insert(self.pending.rank(*piece));
                 self.pending.gains(*piece);
             }
         }
-        let before = std::mem::replace(&mut part.fetching, fetching.iter().copied().collect());
-        for piece in part.fetching.difference(&before) {
-            self.pending.is_promised(*piece, now);
+        let before = std::mem::replace(&mut partial.fetching, fetching.iter().copied().collect());
+        for piece in partial.fetching.difference(&before) {
+            self.pending.on_flight_begun(*piece, now);
         }
-        for piece in before.difference(&part.fetching) {
-            self.pending.is_forsaken(*piece);
+        for piece in before.difference(&partial.fetching) {
+            self.pending.on_flight_ended(*piece);
         }
     }
 
@@ -70,11 +71,11 @@ impl Scheduler {
 
     /// What sources that have a part may still bring.
     pub fn outlook(&self) -> Outlook {
-        let mut parts = self.sources.values().filter(|source| source.part.is_some());
-        if parts.any(|source| !source.requests.is_empty()) || self.pending.is_any_had() {
+        let mut partial = self.sources.values().filter(|source| source.partial.is_some());
+        if partial.any(|source| !source.requests.is_empty()) || self.pending.is_any_available() {
             Outlook::Giving
-        } else if self.pending.is_any_promised() {
-            Outlook::Promising
+        } else if self.pending.is_any_in_flight_elsewhere() {
+            Outlook::InFlight
         } else {
             Outlook::Nothing
         }
@@ -83,20 +84,20 @@ impl Scheduler {
     /// What those are being asked for that have everything, and what has arrived and is not stored yet: what
     /// this peer is about to have.
     pub fn fetching(&self) -> Vec<PieceIndex> {
-        let full = self.sources.values().filter(|source| source.part.is_none());
+        let full = self.sources.values().filter(|source| source.partial.is_none());
         let asked = full.flat_map(|source| source.requests.keys());
         asked.chain(&self.storing).copied().collect()
     }
 
     /// Takes back what a source that has a part offers.
     pub(super) fn withdraw(&mut self, peer: PeerId) {
-        let part = self.sources.get_mut(&peer).and_then(|source| source.part.as_mut());
-        let Some(part) = part.map(std::mem::take) else { return };
-        for piece in part.has.iter() {
+        let partial = self.sources.get_mut(&peer).and_then(|source| source.partial.as_mut());
+        let Some(partial) = partial.map(std::mem::take) else { return };
+        for piece in partial.has.iter() {
             self.pending.loses(PieceIndex(piece));
         }
-        for piece in part.fetching {
-            self.pending.is_forsaken(piece);
+        for piece in partial.fetching {
+            self.pending.on_flight_ended(piece);
         }
     }
 }

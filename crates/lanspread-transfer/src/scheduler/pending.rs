@@ -43,14 +43,14 @@ pub(super) struct Pending {
     order: Order,
     all: BTreeSet<Ranked>,
     /// Those of `all` that nobody has or is about to have who fetches the game too.
-    rare: BTreeSet<Ranked>,
+    unavailable: BTreeSet<Ranked>,
     /// Those of `all` that somebody is about to have, and nobody has.
-    promised: BTreeSet<Ranked>,
+    in_flight_elsewhere: BTreeSet<Ranked>,
     /// Whatever has a supply, pending or not.
     supply: BTreeMap<PieceIndex, Supply>,
     /// When somebody was first about to have a pending piece. Kept where that came to nothing: who promises
     /// it anew does not have the time anew.
-    promised_at: BTreeMap<PieceIndex, Duration>,
+    in_flight_since: BTreeMap<PieceIndex, Duration>,
 }
 
 impl Order {
@@ -89,8 +89,15 @@ fn scatter(number: u64) -> u64 {
 impl Pending {
     pub(super) fn new(piece_count: u32, order: Order) -> Self {
         let all: BTreeSet<_> = (0..piece_count).map(|n| order.rank(PieceIndex(n))).collect();
-        let (rare, promised) = (all.clone(), BTreeSet::new());
-        Self { order, all, rare, promised, supply: BTreeMap::new(), promised_at: BTreeMap::new() }
+        let (unavailable, in_flight_elsewhere) = (all.clone(), BTreeSet::new());
+        Self {
+            order,
+            all,
+            unavailable,
+            in_flight_elsewhere,
+            supply: BTreeMap::new(),
+            in_flight_since: BTreeMap::new(),
+        }
     }
 
     pub(super) fn rank(&self, piece: PieceIndex) -> Ranked {
@@ -117,9 +124,9 @@ impl Pending {
 
     pub(super) fn remove(&mut self, piece: PieceIndex) -> bool {
         let ranked = self.rank(piece);
-        self.rare.remove(&ranked);
-        self.promised.remove(&ranked);
-        self.promised_at.remove(&piece);
+        self.unavailable.remove(&ranked);
+        self.in_flight_elsewhere.remove(&ranked);
+        self.in_flight_since.remove(&piece);
         self.all.remove(&ranked)
     }
 
@@ -138,16 +145,16 @@ impl Pending {
     }
 
     /// One more of them is about to have it.
-    pub(super) fn is_promised(&mut self, piece: PieceIndex, now: Duration) {
+    pub(super) fn on_flight_begun(&mut self, piece: PieceIndex, now: Duration) {
         self.supply.entry(piece).or_default().fetching += 1;
         if self.contains(piece) {
-            self.promised_at.entry(piece).or_insert(now);
+            self.in_flight_since.entry(piece).or_insert(now);
         }
         self.classify(piece);
     }
 
     /// One of them is not, any more.
-    pub(super) fn is_forsaken(&mut self, piece: PieceIndex) {
+    pub(super) fn on_flight_ended(&mut self, piece: PieceIndex) {
         if let Some(supply) = self.supply.get_mut(&piece) {
             supply.fetching = supply.fetching.saturating_sub(1);
         }
@@ -160,41 +167,41 @@ impl Pending {
     }
 
     /// Whether somebody who fetches the game too has a pending piece.
-    pub(super) fn is_any_had(&self) -> bool {
-        self.rare.len() + self.promised.len() < self.all.len()
+    pub(super) fn is_any_available(&self) -> bool {
+        self.unavailable.len() + self.in_flight_elsewhere.len() < self.all.len()
     }
 
     /// Whether somebody who fetches the game too is about to have a pending piece that nobody has.
-    pub(super) fn is_any_promised(&self) -> bool {
-        !self.promised.is_empty()
+    pub(super) fn is_any_in_flight_elsewhere(&self) -> bool {
+        !self.in_flight_elsewhere.is_empty()
     }
 
     /// A piece that nobody else gives out: of the next few the one that is this peer's rather than
     /// that of the `others` who fetch the game too.
-    pub(super) fn rare(
+    pub(super) fn find_unavailable(
         &self,
         others: &[PeerId],
         suits: impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
-        let pieces = self.rare.iter().map(|ranked| ranked.piece);
+        let pieces = self.unavailable.iter().map(|ranked| ranked.piece);
         let next = pieces.filter(|piece| suits(*piece)).take(SAMPLE);
         next.min_by_key(|piece| self.order.others_before(others, *piece))
     }
 
     /// The next piece that others promise to have since `patience` ago and still have not.
     pub(super) fn overdue(&self, patience: Duration, now: Duration) -> Option<PieceIndex> {
-        let mut pieces = self.promised.iter().map(|ranked| ranked.piece);
+        let mut pieces = self.in_flight_elsewhere.iter().map(|ranked| ranked.piece);
         pieces.find(|piece| self.due_at(*piece, patience) <= now)
     }
 
     /// When the next promised piece is overdue.
     pub(super) fn overdue_at(&self, patience: Duration, now: Duration) -> Option<Duration> {
-        let due = self.promised.iter().map(|ranked| self.due_at(ranked.piece, patience));
+        let due = self.in_flight_elsewhere.iter().map(|ranked| self.due_at(ranked.piece, patience));
         due.filter(|at| *at > now).min()
     }
 
     /// A piece that few have, among the next ones that anybody has.
-    pub(super) fn supplied(&self) -> Option<PieceIndex> {
+    pub(super) fn find_available(&self) -> Option<PieceIndex> {
         let pieces = self.all.iter().map(|ranked| ranked.piece);
         self.rarest(pieces.filter(|piece| self.have(*piece) > 0).take(SAMPLE))
     }
@@ -209,7 +216,7 @@ impl Pending {
 
     /// One that was asked for here before and came back has been waited for enough.
     fn due_at(&self, piece: PieceIndex, patience: Duration) -> Duration {
-        self.promised_at.get(&piece).copied().unwrap_or_default() + patience
+        self.in_flight_since.get(&piece).copied().unwrap_or_default() + patience
     }
 
     fn classify(&mut self, piece: PieceIndex) {
@@ -219,9 +226,11 @@ impl Pending {
             self.supply.remove(&piece);
         }
         let is_pending = self.all.contains(&ranked);
-        let is_rare = is_pending && supply.have == 0 && supply.fetching == 0;
-        let is_promised = is_pending && supply.have == 0 && supply.fetching > 0;
-        for (set, belongs) in [(&mut self.rare, is_rare), (&mut self.promised, is_promised)] {
+        let is_unavailable = is_pending && supply.have == 0 && supply.fetching == 0;
+        let is_in_flight = is_pending && supply.have == 0 && supply.fetching > 0;
+        for (set, belongs) in
+            [(&mut self.unavailable, is_unavailable), (&mut self.in_flight_elsewhere, is_in_flight)]
+        {
             if belongs {
                 set.insert(ranked);
             } else {

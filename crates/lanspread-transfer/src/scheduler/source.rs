@@ -22,7 +22,7 @@ pub(super) struct SourceState {
     /// Pieces that it refused: it is asked for others first.
     pub(super) avoided: BTreeSet<PieceIndex>,
     /// What it has, unless that is everything.
-    pub(super) part: Option<Part>,
+    pub(super) partial: Option<PartialSource>,
     /// Failures in a row. Requests that fail together count as one.
     pub(super) backoff: Backoff,
     failed_at: Duration,
@@ -36,7 +36,7 @@ pub(super) struct SourceState {
 
 /// What a source has that is still fetching the game itself.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(super) struct PartialSource {
     pub(super) has: PieceSet,
     /// What it asks those for that have everything.
     pub(super) fetching: BTreeSet<PieceIndex>,
@@ -44,7 +44,7 @@ pub(super) struct Part {
     pub(super) wanted: BTreeSet<Ranked>,
 }
 
-impl Part {
+impl PartialSource {
     /// The next few pieces that are wanted of it and `suit`. What it comes across on the way that is
     /// not pending any more is forgotten.
     pub(super) fn sample(
@@ -76,7 +76,7 @@ impl SourceState {
             pace: Pace::new(),
             requests: BTreeMap::new(),
             avoided: BTreeSet::new(),
-            part: None,
+            partial: None,
             backoff: Backoff::doubling(BACKOFF_MIN, BACKOFF_MAX),
             failed_at: now,
             busy_since: None,
@@ -87,7 +87,7 @@ impl SourceState {
     }
 
     pub(super) fn has(&self, piece: PieceIndex) -> bool {
-        self.part.as_ref().is_none_or(|part| part.has.contains(piece.0))
+        self.partial.as_ref().is_none_or(|partial| partial.has.contains(piece.0))
     }
 
     /// A source that failed or is busy is tried with one request, and one that is late with none.

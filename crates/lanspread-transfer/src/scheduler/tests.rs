@@ -397,7 +397,7 @@ proptest! {
 
 #[test]
 fn who_promises_a_piece_again_and_again_delays_it_once() {
-    let (seed, promising, patience) = (peer(1), peer(2), PROMISE_PATIENCE_UNKNOWN);
+    let (seed, promising, patience) = (peer(1), peer(2), IN_FLIGHT_PATIENCE_UNKNOWN);
     let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.offer(promising, &PieceSet::default(), &[PieceIndex(0)], ms(0));
     scheduler.join(seed, ms(0));

@@ -76,7 +76,7 @@ impl Transfer {
     }
 
     /// Whether a peer is asked for the part that it has.
-    pub fn is_part(&self, peer: PeerId) -> bool {
+    pub fn is_partial_source(&self, peer: PeerId) -> bool {
         self.sources.is_partial(peer)
     }
 
@@ -185,12 +185,12 @@ impl Transfer {
     }
 
     /// It is not to be reached; returns whether that ends the requests to it for pieces.
-    pub fn part_left(&mut self, peer: PeerId) -> bool {
-        let was_part = self.sources.end_partial(peer);
-        if was_part {
+    pub fn on_partial_source_left(&mut self, peer: PeerId) -> bool {
+        let was_partial = self.sources.end_partial(peer);
+        if was_partial {
             self.scheduler.leave(peer);
         }
-        was_part
+        was_partial
     }
 
     pub(super) fn drop_outvoted(&mut self) {
@@ -214,7 +214,7 @@ impl Transfer {
     /// is given up only as what it was.
     pub(super) fn give_up(&mut self, peer: PeerId, blame: Blame, reason: String) {
         if blame != Blame::Bad && self.sources.is_awaited(peer) {
-            self.part_left(peer);
+            self.on_partial_source_left(peer);
         } else {
             self.release(peer, blame, Some(reason));
         }

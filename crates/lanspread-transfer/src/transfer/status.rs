@@ -13,10 +13,10 @@ use crate::scheduler::Outlook;
 
 /// How long peers that have a part are waited for when none of them has, or is about to have,
 /// what is missing: what they have stored meanwhile is told within a fraction of that.
-const PARTS_PATIENCE: Duration = Duration::from_secs(3);
+const PARTIAL_PATIENCE: Duration = Duration::from_secs(3);
 /// How long they are waited for when they are only about to have it: some times what a source with a
 /// queue takes for a piece.
-const PROMISES_PATIENCE: Duration = Duration::from_secs(120);
+const IN_FLIGHT_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a source is waited for whose `version.ini` may make the content that of the catalog: some
 /// times what a source takes to answer.
 const SENTINEL_PATIENCE: Duration = Duration::from_secs(60);
@@ -84,24 +84,25 @@ impl Transfer {
     /// have a part of it count as long as they have something that is missing, or are about to: two
     /// of them that miss the same do not wait for each other, and none is believed for ever.
     fn is_hopeless(&mut self, now: Duration) -> bool {
-        let has_no_members = !self.sources.has_full_or_awaited() && !self.scheduler.is_storing();
-        let has_parts = self.sources.has_partial();
-        let outlook = match has_no_members {
+        let has_no_full_sources =
+            !self.sources.has_full_or_awaited() && !self.scheduler.is_storing();
+        let has_partial = self.sources.has_partial();
+        let outlook = match has_no_full_sources {
             false => Outlook::Giving,
-            true if !has_parts => Outlook::Nothing,
+            true if !has_partial => Outlook::Nothing,
             true => self.scheduler.outlook(),
         };
         let ends_at = match outlook {
             Outlook::Giving => {
-                (self.stuck_since, self.promised_since) = (None, None);
+                (self.stuck_since, self.in_flight_since) = (None, None);
                 return false;
             }
-            Outlook::Promising => {
+            Outlook::InFlight => {
                 self.stuck_since = None;
-                *self.promised_since.get_or_insert(now) + PROMISES_PATIENCE
+                *self.in_flight_since.get_or_insert(now) + IN_FLIGHT_PATIENCE
             }
             Outlook::Nothing => {
-                let patience = if has_parts { PARTS_PATIENCE } else { Duration::ZERO };
+                let patience = if has_partial { PARTIAL_PATIENCE } else { Duration::ZERO };
                 *self.stuck_since.get_or_insert(now) + patience
             }
         };

@@ -270,7 +270,7 @@ fn happen(world: &mut World, (what, who): Happening) {
         4 => transfer.offered(who, &[1, 2].into_iter().collect(), &[PieceIndex(3)], now),
         5 => transfer.offered_more(who, &[PieceIndex(3)], &[PieceIndex(4)], now),
         6 => transfer.offers_ended(who),
-        7 => drop(transfer.part_left(who)),
+        7 => drop(transfer.on_partial_source_left(who)),
         8 => drop(transfer.left(who, now)),
         9 => while transfer.ask(now).is_some() {},
         _ => transfer.not_joining(who, "it is busy".into()),
@@ -286,13 +286,13 @@ proptest! {
         let mut world = World::new(&[honest, honest], None).unwrap();
         for happening in happenings {
             happen(&mut world, happening);
-            let full: BTreeSet<_> = world.transfer.members().collect();
-            prop_assert!(full.iter().all(|peer| !world.transfer.is_part(*peer)));
+            let full: BTreeSet<_> = world.transfer.full_sources().collect();
+            prop_assert!(full.iter().all(|peer| !world.transfer.is_partial_source(*peer)));
         }
         let leaving = peer(1);
         world.transfer.offers_ended(leaving);
         world.transfer.left(leaving, world.now);
-        world.transfer.part_left(leaving);
+        world.transfer.on_partial_source_left(leaving);
         let transfer = &world.transfer;
         let kept = format!("{:?}", (&transfer.sources, &transfer.scheduler, &transfer.consensus));
         prop_assert!(!kept.contains(&leaving.to_string()), "{}", kept);
@@ -310,9 +310,9 @@ fn a_source_that_lied_is_kept_as_banned_and_nothing_else() {
     assert!(!scheduled.contains(&peer(0).to_string()), "{scheduled}");
     world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
     world.transfer.left(peer(0), world.now);
-    world.transfer.part_left(peer(0));
+    world.transfer.on_partial_source_left(peer(0));
     assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
-    assert!(!world.transfer.joining(peer(0)) && !world.transfer.is_part(peer(0)));
+    assert!(!world.transfer.joining(peer(0)) && !world.transfer.is_partial_source(peer(0)));
 }
 
 #[test]
@@ -353,9 +353,9 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
     let has = [0, 1].into_iter().collect();
     world.transfer.offered(leaving, &has, &[], now);
     world.transfer.offered_more(leaving, &[PieceIndex(3)], &[], now);
-    assert!(!world.transfer.is_part(leaving));
+    assert!(!world.transfer.is_partial_source(leaving));
     assert!(world.transfer.left(leaving, now));
-    assert!(world.transfer.is_part(leaving) && !world.transfer.left(leaving, now));
+    assert!(world.transfer.is_partial_source(leaving) && !world.transfer.left(leaving, now));
     world.transfer.left(peer(0), now);
     let mut given = BTreeSet::new();
     while world.transfer.ask(now).is_some() {
@@ -374,7 +374,7 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
     }
     assert_eq!(given, BTreeSet::from([0, 1, 3]));
     world.transfer.offers_ended(leaving);
-    world.transfer.part_left(leaving);
+    world.transfer.on_partial_source_left(leaving);
     assert!(matches!(world.transfer.status(now).unwrap(), TransferStatus::AllGone));
 }
 
@@ -394,9 +394,9 @@ fn who_fails_at_giving_a_part_may_still_join_with_everything() {
         }
         world.now += Duration::from_secs(5);
     }
-    assert!(!world.transfer.is_part(joining));
+    assert!(!world.transfer.is_partial_source(joining));
     world.transfer.claimed(joining, &honest.head(true), world.now);
-    assert!(world.transfer.is_member(joining));
+    assert!(world.transfer.is_full_source(joining));
 }
 
 #[test]
