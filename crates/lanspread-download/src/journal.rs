@@ -198,8 +198,8 @@ impl Contents {
         let mut bytes = length.to_le_bytes().to_vec();
         bytes.extend_from_slice(&header);
         bytes.extend_from_slice(ContentHash::of(&header).as_bytes());
-        let stored = self.claims.iter().map(|(chunk, hash)| Record::Stored(*chunk, *hash));
-        let records: Vec<_> = stored.chain(self.is_surveyed.then_some(Record::Surveyed)).collect();
+        let written = self.claims.iter().map(|(chunk, hash)| Record::Written(*chunk, *hash));
+        let records: Vec<_> = written.chain(self.is_surveyed.then_some(Record::Surveyed)).collect();
         bytes.extend(records.iter().flat_map(|record| encode(*record)));
         Ok((bytes, records.len()))
     }
@@ -219,7 +219,7 @@ fn parse(bytes: &[u8]) -> Option<Contents> {
         Contents { header, claims: BTreeMap::new(), is_surveyed: false, is_discarding: false };
     for record in whole_records(records) {
         match record {
-            Record::Stored(chunk, hash) => drop(contents.claims.insert(chunk, hash)),
+            Record::Written(chunk, hash) => drop(contents.claims.insert(chunk, hash)),
             Record::Struck(chunk) => drop(contents.claims.remove(&chunk)),
             Record::Surveyed => contents.is_surveyed = true,
             Record::Discarding => contents.is_discarding = true,
@@ -258,7 +258,7 @@ fn whole_records(bytes: &[u8]) -> impl Iterator<Item = Record> + '_ {
 fn encode(record: Record) -> [u8; RECORD_BYTES] {
     const NO_HASH: [u8; HASH_BYTES] = [0; HASH_BYTES];
     let (kind, chunk, hash) = match record {
-        Record::Stored(chunk, hash) => (1, chunk.0, *hash.as_bytes()),
+        Record::Written(chunk, hash) => (1, chunk.0, *hash.as_bytes()),
         Record::Struck(chunk) => (2, chunk.0, NO_HASH),
         Record::Surveyed => (3, 0, NO_HASH),
         Record::Discarding => (4, 0, NO_HASH),
@@ -280,7 +280,7 @@ fn decode(bytes: &[u8]) -> Option<Record> {
     let (chunk, hash) = rest.split_first_chunk::<4>()?;
     let chunk = ChunkIndex(u32::from_le_bytes(*chunk));
     match kind {
-        1 => Some(Record::Stored(chunk, <[u8; HASH_BYTES]>::try_from(hash).ok()?.into())),
+        1 => Some(Record::Written(chunk, <[u8; HASH_BYTES]>::try_from(hash).ok()?.into())),
         2 => Some(Record::Struck(chunk)),
         3 => Some(Record::Surveyed),
         4 => Some(Record::Discarding),

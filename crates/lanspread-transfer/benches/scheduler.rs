@@ -45,7 +45,7 @@ fn schedule(pieces: u32, sources: u8) -> u32 {
         black_box((scheduler.wake_at(now), scheduler.silent(now)));
         let Some(ask) = under_way.pop_front() else { return requests };
         now += ANSWER_EVERY;
-        scheduler.arrived(ask.peer, ask.piece, now);
-        scheduler.stored(ask.piece);
+        scheduler.on_arrival(ask.peer, ask.piece, now);
+        scheduler.on_written(ask.piece);
     }
 }

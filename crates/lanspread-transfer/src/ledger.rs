@@ -1,4 +1,4 @@
-//! What has been stored, by which source it was given, and whether it is known to be right.
+//! What has been written, by which source it was given, and whether it is known to be right.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ pub struct Ledger {
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    stored: Option<Stored>,
+    written: Option<WrittenChunk>,
     /// Whether bytes of this chunk were ever written, so that its place is no hole any more.
-    is_written: bool,
+    is_touched: bool,
 }
 
 /// A chunk on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct WrittenChunk {
     /// The hash of its bytes.
     pub hash: ContentHash,
     /// Who gave it; nobody if it was on disk before.
@@ -46,24 +46,24 @@ impl Ledger {
     }
 
     /// Enters a chunk that is on disk.
-    pub fn store(&mut self, chunk: ChunkIndex, stored: Stored) {
+    pub fn enter(&mut self, chunk: ChunkIndex, written: WrittenChunk) {
         self.revoke(chunk);
         let Some(entry) = self.entry_mut(chunk) else { return };
-        *entry = Entry { stored: Some(stored), is_written: true };
-        self.bytes_done += u64::from(stored.len);
-        if let Some(peer) = stored.by {
-            *self.given.entry(peer).or_default() += u64::from(stored.len);
+        *entry = Entry { written: Some(written), is_touched: true };
+        self.bytes_done += u64::from(written.len);
+        if let Some(peer) = written.by {
+            *self.given.entry(peer).or_default() += u64::from(written.len);
         }
     }
 
     /// Strikes out a chunk that is to be fetched again.
     pub fn revoke(&mut self, chunk: ChunkIndex) {
-        let Some(stored) = self.entry_mut(chunk).and_then(|entry| entry.stored.take()) else {
+        let Some(written) = self.entry_mut(chunk).and_then(|entry| entry.written.take()) else {
             return;
         };
-        let len = u64::from(stored.len);
+        let len = u64::from(written.len);
         self.bytes_done -= len;
-        if let Some(given) = stored.by.and_then(|peer| self.given.get_mut(&peer)) {
+        if let Some(given) = written.by.and_then(|peer| self.given.get_mut(&peer)) {
             *given -= len;
         }
     }
@@ -71,53 +71,53 @@ impl Ledger {
     /// Notes that bytes were written which do not count.
     pub fn spoil(&mut self, chunk: ChunkIndex) {
         if let Some(entry) = self.entry_mut(chunk) {
-            entry.is_written = true;
+            entry.is_touched = true;
         }
     }
 
     /// Whether the place of a chunk has never been written.
     pub fn is_untouched(&self, chunk: ChunkIndex) -> bool {
-        self.entry(chunk).is_some_and(|entry| !entry.is_written)
+        self.entry(chunk).is_some_and(|entry| !entry.is_touched)
     }
 
     /// The chunks of a source that rest on its word alone.
     pub fn unconfirmed_from(&self, peer: PeerId) -> Vec<ChunkIndex> {
-        self.stored()
-            .filter(|(_, stored)| stored.by == Some(peer) && !stored.is_confirmed)
+        self.written()
+            .filter(|(_, written)| written.by == Some(peer) && !written.is_confirmed)
             .map(|(chunk, _)| chunk)
             .collect()
     }
 
     /// The unconfirmed chunks that have another hash than in `expected`, and who gave them.
     pub fn conflicts(&self, expected: &ChunkHashes) -> Vec<(ChunkIndex, Option<PeerId>)> {
-        self.stored()
-            .filter(|(_, stored)| !stored.is_confirmed)
-            .filter(|(chunk, stored)| expected.get(*chunk) != Some(stored.hash))
-            .map(|(chunk, stored)| (chunk, stored.by))
+        self.written()
+            .filter(|(_, written)| !written.is_confirmed)
+            .filter(|(chunk, written)| expected.get(*chunk) != Some(written.hash))
+            .map(|(chunk, written)| (chunk, written.by))
             .collect()
     }
 
-    /// Marks what is stored as right.
+    /// Marks what is written as right.
     pub fn confirm(&mut self) {
-        for stored in self.entries.iter_mut().filter_map(|entry| entry.stored.as_mut()) {
-            stored.is_confirmed = true;
+        for written in self.entries.iter_mut().filter_map(|entry| entry.written.as_mut()) {
+            written.is_confirmed = true;
         }
     }
 
     /// Whether a chunk is on disk.
-    pub fn is_stored(&self, chunk: ChunkIndex) -> bool {
-        self.entry(chunk).is_some_and(|entry| entry.stored.is_some())
+    pub fn is_written(&self, chunk: ChunkIndex) -> bool {
+        self.entry(chunk).is_some_and(|entry| entry.written.is_some())
     }
 
-    /// The pieces that are stored whole.
+    /// The pieces that are written whole.
     pub fn whole_pieces(&self, layout: &Layout) -> PieceSet {
         let pieces = (0..layout.piece_count()).filter(|piece| {
-            layout.chunks_of(PieceIndex(*piece)).all(|chunk| self.is_stored(chunk))
+            layout.chunks_of(PieceIndex(*piece)).all(|chunk| self.is_written(chunk))
         });
         pieces.collect()
     }
 
-    /// Bytes stored.
+    /// Bytes written.
     pub fn bytes_done(&self) -> u64 {
         self.bytes_done
     }
@@ -128,7 +128,7 @@ impl Ledger {
         given.map(|(peer_id, bytes)| SourceBytes { peer_id: *peer_id, bytes: *bytes }).collect()
     }
 
-    /// The manifest with the hashes of what is stored; files that are not whole have none.
+    /// The manifest with the hashes of what is written; files that are not whole have none.
     pub fn manifest(&self, layout: &Layout) -> Result<Manifest, ManifestError> {
         if let Some(hashes) = self.all_hashes() {
             return layout.manifest().with_hashes(hashes);
@@ -136,7 +136,7 @@ impl Ledger {
         let mut entries = self.entries.iter();
         let files = layout.manifest().files().iter().map(|file| {
             let entries = entries.by_ref().take(usize::try_from(file.chunk_count()).unwrap_or(0));
-            let hashes: Vec<_> = entries.map(|entry| Some(entry.stored.as_ref()?.hash)).collect();
+            let hashes: Vec<_> = entries.map(|entry| Some(entry.written.as_ref()?.hash)).collect();
             let hashes: Option<Vec<_>> = hashes.into_iter().collect();
             let hashes = hashes.map(FileHashes::from_chunks);
             ManifestFile { path: file.path.clone(), size: file.size, hashes }
@@ -147,14 +147,14 @@ impl Ledger {
     fn all_hashes(&self) -> Option<Bytes> {
         let mut hashes = BytesMut::with_capacity(self.entries.len() * HASH_BYTES);
         for entry in &self.entries {
-            hashes.extend_from_slice(entry.stored.as_ref()?.hash.as_bytes());
+            hashes.extend_from_slice(entry.written.as_ref()?.hash.as_bytes());
         }
         Some(hashes.freeze())
     }
 
-    fn stored(&self) -> impl Iterator<Item = (ChunkIndex, &Stored)> {
+    fn written(&self) -> impl Iterator<Item = (ChunkIndex, &WrittenChunk)> {
         let numbered = (0..).map(ChunkIndex).zip(&self.entries);
-        numbered.filter_map(|(chunk, entry)| Some((chunk, entry.stored.as_ref()?)))
+        numbered.filter_map(|(chunk, entry)| Some((chunk, entry.written.as_ref()?)))
     }
 
     fn entry(&self, chunk: ChunkIndex) -> Option<&Entry> {
@@ -195,16 +195,16 @@ mod tests {
         PeerId::from_public_key(&[n])
     }
 
-    fn stored(by: u8, hash: u8, len: u32) -> Stored {
-        Stored { hash: [hash; 32].into(), by: Some(peer(by)), len, is_confirmed: false }
+    fn written(by: u8, hash: u8, len: u32) -> WrittenChunk {
+        WrittenChunk { hash: [hash; 32].into(), by: Some(peer(by)), len, is_confirmed: false }
     }
 
     #[test]
     fn bytes_follow_what_is_stored_and_struck_out() {
         let mut ledger = Ledger::new(3);
-        ledger.store(ChunkIndex(0), stored(1, 1, 10));
-        ledger.store(ChunkIndex(1), stored(2, 2, 20));
-        ledger.store(ChunkIndex(0), stored(2, 1, 10));
+        ledger.enter(ChunkIndex(0), written(1, 1, 10));
+        ledger.enter(ChunkIndex(1), written(2, 2, 20));
+        ledger.enter(ChunkIndex(0), written(2, 1, 10));
         assert_eq!(ledger.bytes_done(), 30);
         assert_eq!(ledger.given(), [SourceBytes { peer_id: peer(2), bytes: 30 }]);
         ledger.revoke(ChunkIndex(1));
@@ -217,10 +217,10 @@ mod tests {
     #[test]
     fn only_what_rests_on_a_word_is_unconfirmed() {
         let mut ledger = Ledger::new(3);
-        ledger.store(ChunkIndex(0), stored(1, 1, 10));
+        ledger.enter(ChunkIndex(0), written(1, 1, 10));
         ledger.confirm();
-        ledger.store(ChunkIndex(1), stored(1, 2, 10));
-        ledger.store(ChunkIndex(2), stored(2, 3, 10));
+        ledger.enter(ChunkIndex(1), written(1, 2, 10));
+        ledger.enter(ChunkIndex(2), written(2, 3, 10));
         assert_eq!(ledger.unconfirmed_from(peer(1)), [ChunkIndex(1)]);
         let expected = ChunkHashes([[1; 32], [9; 32], [3; 32]].concat().into());
         assert_eq!(ledger.conflicts(&expected), [(ChunkIndex(1), Some(peer(1)))]);
@@ -237,13 +237,13 @@ mod tests {
         let manifest = Manifest::new(GameVersion::new("1").unwrap(), files).unwrap();
         let layout = Layout::new(Arc::new(manifest));
         let mut ledger = Ledger::new(layout.chunk_count());
-        ledger.store(ChunkIndex(0), stored(1, 1, 10));
-        ledger.store(ChunkIndex(2), stored(1, 3, 1));
+        ledger.enter(ChunkIndex(0), written(1, 1, 10));
+        ledger.enter(ChunkIndex(2), written(1, 3, 1));
         let partly = ledger.manifest(&layout).unwrap();
         let hashed: Vec<_> = partly.files().iter().map(|file| file.hashes.is_some()).collect();
         assert_eq!(hashed, [true, false, true]);
         assert_eq!(partly.content_root(), None);
-        ledger.store(ChunkIndex(1), stored(1, 2, 1));
+        ledger.enter(ChunkIndex(1), written(1, 2, 1));
         let whole = ledger.manifest(&layout).unwrap();
         assert!(whole.content_root().is_some());
         let hashes = ChunkHashes::of(&whole).unwrap();

@@ -8,7 +8,7 @@ use crate::layout::ChunkIndex;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record {
     /// The bytes of a chunk are on disk and have this hash.
-    Stored(ChunkIndex, ContentHash),
+    Written(ChunkIndex, ContentHash),
     /// A chunk is not what was thought, and has to be fetched again.
     Struck(ChunkIndex),
     /// All that was on disk before the download has been looked at: what was of use is entered.

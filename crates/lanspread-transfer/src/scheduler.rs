@@ -14,7 +14,7 @@
 //! So peers that fetch the same game ask for different pieces and give them to each other, and who
 //! has everything sends little of it twice. A piece that fails goes back and its source pauses.
 //!
-//! It promises that every piece is asked for until it is stored, by at most two sources at a time,
+//! It promises that every piece is asked for until it is written, by at most two sources at a time,
 //! and that a source that can give a piece is asked for one. It knows nothing of bytes, hashes or
 //! files.
 
@@ -80,7 +80,7 @@ pub struct Ask {
 /// What to do with a piece that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// Verify and store it, then tell [`Scheduler::stored`] or [`Scheduler::refused`].
+    /// Verify and write it, then tell [`Scheduler::on_written`] or [`Scheduler::reject`].
     Wanted {
         /// Who was asked for it as well and need not send it any more.
         abandon: Option<PeerId>,
@@ -116,8 +116,8 @@ pub struct Scheduler {
     pending: Pending,
     /// Somebody is asked for these.
     asked: BTreeMap<PieceIndex, Asked>,
-    /// These have arrived and are not stored yet.
-    storing: BTreeSet<PieceIndex>,
+    /// These have arrived and are not written yet.
+    writing: BTreeSet<PieceIndex>,
     /// These may be on disk already, which is being looked at.
     held: BTreeSet<PieceIndex>,
     sources: BTreeMap<PeerId, SourceState>,
@@ -145,12 +145,12 @@ enum Way {
 }
 
 impl Scheduler {
-    /// A scheduler for `piece_count` pieces, none of them stored, without sources.
+    /// A scheduler for `piece_count` pieces, none of them written, without sources.
     pub fn new(piece_count: u32, order: Order) -> Self {
         Self {
             pending: Pending::new(piece_count, order),
             asked: BTreeMap::new(),
-            storing: BTreeSet::new(),
+            writing: BTreeSet::new(),
             held: BTreeSet::new(),
             sources: BTreeMap::new(),
             turn: 0,
@@ -196,7 +196,7 @@ impl Scheduler {
     }
 
     /// All bytes of a piece have arrived, not verified yet.
-    pub fn arrived(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
+    pub fn on_arrival(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
         let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
         let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
@@ -209,12 +209,12 @@ impl Scheduler {
         if let Some(other) = abandon.and_then(|other| self.sources.get_mut(&other)) {
             other.lost_race(piece, now);
         }
-        self.storing.insert(piece);
+        self.writing.insert(piece);
         Arrival::Wanted { abandon }
     }
 
     /// A request failed.
-    pub fn failed(
+    pub fn on_failure(
         &mut self,
         peer: PeerId,
         piece: PieceIndex,
@@ -228,21 +228,21 @@ impl Scheduler {
         trust
     }
 
-    /// Asks nobody for a piece until [`Self::stored`] or [`Self::refused`] is told; returns whether
-    /// that is possible, because it is neither asked for nor stored.
+    /// Asks nobody for a piece until [`Self::on_written`] or [`Self::reject`] is told; returns whether
+    /// that is possible, because it is neither asked for nor written.
     pub fn hold(&mut self, piece: PieceIndex) -> bool {
         self.pending.remove(piece) && self.held.insert(piece)
     }
 
     /// A piece that arrived or was held is verified and on disk.
-    pub fn stored(&mut self, piece: PieceIndex) {
-        self.storing.remove(&piece);
+    pub fn on_written(&mut self, piece: PieceIndex) {
+        self.writing.remove(&piece);
         self.held.remove(&piece);
     }
 
-    /// A piece that arrived, was held or was stored is not what it should be, and is fetched.
-    pub fn refused(&mut self, piece: PieceIndex) {
-        self.storing.remove(&piece);
+    /// A piece that arrived, was held or was written is not what it should be, and is fetched.
+    pub fn reject(&mut self, piece: PieceIndex) {
+        self.writing.remove(&piece);
         self.held.remove(&piece);
         if !self.asked.contains_key(&piece) {
             self.put_back(piece);
@@ -250,10 +250,10 @@ impl Scheduler {
     }
 
     /// A part of a piece is not what it should be any more. Where the piece has not been dealt with to
-    /// its end, that end will show; one that was stored is fetched again.
-    pub fn refused_again(&mut self, piece: PieceIndex) {
-        if !self.storing.contains(&piece) && !self.held.contains(&piece) {
-            self.refused(piece);
+    /// its end, that end will show; one that was written is fetched again.
+    pub fn reject_again(&mut self, piece: PieceIndex) {
+        if !self.writing.contains(&piece) && !self.held.contains(&piece) {
+            self.reject(piece);
         }
     }
 
@@ -276,17 +276,17 @@ impl Scheduler {
         per_source.filter(|at| *at > now).chain(overdue_at).min()
     }
 
-    /// Whether every piece is stored.
+    /// Whether every piece is written.
     pub fn is_complete(&self) -> bool {
         self.pending.is_empty()
             && self.asked.is_empty()
-            && self.storing.is_empty()
+            && self.writing.is_empty()
             && self.held.is_empty()
     }
 
-    /// Whether a piece has arrived, or is held, and is not stored yet.
-    pub fn is_storing(&self) -> bool {
-        !self.storing.is_empty() || !self.held.is_empty()
+    /// Whether a piece has arrived, or is held, and is not written yet.
+    pub fn is_writing(&self) -> bool {
+        !self.writing.is_empty() || !self.held.is_empty()
     }
 
     /// How many sources a piece is being asked of.
@@ -296,7 +296,7 @@ impl Scheduler {
 
     fn has_room_for(&self, source: &SourceState) -> bool {
         let requests: usize = self.sources.values().map(|source| source.requests.len()).sum();
-        let waiting = self.storing.len();
+        let waiting = self.writing.len();
         requests + waiting < PIECES_IN_MEMORY_MAX
             || (source.requests.is_empty() && waiting < PIECES_IN_MEMORY_MAX)
     }

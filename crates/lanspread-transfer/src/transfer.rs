@@ -1,7 +1,7 @@
 //! The second step of a download: fetching the chunks and making sure that they are the game.
 //!
 //! Pure. Joins the scheduler (who is asked for what), the consensus (what the content is) and the
-//! ledger (what is stored) into what follows from each event. What is to be done comes out as
+//! ledger (what is written) into what follows from each event. What is to be done comes out as
 //! [`Effect`]s and as the [`TransferStatus`] of the download.
 //!
 //! A source that gives wrong bytes, or claims what cannot be true, is dropped for good, and what
@@ -26,7 +26,7 @@ use crate::attributes::{AttributesPart, ToldAttributes};
 use crate::consensus::{Claim, Consensus};
 use crate::heads::Heads;
 use crate::layout::{ChunkIndex, Layout, PieceIndex};
-use crate::ledger::{ChunkHashes, Ledger, Stored};
+use crate::ledger::{ChunkHashes, Ledger, WrittenChunk};
 use crate::part_fetch::{AskPart, PartFetch};
 use crate::record::Record;
 use crate::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
@@ -54,9 +54,9 @@ pub enum Effect {
         is_for_good: bool,
     },
     /// Enter into the journal what became of a chunk.
-    Enter(Record),
-    /// All of a piece is stored, and others may have it.
-    PieceStored(PieceIndex),
+    Record(Record),
+    /// All of a piece is written, and others may have it.
+    AnnouncePiece(PieceIndex),
 }
 
 /// Where a download stands.
@@ -64,13 +64,13 @@ pub enum Effect {
 pub enum TransferStatus {
     /// Chunks or claims are still to come.
     Ongoing,
-    /// Everything is stored and right; the manifest has the hashes of what is stored.
+    /// Everything is written and right; the manifest has the hashes of what is written.
     Complete(Arc<Manifest>),
     /// Nobody serves the game any more.
     AllGone,
     /// Every source was dropped for what it sent; the last one for this reason.
     AllBad(String),
-    /// Everything is stored, and it is not what the catalog (`true`) or the majority says.
+    /// Everything is written, and it is not what the catalog (`true`) or the majority says.
     Mismatch {
         /// Whether it is the catalog that says so.
         by_catalog: bool,
@@ -106,7 +106,7 @@ pub struct Transfer {
     sources: Sources,
     some_left: bool,
     last_reason: String,
-    /// Since when everything is stored, and the manifest of it.
+    /// Since when everything is written, and the manifest of it.
     complete: Option<(Duration, Arc<Manifest>)>,
     judge_at: Option<Duration>,
     /// Since when nobody seems to have what is missing, or to be about to.
@@ -166,7 +166,7 @@ impl Transfer {
         &self.layout
     }
 
-    /// What is stored.
+    /// What is written.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -194,15 +194,15 @@ impl Transfer {
         Some(places.map(|(place, _)| place.len).sum())
     }
 
-    /// The chunks of a piece that are not stored.
+    /// The chunks of a piece that are not written.
     pub fn missing(&self, piece: PieceIndex) -> impl Iterator<Item = ChunkIndex> {
-        self.layout.chunks_of(piece).filter(|chunk| !self.ledger.is_stored(*chunk))
+        self.layout.chunks_of(piece).filter(|chunk| !self.ledger.is_written(*chunk))
     }
 
-    /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::stored`] or
-    /// [`Self::mismatched`] must follow for each chunk of it, and then [`Self::settle`].
+    /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::on_chunk_written`] or
+    /// [`Self::on_chunk_mismatch`] must follow for each chunk of it, and then [`Self::settle`].
     pub fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
-        match self.scheduler.arrived(ask.peer, ask.piece, now) {
+        match self.scheduler.on_arrival(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
                 let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
                 self.effects.extend(abandoned.map(Effect::AbandonPiece));
@@ -224,29 +224,29 @@ impl Transfer {
     }
 
     /// A chunk has the hash that came with it, and is on disk.
-    pub fn stored(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+    pub fn on_chunk_written(&mut self, by: PeerId, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided().map(|hashes| hashes.get(chunk));
         let is_confirmed = expected == Some(Some(hash));
         let is_right = is_confirmed || expected.is_none() && !self.is_banned(by);
         if !is_right {
             self.ledger.spoil(chunk);
-            return self.mismatched(by, chunk);
+            return self.on_chunk_mismatch(by, chunk);
         }
-        self.enter(chunk, Stored { hash, by: Some(by), len, is_confirmed });
+        self.enter(chunk, WrittenChunk { hash, by: Some(by), len, is_confirmed });
     }
 
     /// A chunk is not what it should be, and nothing of it was written.
-    pub fn mismatched(&mut self, by: PeerId, chunk: ChunkIndex) {
+    pub fn on_chunk_mismatch(&mut self, by: PeerId, chunk: ChunkIndex) {
         self.release_for_chunk(by, chunk);
     }
 
     /// All chunks of a piece that had arrived, or was held, have been dealt with.
     pub fn settle(&mut self, piece: PieceIndex) {
         if self.missing(piece).next().is_some() {
-            return self.scheduler.refused(piece);
+            return self.scheduler.reject(piece);
         }
-        self.scheduler.stored(piece);
-        self.effects.push(Effect::PieceStored(piece));
+        self.scheduler.on_written(piece);
+        self.effects.push(Effect::AnnouncePiece(piece));
     }
 
     /// Whether it is decided what the content is.
@@ -268,7 +268,7 @@ impl Transfer {
     /// If so, [`Self::found`] or [`Self::not_found`] must follow.
     pub fn hold(&mut self, chunk: ChunkIndex) -> bool {
         let piece = self.layout.piece_of(chunk);
-        let is_held = !self.ledger.is_stored(chunk)
+        let is_held = !self.ledger.is_written(chunk)
             && (self.looking.contains_key(&piece) || self.scheduler.hold(piece));
         if is_held {
             *self.looking.entry(piece).or_default() += 1;
@@ -281,7 +281,7 @@ impl Transfer {
         let expected = self.decided_hash(chunk);
         if expected.is_none_or(|expected| expected == hash) {
             let is_confirmed = expected.is_some();
-            self.enter(chunk, Stored { hash, by: None, len, is_confirmed });
+            self.enter(chunk, WrittenChunk { hash, by: None, len, is_confirmed });
         }
         self.looked_for(chunk);
     }
@@ -326,7 +326,7 @@ impl Transfer {
                 | RefusalCode::NoSuchPage => (RequestFailure::Refused, Blame::Bad),
             },
         };
-        let trust = self.scheduler.failed(ask.peer, ask.piece, failure, now);
+        let trust = self.scheduler.on_failure(ask.peer, ask.piece, failure, now);
         let is_passing = match error {
             SourceError::Gone(_) => true,
             SourceError::Protocol(_) => false,
@@ -375,18 +375,18 @@ impl Transfer {
         matches!(self.sources.get(peer), Some(SourceState::Banned))
     }
 
-    fn enter(&mut self, chunk: ChunkIndex, stored: Stored) {
-        self.ledger.store(chunk, stored);
-        self.effects.push(Effect::Enter(Record::Stored(chunk, stored.hash)));
+    fn enter(&mut self, chunk: ChunkIndex, written: WrittenChunk) {
+        self.ledger.enter(chunk, written);
+        self.effects.push(Effect::Record(Record::Written(chunk, written.hash)));
     }
 
     fn strike(&mut self, chunk: ChunkIndex) {
         self.ledger.revoke(chunk);
-        self.scheduler.refused_again(self.layout.piece_of(chunk));
-        self.effects.push(Effect::Enter(Record::Struck(chunk)));
+        self.scheduler.reject_again(self.layout.piece_of(chunk));
+        self.effects.push(Effect::Record(Record::Struck(chunk)));
     }
 
-    /// Decides the content where the claims now suffice, and applies it to what is stored.
+    /// Decides the content where the claims now suffice, and applies it to what is written.
     fn reconsider(&mut self) {
         if self.consensus.decide_content(&self.claims()) {
             self.apply_content();

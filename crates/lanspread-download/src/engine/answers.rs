@@ -121,8 +121,10 @@ impl Engine {
         let transfer = self.stage.transfer()?;
         for (chunk, outcome) in outcomes {
             match outcome {
-                WriteOutcome::Written { hash, len } => transfer.stored(ask.peer, chunk, hash, len),
-                WriteOutcome::Wrong => transfer.mismatched(ask.peer, chunk),
+                WriteOutcome::Written { hash, len } => {
+                    transfer.on_chunk_written(ask.peer, chunk, hash, len)
+                }
+                WriteOutcome::Wrong => transfer.on_chunk_mismatch(ask.peer, chunk),
                 WriteOutcome::Failed(error) => return Some(Err(DownloadEnd::Failed(error.into()))),
             }
         }

@@ -30,16 +30,16 @@ impl Engine {
                     self.drop_source(peer, is_for_good);
                     self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
-                Effect::Enter(record) => {
+                Effect::Record(record) => {
                     if let (Stage::Transferring(transfer), Some(resume)) =
                         (&self.stage, &mut self.resume)
                     {
                         resume.enter(transfer, record);
                     }
                 }
-                Effect::PieceStored(piece) => {
+                Effect::AnnouncePiece(piece) => {
                     if let Stage::Transferring(_) = &self.stage {
-                        self.sharer.stored(piece);
+                        self.sharer.announce(piece);
                     }
                 }
             }

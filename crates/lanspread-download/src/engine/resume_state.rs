@@ -132,7 +132,7 @@ impl ResumeState {
 
     /// Notes what the journal is to be told.
     pub(super) fn enter(&mut self, transfer: &Transfer, record: Record) {
-        if let Record::Stored(chunk, _) = record {
+        if let Record::Written(chunk, _) = record {
             self.files.extend(transfer.layout().place(chunk).map(|(place, _)| place.file));
         }
         self.records.push(record);

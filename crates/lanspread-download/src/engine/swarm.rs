@@ -49,7 +49,7 @@ impl Sharer {
     }
 
     /// Gives a piece to others that is stored.
-    pub(super) fn stored(&self, piece: PieceIndex) {
+    pub(super) fn announce(&self, piece: PieceIndex) {
         if let Some(share) = &self.share {
             share.stored(piece);
         }

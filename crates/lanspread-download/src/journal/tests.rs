@@ -10,7 +10,7 @@ fn header(version: &str) -> Header {
 }
 
 fn stored(chunk: u32, hash: u8) -> Record {
-    Record::Stored(ChunkIndex(chunk), [hash; 32].into())
+    Record::Written(ChunkIndex(chunk), [hash; 32].into())
 }
 
 /// A journal of version 1 that says `records`.
@@ -118,7 +118,7 @@ fn sum(records: &[Record]) -> (BTreeMap<ChunkIndex, ContentHash>, bool) {
     let mut claims = BTreeMap::new();
     for record in records {
         match record {
-            Record::Stored(chunk, hash) => drop(claims.insert(*chunk, *hash)),
+            Record::Written(chunk, hash) => drop(claims.insert(*chunk, *hash)),
             Record::Struck(chunk) => drop(claims.remove(chunk)),
             Record::Surveyed | Record::Discarding => {}
         }

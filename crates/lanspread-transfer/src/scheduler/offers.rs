@@ -81,12 +81,12 @@ impl Scheduler {
         }
     }
 
-    /// What those are being asked for that have everything, and what has arrived and is not stored yet: what
+    /// What those are being asked for that have everything, and what has arrived and is not written yet: what
     /// this peer is about to have.
     pub fn fetching(&self) -> Vec<PieceIndex> {
         let full = self.sources.values().filter(|source| source.partial.is_none());
         let asked = full.flat_map(|source| source.requests.keys());
-        asked.chain(&self.storing).copied().collect()
+        asked.chain(&self.writing).copied().collect()
     }
 
     /// Takes back what a source that has a part offers.

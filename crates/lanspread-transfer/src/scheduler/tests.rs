@@ -18,10 +18,10 @@ fn ask_all(scheduler: &mut Scheduler, now: Duration) -> Vec<Ask> {
     std::iter::from_fn(|| scheduler.ask(now)).collect()
 }
 
-/// Lets a piece arrive and be stored.
+/// Lets a piece arrive and be written.
 fn deliver(scheduler: &mut Scheduler, ask: Ask, now: Duration) -> Arrival {
-    let arrival = scheduler.arrived(ask.peer, ask.piece, now);
-    scheduler.stored(ask.piece);
+    let arrival = scheduler.on_arrival(ask.peer, ask.piece, now);
+    scheduler.on_written(ask.piece);
     arrival
 }
 
@@ -49,9 +49,9 @@ fn a_held_piece_is_asked_of_nobody_until_it_is_known_to_be_missing() {
     assert_eq!(asks, [Ask { peer: peer(1), piece: PieceIndex(2) }]);
     assert!(!scheduler.hold(PieceIndex(2)), "it is asked for");
     deliver(&mut scheduler, asks[0], ms(1));
-    scheduler.stored(PieceIndex(0));
-    assert!(scheduler.is_storing() && !scheduler.is_complete());
-    scheduler.refused(PieceIndex(1));
+    scheduler.on_written(PieceIndex(0));
+    assert!(scheduler.is_writing() && !scheduler.is_complete());
+    scheduler.reject(PieceIndex(1));
     let asks = ask_all(&mut scheduler, ms(2));
     assert_eq!(asks, [Ask { peer: peer(1), piece: PieceIndex(1) }]);
     deliver(&mut scheduler, asks[0], ms(3));
@@ -91,7 +91,7 @@ fn a_failed_piece_goes_to_another_source_and_its_source_pauses() {
     scheduler.join(peer(1), ms(0));
     let first = ask_all(&mut scheduler, ms(0));
     assert_eq!(first.len(), 2);
-    let trust = scheduler.failed(peer(1), first[0].piece, RequestFailure::Refused, ms(1));
+    let trust = scheduler.on_failure(peer(1), first[0].piece, RequestFailure::Refused, ms(1));
     assert_eq!(trust, Trust::Kept);
     assert_eq!(ask_all(&mut scheduler, ms(1)), []);
     scheduler.join(peer(2), ms(1));
@@ -104,11 +104,11 @@ fn a_pausing_source_is_asked_again_when_the_pause_is_over() {
     let mut scheduler = Scheduler::new(1, Order::File);
     scheduler.join(peer(1), ms(0));
     let ask = scheduler.ask(ms(0)).unwrap();
-    scheduler.failed(peer(1), ask.piece, RequestFailure::Refused, ms(5));
+    scheduler.on_failure(peer(1), ask.piece, RequestFailure::Refused, ms(5));
     let wake_at = scheduler.wake_at(ms(5)).unwrap();
     assert_eq!(wake_at, ms(105));
     assert_eq!(scheduler.ask(wake_at), Some(ask));
-    scheduler.failed(peer(1), ask.piece, RequestFailure::Refused, ms(105));
+    scheduler.on_failure(peer(1), ask.piece, RequestFailure::Refused, ms(105));
     assert_eq!(scheduler.wake_at(ms(105)), Some(ms(305)), "the pause doubles");
 }
 
@@ -123,7 +123,7 @@ fn requests_that_fail_together_count_once_and_a_source_is_given_up_in_the_end() 
         let asks = ask_all(&mut scheduler, now);
         assert!(!asks.is_empty());
         for ask in asks {
-            if scheduler.failed(ask.peer, ask.piece, RequestFailure::Lost, now + ms(1))
+            if scheduler.on_failure(ask.peer, ask.piece, RequestFailure::Lost, now + ms(1))
                 == Trust::Spent
             {
                 break 'rounds;
@@ -177,7 +177,10 @@ fn nothing_is_asked_while_the_disk_does_not_keep_up() {
     scheduler.join(peer(1), ms(0));
     let mut waiting = 0;
     while let Some(ask) = scheduler.ask(ms(1)) {
-        assert_eq!(scheduler.arrived(peer(1), ask.piece, ms(1)), Arrival::Wanted { abandon: None });
+        assert_eq!(
+            scheduler.on_arrival(peer(1), ask.piece, ms(1)),
+            Arrival::Wanted { abandon: None }
+        );
         waiting += 1;
     }
     assert_eq!(waiting, PIECES_IN_MEMORY_MAX);
@@ -226,14 +229,14 @@ struct World {
     scheduler: Scheduler,
     now: Duration,
     asked: Vec<Ask>,
-    storing: Vec<PieceIndex>,
-    stored: BTreeSet<PieceIndex>,
+    writing: Vec<PieceIndex>,
+    written: BTreeSet<PieceIndex>,
 }
 
 impl World {
     fn new(pieces: u32) -> Self {
         let scheduler = Scheduler::new(pieces, Order::File);
-        Self { scheduler, now: ms(0), asked: vec![], storing: vec![], stored: BTreeSet::new() }
+        Self { scheduler, now: ms(0), asked: vec![], writing: vec![], written: BTreeSet::new() }
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -246,28 +249,28 @@ impl World {
             Happening::Fail(n, lost) => {
                 if let Some(ask) = take(&mut self.asked, n) {
                     let failure = if lost { RequestFailure::Lost } else { RequestFailure::Refused };
-                    let trust = self.scheduler.failed(ask.peer, ask.piece, failure, self.now);
+                    let trust = self.scheduler.on_failure(ask.peer, ask.piece, failure, self.now);
                     if trust == Trust::Spent {
                         self.leave(ask.peer);
                     }
                 }
             }
             Happening::Store(n) => {
-                if let Some(piece) = take(&mut self.storing, n) {
-                    self.scheduler.stored(piece);
-                    assert!(self.stored.insert(piece), "{piece:?} is stored twice");
+                if let Some(piece) = take(&mut self.writing, n) {
+                    self.scheduler.on_written(piece);
+                    assert!(self.written.insert(piece), "{piece:?} is written twice");
                 }
             }
             Happening::Refuse(n) => {
-                if let Some(piece) = take(&mut self.storing, n) {
-                    self.scheduler.refused(piece);
+                if let Some(piece) = take(&mut self.writing, n) {
+                    self.scheduler.reject(piece);
                 }
             }
             Happening::Reopen(n) => {
-                let mut stored: Vec<_> = self.stored.iter().copied().collect();
-                if let Some(piece) = take(&mut stored, n) {
-                    self.stored.remove(&piece);
-                    self.scheduler.refused(piece);
+                let mut written: Vec<_> = self.written.iter().copied().collect();
+                if let Some(piece) = take(&mut written, n) {
+                    self.written.remove(&piece);
+                    self.scheduler.reject(piece);
                 }
             }
             Happening::Join(n) => self.scheduler.join(peer(n), self.now),
@@ -279,12 +282,12 @@ impl World {
     }
 
     fn deliver(&mut self, ask: Ask) {
-        match self.scheduler.arrived(ask.peer, ask.piece, self.now) {
+        match self.scheduler.on_arrival(ask.peer, ask.piece, self.now) {
             Arrival::Wanted { abandon } => {
                 let before = self.asked.len();
                 self.asked.retain(|other| other.piece != ask.piece || Some(other.peer) != abandon);
                 assert_eq!(before - self.asked.len(), usize::from(abandon.is_some()));
-                self.storing.push(ask.piece);
+                self.writing.push(ask.piece);
             }
             Arrival::Unwanted => panic!("{ask:?} was asked for"),
         }
@@ -298,8 +301,8 @@ impl World {
     fn ask(&mut self) {
         while let Some(ask) = self.scheduler.ask(self.now) {
             assert!(!self.asked.contains(&ask), "{ask:?} twice");
-            assert!(!self.stored.contains(&ask.piece), "{ask:?} is stored");
-            assert!(!self.storing.contains(&ask.piece), "{ask:?} has arrived");
+            assert!(!self.written.contains(&ask.piece), "{ask:?} is written");
+            assert!(!self.writing.contains(&ask.piece), "{ask:?} has arrived");
             self.asked.push(ask);
         }
     }
@@ -317,22 +320,22 @@ impl World {
             let starved = asked == 0
                 && source.retry_at <= self.now
                 && !scheduler.pending.is_empty()
-                && self.storing.len() < PIECES_IN_MEMORY_MAX;
+                && self.writing.len() < PIECES_IN_MEMORY_MAX;
             assert!(!starved, "{peer} has nothing to do");
         }
-        assert!(self.storing.len() <= 2 * PIECES_IN_MEMORY_MAX);
+        assert!(self.writing.len() <= 2 * PIECES_IN_MEMORY_MAX);
         let asked: BTreeSet<_> = self.asked.iter().map(|ask| ask.piece).collect();
-        let known = scheduler.pending.len() + asked.len() + self.storing.len() + self.stored.len();
+        let known = scheduler.pending.len() + asked.len() + self.writing.len() + self.written.len();
         assert_eq!(known, self.total(), "a piece is lost or counted twice");
-        assert_eq!(scheduler.is_complete(), self.stored.len() == self.total());
+        assert_eq!(scheduler.is_complete(), self.written.len() == self.total());
     }
 
     fn total(&self) -> usize {
         let scheduler = &self.scheduler;
         scheduler.pending.len()
             + scheduler.asked.len()
-            + scheduler.storing.len()
-            + self.stored.len()
+            + scheduler.writing.len()
+            + self.written.len()
     }
 }
 
@@ -365,7 +368,7 @@ proptest! {
             if let Some(at) = answering {
                 world.now += ms(10);
                 world.happen(Happening::Deliver(at));
-            } else if world.storing.is_empty() {
+            } else if world.writing.is_empty() {
                 let wake_at = world.scheduler.wake_at(world.now).expect("something to wait for");
                 world.now = wake_at;
                 for peer in world.scheduler.silent(wake_at) {
@@ -373,11 +376,11 @@ proptest! {
                 }
                 world.happen(Happening::Wait(0));
             }
-            while !world.storing.is_empty() {
+            while !world.writing.is_empty() {
                 world.happen(Happening::Store(0));
             }
         }
-        prop_assert_eq!(world.stored.len(), pieces as usize);
+        prop_assert_eq!(world.written.len(), pieces as usize);
     }
 
     #[test]
@@ -417,7 +420,7 @@ fn a_seed_is_asked_for_no_second_copy_while_a_first_one_is_promised() {
     scheduler.offer(other, &has, &[PieceIndex(1)], ms(0));
     scheduler.join(seed, ms(0));
     assert_eq!(ask_all(&mut scheduler, ms(0)), [Ask { peer: other, piece: PieceIndex(0) }]);
-    scheduler.failed(other, PieceIndex(0), RequestFailure::Lost, ms(1));
+    scheduler.on_failure(other, PieceIndex(0), RequestFailure::Lost, ms(1));
     assert_eq!(scheduler.ask(ms(1)), None);
     scheduler.offer_more(other, &[PieceIndex(1)], &[], ms(2));
     let asked: BTreeSet<_> =
@@ -431,9 +434,9 @@ fn what_has_arrived_and_is_not_stored_yet_is_still_promised() {
     scheduler.join(peer(1), ms(0));
     let ask = scheduler.ask(ms(0)).unwrap();
     assert_eq!(scheduler.fetching(), [ask.piece]);
-    scheduler.arrived(ask.peer, ask.piece, ms(1));
+    scheduler.on_arrival(ask.peer, ask.piece, ms(1));
     assert_eq!(scheduler.fetching(), [ask.piece]);
-    scheduler.stored(ask.piece);
+    scheduler.on_written(ask.piece);
     assert_eq!(scheduler.fetching(), []);
 }
 
@@ -444,7 +447,7 @@ fn a_source_that_was_busy_with_a_piece_is_asked_for_others_first() {
     scheduler.join(seed, ms(0));
     let asks = ask_all(&mut scheduler, ms(0));
     for ask in &asks {
-        scheduler.failed(seed, ask.piece, RequestFailure::Busy, ms(1));
+        scheduler.on_failure(seed, ask.piece, RequestFailure::Busy, ms(1));
     }
     let next = scheduler.ask(ms(1) + BACKOFF_BUSY).unwrap();
     assert!(asks.iter().all(|ask| ask.piece != next.piece), "{next:?}");

@@ -12,7 +12,7 @@ use crate::consensus::Verdict;
 use crate::scheduler::Outlook;
 
 /// How long peers that have a part are waited for when none of them has, or is about to have,
-/// what is missing: what they have stored meanwhile is told within a fraction of that.
+/// what is missing: what they have written meanwhile is told within a fraction of that.
 const PARTIAL_PATIENCE: Duration = Duration::from_secs(3);
 /// How long they are waited for when they are only about to have it: some times what a source with a
 /// queue takes for a piece.
@@ -25,7 +25,7 @@ impl Transfer {
     /// Where the download stands.
     ///
     /// # Errors
-    /// When what is stored cannot be put into a manifest, which the layout excludes.
+    /// When what is written cannot be put into a manifest, which the layout excludes.
     pub fn status(&mut self, now: Duration) -> Result<TransferStatus, ManifestError> {
         for peer in self.scheduler.silent(now) {
             self.give_up(peer, Blame::Gone, "it owes an answer for too long".into());
@@ -85,7 +85,7 @@ impl Transfer {
     /// of them that miss the same do not wait for each other, and none is believed for ever.
     fn is_hopeless(&mut self, now: Duration) -> bool {
         let has_no_full_sources =
-            !self.sources.has_full_or_awaited() && !self.scheduler.is_storing();
+            !self.sources.has_full_or_awaited() && !self.scheduler.is_writing();
         let has_partial = self.sources.has_partial();
         let outlook = match has_no_full_sources {
             false => Outlook::Giving,

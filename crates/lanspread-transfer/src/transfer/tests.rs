@@ -147,7 +147,7 @@ impl World {
                     let gone = SourceError::Gone("it tells none".into());
                     self.transfer.attributes_came(part, Err(gone));
                 }
-                Effect::Enter(_) | Effect::PieceStored(_) => {}
+                Effect::Record(_) | Effect::AnnouncePiece(_) => {}
                 Effect::Drop { peer, .. } => {
                     self.asked.retain(|ask| ask.peer != peer);
                     self.hashing.retain(|hashing| *hashing != peer);
@@ -174,9 +174,9 @@ impl World {
             let is_own_word = self.kinds[&ask.peer].is_hashed && claimed != hash;
             let expected = self.transfer.expected_hash(ask.peer, chunk);
             if is_own_word || expected.is_some_and(|expected| expected != hash) {
-                self.transfer.mismatched(ask.peer, chunk);
+                self.transfer.on_chunk_mismatch(ask.peer, chunk);
             } else {
-                self.transfer.stored(ask.peer, chunk, hash, 1);
+                self.transfer.on_chunk_written(ask.peer, chunk, hash, 1);
             }
             self.transfer.settle(ask.piece);
         } else if at < self.asked.len() + self.hashing.len() {
@@ -304,7 +304,7 @@ fn a_source_that_lied_is_kept_as_banned_and_nothing_else() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest, honest], None).unwrap();
     world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
-    world.transfer.mismatched(peer(0), ChunkIndex(0));
+    world.transfer.on_chunk_mismatch(peer(0), ChunkIndex(0));
     assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
     let scheduled = format!("{:?}", world.transfer.scheduler);
     assert!(!scheduled.contains(&peer(0).to_string()), "{scheduled}");
@@ -329,7 +329,7 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
         let chunk = ChunkIndex(ask.piece.0);
         let is_wrong = ask.peer == peer(0);
         let hash = if is_wrong { [77; 32].into() } else { honest.sends(chunk) };
-        world.transfer.stored(ask.peer, chunk, hash, 1);
+        world.transfer.on_chunk_written(ask.peer, chunk, hash, 1);
         world.transfer.settle(ask.piece);
     }
     // Its hashes are known when they are decided, and it claims them itself.
@@ -363,7 +363,7 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
         let ask = world.asked.pop().unwrap();
         assert_eq!(ask.peer, leaving);
         assert!(world.transfer.arrived(ask, now));
-        world.transfer.stored(
+        world.transfer.on_chunk_written(
             ask.peer,
             ChunkIndex(ask.piece.0),
             honest.sends(ChunkIndex(ask.piece.0)),
@@ -426,7 +426,7 @@ fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
     world.carry_out_effects();
     let ask = world.asked[0];
     assert!(world.transfer.arrived(ask, world.now));
-    world.transfer.mismatched(ask.peer, ChunkIndex(ask.piece.0));
+    world.transfer.on_chunk_mismatch(ask.peer, ChunkIndex(ask.piece.0));
     world.transfer.settle(ask.piece);
     assert!(!world.transfer.joining(ask.peer));
 }

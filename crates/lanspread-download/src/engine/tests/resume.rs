@@ -298,7 +298,7 @@ proptest! {
             let hashes = manifest.files()[0].hashes.as_ref().unwrap().chunks();
             let claims = (0..).zip(hashes).zip(&chunks_before).filter(|(_, chunk)| chunk.is_claimed);
             let mut records: Vec<_> = claims
-                .map(|((number, hash), _)| Record::Stored(ChunkIndex(number), hash))
+                .map(|((number, hash), _)| Record::Written(ChunkIndex(number), hash))
                 .collect();
             records.extend(is_surveyed.then_some(Record::Surveyed));
             journal.append(&records).unwrap();

@@ -31,7 +31,7 @@ fn download(rates: &[f64]) -> Party {
 
 fn run_until(party: &mut Party, fraction: f64) {
     let receiver = party.nodes.len() - 1;
-    while (party.nodes[receiver].stored.len() as f64) < fraction * f64::from(PIECES) {
+    while (party.nodes[receiver].written.len() as f64) < fraction * f64::from(PIECES) {
         party.step();
     }
 }

@@ -31,7 +31,7 @@ struct News {
 
 pub(super) struct Node {
     pub(super) scheduler: Scheduler,
-    pub(super) stored: BTreeSet<PieceIndex>,
+    pub(super) written: BTreeSet<PieceIndex>,
     /// What it has not told yet.
     untold: Vec<PieceIndex>,
     told_fetching: Vec<PieceIndex>,
@@ -72,7 +72,7 @@ impl Party {
             }
             Node {
                 scheduler,
-                stored: BTreeSet::new(),
+                written: BTreeSet::new(),
                 untold: Vec::new(),
                 told_fetching: Vec::new(),
                 told_at: ms(0),
@@ -134,7 +134,7 @@ impl Party {
         }
         for ask in ask_all(&mut node.scheduler, self.now) {
             let from = (0..self.nodes.len()).find(|n| id(*n) == ask.peer).unwrap();
-            assert!(from < self.seeds || self.nodes[from].stored.contains(&ask.piece));
+            assert!(from < self.seeds || self.nodes[from].written.contains(&ask.piece));
             self.flows.push(Flow { from, to: n, piece: ask.piece, left: 1.0 });
             let asked = self.flows.iter().filter(|f| f.to == n && f.piece == ask.piece).count();
             assert!(asked <= 2, "{:?} is asked of {asked}", ask.piece);
@@ -193,10 +193,10 @@ impl Party {
         let node = &mut self.nodes[flow.to];
         node.is_dirty = true;
         self.arrivals += 1;
-        match node.scheduler.arrived(id(flow.from), flow.piece, self.now) {
+        match node.scheduler.on_arrival(id(flow.from), flow.piece, self.now) {
             Arrival::Wanted { abandon } => {
-                node.scheduler.stored(flow.piece);
-                assert!(node.stored.insert(flow.piece), "{:?} came twice", flow.piece);
+                node.scheduler.on_written(flow.piece);
+                assert!(node.written.insert(flow.piece), "{:?} came twice", flow.piece);
                 node.untold.push(flow.piece);
                 if node.scheduler.is_complete() {
                     node.finished_at = Some(self.now);
@@ -226,7 +226,7 @@ fn one_seed_serves(leechers: usize) {
     println!("{leechers} leechers: {copies:.3} copies, {factor:.3} of one copy's time");
     assert!(copies <= 1.25, "the seed sent {copies:.3} copies");
     assert!(factor <= 1.5, "the last one took {factor:.3} times as long as one copy");
-    assert!(party.leechers().all(|n| party.nodes[n].stored.len() == 256));
+    assert!(party.leechers().all(|n| party.nodes[n].written.len() == 256));
 }
 
 #[test]
