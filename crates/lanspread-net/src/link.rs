@@ -64,7 +64,7 @@ pub struct PeerLink {
     /// Whether this side dialled.
     pub is_dialled: bool,
     /// The library that the other side has: as told in the handshake, as read since, or as told by deltas.
-    pub told: watch::Sender<Arc<LibrarySnapshot>>,
+    pub known_library: watch::Sender<Arc<LibrarySnapshot>>,
     /// When hands were shaken.
     pub established: Instant,
     /// Bounds the chunks in memory that are to be sent to this peer.
@@ -95,7 +95,7 @@ impl PeerLink {
             hello,
             addr,
             is_dialled,
-            told: watch::channel(told).0,
+            known_library: watch::channel(told).0,
             established,
             chunks: Semaphore::new(CHUNKS_PER_PEER_MAX),
             sending: Semaphore::new(1),
@@ -112,7 +112,7 @@ impl PeerLink {
     }
 
     /// Notes a sign of life.
-    pub fn heard(&self) {
+    pub fn note_sign_of_life(&self) {
         let elapsed_ms = self.established.elapsed().as_millis();
         let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
         self.last_heard_ms.fetch_max(elapsed_ms, Ordering::Relaxed);
@@ -148,7 +148,7 @@ impl PeerLink {
     }
 
     /// Tells what changed in this peer's library.
-    pub async fn push_delta(&self, delta: LibraryDelta, page: Bytes) -> Result<(), SourceError> {
+    pub async fn send_delta(&self, delta: LibraryDelta, page: Bytes) -> Result<(), SourceError> {
         let request = Request::LibraryDelta(delta);
         match self.exchange(&request, page, CONTROL_TIMEOUT).await?.0 {
             Response::Done {} => Ok(()),
@@ -157,12 +157,13 @@ impl PeerLink {
     }
 
     /// Tells what this peer fetches; returns what the other side has, if it fetches the same.
-    pub async fn tell_fetching(&self, opening: &Opening) -> Result<Option<Opening>, SourceError> {
+    pub async fn send_opening(&self, opening: &Opening) -> Result<Option<Opening>, SourceError> {
         let (fetching, have) = opening.encode();
         let request = Request::Fetching(fetching);
         match self.exchange(&request, have, CONTROL_TIMEOUT).await? {
             (Response::Fetching(theirs), mut incoming) => {
-                let have = incoming.page(theirs.have_bytes, PIECE_SET_MAX_BYTES, || self.heard());
+                let have = incoming
+                    .page(theirs.have_bytes, PIECE_SET_MAX_BYTES, || self.note_sign_of_life());
                 let have = timeout(CONTROL_TIMEOUT, have).await.map_err(|_| unanswered())?;
                 Ok(Some(Opening::decode(theirs, &have.map_err(broken)?)?))
             }
@@ -172,12 +173,12 @@ impl PeerLink {
     }
 
     /// Tells what this peer has besides of what it fetches.
-    pub async fn tell_more(&self, have: Have) -> Result<(), SourceError> {
+    pub async fn send_have(&self, have: Have) -> Result<(), SourceError> {
         self.expect_done(&Request::Have(have)).await
     }
 
     /// Tells that this peer fetches something no more.
-    pub async fn tell_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
+    pub async fn send_fetch_ended(&self, ended: FetchEnded) -> Result<(), SourceError> {
         self.expect_done(&Request::FetchEnded(ended)).await
     }
 
@@ -191,7 +192,7 @@ impl PeerLink {
         let mut incoming = self.ask(&request, Bytes::new()).await?;
         match incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)? {
             Response::LibraryPage(header) => {
-                let page = incoming.page(header.len, PAGE_MAX_BYTES, || self.heard());
+                let page = incoming.page(header.len, PAGE_MAX_BYTES, || self.note_sign_of_life());
                 Ok((header, page.await.map_err(broken)?))
             }
             other => Err(unexpected(other)),
@@ -225,10 +226,10 @@ impl PeerLink {
         };
         let (mut incoming, response) =
             timeout(PAGE_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
-        self.heard();
+        self.note_sign_of_life();
         match response {
             Response::Page { len } => {
-                let page = incoming.page(len, PAGE_MAX_BYTES, || self.heard());
+                let page = incoming.page(len, PAGE_MAX_BYTES, || self.note_sign_of_life());
                 page.await.map_err(broken)
             }
             other => Err(unexpected(other)),
@@ -248,13 +249,14 @@ impl PeerLink {
         let mut incoming = self.ask(&Request::GetChunks(request), Bytes::new()).await?.patient();
         let response = incoming.header(CONTROL_HEADER_MAX_BYTES).await.map_err(broken)?;
         let mut incoming = incoming.impatient();
-        self.heard();
+        self.note_sign_of_life();
         match response {
             Response::Chunks { chunks }
                 if chunks.iter().map(|chunk| chunk.len).eq(lens.iter().copied()) =>
             {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
-                let bytes = incoming.body(len, || self.heard()).await.map_err(broken)?;
+                let bytes =
+                    incoming.body(len, || self.note_sign_of_life()).await.map_err(broken)?;
                 let hashes = chunks.into_iter().map(|chunk| chunk.hash).collect();
                 Ok(ReceivedChunks { hashes, bytes })
             }
@@ -287,12 +289,12 @@ impl PeerLink {
         };
         let (incoming, response) =
             timeout(STREAM_TIMEOUT, exchange).await.map_err(|_| unanswered())??;
-        self.heard();
+        self.note_sign_of_life();
         match response {
             Response::Stream {} => Ok(incoming.into_frames(move || {
                 // Frames are owed as long as they are read.
                 let _ = &debt;
-                self.heard();
+                self.note_sign_of_life();
             })),
             other => Err(unexpected(other)),
         }
@@ -318,7 +320,7 @@ impl PeerLink {
             incoming.header(max).await.map_err(broken)
         };
         let response = timeout(patience, exchange).await.map_err(|_| unanswered())??;
-        self.heard();
+        self.note_sign_of_life();
         Ok(response)
     }
 
@@ -336,7 +338,7 @@ impl PeerLink {
             Ok::<_, SourceError>((response, incoming))
         };
         let answered = timeout(patience, exchange).await.map_err(|_| unanswered())??;
-        self.heard();
+        self.note_sign_of_life();
         Ok(answered)
     }
 

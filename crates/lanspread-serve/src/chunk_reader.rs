@@ -77,18 +77,18 @@ fn read_all_blocking(
     if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
         return Err(no_such_chunk("a chunk can be asked for once only").into());
     }
-    let places = names.iter().map(|name| ChunkPlace::find(manifest, name));
-    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let chunks = names.iter().map(|name| RequestedChunk::find(manifest, name));
+    let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
     // At most `GET_CHUNKS_MAX` chunks.
-    let len = places.iter().map(|place| place.len).sum();
+    let len = chunks.iter().map(|chunk| chunk.len).sum();
     let too_much = || no_such_chunk("that is too much to ask for at once");
     let mut all = ChunkBuffer::of_len(len).ok_or_else(too_much)?;
-    let (mut headers, mut rest) = (Vec::with_capacity(places.len()), &mut *all);
-    for (at, place) in places.iter().enumerate() {
-        let (bytes, behind) = rest.split_at_mut(place.len);
+    let (mut headers, mut rest) = (Vec::with_capacity(chunks.len()), &mut *all);
+    for (at, chunk) in chunks.iter().enumerate() {
+        let (bytes, behind) = rest.split_at_mut(chunk.len);
         headers.push(match check {
-            Check::Looks(fingerprint) => place.read(root, bytes, fingerprint)?,
-            Check::Hashes(hashes) => place.read_verified(root, bytes, hashes.get(at))?,
+            Check::Looks(fingerprint) => chunk.read(root, bytes, fingerprint)?,
+            Check::Hashes(hashes) => chunk.read_verified(root, bytes, hashes.get(at))?,
         });
         rest = behind;
     }
@@ -100,13 +100,13 @@ pub(super) fn no_such_chunk(message: &str) -> Refusal {
 }
 
 /// Where a chunk is that was asked for.
-struct ChunkPlace<'a> {
+struct RequestedChunk<'a> {
     file: &'a ManifestFile,
     index: u32,
     len: usize,
 }
 
-impl<'a> ChunkPlace<'a> {
+impl<'a> RequestedChunk<'a> {
     fn find(manifest: &'a Manifest, name: &ChunkName) -> Result<Self, Refusal> {
         let ChunkName { path, index } = name;
         let absent = || no_such_chunk(&format!("{path} has no chunk {index} in the manifest"));

@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
-use crate::admission::send_slots::PLACE_WAIT;
+use crate::admission::send_slots::SLOT_WAIT;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.
@@ -28,7 +28,7 @@ const ENCODINGS_MAX: usize = 2;
 
 /// What pages are made from and paid with. Clones share everything.
 #[derive(Clone)]
-pub(super) struct Pages {
+pub(super) struct LayoutCache {
     layouts: Arc<Mutex<Layouts>>,
     encodings: Arc<Semaphore>,
     room: FairSemaphore,
@@ -52,7 +52,7 @@ impl Encoded {
     }
 }
 
-impl Pages {
+impl LayoutCache {
     pub(super) fn new() -> Self {
         Self {
             layouts: Arc::default(),
@@ -87,9 +87,9 @@ impl Pages {
         Arc::clone(&self.encodings)
     }
 
-    /// Waits until a page may be on its way to a peer; `None` after [`PLACE_WAIT`].
+    /// Waits until a page may be on its way to a peer; `None` after [`SLOT_WAIT`].
     pub(super) async fn room(&self, asker: Asker) -> Option<FairPermit> {
-        timeout(PLACE_WAIT, self.room.acquire(asker)).await.ok()
+        timeout(SLOT_WAIT, self.room.acquire(asker)).await.ok()
     }
 
     // Whoever panicked while it held the lock left nothing half done.
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_layout_is_encoded_once_and_shared_by_all_answers() {
-        let pages = Pages::new();
+        let pages = LayoutCache::new();
         let manifest = game("a", 1);
         let (one, two) = tokio::join!(pages.layout(&manifest), pages.layout(&manifest));
         let (one, two) = (one.unwrap(), two.unwrap());
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_layouts_that_were_used_longest_ago_go_first() {
-        let pages = Pages::new();
+        let pages = LayoutCache::new();
         let games = ["a", "b", "c"].map(|name| game(name, 60));
         let first = pages.layout(&games[0]).await.unwrap();
         pages.layout(&games[1]).await.unwrap();
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_address_leaves_room_for_others() {
-        let pages = Pages::new();
+        let pages = LayoutCache::new();
         let at =
             |host| Asker { addr: [10, 0, 0, host].into(), peer: PeerId::from_public_key(&[host]) };
         let greedy = at(1);

@@ -27,7 +27,7 @@ type SharedPages = Arc<OnceCell<Vec<Bytes>>>;
 
 /// What is made and who reads it. Clones share everything.
 #[derive(Clone)]
-pub(super) struct Libraries {
+pub(super) struct LibraryPages {
     revisions: Arc<Mutex<BTreeMap<u64, Revision>>>,
     /// Bounds what is being encoded.
     encodings: Arc<Semaphore>,
@@ -41,7 +41,7 @@ struct Revision {
     readers: BTreeMap<PeerId, Instant>,
 }
 
-impl Libraries {
+impl LibraryPages {
     /// Whatever is encoded waits for `encodings`.
     pub(super) fn new(encodings: Arc<Semaphore>) -> Self {
         Self { revisions: Arc::default(), encodings }
@@ -152,8 +152,8 @@ mod tests {
         PeerId::from_public_key(&[n])
     }
 
-    fn libraries() -> Libraries {
-        Libraries::new(Arc::new(Semaphore::new(1)))
+    fn libraries() -> LibraryPages {
+        LibraryPages::new(Arc::new(Semaphore::new(1)))
     }
 
     fn wanted(rev: Option<u64>, page: u32) -> GetLibrary {

@@ -17,11 +17,11 @@ use lanspread_proto::GameId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admission::send_slots::Places;
-use crate::admission::super_seeding::FirstCopies;
+use crate::admission::send_slots::SendSlots;
+use crate::admission::super_seeding::SuperSeeding;
 use crate::contradictions::{Contradiction, Doubts};
-use crate::layout_pages::Pages;
-use crate::library_pages::Libraries;
+use crate::layout_pages::LayoutCache;
+use crate::library_pages::LibraryPages;
 use crate::outbound::OutboundTransfers;
 use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
@@ -44,10 +44,10 @@ pub struct Server {
     /// What is shared of games that are being fetched.
     pub swarm: Swarm,
     upload: Limiter,
-    first_copies: FirstCopies,
-    places: Places,
-    pages: Pages,
-    libraries: Libraries,
+    super_seeding: SuperSeeding,
+    slots: SendSlots,
+    pages: LayoutCache,
+    libraries: LibraryPages,
     streams: StreamService,
     pub(crate) doubts: Doubts,
 }
@@ -62,17 +62,17 @@ impl Server {
         streams: StreamService,
         contradictions: mpsc::Sender<Contradiction>,
     ) -> Self {
-        let places = Places::new(upload.limit());
-        let (first_copies, doubts) = (FirstCopies::new(), Doubts::new(contradictions));
-        let pages = Pages::new();
-        let libraries = Libraries::new(pages.encodings());
+        let slots = SendSlots::new(upload.limit());
+        let (super_seeding, doubts) = (SuperSeeding::new(), Doubts::new(contradictions));
+        let pages = LayoutCache::new();
+        let libraries = LibraryPages::new(pages.encodings());
         Self {
             view,
             outbound,
             swarm,
             upload,
-            first_copies,
-            places,
+            super_seeding,
+            slots,
             pages,
             libraries,
             streams,

@@ -18,7 +18,7 @@ pub use context::{Context, SessionEvent, SessionObserver};
 pub(crate) use request::handle_request;
 
 use crate::server::Server;
-use crate::swarm::{Swarm, Telling, ToldFetches};
+use crate::swarm::{AnnouncedFetches, Announcement, Swarm};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
 /// delta, and nobody notices the wait.
@@ -38,8 +38,8 @@ pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context:
             let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
             (is_conflict, error.to_string())
         }
-        error = tell_changes(&link, server) => (false, error.to_string()),
-        never = tell_fetches(&link, &server.swarm) => match never {},
+        error = send_deltas(&link, server) => (false, error.to_string()),
+        never = send_fetches(&link, &server.swarm) => match never {},
     };
     server.swarm.unlinked(link.peer_id(), link.id).await;
     tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
@@ -71,8 +71,8 @@ async fn answer_all(
 }
 
 /// Sends a delta whenever the library differs from what the other side knows.
-async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
-    let (mut view, mut told) = (server.view.clone(), link.told.subscribe());
+async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
+    let (mut view, mut told) = (server.view.clone(), link.known_library.subscribe());
     loop {
         let known = Arc::clone(&told.borrow_and_update());
         if view.borrow_and_update().snapshot().rev == known.rev {
@@ -90,11 +90,11 @@ async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
         let current = view.borrow_and_update().snapshot();
         if let Some(difference) = diff(&known, &current) {
             let (delta, page) = difference.encode();
-            if let Err(error) = link.push_delta(delta, page).await {
+            if let Err(error) = link.send_delta(delta, page).await {
                 return error;
             }
         }
-        link.told.send_if_modified(|told| {
+        link.known_library.send_if_modified(|told| {
             // Whoever has read a library meanwhile is told what changed since that one.
             if Arc::ptr_eq(told, &known) {
                 *told = current;
@@ -105,17 +105,17 @@ async fn tell_changes(link: &PeerLink, server: &Server) -> SourceError {
 }
 
 /// Tells what this peer fetches, so that those that fetch the same can fetch from each other.
-async fn tell_fetches(link: &PeerLink, swarm: &Swarm) -> Infallible {
-    let (peer_id, mut told) = (link.peer_id(), ToldFetches::default());
+async fn send_fetches(link: &PeerLink, swarm: &Swarm) -> Infallible {
+    let (peer_id, mut told) = (link.peer_id(), AnnouncedFetches::default());
     let mut changes = swarm.subscribe();
     loop {
         // Before it is looked at, so that what changes meanwhile is not missed.
         changes.borrow_and_update();
-        let tellings = swarm.tellings(peer_id, link.id, &mut told);
-        let is_quiet = tellings.is_empty();
-        for telling in tellings {
-            let opened = telling.opened().cloned();
-            if let Err(error) = tell(link, swarm, telling).await {
+        let announcements = swarm.announcements(peer_id, link.id, &mut told);
+        let is_quiet = announcements.is_empty();
+        for announcement in announcements {
+            let opened = announcement.opened().cloned();
+            if let Err(error) = send(link, swarm, announcement).await {
                 if let Some(game_id) = opened {
                     told.forget(&game_id);
                 }
@@ -132,24 +132,28 @@ async fn tell_fetches(link: &PeerLink, swarm: &Swarm) -> Infallible {
     }
 }
 
-async fn tell(link: &PeerLink, swarm: &Swarm, telling: Telling) -> Result<(), SourceError> {
+async fn send(
+    link: &PeerLink,
+    swarm: &Swarm,
+    announcement: Announcement,
+) -> Result<(), SourceError> {
     let peer_id = link.peer_id();
-    match telling {
-        Telling::Opening(opening) => {
-            if let Some(theirs) = link.tell_fetching(&opening).await? {
-                swarm.answered(peer_id, link.id, opening, theirs).await;
+    match announcement {
+        Announcement::Opening(opening) => {
+            if let Some(theirs) = link.send_opening(&opening).await? {
+                swarm.on_answer(peer_id, link.id, opening, theirs).await;
             }
             Ok(())
         }
-        Telling::More(have) => {
+        Announcement::More(have) => {
             let game_id = have.game_id.clone();
-            let told = link.tell_more(have).await;
+            let told = link.send_have(have).await;
             if let Err(error) = &told {
                 let refused = matches!(error, SourceError::Refused(_));
-                swarm.not_told(peer_id, &game_id, refused);
+                swarm.on_not_sent(peer_id, &game_id, refused);
             }
             told
         }
-        Telling::Ended(ended) => link.tell_fetch_ended(ended).await,
+        Announcement::Ended(ended) => link.send_fetch_ended(ended).await,
     }
 }

@@ -66,7 +66,7 @@ pub enum SwarmNews {
 
 /// What is to be told to a peer, in this order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Telling {
+pub enum Announcement {
     /// What is being fetched, and what there is of it.
     Opening(Opening),
     /// What there is in addition.
@@ -75,7 +75,7 @@ pub enum Telling {
     Ended(FetchEnded),
 }
 
-impl Telling {
+impl Announcement {
     /// The game of which this is the first that is told.
     pub fn opened(&self) -> Option<&GameId> {
         match self {
@@ -87,9 +87,9 @@ impl Telling {
 
 /// Which fetches a peer has been told of on one connection.
 #[derive(Debug, Default)]
-pub struct ToldFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
+pub struct AnnouncedFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
 
-impl ToldFetches {
+impl AnnouncedFetches {
     /// An opening did not arrive, and is to be told once more.
     pub fn forget(&mut self, game_id: &GameId) {
         self.0.remove(game_id);
@@ -219,30 +219,35 @@ impl Swarm {
     }
 
     /// What is to be told to a peer over a connection on which it has been `told`.
-    pub fn tellings(&self, peer: PeerId, link: LinkId, told: &mut ToldFetches) -> Vec<Telling> {
+    pub fn announcements(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        told: &mut AnnouncedFetches,
+    ) -> Vec<Announcement> {
         let mut fetches = self.lock();
-        let mut tellings = Vec::new();
+        let mut announcements = Vec::new();
         told.0.retain(|game_id, (number, content_root)| {
             let is_on = fetches.by_game.get(game_id).is_some_and(|fetch| fetch.number == *number);
             if !is_on {
                 let (game_id, content_root) = (game_id.clone(), *content_root);
-                tellings.push(Telling::Ended(FetchEnded { game_id, content_root }));
+                announcements.push(Announcement::Ended(FetchEnded { game_id, content_root }));
             }
             is_on
         });
         for (game_id, fetch) in &mut fetches.by_game {
             if !told.0.contains_key(game_id) {
                 told.0.insert(game_id.clone(), (fetch.number, fetch.sharing.content_root));
-                tellings.push(Telling::Opening(fetch.opening()));
+                announcements.push(Announcement::Opening(fetch.opening()));
             } else if let Some(more) = fetch.more_for(peer, link) {
-                tellings.push(Telling::More(more));
+                announcements.push(Announcement::More(more));
             }
         }
-        tellings
+        announcements
     }
 
     /// A peer that was told an opening has `answered` what it has itself.
-    pub async fn answered(&self, peer: PeerId, link: LinkId, opening: Opening, answered: Opening) {
+    pub async fn on_answer(&self, peer: PeerId, link: LinkId, opening: Opening, answered: Opening) {
         let told = (opening.have, opening.asking);
         let news = self.lock().follow(peer, link, &answered, |_| told);
         send(news).await;
@@ -260,7 +265,7 @@ impl Swarm {
     }
 
     /// A peer tells what it has in addition; returns whether that is of interest.
-    pub async fn heard_more(&self, peer: PeerId, have: Have) -> bool {
+    pub async fn on_have(&self, peer: PeerId, have: Have) -> bool {
         let news = {
             let fetches = self.lock();
             let fetch = fetches.by_game.get(&have.game_id).filter(|fetch| {
@@ -278,7 +283,7 @@ impl Swarm {
     }
 
     /// A peer fetches a content no more.
-    pub async fn heard_end(&self, peer: PeerId, ended: &FetchEnded) {
+    pub async fn on_fetch_ended(&self, peer: PeerId, ended: &FetchEnded) {
         let news = {
             let mut fetches = self.lock();
             let fetch = fetches.by_game.get_mut(&ended.game_id);
@@ -292,7 +297,7 @@ impl Swarm {
 
     /// A peer did not take in what it was told. One that `refused` is not told more; another one is
     /// told everything anew.
-    pub fn not_told(&self, peer: PeerId, game_id: &GameId, refused: bool) {
+    pub fn on_not_sent(&self, peer: PeerId, game_id: &GameId, refused: bool) {
         let mut fetches = self.lock();
         let Some(fetch) = fetches.by_game.get_mut(game_id) else { return };
         if refused {

@@ -21,7 +21,7 @@ use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 const CHUNKS_MAX: usize = 64;
 /// How long a request waits for its place: a third of the silence after which its asker would give
 /// up on this peer.
-pub(crate) const PLACE_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const SLOT_WAIT: Duration = Duration::from_secs(20);
 /// How long one step of sending may take: as long as an asker waits for a whole chunk.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a receiver may take nothing before its place goes to another one. It loses nothing by it,
@@ -30,22 +30,22 @@ const STALL_WAIT: Duration = Duration::from_secs(1);
 
 /// The places of one peer.
 #[derive(Clone)]
-pub(crate) struct Places {
+pub(crate) struct SendSlots {
     turns: FairSemaphore,
     /// What is left of [`CHUNKS_MAX`]: for chunks whose receivers have stalled.
     beside: Arc<Semaphore>,
 }
 
 /// A chunk that may be in memory: in a place, or beside them.
-pub(crate) struct Place<'a> {
-    places: &'a Places,
+pub(crate) struct SendSlot<'a> {
+    slots: &'a SendSlots,
     turn: Option<FairPermit>,
     beside: Option<SemaphorePermit<'a>>,
     /// Counts for its peer. Nobody closes the semaphore, so it is always there.
     _of_peer: Option<SemaphorePermit<'a>>,
 }
 
-impl Places {
+impl SendSlots {
     /// As many places as the limit fills.
     pub(crate) fn new(limit: Option<RateLimit>) -> Self {
         let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
@@ -55,14 +55,14 @@ impl Places {
     }
 
     /// Waits for a place.
-    pub(crate) async fn take<'a>(&'a self, link: &'a PeerLink) -> Place<'a> {
+    pub(crate) async fn take<'a>(&'a self, link: &'a PeerLink) -> SendSlot<'a> {
         let of_peer = link.chunks.acquire().await.ok();
         let turn = Some(self.turns.acquire(Asker::of(link)).await);
-        Place { places: self, turn, beside: None, _of_peer: of_peer }
+        SendSlot { slots: self, turn, beside: None, _of_peer: of_peer }
     }
 }
 
-impl Place<'_> {
+impl SendSlot<'_> {
     /// Waits for a step of sending.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Place<'_> {
             return sent.map_err(Into::into);
         }
         if self.beside.is_none()
-            && let Ok(beside) = self.places.beside.try_acquire()
+            && let Ok(beside) = self.slots.beside.try_acquire()
         {
             (self.beside, self.turn) = (Some(beside), None);
         }

@@ -11,7 +11,7 @@ use super::fair_semaphore::{Asker, FairSemaphore, Order, QueueTicket};
 /// Most streams that wait beside those whose turn it is. A party has fewer peers that want one.
 const WAITING_MAX: usize = 64;
 /// Most places of one peer, so that one that asks for all games at once does not keep out the others.
-const PLACES_PER_PEER_MAX: usize = 16;
+const TICKETS_PER_PEER_MAX: usize = 16;
 
 /// The places of one source.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl StreamQueue {
     /// Joins the end of the queue, unless it is full or the peer has too many places in it.
     pub(crate) fn join(&self, asker: Asker) -> Option<QueueTicket> {
         let tickets_max = self.limit.saturating_add(WAITING_MAX);
-        self.turns.join_within(asker, tickets_max, PLACES_PER_PEER_MAX)
+        self.turns.join_within(asker, tickets_max, TICKETS_PER_PEER_MAX)
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     fn one_peer_does_not_keep_out_the_others() {
         let queue = queue(1);
         let places: Vec<_> =
-            (0..PLACES_PER_PEER_MAX).map(|_| queue.join(peer(1)).unwrap()).collect();
+            (0..TICKETS_PER_PEER_MAX).map(|_| queue.join(peer(1)).unwrap()).collect();
         assert!(queue.join(peer(1)).is_none());
         assert!(queue.join(peer(2)).is_some());
         drop(places);

@@ -1,4 +1,4 @@
-//! First copies: what nobody else has been given yet goes to few peers at a time.
+//! Super-seeding (BEP 16): what nobody else has been given yet goes to few peers at a time.
 //!
 //! When three or more fetch a game at once, each asks for other pieces of it, to pass them on to the others.
 //! Given to all of them side by side, all these pieces would arrive at the same late moment, and until then
@@ -37,7 +37,7 @@ const REMEMBERED: usize = 9;
 
 /// The first copies that one peer gives.
 #[derive(Clone)]
-pub(crate) struct FirstCopies {
+pub(crate) struct SuperSeeding {
     turns: FairSemaphore,
     state: Arc<Mutex<State>>,
 }
@@ -58,18 +58,18 @@ struct Given {
 }
 
 /// A copy that is about to be given.
-pub(crate) struct Copy(Option<First>);
+pub(crate) struct Delivery(Option<FirstCopy>);
 
 /// A first one.
-struct First {
-    copies: FirstCopies,
+struct FirstCopy {
+    super_seeding: SuperSeeding,
     wanted: GetChunks,
     to: PeerId,
     turn: Option<FairPermit>,
     began: Instant,
 }
 
-impl FirstCopies {
+impl SuperSeeding {
     pub(crate) fn new() -> Self {
         let order = Order::TurnsWhileOthersWait(AT_ONCE.div_ceil(2));
         Self { turns: FairSemaphore::new(AT_ONCE, order), state: Arc::default() }
@@ -82,19 +82,20 @@ impl FirstCopies {
         wanted: &GetChunks,
         asker: Asker,
         fetching: usize,
-    ) -> Option<Copy> {
+    ) -> Option<Delivery> {
         let peer = asker.peer;
         match self.lock().begin(wanted, peer, fetching) {
             Begun::First => {}
-            Begun::Further => return Some(Copy(None)),
+            Begun::Further => return Some(Delivery(None)),
             Begun::OnItsWay => return None,
         }
         // Made before anything is waited for, so that it is taken back when the wait is given up.
-        let (copies, wanted) = (self.clone(), wanted.clone());
-        let mut first = First { copies, wanted, to: peer, turn: None, began: Instant::now() };
+        let (super_seeding, wanted) = (self.clone(), wanted.clone());
+        let mut first =
+            FirstCopy { super_seeding, wanted, to: peer, turn: None, began: Instant::now() };
         first.turn = Some(self.turns.acquire(asker).await);
         first.began = Instant::now();
-        Some(Copy(Some(first)))
+        Some(Delivery(Some(first)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,11 +154,11 @@ impl Given {
     }
 }
 
-impl Copy {
+impl Delivery {
     /// Waits for what sends it. If that takes long, others go on meanwhile.
     pub(crate) async fn while_sent<T>(&mut self, sending: impl Future<Output = T>) -> T {
         let Some(first) = &mut self.0 else { return sending.await };
-        let patience = first.copies.lock().patience();
+        let patience = first.super_seeding.lock().patience();
         let mut sending = pin!(sending);
         if let Ok(sent) = timeout(patience, sending.as_mut()).await {
             return sent;
@@ -169,7 +170,7 @@ impl Copy {
     /// It has arrived.
     pub(crate) fn delivered(self) {
         let Some(first) = self.0 else { return };
-        let mut state = first.copies.lock();
+        let mut state = first.super_seeding.lock();
         state.took.push_back(first.began.elapsed());
         if state.took.len() > REMEMBERED {
             state.took.pop_front();
@@ -180,10 +181,10 @@ impl Copy {
     }
 }
 
-impl Drop for First {
+impl Drop for FirstCopy {
     fn drop(&mut self) {
         // After a while it may be on its way to another one instead.
-        if let Some((given, piece)) = self.copies.lock().of(&self.wanted)
+        if let Some((given, piece)) = self.super_seeding.lock().of(&self.wanted)
             && given.on_their_way.get(&piece).is_some_and(|(to, _)| *to == self.to)
         {
             given.on_their_way.remove(&piece);
@@ -212,31 +213,31 @@ mod tests {
         }
     }
 
-    async fn first(copies: &FirstCopies, index: usize, to: usize) -> Copy {
-        let copy = copies.wait(&piece(index), peer(to), SEVERAL).await.unwrap();
-        assert!(has_turn(&copy));
-        copy
+    async fn first(seeding: &SuperSeeding, index: usize, to: usize) -> Delivery {
+        let delivery = seeding.wait(&piece(index), peer(to), SEVERAL).await.unwrap();
+        assert!(has_turn(&delivery));
+        delivery
     }
 
-    fn has_turn(copy: &Copy) -> bool {
-        copy.0.as_ref().is_some_and(|first| first.turn.is_some())
+    fn has_turn(delivery: &Delivery) -> bool {
+        delivery.0.as_ref().is_some_and(|first| first.turn.is_some())
     }
 
     #[tokio::test]
     async fn first_copies_wait_for_each_other_and_others_for_nobody() {
-        let copies = FirstCopies::new();
-        first(&copies, 0, 0).await.delivered();
+        let seeding = SuperSeeding::new();
+        first(&seeding, 0, 0).await.delivered();
         let mut sent = Vec::new();
         for n in 1..=AT_ONCE {
-            sent.push(first(&copies, n, n).await);
+            sent.push(first(&seeding, n, n).await);
         }
         let wanted = piece(7);
-        let mut next = pin!(copies.wait(&wanted, peer(7), SEVERAL));
+        let mut next = pin!(seeding.wait(&wanted, peer(7), SEVERAL));
         assert!(poll!(&mut next).is_pending());
         // A second copy, and a piece of a game that few fetch.
-        copies.wait(&piece(0), peer(8), SEVERAL).await.unwrap();
+        seeding.wait(&piece(0), peer(8), SEVERAL).await.unwrap();
         let few = GetChunks { game_id: GameId::new("doom").unwrap(), ..piece(9) };
-        copies.wait(&few, peer(9), SEVERAL - 1).await.unwrap();
+        seeding.wait(&few, peer(9), SEVERAL - 1).await.unwrap();
         assert!(poll!(&mut next).is_pending());
         sent.remove(0).delivered();
         assert!(poll!(&mut next).is_ready());
@@ -244,53 +245,53 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_is_the_first_until_one_has_arrived() {
-        let copies = FirstCopies::new();
-        drop(first(&copies, 0, 0).await);
-        first(&copies, 0, 1).await.delivered();
-        assert!(!has_turn(&copies.wait(&piece(0), peer(2), SEVERAL).await.unwrap()));
+        let seeding = SuperSeeding::new();
+        drop(first(&seeding, 0, 0).await);
+        first(&seeding, 0, 1).await.delivered();
+        assert!(!has_turn(&seeding.wait(&piece(0), peer(2), SEVERAL).await.unwrap()));
         // One of another version is another piece.
         let newer = GetChunks { version: "2".parse().unwrap(), ..piece(0) };
-        assert!(has_turn(&copies.wait(&newer, peer(2), SEVERAL).await.unwrap()));
+        assert!(has_turn(&seeding.wait(&newer, peer(2), SEVERAL).await.unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_on_its_way_to_one_is_not_given_to_another_for_a_while() {
-        let copies = FirstCopies::new();
-        let on_its_way = first(&copies, 0, 0).await;
-        assert!(copies.wait(&piece(0), peer(1), SEVERAL).await.is_none());
+        let seeding = SuperSeeding::new();
+        let on_its_way = first(&seeding, 0, 0).await;
+        assert!(seeding.wait(&piece(0), peer(1), SEVERAL).await.is_none());
         // Who has lost what was on its way asks anew.
-        let again = first(&copies, 0, 0).await;
+        let again = first(&seeding, 0, 0).await;
         drop(on_its_way);
         advance(ON_ITS_WAY_MAX).await;
-        let other = first(&copies, 0, 1).await;
+        let other = first(&seeding, 0, 1).await;
         drop(again);
-        assert!(copies.wait(&piece(0), peer(2), SEVERAL).await.is_none());
+        assert!(seeding.wait(&piece(0), peer(2), SEVERAL).await.is_none());
         drop(other);
         // Who gives up waiting for its turn leaves nothing behind.
         let full =
-            [first(&copies, 1, 1).await, first(&copies, 2, 2).await, first(&copies, 3, 3).await];
+            [first(&seeding, 1, 1).await, first(&seeding, 2, 2).await, first(&seeding, 3, 3).await];
         let wanted = piece(4);
-        let mut given_up = Box::pin(copies.wait(&wanted, peer(4), SEVERAL));
+        let mut given_up = Box::pin(seeding.wait(&wanted, peer(4), SEVERAL));
         assert!(poll!(&mut given_up).is_pending());
-        assert!(copies.wait(&piece(4), peer(5), SEVERAL).await.is_none());
+        assert!(seeding.wait(&piece(4), peer(5), SEVERAL).await.is_none());
         drop((given_up, full));
-        first(&copies, 4, 5).await;
+        first(&seeding, 4, 5).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_receiver_makes_room_and_a_usual_one_does_not() {
-        let copies = FirstCopies::new();
+        let seeding = SuperSeeding::new();
         let usual = Duration::from_millis(300);
         for n in 0..REMEMBERED {
-            let mut copy = first(&copies, n, 0).await;
-            copy.while_sent(sleep(usual)).await;
-            assert!(has_turn(&copy));
-            copy.delivered();
+            let mut delivery = first(&seeding, n, 0).await;
+            delivery.while_sent(sleep(usual)).await;
+            assert!(has_turn(&delivery));
+            delivery.delivered();
         }
-        let mut slow = first(&copies, 100, 0).await;
+        let mut slow = first(&seeding, 100, 0).await;
         slow.while_sent(sleep(usual * (SLOW_FACTOR + 1))).await;
         assert!(!has_turn(&slow));
         slow.delivered();
-        assert_eq!(copies.lock().patience(), usual * SLOW_FACTOR);
+        assert_eq!(seeding.lock().patience(), usual * SLOW_FACTOR);
     }
 }

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::{PACED_BYTES, Server};
 use crate::admission::fair_semaphore::Asker;
-use crate::admission::send_slots::{PLACE_WAIT, Place};
-use crate::admission::super_seeding::Copy;
+use crate::admission::send_slots::{SLOT_WAIT, SendSlot};
+use crate::admission::super_seeding::Delivery;
 use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
 use crate::reply::{not_served, refused, reply};
 
@@ -42,7 +42,7 @@ impl Server {
         // on knows of this transfer.
         let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
         let room = tokio::select! {
-            room = timeout(PLACE_WAIT, self.room(link, &wanted)) => {
+            room = timeout(SLOT_WAIT, self.room(link, &wanted)) => {
                 let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
                 room.unwrap_or_else(|_| Err(too_many()))
             }
@@ -52,7 +52,7 @@ impl Server {
             Err(refusal) => Err(refusal),
             Ok(room) => self.chunks(&wanted).await.map(|chunks| (room, chunks)),
         };
-        let ((mut copy, mut place), (chunks, bytes)) = match prepared {
+        let ((mut delivery, mut slot), (chunks, bytes)) = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => {
                 drop(transfer);
@@ -60,13 +60,13 @@ impl Server {
                 return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
             }
         };
-        let sent = copy.while_sent(async {
+        let sent = delivery.while_sent(async {
             let hand_over = async {
                 let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
                 let response = Response::Chunks { chunks };
                 let header = send_header(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES);
-                place.hold_for(header).await?;
-                self.send_paced(&mut *sender, bytes, &mut place).await?;
+                slot.hold_for(header).await?;
+                self.send_paced(&mut *sender, bytes, &mut slot).await?;
                 Ok(sender.finish()?)
             };
             tokio::select! {
@@ -75,11 +75,11 @@ impl Server {
             }?;
             // Nobody reads the files any more. The transport has the bytes in memory until they arrive.
             drop(transfer);
-            place.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
+            slot.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
         });
         match sent.await {
             Ok(()) => {
-                copy.delivered();
+                delivery.delivered();
                 Ok(())
             }
             Err(error) => {
@@ -136,15 +136,15 @@ impl Server {
         &'a self,
         link: &'a PeerLink,
         wanted: &GetChunks,
-    ) -> Result<(Copy, Place<'a>), Refusal> {
+    ) -> Result<(Delivery, SendSlot<'a>), Refusal> {
         // Of what is still being fetched here, others have the rest.
         let fetching = match self.swarm.is_shared(&wanted.game_id) {
             true => 0,
             false => self.outbound.count(&wanted.game_id),
         };
-        let copy = self.first_copies.wait(wanted, Asker::of(link), fetching).await;
+        let delivery = self.super_seeding.wait(wanted, Asker::of(link), fetching).await;
         let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
-        Ok((copy.ok_or_else(on_its_way)?, self.places.take(link).await))
+        Ok((delivery.ok_or_else(on_its_way)?, self.slots.take(link).await))
     }
 
     /// Sends bytes as fast as the limit allows. All at once where there is none.
@@ -152,13 +152,13 @@ impl Server {
         &self,
         sender: &mut dyn StreamSender,
         mut bytes: Bytes,
-        place: &mut Place<'_>,
+        slot: &mut SendSlot<'_>,
     ) -> Result<(), ExchangeError> {
         let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
         while !bytes.is_empty() {
             let piece = bytes.split_to(piece_len.min(bytes.len()));
             self.upload.pass(piece.len()).await;
-            place.hold_for(send_bytes(sender, piece)).await?;
+            slot.hold_for(send_bytes(sender, piece)).await?;
         }
         Ok(())
     }

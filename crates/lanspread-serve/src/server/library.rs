@@ -36,7 +36,7 @@ impl Server {
                 drop(room);
                 sent?;
                 if let Some(read) = read {
-                    link.told.send_replace(read);
+                    link.known_library.send_replace(read);
                 }
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Streams games to others: unpacked here, so that they need no room for archives.
 //!
-//! A receiver that takes nothing for [`STALL_TIMEOUT`] loses its place. The game counts as being
+//! A receiver that takes nothing for [`STALL_TIMEOUT`] loses its ticket. The game counts as being
 //! transferred from before it is looked at until no thread reads it any more.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::unpacking::{Outgoing, unpack};
 use crate::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
-/// so long that those who wait for its place notice much.
+/// so long that those who wait for its ticket notice much.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence of a source that has nothing to send: half of what a receiver puts up with.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Server {
             let refusal = Response::Refused(not_served(&wanted.game_id));
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         }
-        let Some(place) = self.streams.queue.join(Asker::of(link)) else {
+        let Some(ticket) = self.streams.queue.join(Asker::of(link)) else {
             let refusal = refused(RefusalCode::Busy, "too many wait to be streamed to");
             return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
         };
@@ -62,7 +62,7 @@ impl Server {
             return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
         };
         let mut out = FrameWriter::new(sender)?;
-        let stream = self.stream(&game, place, &transfer, &mut out);
+        let stream = self.stream(&game, ticket, &transfer, &mut out);
         let outcome = tokio::select! {
             outcome = stream => outcome,
             () = transfer.stopped() => stop(&mut out).await,
@@ -80,34 +80,34 @@ impl Server {
     async fn stream(
         &self,
         game: &ServedGame,
-        place: QueueTicket,
+        ticket: QueueTicket,
         transfer: &Arc<TransferGuard>,
         out: &mut FrameWriter<'_>,
     ) -> Result<(), ExchangeError> {
         flush(out).await?;
-        wait_for_turn(&place, out).await?;
+        wait_for_turn(&ticket, out).await?;
         let (frames, unpacked) = mpsc::channel(BLOCKS_WAITING);
         let (provider, root) = (Arc::clone(&self.streams.provider), game.root.clone());
         let transfer = Arc::clone(transfer);
         // Nobody waits for the thread: it ends at its next block once the channel is gone, and keeps
-        // the place and the transfer until then.
+        // the ticket and the transfer until then.
         tokio::task::spawn_blocking(move || {
             unpack(&*provider, &root, &frames);
-            drop((place, transfer));
+            drop((ticket, transfer));
         });
         send_all(unpacked, &self.upload, out).await
     }
 }
 
 async fn wait_for_turn(
-    place: &QueueTicket,
+    ticket: &QueueTicket,
     out: &mut FrameWriter<'_>,
 ) -> Result<(), ExchangeError> {
-    let mut position = place.position();
+    let mut position = ticket.position();
     while !position.is_granted() {
         out.push(&waiting(position))?;
         flush(out).await?;
-        position = timeout(HEARTBEAT, place.moved(position)).await.unwrap_or(position);
+        position = timeout(HEARTBEAT, ticket.moved(position)).await.unwrap_or(position);
     }
     Ok(())
 }

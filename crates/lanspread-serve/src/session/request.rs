@@ -62,14 +62,14 @@ pub(crate) async fn handle_request(
         }
         Request::Have(have) => {
             let refusal = not_served(&have.game_id);
-            let response = match server.swarm.heard_more(link.peer_id(), have).await {
+            let response = match server.swarm.on_have(link.peer_id(), have).await {
                 true => Response::Done {},
                 false => Response::Refused(refusal),
             };
             reply_briefly(sender, &response).await
         }
         Request::FetchEnded(ended) => {
-            server.swarm.heard_end(link.peer_id(), &ended).await;
+            server.swarm.on_fetch_ended(link.peer_id(), &ended).await;
             confirm(sender).await
         }
         // Only the handshake may say it.
@@ -92,7 +92,7 @@ async fn read_request(
     let Stream { sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
     let request = incoming.header(CONTROL_HEADER_MAX_BYTES).await?;
-    link.heard();
+    link.note_sign_of_life();
     Ok((request, incoming, sender))
 }
 
@@ -108,7 +108,7 @@ async fn read_page(
 ) -> Result<Bytes, ExchangeError> {
     // Nobody closes it.
     let _permit = link.receiving.acquire().await;
-    incoming.page(len, max, || link.heard()).await
+    incoming.page(len, max, || link.note_sign_of_life()).await
 }
 
 /// Reads what changed in the library of the peer. One that cannot be read is a gap: the whole library is asked for.

@@ -30,7 +30,7 @@ struct Side {
     swarm: Swarm,
     id: PeerId,
     link: LinkId,
-    told: ToldFetches,
+    told: AnnouncedFetches,
     open: Option<(Share, mpsc::Receiver<SwarmNews>)>,
 }
 
@@ -38,7 +38,7 @@ impl Side {
     fn new(n: u8) -> Self {
         let outbound = OutboundTransfers::new(mpsc::unbounded_channel().0);
         let (swarm, link) = (Swarm::new(outbound), LinkId::next());
-        Self { swarm, id: peer(n), link, told: ToldFetches::default(), open: None }
+        Self { swarm, id: peer(n), link, told: AnnouncedFetches::default(), open: None }
     }
 
     fn fetch(&mut self, content: u8, have: &[u32]) {
@@ -64,18 +64,18 @@ impl Side {
 
     /// Tells `other` all there is to be told; returns how many things that were.
     async fn tell(&mut self, other: &Self) -> usize {
-        let tellings = self.swarm.tellings(other.id, self.link, &mut self.told);
-        let count = tellings.len();
-        for telling in tellings {
-            match telling {
-                Telling::Opening(opening) => {
+        let announcements = self.swarm.announcements(other.id, self.link, &mut self.told);
+        let count = announcements.len();
+        for announcement in announcements {
+            match announcement {
+                Announcement::Opening(opening) => {
                     let heard = other.swarm.heard(self.id, other.link, &opening).await;
                     if let Some(theirs) = heard {
-                        self.swarm.answered(other.id, self.link, opening, theirs).await;
+                        self.swarm.on_answer(other.id, self.link, opening, theirs).await;
                     }
                 }
-                Telling::More(have) => assert!(other.swarm.heard_more(self.id, have).await),
-                Telling::Ended(ended) => other.swarm.heard_end(self.id, &ended).await,
+                Announcement::More(have) => assert!(other.swarm.on_have(self.id, have).await),
+                Announcement::Ended(ended) => other.swarm.on_fetch_ended(self.id, &ended).await,
             }
         }
         count
@@ -152,7 +152,7 @@ async fn who_claims_chunks_that_do_not_exist_is_no_company() {
     assert_eq!(a.news(), "offers [] asking []");
     let content_root = manifest(1).content_root().unwrap();
     let have = Have { game_id: game(), content_root, more: numbers.clone(), asking: numbers };
-    assert!(a.swarm.heard_more(b.id, have).await);
+    assert!(a.swarm.on_have(b.id, have).await);
     assert_eq!(a.news(), "more [1] asking [1]");
 }
 
@@ -163,12 +163,12 @@ async fn what_could_not_be_told_is_told_anew_unless_it_was_refused() {
     b.fetch(1, &[]);
     a.tell(&b).await;
     a.share().stored(PieceIndex(1));
-    assert_eq!(a.swarm.tellings(b.id, a.link, &mut a.told).len(), 1);
-    a.swarm.not_told(b.id, &game(), false);
+    assert_eq!(a.swarm.announcements(b.id, a.link, &mut a.told).len(), 1);
+    a.swarm.on_not_sent(b.id, &game(), false);
     b.news();
     assert_eq!(a.tell(&b).await, 1);
     assert_eq!(b.news(), "more [0, 1] asking []");
-    a.swarm.not_told(b.id, &game(), true);
+    a.swarm.on_not_sent(b.id, &game(), true);
     a.share().stored(PieceIndex(2));
     assert_eq!(a.tell(&b).await, 0);
 }
