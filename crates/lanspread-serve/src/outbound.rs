@@ -1,6 +1,6 @@
 //! Transfers of games to other peers: counted, so that nothing touches files that are being read.
 //!
-//! A request registers here before it looks whether its game may be served. An operation that
+//! A request looks whether its game may be served and registers in one step. An operation that
 //! wants the files first takes the game out of the view, then calls [`OutboundTransfers::drain`]:
 //! every request that slipped in is registered by then and is told to stop.
 //!
@@ -62,11 +62,37 @@ impl OutboundTransfers {
         Self { shared: Arc::new(Shared { games, is_idle: Notify::new(), counts }) }
     }
 
-    /// Registers a request. It ends when the guard is dropped.
-    pub fn begin(&self, game_id: &GameId, peer_id: PeerId) -> TransferGuard {
+    /// Registers a request for a game that `look` finds, and returns what it finds. The request ends when the guard
+    /// is dropped.
+    ///
+    /// Nothing comes between the look and the registration. So a request either sees that an operation has taken the
+    /// game, or is stopped and waited for by the [`Self::drain`] of that operation. `look` must not wait, nor call this
+    /// table.
+    ///
+    /// # Errors
+    /// What `look` fails with; nothing is registered then.
+    pub fn begin_if<T, E>(
+        &self,
+        game_id: &GameId,
+        peer_id: PeerId,
+        look: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(TransferGuard, T), E> {
         let mut games = self.lock();
+        let found = look()?;
+        let stop = self.register(&mut games, game_id, peer_id);
+        drop(games);
+        let guard = TransferGuard { table: self.clone(), game_id: game_id.clone(), peer_id, stop };
+        Ok((guard, found))
+    }
+
+    /// Counts a request, and returns what stops it.
+    fn register(
+        &self,
+        games: &mut BTreeMap<GameId, GameTransfers>,
+        game_id: &GameId,
+        peer_id: PeerId,
+    ) -> CancellationToken {
         let game = games.entry(game_id.clone()).or_default();
-        let stop = game.stop.clone();
         let is_new = !game.peers.contains_key(&peer_id);
         let peer = game.peers.entry(peer_id).or_insert_with(|| PeerTransfers {
             requests: 0,
@@ -77,8 +103,7 @@ impl OutboundTransfers {
         if is_new {
             self.report(game_id, game.peers.len());
         }
-        drop(games);
-        TransferGuard { table: self.clone(), game_id: game_id.clone(), peer_id, stop }
+        game.stop.clone()
     }
 
     /// How many peers fetch a game.
@@ -194,6 +219,8 @@ impl Drop for TransferGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn table() -> (OutboundTransfers, mpsc::UnboundedReceiver<OutboundCount>) {
@@ -209,14 +236,19 @@ mod tests {
         PeerId::from_public_key(&[n])
     }
 
+    fn begin(table: &OutboundTransfers, game_id: &GameId, peer_id: PeerId) -> TransferGuard {
+        let look = || Ok::<_, Infallible>(());
+        table.begin_if(game_id, peer_id, look).unwrap().0
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_peer_counts_once_however_many_chunks_it_asks_for() {
         let (table, mut counts) = table();
         for _ in 0..10 {
-            drop((table.begin(&quake(), peer(1)), table.begin(&quake(), peer(1))));
+            drop((begin(&table, &quake(), peer(1)), begin(&table, &quake(), peer(1))));
         }
         assert_eq!(table.counts(), [(quake(), 1)]);
-        let other = table.begin(&quake(), peer(2));
+        let other = begin(&table, &quake(), peer(2));
         assert_eq!(counts.recv().await.unwrap().count, 1);
         assert_eq!(counts.recv().await.unwrap().count, 2);
         assert_eq!(counts.recv().await.unwrap().count, 1);
@@ -229,18 +261,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn drain_stops_requests_and_waits_for_them() {
         let (table, _counts) = table();
-        let guard = table.begin(&quake(), peer(1));
+        let guard = begin(&table, &quake(), peer(1));
         let request = tokio::spawn(async move {
             guard.stopped().await;
         });
         table.drain(&quake()).await;
         request.await.unwrap();
-        let later = table.begin(&quake(), peer(1));
+        let later = begin(&table, &quake(), peer(1));
         let game_id = quake();
         let drain = table.drain(&game_id);
         tokio::pin!(drain);
         assert!(futures_util::poll!(&mut drain).is_pending());
         drop(later);
         drain.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_for_what_is_not_found_is_not_counted() {
+        let (table, mut counts) = table();
+        let refused = table.begin_if(&quake(), peer(1), || Err::<(), _>("not served"));
+        assert_eq!(refused.map(drop), Err("not served"));
+        assert!(table.counts().is_empty() && counts.try_recv().is_err());
+        table.drain(&quake()).await;
     }
 }

@@ -200,7 +200,8 @@ impl Swarm {
     }
 
     /// Whether a game is being shared.
-    pub fn is_shared(&self, game_id: &GameId) -> bool {
+    #[cfg(test)]
+    fn is_shared(&self, game_id: &GameId) -> bool {
         self.lock().by_game.contains_key(game_id)
     }
 

@@ -18,12 +18,22 @@ use crate::admission::fair_semaphore::Asker;
 use crate::admission::send_slots::{SLOT_WAIT, SendSlot};
 use crate::admission::super_seeding::Delivery;
 use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
+use crate::outbound::TransferGuard;
 use crate::reply::{not_served, refused, reply};
+use crate::swarm::SharedChunks;
 
 /// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
 /// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
 /// must not wait so long that its asker takes the silence for the end.
 const TURN_WAIT: Duration = Duration::from_millis(500);
+
+/// Where the chunks of a request are.
+enum Found {
+    /// In a game that is being fetched; `None` where one of them is not there, or is one of another version.
+    Shared(Option<SharedChunks>),
+    /// In a game of the library.
+    InLibrary,
+}
 
 impl Server {
     pub(crate) async fn handle_get_chunks(
@@ -32,34 +42,24 @@ impl Server {
         wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        let is_served = self.swarm.is_shared(&wanted.game_id)
-            || self.view.borrow().game(&wanted.game_id).is_some();
-        if !is_served {
-            let refusal = Response::Refused(not_served(&wanted.game_id));
-            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
-        }
-        // Registered before the view is asked for good: whoever takes the game out of it from here
-        // on knows of this transfer.
-        let transfer = self.outbound.begin(&wanted.game_id, link.peer_id());
-        let room = tokio::select! {
-            room = timeout(SLOT_WAIT, self.room(link, &wanted)) => {
-                let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
-                room.unwrap_or_else(|_| Err(too_many()))
-            }
-            () = transfer.stopped() => Err(not_served(&wanted.game_id)),
-        };
-        let prepared = match room {
-            Err(refusal) => Err(refusal),
-            Ok(room) => self.chunks(&wanted).await.map(|chunks| (room, chunks)),
-        };
-        let ((mut delivery, mut slot), (chunks, bytes)) = match prepared {
-            Ok(prepared) => prepared,
-            Err(refusal) => {
-                drop(transfer);
-                let response = Response::Refused(refusal);
-                return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
-            }
-        };
+        let (game_id, peer_id) = (&wanted.game_id, link.peer_id());
+        let (transfer, found) =
+            match self.outbound.begin_if(game_id, peer_id, || self.find(&wanted)) {
+                Ok(found) => found,
+                Err(refusal) => {
+                    let response = Response::Refused(refusal);
+                    return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+                }
+            };
+        let ((mut delivery, mut slot), (chunks, bytes)) =
+            match self.prepare(link, &wanted, found, &transfer).await {
+                Ok(prepared) => prepared,
+                Err(refusal) => {
+                    drop(transfer);
+                    let response = Response::Refused(refusal);
+                    return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+                }
+            };
         let sent = delivery.while_sent(async {
             let hand_over = async {
                 let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
@@ -116,7 +116,17 @@ impl Server {
         let Some(hash) = file.and_then(|file| known_hash(file, index)) else {
             return Response::Refused(no_such_chunk("the game has no such chunk"));
         };
-        let _transfer = self.outbound.begin(&game_id, link.peer_id());
+        // The content root holds all hashes, so that the hash is the right one for this look as well.
+        let look = || {
+            let view = self.view.borrow();
+            let game = view.game(&game_id);
+            let is_same = game.and_then(|game| game.manifest.content_root()) == Some(content_root);
+            is_same.then_some(()).ok_or_else(|| not_served(&game_id))
+        };
+        let _transfer = match self.outbound.begin_if(&game_id, link.peer_id(), look) {
+            Ok((transfer, ())) => transfer,
+            Err(refusal) => return Response::Refused(refusal),
+        };
         let version = game.manifest.version().clone();
         let chunks = vec![ChunkName { path: path.clone(), index }];
         let wanted = GetChunks { game_id, version, chunks };
@@ -131,17 +141,37 @@ impl Server {
         }
     }
 
-    /// Waits until the chunks may be in memory.
+    /// Waits until the chunks may be in memory, and reads them.
+    async fn prepare<'a>(
+        &'a self,
+        link: &'a PeerLink,
+        wanted: &GetChunks,
+        found: Found,
+        transfer: &TransferGuard,
+    ) -> Result<((Delivery, SendSlot<'a>), (Vec<ChunkHeader>, Bytes)), Refusal> {
+        let fetching = match &found {
+            Found::Shared(None) => return Err(not_served(&wanted.game_id)),
+            // Of what is still being fetched here, others have the rest.
+            Found::Shared(Some(_)) => 0,
+            Found::InLibrary => self.outbound.count(&wanted.game_id),
+        };
+        let room = tokio::select! {
+            room = timeout(SLOT_WAIT, self.room(link, wanted, fetching)) => {
+                let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
+                room.unwrap_or_else(|_| Err(too_many()))
+            }
+            () = transfer.stopped() => Err(not_served(&wanted.game_id)),
+        };
+        Ok((room?, self.read(found, wanted).await?))
+    }
+
+    /// Waits until the chunks may be in memory. So many peers fetch their game from here.
     async fn room<'a>(
         &'a self,
         link: &'a PeerLink,
         wanted: &GetChunks,
+        fetching: usize,
     ) -> Result<(Delivery, SendSlot<'a>), Refusal> {
-        // Of what is still being fetched here, others have the rest.
-        let fetching = match self.swarm.is_shared(&wanted.game_id) {
-            true => 0,
-            false => self.outbound.count(&wanted.game_id),
-        };
         let delivery = self.super_seeding.wait(wanted, Asker::of(link), fetching).await;
         let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
         Ok((delivery.ok_or_else(on_its_way)?, self.slots.take(link).await))
@@ -163,13 +193,28 @@ impl Server {
         Ok(())
     }
 
-    /// Chunks of a game that is being fetched, or else of one in the library. In this order: a
-    /// finished download is in the library before it is taken out of the swarm.
-    async fn chunks(&self, wanted: &GetChunks) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+    /// Looks where the chunks are: once, first in the swarm and then in the library. In this order: a finished download
+    /// is in the library before it is taken out of the swarm.
+    fn find(&self, wanted: &GetChunks) -> Result<Found, Refusal> {
         match self.swarm.chunks(wanted) {
-            Some(Some(chunks)) => read_shared(chunks, wanted).await,
-            Some(None) => Err(not_served(&wanted.game_id)),
-            None => {
+            Some(chunks) => Ok(Found::Shared(chunks)),
+            None if self.view.borrow().game(&wanted.game_id).is_some() => Ok(Found::InLibrary),
+            None => Err(not_served(&wanted.game_id)),
+        }
+    }
+
+    /// Reads the chunks from where they were found. A game of the library is read as the newest view has it: it may
+    /// have been looked at anew while this request waited.
+    async fn read(
+        &self,
+        found: Found,
+        wanted: &GetChunks,
+    ) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
+        match found {
+            // Valid after the share has ended: that stops this request, unless the download has succeeded.
+            Found::Shared(Some(chunks)) => read_shared(chunks, wanted).await,
+            Found::Shared(None) => Err(not_served(&wanted.game_id)),
+            Found::InLibrary => {
                 let served = self.view.borrow().game(&wanted.game_id).cloned();
                 let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
                 if *game.manifest.version() != wanted.version {

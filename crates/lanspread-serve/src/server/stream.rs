@@ -42,25 +42,24 @@ impl Server {
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         self.look_first(&wanted.game_id).await;
-        let is_wanted = |game: &ServedGame| *game.manifest.version() == wanted.version;
-        if !self.view.borrow().game(&wanted.game_id).is_some_and(is_wanted) {
-            let refusal = Response::Refused(not_served(&wanted.game_id));
-            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
-        }
-        let Some(ticket) = self.streams.queue.join(Asker::of(link)) else {
-            let refusal = refused(RefusalCode::Busy, "too many wait to be streamed to");
-            return reply(sender, &Response::Refused(refusal), CONTROL_HEADER_MAX_BYTES).await;
+        let look = || {
+            let view = self.view.borrow();
+            let game = view.game(&wanted.game_id);
+            let game = game.filter(|game| *game.manifest.version() == wanted.version).cloned();
+            let game = game.ok_or_else(|| not_served(&wanted.game_id))?;
+            let too_many = || refused(RefusalCode::Busy, "too many wait to be streamed to");
+            let ticket = self.streams.queue.join(Asker::of(link)).ok_or_else(too_many)?;
+            Ok((game, ticket))
         };
-        // Registered before the view is asked for good, as with chunks.
-        let transfer = Arc::new(self.outbound.begin(&wanted.game_id, link.peer_id()));
-        let served =
-            self.view.borrow().game(&wanted.game_id).filter(|game| is_wanted(game)).cloned();
-        let Some(game) = served else {
-            // Whoever has taken the game out of the view waits for it.
-            drop(transfer);
-            let refusal = Response::Refused(not_served(&wanted.game_id));
-            return reply(sender, &refusal, CONTROL_HEADER_MAX_BYTES).await;
-        };
+        let (transfer, (game, ticket)) =
+            match self.outbound.begin_if(&wanted.game_id, link.peer_id(), look) {
+                Ok(begun) => begun,
+                Err(refusal) => {
+                    let response = Response::Refused(refusal);
+                    return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
+                }
+            };
+        let transfer = Arc::new(transfer);
         let mut out = FrameWriter::new(sender)?;
         let stream = self.stream(&game, ticket, &transfer, &mut out);
         let outcome = tokio::select! {
