@@ -14,6 +14,7 @@ mod config;
 mod crash;
 mod error;
 mod event;
+mod handle;
 mod info;
 mod messages;
 mod migration;
@@ -28,6 +29,7 @@ pub use command::{GameScope, PeerCommand, Reply};
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{LostReason, PeerEvent, StreamProgress};
+pub use handle::PeerRuntimeHandle;
 pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
@@ -43,4 +45,4 @@ pub use lanspread_library::{
 pub use lanspread_net::handshake::RejectReason;
 pub use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 pub use operation::{ActiveOperation, Operation};
-pub use runtime::{PeerRuntimeHandle, start_peer};
+pub use runtime::start_peer;

@@ -30,17 +30,13 @@ mod streams;
 mod supervisor;
 mod verifications;
 
-use std::net::SocketAddr;
-
-use lanspread_proto::PeerId;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::PeerCommand;
 use crate::config::PeerConfig;
-use crate::error::{RuntimeFailure, StartError};
+use crate::error::StartError;
 use crate::event::PeerEvent;
+use crate::handle::PeerRuntimeHandle;
 
 /// Most commands that wait for the loop. It takes microseconds for each, so this is a burst.
 const COMMANDS_MAX: usize = 256;
@@ -62,66 +58,12 @@ pub async fn start_peer(
     let event_loop = startup::prepare(config, events, command_receiver, shutdown.clone()).await?;
     let (peer_id, listen_addr) = (event_loop.peer_id(), event_loop.listen_addr());
     let task = tokio::spawn(event_loop.run());
-    Ok(PeerRuntimeHandle { peer_id, listen_addr, commands, shutdown, task: Some(task) })
-}
-
-/// A running peer. Dropping the handle stops it without waiting.
-#[derive(Debug)]
-pub struct PeerRuntimeHandle {
-    peer_id: PeerId,
-    listen_addr: SocketAddr,
-    commands: mpsc::Sender<PeerCommand>,
-    shutdown: CancellationToken,
-    task: Option<JoinHandle<Result<(), RuntimeFailure>>>,
-}
-
-impl PeerRuntimeHandle {
-    /// Who the peer is.
-    #[must_use]
-    pub fn peer_id(&self) -> PeerId {
-        self.peer_id
-    }
-
-    /// Where the peer listens, with the real port.
-    #[must_use]
-    pub fn listen_addr(&self) -> SocketAddr {
-        self.listen_addr
-    }
-
-    /// Where commands go. Sending fails once the peer has stopped.
-    #[must_use]
-    pub fn sender(&self) -> mpsc::Sender<PeerCommand> {
-        self.commands.clone()
-    }
-
-    /// Begins a clean stop: goodbyes are said, operations are cancelled, and within 2 s all is
-    /// ended. Calling it again changes nothing.
-    pub fn shutdown(&self) {
-        self.shutdown.cancel();
-    }
-
-    /// Waits until the peer has stopped; [`PeerEvent::Stopped`] was sent by then. Cancel safe.
-    ///
-    /// # Errors
-    /// [`RuntimeFailure`] when it stopped because a required service died.
-    pub async fn wait_stopped(&mut self) -> Result<(), RuntimeFailure> {
-        let Some(task) = &mut self.task else { return Ok(()) };
-        let outcome = task.await;
-        self.task = None;
-        outcome.unwrap_or_else(|e| {
-            Err(RuntimeFailure { service: "command loop", message: e.to_string() })
-        })
-    }
-}
-
-impl Drop for PeerRuntimeHandle {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
+    Ok(PeerRuntimeHandle::new(peer_id, listen_addr, commands, shutdown, task))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
@@ -135,6 +77,8 @@ mod tests {
 
     use super::event_loop::EventLoop;
     use super::*;
+    use crate::command::PeerCommand;
+    use crate::error::RuntimeFailure;
     use crate::messages::InboxMessage;
     use crate::operation::Operation;
 
