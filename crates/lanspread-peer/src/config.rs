@@ -6,13 +6,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_archive::{StreamInstallProvider, Unpacker};
+use lanspread_archive::{AutoUnpacker, StreamInstallProvider, Unpacker};
 use lanspread_catalog::Catalog;
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::{NetworkName, PeerName};
 
 pub use lanspread_net::limit::RateLimit;
 pub use lanspread_net::network_key::NetworkKey;
+
+/// How many streamed installations a peer serves at a time, unless told otherwise.
+const MAX_STREAMS_DEFAULT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+/// The default of [`PeerConfig::ping_after`].
+const PING_AFTER_DEFAULT: Duration = Duration::from_secs(10);
+/// The default of [`PeerConfig::peer_timeout`].
+const PEER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Everything that [`crate::start_peer`] needs to know.
 #[derive(Clone)]
@@ -51,4 +58,38 @@ pub struct PeerConfig {
     pub ping_after: Duration,
     /// Silence after which a peer is lost; longer than `ping_after`.
     pub peer_timeout: Duration,
+}
+
+impl PeerConfig {
+    /// Returns a configuration with the defaults of `lanspread-peer-cli run`: any free port of any interface,
+    /// mDNS on all interfaces, two streams at a time, no limits, no automatic installation, a ping after 10 s
+    /// and a loss after 30 s.
+    #[must_use]
+    pub fn new(
+        name: PeerName,
+        network: NetworkName,
+        games_dir: impl Into<PathBuf>,
+        state_dir: impl Into<PathBuf>,
+        catalog: Catalog,
+    ) -> Self {
+        let unpacker = AutoUnpacker::new(None);
+        Self {
+            name,
+            games_dir: games_dir.into(),
+            state_dir: state_dir.into(),
+            catalog,
+            listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+            network,
+            network_key: None,
+            mdns: MdnsInterface::All,
+            stream_provider: Arc::new(unpacker.clone()),
+            unpacker: Arc::new(unpacker),
+            max_streams: MAX_STREAMS_DEFAULT,
+            auto_install: false,
+            upload_limit: None,
+            download_limit: None,
+            ping_after: PING_AFTER_DEFAULT,
+            peer_timeout: PEER_TIMEOUT_DEFAULT,
+        }
+    }
 }

@@ -1,8 +1,39 @@
 //! The headless Lanspread peer.
 //!
-//! [`start_peer`] makes a peer that finds others by mDNS, tells them over QUIC which games it
-//! holds, fetches games from all of them at once and installs them. It is driven through
-//! [`PeerCommand`]s and observed through [`PeerEvent`]s; it prints nothing and owns no format.
+//! A peer finds others by mDNS, tells them over QUIC which games it holds, fetches games from all of them
+//! at once and installs them. [`start_peer`] starts one; a [`PeerRuntimeHandle`] asks and commands it, and
+//! [`PeerEvent`]s report what happens:
+//!
+//! ```
+//! use lanspread_catalog::{Catalog, CatalogGame};
+//! use lanspread_mdns::MdnsInterface;
+//! use lanspread_peer::{GameScope, PeerConfig, start_peer};
+//! use tokio::sync::mpsc;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let (games_dir, state_dir) = (dir.path().join("games"), dir.path().join("state"));
+//! std::fs::create_dir_all(games_dir.join("quake"))?;
+//! std::fs::write(games_dir.join("quake/version.ini"), "20240131")?;
+//!
+//! let quake = CatalogGame::new("quake".parse()?, "Quake", "20240131".parse()?);
+//! let catalog = Catalog::from_games([quake])?;
+//! let mut config = PeerConfig::new("alpha".parse()?, "party".parse()?, games_dir, state_dir, catalog);
+//! config.mdns = MdnsInterface::Off;
+//! config.listen = "127.0.0.1:0".parse()?;
+//!
+//! let (sender, _events) = mpsc::channel(1024);
+//! let peer = start_peer(config, sender).await?;
+//! let games = peer.list_games(GameScope::Local).await?.value;
+//! assert_eq!(games.first().map(|game| game.title.as_str()), Some("Quake"));
+//! peer.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The folder `examples` has a program with two peers, one with a download and its progress, and one with a
+//! streamed installation. This crate prints nothing and owns no format.
 //!
 //! The command loop (`runtime`) owns all state; services and operations are tasks that
 //! send it messages. Decisions (`peers`, the chunk scheduler, library deltas, install recovery) are
@@ -29,7 +60,7 @@ pub use command::{GameScope, PeerCommand, Reply};
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{LostReason, PeerEvent, StreamProgress};
-pub use handle::PeerRuntimeHandle;
+pub use handle::{Download, PeerRuntimeHandle, PendingOperation, StreamInstall, Verification};
 pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,

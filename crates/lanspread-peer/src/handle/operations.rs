@@ -1,0 +1,226 @@
+//! Operations that a handle describes and that have not begun.
+
+use lanspread_proto::GameId;
+use tokio::sync::mpsc;
+
+use super::ask;
+use crate::command::{PeerCommand, Reply};
+use crate::error::CommandError;
+use crate::info::{DownloadSummary, StreamSummary, VerifySummary};
+
+/// Where the commands of a handle go.
+type Commands = mpsc::Sender<PeerCommand>;
+
+async fn run<T>(
+    commands: &Commands,
+    command: impl FnOnce(Reply<T>) -> PeerCommand,
+) -> Result<T, CommandError> {
+    ask(commands, command).await.unwrap_or(Err(CommandError::ShuttingDown))
+}
+
+/// A download or update that has not begun.
+///
+/// # Errors
+/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::NoSource`],
+/// [`CommandError::GameBusy`], [`CommandError::AlreadyDownloaded`] (a download) or
+/// [`CommandError::UpToDate`] (an update) before anything is fetched. Later failures are
+/// [`CommandError::Download`], [`CommandError::AllPeersGone`], [`CommandError::Cancelled`] and, with an
+/// installation, [`CommandError::Install`].
+///
+/// # Cancellation
+/// Dropping the future of `start` or `wait` leaves the download running.
+/// [`crate::PeerRuntimeHandle::cancel`] ends it.
+#[derive(Debug)]
+#[must_use = "a download begins with `start` or `wait`"]
+pub struct Download {
+    commands: Commands,
+    game_id: GameId,
+    is_update: bool,
+    install: Option<bool>,
+}
+
+impl Download {
+    pub(super) fn new(commands: Commands, game_id: GameId, is_update: bool) -> Self {
+        Self { commands, game_id, is_update, install: None }
+    }
+
+    /// Sets whether to install the game afterwards. [`crate::PeerConfig::auto_install`] is the default. Only
+    /// an update replaces an old installation.
+    pub fn install(self, install: bool) -> Self {
+        Self { install: Some(install), ..self }
+    }
+
+    /// Begins the download. Returns when the first chunks are asked for: files and bytes of the game, and the
+    /// peers that serve it.
+    ///
+    /// # Errors
+    /// See [`Download`].
+    pub async fn start(self) -> Result<DownloadSummary, CommandError> {
+        self.run(false).await
+    }
+
+    /// Runs the download, and the installation where there is one. Returns after the terminal event was sent.
+    ///
+    /// # Errors
+    /// See [`Download`].
+    pub async fn wait(self) -> Result<DownloadSummary, CommandError> {
+        self.run(true).await
+    }
+
+    async fn run(self, wait: bool) -> Result<DownloadSummary, CommandError> {
+        let Self { commands, game_id, is_update, install } = self;
+        let command = |reply| match is_update {
+            false => PeerCommand::Download { game_id, install, wait, reply },
+            true => PeerCommand::Update { game_id, install, wait, reply },
+        };
+        run(&commands, command).await
+    }
+}
+
+/// A verification that has not begun.
+///
+/// # Errors
+/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`],
+/// [`CommandError::NotDownloaded`] or [`CommandError::GameBusy`] before anything is read. Later failures are
+/// [`CommandError::Verify`] and, with a repair, those of [`Download`]. A game that is not what it should be
+/// is no failure: the report says so.
+///
+/// # Cancellation
+/// Dropping the future of `start` or `wait` leaves the verification running.
+/// [`crate::PeerRuntimeHandle::cancel`] ends it.
+#[derive(Debug)]
+#[must_use = "a verification begins with `start` or `wait`"]
+pub struct Verification {
+    commands: Commands,
+    game_id: GameId,
+    repair: bool,
+}
+
+impl Verification {
+    pub(super) fn new(commands: Commands, game_id: GameId) -> Self {
+        Self { commands, game_id, repair: false }
+    }
+
+    /// Sets whether to fetch from sources what is wrong, as an update does. `false` is the default.
+    pub fn repair(self, repair: bool) -> Self {
+        Self { repair, ..self }
+    }
+
+    /// Begins the verification. Returns files and bytes of the game at once, without a report.
+    ///
+    /// # Errors
+    /// See [`Verification`].
+    pub async fn start(self) -> Result<VerifySummary, CommandError> {
+        self.run(false).await
+    }
+
+    /// Runs the verification, and the repair where there is one. Returns the report after the terminal event
+    /// was sent.
+    ///
+    /// # Errors
+    /// See [`Verification`].
+    pub async fn wait(self) -> Result<VerifySummary, CommandError> {
+        self.run(true).await
+    }
+
+    async fn run(self, wait: bool) -> Result<VerifySummary, CommandError> {
+        let Self { commands, game_id, repair } = self;
+        run(&commands, |reply| PeerCommand::Verify { game_id, repair, wait, reply }).await
+    }
+}
+
+/// A streamed installation that has not begun.
+///
+/// # Errors
+/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::NoSource`],
+/// [`CommandError::GameBusy`] or [`CommandError::AlreadyDownloaded`] before anything is asked for. Later
+/// failures, a cancellation among them, are [`CommandError::Stream`].
+///
+/// # Cancellation
+/// Dropping the future of `start` or `wait` leaves the installation running.
+/// [`crate::PeerRuntimeHandle::cancel`] ends it and rolls it back.
+#[derive(Debug)]
+#[must_use = "a streamed installation begins with `start` or `wait`"]
+pub struct StreamInstall {
+    commands: Commands,
+    game_id: GameId,
+}
+
+impl StreamInstall {
+    pub(super) fn new(commands: Commands, game_id: GameId) -> Self {
+        Self { commands, game_id }
+    }
+
+    /// Begins the installation. Returns when a source has said how many files and bytes it will send.
+    ///
+    /// # Errors
+    /// See [`StreamInstall`].
+    pub async fn start(self) -> Result<StreamSummary, CommandError> {
+        self.run(false).await
+    }
+
+    /// Runs the installation. Returns after the terminal event was sent.
+    ///
+    /// # Errors
+    /// See [`StreamInstall`].
+    pub async fn wait(self) -> Result<StreamSummary, CommandError> {
+        self.run(true).await
+    }
+
+    async fn run(self, wait: bool) -> Result<StreamSummary, CommandError> {
+        let Self { commands, game_id } = self;
+        run(&commands, |reply| PeerCommand::StreamInstall { game_id, wait, reply }).await
+    }
+}
+
+/// An installation, uninstallation or removal that has not begun.
+///
+/// # Errors
+/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::GameBusy`], or
+/// the error for a game on this disk that is not as the operation needs it:
+/// [`CommandError::NotDownloaded`], [`CommandError::AlreadyInstalled`], [`CommandError::NotInstalled`] or
+/// [`CommandError::StillInstalled`]. Later failures are [`CommandError::Install`] and
+/// [`CommandError::Remove`].
+///
+/// # Cancellation
+/// Dropping the future of `start` or `wait` leaves the operation running.
+/// [`crate::PeerRuntimeHandle::cancel`] ends an installation and rolls it back. What is being deleted is
+/// deleted to the end.
+#[derive(Debug)]
+#[must_use = "an operation begins with `start` or `wait`"]
+pub struct PendingOperation {
+    commands: Commands,
+    game_id: GameId,
+    command: fn(GameId, bool, Reply<()>) -> PeerCommand,
+}
+
+impl PendingOperation {
+    pub(super) fn new(
+        commands: Commands,
+        game_id: GameId,
+        command: fn(GameId, bool, Reply<()>) -> PeerCommand,
+    ) -> Self {
+        Self { commands, game_id, command }
+    }
+
+    /// Begins the operation. Returns when it has begun.
+    ///
+    /// # Errors
+    /// See [`PendingOperation`].
+    pub async fn start(self) -> Result<(), CommandError> {
+        self.run(false).await
+    }
+
+    /// Runs the operation. Returns after the terminal event was sent.
+    ///
+    /// # Errors
+    /// See [`PendingOperation`].
+    pub async fn wait(self) -> Result<(), CommandError> {
+        self.run(true).await
+    }
+
+    async fn run(self, wait: bool) -> Result<(), CommandError> {
+        let Self { commands, game_id, command } = self;
+        run(&commands, |reply| command(game_id, wait, reply)).await
+    }
+}
