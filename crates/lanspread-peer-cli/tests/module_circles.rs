@@ -96,8 +96,26 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn parse(file: &Path) -> syn::File {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The modules that the root of a crate declares for tests alone.
+fn test_modules(source_dir: &Path) -> BTreeSet<String> {
+    let roots = ["lib.rs", "main.rs"].map(|name| source_dir.join(name));
+    let items = roots.iter().filter(|root| root.exists()).flat_map(|root| parse(root).items);
+    let modules = items.filter_map(|item| match item {
+        Item::Mod(module) => Some(module),
+        _ => None,
+    });
+    let for_tests = modules.filter(|module| module.attrs.iter().any(is_test));
+    for_tests.map(|module| module.ident.to_string()).collect()
+}
+
 fn imports_of(source_dir: &Path) -> Imports {
     let (mut files, mut imports) = (Vec::new(), Imports::new());
+    let test_modules = test_modules(source_dir);
     sources(source_dir, &mut files);
     for file in files {
         let relative = file.strip_prefix(source_dir).into_iter().flatten();
@@ -105,14 +123,12 @@ fn imports_of(source_dir: &Path) -> Imports {
         let Some((first, below)) = parts.split_first() else { continue };
         let module = first.trim_end_matches(".rs").to_owned();
         let is_root = below.is_empty() && matches!(&*module, "lib" | "main");
-        if is_root || parts.iter().any(|part| part.starts_with("tests")) {
+        let is_test = test_modules.contains(&module);
+        if is_root || is_test || parts.iter().any(|part| part.starts_with("tests")) {
             continue;
         }
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let parsed = syn::parse_file(&text);
-        let parsed = parsed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let found = imports.entry(module).or_default();
-        Gatherer { depth: parts.len(), found }.visit_file(&parsed);
+        Gatherer { depth: parts.len(), found }.visit_file(&parse(&file));
     }
     let modules: BTreeSet<_> = imports.keys().cloned().collect();
     for (module, found) in &mut imports {
@@ -141,7 +157,8 @@ fn no_module_imports_one_that_imports_it() {
     for entry in fs::read_dir(crates).unwrap() {
         let directory = entry.unwrap().path();
         let imports = imports_of(&directory.join("src"));
-        let in_circle = imports.keys().filter(|name| reached(&imports, name).contains(name.as_str()));
+        let in_circle =
+            imports.keys().filter(|name| reached(&imports, name).contains(name.as_str()));
         let in_circle: Vec<_> = in_circle.cloned().collect();
         if !in_circle.is_empty() {
             circles.push((directory.file_name().unwrap().to_owned(), in_circle));
