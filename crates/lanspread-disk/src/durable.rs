@@ -8,7 +8,7 @@
 //! standard library and of `lanspread-disk`, and neither names nor hooks are compiled. In the tests a point can be made to
 //! end the process, to fail, or to cut the power: see `faults` and the crash tests.
 //!
-//! What a file system does not have is decided in `lacks`, here and nowhere else: a sync that does not
+//! What a file system does not have is decided in `unsupported`, here and nowhere else: a sync that does not
 //! exist is told once and passed over.
 //!
 //! Everything here blocks.
@@ -17,9 +17,9 @@ pub mod below;
 #[cfg(any(test, feature = "failpoints"))]
 pub mod faults;
 mod guarantee;
-mod lacks;
 #[cfg(any(test, feature = "failpoints"))]
 pub mod shadow;
+mod unsupported;
 
 use std::fs::{self, File};
 use std::io;
@@ -28,7 +28,7 @@ use std::path::Path;
 use crate::Point;
 
 pub use self::guarantee::Lack;
-pub use self::lacks::{
+pub use self::unsupported::{
     Bit, check_private, is_executable, is_not_supported, set_executable, set_len, try_lock,
 };
 
@@ -114,17 +114,17 @@ type Sync = fn(&File) -> io::Result<()>;
 
 #[cfg(not(any(test, feature = "failpoints")))]
 fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
-    lacks::pass_over(lack, path, file, sync(file))
+    unsupported::pass_over(lack, path, file, sync(file))
 }
 
 /// What is read before the sync is durable after it, whatever else is written meanwhile.
 #[cfg(any(test, feature = "failpoints"))]
 fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
     if let Some(error) = faults::refusal(lack, path) {
-        return lacks::pass_over(lack, path, file, Err(error));
+        return unsupported::pass_over(lack, path, file, Err(error));
     }
     let seen = faults::see(path);
-    lacks::pass_over(lack, path, file, sync(file))?;
+    unsupported::pass_over(lack, path, file, sync(file))?;
     faults::made_durable(seen);
     Ok(())
 }

@@ -13,7 +13,7 @@ const MARK_MAX_BYTES: u64 = 64;
 
 /// What a marked directory is for. The text is in the marker file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum OwnerMarker {
     /// An installation on its way.
     Installing,
     /// An old installation, to be kept until the new one is in its place.
@@ -22,7 +22,7 @@ pub enum Mark {
     Removed,
 }
 
-impl Mark {
+impl OwnerMarker {
     /// The text in the marker file.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -35,13 +35,13 @@ impl Mark {
 }
 
 /// Marks a directory as ours, durably.
-pub fn mark(directory: &Dir, mark: Mark) -> io::Result<()> {
+pub fn mark(directory: &Dir, mark: OwnerMarker) -> io::Result<()> {
     // It is made anew, because one that is there may be a link to somewhere else.
     below::remove_file_durably(directory, OWNER_MARKER)?;
     let mut file = below::create_file(points::MARK_WRITE, directory, OWNER_MARKER)?;
     match file.write_all(mark.text().as_bytes()) {
         // An empty mark says the same, and a full disk must be able to lose an installation.
-        Err(error) if mark == Mark::Removed && is_full(&error) => {}
+        Err(error) if mark == OwnerMarker::Removed && is_full(&error) => {}
         written => written?,
     }
     durable::sync_all(points::MARK_SYNC, &directory.at(OWNER_MARKER), &file)?;

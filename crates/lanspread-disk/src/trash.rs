@@ -15,7 +15,7 @@ use std::{fs, io};
 use lanspread_proto::reserved::{OWNER_MARKER, TRASH_PREFIX};
 
 use crate::durable::below;
-use crate::mark::{Mark, is_marked, mark, unmark};
+use crate::mark::{OwnerMarker, is_marked, mark, unmark};
 use crate::{Dir, Entry, Kind, points};
 
 /// Most directories of this kind: each is what one start could not delete.
@@ -85,7 +85,7 @@ fn make_container(games_dir: &Path) -> io::Result<Container> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             made => made?,
         }
-        mark(&games.dir(&name)?, Mark::Removed)?;
+        mark(&games.dir(&name)?, OwnerMarker::Removed)?;
         below::sync_dir(points::TRASH_CREATE_SYNC, &games)?;
         return Ok(Container { games, name });
     }
@@ -221,7 +221,7 @@ mod tests {
     fn what_only_has_the_name_is_left_alone() {
         let games = tempfile::tempdir().unwrap();
         let outside = tree(&games, "outside");
-        mark(&Dir::open(&outside).unwrap(), Mark::Removed).unwrap();
+        mark(&Dir::open(&outside).unwrap(), OwnerMarker::Removed).unwrap();
         let unmarked = tree(&games, &format!("{TRASH_PREFIX}1"));
         tree(&games, &format!("{TRASH_PREFIX}mine"));
         make_link(&outside, games.path().join(format!("{TRASH_PREFIX}2")));

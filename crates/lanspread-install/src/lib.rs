@@ -14,8 +14,8 @@
 mod decision;
 mod durability;
 pub mod error;
+mod install_paths;
 mod intent;
-mod place;
 mod platform;
 pub mod points;
 mod recovery;

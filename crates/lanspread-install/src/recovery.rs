@@ -16,8 +16,8 @@ use lanspread_proto::reserved::{
 
 use crate::decision::{Action, plan};
 use crate::error::InstallFailure;
+use crate::install_paths::{InstallPaths, remove_if_empty, remove_owned};
 use crate::intent::{self, intent_path};
-use crate::place::{Place, remove_if_empty, remove_owned};
 use crate::points;
 use crate::step::{Hook, Step};
 
@@ -48,8 +48,8 @@ fn recover_with(
     game_id: &GameId,
     disposal: &mut Disposal<'_>,
 ) -> Result<bool, IoFailure> {
-    let place = Place::of(root);
-    let has_settled = settle_with(&place, state_dir, game_id, disposal, &mut |_| Ok(()))?;
+    let paths = InstallPaths::of(root);
+    let has_settled = settle_with(&paths, state_dir, game_id, disposal, &mut |_| Ok(()))?;
     if has_settled {
         // That of a streamed installation, which was made for nothing else.
         remove_empty_root(root).map_err(IoFailure::at("remove", root))?;
@@ -101,16 +101,16 @@ pub fn recover_all(
 
 /// Like [`recover`], with a hook before every step.
 pub(super) fn settle(
-    place: &Place,
+    paths: &InstallPaths,
     state_dir: &Path,
     game_id: &GameId,
     hook: &mut Hook<'_>,
 ) -> Result<bool, IoFailure> {
-    settle_with(place, state_dir, game_id, &mut Disposal::InPlace, hook)
+    settle_with(paths, state_dir, game_id, &mut Disposal::InPlace, hook)
 }
 
 fn settle_with(
-    place: &Place,
+    paths: &InstallPaths,
     state_dir: &Path,
     game_id: &GameId,
     disposal: &mut Disposal<'_>,
@@ -118,12 +118,12 @@ fn settle_with(
 ) -> Result<bool, IoFailure> {
     let intent_path = intent_path(state_dir, game_id);
     let intent = intent::read(state_dir, game_id).map_err(IoFailure::at("read", &intent_path))?;
-    let found = place.look().map_err(IoFailure::at("look at", &place.root))?;
+    let found = paths.look().map_err(IoFailure::at("look at", &paths.root))?;
     let actions = plan(intent, found);
     for action in &actions {
-        let (verb, path) = describe(*action, place, &intent_path);
+        let (verb, path) = describe(*action, paths, &intent_path);
         hook(Step::Settle)
-            .and_then(|()| execute(*action, place, state_dir, game_id, disposal))
+            .and_then(|()| execute(*action, paths, state_dir, game_id, disposal))
             .map_err(IoFailure::at(verb, path))?;
     }
     Ok(!actions.is_empty())
@@ -131,7 +131,7 @@ fn settle_with(
 
 fn execute(
     action: Action,
-    place: &Place,
+    paths: &InstallPaths,
     state_dir: &Path,
     game_id: &GameId,
     disposal: &mut Disposal<'_>,
@@ -142,30 +142,30 @@ fn execute(
     };
     match action {
         Action::RestoreBackup => {
-            let root = place.open()?;
+            let root = paths.open()?;
             below::rename(points::RESTORE_BACKUP, &root, BACKUP_DIR, LOCAL_DIR)?;
             below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::UnmarkLocal => {
-            let root = place.open()?;
+            let root = paths.open()?;
             // A mark may only go once the name it stands under is durable.
             below::sync_dir(points::SETTLE_SYNC, &root)?;
             unmark(&root.dir(LOCAL_DIR)?)
         }
         Action::RemoveInstalling => {
-            let root = place.open()?;
+            let root = paths.open()?;
             remove(&root, INSTALLING_DIR)?;
             below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::RemoveBackup => {
-            let root = place.open()?;
+            let root = paths.open()?;
             // The backup may only go once what made it needless is durable.
             below::sync_dir(points::SETTLE_SYNC, &root)?;
             remove(&root, BACKUP_DIR)?;
             below::sync_dir(points::SETTLE_SYNC, &root)
         }
         Action::RemoveEmptyInstalling | Action::RemoveEmptyBackup => {
-            let root = place.open()?;
+            let root = paths.open()?;
             let is_backup = action == Action::RemoveEmptyBackup;
             remove_if_empty(&root, if is_backup { BACKUP_DIR } else { INSTALLING_DIR })?;
             // Durable before the intent goes: without it nobody would dare to remove them.
@@ -175,12 +175,16 @@ fn execute(
     }
 }
 
-fn describe<'a>(action: Action, place: &'a Place, intent: &'a Path) -> (&'static str, &'a Path) {
+fn describe<'a>(
+    action: Action,
+    paths: &'a InstallPaths,
+    intent: &'a Path,
+) -> (&'static str, &'a Path) {
     match action {
-        Action::RestoreBackup => ("restore", &place.local),
-        Action::UnmarkLocal => ("take the mark out of", &place.local),
-        Action::RemoveInstalling | Action::RemoveEmptyInstalling => ("remove", &place.installing),
-        Action::RemoveBackup | Action::RemoveEmptyBackup => ("remove", &place.backup),
+        Action::RestoreBackup => ("restore", &paths.local),
+        Action::UnmarkLocal => ("take the mark out of", &paths.local),
+        Action::RemoveInstalling | Action::RemoveEmptyInstalling => ("remove", &paths.installing),
+        Action::RemoveBackup | Action::RemoveEmptyBackup => ("remove", &paths.backup),
         Action::ClearIntent => ("remove", intent),
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! One source at a time is asked for a stream (`attempt`), which goes through a short channel to a
 //! thread that writes it under an ordinary install transaction (`receive`). Whatever goes wrong, that
-//! transaction has rolled back before the next source is asked (`choice`) or the end is told.
+//! transaction has rolled back before the next source is asked (`source_selection`) or the end is told.
 
 mod attempt;
-mod choice;
 mod receive;
+mod source_selection;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::choice::{Next, Tries, in_asking_order};
+use self::source_selection::{Attempts, Next, in_asking_order};
 use crate::error::{InstallFailure, StreamFailure};
 
 /// What to install, and from whom.
@@ -99,7 +99,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<StreamedGame, StreamFailure> {
     let mut sources = VecDeque::from(in_asking_order(job.me, &job.game_id, &job.sources));
-    let mut tries = Tries::default();
+    let mut attempts = Attempts::default();
     let mut last = None;
     while let Some(source) = sources.pop_front() {
         let outcome = attempt::install_from(&job, &*source, &notices, &cancel).await;
@@ -115,7 +115,7 @@ pub async fn run(
             // The command loop is gone only when the whole runtime is.
             let _ = notices.send(StreamNotice::SourceDropped { peer_id, reason }).await;
         }
-        let next = tries.after(&failure);
+        let next = attempts.after(&failure);
         last = Some(failure);
         match next {
             Next::AskAnother => {}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lanspread_archive::{UnpackControl, UnpackError, Unpacker, root_archives};
 use lanspread_disk::durable::{self, below};
-use lanspread_disk::mark::{Mark, mark};
+use lanspread_disk::mark::{OwnerMarker, mark};
 use lanspread_disk::root::ensure_root;
 use lanspread_disk::{Dir, IoFailure, reserve, state_file};
 use lanspread_proto::GameId;
@@ -14,8 +14,8 @@ use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR};
 use crate::decision::{Backup, Found, Installing, Local};
 use crate::durability::sync_tree;
 use crate::error::InstallFailure;
+use crate::install_paths::InstallPaths;
 use crate::intent::{self, Intent, intent_path};
-use crate::place::Place;
 use crate::recovery::settle;
 use crate::step::{Hook, Step};
 use crate::{points, setup};
@@ -74,14 +74,14 @@ fn install_with(
     if archives.is_empty() {
         return Err(InstallFailure::NoArchive(job.game_id.clone()));
     }
-    let ground = Ground { root: job.root, state_dir: job.state_dir, game_id: job.game_id };
+    let game = GameContext { root: job.root, state_dir: job.state_dir, game_id: job.game_id };
     let cancel = job.cancel;
-    replace_local(ground, cancel, &mut |installing| unpack_all(&archives, installing, job), hook)
+    replace_local(game, cancel, &mut |installing| unpack_all(&archives, installing, job), hook)
 }
 
 /// The game whose `local/` a transaction replaces.
 #[derive(Clone, Copy)]
-pub(super) struct Ground<'a> {
+pub(super) struct GameContext<'a> {
     /// The game root. Made if it is missing, in a directory that is there.
     pub(super) root: &'a Path,
     /// Where the intent is kept.
@@ -91,30 +91,30 @@ pub(super) struct Ground<'a> {
 }
 
 /// Puts what fills a directory into it: a new `local/` before it has its name.
-pub(super) type Fill<'a, E> = dyn FnMut(&Dir) -> Result<InstallSummary, E> + 'a;
+pub(super) type Filler<'a, E> = dyn FnMut(&Dir) -> Result<InstallSummary, E> + 'a;
 
 /// Puts a directory with what `fill` brings in the place of `local/`.
 pub(super) fn replace_local<E: From<InstallFailure> + From<IoFailure>>(
-    ground: Ground<'_>,
+    game: GameContext<'_>,
     cancel: &dyn Fn() -> bool,
-    fill: &mut Fill<'_, E>,
+    fill: &mut Filler<'_, E>,
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, E> {
-    let Ground { root, state_dir, game_id } = ground;
-    let place = Place::of(root);
-    let found = prepare(&place, state_dir, game_id, "replace")?;
+    let GameContext { root, state_dir, game_id } = game;
+    let paths = InstallPaths::of(root);
+    let found = prepare(&paths, state_dir, game_id, "replace")?;
     if found.installing != Installing::Absent {
-        return Err(IoFailure::refused("replace", &place.installing, NOT_OURS).into());
+        return Err(IoFailure::refused("replace", &paths.installing, NOT_OURS).into());
     }
     let replaces_old = found.local == Local::Plain;
     if replaces_old {
-        refuse_mounts(&place, "replace")?;
+        refuse_mounts(&paths, "replace")?;
     }
     let result = begin(Intent::Install, state_dir, game_id, hook)
         .map_err(E::from)
-        .and_then(|()| unpack_and_promote(&place, ground, cancel, fill, replaces_old, hook));
+        .and_then(|()| unpack_and_promote(&paths, game, cancel, fill, replaces_old, hook));
     // After a failure this is the rollback; after a success it puts away the old `local/`.
-    match settle(&place, state_dir, game_id, hook) {
+    match settle(&paths, state_dir, game_id, hook) {
         Ok(_) => {}
         // The game is installed, or the failure is known: the next transaction or start goes on.
         Err(error) => tracing::warn!(%game_id, %error, "installation left something behind"),
@@ -123,23 +123,23 @@ pub(super) fn replace_local<E: From<InstallFailure> + From<IoFailure>>(
 }
 
 fn unpack_and_promote<E: From<InstallFailure> + From<IoFailure>>(
-    place: &Place,
-    ground: Ground<'_>,
+    paths: &InstallPaths,
+    game: GameContext<'_>,
     cancel: &dyn Fn() -> bool,
-    fill: &mut Fill<'_, E>,
+    fill: &mut Filler<'_, E>,
     replaces_old: bool,
     hook: &mut Hook<'_>,
 ) -> Result<InstallSummary, E> {
-    let at = &place.installing;
+    let at = &paths.installing;
     let root = hook(Step::CreateInstalling)
-        .and_then(|()| ensure_root(&place.root))
-        .and_then(|()| place.open())
+        .and_then(|()| ensure_root(&paths.root))
+        .and_then(|()| paths.open())
         .map_err(IoFailure::at("create", at))?;
     let installing = below::create_dir(points::INSTALLING_CREATE, &root, INSTALLING_DIR)
         .and_then(|()| root.dir(INSTALLING_DIR))
         .map_err(IoFailure::at("create", at))?;
     hook(Step::MarkInstalling)
-        .and_then(|()| mark(&installing, Mark::Installing))
+        .and_then(|()| mark(&installing, OwnerMarker::Installing))
         .map_err(IoFailure::at("mark", at))?;
     hook(Step::Unpack).map_err(IoFailure::at("unpack into", at))?;
     let summary = fill(&installing)?;
@@ -149,13 +149,13 @@ fn unpack_and_promote<E: From<InstallFailure> + From<IoFailure>>(
     }
     synced.map_err(IoFailure::at("write", at))?;
     require_in_place(&root, &installing).map_err(IoFailure::at("find", at))?;
-    forget_setup(ground.state_dir, ground.game_id)?;
+    forget_setup(game.state_dir, game.game_id)?;
     if replaces_old {
-        put_local_aside(place, Mark::Replaced, hook)?;
+        put_local_aside(paths, OwnerMarker::Replaced, hook)?;
     }
     hook(Step::Promote)
         .and_then(|()| below::rename(points::PROMOTE, &root, INSTALLING_DIR, LOCAL_DIR))
-        .map_err(IoFailure::at("create", &place.local))?;
+        .map_err(IoFailure::at("create", &paths.local))?;
     Ok(summary)
 }
 
@@ -197,16 +197,16 @@ fn uninstall_with(
     game_id: &GameId,
     hook: &mut Hook<'_>,
 ) -> Result<(), InstallFailure> {
-    let place = Place::of(root);
-    let found = prepare(&place, state_dir, game_id, "remove")?;
+    let paths = InstallPaths::of(root);
+    let found = prepare(&paths, state_dir, game_id, "remove")?;
     if found.local == Local::Absent {
-        return Err(IoFailure::refused("remove", &place.local, "it is not there").into());
+        return Err(IoFailure::refused("remove", &paths.local, "it is not there").into());
     }
-    refuse_mounts(&place, "remove")?;
+    refuse_mounts(&paths, "remove")?;
     let result = begin(Intent::Uninstall, state_dir, game_id, hook)
         .and_then(|()| forget_setup(state_dir, game_id))
-        .and_then(|()| put_local_aside(&place, Mark::Removed, hook));
-    let settled = settle(&place, state_dir, game_id, hook);
+        .and_then(|()| put_local_aside(&paths, OwnerMarker::Removed, hook));
+    let settled = settle(&paths, state_dir, game_id, hook);
     result?;
     settled?;
     Ok(())
@@ -214,28 +214,28 @@ fn uninstall_with(
 
 /// Settles what an earlier transaction left, and refuses what this one must not touch.
 fn prepare(
-    place: &Place,
+    paths: &InstallPaths,
     state_dir: &Path,
     game_id: &GameId,
     action: &'static str,
 ) -> Result<Found, IoFailure> {
-    settle(place, state_dir, game_id, &mut |_| Ok(()))?;
-    let found = place.look().map_err(IoFailure::at("look at", &place.root))?;
+    settle(paths, state_dir, game_id, &mut |_| Ok(()))?;
+    let found = paths.look().map_err(IoFailure::at("look at", &paths.root))?;
     match (found.local, found.backup) {
         (Local::Foreign, _) => {
-            Err(IoFailure::refused(action, &place.local, "it is not a directory"))
+            Err(IoFailure::refused(action, &paths.local, "it is not a directory"))
         }
         (Local::Absent, _) | (_, Backup::Absent) => Ok(found),
-        _ => Err(IoFailure::refused("replace", &place.backup, NOT_OURS)),
+        _ => Err(IoFailure::refused("replace", &paths.backup, NOT_OURS)),
     }
 }
 
 /// What is mounted at `local/` or below it cannot go with it.
-fn refuse_mounts(place: &Place, action: &'static str) -> Result<(), IoFailure> {
-    place
+fn refuse_mounts(paths: &InstallPaths, action: &'static str) -> Result<(), IoFailure> {
+    paths
         .open()
         .and_then(|root| root.refuse_mounts(LOCAL_DIR, &|_| false))
-        .map_err(IoFailure::at(action, &place.local))
+        .map_err(IoFailure::at(action, &paths.local))
 }
 
 fn begin(
@@ -263,9 +263,13 @@ fn forget_setup(state_dir: &Path, game_id: &GameId) -> Result<(), IoFailure> {
 }
 
 /// Moves `local/` to `.local.backup/`, marked before and durable after.
-fn put_local_aside(place: &Place, as_what: Mark, hook: &mut Hook<'_>) -> Result<(), IoFailure> {
-    let local = &place.local;
-    let root = place.open().map_err(IoFailure::at("open", &place.root))?;
+fn put_local_aside(
+    paths: &InstallPaths,
+    as_what: OwnerMarker,
+    hook: &mut Hook<'_>,
+) -> Result<(), IoFailure> {
+    let local = &paths.local;
+    let root = paths.open().map_err(IoFailure::at("open", &paths.root))?;
     hook(Step::MarkLocal)
         .and_then(|()| mark(&root.dir(LOCAL_DIR)?, as_what))
         .map_err(IoFailure::at("mark", local))?;

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::receive::{Arrived, Reception, broken_off};
+use super::receive::{ReceivedItem, Reception, broken_off};
 use super::{StreamJob, StreamNotice, StreamedGame};
 use crate::InstallSummary;
 use crate::error::{InstallFailure, StreamFailure};
@@ -135,7 +135,7 @@ impl Incoming {
         notices: &mpsc::Sender<StreamNotice>,
     ) -> Result<StreamExtent, StreamFailure> {
         let mut turn_ends = None;
-        let mut place = Place::default();
+        let mut queue = QueuePosition::default();
         loop {
             match self.frame_by(turn_ends.unwrap_or_else(next_item_by)).await? {
                 StreamFrame::Waiting { position } if position > POSITION_MAX => {
@@ -145,7 +145,7 @@ impl Incoming {
                     if position == 0 {
                         turn_ends.get_or_insert_with(|| Instant::now() + LISTING_TIMEOUT);
                     }
-                    if let Some(position) = place.heard(position) {
+                    if let Some(position) = queue.heard(position) {
                         let peer_id = self.peer_id;
                         let _ = notices.send(StreamNotice::Waiting { peer_id, position }).await;
                     }
@@ -175,33 +175,33 @@ impl Incoming {
         &mut self,
         announced: StreamExtent,
         limiter: &Limiter,
-        disk: &mpsc::Sender<Arrived>,
+        disk: &mpsc::Sender<ReceivedItem>,
     ) -> Result<(), StreamFailure> {
         let mut until = next_item_by();
         loop {
             let arrived = match self.frame_by(until).await? {
                 StreamFrame::Waiting { .. } => continue,
-                StreamFrame::Directory { path } => Arrived::Directory(path),
+                StreamFrame::Directory { path } => ReceivedItem::Directory(path),
                 StreamFrame::File { path, size, modified_ms, executable } => {
-                    Arrived::File { path, size, modified_ms, executable }
+                    ReceivedItem::File { path, size, modified_ms, executable }
                 }
                 StreamFrame::Data { len: len @ 1..=STREAM_DATA_MAX_BYTES } => {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
                     // What is not taken yet holds up the source, which is all that a limit can do.
                     limiter.pass(len).await;
-                    Arrived::Data(self.data_by(next_item_by(), len).await?)
+                    ReceivedItem::Data(self.data_by(next_item_by(), len).await?)
                 }
                 StreamFrame::Data { len } => {
                     return Err(self.bad(&format!("it sends a block of {len} bytes")));
                 }
-                StreamFrame::FileEnd { crc32 } => Arrived::FileEnd { crc32 },
+                StreamFrame::FileEnd { crc32 } => ReceivedItem::FileEnd { crc32 },
                 StreamFrame::Copy { path, from, modified_ms, executable } => {
-                    Arrived::Copy { path, from, modified_ms, executable }
+                    ReceivedItem::Copy { path, from, modified_ms, executable }
                 }
-                StreamFrame::ArchiveEnd {} => Arrived::ArchiveEnd,
+                StreamFrame::ArchiveEnd {} => ReceivedItem::ArchiveEnd,
                 StreamFrame::End(extent) if extent == announced => {
                     self.require_end().await?;
-                    let _ = disk.send(Arrived::Complete).await;
+                    let _ = disk.send(ReceivedItem::Complete).await;
                     return Ok(());
                 }
                 StreamFrame::End(_) => return Err(self.bad("it ends with other totals")),
@@ -280,11 +280,11 @@ fn next_item_by() -> Instant {
 /// The place in the queue of a source. Only a better one is told, so that a source cannot make more
 /// notices than a queue has places.
 #[derive(Default)]
-struct Place {
+struct QueuePosition {
     lowest: Option<u32>,
 }
 
-impl Place {
+impl QueuePosition {
     /// The source says that so many come first; returns what there is to tell.
     fn heard(&mut self, position: u32) -> Option<u32> {
         // Who has the turn at once has waited for nobody.

@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{InstallFailure, StreamFailure};
 use crate::step::Hook;
-use crate::transaction::{Ground, names_clash, replace_local};
+use crate::transaction::{GameContext, names_clash, replace_local};
 use crate::{InstallSummary, panicked};
 
 /// What the network has for the disk.
 #[derive(Debug)]
-pub(super) enum Arrived {
+pub(super) enum ReceivedItem {
     Directory(RelPath),
     File {
         path: RelPath,
@@ -53,7 +53,7 @@ pub(super) struct Reception {
     pub(super) game_id: GameId,
     pub(super) peer_id: PeerId,
     pub(super) announced: StreamExtent,
-    pub(super) arriving: mpsc::Receiver<Arrived>,
+    pub(super) arriving: mpsc::Receiver<ReceivedItem>,
     /// Told how many bytes are written.
     pub(super) written: watch::Sender<u64>,
     pub(super) cancel: CancellationToken,
@@ -96,8 +96,8 @@ impl Reception {
             })?;
             Ok(InstallSummary { files: totals.files, bytes: totals.bytes })
         };
-        let ground = Ground { root: &root, state_dir: &state_dir, game_id: &game_id };
-        let result = replace_local(ground, &|| cancel.is_cancelled(), &mut fill, hook);
+        let game = GameContext { root: &root, state_dir: &state_dir, game_id: &game_id };
+        let result = replace_local(game, &|| cancel.is_cancelled(), &mut fill, hook);
         if result.is_err()
             && let Err(error) = remove_empty_root(&root)
         {
@@ -119,9 +119,9 @@ fn totals(extent: StreamExtent) -> StreamTotals {
 
 /// The entries as they arrive.
 struct Stream {
-    arriving: mpsc::Receiver<Arrived>,
+    arriving: mpsc::Receiver<ReceivedItem>,
     /// What the item that was given out last borrows from.
-    current: Option<Arrived>,
+    current: Option<ReceivedItem>,
     is_complete: bool,
 }
 
@@ -129,21 +129,21 @@ impl StreamSource for Stream {
     fn next_item(&mut self) -> Option<StreamItem<'_>> {
         self.current = self.arriving.blocking_recv();
         match self.current.as_ref()? {
-            Arrived::Directory(path) => Some(StreamItem::Directory(path)),
-            Arrived::File { path, size, modified_ms, executable } => Some(StreamItem::File {
+            ReceivedItem::Directory(path) => Some(StreamItem::Directory(path)),
+            ReceivedItem::File { path, size, modified_ms, executable } => Some(StreamItem::File {
                 path,
                 size_bytes: *size,
                 modified: modified_ms.and_then(system_time),
                 executable: *executable,
             }),
-            Arrived::Data(data) => Some(StreamItem::Data(data)),
-            Arrived::FileEnd { crc32 } => Some(StreamItem::EndFile { crc32: *crc32 }),
-            Arrived::Copy { path, from, modified_ms, executable } => {
+            ReceivedItem::Data(data) => Some(StreamItem::Data(data)),
+            ReceivedItem::FileEnd { crc32 } => Some(StreamItem::EndFile { crc32: *crc32 }),
+            ReceivedItem::Copy { path, from, modified_ms, executable } => {
                 let (modified, executable) = (modified_ms.and_then(system_time), *executable);
                 Some(StreamItem::Copy { path, from, modified, executable })
             }
-            Arrived::ArchiveEnd => Some(StreamItem::EndArchive),
-            Arrived::Complete => {
+            ReceivedItem::ArchiveEnd => Some(StreamItem::EndArchive),
+            ReceivedItem::Complete => {
                 self.is_complete = true;
                 None
             }

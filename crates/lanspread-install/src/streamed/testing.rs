@@ -8,7 +8,7 @@ use lanspread_proto::{GameId, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::receive::{Arrived, Reception};
+use super::receive::{ReceivedItem, Reception};
 use crate::InstallSummary;
 use crate::error::StreamFailure;
 use crate::step::Hook;
@@ -34,11 +34,11 @@ pub(super) fn reception(
     let mut arrived = Vec::new();
     for (path, text) in files {
         let (path, size) = (path.parse().unwrap(), text.len() as u64);
-        arrived.push(Arrived::File { path, size, modified_ms: Some(-1), executable: false });
-        arrived.push(Arrived::Data(Bytes::copy_from_slice(text.as_bytes())));
-        arrived.push(Arrived::FileEnd { crc32: crc32(text.as_bytes()) });
+        arrived.push(ReceivedItem::File { path, size, modified_ms: Some(-1), executable: false });
+        arrived.push(ReceivedItem::Data(Bytes::copy_from_slice(text.as_bytes())));
+        arrived.push(ReceivedItem::FileEnd { crc32: crc32(text.as_bytes()) });
     }
-    arrived.extend([Arrived::ArchiveEnd, Arrived::Complete]);
+    arrived.extend([ReceivedItem::ArchiveEnd, ReceivedItem::Complete]);
     let (sender, arriving) = mpsc::channel(arrived.len());
     for item in arrived {
         sender.try_send(item).unwrap();

@@ -266,8 +266,8 @@ fn a_kill_during_recovery_is_recovered_from_as_well() {
                 let ended = until_killed(|| (case.run)(&game, &mut fault_after(steps, |_| kill())));
                 all_steps_passed = ended.is_some();
                 let mut hook = fault_after(recovery_steps, |_| kill());
-                let place = Place::of(&game.root());
-                until_killed(|| settle(&place, game.state.path(), &game.id, &mut hook));
+                let paths = InstallPaths::of(&game.root());
+                until_killed(|| settle(&paths, game.state.path(), &game.id, &mut hook));
                 game.recover();
                 let is_new = game.local() == case.new.map(tree);
                 let what = format!("{} killed at {steps} and {recovery_steps}", case.name);
@@ -610,7 +610,7 @@ fn what_was_mounted_in_an_old_installation_keeps_it_until_it_is_unmounted() {
     let game = Game::new(None);
     let saves = game.root().join(".local.backup/saves");
     fs::create_dir_all(&saves).unwrap();
-    mark(&Dir::open(&game.root().join(".local.backup")).unwrap(), Mark::Removed).unwrap();
+    mark(&Dir::open(&game.root().join(".local.backup")).unwrap(), OwnerMarker::Removed).unwrap();
     mount_disk(&saves, None);
     fs::write(saves.join("save.dat"), "mine").unwrap();
     let Err(InstallFailure::Io(failure)) = game.install() else { panic!("it went") };

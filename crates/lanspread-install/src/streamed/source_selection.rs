@@ -10,7 +10,7 @@ use crate::error::StreamFailure;
 
 /// Most sources that are asked for one installation: each that fails late costs a whole transfer,
 /// and what fails three times is seldom the fault of one source.
-const TRIES_MAX: u32 = 3;
+const ATTEMPTS_MAX: u32 = 3;
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +23,17 @@ pub(super) enum Next {
 
 /// How often sources failed.
 #[derive(Debug, Default)]
-pub(super) struct Tries {
+pub(super) struct Attempts {
     failed: u32,
     lost: BTreeSet<PeerId>,
 }
 
-impl Tries {
+impl Attempts {
     /// Returns what follows a failed attempt. Another source helps only against what a source has caused.
     /// One whose connection was lost may only have another address now.
     pub(super) fn after(&mut self, failure: &StreamFailure) -> Next {
         self.failed += 1;
-        if !failure.is_of_source() || self.failed >= TRIES_MAX {
+        if !failure.is_of_source() || self.failed >= ATTEMPTS_MAX {
             return Next::GiveUp;
         }
         match failure {
@@ -94,19 +94,19 @@ mod tests {
 
     #[test]
     fn three_sources_are_asked_at_most() {
-        let mut tries = Tries::default();
-        let next = [(); 3].map(|()| tries.after(&of_source()));
+        let mut attempts = Attempts::default();
+        let next = [(); 3].map(|()| attempts.after(&of_source()));
         assert_eq!(next, [Next::AskAnother, Next::AskAnother, Next::GiveUp]);
     }
 
     #[test]
     fn a_source_whose_connection_was_lost_is_asked_once_more() {
         let lost = |n| StreamFailure::SourceLost { peer_id: peer(n), reason: "moved".to_owned() };
-        let mut tries = Tries::default();
-        let next = [1, 1].map(|n| tries.after(&lost(n)));
+        let mut attempts = Attempts::default();
+        let next = [1, 1].map(|n| attempts.after(&lost(n)));
         assert_eq!(next, [Next::AskAgainLater, Next::AskAnother]);
-        let mut tries = Tries::default();
-        let next = [1, 2, 3].map(|n| tries.after(&lost(n)));
+        let mut attempts = Attempts::default();
+        let next = [1, 2, 3].map(|n| attempts.after(&lost(n)));
         assert_eq!(next, [Next::AskAgainLater, Next::AskAgainLater, Next::GiveUp]);
     }
 
@@ -118,9 +118,9 @@ mod tests {
             available: 1,
             held: 0,
         });
-        assert_eq!(Tries::default().after(&full), Next::GiveUp);
+        assert_eq!(Attempts::default().after(&full), Next::GiveUp);
         let interrupted = StreamFailure::Install(InstallFailure::Interrupted);
-        assert_eq!(Tries::default().after(&interrupted), Next::GiveUp);
+        assert_eq!(Attempts::default().after(&interrupted), Next::GiveUp);
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use lanspread_disk::Dir;
 use lanspread_disk::durable::below;
-use lanspread_disk::mark::{Mark, read_mark, unmark};
+use lanspread_disk::mark::{OwnerMarker, read_mark, unmark};
 use lanspread_proto::reserved::{BACKUP_DIR, INSTALLING_DIR, LOCAL_DIR, OWNER_MARKER};
 
 use crate::decision::{Backup, Found, Installing, Local};
 use crate::points;
 
 /// One game root.
-pub(super) struct Place {
+pub(super) struct InstallPaths {
     pub(super) root: PathBuf,
     pub(super) local: PathBuf,
     pub(super) installing: PathBuf,
@@ -25,7 +25,7 @@ enum Entry {
     Directory(Option<String>),
 }
 
-impl Place {
+impl InstallPaths {
     pub(super) fn of(root: &Path) -> Self {
         Self {
             root: root.to_path_buf(),
@@ -65,7 +65,9 @@ impl Place {
         let backup = match look_at(&root, BACKUP_DIR)? {
             Entry::Absent => Backup::Absent,
             Entry::Other | Entry::Directory(None) => Backup::Foreign,
-            Entry::Directory(Some(mark)) if mark == Mark::Replaced.text() => Backup::Replaced,
+            Entry::Directory(Some(mark)) if mark == OwnerMarker::Replaced.text() => {
+                Backup::Replaced
+            }
             Entry::Directory(Some(_)) => Backup::Expendable,
         };
         Ok(Found { local, installing, backup })
@@ -117,26 +119,26 @@ mod tests {
     #[test]
     fn a_mark_inside_makes_a_directory_ours() {
         let root = tempfile::tempdir().unwrap();
-        let place = Place::of(root.path());
+        let paths = InstallPaths::of(root.path());
         let found = |local, installing, backup| Found { local, installing, backup };
         let absent = found(Local::Absent, Installing::Absent, Backup::Absent);
-        assert_eq!(place.look().unwrap(), absent);
-        for dir in [&place.local, &place.installing, &place.backup] {
+        assert_eq!(paths.look().unwrap(), absent);
+        for dir in [&paths.local, &paths.installing, &paths.backup] {
             fs::create_dir(dir).unwrap();
         }
         let foreign = found(Local::Plain, Installing::Foreign, Backup::Foreign);
-        assert_eq!(place.look().unwrap(), foreign);
-        for dir in [&place.local, &place.installing, &place.backup] {
-            mark(&Dir::open(dir).unwrap(), Mark::Replaced).unwrap();
+        assert_eq!(paths.look().unwrap(), foreign);
+        for dir in [&paths.local, &paths.installing, &paths.backup] {
+            mark(&Dir::open(dir).unwrap(), OwnerMarker::Replaced).unwrap();
         }
         let owned = found(Local::Marked, Installing::Owned, Backup::Replaced);
-        assert_eq!(place.look().unwrap(), owned);
+        assert_eq!(paths.look().unwrap(), owned);
         // A mark that says nothing is still a mark.
-        fs::write(place.backup.join(OWNER_MARKER), "").unwrap();
-        assert_eq!(place.look().unwrap().backup, Backup::Expendable);
-        fs::remove_file(place.backup.join(OWNER_MARKER)).unwrap();
-        fs::create_dir(place.backup.join(OWNER_MARKER)).unwrap();
-        assert_eq!(place.look().unwrap().backup, Backup::Foreign);
+        fs::write(paths.backup.join(OWNER_MARKER), "").unwrap();
+        assert_eq!(paths.look().unwrap().backup, Backup::Expendable);
+        fs::remove_file(paths.backup.join(OWNER_MARKER)).unwrap();
+        fs::create_dir(paths.backup.join(OWNER_MARKER)).unwrap();
+        assert_eq!(paths.look().unwrap().backup, Backup::Foreign);
     }
 
     #[test]
@@ -146,24 +148,24 @@ mod tests {
         let kept = outside.path().join("kept");
         fs::write(&kept, "theirs").unwrap();
         fs::write(outside.path().join(OWNER_MARKER), "replaced").unwrap();
-        let place = Place::of(root.path());
-        for dir in [&place.local, &place.installing, &place.backup] {
+        let paths = InstallPaths::of(root.path());
+        for dir in [&paths.local, &paths.installing, &paths.backup] {
             make_link(outside.path(), dir);
         }
-        let found = place.look().unwrap();
+        let found = paths.look().unwrap();
         assert_eq!(found.local, Local::Foreign);
         assert_eq!(found.installing, Installing::Foreign);
         assert_eq!(found.backup, Backup::Foreign);
-        remove_if_empty(&place.open().unwrap(), BACKUP_DIR).unwrap();
+        remove_if_empty(&paths.open().unwrap(), BACKUP_DIR).unwrap();
 
-        fs::remove_file(&place.backup).unwrap();
-        fs::create_dir(&place.backup).unwrap();
-        make_link(&kept, place.backup.join(OWNER_MARKER));
-        make_link(outside.path(), place.backup.join("link"));
-        let opened = place.open().unwrap();
-        mark(&opened.dir(BACKUP_DIR).unwrap(), Mark::Installing).unwrap();
+        fs::remove_file(&paths.backup).unwrap();
+        fs::create_dir(&paths.backup).unwrap();
+        make_link(&kept, paths.backup.join(OWNER_MARKER));
+        make_link(outside.path(), paths.backup.join("link"));
+        let opened = paths.open().unwrap();
+        mark(&opened.dir(BACKUP_DIR).unwrap(), OwnerMarker::Installing).unwrap();
         remove_owned(&opened, BACKUP_DIR).unwrap();
-        assert!(!place.backup.exists());
+        assert!(!paths.backup.exists());
         assert_eq!(fs::read_to_string(&kept).unwrap(), "theirs");
     }
 }
