@@ -81,7 +81,7 @@ impl Store {
         Ok(Loaded { store, content, library_rev, warning })
     }
 
-    /// Whether there is something to write even if nothing changed.
+    /// Returns whether there is something to write even if nothing changed.
     pub(super) fn is_snapshot_due(&self) -> bool {
         self.is_snapshot_due
     }
@@ -196,17 +196,19 @@ impl Found {
     /// Reads the log beside the snapshot `bytes`.
     fn read(state_dir: &Path, bytes: &[u8]) -> Result<Self, IndexError> {
         let (path, log_path) = (state_dir.join(INDEX_FILE), state_dir.join(LOG_FILE));
-        let too_long = || format!("it has more than {INDEX_MAX_BYTES} bytes");
-        let head = record::read_head(bytes).ok_or_else(|| "its head is damaged".to_owned());
-        let head = head.and_then(|head| match bytes.len() as u64 > INDEX_MAX_BYTES {
-            true => Err(too_long()),
-            false => Ok(head),
-        });
-        let parsed = head.clone().and_then(|head| record::read_snapshot(bytes, head));
+        let head = match record::read_head(bytes) {
+            None => Err("its head is damaged".to_owned()),
+            Some(_) if bytes.len() as u64 > INDEX_MAX_BYTES => {
+                Err(format!("it has more than {INDEX_MAX_BYTES} bytes"))
+            }
+            Some(head) => Ok(head),
+        };
         let library_rev = head.as_ref().map_or(0, |head| head.library_rev);
-        let (mut content, generation) = match (parsed, head) {
-            (Ok(content), Ok(head)) => (content, head.generation),
-            (Err(reason), _) | (_, Err(reason)) => {
+        let parsed =
+            head.and_then(|head| Ok((record::read_snapshot(bytes, head)?, head.generation)));
+        let (mut content, generation) = match parsed {
+            Ok(parsed) => parsed,
+            Err(reason) => {
                 // First the log, which says nothing without its snapshot: alone it could be taken
                 // for that of a later one.
                 let _ = durable::remove_file(points::INDEX_LOG_REMOVE, &log_path);
