@@ -1,9 +1,45 @@
 //! The games on this disk: what is there, what it consists of, and what changed.
 //!
+//! ```
+//! use std::fs;
+//! use std::time::SystemTime;
+//!
+//! use lanspread_catalog::{Catalog, CatalogGame};
+//! use lanspread_library::{Index, Reading, hash_manifest, scan_games_dir};
+//! use lanspread_proto::GameId;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (games_dir, state_dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
+//! # let (games_dir, state_dir) = (games_dir.path(), state_dir.path());
+//! let quake = GameId::new("quake")?;
+//! let root = games_dir.join("quake");
+//! fs::create_dir(&root)?;
+//! fs::write(root.join("version.ini"), "20240131")?;
+//! fs::write(root.join("quake.eti"), "archive")?;
+//!
+//! let game = CatalogGame::new(quake.clone(), "Quake", "20240131".parse()?);
+//! let catalog = Catalog::from_games([game])?;
+//! let (index, _) = Index::load(state_dir)?;
+//! let scan = scan_games_dir(games_dir, &catalog, &index)?;
+//! let game = scan.games.get(&quake).ok_or("it is not found")?;
+//! let manifest = game.manifest.as_ref().ok_or("it is not downloaded")?;
+//! assert_eq!(manifest.content_root(), None, "a scan opens no file but version.ini");
+//!
+//! let reading = Reading { cancel: &|| false, now: &SystemTime::now };
+//! let own = game.version_ini.as_deref();
+//! let hashed = hash_manifest(&root, manifest, own, &game.fingerprint, &reading)?;
+//! assert!(hashed.manifest.content_root().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A scan looks at the game roots and takes from the [`Index`] whatever did not change since the
-//! index was written; hashing fills in what the scan could not know without reading; a delta tells
-//! others the difference. All of it blocks and runs wherever the caller puts it: nothing here is a
-//! task, keeps a clock or talks to a peer.
+//! index was written; hashing fills in what the scan could not know without reading; [`diff`] tells
+//! others the difference, and a [`RemoteLibrary`] puts together what others tell. [`verify()`] reads a whole
+//! game again, and [`RescanGate`] keeps looks at the disk from contradicting operations.
+//!
+//! All of it blocks and runs wherever the caller puts it: nothing here is a task, keeps a clock or talks to
+//! a peer.
 
 mod attributes;
 mod delta;
