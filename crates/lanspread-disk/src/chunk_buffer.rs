@@ -31,8 +31,8 @@ pub struct ChunkBuffer {
 }
 
 impl ChunkBuffer {
-    /// A buffer of `len` bytes, whatever they are. Aligned to [`ALIGNMENT`] unless it is short; `None`
-    /// for more than [`CHUNK_SIZE_BYTES`].
+    /// Returns a buffer of `len` bytes, whatever they are. Aligned to [`ALIGNMENT`] unless it is
+    /// short; `None` for more than [`CHUNK_SIZE_BYTES`].
     pub fn of_len(len: usize) -> Option<Self> {
         if len as u64 > CHUNK_SIZE_BYTES {
             return None;
@@ -47,7 +47,7 @@ impl ChunkBuffer {
         Some(Self { memory, place: begin..begin.checked_add(len)? })
     }
 
-    /// The same bytes, to be shared. The memory is kept when the last one lets go of them.
+    /// Returns the same bytes, to be shared. The memory is kept when the last one lets go of them.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }

@@ -78,7 +78,7 @@ impl Doubts {
         doubts
     }
 
-    /// Whether no disk needs to be asked.
+    /// Returns whether no disk needs to be asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty() && self.single.is_empty()

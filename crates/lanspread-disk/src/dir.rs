@@ -53,13 +53,13 @@ impl Dir {
         Ok(Self { handle: DirHandle::open(path)?.owned(), path: path.to_path_buf() })
     }
 
-    /// The path by which it was opened, for messages.
+    /// Returns the path by which it was opened, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of something below, for messages.
+    /// Returns the path of something below, for messages.
     #[must_use]
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         self.path.join(path)
@@ -189,7 +189,7 @@ impl Dir {
         self.handle.readable()
     }
 
-    /// The directory in which `path` lies, and the name there.
+    /// Returns the directory in which `path` lies, and the name there.
     pub(crate) fn parent<'p>(&self, path: &'p Path) -> io::Result<(Reached<'_>, &'p OsStr)> {
         let Some(name) = path.file_name() else {
             return Err(platform::invalid_argument());

@@ -101,7 +101,7 @@ pub fn sync_name(point: Point, path: &Path) -> io::Result<()> {
     sync(Lack::DirectorySync, directory, &File::open(directory)?, File::sync_all)
 }
 
-/// The directory in which `path` lies.
+/// Returns the directory in which `path` lies.
 pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

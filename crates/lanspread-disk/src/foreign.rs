@@ -9,7 +9,7 @@ use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 
 use crate::{Dir, Entry, Kind};
 
-/// Whether an entry of a directory is foreign.
+/// Returns whether an entry of a directory is foreign.
 pub fn is_foreign_entry(entry: &Entry) -> bool {
     match entry.kind {
         Kind::File => is_foreign_file(entry.name.as_encoded_bytes()),
@@ -18,7 +18,7 @@ pub fn is_foreign_entry(entry: &Entry) -> bool {
     }
 }
 
-/// Whether anything foreign is in a directory, at any depth.
+/// Returns whether anything foreign is in a directory, at any depth.
 ///
 /// # Errors
 /// When something below cannot be listed.

@@ -23,7 +23,7 @@ pub enum OwnerMarker {
 }
 
 impl OwnerMarker {
-    /// The text in the marker file.
+    /// Returns the text in the marker file.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -34,7 +34,10 @@ impl OwnerMarker {
     }
 }
 
-/// Marks a directory as ours, durably.
+/// Marks a directory as ours, durably. Blocks.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn mark(directory: &Dir, mark: OwnerMarker) -> io::Result<()> {
     // It is made anew, because one that is there may be a link to somewhere else.
     below::remove_file_durably(directory, OWNER_MARKER)?;
@@ -48,17 +51,26 @@ pub fn mark(directory: &Dir, mark: OwnerMarker) -> io::Result<()> {
     below::sync_dir(points::MARK_DIR_SYNC, directory)
 }
 
-/// Takes the mark out of a directory, durably.
+/// Takes the mark out of a directory, durably. Not an error if there is none.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn unmark(directory: &Dir) -> io::Result<()> {
     below::remove_file_durably(directory, OWNER_MARKER)
 }
 
-/// Whether a directory carries a mark.
+/// Returns whether a directory carries a mark.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn is_marked(directory: &Dir) -> io::Result<bool> {
     Ok(read_mark(directory)?.is_some())
 }
 
-/// The text of the mark. Only a regular file is one.
+/// Returns the text of the mark; `None` without one. Only a regular file is one.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn read_mark(directory: &Dir) -> io::Result<Option<String>> {
     if directory.look(OWNER_MARKER)?.is_none_or(|found| !found.is_file()) {
         return Ok(None);

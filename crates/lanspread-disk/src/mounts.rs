@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::dir::Dir;
 use crate::found::{Entry, Found, Kind};
 
-/// The error of a removal in whose way something is mounted at `path`.
+/// Returns the error of a removal in whose way something is mounted at `path`.
 #[must_use]
 pub fn mount_in_the_way(path: &Path) -> io::Error {
     let path = path.display();
@@ -18,8 +18,8 @@ pub fn mount_in_the_way(path: &Path) -> io::Error {
 }
 
 impl Dir {
-    /// Whether something is mounted below at `path`: a disk, a network drive, a bind mount. `false` where
-    /// there is nothing. A link is not followed.
+    /// Returns whether something is mounted below at `path`: a disk, a network drive, a bind mount.
+    /// `false` where there is nothing. A link is not followed.
     ///
     /// # Errors
     /// Whatever the system reports.

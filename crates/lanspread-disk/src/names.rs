@@ -19,7 +19,7 @@ use lanspread_proto::fold::{fold, is_same_fold};
 
 use crate::dir::Dir;
 
-/// Whether `name`, which `directory` lists, is what its disk finds under `wanted`.
+/// Returns whether `name`, which `directory` lists, is what its disk finds under `wanted`.
 ///
 /// Costs nothing for names that are equal or unlike. An error of the disk counts as no.
 #[must_use]
@@ -70,14 +70,15 @@ impl Listing {
         listing
     }
 
-    /// Whether a name is listed in exactly this spelling.
+    /// Returns whether a name is listed in exactly this spelling.
     #[must_use]
     pub fn contains(&self, name: &OsStr) -> bool {
         self.exact.contains(name)
     }
 
-    /// How the disk spells the name under which it finds `wanted`; `None` where it finds nothing.
-    /// `finds` asks the disk for `wanted`, and is asked only when another spelling is in doubt.
+    /// Returns how the disk spells the name under which it finds `wanted`; `None` where it finds
+    /// nothing. `finds` asks the disk for `wanted`, and is asked only when another spelling is in
+    /// doubt.
     ///
     /// # Errors
     /// What `finds` reports.

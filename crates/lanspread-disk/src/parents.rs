@@ -21,7 +21,7 @@ impl<'a> Parents<'a> {
         Self { top, last: None }
     }
 
-    /// The directory in which `path` lies, and the name there.
+    /// Returns the directory in which `path` lies, and the name there.
     ///
     /// # Errors
     /// As [`Dir::dir`]; [`io::ErrorKind::InvalidInput`] for a path without a name.

@@ -25,7 +25,7 @@ impl Point {
         Self {}
     }
 
-    /// What reports and `LANSPREAD_CRASH_CASE` call it.
+    /// Returns the name by which reports and `LANSPREAD_CRASH_CASE` call it.
     #[cfg(any(test, feature = "failpoints"))]
     #[must_use]
     pub const fn name(self) -> &'static str {

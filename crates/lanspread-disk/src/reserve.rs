@@ -42,7 +42,7 @@ pub fn with<T>(state_dir: &Path, mut write: impl FnMut() -> io::Result<T>) -> io
     }
 }
 
-/// Whether an error says that there is no room.
+/// Returns whether an error says that there is no room.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

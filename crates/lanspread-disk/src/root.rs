@@ -5,7 +5,10 @@ use std::{fs, io};
 
 use crate::{durable, points};
 
-/// Makes the root of a game that was never downloaded, durably.
+/// Makes the root of a game that was never downloaded, durably. Not an error if it is there. Blocks.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn ensure_root(root: &Path) -> io::Result<()> {
     match durable::create_dir(points::ROOT_CREATE, root) {
         Ok(()) => durable::sync_name(points::ROOT_SYNC, root),
@@ -14,7 +17,10 @@ pub fn ensure_root(root: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a root in which a rolled back installation has left nothing.
+/// Removes a root in which a rolled back installation has left nothing. One that holds something stays.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn remove_empty_root(root: &Path) -> io::Result<()> {
     use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
     let is_empty = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());

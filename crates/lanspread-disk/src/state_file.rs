@@ -27,13 +27,13 @@ enum Readers {
     Owner,
 }
 
-/// Where the state of one game is kept: its intent, its journal, its setup marker.
+/// Returns where the state of one game is kept: its intent, its journal, its setup marker.
 pub fn game_state_dir(state_dir: &Path, game_id: &GameId) -> PathBuf {
     state_dir.join("games").join(game_id.as_str())
 }
 
-/// The ids under which the state of those games is kept whose roots `games_dir` lists as `names`, in
-/// order.
+/// Returns the ids under which the state of those games is kept whose roots `games_dir` lists as
+/// `names`, in order.
 pub fn ids_with_state(
     games_dir: &Path,
     state_dir: &Path,
@@ -52,16 +52,25 @@ pub fn ids_with_state(
 /// Replaces the file at `path` by one with `bytes`. On return it is durable.
 ///
 /// A crash, like an error, leaves the old file or the new one. The directory must exist.
+///
+/// # Errors
+/// Whatever the system reports. Where the last sync failed, the new file is there and may not be durable.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, Readers::All)
 }
 
-/// Like [`write_atomic`], for a file that nobody but its owner may read.
+/// Replaces a file as [`write_atomic`] does, with one that nobody but its owner may read.
+///
+/// # Errors
+/// As [`write_atomic`].
 pub fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, Readers::Owner)
 }
 
 /// Makes the directory `path` and whatever is missing above it, durably.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn ensure_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -76,6 +85,9 @@ pub fn ensure_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Removes the file at `path`, durably. Not an error if it is not there.
+///
+/// # Errors
+/// Whatever the system reports.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match durable::remove_file(points::FILE_REMOVE, path) {
         Ok(()) => durable::sync_name(points::FILE_REMOVE_SYNC, path),
@@ -87,6 +99,9 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
 /// Renames a broken file to the first free `<name>.corrupt-N` and returns its new path.
 ///
 /// An earlier broken file is never overwritten.
+///
+/// # Errors
+/// Whatever the system reports; [`io::ErrorKind::AlreadyExists`] where too many are kept.
 pub fn move_aside(path: &Path) -> io::Result<PathBuf> {
     for copy in 1..=CORRUPT_COPIES_MAX {
         let target = with_suffix(path, &format!(".corrupt-{copy}"));

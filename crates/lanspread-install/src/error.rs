@@ -141,7 +141,7 @@ impl From<IoFailure> for StreamFailure {
 }
 
 impl StreamFailure {
-    /// Whether another source may do better.
+    /// Returns whether another source may do better.
     #[must_use]
     pub fn is_of_source(&self) -> bool {
         match self {

@@ -35,12 +35,12 @@ impl InstallPaths {
         }
     }
 
-    /// The root, open. Rights that are missing in it are no obstacle.
+    /// Returns the root, open. Rights that are missing in it are no obstacle.
     pub(super) fn open(&self) -> io::Result<Dir> {
         Dir::open_owned(&self.root)
     }
 
-    /// What is there. No link is followed.
+    /// Returns what is there. No link is followed.
     pub(super) fn look(&self) -> io::Result<Found> {
         // A look changes nothing, and so gives itself no rights.
         let root = match Dir::open(&self.root) {

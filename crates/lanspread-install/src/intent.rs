@@ -39,8 +39,8 @@ pub(super) fn write(state_dir: &Path, game_id: &GameId, intent: Intent) -> io::R
     state_file::write_atomic(&intent_path(state_dir, game_id), &bytes)
 }
 
-/// The recorded intent. A broken one is moved aside and counts as none: the marks on the disk are
-/// enough to recover, and it is never guessed what was meant.
+/// Returns the recorded intent. A broken one is moved aside and counts as none: the marks on the
+/// disk are enough to recover, and it is never guessed what was meant.
 pub(super) fn read(state_dir: &Path, game_id: &GameId) -> io::Result<Option<Intent>> {
     let path = intent_path(state_dir, game_id);
     let mut bytes = Vec::new();

@@ -77,12 +77,12 @@ pub fn start(
     Ok(SetupStarted { script, log, pid, was_done })
 }
 
-/// Whether the script was started since the game was installed.
+/// Returns whether the script was started since the game was installed.
 pub fn is_done(state_dir: &Path, game_id: &GameId) -> bool {
     game_state_dir(state_dir, game_id).join(SETUP_DONE).is_file()
 }
 
-/// Another installation is about to be there, or none: its setup is still to be done.
+/// Forgets that the script was started, since another installation is about to be there, or none.
 pub fn forget(state_dir: &Path, game_id: &GameId) -> io::Result<()> {
     remove_file(&game_state_dir(state_dir, game_id).join(SETUP_DONE))
 }

@@ -44,12 +44,12 @@ impl OwnAttributes {
         Self { attributes: Arc::new(attributes), page }
     }
 
-    /// What is told.
+    /// Returns what is told.
     pub fn attributes(&self) -> &Arc<Attributes> {
         &self.attributes
     }
 
-    /// How it is told.
+    /// Returns how it is told.
     pub fn page(&self) -> &Bytes {
         &self.page
     }

@@ -18,7 +18,7 @@ pub struct Difference {
     removed: Vec<GameId>,
 }
 
-/// What leads from `old` to `new`; `None` if they have equal games.
+/// Returns what leads from `old` to `new`; `None` if they have equal games.
 pub fn diff(old: &LibrarySnapshot, new: &LibrarySnapshot) -> Option<Difference> {
     let (old_games, new_games) = (by_id(old), by_id(new));
     let is_known = |game: &&GameSummary| old_games.get(&game.id) == Some(game);
@@ -33,8 +33,8 @@ pub fn diff(old: &LibrarySnapshot, new: &LibrarySnapshot) -> Option<Difference> 
 }
 
 impl Difference {
-    /// The message that tells it, and the page behind it. What does not fit a page is told as a delta from
-    /// a revision that nobody can know yet, so that every receiver asks for the library.
+    /// Returns the message that tells it, and the page behind it. What does not fit a page is told as a
+    /// delta from a revision that nobody can know yet, so that every receiver asks for the library.
     pub fn encode(&self) -> (LibraryDelta, Bytes) {
         let fitting = encode_delta(&self.changed, &self.removed);
         let from_rev = if fitting.is_some() { self.from_rev } else { self.to_rev };

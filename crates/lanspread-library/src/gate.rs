@@ -56,27 +56,27 @@ impl RescanGate {
         admitted
     }
 
-    /// The end of an operation has told what there is of a game.
+    /// Notes that an operation has ended and told what there is of a game.
     pub fn overtake(&mut self, game_id: &GameId) {
         if let Some(look) = self.looks.get_mut(game_id) {
             look.is_overtaken = true;
         }
     }
 
-    /// Another games directory is in use.
+    /// Notes that another games directory is in use.
     pub fn overtake_all(&mut self) {
         for look in self.looks.values_mut().chain(&mut self.survey) {
             look.is_overtaken = true;
         }
     }
 
-    /// A look at a game has ended.
+    /// Notes that a look at a game has ended, and returns what follows.
     pub fn settle(&mut self, game_id: &GameId, is_active: bool) -> Settled {
         let look = self.looks.remove(game_id).unwrap_or_default();
         look.settled(is_active)
     }
 
-    /// Whether to look at the whole games directory now. If so, it must be settled later.
+    /// Returns whether to look at the whole games directory now. If so, it must be settled later.
     pub fn admit_survey(&mut self) -> bool {
         if let Some(survey) = &mut self.survey {
             survey.is_pending = true;
@@ -86,7 +86,7 @@ impl RescanGate {
         true
     }
 
-    /// A look at the whole games directory has ended.
+    /// Notes that a look at the whole games directory has ended, and returns what follows.
     pub fn settle_survey(&mut self) -> Settled {
         self.survey.take().unwrap_or_default().settled(false)
     }

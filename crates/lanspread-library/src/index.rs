@@ -113,12 +113,12 @@ impl Index {
         self.store().revisions.write(self.library_rev())
     }
 
-    /// The files are gone: the next save writes all of them.
+    /// Notes that the files are gone, so that the next save writes all of them.
     pub fn begin_anew(&self) {
         self.store().begin_anew();
     }
 
-    /// The revision of the announced library.
+    /// Returns the revision of the announced library.
     pub fn library_rev(&self) -> u64 {
         self.read().library_rev
     }
@@ -130,7 +130,7 @@ impl Index {
         state.library_rev
     }
 
-    /// What is known of the content of a game.
+    /// Returns what is known of the content of a game.
     pub fn known(&self, games_dir: &Path, game_id: &GameId) -> Option<KnownContent> {
         let state = self.read();
         let entry = state.content.entry(&directory_key(games_dir), game_id)?;

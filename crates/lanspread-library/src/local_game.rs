@@ -97,25 +97,26 @@ impl LocalGame {
         self
     }
 
-    /// Whether its content is known and is not the one with the root `stated` in a catalog, in the form of
-    /// this wire version or in the old one.
+    /// Returns whether its content is known and is not the one with the root `stated` in a catalog, in the
+    /// form of this wire version or in the old one.
     pub fn is_other_content(&self, stated: Option<ContentHash>) -> bool {
         stated.zip(self.content_root()).is_some_and(|(stated, found)| {
             stated != found && !self.old_content_roots.contains(&stated)
         })
     }
 
-    /// Whether its files are listed and not all hashed.
+    /// Returns whether its files are listed and not all hashed.
     pub fn is_unhashed(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.content_root().is_none())
     }
 
-    /// Whether something of it cannot travel, so that nobody can get the whole game from here.
+    /// Returns whether something of it cannot travel, so that nobody can get the whole game from
+    /// here.
     pub fn is_incomplete(&self) -> bool {
         !self.problems.is_empty() || self.unread.is_some()
     }
 
-    /// All that keeps it from being whole.
+    /// Returns all that keeps it from being whole.
     pub fn all_problems(&self) -> GameProblems {
         let mut problems = self.problems.as_ref().clone();
         if let Some(unread) = &self.unread {
@@ -124,7 +125,7 @@ impl LocalGame {
         problems
     }
 
-    /// What the index is told of it.
+    /// Returns what the index is told of it.
     pub fn known_content(&self) -> Option<KnownContent> {
         let manifest = Arc::clone(self.manifest.as_ref()?);
         let is_doubtful = |path: &RelPath| self.doubtful.contains(path);

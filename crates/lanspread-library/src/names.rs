@@ -14,15 +14,15 @@ use lanspread_proto::fold::{fold, is_same_fold};
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::reserved::LOCAL_DIR;
 
-/// What `name`, which is listed in `root`, is called: `local` and the sentinel by those names if the
-/// disk finds it under one of them, and everything else as it is.
+/// Returns what `name`, which is listed in `root`, is called: `local` and the sentinel by those
+/// names if the disk finds it under one of them, and everything else as it is.
 pub(crate) fn root_name<'a>(root: &Path, name: &'a str) -> &'a str {
     let meant =
         [LOCAL_DIR, VERSION_FILE].into_iter().find(|known| is_spelling_of(root, name, known));
     meant.unwrap_or(name)
 }
 
-/// The games of the catalog whose roots are among `names`, which are listed in `games_dir`.
+/// Returns the games of the catalog whose roots are among `names`, which are listed in `games_dir`.
 pub fn root_ids(
     games_dir: &Path,
     catalog: &Catalog,
@@ -50,7 +50,7 @@ pub fn root_ids(
     ids
 }
 
-/// The game of the catalog whose root may be called `name`. A hint: no disk is asked.
+/// Returns the game of the catalog whose root may be called `name`. A hint: no disk is asked.
 pub fn may_be_root_of(catalog: &Catalog, name: &str) -> Option<GameId> {
     let exact = GameId::new(name).ok().filter(|id| catalog.get(id).is_some());
     exact.or_else(|| {

@@ -87,7 +87,7 @@ pub struct GameProblems {
 }
 
 impl GameProblems {
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0

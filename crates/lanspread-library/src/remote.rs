@@ -106,39 +106,39 @@ pub enum LibraryError {
 }
 
 impl RemoteLibrary {
-    /// The revision that it is of.
+    /// Returns the revision that it is of.
     pub fn rev(&self) -> u64 {
         self.rev
     }
 
-    /// Whether it has no game that the catalog knows.
+    /// Returns whether it has no game that the catalog knows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.games.is_empty()
     }
 
-    /// How many games of the catalog are announced, in whichever version.
+    /// Returns how many games of the catalog are announced, in whichever version.
     pub fn len(&self) -> usize {
         self.games.len()
     }
 
-    /// Where in the catalog its games are.
+    /// Returns where in the catalog its games are.
     pub fn positions(&self) -> BTreeSet<CatalogPosition> {
         self.games.iter().map(|game| game.position).collect()
     }
 
-    /// The games that are announced at the version of the catalog.
+    /// Returns the games that are announced at the version of the catalog.
     pub fn usable(&self) -> impl Iterator<Item = &KnownGame> {
         self.games.iter().filter(|game| !self.other_versions.contains_key(&game.position))
     }
 
-    /// A game, if it is announced at the version of the catalog.
+    /// Returns a game, if it is announced at the version of the catalog.
     pub fn usable_at(&self, position: CatalogPosition) -> Option<&KnownGame> {
         let game = self.get(position)?;
         (!self.other_versions.contains_key(&position)).then_some(game)
     }
 
-    /// Which games another library announces otherwise.
+    /// Returns which games another library announces otherwise.
     pub fn differences(&self, other: &Self) -> BTreeSet<CatalogPosition> {
         let is_other = |position: &CatalogPosition| {
             self.get(*position) != other.get(*position)
@@ -244,12 +244,12 @@ impl<'a> Gathering<'a> {
         Ok(Self { catalog, library, games, pages, taken: 0, found: 0, last: None })
     }
 
-    /// The revision that is gathered.
+    /// Returns the revision that is gathered.
     pub fn rev(&self) -> u64 {
         self.library.rev
     }
 
-    /// The next page to ask for; `None` when all have come.
+    /// Returns the next page to ask for; `None` when all have come.
     pub fn next_page(&self) -> Option<u32> {
         (self.taken < self.pages).then_some(self.taken)
     }

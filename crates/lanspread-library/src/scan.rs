@@ -104,7 +104,7 @@ impl Scan {
     }
 }
 
-/// The games of the catalog of which there is something in `games_dir`, in id order.
+/// Returns the games of the catalog of which there is something in `games_dir`, in id order.
 ///
 /// # Errors
 /// [`ScanError`] when `games_dir` cannot be read.
@@ -192,7 +192,7 @@ fn judge(root: &Path, listing: Listing, known: Option<&KnownContent>) -> Option<
     is_there.then(|| game.with_old_content_roots().with_attributes())
 }
 
-/// What is remembered of executable bits, unless the file system turns out to keep them.
+/// Returns what is remembered of executable bits, unless the file system turns out to keep them.
 pub(super) fn remembered_bits(
     known: Option<&KnownContent>,
     fingerprint: &Fingerprint,

@@ -23,7 +23,7 @@ impl Mtime {
         Self(seconds, nanoseconds)
     }
 
-    /// Whether a change that comes after a read at `read_at` may leave the time as it is.
+    /// Returns whether a change that comes after a read at `read_at` may leave the time as it is.
     ///
     /// A time in the future is no reason for doubt: a change would set it back.
     pub fn is_doubtful(self, read_at: SystemTime) -> bool {
@@ -123,12 +123,13 @@ impl Fingerprint {
         &self.files
     }
 
-    /// The innermost directories without content, in path order.
+    /// Returns the innermost directories without content, in path order.
     pub fn directories(&self) -> &[RelPath] {
         &self.directories
     }
 
-    /// Which files are executable, in path order; `None` where the file system shows every file so.
+    /// Returns which files are executable, in path order; `None` where the file system shows every
+    /// file so.
     pub fn executable(&self) -> Option<FileBits> {
         if self.sentinel.is_none_or(|sentinel| sentinel.is_executable) {
             return None;
@@ -139,13 +140,13 @@ impl Fingerprint {
         Some(bits)
     }
 
-    /// Whether some files are executable and others are not, which no file system makes up.
+    /// Returns whether some files are executable and others are not, which no file system makes up.
     pub fn tells_files_apart(&self) -> bool {
         self.sentinel.is_some_and(|sentinel| !sentinel.is_executable)
             && self.files.iter().any(|file| file.is_executable)
     }
 
-    /// What a file looked like.
+    /// Returns what a file looked like.
     pub fn stamp(&self, path: &RelPath) -> Option<Stamp> {
         let at = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
         self.files.get(at).map(|file| file.stamp)
@@ -180,8 +181,8 @@ impl KnownContent {
         Self { manifest, times, remembered: None }
     }
 
-    /// The executable bits that are remembered of the files that look like `fingerprint`, in their order.
-    /// Of those that look otherwise they are forgotten.
+    /// Returns the executable bits that are remembered of the files that look like `fingerprint`, in
+    /// their order. Of those that look otherwise they are forgotten.
     pub fn remembered_of(&self, fingerprint: &Fingerprint) -> Option<FileBits> {
         let remembered = self.remembered.as_ref()?;
         let mut bits = FileBits::new(fingerprint.files().len());
@@ -193,7 +194,7 @@ impl KnownContent {
         Some(bits)
     }
 
-    /// Whether files that look like `fingerprint` have exactly this content.
+    /// Returns whether files that look like `fingerprint` have exactly this content.
     pub fn is_of(&self, fingerprint: &Fingerprint) -> bool {
         let files = self.manifest.files();
         files.len() == fingerprint.files().len()
@@ -206,7 +207,7 @@ impl KnownContent {
             )
     }
 
-    /// Where in the manifest the file is, if it looks as it did when its content was known.
+    /// Returns where in the manifest the file is, if it looks as it did when its content was known.
     pub fn position(&self, found: &StampedFile) -> Option<usize> {
         let files = self.manifest.files();
         let at = files.binary_search_by(|file| file.path.cmp(&found.path)).ok()?;

@@ -45,8 +45,8 @@ pub fn survey(games_dir: &Path, catalog: &Catalog) -> Result<BTreeMap<GameId, Gl
     Ok(seen)
 }
 
-/// The games that have to be looked at closer: new ones, changed ones, vanished ones, and those
-/// whose files could not be listed or read the last time.
+/// Returns the games that have to be looked at closer: new ones, changed ones, vanished ones, and
+/// those whose files could not be listed or read the last time.
 pub fn suspects(
     known: &BTreeMap<GameId, LocalGame>,
     seen: &BTreeMap<GameId, Glance>,

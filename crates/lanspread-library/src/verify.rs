@@ -72,8 +72,9 @@ pub struct Verdict {
 }
 
 impl Reference {
-    /// Which content a game is to be held against, of those that sources claim: the catalog's; else what
-    /// most of them claim, and among equals what this peer read the last time, else the lowest hash.
+    /// Returns which content a game is to be held against, of those that sources claim: the catalog's;
+    /// else what most of them claim, and among equals what this peer read the last time, else the lowest
+    /// hash.
     pub fn wanted(
         catalog: Option<ContentHash>,
         own: Option<&Manifest>,

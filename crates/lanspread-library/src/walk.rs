@@ -76,7 +76,7 @@ pub(super) fn list_root(root: &Path) -> Result<Option<Listing>, RootError> {
     Ok(Some(listing))
 }
 
-/// Whether a root has a sentinel, and nothing that cannot travel.
+/// Returns whether a root has a sentinel, and nothing that cannot travel.
 pub fn is_whole(root: &Path) -> bool {
     match list_root(root) {
         Ok(Some(listing)) => listing.has_sentinel && listing.problems.is_empty(),
@@ -84,7 +84,8 @@ pub fn is_whole(root: &Path) -> bool {
     }
 }
 
-/// Whether the content files of a root still look as they did, and nothing has come or gone.
+/// Returns whether the content files of a root still look as they did, and nothing has come or
+/// gone.
 pub fn looks_like(root: &Path, fingerprint: &Fingerprint) -> bool {
     match list_root(root) {
         Ok(Some(listing)) => listing.fingerprint == *fingerprint && listing.problems.is_empty(),

@@ -89,7 +89,8 @@ struct State {
     shadow: Option<Shadow>,
 }
 
-/// The name under which tests count a point: its own, and that of the file where many share it.
+/// Returns the name under which tests count a point: its own, and that of the file where many share
+/// it.
 pub fn site(point: Point, path: &Path) -> String {
     if !BY_FILE.contains(&point) {
         return point.name().to_owned();
@@ -100,12 +101,12 @@ pub fn site(point: Point, path: &Path) -> String {
     format!("{}:{name}", point.name())
 }
 
-/// Those of `points` that are sites of their own.
+/// Returns those of `points` that are sites of their own.
 pub fn own_sites(points: &[Point]) -> impl Iterator<Item = &'static str> {
     points.iter().filter(|point| !BY_FILE.contains(point)).map(|point| point.name())
 }
 
-/// Arms this process, once.
+/// Lets `plan` happen in this process. Called once.
 pub fn arm(plan: Plan) {
     let shadow = matches!(plan.action, Action::Cut(_)).then(|| Shadow::of(&plan.disk).unwrap());
     let (hits, held) = (BTreeMap::new(), None);
@@ -114,7 +115,7 @@ pub fn arm(plan: Plan) {
     assert!(ARMED.set(armed).is_ok(), "a process is armed once");
 }
 
-/// How often each site was reached so far.
+/// Returns how often each site was reached so far.
 pub fn hits() -> BTreeMap<String, u32> {
     armed().lock().hits.clone()
 }
@@ -133,7 +134,7 @@ impl Hold {
     }
 }
 
-/// Whether what was planned has happened.
+/// Returns whether what was planned has happened.
 pub fn happened() -> bool {
     armed().lock().happened
 }
@@ -170,7 +171,7 @@ pub(super) fn reach(point: Point, path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a sync that is about to begin makes durable, where that matters.
+/// Returns what a sync that is about to begin makes durable, where that matters.
 pub(super) fn see(path: &Path) -> Option<Seen> {
     let has_shadow = ARMED.get().is_some_and(|armed| armed.lock().shadow.is_some());
     has_shadow.then(|| Seen::at(path)).and_then(Result::ok)
@@ -202,7 +203,7 @@ impl Drop for Lacking {
     }
 }
 
-/// What the system says where a guarantee is lacking.
+/// Returns what the system says where a guarantee is lacking.
 pub(super) fn refusal(lack: Lack, path: &Path) -> Option<io::Error> {
     let lacking = all_lacking();
     let found = lacking.iter().find(|(at, what, _)| *what == lack && path.starts_with(at));

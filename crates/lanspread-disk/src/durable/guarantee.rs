@@ -20,7 +20,7 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// Whether the system says with `error` that it does not have this.
+    /// Returns whether the system says with `error` that it does not have this.
     pub(super) fn is_meant_by(self, error: &io::Error) -> bool {
         let is_special = match self {
             Self::DirectorySync => platform::cannot_sync_directory(error),
@@ -30,7 +30,7 @@ impl Lack {
         is_special || platform::is_not_supported(error)
     }
 
-    /// What is not guaranteed, for the log.
+    /// Returns what is not guaranteed, for the log.
     pub(super) fn consequence(self) -> &'static str {
         match self {
             Self::DirectorySync => {

@@ -20,7 +20,7 @@ use crate::platform;
 /// Most warnings of a process: more file systems than any machine mounts for its games.
 const NOTES_MAX: usize = 256;
 
-/// Whether the system says with `error` that it does not have an operation at all.
+/// Returns whether the system says with `error` that it does not have an operation at all.
 pub fn is_not_supported(error: &io::Error) -> bool {
     platform::is_not_supported(error)
 }
@@ -105,7 +105,7 @@ pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
     }
 }
 
-/// Whether anybody may execute `file`.
+/// Returns whether anybody may execute `file`.
 pub fn is_executable(file: &File) -> bool {
     file.metadata().is_ok_and(|found| platform::is_executable(&found))
 }

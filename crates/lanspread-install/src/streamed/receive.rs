@@ -107,7 +107,7 @@ impl Reception {
     }
 }
 
-/// What stands for a stream that ends in the middle, where nobody knows better.
+/// Returns what stands for a stream that ends in the middle, where nobody knows better.
 pub(super) fn broken_off(peer_id: PeerId) -> StreamFailure {
     StreamFailure::SourceFailed { peer_id, reason: "the stream broke off".to_owned() }
 }

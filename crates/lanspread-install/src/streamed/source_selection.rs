@@ -45,8 +45,8 @@ impl Attempts {
     }
 }
 
-/// The sources in the order in which they are asked, which differs between receivers and games, so
-/// that many receivers of one game do not all wait for the same source.
+/// Returns the sources in the order in which they are asked, which differs between receivers and
+/// games, so that many receivers of one game do not all wait for the same source.
 pub(super) fn in_asking_order(
     me: PeerId,
     game_id: &GameId,

@@ -24,7 +24,7 @@ pub(crate) fn receive(
     reception(root, state_dir, game_id, files).install_with(hook)
 }
 
-/// A reception for which `files` have arrived, and exactly they.
+/// Returns a reception for which `files` have arrived, and exactly they.
 pub(super) fn reception(
     root: &Path,
     state_dir: &Path,

@@ -55,7 +55,7 @@ struct DirChange {
 }
 
 impl Content {
-    /// What leads from nothing to this, the least recently used directory first.
+    /// Returns what leads from nothing to this, the least recently used directory first.
     pub(super) fn as_changes(&self) -> Vec<LibraryChange> {
         let libraries = self.libraries.iter().rev().map(|library| {
             let games = library.games.iter();
@@ -65,13 +65,13 @@ impl Content {
         libraries.collect()
     }
 
-    /// What is known of a game in a directory.
+    /// Returns what is known of a game in a directory.
     pub(super) fn entry(&self, games_dir: &str, game_id: &GameId) -> Option<&KnownContent> {
         let library = self.libraries.iter().find(|library| library.games_dir == games_dir)?;
         library.games.get(game_id)
     }
 
-    /// The games that are known of a directory.
+    /// Returns the games that are known of a directory.
     pub(super) fn game_ids(&self, games_dir: &str) -> Vec<GameId> {
         let library = self.libraries.iter().find(|library| library.games_dir == games_dir);
         library.map(|library| library.games.keys().cloned().collect()).unwrap_or_default()
@@ -152,7 +152,8 @@ impl Unsaved {
         self.by_dir.is_empty()
     }
 
-    /// What has to be told for a log to lead to `content`, the least recently used directory first.
+    /// Returns what has to be told for a log to lead to `content`, the least recently used
+    /// directory first.
     pub(super) fn take(&mut self, content: &Content) -> Vec<LibraryChange> {
         let mut by_dir = std::mem::take(&mut self.by_dir);
         let used = content.libraries.iter().rev();
@@ -178,7 +179,7 @@ impl Unsaved {
     }
 }
 
-/// A games directory as text: as it is where it is ASCII, and never equal for two of them.
+/// Returns a games directory as text: as it is where it is ASCII, and never equal for two of them.
 pub(super) fn directory_key(games_dir: &Path) -> String {
     games_dir.as_os_str().as_encoded_bytes().escape_ascii().to_string()
 }

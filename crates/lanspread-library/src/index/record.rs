@@ -98,7 +98,7 @@ pub(super) struct Replay {
     pub(super) is_broken: bool,
 }
 
-/// The frame of one save.
+/// Returns the frame of one save.
 pub(super) fn encode_save(generation: u64, changes: &[LibraryChange]) -> Vec<u8> {
     let mut records = Vec::new();
     each_record(generation, changes, |record| records = with(std::mem::take(&mut records), record));
@@ -107,7 +107,7 @@ pub(super) fn encode_save(generation: u64, changes: &[LibraryChange]) -> Vec<u8>
     bytes
 }
 
-/// A whole index: its head, and all that it says.
+/// Returns a whole index: its head, and all that it says.
 pub(super) fn encode_snapshot(library_rev: u64, generation: u64, content: &Content) -> Vec<u8> {
     let (mut frames, mut games) = (0, Vec::new());
     each_record(generation, &content.as_changes(), |record| {

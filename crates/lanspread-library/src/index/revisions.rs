@@ -52,7 +52,7 @@ impl Revisions {
         self.reserved
     }
 
-    /// Whether more has to be reserved soon.
+    /// Returns whether more has to be reserved soon.
     pub(super) fn is_short(&self, rev: u64) -> bool {
         self.reserved < rev.saturating_add(REV_HEADROOM / 2)
     }

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, fstat, stat, statat};
 
-/// Whether something is mounted at `name` in the directory `parent`. A link is not followed.
+/// Returns whether something is mounted at `name` in the directory `parent`. A link is not
+/// followed.
 pub(super) fn is_mounted_at(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<bool> {
     if let Some(answer) = attribute(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         return Ok(answer);
@@ -21,7 +22,7 @@ pub(super) fn is_mounted_at(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::
     Ok(is_dir && found.st_dev != fstat(parent)?.st_dev)
 }
 
-/// Whether an open directory is the root of a mount in the directory `parent`.
+/// Returns whether an open directory is the root of a mount in the directory `parent`.
 pub(super) fn is_mount_root(
     directory: BorrowedFd<'_>,
     parent: BorrowedFd<'_>,
