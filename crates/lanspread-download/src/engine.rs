@@ -213,42 +213,42 @@ impl Engine {
             Event::Change(SourceChange::Joined(source)) => self.join(source),
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
             Event::ChangesEnded | Event::Tick => {}
-            Event::Swarm(news) => self.swarm_told(news),
+            Event::Swarm(news) => self.on_swarm_news(news),
             Event::Head { peer, answer } => {
                 if self.sources.finish(peer, Subject::Head) {
-                    self.head_came(peer, answer).await;
+                    self.on_head(peer, answer).await;
                 }
             }
             Event::Hashes { peer, answer } => {
                 if self.sources.finish(peer, Subject::Hashes) {
-                    self.hashes_came(peer, answer);
+                    self.on_hashes(peer, answer);
                 }
             }
             Event::Part { peer, result } => {
                 if self.sources.finish(peer, Subject::Part) {
-                    self.part_came(peer, result);
+                    self.on_part(peer, result);
                 }
             }
             Event::Attributes { part, answer } => {
                 if self.sources.finish(part.peer, Subject::Attributes)
                     && let Some(transfer) = self.stage.transfer()
                 {
-                    transfer.attributes_came(part, answer);
+                    transfer.on_attributes(part, answer);
                 }
             }
             Event::Piece { ask, chunks, answer } => {
                 if self.sources.finish(ask.peer, Subject::Piece(ask.piece)) {
-                    self.piece_came(ask, chunks, answer);
+                    self.on_piece(ask, chunks, answer);
                 }
             }
-            Event::Prepared(Ok(prepared)) => self.prepared(*prepared).await,
+            Event::Prepared(Ok(prepared)) => self.on_prepared(*prepared).await,
             Event::Probed { probe, is_there } => self.on_probed(probe, is_there),
             Event::Saved(Ok(())) => {
                 let now = self.now();
                 self.resume.iter_mut().for_each(|resume| resume.saved(now));
             }
             Event::Written { ask, outcomes } => return self.on_written(ask, outcomes),
-            Event::Committed(Ok(committed)) => return self.committed(committed),
+            Event::Committed(Ok(committed)) => return self.on_committed(committed),
             Event::Prepared(Err(failure)) => return Some(Err(DownloadEnd::Failed(failure))),
             Event::Saved(Err(error)) | Event::Committed(Err(error)) => {
                 return Some(Err(DownloadEnd::Failed(error.into())));
@@ -298,7 +298,7 @@ impl Engine {
         if let Some(checkpoint) = self.resume.as_mut().and_then(|resume| resume.checkpoint(now)) {
             self.disk.save(checkpoint);
         }
-        self.tell_progress(now);
+        self.send_progress(now);
         None
     }
 
@@ -308,12 +308,12 @@ impl Engine {
         let (step, dropped) = (description.step(now), description.take_dropped());
         for Dropped { peer_id, reason, is_for_good } in dropped {
             self.drop_source(peer_id, is_for_good);
-            self.tell(DownloadNotice::SourceDropped { peer_id, reason }).await;
+            self.send(DownloadNotice::SourceDropped { peer_id, reason }).await;
         }
         match step {
             Step::Ask(ask) => self.ask_part(ask),
             Step::Wait => {}
-            Step::Described(transfer) => self.chosen(transfer).await,
+            Step::Described(transfer) => self.on_described(transfer).await,
             Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
             Step::AllBad(reason) => {
                 return self.handle_status(TransferStatus::AllBad(reason)).await;
@@ -327,7 +327,7 @@ impl Engine {
         let failure = match status {
             TransferStatus::Ongoing => return None,
             TransferStatus::Complete(manifest) => {
-                self.complete(manifest).await;
+                self.commit(manifest).await;
                 return None;
             }
             TransferStatus::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
@@ -341,9 +341,9 @@ impl Engine {
         Some(Err(DownloadEnd::Failed(failure)))
     }
 
-    async fn chosen(&mut self, transfer: Box<Transfer>) {
+    async fn on_described(&mut self, transfer: Box<Transfer>) {
         let manifest = Arc::clone(transfer.layout().manifest());
-        self.tell(DownloadNotice::GotManifest {
+        self.send(DownloadNotice::GotManifest {
             files: manifest.files().len(),
             bytes: manifest.total_size(),
             sources: transfer.full_sources().collect(),
@@ -361,7 +361,7 @@ impl Engine {
         self.stage = Stage::Transferring(transfer);
     }
 
-    async fn prepared(&mut self, prepared: Prepared) {
+    async fn on_prepared(&mut self, prepared: Prepared) {
         let now = self.now();
         self.progress = ProgressMeter::new(now);
         self.resume = Some(ResumeState::new(prepared, now));
@@ -369,10 +369,10 @@ impl Engine {
         let manifest = transfer.layout().manifest();
         let (files, bytes) = (manifest.files().len(), manifest.total_size());
         let sources = transfer.full_sources().collect();
-        self.tell(DownloadNotice::Began { files, bytes, sources }).await;
+        self.send(DownloadNotice::Began { files, bytes, sources }).await;
     }
 
-    async fn complete(&mut self, manifest: Arc<Manifest>) {
+    async fn commit(&mut self, manifest: Arc<Manifest>) {
         self.sources.end_all().await;
         let now = self.now();
         let (Stage::Transferring(transfer), Some(resume)) = (&self.stage, &self.resume) else {
@@ -384,10 +384,10 @@ impl Engine {
         let (storage, journal) = (Arc::clone(resume.storage()), Arc::clone(resume.journal()));
         self.disk.commit(storage, journal, Arc::clone(&agreed), Arc::clone(&manifest));
         self.stage = Stage::Committing(Complete { manifest, sources, agreed });
-        self.tell(DownloadNotice::Progress(progress)).await;
+        self.send(DownloadNotice::Progress(progress)).await;
     }
 
-    fn committed(&mut self, Committed { keeps_bits, seen }: Committed) -> Option<Ended> {
+    fn on_committed(&mut self, Committed { keeps_bits, seen }: Committed) -> Option<Ended> {
         let Stage::Committing(Complete { manifest, sources, agreed }) = &self.stage else {
             return None;
         };
@@ -400,7 +400,7 @@ impl Engine {
         Some(Ok(DownloadOutcome { manifest, sources, bits, seen }))
     }
 
-    fn tell_progress(&mut self, now: Duration) {
+    fn send_progress(&mut self, now: Duration) {
         let (Stage::Transferring(transfer), Some(_)) = (&self.stage, &self.resume) else { return };
         if self.progress.due_at(transfer.ledger().bytes_done()) <= now {
             let progress = report(&mut self.progress, &self.job, transfer, now);
@@ -410,7 +410,7 @@ impl Engine {
     }
 
     /// A caller that no longer listens still gets its game.
-    async fn tell(&self, notice: DownloadNotice) {
+    async fn send(&self, notice: DownloadNotice) {
         let _ = self.notices.send(notice).await;
     }
 

@@ -29,9 +29,9 @@ const FAILURES_MAX: u32 = 3;
 
 /// What the sources tell so far.
 #[derive(Debug, Default)]
-pub struct ToldAttributes {
+pub struct AttributeClaims {
     /// By which identity each source tells them.
-    told: BTreeMap<PeerId, ContentHash>,
+    claims: BTreeMap<PeerId, ContentHash>,
     here: BTreeMap<ContentHash, Arc<Attributes>>,
     /// Of whom those are asked for that are not here.
     asked: BTreeMap<ContentHash, PeerId>,
@@ -58,23 +58,23 @@ pub struct Agreed {
     pub sentinel: Bytes,
 }
 
-impl ToldAttributes {
+impl AttributeClaims {
     /// A source says which attributes its copy has.
-    pub fn told(&mut self, peer: PeerId, identity: ContentHash) {
+    pub fn claim(&mut self, peer: PeerId, identity: ContentHash) {
         if self.failures.get(&peer).is_none_or(|failures| *failures < FAILURES_MAX) {
-            self.told.insert(peer, identity);
+            self.claims.insert(peer, identity);
         }
     }
 
     /// The requests to a source have ended. What it told stays.
-    pub fn left(&mut self, peer: PeerId) {
+    pub fn end_requests(&mut self, peer: PeerId) {
         self.asked.retain(|_, asked| *asked != peer);
     }
 
     /// A source is not to be believed in anything.
     pub fn forget(&mut self, peer: PeerId) {
-        self.told.remove(&peer);
-        self.left(peer);
+        self.claims.remove(&peer);
+        self.end_requests(peer);
     }
 
     /// The next source to be asked for its attributes, of those that may be; it counts as asked then.
@@ -82,7 +82,7 @@ impl ToldAttributes {
         let is_open = |identity: &ContentHash| {
             !self.here.contains_key(identity) && !self.asked.contains_key(identity)
         };
-        let mut open = self.told.iter().filter(|(_, identity)| is_open(identity));
+        let mut open = self.claims.iter().filter(|(_, identity)| is_open(identity));
         let (peer, of) = open.find(|(peer, _)| may_be_asked(**peer)).map(|(p, of)| (*p, *of))?;
         self.asked.insert(of, peer);
         Some(AttributesPart { peer, of })
@@ -92,14 +92,14 @@ impl ToldAttributes {
     pub fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
         *self.failures.entry(peer).or_default() += 1;
         self.asked.retain(|asked_of, asked| (*asked_of, *asked) != (of, peer));
-        self.told.retain(|teller, told| (*teller, *told) != (peer, of));
+        self.claims.retain(|by, claimed| (*by, *claimed) != (peer, of));
     }
 
     /// A source gave what it was asked for, a page with this identity.
     ///
     /// # Errors
     /// Which rule it breaks, in words.
-    pub fn came(
+    pub fn on_page(
         &mut self,
         part: AttributesPart,
         page: &[u8],
@@ -137,7 +137,7 @@ impl ToldAttributes {
 
     /// Those of each source that are here, in peer id order.
     fn all(&self) -> impl Iterator<Item = &Arc<Attributes>> {
-        self.told.values().filter_map(|identity| self.here.get(identity))
+        self.claims.values().filter_map(|identity| self.here.get(identity))
     }
 
     fn executable(&self, files: usize) -> Option<FileBits> {
@@ -188,7 +188,7 @@ impl ToldAttributes {
     fn sentinels(&self, manifest: &Manifest) -> BTreeMap<&Bytes, usize> {
         let mut counts = BTreeMap::new();
         for bytes in self.all().filter_map(|attributes| attributes.version_ini.as_ref()) {
-            if parse_version_ini(bytes).is_ok_and(|told| told == *manifest.version()) {
+            if parse_version_ini(bytes).is_ok_and(|stated| stated == *manifest.version()) {
                 *counts.entry(bytes).or_default() += 1;
             }
         }
@@ -264,22 +264,22 @@ mod tests {
     }
 
     /// What is told when all of these have come, in an order that `seed` picks.
-    fn told(all: &[Attributes], seed: usize) -> ToldAttributes {
-        let mut told = ToldAttributes::default();
+    fn claims(all: &[Attributes], seed: usize) -> AttributeClaims {
+        let mut claims = AttributeClaims::default();
         let pages: Vec<_> = all.iter().map(|it| it.encode().unwrap()).collect();
         for (n, page) in (0..).zip(&pages) {
-            told.told(peer(n), Attributes::identity(page));
+            claims.claim(peer(n), Attributes::identity(page));
         }
-        let mut parts: Vec<_> = std::iter::from_fn(|| told.ask(|_| true)).collect();
-        assert!(told.is_awaited());
+        let mut parts: Vec<_> = std::iter::from_fn(|| claims.ask(|_| true)).collect();
+        assert!(claims.is_awaited());
         let len = parts.len();
         parts.rotate_left(seed % len);
         for part in parts {
             let page = pages.iter().find(|page| Attributes::identity(page) == part.of).unwrap();
-            told.came(part, page, &manifest()).unwrap();
+            claims.on_page(part, page, &manifest()).unwrap();
         }
-        assert!(!told.is_awaited());
-        told
+        assert!(!claims.is_awaited());
+        claims
     }
 
     #[test]
@@ -296,12 +296,12 @@ mod tests {
             of(bits(&[2]), &["logs/old", "saves/slot1"]),
         ];
         for seed in 0..all.len() {
-            let agreed = told(&all, seed).agree(&manifest(), None);
+            let agreed = claims(&all, seed).agree(&manifest(), None);
             assert_eq!(agreed.executable, bits(&[0, 2]));
             assert_eq!(agreed.directories, Some(paths(&["logs/old", "saves/slot1"])));
             assert_eq!(&*agreed.sentinel, b"20240131\n");
         }
-        assert_eq!(told(&all[1..2], 0).agree(&manifest(), None).executable, None);
+        assert_eq!(claims(&all[1..2], 0).agree(&manifest(), None).executable, None);
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
             let directories = (0..count).map(|n| format!("{name}{n:04}").parse().unwrap());
             Attributes { directories: directories.collect(), ..Attributes::default() }
         };
-        let agreed = told(&[of("b", 3000), of("a", 3000)], 0).agree(&manifest(), None);
+        let agreed = claims(&[of("b", 3000), of("a", 3000)], 0).agree(&manifest(), None);
         let directories = agreed.directories.unwrap();
         assert_eq!(directories.len(), 4096);
         Attributes { directories, ..Attributes::default() }.encode().unwrap();
@@ -325,11 +325,11 @@ mod tests {
         let (crlf, own) = (of(b"20240131\r\n"), of(b"20240131 \nfinal\n"));
         let other = of(b"20250101\n");
         let all = [own.clone(), crlf.clone(), other.clone(), crlf.clone(), other.clone(), other];
-        let told_all = told(&all, 0);
+        let all_claims = claims(&all, 0);
         let manifest = manifest();
-        assert_eq!(told_all.agree(&manifest, None).sentinel, crlf.version_ini.clone().unwrap());
+        assert_eq!(all_claims.agree(&manifest, None).sentinel, crlf.version_ini.clone().unwrap());
         // Among equals the lowest.
-        let two = told(&[own.clone(), crlf.clone()], 0).agree(&manifest, None);
+        let two = claims(&[own.clone(), crlf.clone()], 0).agree(&manifest, None);
         assert_eq!(Some(two.sentinel), crlf.version_ini);
         let hashes = manifest.files().iter().map(|file| ManifestFile {
             hashes: Some(lanspread_proto::FileHashes::from_chunks(Vec::new())),
@@ -337,8 +337,8 @@ mod tests {
         });
         let hashed = Manifest::new(manifest.version().clone(), hashes.collect()).unwrap();
         let stated = hashed.old_content_roots(own.version_ini.as_deref())[0];
-        assert!(told_all.hold(&hashed, stated) && !told(&[crlf], 0).hold(&hashed, stated));
-        assert_eq!(Some(told_all.agree(&hashed, Some(stated)).sentinel), own.version_ini);
+        assert!(all_claims.hold(&hashed, stated) && !claims(&[crlf], 0).hold(&hashed, stated));
+        assert_eq!(Some(all_claims.agree(&hashed, Some(stated)).sentinel), own.version_ini);
     }
 
     #[test]
@@ -357,28 +357,28 @@ mod tests {
             let directories = paths(&[directory]);
             let page = Attributes { directories, ..Attributes::default() }.encode().unwrap();
             let of = Attributes::identity(&page);
-            let mut told = ToldAttributes::default();
-            told.told(peer(1), of);
-            let part = told.ask(|_| true).unwrap();
-            assert!(told.came(part, &page, &manifest).unwrap_err().contains(directory));
+            let mut claims = AttributeClaims::default();
+            claims.claim(peer(1), of);
+            let part = claims.ask(|_| true).unwrap();
+            assert!(claims.on_page(part, &page, &manifest).unwrap_err().contains(directory));
             let other = AttributesPart { of: [1; 32].into(), ..part };
-            assert!(told.came(other, &page, &manifest).is_err());
+            assert!(claims.on_page(other, &page, &manifest).is_err());
         }
     }
 
     #[test]
     fn a_source_that_fails_again_and_again_is_not_asked_any_more() {
-        let mut told = ToldAttributes::default();
+        let mut claims = AttributeClaims::default();
         for _ in 0..FAILURES_MAX {
-            told.told(peer(1), [1; 32].into());
-            let part = told.ask(|_| true).unwrap();
-            assert_eq!(told.ask(|_| true), None);
-            told.failed(part);
+            claims.claim(peer(1), [1; 32].into());
+            let part = claims.ask(|_| true).unwrap();
+            assert_eq!(claims.ask(|_| true), None);
+            claims.failed(part);
         }
-        told.told(peer(1), [1; 32].into());
-        assert_eq!(told.ask(|_| true), None);
+        claims.claim(peer(1), [1; 32].into());
+        assert_eq!(claims.ask(|_| true), None);
         // Another one that tells the same takes its place.
-        told.told(peer(2), [1; 32].into());
-        assert_eq!(told.ask(|_| true).unwrap().peer, peer(2));
+        claims.claim(peer(2), [1; 32].into());
+        assert_eq!(claims.ask(|_| true).unwrap().peer, peer(2));
     }
 }

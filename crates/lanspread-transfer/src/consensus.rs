@@ -168,7 +168,7 @@ impl Consensus {
             return if is_agreed { Verdict::Agreed } else { Verdict::Differs };
         }
         let hashing = claims.iter().filter(|claim| claim.content.is_none()).count();
-        let told = most_frequent(claims.iter().filter_map(|claim| claim.content));
+        let claimed = most_frequent(claims.iter().filter_map(|claim| claim.content));
         if self.catalog.is_some() {
             return match hashing {
                 0 => Verdict::Differs,
@@ -176,7 +176,7 @@ impl Consensus {
                 _ => Verdict::Open(CONTENT_WAIT),
             };
         }
-        match told {
+        match claimed {
             None if hashing > 0 && waited < CONTENT_WAIT => Verdict::Open(CONTENT_WAIT),
             None => Verdict::Agreed,
             Some(_) if hashing > 0 && waited < MAJORITY_WAIT => Verdict::Open(MAJORITY_WAIT),

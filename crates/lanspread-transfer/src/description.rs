@@ -86,7 +86,7 @@ impl Description {
     }
 
     /// A source has been asked what it has.
-    pub fn asked(&mut self, peer: PeerId) {
+    pub fn await_head(&mut self, peer: PeerId) {
         self.heads.await_answer(peer);
     }
 
@@ -94,7 +94,7 @@ impl Description {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub fn offered(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
+    pub fn on_head(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
         let known = self.heads.iter().next().map(|(_, known)| &known.version);
         let checked = known.map_or(Ok(()), |version| check_head(&head, version));
         if let Err(reason) = checked {
@@ -107,20 +107,20 @@ impl Description {
     }
 
     /// A source does not tell what it has.
-    pub fn refused(&mut self, peer: PeerId, reason: String) {
+    pub fn on_refusal(&mut self, peer: PeerId, reason: String) {
         self.heads.refuse(peer);
         self.last_reason = reason;
     }
 
     /// A source is gone.
-    pub fn left(&mut self, peer: PeerId) {
+    pub fn on_left(&mut self, peer: PeerId) {
         self.some_left = true;
         self.forget(peer);
     }
 
     /// The request to a source for a part has ended; returns whether the source has changed, and is to
     /// be asked once more what it has.
-    pub fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> bool {
+    pub fn on_part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) -> bool {
         match self.fetch.ended(peer, result) {
             PartEnd::Whole(Whole::Layout(manifest)) => {
                 self.layout = Some(Layout::new(Arc::new(manifest)));

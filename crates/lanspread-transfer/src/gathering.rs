@@ -55,7 +55,7 @@ impl Gathering {
     }
 
     /// A source has been asked.
-    pub fn asked(&mut self, peer: PeerId) {
+    pub fn await_head(&mut self, peer: PeerId) {
         self.heads.await_answer(peer);
     }
 
@@ -63,7 +63,7 @@ impl Gathering {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub fn offered(&mut self, peer: PeerId, head: GameHead, now: Duration) -> Result<(), String> {
+    pub fn on_head(&mut self, peer: PeerId, head: GameHead, now: Duration) -> Result<(), String> {
         if let Err(reason) = check_head(&head, &self.version) {
             self.heads.refuse(peer);
             self.refusal = Some(reason.clone());
@@ -76,13 +76,13 @@ impl Gathering {
     }
 
     /// A source answered with something else.
-    pub fn refused(&mut self, peer: PeerId, reason: String) {
+    pub fn on_refusal(&mut self, peer: PeerId, reason: String) {
         self.heads.refuse(peer);
         self.refusal = Some(reason);
     }
 
     /// A source is gone.
-    pub fn left(&mut self, peer: PeerId) {
+    pub fn on_left(&mut self, peer: PeerId) {
         self.heads.remove(peer);
     }
 
@@ -155,7 +155,7 @@ mod tests {
 
     fn gathering(sources: u8) -> Gathering {
         let mut gathering = Gathering::new(version(), None, Order::File);
-        (0..sources).for_each(|n| gathering.asked(peer(n)));
+        (0..sources).for_each(|n| gathering.await_head(peer(n)));
         gathering
     }
 
@@ -169,25 +169,25 @@ mod tests {
     #[test]
     fn one_source_is_enough_when_it_is_the_only_one() {
         let mut gathering = gathering(1);
-        gathering.offered(peer(0), head(5), START).unwrap();
+        gathering.on_head(peer(0), head(5), START).unwrap();
         assert_eq!(chosen(gathering, START), 5);
     }
 
     #[test]
     fn the_choice_waits_for_a_majority_but_not_for_a_slow_source() {
         let mut gathering = gathering(3);
-        gathering.offered(peer(0), head(5), START).unwrap();
+        gathering.on_head(peer(0), head(5), START).unwrap();
         assert!(gathering.conclude(START).is_none());
-        gathering.offered(peer(1), head(6), START).unwrap();
+        gathering.on_head(peer(1), head(6), START).unwrap();
         assert!(gathering.conclude(START).is_none());
-        gathering.offered(peer(2), head(6), START).unwrap();
+        gathering.on_head(peer(2), head(6), START).unwrap();
         assert_eq!(chosen(gathering, START), 6);
     }
 
     #[test]
     fn after_a_short_while_what_came_is_enough() {
         let mut gathering = gathering(3);
-        gathering.offered(peer(0), head(5), START).unwrap();
+        gathering.on_head(peer(0), head(5), START).unwrap();
         assert!(gathering.conclude(START).is_none());
         let wake_at = gathering.wake_at(START).unwrap();
         assert_eq!(chosen(gathering, wake_at), 5);
@@ -202,7 +202,7 @@ mod tests {
             layout_pages: LAYOUT_PAGES_MAX,
             ..head(1)
         };
-        assert_eq!(gathering(1).offered(peer(0), at.clone(), START), Ok(()));
+        assert_eq!(gathering(1).on_head(peer(0), at.clone(), START), Ok(()));
         let beyond = [
             GameHead { files: at.files + 1, ..at.clone() },
             GameHead { chunks: at.chunks + 1, ..at.clone() },
@@ -214,7 +214,7 @@ mod tests {
         ];
         for bad in beyond {
             let mut gathering = gathering(1);
-            let reason = gathering.offered(peer(0), bad, START).unwrap_err();
+            let reason = gathering.on_head(peer(0), bad, START).unwrap_err();
             match gathering.conclude(START).unwrap() {
                 Gathered::NoManifest(last) => assert_eq!(last, reason),
                 other => panic!("{other:?}"),
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn sources_that_leave_are_not_waited_for() {
         let mut gathering = gathering(2);
-        gathering.left(peer(0));
+        gathering.on_left(peer(0));
         assert!(gathering.conclude(START).is_none());
-        gathering.left(peer(1));
+        gathering.on_left(peer(1));
         assert!(matches!(gathering.conclude(START), Some(Gathered::AllGone)));
     }
 }

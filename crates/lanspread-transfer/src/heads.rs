@@ -61,9 +61,9 @@ impl Heads {
     }
 
     /// Returns the sources that owe a first answer.
-    pub fn unheard(&self) -> impl Iterator<Item = PeerId> {
-        let unheard = self.sources.iter().filter(|(_, source)| source.head.is_none());
-        unheard.map(|(peer, _)| *peer)
+    pub fn unanswered(&self) -> impl Iterator<Item = PeerId> {
+        let unanswered = self.sources.iter().filter(|(_, source)| source.head.is_none());
+        unanswered.map(|(peer, _)| *peer)
     }
 
     /// Returns what the sources claim, in peer id order.

@@ -189,7 +189,7 @@ impl Scheduler {
         let source = self.sources.get_mut(&peer)?;
         source.turn = self.turn;
         if source.requests.is_empty() {
-            source.heard_at = now;
+            source.alive_at = now;
         }
         source.requests.insert(piece, now);
         Some(Ask { peer, piece })
@@ -202,7 +202,7 @@ impl Scheduler {
         source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
         source.backoff.reset();
         source.busy_since = None;
-        source.heard_at = now;
+        source.alive_at = now;
         source.avoided.remove(&piece);
 
         let abandon = self.asked.remove(&piece).and_then(|asked| asked.other_than(peer));

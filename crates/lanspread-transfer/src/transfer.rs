@@ -22,7 +22,7 @@ use lanspread_proto::message::RefusalCode;
 use lanspread_proto::{ContentHash, Manifest, PeerId, SourceError};
 
 use self::source_state::{SourceState, Sources};
-use crate::attributes::{AttributesPart, ToldAttributes};
+use crate::attributes::{AttributeClaims, AttributesPart};
 use crate::consensus::{Claim, Consensus};
 use crate::heads::Heads;
 use crate::layout::{ChunkIndex, Layout, PieceIndex};
@@ -96,7 +96,7 @@ pub struct Transfer {
     consensus: Consensus,
     ledger: Ledger,
     /// What the sources tell beside the content.
-    attributes: ToldAttributes,
+    attributes: AttributeClaims,
     /// The hashes of the content that is decided, once they have come.
     hashes: Option<(ContentHash, Arc<ChunkHashes>)>,
     /// How they come.
@@ -131,7 +131,7 @@ impl Transfer {
             layout: Arc::new(layout),
             scheduler: Scheduler::new(piece_count, order),
             ledger: Ledger::new(chunk_count),
-            attributes: ToldAttributes::default(),
+            attributes: AttributeClaims::default(),
             hashes: hashes.map(|(content, hashes)| (content, Arc::new(hashes))),
             hash_fetch: None,
             consensus,
@@ -148,7 +148,7 @@ impl Transfer {
         for (peer, head) in heads.iter() {
             transfer.sources.claim(peer, Claim::of(head));
         }
-        for peer in heads.unheard() {
+        for peer in heads.unanswered() {
             transfer.sources.await_claim(peer);
         }
         transfer.reconsider();
@@ -157,7 +157,7 @@ impl Transfer {
             transfer.scheduler.join(peer, now);
             transfer.ask_hashes_if_unknown(peer);
         }
-        transfer.heads_told(heads);
+        transfer.claim_attributes(heads);
         transfer
     }
 
@@ -201,7 +201,7 @@ impl Transfer {
 
     /// The bytes of a piece have arrived; returns whether they are wanted. If so, [`Self::on_chunk_written`] or
     /// [`Self::on_chunk_mismatch`] must follow for each chunk of it, and then [`Self::settle`].
-    pub fn arrived(&mut self, ask: Ask, now: Duration) -> bool {
+    pub fn on_piece_received(&mut self, ask: Ask, now: Duration) -> bool {
         match self.scheduler.on_arrival(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
                 let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
@@ -265,7 +265,7 @@ impl Transfer {
     }
 
     /// Asks nobody for a chunk that may be on disk already; returns whether it is still to be had.
-    /// If so, [`Self::found`] or [`Self::not_found`] must follow.
+    /// If so, [`Self::on_chunk_found`] or [`Self::on_chunk_missing`] must follow.
     pub fn hold(&mut self, chunk: ChunkIndex) -> bool {
         let piece = self.layout.piece_of(chunk);
         let is_held = !self.ledger.is_written(chunk)
@@ -277,7 +277,7 @@ impl Transfer {
     }
 
     /// A chunk that was held is on disk with this hash.
-    pub fn found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
+    pub fn on_chunk_found(&mut self, chunk: ChunkIndex, hash: ContentHash, len: u32) {
         let expected = self.decided_hash(chunk);
         if expected.is_none_or(|expected| expected == hash) {
             let is_confirmed = expected.is_some();
@@ -287,7 +287,7 @@ impl Transfer {
     }
 
     /// A chunk that was held is not on disk.
-    pub fn not_found(&mut self, chunk: ChunkIndex) {
+    pub fn on_chunk_missing(&mut self, chunk: ChunkIndex) {
         self.looked_for(chunk);
     }
 
@@ -302,7 +302,7 @@ impl Transfer {
     }
 
     /// A request for a piece failed.
-    pub fn request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
+    pub fn on_request_failed(&mut self, ask: Ask, error: &SourceError, now: Duration) {
         let (failure, blame) = match error {
             SourceError::Gone(_) => (RequestFailure::Lost, Blame::Gone),
             SourceError::Protocol(_) => (RequestFailure::Refused, Blame::Bad),

@@ -13,58 +13,58 @@ use super::resume_state::{ResumeProbe, ResumeState};
 use super::{Ended, Engine, Stage};
 
 impl Engine {
-    pub(super) async fn head_came(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
+    pub(super) async fn on_head(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
         let now = self.now();
         let refusal = match (&mut self.stage, answer) {
-            (Stage::Gathering(gathering), Ok(head)) => gathering.offered(peer, head, now).err(),
-            (Stage::Describing(description), Ok(head)) => description.offered(peer, head).err(),
+            (Stage::Gathering(gathering), Ok(head)) => gathering.on_head(peer, head, now).err(),
+            (Stage::Describing(description), Ok(head)) => description.on_head(peer, head).err(),
             (Stage::Transferring(transfer), Ok(head)) => {
-                return transfer.claimed(peer, &head, now);
+                return transfer.on_claim(peer, &head, now);
             }
             (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
                 self.sources.given_up(peer, now);
-                return gathering.left(peer);
+                return gathering.on_left(peer);
             }
             (Stage::Describing(description), Err(SourceError::Gone(_))) => {
                 self.sources.given_up(peer, now);
-                return description.left(peer);
+                return description.on_left(peer);
             }
             (Stage::Transferring(transfer), Err(SourceError::Gone(_))) => {
                 self.sources.given_up(peer, now);
-                transfer.left(peer, now);
+                transfer.on_left(peer, now);
                 return;
             }
             (Stage::Transferring(transfer), Err(error)) => {
-                return transfer.not_joining(peer, error.to_string());
+                return transfer.on_claim_refused(peer, error.to_string());
             }
             (_, Err(error)) => Some(error.to_string()),
             (Stage::Committing(_), Ok(_)) => None,
         };
         let Some(reason) = refusal else { return };
         match &mut self.stage {
-            Stage::Gathering(gathering) => gathering.refused(peer, reason.clone()),
-            Stage::Describing(description) => description.refused(peer, reason.clone()),
+            Stage::Gathering(gathering) => gathering.on_refusal(peer, reason.clone()),
+            Stage::Describing(description) => description.on_refusal(peer, reason.clone()),
             Stage::Transferring(_) | Stage::Committing(_) => return,
         }
-        self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
+        self.send(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
     }
 
-    pub(super) fn hashes_came(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
+    pub(super) fn on_hashes(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
         let now = self.now();
         let Some(transfer) = self.stage.transfer() else { return };
         match answer {
-            Ok(head) if head.content_root.is_some() => transfer.claimed(peer, &head, now),
-            _ => transfer.abstains(peer),
+            Ok(head) if head.content_root.is_some() => transfer.on_claim(peer, &head, now),
+            _ => transfer.on_abstention(peer),
         }
     }
 
     /// A source has given a part, or has not. One that has another game by now is asked once more what
     /// it has.
-    pub(super) fn part_came(&mut self, peer: PeerId, result: Result<(), PartError>) {
+    pub(super) fn on_part(&mut self, peer: PeerId, result: Result<(), PartError>) {
         let has_changed = match &mut self.stage {
-            Stage::Describing(description) => description.part_ended(peer, result),
+            Stage::Describing(description) => description.on_part_ended(peer, result),
             Stage::Transferring(transfer) => {
-                transfer.part_ended(peer, result);
+                transfer.on_part_ended(peer, result);
                 false
             }
             Stage::Gathering(_) | Stage::Committing(_) => false,
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn piece_came(
+    pub(super) fn on_piece(
         &mut self,
         ask: Ask,
         chunks: Vec<ChunkIndex>,
@@ -84,9 +84,9 @@ impl Engine {
         let Some(transfer) = self.stage.transfer() else { return };
         let ReceivedChunks { hashes, mut bytes } = match answer {
             Ok(answer) => answer,
-            Err(error) => return transfer.request_failed(ask, &error, now),
+            Err(error) => return transfer.on_request_failed(ask, &error, now),
         };
-        if !transfer.arrived(ask, now) {
+        if !transfer.on_piece_received(ask, now) {
             return;
         }
         let mut received = Vec::with_capacity(chunks.len());
@@ -151,8 +151,8 @@ impl Engine {
     pub(super) fn on_probed(&mut self, probe: ResumeProbe, is_there: bool) {
         if let Some(transfer) = self.stage.transfer() {
             match is_there {
-                true => transfer.found(probe.chunk, probe.expected, probe.place.len),
-                false => transfer.not_found(probe.chunk),
+                true => transfer.on_chunk_found(probe.chunk, probe.expected, probe.place.len),
+                false => transfer.on_chunk_missing(probe.chunk),
             }
         }
         self.resume.iter_mut().for_each(ResumeState::on_probed);

@@ -28,7 +28,7 @@ impl Engine {
                 }
                 Effect::Drop { peer, reason, is_for_good } => {
                     self.drop_source(peer, is_for_good);
-                    self.tell(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
+                    self.send(DownloadNotice::SourceDropped { peer_id: peer, reason }).await;
                 }
                 Effect::Record(record) => {
                     if let (Stage::Transferring(transfer), Some(resume)) =

@@ -28,10 +28,10 @@ impl Engine {
     /// Asks a source what it has.
     pub(super) fn invite(&mut self, peer: PeerId) {
         match &mut self.stage {
-            Stage::Gathering(gathering) => gathering.asked(peer),
-            Stage::Describing(description) => description.asked(peer),
+            Stage::Gathering(gathering) => gathering.await_head(peer),
+            Stage::Describing(description) => description.await_head(peer),
             Stage::Transferring(transfer) => {
-                if !transfer.joining(peer) {
+                if !transfer.await_claim(peer) {
                     return;
                 }
             }
@@ -46,15 +46,15 @@ impl Engine {
         self.sources.withdraw(peer);
         let (was_source, is_partial) = match &mut self.stage {
             Stage::Gathering(gathering) => {
-                gathering.left(peer);
+                gathering.on_left(peer);
                 (true, false)
             }
             Stage::Describing(description) => {
-                description.left(peer);
+                description.on_left(peer);
                 (true, false)
             }
             Stage::Transferring(transfer) => {
-                (transfer.left(peer, now), transfer.is_partial_source(peer))
+                (transfer.on_left(peer, now), transfer.is_partial_source(peer))
             }
             Stage::Committing(_) => (true, false),
         };

@@ -86,18 +86,18 @@ impl Sharer {
 }
 
 impl Engine {
-    pub(super) fn swarm_told(&mut self, news: SwarmNews) {
+    pub(super) fn on_swarm_news(&mut self, news: SwarmNews) {
         let now = self.now();
         let Some(transfer) = self.stage.transfer() else { return };
         match news {
             SwarmNews::Offers { peer, has, asking } => {
-                transfer.offered(peer, &has, &asking, now);
+                transfer.on_offer(peer, &has, &asking, now);
                 self.sources.introduce(peer, || (self.sharer.seat.source_of)(peer));
             }
             SwarmNews::OffersMore { peer, more, asking } => {
-                transfer.offered_more(peer, &more, &asking, now);
+                transfer.on_more_offered(peer, &more, &asking, now);
             }
-            SwarmNews::Ended { peer } => transfer.offers_ended(peer),
+            SwarmNews::Ended { peer } => transfer.on_offers_ended(peer),
             SwarmNews::Left { peer } => {
                 if transfer.on_partial_source_left(peer) {
                     // It may be asked for its manifest at the same time: a download that has ended

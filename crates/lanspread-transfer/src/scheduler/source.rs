@@ -30,7 +30,7 @@ pub(super) struct SourceState {
     pub(super) busy_since: Option<Duration>,
     pub(super) retry_at: Duration,
     /// The last sign of life, or when it was asked after having nothing to do.
-    pub(super) heard_at: Duration,
+    pub(super) alive_at: Duration,
     pub(super) turn: u64,
 }
 
@@ -81,7 +81,7 @@ impl SourceState {
             failed_at: now,
             busy_since: None,
             retry_at: now,
-            heard_at: now,
+            alive_at: now,
             turn: 0,
         }
     }
@@ -104,7 +104,7 @@ impl SourceState {
     }
 
     pub(super) fn silence_ends_at(&self) -> Option<Duration> {
-        (!self.requests.is_empty()).then(|| self.heard_at + SILENCE_MAX)
+        (!self.requests.is_empty()).then(|| self.alive_at + SILENCE_MAX)
     }
 
     pub(super) fn failed(
@@ -118,12 +118,12 @@ impl SourceState {
             RequestFailure::Lost => {}
             RequestFailure::Refused => {
                 self.avoided.insert(piece);
-                self.heard_at = now;
+                self.alive_at = now;
             }
             RequestFailure::Busy => {
                 // It may be this very piece that is on its way to somebody else.
                 self.avoided.insert(piece);
-                self.heard_at = now;
+                self.alive_at = now;
                 self.retry_at = now + BACKOFF_BUSY;
                 let since = *self.busy_since.get_or_insert(asked_at);
                 let is_spent = now.saturating_sub(since) >= BUSY_MAX;

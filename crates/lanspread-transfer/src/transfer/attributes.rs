@@ -12,9 +12,9 @@ use crate::heads::Heads;
 
 impl Transfer {
     /// The sources that are there at the beginning have told these heads.
-    pub(super) fn heads_told(&mut self, heads: &Heads) {
+    pub(super) fn claim_attributes(&mut self, heads: &Heads) {
         for (peer, head) in heads.iter().filter(|(peer, _)| self.sources.is_full(*peer)) {
-            self.attributes.told(peer, head.attributes);
+            self.attributes.claim(peer, head.attributes);
         }
         self.ask_attributes();
     }
@@ -27,11 +27,11 @@ impl Transfer {
     }
 
     /// The request to a source for its attributes has ended.
-    pub fn attributes_came(&mut self, part: AttributesPart, answer: Result<Bytes, SourceError>) {
+    pub fn on_attributes(&mut self, part: AttributesPart, answer: Result<Bytes, SourceError>) {
         let bad = match answer {
             Ok(page) => {
                 let manifest = Arc::clone(self.layout.manifest());
-                self.attributes.came(part, &page, &manifest).err()
+                self.attributes.on_page(part, &page, &manifest).err()
             }
             Err(error) => {
                 self.attributes.failed(part);

@@ -16,19 +16,19 @@ use crate::parts::{PartError, PartJob, Whole, check_head};
 
 impl Transfer {
     /// A source wants to join; returns whether it may, and is to be asked for its claim.
-    pub fn joining(&mut self, peer: PeerId) -> bool {
+    pub fn await_claim(&mut self, peer: PeerId) -> bool {
         self.sources.await_claim(peer)
     }
 
     /// A source that wanted to join cannot be used.
-    pub fn not_joining(&mut self, peer: PeerId, reason: String) {
+    pub fn on_claim_refused(&mut self, peer: PeerId, reason: String) {
         if self.sources.is_awaited(peer) {
             self.release(peer, Blame::Failing, Some(reason));
         }
     }
 
     /// A source says what the game is.
-    pub fn claimed(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
+    pub fn on_claim(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
         let is_joining = self.sources.is_awaited(peer);
         if !is_joining && !self.sources.is_full(peer) {
             return;
@@ -42,7 +42,7 @@ impl Transfer {
             return self.release(peer, Blame::Bad, Some(reason.into()));
         }
         self.sources.claim(peer, claim);
-        self.attributes.told(peer, head.attributes);
+        self.attributes.claim(peer, head.attributes);
         if self.contradicts_itself(peer, claim) {
             let reason = "it sent a chunk that its own hashes contradict".into();
             return self.release(peer, Blame::Bad, Some(reason));
@@ -56,20 +56,20 @@ impl Transfer {
     }
 
     /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
-    pub fn abstains(&mut self, peer: PeerId) {
+    pub fn on_abstention(&mut self, peer: PeerId) {
         self.sources.withdraw_claim(peer);
         self.reconsider();
     }
 
     /// A source that has the whole game is gone; returns whether it was one. If it fetches the same
     /// content itself, it goes on as one that has a part of it.
-    pub fn left(&mut self, peer: PeerId, now: Duration) -> bool {
+    pub fn on_left(&mut self, peer: PeerId, now: Duration) -> bool {
         let was_source = self.sources.is_full(peer) || self.sources.is_awaited(peer);
         if was_source {
             let offer = self.sources.take_offer(peer);
             self.release(peer, Blame::Gone, None);
             if let Some(Offer { has, asking }) = offer {
-                self.offered(peer, &has, &asking, now);
+                self.on_offer(peer, &has, &asking, now);
             }
         }
         was_source
@@ -114,7 +114,7 @@ impl Transfer {
     }
 
     /// The request to a source for the hashes has ended.
-    pub fn part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) {
+    pub fn on_part_ended(&mut self, peer: PeerId, result: Result<(), PartError>) {
         let Some(fetch) = &mut self.hash_fetch else { return };
         match fetch.ended(peer, result) {
             PartEnd::Whole(Whole::Hashes(manifest)) => {
@@ -148,7 +148,7 @@ impl Transfer {
     /// A peer that fetches the same content has a part of it, and is asking others for some. It has
     /// no say in what the content is. As long as it is also a source that has everything, its offer
     /// waits: what a library says and what a fetch says come in no certain order.
-    pub fn offered(&mut self, peer: PeerId, has: &PieceSet, asking: &[PieceIndex], now: Duration) {
+    pub fn on_offer(&mut self, peer: PeerId, has: &PieceSet, asking: &[PieceIndex], now: Duration) {
         if !self.is_decided() {
             return;
         }
@@ -158,7 +158,7 @@ impl Transfer {
     }
 
     /// It has more of it.
-    pub fn offered_more(
+    pub fn on_more_offered(
         &mut self,
         peer: PeerId,
         more: &[PieceIndex],
@@ -177,7 +177,7 @@ impl Transfer {
 
     /// It fetches it no more, and is soon gone or a source that has everything. What it was asked
     /// for may still come.
-    pub fn offers_ended(&mut self, peer: PeerId) {
+    pub fn on_offers_ended(&mut self, peer: PeerId) {
         drop(self.sources.take_offer(peer));
         if self.sources.is_partial(peer) {
             self.scheduler.offer_nothing(peer);
@@ -246,7 +246,7 @@ impl Transfer {
     fn remove(&mut self, peer: PeerId) {
         self.sources.remove(peer);
         self.scheduler.leave(peer);
-        self.attributes.left(peer);
+        self.attributes.end_requests(peer);
         if let Some(fetch) = &mut self.hash_fetch {
             fetch.left(peer);
         }

@@ -114,9 +114,9 @@ impl World {
         let kinds: BTreeMap<_, _> =
             kinds.iter().enumerate().map(|(n, kind)| (peer(n), *kind)).collect();
         let mut gathering = Gathering::new(version(), catalog, Order::File);
-        kinds.keys().for_each(|peer| gathering.asked(*peer));
+        kinds.keys().for_each(|peer| gathering.await_head(*peer));
         for (peer, kind) in &kinds {
-            gathering.offered(*peer, kind.head(kind.is_hashed), Duration::ZERO).unwrap();
+            gathering.on_head(*peer, kind.head(kind.is_hashed), Duration::ZERO).unwrap();
         }
         let Some(Gathered::Chosen(mut description)) = gathering.conclude(Duration::ZERO) else {
             return None;
@@ -125,7 +125,7 @@ impl World {
             match description.step(Duration::ZERO) {
                 Step::Ask(ask) => {
                     kinds[&ask.peer].give(&ask);
-                    assert!(!description.part_ended(ask.peer, Ok(())));
+                    assert!(!description.on_part_ended(ask.peer, Ok(())));
                 }
                 Step::Described(transfer) => break *transfer,
                 step => panic!("{step:?}"),
@@ -145,7 +145,7 @@ impl World {
                 // They can be done without.
                 Effect::AskAttributes(part) => {
                     let gone = SourceError::Gone("it tells none".into());
-                    self.transfer.attributes_came(part, Err(gone));
+                    self.transfer.on_attributes(part, Err(gone));
                 }
                 Effect::Record(_) | Effect::AnnouncePiece(_) => {}
                 Effect::Drop { peer, .. } => {
@@ -167,7 +167,7 @@ impl World {
             // None of them fits one piece with another: every piece is one chunk here.
             let chunk = ChunkIndex(ask.piece.0);
             let hash = self.kinds[&ask.peer].sends(chunk);
-            if !self.transfer.arrived(ask, self.now) {
+            if !self.transfer.on_piece_received(ask, self.now) {
                 return;
             }
             let claimed = self.kinds[&ask.peer].claims(chunk);
@@ -181,11 +181,11 @@ impl World {
             self.transfer.settle(ask.piece);
         } else if at < self.asked.len() + self.hashing.len() {
             let peer = self.hashing.remove(at - self.asked.len());
-            self.transfer.claimed(peer, &self.kinds[&peer].head(true), self.now);
+            self.transfer.on_claim(peer, &self.kinds[&peer].head(true), self.now);
         } else {
             let ask = self.parts.remove(at - self.asked.len() - self.hashing.len());
             self.kinds[&ask.peer].give(&ask);
-            self.transfer.part_ended(ask.peer, Ok(()));
+            self.transfer.on_part_ended(ask.peer, Ok(()));
         }
     }
 
@@ -263,17 +263,17 @@ fn happen(world: &mut World, (what, who): Happening) {
     let kind = Kind { flaw: Flaw::None, is_hashed: true };
     let transfer = &mut world.transfer;
     match what {
-        0 => drop(transfer.joining(who)),
-        1 => transfer.claimed(who, &kind.head(true), now),
-        2 => transfer.claimed(who, &kind.head(false), now),
-        3 => transfer.abstains(who),
-        4 => transfer.offered(who, &[1, 2].into_iter().collect(), &[PieceIndex(3)], now),
-        5 => transfer.offered_more(who, &[PieceIndex(3)], &[PieceIndex(4)], now),
-        6 => transfer.offers_ended(who),
+        0 => drop(transfer.await_claim(who)),
+        1 => transfer.on_claim(who, &kind.head(true), now),
+        2 => transfer.on_claim(who, &kind.head(false), now),
+        3 => transfer.on_abstention(who),
+        4 => transfer.on_offer(who, &[1, 2].into_iter().collect(), &[PieceIndex(3)], now),
+        5 => transfer.on_more_offered(who, &[PieceIndex(3)], &[PieceIndex(4)], now),
+        6 => transfer.on_offers_ended(who),
         7 => drop(transfer.on_partial_source_left(who)),
-        8 => drop(transfer.left(who, now)),
+        8 => drop(transfer.on_left(who, now)),
         9 => while transfer.ask(now).is_some() {},
-        _ => transfer.not_joining(who, "it is busy".into()),
+        _ => transfer.on_claim_refused(who, "it is busy".into()),
     }
 }
 
@@ -290,8 +290,8 @@ proptest! {
             prop_assert!(full.iter().all(|peer| !world.transfer.is_partial_source(*peer)));
         }
         let leaving = peer(1);
-        world.transfer.offers_ended(leaving);
-        world.transfer.left(leaving, world.now);
+        world.transfer.on_offers_ended(leaving);
+        world.transfer.on_left(leaving, world.now);
         world.transfer.on_partial_source_left(leaving);
         let transfer = &world.transfer;
         let kept = format!("{:?}", (&transfer.sources, &transfer.scheduler, &transfer.consensus));
@@ -303,16 +303,16 @@ proptest! {
 fn a_source_that_lied_is_kept_as_banned_and_nothing_else() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest, honest], None).unwrap();
-    world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
+    world.transfer.on_offer(peer(0), &(0..CHUNKS).collect(), &[], world.now);
     world.transfer.on_chunk_mismatch(peer(0), ChunkIndex(0));
     assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
     let scheduled = format!("{:?}", world.transfer.scheduler);
     assert!(!scheduled.contains(&peer(0).to_string()), "{scheduled}");
-    world.transfer.offered(peer(0), &(0..CHUNKS).collect(), &[], world.now);
-    world.transfer.left(peer(0), world.now);
+    world.transfer.on_offer(peer(0), &(0..CHUNKS).collect(), &[], world.now);
+    world.transfer.on_left(peer(0), world.now);
     world.transfer.on_partial_source_left(peer(0));
     assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
-    assert!(!world.transfer.joining(peer(0)) && !world.transfer.is_partial_source(peer(0)));
+    assert!(!world.transfer.await_claim(peer(0)) && !world.transfer.is_partial_source(peer(0)));
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     let of_changed = world.asked.iter().position(|ask| ask.peer == peer(0)).unwrap();
     while !world.asked.is_empty() {
         let ask = world.asked.remove(of_changed.min(world.asked.len() - 1));
-        assert!(world.transfer.arrived(ask, world.now));
+        assert!(world.transfer.on_piece_received(ask, world.now));
         let chunk = ChunkIndex(ask.piece.0);
         let is_wrong = ask.peer == peer(0);
         let hash = if is_wrong { [77; 32].into() } else { honest.sends(chunk) };
@@ -334,13 +334,13 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     }
     // Its hashes are known when they are decided, and it claims them itself.
     for n in 0..3 {
-        world.transfer.claimed(peer(n), &world.kinds[&peer(n)].head(true), world.now);
+        world.transfer.on_claim(peer(n), &world.kinds[&peer(n)].head(true), world.now);
     }
     world.carry_out_effects();
     assert_eq!(world.dropped, []);
     let ask = world.parts.remove(0);
     world.kinds[&ask.peer].give(&ask);
-    world.transfer.part_ended(ask.peer, Ok(()));
+    world.transfer.on_part_ended(ask.peer, Ok(()));
     world.carry_out_effects();
     assert_eq!(world.dropped, [peer(0)]);
 }
@@ -351,18 +351,18 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
     let mut world = World::new(&[honest, honest], None).unwrap();
     let (leaving, now) = (peer(1), world.now);
     let has = [0, 1].into_iter().collect();
-    world.transfer.offered(leaving, &has, &[], now);
-    world.transfer.offered_more(leaving, &[PieceIndex(3)], &[], now);
+    world.transfer.on_offer(leaving, &has, &[], now);
+    world.transfer.on_more_offered(leaving, &[PieceIndex(3)], &[], now);
     assert!(!world.transfer.is_partial_source(leaving));
-    assert!(world.transfer.left(leaving, now));
-    assert!(world.transfer.is_partial_source(leaving) && !world.transfer.left(leaving, now));
-    world.transfer.left(peer(0), now);
+    assert!(world.transfer.on_left(leaving, now));
+    assert!(world.transfer.is_partial_source(leaving) && !world.transfer.on_left(leaving, now));
+    world.transfer.on_left(peer(0), now);
     let mut given = BTreeSet::new();
     while world.transfer.ask(now).is_some() {
         world.carry_out_effects();
         let ask = world.asked.pop().unwrap();
         assert_eq!(ask.peer, leaving);
-        assert!(world.transfer.arrived(ask, now));
+        assert!(world.transfer.on_piece_received(ask, now));
         world.transfer.on_chunk_written(
             ask.peer,
             ChunkIndex(ask.piece.0),
@@ -373,7 +373,7 @@ fn what_a_source_offers_counts_when_it_is_no_source_any_more() {
         given.insert(ask.piece.0);
     }
     assert_eq!(given, BTreeSet::from([0, 1, 3]));
-    world.transfer.offers_ended(leaving);
+    world.transfer.on_offers_ended(leaving);
     world.transfer.on_partial_source_left(leaving);
     assert!(matches!(world.transfer.status(now).unwrap(), TransferStatus::AllGone));
 }
@@ -383,19 +383,19 @@ fn who_fails_at_giving_a_part_may_still_join_with_everything() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest], None).unwrap();
     let joining = peer(7);
-    world.transfer.offered(joining, &(0..CHUNKS).collect(), &[], world.now);
-    assert!(world.transfer.joining(joining));
+    world.transfer.on_offer(joining, &(0..CHUNKS).collect(), &[], world.now);
+    assert!(world.transfer.await_claim(joining));
     let gone = SourceError::Gone("reset".to_owned());
     for _ in 0..100 {
         while world.transfer.ask(world.now).is_some() {}
         world.carry_out_effects();
         for ask in std::mem::take(&mut world.asked).into_iter().filter(|ask| ask.peer == joining) {
-            world.transfer.request_failed(ask, &gone, world.now);
+            world.transfer.on_request_failed(ask, &gone, world.now);
         }
         world.now += Duration::from_secs(5);
     }
     assert!(!world.transfer.is_partial_source(joining));
-    world.transfer.claimed(joining, &honest.head(true), world.now);
+    world.transfer.on_claim(joining, &honest.head(true), world.now);
     assert!(world.transfer.is_full_source(joining));
 }
 
@@ -404,13 +404,13 @@ fn a_promise_is_not_believed_for_ever() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest], None).unwrap();
     let promising = peer(7);
-    world.transfer.offered(promising, &PieceSet::default(), &[PieceIndex(0)], world.now);
-    world.transfer.left(peer(0), world.now);
+    world.transfer.on_offer(promising, &PieceSet::default(), &[PieceIndex(0)], world.now);
+    world.transfer.on_left(peer(0), world.now);
     let mut promised = 0;
     while matches!(world.transfer.status(world.now).unwrap(), TransferStatus::Ongoing) {
         world.now = world.transfer.wake_at(world.now).unwrap().min(world.now + PROMISE_NEWS);
         promised = (promised + 1) % CHUNKS;
-        world.transfer.offered_more(promising, &[], &[PieceIndex(promised)], world.now);
+        world.transfer.on_more_offered(promising, &[], &[PieceIndex(promised)], world.now);
         assert!(world.now < Duration::from_secs(200), "it is believed for ever");
     }
     assert!(world.now > Duration::from_secs(60), "{:?}", world.now);
@@ -420,13 +420,13 @@ fn a_promise_is_not_believed_for_ever() {
 fn a_source_may_come_back_after_it_left_but_not_after_it_lied() {
     let honest = Kind { flaw: Flaw::None, is_hashed: true };
     let mut world = World::new(&[honest, honest], None).unwrap();
-    world.transfer.left(peer(0), world.now);
-    assert!(world.transfer.joining(peer(0)));
+    world.transfer.on_left(peer(0), world.now);
+    assert!(world.transfer.await_claim(peer(0)));
     while world.transfer.ask(Duration::ZERO).is_some() {}
     world.carry_out_effects();
     let ask = world.asked[0];
-    assert!(world.transfer.arrived(ask, world.now));
+    assert!(world.transfer.on_piece_received(ask, world.now));
     world.transfer.on_chunk_mismatch(ask.peer, ChunkIndex(ask.piece.0));
     world.transfer.settle(ask.piece);
-    assert!(!world.transfer.joining(ask.peer));
+    assert!(!world.transfer.await_claim(ask.peer));
 }
