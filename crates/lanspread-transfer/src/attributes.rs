@@ -2,6 +2,10 @@
 //!
 //! Pure. Each distinct [`Attributes`] is fetched once. None of it is in a hash, and sources may differ:
 //!
+//! What a source claims stays when it leaves, as the bytes stay that it gave. So this room keeps its
+//! sources itself, in one entry each: [`AttributeClaims::end_requests`] ends what is under way with one,
+//! and [`AttributeClaims::forget`] removes it.
+//!
 //! - A file is executable if any of them says so. A bit too many is harmless, as nothing is run unasked;
 //!   a lost one breaks the game, and a majority of peers on disks that keep no bits would erase it.
 //! - Empty directories are the union, in peer id order until the bounds are reached.
@@ -30,12 +34,19 @@ const FAILURES_MAX: u32 = 3;
 /// What the sources tell so far.
 #[derive(Debug, Default)]
 pub struct AttributeClaims {
-    /// By which identity each source tells them.
-    claims: BTreeMap<PeerId, ContentHash>,
+    sources: BTreeMap<PeerId, SourceState>,
     here: BTreeMap<ContentHash, Arc<Attributes>>,
     /// Of whom those are asked for that are not here.
     asked: BTreeMap<ContentHash, PeerId>,
-    failures: BTreeMap<PeerId, u32>,
+}
+
+/// What is known of one source.
+#[derive(Debug, Default)]
+struct SourceState {
+    /// The identity of the attributes that it claims.
+    claim: Option<ContentHash>,
+    /// How often it did not give them.
+    failures: u32,
 }
 
 /// The attributes of one source.
@@ -61,19 +72,20 @@ pub struct Agreed {
 impl AttributeClaims {
     /// A source says which attributes its copy has.
     pub fn claim(&mut self, peer: PeerId, identity: ContentHash) {
-        if self.failures.get(&peer).is_none_or(|failures| *failures < FAILURES_MAX) {
-            self.claims.insert(peer, identity);
+        let source = self.sources.entry(peer).or_default();
+        if source.failures < FAILURES_MAX {
+            source.claim = Some(identity);
         }
     }
 
-    /// The requests to a source have ended. What it told stays.
+    /// The requests to a source have ended. What it claims stays.
     pub fn end_requests(&mut self, peer: PeerId) {
         self.asked.retain(|_, asked| *asked != peer);
     }
 
     /// A source is not to be believed in anything.
     pub fn forget(&mut self, peer: PeerId) {
-        self.claims.remove(&peer);
+        self.sources.remove(&peer);
         self.end_requests(peer);
     }
 
@@ -82,17 +94,19 @@ impl AttributeClaims {
         let is_open = |identity: &ContentHash| {
             !self.here.contains_key(identity) && !self.asked.contains_key(identity)
         };
-        let mut open = self.claims.iter().filter(|(_, identity)| is_open(identity));
-        let (peer, of) = open.find(|(peer, _)| may_be_asked(**peer)).map(|(p, of)| (*p, *of))?;
+        let claims = self.sources.iter().filter_map(|(peer, source)| Some((*peer, source.claim?)));
+        let mut open = claims.filter(|(_, identity)| is_open(identity));
+        let (peer, of) = open.find(|(peer, _)| may_be_asked(*peer))?;
         self.asked.insert(of, peer);
         Some(AttributesPart { peer, of })
     }
 
     /// A source did not give what it was asked for. It is not asked again unless it tells of them again.
     pub fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
-        *self.failures.entry(peer).or_default() += 1;
         self.asked.retain(|asked_of, asked| (*asked_of, *asked) != (of, peer));
-        self.claims.retain(|by, claimed| (*by, *claimed) != (peer, of));
+        let source = self.sources.entry(peer).or_default();
+        source.failures += 1;
+        source.claim.take_if(|claim| *claim == of);
     }
 
     /// A source gave what it was asked for, a page with this identity.
@@ -137,7 +151,7 @@ impl AttributeClaims {
 
     /// Those of each source that are here, in peer id order.
     fn all(&self) -> impl Iterator<Item = &Arc<Attributes>> {
-        self.claims.values().filter_map(|identity| self.here.get(identity))
+        self.sources.values().filter_map(|source| self.here.get(&source.claim?))
     }
 
     fn executable(&self, files: usize) -> Option<FileBits> {
@@ -263,7 +277,7 @@ mod tests {
         paths.iter().map(|path| path.parse().unwrap()).collect()
     }
 
-    /// What is told when all of these have come, in an order that `seed` picks.
+    /// What is claimed when all of these have come, in an order that `seed` picks.
     fn claims(all: &[Attributes], seed: usize) -> AttributeClaims {
         let mut claims = AttributeClaims::default();
         let pages: Vec<_> = all.iter().map(|it| it.encode().unwrap()).collect();

@@ -3,7 +3,8 @@
 //! Pure. One source gives it; another one with the same claim takes the place of one that fails, and
 //! what has come stays. Pages of two sources fit each other if both are honest. If the whole is not
 //! what it should be, nobody can tell who was not, and so it begins anew at one source alone: whoever
-//! gives something wrong alone is to blame. Whoever fails alone is given up, so this ends.
+//! gives something wrong alone is to blame. Whoever fails alone is given up, so this ends. How often a source failed is kept as long as
+//! the fetch lasts, also where the source leaves and comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -17,6 +17,9 @@
 //! It promises that every piece is asked for until it is written, by at most two sources at a time,
 //! and that a source that can give a piece is asked for one. It knows nothing of bytes, hashes or
 //! files.
+//!
+//! What it measures of a source is of use here alone, and kept here in one entry for each source. The
+//! entry begins with [`Scheduler::join`] or [`Scheduler::offer`]; [`Scheduler::leave`] removes it.
 
 mod offers;
 mod pace;

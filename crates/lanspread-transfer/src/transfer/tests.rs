@@ -306,8 +306,8 @@ fn a_source_that_lied_is_kept_as_banned_and_nothing_else() {
     world.transfer.on_offer(peer(0), &(0..CHUNKS).collect(), &[], world.now);
     world.transfer.on_chunk_mismatch(peer(0), ChunkIndex(0));
     assert!(matches!(world.transfer.sources.get(peer(0)), Some(SourceState::Banned)));
-    let scheduled = format!("{:?}", world.transfer.scheduler);
-    assert!(!scheduled.contains(&peer(0).to_string()), "{scheduled}");
+    let kept = format!("{:?}", (&world.transfer.scheduler, &world.transfer.attributes));
+    assert!(!kept.contains(&peer(0).to_string()), "{kept}");
     world.transfer.on_offer(peer(0), &(0..CHUNKS).collect(), &[], world.now);
     world.transfer.on_left(peer(0), world.now);
     world.transfer.on_partial_source_left(peer(0));
