@@ -37,6 +37,7 @@ pub use self::offers::Outlook;
 pub use self::pending::Order;
 use self::pending::Pending;
 use self::source::SourceState;
+pub use self::source::{RequestFailure, Trust};
 use crate::layout::PieceIndex;
 
 /// Most pieces in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
@@ -44,22 +45,6 @@ use crate::layout::PieceIndex;
 /// dead sources cannot lock out the others.
 pub const PIECES_IN_MEMORY_MAX: usize = 32;
 
-/// The first pause of a source after a failure; doubles with each one that follows.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// The longest pause, so that a source that recovers is soon of use.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// The pause of a source whose piece another had to deliver: longer than most stalls.
-const BACKOFF_LATE: Duration = Duration::from_secs(2);
-/// Failures in a row before a source is given up: about half a minute of pauses, which a source
-/// that is busy, restarts or changes its connection should outlive.
-const FAILURES_MAX: u32 = 12;
-/// The pause of a source that is busy: it has waited with its answer itself.
-const BACKOFF_BUSY: Duration = Duration::from_millis(250);
-/// How long a source may be busy before it is given up: what the last one waits for its chunk when
-/// all of 256 known peers ask for one, and the source sends at the lowest limit, 8 s for each.
-const BUSY_MAX: Duration = Duration::from_secs(256 * 8);
-/// Longest silence of a source that owes an answer; a piece takes that long at 35 KiB/s.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
 /// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
 /// takes that long for others as well; who is much slower must not set the pace.
@@ -90,26 +75,6 @@ pub enum Arrival {
     },
     /// Nobody waits for it.
     Unwanted,
-}
-
-/// How a request failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestFailure {
-    /// The connection was lost.
-    Lost,
-    /// The source answered, but not with the piece.
-    Refused,
-    /// The source has too much to do at the moment.
-    Busy,
-}
-
-/// Whether a source is still of use after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// It is asked again after a pause.
-    Kept,
-    /// It failed too often in a row; the caller should let it [`Scheduler::leave`].
-    Spent,
 }
 
 /// The pieces of one download and who is asked for them.

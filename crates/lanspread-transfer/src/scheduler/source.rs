@@ -7,12 +7,45 @@ use lanspread_proto::PieceSet;
 
 use super::pace::Pace;
 use super::pending::{Pending, Ranked, SAMPLE};
-use super::{
-    BACKOFF_BUSY, BACKOFF_LATE, BACKOFF_MAX, BACKOFF_MIN, BUSY_MAX, FAILURES_MAX, RequestFailure,
-    SILENCE_MAX, Trust,
-};
 use crate::backoff::Backoff;
 use crate::layout::PieceIndex;
+
+/// The first pause of a source after a failure; doubles with each one that follows.
+pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest pause, so that a source that recovers is soon of use.
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The pause of a source whose piece another had to deliver: longer than most stalls.
+pub(super) const BACKOFF_LATE: Duration = Duration::from_secs(2);
+/// Failures in a row before a source is given up: about half a minute of pauses, which a source
+/// that is busy, restarts or changes its connection should outlive.
+pub(super) const FAILURES_MAX: u32 = 12;
+/// The pause of a source that is busy: it has waited with its answer itself.
+pub(super) const BACKOFF_BUSY: Duration = Duration::from_millis(250);
+/// How long a source may be busy before it is given up: what the last one waits for its chunk when
+/// all of 256 known peers ask for one, and the source sends at the lowest limit, 8 s for each.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(256 * 8);
+/// Longest silence of a source that owes an answer; a piece takes that long at 35 KiB/s.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestFailure {
+    /// The connection was lost.
+    Lost,
+    /// The source answered, but not with the piece.
+    Refused,
+    /// The source has too much to do at the moment.
+    Busy,
+}
+
+/// Whether a source is still of use after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It is asked again after a pause.
+    Kept,
+    /// It failed too often in a row; the caller should let it [`Scheduler::leave`].
+    Spent,
+}
 
 #[derive(Debug)]
 pub(super) struct SourceState {

@@ -4,6 +4,7 @@ mod swarm;
 use lanspread_proto::PieceSet;
 use proptest::prelude::*;
 
+use super::source::{BACKOFF_BUSY, FAILURES_MAX};
 use super::*;
 
 fn peer(n: u8) -> PeerId {
