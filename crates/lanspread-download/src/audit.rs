@@ -9,7 +9,7 @@ use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{GameId, Manifest};
 use lanspread_transfer::layout::Layout;
 
-use super::journal::{self, journal_path};
+use crate::journal::{self, journal_path};
 
 /// How many claims a journal has, and which of them the disk does not bear out. `None` when there
 /// is no journal with a whole header.

@@ -47,11 +47,11 @@ use self::pacing::Pacer;
 use self::requests::{Sources, Subject};
 use self::resume_state::{Prepared, ResumeProbe, ResumeState};
 use self::swarm::Sharer;
-use super::storage::{Committed, StorageError};
-use super::{
+use crate::error::DownloadFailure;
+use crate::job::{
     CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
 };
-use crate::error::DownloadFailure;
+use crate::storage::{Committed, StorageError};
 
 /// Everything that can happen to a download.
 enum Event {

@@ -22,8 +22,8 @@ use lanspread_proto::GameId;
 use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::reserved::TRASH_PREFIX;
 
-use super::journal::{self, Contents, journal_path, journalled_games};
-use super::storage::discard;
+use crate::journal::{self, Contents, journal_path, journalled_games};
+use crate::storage::discard;
 
 /// What to do about a journal that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,8 @@ use lanspread_proto::reserved::{LOCAL_DIR, is_install_transient};
 use lanspread_proto::{GameId, GameVersion};
 
 use crate::error::RemoveFailure;
-use crate::{journal_path, note_removal, points};
+use crate::journal::{journal_path, note_removal};
+use crate::points;
 
 /// Deletes the root of a game that is downloaded and not installed, with all that is in it but foreign
 /// files, which keep the root where they are. A root that is a mount point stays, and is empty then.

@@ -15,9 +15,9 @@ use lanspread_proto::GameId;
 use lanspread_proto::foreign::{is_foreign_directory, is_foreign_file};
 use lanspread_proto::manifest::VERSION_FILE;
 
-use super::journal::{self, journal_path, journalled_games};
-use super::storage::{StorageError, discard, failed, is_discarded};
 use crate::error::RemoveFailure;
+use crate::journal::{self, journal_path, journalled_games};
+use crate::storage::{StorageError, discard, failed, is_discarded};
 
 /// Most files and directories that are counted: more than a manifest can list. Those beyond are removed
 /// all the same.

@@ -7,10 +7,10 @@ use lanspread_transfer::layout::ChunkIndex;
 use lanspread_transfer::parts::PartError;
 use lanspread_transfer::scheduler::Ask;
 
-use super::super::{DownloadEnd, DownloadNotice};
 use super::disk::{ReceivedChunk, WriteOutcome};
 use super::resume_state::{ResumeProbe, ResumeState};
 use super::{Ended, Engine, Stage};
+use crate::job::{DownloadEnd, DownloadNotice};
 
 impl Engine {
     pub(super) async fn on_head(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use lanspread_disk::state_file;
 
-use super::super::DownloadEnd;
-use super::super::storage::failed;
-use super::super::unfinished::sweep;
 use super::resume_state::ResumeState;
 use super::{Ended, Engine};
+use crate::job::DownloadEnd;
+use crate::storage::failed;
+use crate::unfinished::sweep;
 
 impl Engine {
     /// Ends what is under way. After a cancellation, discards what the download brought, unless the job

@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::demand;
-use super::super::journal::{Header, Journal};
-use super::super::storage::{Storage, StorageError, failed, refuse_clashes};
 use super::Event;
 use super::requests::finished;
 use super::resume_state::{Checkpoint, Prepared, ResumeProbe};
+use crate::demand;
 use crate::error::DownloadFailure;
+use crate::journal::{Header, Journal};
+use crate::storage::{Storage, StorageError, failed, refuse_clashes};
 
 /// Most chunks hashed and written at once: one thread does both faster than a fast link delivers,
 /// and a second one bridges the moments in which the system makes the first one wait.

@@ -5,9 +5,9 @@ use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::Ask;
 use lanspread_transfer::transfer::{Effect, Transfer};
 
-use super::super::DownloadNotice;
 use super::requests::Subject;
 use super::{Engine, Stage};
+use crate::job::DownloadNotice;
 
 impl Engine {
     pub(super) async fn carry_out_effects(&mut self) {

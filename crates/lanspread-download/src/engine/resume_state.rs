@@ -11,8 +11,8 @@ use lanspread_transfer::layout::{ChunkIndex, ChunkLocation};
 use lanspread_transfer::record::Record;
 use lanspread_transfer::transfer::Transfer;
 
-use super::super::journal::{Contents, Journal};
-use super::super::storage::{Storage, StorageError};
+use crate::journal::{Contents, Journal};
+use crate::storage::{Storage, StorageError};
 
 /// The pause between two checkpoints: what a crash costs at most, in download time. Syncing this
 /// often also keeps the disk busy while the network is, so that little is left for the commit.

@@ -6,8 +6,8 @@ use lanspread_transfer::layout::PieceIndex;
 use lanspread_transfer::transfer::Transfer;
 use tokio::sync::mpsc;
 
-use super::super::{DownloadJob, Seat};
 use super::{Engine, Event};
+use crate::job::{DownloadJob, Seat};
 
 /// The share of a download, once its content is known for good and its disk is prepared.
 pub(super) struct Sharer {
