@@ -17,7 +17,7 @@ use lanspread_proto::message::{
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, PeerId, SourceError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::debts::{Debt, Debts};
@@ -36,10 +36,6 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait until a streamed installation is let in: for a stream of the connection, of which
 /// requests in flight may hold all, and for the answer, which comes before the turn does.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Most chunks that are in memory to be sent to one peer: the largest window of two downloads, so that
-/// only a peer that does not keep to it waits.
-pub const CHUNKS_PER_PEER_MAX: usize = 8;
 
 /// Tells the connections of this process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,12 +63,6 @@ pub struct PeerLink {
     pub known_library: watch::Sender<Arc<LibrarySnapshot>>,
     /// When hands were shaken.
     pub established: Instant,
-    /// Bounds the chunks in memory that are to be sent to this peer.
-    pub chunks: Semaphore,
-    /// Whose turn it is to send a chunk to this peer.
-    pub sending: Semaphore,
-    /// Bounds what comes behind requests of this peer: one page at a time is in memory.
-    pub receiving: Semaphore,
     connection: Arc<dyn Connection>,
     last_heard_ms: AtomicU64,
     /// What the other side was asked and has not answered yet.
@@ -97,9 +87,6 @@ impl PeerLink {
             is_dialled,
             known_library: watch::channel(told).0,
             established,
-            chunks: Semaphore::new(CHUNKS_PER_PEER_MAX),
-            sending: Semaphore::new(1),
-            receiving: Semaphore::new(1),
             connection,
             last_heard_ms,
             debts: Arc::default(),

@@ -10,28 +10,15 @@ use bytes::Bytes;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::{ContentHash, Manifest};
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::timeout;
-
-use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
-use crate::admission::send_slots::SLOT_WAIT;
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.
 const LAYOUT_CACHE_BYTES: usize = 32 * 1024 * 1024;
-/// Most pages that are on their way, to all peers together: 64 MiB.
-const PAGES_MAX: usize = 256;
-/// Most of them to one address: 16 MiB, so that others get some as well.
-const PAGES_PER_ADDRESS_MAX: usize = 64;
-/// Most layouts and libraries that are being encoded at a time: each takes one blocking thread, and as much
-/// memory as it will have.
-const ENCODINGS_MAX: usize = 2;
-
-/// What pages are made from and paid with. Clones share everything.
+/// Encodes layouts, and keeps their pages. Clones share everything.
 #[derive(Clone)]
 pub(super) struct LayoutCache {
     layouts: Arc<Mutex<Layouts>>,
     encodings: Arc<Semaphore>,
-    room: FairSemaphore,
 }
 
 /// Encoded layouts by their identity, the least recently used to go first.
@@ -53,12 +40,9 @@ impl Encoded {
 }
 
 impl LayoutCache {
-    pub(super) fn new() -> Self {
-        Self {
-            layouts: Arc::default(),
-            encodings: Arc::new(Semaphore::new(ENCODINGS_MAX)),
-            room: FairSemaphore::new(PAGES_MAX, Order::TurnsAtMost(PAGES_PER_ADDRESS_MAX)),
-        }
+    /// Makes an empty cache. Whatever is encoded waits for `encodings`.
+    pub(crate) fn new(encodings: Arc<Semaphore>) -> Self {
+        Self { layouts: Arc::default(), encodings }
     }
 
     /// The pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
@@ -80,16 +64,6 @@ impl LayoutCache {
         let encoded = encoded.ok().map(Arc::clone);
         self.layouts().evict(manifest.manifest_hash());
         encoded
-    }
-
-    /// Bounds what is being encoded, here and elsewhere.
-    pub(super) fn encodings(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.encodings)
-    }
-
-    /// Waits until a page may be on its way to a peer; `None` after [`SLOT_WAIT`].
-    pub(super) async fn room(&self, asker: Asker) -> Option<FairPermit> {
-        timeout(SLOT_WAIT, self.room.acquire(asker)).await.ok()
     }
 
     // Whoever panicked while it held the lock left nothing half done.
@@ -126,7 +100,7 @@ impl Layouts {
 
 #[cfg(test)]
 mod tests {
-    use lanspread_proto::{ManifestFile, PeerId};
+    use lanspread_proto::ManifestFile;
 
     use super::*;
 
@@ -142,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_layout_is_encoded_once_and_shared_by_all_answers() {
-        let pages = LayoutCache::new();
+        let pages = LayoutCache::new(Arc::new(Semaphore::new(1)));
         let manifest = game("a", 1);
         let (one, two) = tokio::join!(pages.layout(&manifest), pages.layout(&manifest));
         let (one, two) = (one.unwrap(), two.unwrap());
@@ -155,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_layouts_that_were_used_longest_ago_go_first() {
-        let pages = LayoutCache::new();
+        let pages = LayoutCache::new(Arc::new(Semaphore::new(1)));
         let games = ["a", "b", "c"].map(|name| game(name, 60));
         let first = pages.layout(&games[0]).await.unwrap();
         pages.layout(&games[1]).await.unwrap();
@@ -163,21 +137,5 @@ mod tests {
         pages.layout(&games[2]).await.unwrap();
         let kept = |game: &Manifest| pages.layouts().encoded.contains_key(&game.manifest_hash());
         assert_eq!([0, 1, 2].map(|n| kept(&games[n])), [true, false, true]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_address_leaves_room_for_others() {
-        let pages = LayoutCache::new();
-        let at =
-            |host| Asker { addr: [10, 0, 0, host].into(), peer: PeerId::from_public_key(&[host]) };
-        let greedy = at(1);
-        let mut held = Vec::new();
-        for _ in 0..PAGES_PER_ADDRESS_MAX {
-            held.push(pages.room(greedy).await.unwrap());
-        }
-        assert!(pages.room(greedy).await.is_none());
-        assert!(pages.room(at(2)).await.is_some());
-        held.pop();
-        assert!(pages.room(greedy).await.is_some());
     }
 }

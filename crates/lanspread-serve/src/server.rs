@@ -17,9 +17,8 @@ use lanspread_proto::GameId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admission::send_slots::SendSlots;
-use crate::admission::super_seeding::SuperSeeding;
-use crate::contradictions::{Contradiction, Doubts};
+use crate::admission::Admission;
+use crate::contradictions::{Contradiction, ContradictionReporter};
 use crate::layout_pages::LayoutCache;
 use crate::library_pages::LibraryPages;
 use crate::outbound::OutboundTransfers;
@@ -27,9 +26,6 @@ use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
 use crate::view::{ServedGame, View};
 
-/// What is sent at once under a limit: it goes out evenly, and who is sent something at the same time
-/// gets as much of it.
-const PACED_BYTES: usize = 32 * 1024;
 /// How long an asker waits for the new look of a game that has changed: less than its own patience. A
 /// look takes milliseconds.
 const LOOK_WAIT: Duration = Duration::from_secs(5);
@@ -43,13 +39,11 @@ pub struct Server {
     pub outbound: OutboundTransfers,
     /// What is shared of games that are being fetched.
     pub swarm: Swarm,
-    upload: Limiter,
-    super_seeding: SuperSeeding,
-    slots: SendSlots,
-    pages: LayoutCache,
-    libraries: LibraryPages,
+    pub(crate) admission: Admission,
+    layouts: LayoutCache,
+    library_pages: LibraryPages,
     streams: StreamService,
-    pub(crate) doubts: Doubts,
+    pub(crate) contradictions: ContradictionReporter,
 }
 
 impl Server {
@@ -62,22 +56,11 @@ impl Server {
         streams: StreamService,
         contradictions: mpsc::Sender<Contradiction>,
     ) -> Self {
-        let slots = SendSlots::new(upload.limit());
-        let (super_seeding, doubts) = (SuperSeeding::new(), Doubts::new(contradictions));
-        let pages = LayoutCache::new();
-        let libraries = LibraryPages::new(pages.encodings());
-        Self {
-            view,
-            outbound,
-            swarm,
-            upload,
-            super_seeding,
-            slots,
-            pages,
-            libraries,
-            streams,
-            doubts,
-        }
+        let admission = Admission::new(upload);
+        let layouts = LayoutCache::new(Arc::clone(&admission.encodings));
+        let library_pages = LibraryPages::new(Arc::clone(&admission.encodings));
+        let contradictions = ContradictionReporter::new(contradictions);
+        Self { view, outbound, swarm, admission, layouts, library_pages, streams, contradictions }
     }
 
     /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
@@ -85,14 +68,14 @@ impl Server {
         let served = self.view.borrow().game(game_id).cloned();
         let Some(ServedGame { root, fingerprint, .. }) = served else { return };
         // It is never closed.
-        let permit = self.doubts.looks.acquire().await;
+        let permit = self.admission.looks.acquire().await;
         let seen = fingerprint.clone();
         let is_as_known = tokio::task::spawn_blocking(move || looks_like(&root, &seen)).await;
         drop(permit);
         if is_as_known.unwrap_or(true) {
             return;
         }
-        self.doubts.tell(game_id, None);
+        self.contradictions.report(game_id, None);
         let is_other = |view: &Arc<View>| {
             view.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)
         };

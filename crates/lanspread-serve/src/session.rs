@@ -17,6 +17,7 @@ use tokio::time::sleep;
 pub use context::{Context, SessionEvent, SessionObserver};
 pub(crate) use request::handle_request;
 
+use crate::admission::requester::Requester;
 use crate::server::Server;
 use crate::swarm::{AnnouncedFetches, Announcement, Swarm};
 
@@ -51,6 +52,7 @@ async fn answer_all(
     mut streams: Box<dyn StreamAcceptor>,
     context: &Context,
 ) -> TransportError {
+    let requester = Arc::new(Requester::new(Arc::clone(link)));
     let mut requests = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -61,10 +63,10 @@ async fn answer_all(
             Ok(stream) => stream,
             Err(error) => return error,
         };
-        let (link, context) = (Arc::clone(link), context.clone());
+        let (requester, context) = (Arc::clone(&requester), context.clone());
         requests.spawn(async move {
-            if let Err(error) = handle_request(&link, stream, &context).await {
-                tracing::debug!(peer_id = %link.peer_id(), %error, "a request failed");
+            if let Err(error) = handle_request(&requester, stream, &context).await {
+                tracing::debug!(peer_id = %requester.link.peer_id(), %error, "a request failed");
             }
         });
     }

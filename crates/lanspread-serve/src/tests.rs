@@ -38,8 +38,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admission::requester::Requester;
 use crate::admission::send_slots::STEP_TIMEOUT;
-use crate::contradictions::Doubts;
+use crate::contradictions::ContradictionReporter;
 use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
 use crate::server::ASKER_CHECK;
@@ -144,10 +145,10 @@ async fn asker(games: &TempDir, manifest: Manifest) -> Arc<PeerLink> {
 
 async fn asker_of(server: &Server, name: &str) -> Arc<PeerLink> {
     let (near, mut far) = linked(name).await;
-    let context = context(server);
+    let (context, requester) = (context(server), Requester::new(Arc::clone(&far.link)));
     tokio::spawn(async move {
         while let Ok(stream) = far.streams.accept().await {
-            handle_request(&far.link, stream, &context).await.unwrap();
+            handle_request(&requester, stream, &context).await.unwrap();
         }
     });
     near.link
@@ -361,7 +362,8 @@ async fn a_receiver_that_takes_nothing_does_not_keep_its_place_from_others() {
     let (server, _view) = server(&games, manifest, lowest_limit());
     let (_, stopped) = linked("stopped").await;
     let mut receiver = Stopped;
-    let of_stopped = server.handle_get_chunks(&stopped.link, chunk("quake.eti", 0), &mut receiver);
+    let requester = Requester::new(Arc::clone(&stopped.link));
+    let of_stopped = server.handle_get_chunks(&requester, chunk("quake.eti", 0), &mut receiver);
     let began = Instant::now();
     let other = async {
         let link = asker_of(&server, "other").await;
@@ -385,7 +387,8 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let asking = tokio::spawn(async move { near.link.get_game(wanted).await });
     let stream = far.streams.accept().await.unwrap();
     let context = context(&server);
-    let answering = handle_request(&far.link, stream, &context);
+    let requester = Requester::new(Arc::clone(&far.link));
+    let answering = handle_request(&requester, stream, &context);
     tokio::pin!(answering);
     assert!(timeout(Duration::from_secs(60), &mut answering).await.is_err(), "it is waited for");
     asking.abort();
@@ -412,7 +415,7 @@ fn watchful_server() -> (TempDir, Server, watch::Sender<Arc<View>>, mpsc::Receiv
     let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
     let (found, contradictions) = mpsc::channel(8);
     let (mut server, view) = server(&games, manifest, Limiter::new(None));
-    server.doubts = Doubts::new(found);
+    server.contradictions = ContradictionReporter::new(found);
     (games, server, view, contradictions)
 }
 

@@ -18,7 +18,6 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lanspread_net::link::PeerLink;
 use lanspread_proto::PeerId;
 use tokio::sync::{Notify, watch};
 
@@ -95,13 +94,6 @@ struct WaitingPeers {
     peers: BTreeMap<PeerId, BTreeMap<u64, Arc<Notify>>>,
     /// Which peer got the last permit.
     last_peer: Option<PeerId>,
-}
-
-impl Asker {
-    /// Returns who is on the other side of `link`.
-    pub(crate) fn of(link: &PeerLink) -> Self {
-        Self { addr: link.addr.ip(), peer: link.peer_id() }
-    }
 }
 
 impl FairSemaphore {

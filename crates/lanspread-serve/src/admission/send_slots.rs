@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use lanspread_net::exchange::ExchangeError;
 use lanspread_net::limit::RateLimit;
-use lanspread_net::link::PeerLink;
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
+use super::fair_semaphore::{FairPermit, FairSemaphore, Order};
+use super::requester::Requester;
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
 const CHUNKS_MAX: usize = 64;
@@ -55,9 +55,9 @@ impl SendSlots {
     }
 
     /// Waits for a place.
-    pub(crate) async fn take<'a>(&'a self, link: &'a PeerLink) -> SendSlot<'a> {
-        let of_peer = link.chunks.acquire().await.ok();
-        let turn = Some(self.turns.acquire(Asker::of(link)).await);
+    pub(crate) async fn acquire<'a>(&'a self, requester: &'a Requester) -> SendSlot<'a> {
+        let of_peer = requester.chunk_in_memory().await;
+        let turn = Some(self.turns.acquire(requester.asker()).await);
         SendSlot { slots: self, turn, beside: None, _of_peer: of_peer }
     }
 }

@@ -1,11 +1,9 @@
 //! Sends chunks, and reads those once more that came wrong.
 
 use std::future::poll_fn;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
-use lanspread_net::link::PeerLink;
 use lanspread_net::transport::StreamSender;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{
@@ -13,19 +11,15 @@ use lanspread_proto::message::{
 };
 use tokio::time::timeout;
 
-use super::{PACED_BYTES, Server};
-use crate::admission::fair_semaphore::Asker;
+use super::Server;
+use crate::admission::PACED_BYTES;
+use crate::admission::requester::Requester;
 use crate::admission::send_slots::{SLOT_WAIT, SendSlot};
 use crate::admission::super_seeding::Delivery;
 use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
 use crate::outbound::TransferGuard;
 use crate::reply::{not_served, refused, reply};
 use crate::swarm::SharedChunks;
-
-/// How long a chunk waits until the one before it is on its way to the same peer. One stream at a time
-/// is faster than several at once; below 4 MiB/s that is of no consequence, and there a chunk
-/// must not wait so long that its asker takes the silence for the end.
-const TURN_WAIT: Duration = Duration::from_millis(500);
 
 /// Where the chunks of a request are.
 enum Found {
@@ -38,11 +32,11 @@ enum Found {
 impl Server {
     pub(crate) async fn handle_get_chunks(
         &self,
-        link: &PeerLink,
+        requester: &Requester,
         wanted: GetChunks,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        let (game_id, peer_id) = (&wanted.game_id, link.peer_id());
+        let (game_id, peer_id) = (&wanted.game_id, requester.link.peer_id());
         let (transfer, found) =
             match self.outbound.begin_if(game_id, peer_id, || self.find(&wanted)) {
                 Ok(found) => found,
@@ -52,7 +46,7 @@ impl Server {
                 }
             };
         let ((mut delivery, mut slot), (chunks, bytes)) =
-            match self.prepare(link, &wanted, found, &transfer).await {
+            match self.prepare(requester, &wanted, found, &transfer).await {
                 Ok(prepared) => prepared,
                 Err(refusal) => {
                     drop(transfer);
@@ -62,7 +56,7 @@ impl Server {
             };
         let sent = delivery.while_sent(async {
             let hand_over = async {
-                let _turn = timeout(TURN_WAIT, link.sending.acquire()).await;
+                let _turn = requester.turn_to_send().await;
                 let response = Response::Chunks { chunks };
                 let header = send_header(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES);
                 slot.hold_for(header).await?;
@@ -92,15 +86,15 @@ impl Server {
     /// Reads a chunk once more that came wrong, and holds it against the manifest.
     pub(crate) async fn handle_wrong_chunk(
         &self,
-        link: &PeerLink,
+        requester: &Requester,
         wrong: WrongChunk,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        let response = self.read_again(link, wrong).await;
+        let response = self.read_again(requester, wrong).await;
         reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await
     }
 
-    async fn read_again(&self, link: &PeerLink, wrong: WrongChunk) -> Response {
+    async fn read_again(&self, requester: &Requester, wrong: WrongChunk) -> Response {
         let WrongChunk { game_id, content_root, path, index } = wrong;
         let Some(game) = self.view.borrow().game(&game_id).cloned() else {
             return Response::Refused(not_served(&game_id));
@@ -109,7 +103,7 @@ impl Server {
             let message = "the game has another content, or none is known yet";
             return Response::Refused(refused(RefusalCode::Changed, message));
         }
-        if !self.doubts.is_complaint_due(link.addr.ip()) {
+        if !self.admission.complaints.is_due(requester.link.addr.ip()) {
             return Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
         }
         let file = game.manifest.file(&path);
@@ -123,7 +117,7 @@ impl Server {
             let is_same = game.and_then(|game| game.manifest.content_root()) == Some(content_root);
             is_same.then_some(()).ok_or_else(|| not_served(&game_id))
         };
-        let _transfer = match self.outbound.begin_if(&game_id, link.peer_id(), look) {
+        let _transfer = match self.outbound.begin_if(&game_id, requester.link.peer_id(), look) {
             Ok((transfer, ())) => transfer,
             Err(refusal) => return Response::Refused(refusal),
         };
@@ -133,7 +127,7 @@ impl Server {
         match read_chunks(game.root, game.manifest, &wanted, Check::Hashes(vec![hash])).await {
             Ok(_) => Response::Done {},
             Err(failure) => {
-                self.doubts.tell(&wanted.game_id, Some(path));
+                self.contradictions.report(&wanted.game_id, Some(path));
                 // Whatever else the read found, the chunk that the manifest names is not there.
                 let message = failure.refusal.message;
                 Response::Refused(refused(RefusalCode::ReadFailed, &message))
@@ -144,7 +138,7 @@ impl Server {
     /// Waits until the chunks may be in memory, and reads them.
     async fn prepare<'a>(
         &'a self,
-        link: &'a PeerLink,
+        requester: &'a Requester,
         wanted: &GetChunks,
         found: Found,
         transfer: &TransferGuard,
@@ -156,7 +150,7 @@ impl Server {
             Found::InLibrary => self.outbound.count(&wanted.game_id),
         };
         let room = tokio::select! {
-            room = timeout(SLOT_WAIT, self.room(link, wanted, fetching)) => {
+            room = timeout(SLOT_WAIT, self.room(requester, wanted, fetching)) => {
                 let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
                 room.unwrap_or_else(|_| Err(too_many()))
             }
@@ -168,13 +162,13 @@ impl Server {
     /// Waits until the chunks may be in memory. So many peers fetch their game from here.
     async fn room<'a>(
         &'a self,
-        link: &'a PeerLink,
+        requester: &'a Requester,
         wanted: &GetChunks,
         fetching: usize,
     ) -> Result<(Delivery, SendSlot<'a>), Refusal> {
-        let delivery = self.super_seeding.wait(wanted, Asker::of(link), fetching).await;
+        let delivery = self.admission.super_seeding.wait(wanted, requester.asker(), fetching).await;
         let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
-        Ok((delivery.ok_or_else(on_its_way)?, self.slots.take(link).await))
+        Ok((delivery.ok_or_else(on_its_way)?, self.admission.send_slots.acquire(requester).await))
     }
 
     /// Sends bytes as fast as the limit allows. All at once where there is none.
@@ -184,10 +178,11 @@ impl Server {
         mut bytes: Bytes,
         slot: &mut SendSlot<'_>,
     ) -> Result<(), ExchangeError> {
-        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
+        let piece_len =
+            if self.admission.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
         while !bytes.is_empty() {
             let piece = bytes.split_to(piece_len.min(bytes.len()));
-            self.upload.pass(piece.len()).await;
+            self.admission.upload.pass(piece.len()).await;
             slot.hold_for(send_bytes(sender, piece)).await?;
         }
         Ok(())
@@ -224,7 +219,7 @@ impl Server {
                 let read = read_chunks(game.root, game.manifest, wanted, check).await;
                 read.map_err(|failure| {
                     if failure.is_contradiction {
-                        self.doubts.tell(&wanted.game_id, None);
+                        self.contradictions.report(&wanted.game_id, None);
                     }
                     failure.refusal
                 })

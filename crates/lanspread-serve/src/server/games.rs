@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_net::exchange::{ExchangeError, send_bytes, send_header};
-use lanspread_net::link::PeerLink;
 use lanspread_net::transport::{StreamSender, TransportError};
 use lanspread_proto::Attributes;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{GameHead, GetGame, GetPage, Part, Refusal, RefusalCode, Response};
 use tokio::time::{Instant, timeout};
 
-use super::{PACED_BYTES, Server};
-use crate::admission::fair_semaphore::Asker;
+use super::Server;
+use crate::admission::PACED_BYTES;
+use crate::admission::requester::Requester;
 use crate::reply::{ANSWER_TIMEOUT, not_served, refused, reply};
 use crate::view::{ServedGame, View};
 
@@ -57,12 +57,12 @@ impl Server {
     /// Sends one page of a part. It is refused if the part is another one by now.
     pub(crate) async fn handle_get_page(
         &self,
-        link: &PeerLink,
+        requester: &Requester,
         wanted: GetPage,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         // Before the page is there, so that what waits for its turn costs nothing.
-        let room = self.pages.room(Asker::of(link)).await;
+        let room = self.admission.page_slots.acquire(requester.asker()).await;
         let too_many = || refused(RefusalCode::Busy, "too many pages are on their way");
         let page = match &room {
             Some(_) => self.page(&wanted).await,
@@ -100,7 +100,7 @@ impl Server {
         let page = match wanted.part {
             Part::Layout => {
                 let abandoned = || refused(RefusalCode::Busy, "the layout could not be encoded");
-                let pages = self.pages.layout(manifest).await.ok_or_else(abandoned)?;
+                let pages = self.layouts.layout(manifest).await.ok_or_else(abandoned)?;
                 usize::try_from(wanted.page).ok().and_then(|page| pages.get(page).cloned())
             }
             Part::Hashes => manifest.hash_page(wanted.page),
@@ -120,10 +120,11 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let step = send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES);
         in_time(step).await?;
-        let piece_len = if self.upload.limit().is_some() { PACED_BYTES } else { page.len() };
+        let piece_len =
+            if self.admission.upload.limit().is_some() { PACED_BYTES } else { page.len() };
         while !page.is_empty() {
             let piece = page.split_to(piece_len.min(page.len()));
-            self.upload.pass(piece.len()).await;
+            self.admission.upload.pass(piece.len()).await;
             in_time(async { Ok(send_bytes(&mut *sender, piece).await?) }).await?;
         }
         sender.finish()?;

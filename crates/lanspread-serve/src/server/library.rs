@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use lanspread_net::exchange::ExchangeError;
-use lanspread_net::link::PeerLink;
 use lanspread_net::transport::StreamSender;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{GetLibrary, RefusalCode, Response};
 use tokio::time::timeout;
 
 use super::Server;
-use crate::admission::fair_semaphore::Asker;
+use crate::admission::requester::Requester;
 use crate::reply::{refused, reply, send_at_once};
 
 /// How long a request for a page of a library waits: a third of the time in which its asker, which asks again
@@ -20,15 +19,15 @@ const LIBRARY_WAIT: Duration = Duration::from_secs(5);
 impl Server {
     pub(crate) async fn handle_get_library(
         &self,
-        link: &PeerLink,
+        requester: &Requester,
         wanted: GetLibrary,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         let busy = || refused(RefusalCode::Busy, "too many peers ask for pages");
         let prepare = async {
             let newest = self.view.borrow().snapshot();
-            let page = self.libraries.page(wanted, link.peer_id(), newest).await?;
-            Ok((self.pages.room(Asker::of(link)).await.ok_or_else(busy)?, page))
+            let page = self.library_pages.page(wanted, requester.link.peer_id(), newest).await?;
+            Ok((self.admission.page_slots.acquire(requester.asker()).await.ok_or_else(busy)?, page))
         };
         match timeout(LIBRARY_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
             Ok((room, (header, page, read))) => {
@@ -36,7 +35,7 @@ impl Server {
                 drop(room);
                 sent?;
                 if let Some(read) = read {
-                    link.known_library.send_replace(read);
+                    requester.link.known_library.send_replace(read);
                 }
                 Ok(())
             }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use lanspread_net::exchange::{ExchangeError, FrameWriter};
 use lanspread_net::limit::Limiter;
-use lanspread_net::link::PeerLink;
 use lanspread_net::transport::StreamSender;
 use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{RefusalCode, Response, StreamInstall};
@@ -17,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Server;
-use crate::admission::fair_semaphore::{Asker, QueuePosition, QueueTicket};
+use crate::admission::fair_semaphore::{QueuePosition, QueueTicket};
+use crate::admission::requester::Requester;
 use crate::outbound::TransferGuard;
 use crate::reply::{not_served, refused, reply};
 use crate::unpacking::{Outgoing, unpack};
@@ -37,7 +37,7 @@ const BLOCKS_WAITING: usize = 192;
 impl Server {
     pub(crate) async fn handle_stream_install(
         &self,
-        link: &PeerLink,
+        requester: &Requester,
         wanted: StreamInstall,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
@@ -48,11 +48,11 @@ impl Server {
             let game = game.filter(|game| *game.manifest.version() == wanted.version).cloned();
             let game = game.ok_or_else(|| not_served(&wanted.game_id))?;
             let too_many = || refused(RefusalCode::Busy, "too many wait to be streamed to");
-            let ticket = self.streams.queue.join(Asker::of(link)).ok_or_else(too_many)?;
+            let ticket = self.streams.queue.join(requester.asker()).ok_or_else(too_many)?;
             Ok((game, ticket))
         };
         let (transfer, (game, ticket)) =
-            match self.outbound.begin_if(&wanted.game_id, link.peer_id(), look) {
+            match self.outbound.begin_if(&wanted.game_id, requester.link.peer_id(), look) {
                 Ok(begun) => begun,
                 Err(refusal) => {
                     let response = Response::Refused(refusal);
@@ -94,7 +94,7 @@ impl Server {
             unpack(&*provider, &root, &frames);
             drop((ticket, transfer));
         });
-        send_all(unpacked, &self.upload, out).await
+        send_all(unpacked, &self.admission.upload, out).await
     }
 }
 

@@ -12,36 +12,44 @@ use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 
 use super::context::{Context, SessionEvent};
+use crate::admission::requester::Requester;
 use crate::reply::{confirm, not_served, refused, reply_briefly, reply_with};
 
 /// Answers one request. What the peer tells is passed on before it is confirmed: the peer may
 /// close the connection on the confirmation, which ends this task.
 pub(crate) async fn handle_request(
-    link: &PeerLink,
+    requester: &Requester,
     stream: Stream,
     context: &Context,
 ) -> Result<(), ExchangeError> {
     let Context { server, observer, .. } = context;
+    let link = &*requester.link;
     let (request, mut incoming, mut sender) = read_request(link, stream).await?;
     match request {
         // Asked.
         Request::Ping {} => confirm(sender).await,
-        Request::GetLibrary(wanted) => server.handle_get_library(link, wanted, &mut *sender).await,
+        Request::GetLibrary(wanted) => {
+            server.handle_get_library(requester, wanted, &mut *sender).await
+        }
         Request::GetGame(wanted) => {
             if wanted.await_hashes {
                 observer.observe(link, SessionEvent::HashesWanted(wanted.game_id.clone())).await;
             }
             server.handle_get_game(wanted, &mut *sender).await
         }
-        Request::GetPage(wanted) => server.handle_get_page(link, wanted, &mut *sender).await,
-        Request::GetChunks(wanted) => server.handle_get_chunks(link, wanted, &mut *sender).await,
-        Request::WrongChunk(wrong) => server.handle_wrong_chunk(link, wrong, &mut *sender).await,
+        Request::GetPage(wanted) => server.handle_get_page(requester, wanted, &mut *sender).await,
+        Request::GetChunks(wanted) => {
+            server.handle_get_chunks(requester, wanted, &mut *sender).await
+        }
+        Request::WrongChunk(wrong) => {
+            server.handle_wrong_chunk(requester, wrong, &mut *sender).await
+        }
         Request::StreamInstall(wanted) => {
-            server.handle_stream_install(link, wanted, &mut *sender).await
+            server.handle_stream_install(requester, wanted, &mut *sender).await
         }
         // Told.
         Request::LibraryDelta(delta) => {
-            let delta = read_delta(link, &mut incoming, delta, context).await?;
+            let delta = read_delta(requester, &mut incoming, delta, context).await?;
             observer.observe(link, SessionEvent::Delta(delta)).await;
             confirm(sender).await
         }
@@ -50,7 +58,7 @@ pub(crate) async fn handle_request(
             confirm(sender).await
         }
         Request::Fetching(theirs) => {
-            let own = match read_opening(link, &mut incoming, theirs).await? {
+            let own = match read_opening(requester, &mut incoming, theirs).await? {
                 Some(theirs) => server.swarm.heard(link.peer_id(), link.id, &theirs).await,
                 None => None,
             };
@@ -101,40 +109,39 @@ async fn read_request(
 /// # Errors
 /// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
 async fn read_page(
-    link: &PeerLink,
+    requester: &Requester,
     incoming: &mut Incoming,
     len: u32,
     max: usize,
 ) -> Result<Bytes, ExchangeError> {
-    // Nobody closes it.
-    let _permit = link.receiving.acquire().await;
-    incoming.page(len, max, || link.note_sign_of_life()).await
+    let _turn = requester.turn_to_receive().await;
+    incoming.page(len, max, || requester.link.note_sign_of_life()).await
 }
 
 /// Reads what changed in the library of the peer. One that cannot be read is a gap: the whole library is asked for.
 async fn read_delta(
-    link: &PeerLink,
+    requester: &Requester,
     incoming: &mut Incoming,
     delta: LibraryDelta,
     context: &Context,
 ) -> Result<RemoteDelta, ExchangeError> {
     let LibraryDelta { from_rev, to_rev, len } = delta;
-    let page = read_page(link, incoming, len, PAGE_MAX_BYTES).await?;
+    let page = read_page(requester, incoming, len, PAGE_MAX_BYTES).await?;
     let delta = RemoteDelta::read(from_rev, to_rev, &page, &context.catalog);
     Ok(delta.unwrap_or_else(|error| {
-        tracing::debug!(peer_id = %link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
+        tracing::debug!(peer_id = %requester.link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
         RemoteDelta::gap(to_rev)
     }))
 }
 
 /// Reads what the peer fetches and has of it; `None` where its set of pieces is none.
 async fn read_opening(
-    link: &PeerLink,
+    requester: &Requester,
     incoming: &mut Incoming,
     theirs: Fetching,
 ) -> Result<Option<Opening>, ExchangeError> {
     let len = theirs.have_bytes;
-    let have = read_page(link, incoming, len, PIECE_SET_MAX_BYTES).await?;
+    let have = read_page(requester, incoming, len, PIECE_SET_MAX_BYTES).await?;
     // It has at most as many bytes as a set may have.
     Ok(Opening::decode(theirs, &have).ok())
 }
