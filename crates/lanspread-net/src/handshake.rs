@@ -29,6 +29,7 @@ use super::exchange::{ExchangeError, Incoming, ask, send_header};
 use super::link::PeerLink;
 use super::transport::{
     CloseCode, Connection, Dialer, NewConnection, Stream, StreamAcceptor, StreamSender,
+    TransportError,
 };
 use crate::network_key::NetworkKey;
 
@@ -83,12 +84,26 @@ pub enum RejectReason {
     Protocol,
 }
 
+/// Why nobody answered at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// There is no address to dial.
+    #[error("it has no address")]
+    NoAddress,
+    /// The handshake took longer than 5 s.
+    #[error("no handshake in time")]
+    Late,
+    /// The connection did not come about, or broke off.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
 /// Why no link came of a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// Nobody answered, or the answer broke off.
-    #[error("{0}")]
-    Unreachable(String),
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The other side is this peer.
     #[error("the address is this peer's own")]
     Myself,
@@ -159,14 +174,14 @@ pub async fn dial_first(
         })
         .collect();
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let mut last = (nowhere, Err(HandshakeError::Unreachable("it has no address".to_owned())));
+    let mut last = (nowhere, Err(Unreachable::NoAddress.into()));
     while let Some((addr, opened)) = dials.next().await {
         let opened = match opened {
             Ok(opened) => opened,
             // What was said elsewhere tells more.
             Err(_) if !matches!(last.1, Err(HandshakeError::Unreachable(_))) => continue,
             Err(error) => {
-                last = (addr, Err(HandshakeError::Unreachable(error.to_string())));
+                last = (addr, Err(unreachable(error)));
                 continue;
             }
         };
@@ -201,7 +216,7 @@ pub async fn accept(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, H
 async fn within_time(
     handshake: impl Future<Output = Result<Admitted, HandshakeError>>,
 ) -> Result<Admitted, HandshakeError> {
-    let late = |_| HandshakeError::Unreachable("no handshake in time".to_owned());
+    let late = |_| HandshakeError::from(Unreachable::Late);
     timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(late)?
 }
 
@@ -225,9 +240,9 @@ async fn greet(
     let hello = hello(me, &*connection, Side::Dialler, told.rev);
     let mut incoming = ask(&*connection, &Request::Hello(hello), Bytes::new())
         .await
-        .map_err(|e| failed(peer_id, &e))?;
+        .map_err(|e| failed(peer_id, e))?;
     let response =
-        incoming.raw_header(CONTROL_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, &e))?;
+        incoming.raw_header(CONTROL_HEADER_MAX_BYTES).await.map_err(|e| failed(peer_id, e))?;
     if let Some(call) = own_call {
         return Err(match call.has_come_back() {
             true => HandshakeError::Myself,
@@ -237,7 +252,7 @@ async fn greet(
     if let Some(glimpse) = of_other_version(&response) {
         return Err(rejected(peer_id, version_refusal(&glimpse), glimpse));
     }
-    match decode_header(&response).map_err(|error| failed(peer_id, &error.into()))? {
+    match decode_header(&response).map_err(|error| failed(peer_id, error.into()))? {
         Response::HelloAck(theirs) => {
             let theirs = check(theirs, me, &*connection, Side::Acceptor)
                 .map_err(|refusal| rejected(peer_id, refusal, Glimpse::default()))?;
@@ -253,15 +268,15 @@ async fn greet(
 async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, HandshakeError> {
     let NewConnection { connection, mut streams } = opened;
     let peer_id = connection.peer_id();
-    let stream = streams.accept().await.map_err(|e| HandshakeError::Unreachable(e.to_string()))?;
+    let stream = streams.accept().await.map_err(unreachable)?;
     let Stream { mut sender, receiver } = stream;
     let mut incoming = Incoming::new(receiver);
-    let request = first_request(&mut incoming).await.map_err(|e| failed(peer_id, &e))?;
+    let request = first_request(&mut incoming).await.map_err(|e| failed(peer_id, e))?;
     let other = of_other_version(&request);
     let request = match &other {
         // The rest of it only another version can read.
         Some(glimpse) => Err(version_refusal(glimpse)),
-        None => Ok(decode_header(&request).map_err(|error| failed(peer_id, &error.into()))?),
+        None => Ok(decode_header(&request).map_err(|error| failed(peer_id, error.into()))?),
     };
     // Known only now: whoever dials itself notes that before it says hello.
     let is_own_call = peer_id == me.peer_id && me.echoes.is_own_call(connection.exporter());
@@ -278,7 +293,7 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
         Ok(theirs) => {
             let told = me.announcer.library().await;
             let ack = Response::HelloAck(hello(me, &*connection, Side::Acceptor, told.rev));
-            respond(&mut *sender, &ack).await.map_err(|e| failed(peer_id, &e))?;
+            respond(&mut *sender, &ack).await.map_err(|e| failed(peer_id, e))?;
             let link = PeerLink::new(connection, theirs, told, false);
             Ok(Admitted { link: Arc::new(link), streams })
         }
@@ -422,15 +437,19 @@ fn rejected(peer_id: PeerId, refusal: Refusal, glimpse: Glimpse) -> HandshakeErr
 
 /// A message that cannot be read may come from another version of the protocol: that is a
 /// rejection. A connection that broke off is not.
-fn failed(peer_id: PeerId, error: &ExchangeError) -> HandshakeError {
+fn failed(peer_id: PeerId, error: ExchangeError) -> HandshakeError {
     match error {
         ExchangeError::Codec(_) | ExchangeError::TooLong => {
             protocol_broken(peer_id, &error.to_string())
         }
         ExchangeError::Transport(_) | ExchangeError::EndedEarly | ExchangeError::Silent => {
-            HandshakeError::Unreachable(error.to_string())
+            Unreachable::from(error).into()
         }
     }
+}
+
+fn unreachable(error: TransportError) -> HandshakeError {
+    Unreachable::from(ExchangeError::from(error)).into()
 }
 
 fn protocol_broken(peer_id: PeerId, message: &str) -> HandshakeError {

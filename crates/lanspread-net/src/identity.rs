@@ -2,6 +2,7 @@
 //!
 //! Made on first start and never replaced after that: a peer with another key is another peer.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -29,12 +30,12 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The key or certificate is broken.
-    #[error("identity file {path} is broken: {reason}")]
+    #[error("identity file {path} is broken: {source}")]
     Broken {
         /// The broken file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -65,12 +66,12 @@ impl Identity {
         let certificate_path = dir.join(CERTIFICATE_FILE);
 
         let key = match read_text(&key_path)? {
-            Some(pem) => KeyPair::from_pem(&pem).map_err(|e| broken(&key_path, &e))?,
+            Some(pem) => KeyPair::from_pem(&pem).map_err(|e| broken(&key_path, e))?,
             None if certificate_path.exists() => {
-                return Err(broken(&key_path, &"the certificate is there, but not its key"));
+                return Err(broken(&key_path, "the certificate is there, but not its key"));
             }
             None => {
-                let key = KeyPair::generate().map_err(|e| broken(&key_path, &e))?;
+                let key = KeyPair::generate().map_err(|e| broken(&key_path, e))?;
                 write_atomic_private(&key_path, key.serialize_pem().as_bytes())
                     .map_err(unusable)?;
                 key
@@ -78,18 +79,18 @@ impl Identity {
         };
         let certificate = match read_text(&certificate_path)? {
             Some(pem) => CertificateDer::from_pem_slice(pem.as_bytes())
-                .map_err(|e| broken(&certificate_path, &e))?,
+                .map_err(|e| broken(&certificate_path, e))?,
             None => {
-                let issued = issue(&key).map_err(|e| broken(&certificate_path, &e))?;
+                let issued = issue(&key).map_err(|e| broken(&certificate_path, e))?;
                 write_atomic_private(&certificate_path, issued.pem().as_bytes())
                     .map_err(unusable)?;
                 issued.into()
             }
         };
 
-        let spki = public_key(&certificate).map_err(|e| broken(&certificate_path, &e))?;
+        let spki = public_key(&certificate).map_err(|e| broken(&certificate_path, e))?;
         if spki != key.subject_public_key_info() {
-            return Err(broken(&certificate_path, &"it does not belong to the key beside it"));
+            return Err(broken(&certificate_path, "it does not belong to the key beside it"));
         }
         let peer_id = PeerId::from_public_key(&spki);
         Ok(Self { peer_id, certificate, key_pkcs8: key.serialize_der() })
@@ -148,12 +149,12 @@ fn read_text(path: &Path) -> Result<Option<String>, IdentityError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(broken(path, &e)),
+        Err(e) => Err(broken(path, e)),
     }
 }
 
-fn broken(path: &Path, reason: &dyn std::fmt::Display) -> IdentityError {
-    IdentityError::Broken { path: PathBuf::from(path), reason: reason.to_string() }
+fn broken(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> IdentityError {
+    IdentityError::Broken { path: PathBuf::from(path), source: source.into() }
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
-//! Keeping to a number of bytes a second.
+//! Keeps all bytes of one direction to a number of bytes a second.
+//!
+//! [`Limiter::book`] reserves the time of some bytes and returns how long they wait, so that those that wait go in the
+//! order in which they came, whatever their size.
+//!
+//! The crate `governor` (0.10) reserves nothing: a waiter of `until_n_ready` sleeps and then competes anew, so a large
+//! piece is overtaken by small ones again and again, and a piece that is larger than the burst is an error
+//! (`InsufficientCapacity`). It sleeps by `futures-timer`, which the paused time of tokio's tests does not move.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -64,12 +64,12 @@ pub struct Endpoints {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr}: {reason}")]
+#[error("cannot listen on {addr}: {source}")]
 pub struct BindError {
     /// The address.
     pub addr: SocketAddr,
-    /// What the system said.
-    pub reason: String,
+    /// What the system or the transport said.
+    pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// Binds both endpoints of a peer. Connections that are silent for less than `peer_timeout` are
@@ -83,14 +83,14 @@ pub fn bind(
     peer_timeout: Duration,
 ) -> Result<Endpoints, BindError> {
     start(identity, listen, peer_timeout.max(IDLE_TIMEOUT_MIN))
-        .map_err(|reason| BindError { addr: listen, reason: reason.to_string() })
+        .map_err(|source| BindError { addr: listen, source })
 }
 
 fn start(
     identity: &Identity,
     listen: SocketAddr,
     idle_timeout: Duration,
-) -> Result<Endpoints, Box<dyn Error>> {
+) -> Result<Endpoints, Box<dyn Error + Send + Sync>> {
     let server = s2n_quic::Server::builder()
         .with_tls(quic_tls::rustls::Server::from(tls::server_config(identity)?))?
         .with_io(udp(listen)?)?
@@ -121,7 +121,7 @@ fn udp(addr: SocketAddr) -> std::io::Result<io::tokio::Provider> {
         .build()
 }
 
-fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error>> {
+fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error + Send + Sync>> {
     Ok(Limits::new()
         .with_max_handshake_duration(HANDSHAKE_TIMEOUT)?
         .with_max_idle_timeout(idle_timeout)?

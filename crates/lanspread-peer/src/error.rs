@@ -211,14 +211,16 @@ impl From<IdentityError> for StartError {
     fn from(error: IdentityError) -> Self {
         match error {
             IdentityError::Directory { path, source } => Self::StateDir { path, source },
-            IdentityError::Broken { path, reason } => Self::Identity { path, reason },
+            IdentityError::Broken { path, source } => {
+                Self::Identity { path, reason: source.to_string() }
+            }
         }
     }
 }
 
 impl From<BindError> for StartError {
-    fn from(BindError { addr, reason }: BindError) -> Self {
-        Self::Listen { addr, reason }
+    fn from(BindError { addr, source }: BindError) -> Self {
+        Self::Listen { addr, reason: source.to_string() }
     }
 }
 

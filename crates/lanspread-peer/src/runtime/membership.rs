@@ -233,7 +233,8 @@ impl Membership {
                 }
                 Err(ConnectError::Unreachable { addr, reason: error.to_string() })
             }
-            Err(HandshakeError::Unreachable(reason)) => {
+            Err(HandshakeError::Unreachable(unreachable)) => {
+                let reason = unreachable.to_string();
                 if let Some(DialFor::Peer(peer_id, attempt)) = &dial {
                     tracing::debug!(%peer_id, %addr, reason, "a dial failed");
                     self.dials.failed(*peer_id, *attempt, now);

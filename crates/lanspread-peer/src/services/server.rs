@@ -41,7 +41,8 @@ pub(crate) async fn run(
             let addr = opened.connection.remote_addr();
             let outcome = handshake::accept(opened, &me).await;
             drop(permit);
-            if let Err(HandshakeError::Unreachable(reason)) = &outcome {
+            if let Err(HandshakeError::Unreachable(unreachable)) = &outcome {
+                let reason = unreachable.to_string();
                 tracing::debug!(%addr, reason, "an incoming handshake broke off");
                 return;
             }
