@@ -14,6 +14,7 @@ use tokio::sync::{OnceCell, Semaphore};
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.
 const LAYOUT_CACHE_BYTES: usize = 32 * 1024 * 1024;
+
 /// Encodes layouts, and keeps their pages. Clones share everything.
 #[derive(Clone)]
 pub(super) struct LayoutCache {
@@ -45,7 +46,7 @@ impl LayoutCache {
         Self { layouts: Arc::default(), encodings }
     }
 
-    /// The pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
+    /// Returns the pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
     /// the encoding was abandoned.
     pub(super) async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
         let pages = self.layouts().entry(manifest.manifest_hash());
