@@ -4,31 +4,18 @@
 //! ([`event_loop`]). The loop owns all state that is not a file. Services and operations run beside it and
 //! send it [`crate::messages::InboxMessage`]s; it never waits for them.
 
-mod conflicts;
-mod downloads;
 mod event_loop;
-mod first_look;
-mod games_dir;
-mod guard;
 mod handles;
-mod hashing;
-mod installs;
-mod libraries;
-mod local_games;
+mod local_library;
 mod manifest_cache;
-mod mdns;
 mod membership;
 mod operations;
-mod queries;
-mod removals;
-mod rescans;
-mod setups;
+mod recovery;
 mod shutdown;
 mod startup;
 mod state_keeper;
-mod streams;
 mod supervisor;
-mod verifications;
+mod tasks;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -1,5 +1,7 @@
 //! The command loop: the one owner of the peer's state.
 
+mod queries;
+
 use std::net::SocketAddr;
 
 use lanspread_proto::PeerId;
@@ -7,11 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::handles::Handles;
-use super::local_games::LocalLibrary;
+use super::local_library::LocalLibrary;
 use super::membership::Membership;
-use super::operations::Operations;
+use super::operations::{Operations, Verify};
 use super::shutdown::Shutdown;
-use super::verifications::Verify;
 use crate::command::PeerCommand;
 use crate::error::RuntimeFailure;
 use crate::event::PeerEvent;

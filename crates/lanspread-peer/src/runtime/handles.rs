@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::manifest_cache::ManifestCache;
-use super::shutdown::Tasks;
+use super::tasks::Tasks;
 use crate::event::PeerEvent;
 use crate::info::{AsOf, OtherVersionPeer};
 use crate::messages::InboxSender;

@@ -1,17 +1,30 @@
 //! The command loop's part about operations: what is being done with games by this peer.
 
+mod downloads;
+mod games_dir;
+mod guard;
+mod installs;
+mod removals;
+mod setups;
+mod streams;
+mod verifications;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lanspread_proto::GameId;
 
-use super::downloads::ActiveDownload;
+use self::downloads::ActiveDownload;
+use self::installs::ActiveInstall;
+use self::streams::ActiveStream;
+use self::verifications::ActiveVerification;
+pub(super) use self::verifications::Verify;
 use super::handles::Handles;
-use super::installs::ActiveInstall;
-use super::streams::ActiveStream;
-use super::verifications::ActiveVerification;
 use crate::error::CommandError;
 use crate::operation::Operation;
 use crate::operation::table::OperationTable;
+
+/// Why an operation failed that was done, and of which nothing is there.
+const MOVED_AWAY: &str = "it was written, but something moved, removed or unmounted it meanwhile";
 
 /// The operations that are under way, with those who wait for their ends.
 #[derive(Default)]

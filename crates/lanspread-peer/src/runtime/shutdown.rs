@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::handles::EventSender;
 use super::state_keeper::StateDir;
+use super::tasks::Tasks;
 use crate::messages::InboxMessage;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
@@ -20,59 +20,6 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long tasks may take to end after that.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
-
-/// Runs tasks and ends them with the peer. Clones share the tasks.
-#[derive(Clone)]
-pub(super) struct Tasks {
-    tracker: TaskTracker,
-    /// Cancelled by whoever wants the peer to stop: ends operations.
-    pub(super) shutdown: CancellationToken,
-    /// Cancelled when the goodbyes are said: ends every task.
-    pub(super) cancel: CancellationToken,
-}
-
-impl Tasks {
-    pub(super) fn new(shutdown: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), shutdown, cancel: CancellationToken::new() }
-    }
-
-    /// Runs a task that is cut off with the peer at the latest.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cancel = self.cancel.clone();
-        self.tracker.spawn(async move {
-            let _ = cancel.run_until_cancelled_owned(task).await;
-        });
-    }
-
-    /// Runs a task that the end of the peer waits for.
-    pub(super) fn spawn_to_end(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(task);
-    }
-
-    /// Runs a task that the end of the peer waits for, from outside of a task.
-    pub(super) fn spawn_to_end_on(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-        runtime: &tokio::runtime::Handle,
-    ) {
-        self.tracker.spawn_on(task, runtime);
-    }
-
-    /// Runs blocking work that the end of the peer waits for.
-    pub(super) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
-        self.tracker.spawn_blocking(work);
-    }
-
-    /// Whether the peer is to stop.
-    pub(super) fn are_to_end(&self) -> bool {
-        self.shutdown.is_cancelled()
-    }
-
-    /// The tracker, for whoever runs tasks by rules of its own.
-    pub(super) fn tracker(&self) -> TaskTracker {
-        self.tracker.clone()
-    }
-}
 
 /// What has to end before the peer has stopped.
 pub(super) struct Shutdown {
@@ -113,11 +60,11 @@ impl Shutdown {
         for link in links {
             link.close(CloseCode::Goodbye);
         }
-        self.tasks.tracker.close();
+        self.tasks.close();
         // Tasks that report while they end must not wait for a loop that no longer listens.
         inbox.close();
         let drain = async { while inbox.recv().await.is_some() {} };
-        let end = async { tokio::join!(self.tasks.tracker.wait(), drain) };
+        let end = async { tokio::join!(self.tasks.wait(), drain) };
         if timeout(TASKS_TIMEOUT, end).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }

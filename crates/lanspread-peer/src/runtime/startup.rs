@@ -9,8 +9,6 @@ use lanspread_catalog::Catalog;
 use lanspread_disk::reserve;
 use lanspread_disk::room::Room;
 use lanspread_disk::state_file::ensure_dir;
-use lanspread_disk::trash::{self, Trash};
-use lanspread_install::recover_all;
 use lanspread_library::{Index, IndexWarning};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
 use lanspread_net::echoes::Echoes;
@@ -31,16 +29,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::event_loop::EventLoop;
 use super::handles::{EventSender, Handles};
-use super::local_games::LocalLibrary;
+use super::local_library::LocalLibrary;
 use super::manifest_cache::ManifestCache;
 use super::membership::Membership;
 use super::operations::Operations;
-use super::shutdown::{Shutdown, Tasks};
+use super::recovery::{check_games_dir, empty_trash, recover};
+use super::shutdown::Shutdown;
 use super::state_keeper::{StateDir, StateKeeper};
 use super::supervisor::Supervisor;
+use super::tasks::Tasks;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
-use crate::error::{GamesDirError, StartError};
+use crate::error::StartError;
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
 use crate::messages::{InboxMessage, InboxSender};
@@ -168,17 +168,6 @@ pub(super) async fn prepare(
     Ok(event_loop)
 }
 
-/// Deletes in the background what recovery has put out of the way.
-pub(super) fn empty_trash(games_dir: &Path, handles: &Handles) {
-    let (games_dir, shutdown) = (games_dir.to_path_buf(), handles.tasks.shutdown.clone());
-    handles.spawn(async move {
-        let work = move || trash::empty(&games_dir, &|| shutdown.is_cancelled());
-        if let Err(error) = tokio::task::spawn_blocking(work).await {
-            tracing::error!(%error, "the next start deletes what this one found");
-        }
-    });
-}
-
 fn start_services(
     event_loop: &EventLoop,
     listener: Box<dyn Listener>,
@@ -287,46 +276,6 @@ fn move_legacy_files(games_dir: &Path, state_dir: &Path, catalog: &Catalog) {
     for error in report.failed {
         tracing::warn!("an old file was not moved into the state directory: {error}");
     }
-}
-
-/// Settles what a crash left behind. A game that cannot be settled is left as it is. What has to be
-/// deleted is put out of the way, for [`empty_trash`].
-pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
-    let mut trash = Trash::of(games_dir);
-    match lanspread_download::recover_all(games_dir, state_dir, &mut trash) {
-        Ok(recovered) => {
-            for game_id in recovered {
-                tracing::info!(%game_id, "settled what an interrupted download left");
-            }
-        }
-        Err(error) => tracing::warn!(%error, "interrupted downloads could not be settled"),
-    }
-    match recover_all(games_dir, state_dir, &mut trash) {
-        Ok(report) => {
-            for game_id in report.recovered {
-                tracing::info!(%game_id, "settled what an interrupted operation left");
-            }
-            for error in report.failed {
-                tracing::warn!(%error, "an interrupted operation could not be settled");
-            }
-        }
-        Err(error) => tracing::warn!(%error, "interrupted operations could not be settled"),
-    }
-}
-
-/// Checks that a games directory can be read and is none of the state directory's.
-pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, GamesDirError> {
-    let unusable = |source| GamesDirError { path: path.to_path_buf(), source };
-    let games_dir = fs::canonicalize(path).map_err(unusable)?;
-    fs::read_dir(&games_dir).map_err(unusable)?;
-    let reason = if games_dir.starts_with(state_dir) {
-        "it lies inside the state directory"
-    } else if state_dir.starts_with(&games_dir) {
-        "the state directory lies inside it"
-    } else {
-        return Ok(games_dir);
-    };
-    Err(unusable(io::Error::new(io::ErrorKind::InvalidInput, reason)))
 }
 
 /// The canonical form of a path of which the last components may not exist yet.

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use lanspread_library::{Scan, scan_games_dir};
 
-use super::handles::Handles;
-use super::local_games::LocalLibrary;
-use super::operations::Operations;
-use super::startup::{check_games_dir, recover};
+use super::Operations;
 use crate::command::{PeerCommand, Reply};
 use crate::error::{CommandError, GamesDirError};
 use crate::messages::InboxMessage;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::LocalLibrary;
+use crate::runtime::recovery::{check_games_dir, recover};
 
 impl Operations {
     /// Changes the games directory, one change at a time. No operation can begin meanwhile, so
     /// that what a crash left in the new directory can be settled.
-    pub(super) fn set_game_dir(
+    pub(in crate::runtime) fn set_game_dir(
         &mut self,
         path: PathBuf,
         reply: Reply<PathBuf>,
@@ -55,7 +55,7 @@ impl Operations {
     }
 
     /// Takes in what is in the new games directory. Returns the commands that wait no longer.
-    pub(super) async fn on_games_dir_scanned(
+    pub(in crate::runtime) async fn on_games_dir_scanned(
         &mut self,
         outcome: Result<(PathBuf, Scan), GamesDirError>,
         reply: Reply<PathBuf>,

@@ -11,7 +11,7 @@ use lanspread_net::links::LinkedSource;
 use lanspread_proto::{GameId, Manifest};
 use tokio::time::Instant;
 
-use super::event_loop::EventLoop;
+use super::EventLoop;
 use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
 use crate::info::{AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerStatus};
@@ -20,7 +20,7 @@ use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
 
 impl EventLoop {
-    pub(super) fn status(&self) -> PeerStatus {
+    pub(in crate::runtime) fn status(&self) -> PeerStatus {
         PeerStatus {
             peer_id: self.handles.me.peer_id,
             name: self.handles.me.name.clone(),
@@ -47,7 +47,11 @@ impl EventLoop {
     }
 
     /// Looks up beside the loop what unfinished downloads take, and has the games listed then.
-    pub(super) fn list_games(&self, scope: GameScope, reply: Reply<AsOf<Vec<GameInfo>>>) {
+    pub(in crate::runtime) fn list_games(
+        &self,
+        scope: GameScope,
+        reply: Reply<AsOf<Vec<GameInfo>>>,
+    ) {
         let (games_dir, state_dir) =
             (self.library.games_dir.clone(), self.handles.state_dir.clone());
         let inbox_sender = self.handles.inbox_sender.clone();
@@ -62,7 +66,7 @@ impl EventLoop {
     }
 
     /// Answers which games are known after the look, which may have taken a while.
-    pub(super) fn answer_games(
+    pub(in crate::runtime) fn answer_games(
         &self,
         scope: GameScope,
         mut unfinished: BTreeMap<GameId, u64>,
@@ -88,7 +92,7 @@ impl EventLoop {
 
     /// Looks up beside the loop what it does not know of a game, and has it answered then. Where the
     /// game is not downloaded here, a source is asked for its manifest.
-    pub(super) fn get_game(&self, game_id: GameId, reply: Reply<AsOf<GameDetails>>) {
+    pub(in crate::runtime) fn get_game(&self, game_id: GameId, reply: Reply<AsOf<GameDetails>>) {
         let Some(game) = self.handles.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
@@ -128,7 +132,7 @@ impl EventLoop {
     }
 
     /// Answers what is known of a game after the look, which may have taken a while.
-    pub(super) fn answer_game(&self, looked_up: LookedUp) {
+    pub(in crate::runtime) fn answer_game(&self, looked_up: LookedUp) {
         let LookedUp { game_id, told, setup_done, unfinished, reply } = looked_up;
         let Some(game) = self.handles.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));

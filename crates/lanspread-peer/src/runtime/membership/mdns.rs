@@ -1,12 +1,16 @@
 //! The command loop's part about mDNS: whether it works, told once when that changes.
 
-use super::handles::Handles;
-use super::membership::Membership;
+use super::Membership;
 use crate::event::PeerEvent;
 use crate::info::MdnsStatus;
+use crate::runtime::handles::Handles;
 
 impl Membership {
-    pub(super) async fn on_mdns_status(&mut self, told: Result<(), String>, handles: &Handles) {
+    pub(in crate::runtime) async fn on_mdns_status(
+        &mut self,
+        told: Result<(), String>,
+        handles: &Handles,
+    ) {
         if let Some(event) = news(&mut self.mdns, told) {
             handles.emit(event).await;
         }

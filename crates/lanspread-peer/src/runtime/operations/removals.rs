@@ -8,19 +8,19 @@ use lanspread_download::removal::remove_root;
 use lanspread_library::LocalGame;
 use lanspread_proto::GameId;
 
+use super::Operations;
 use super::guard::OperationGuard;
-use super::handles::Handles;
 use super::installs::{ActiveInstall, InstallReply};
-use super::local_games::{LocalLibrary, look_at};
-use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::messages::InboxMessage;
 use crate::operation::Operation;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::{LocalLibrary, look_at};
 
 impl Operations {
-    pub(super) async fn remove_download(
+    pub(in crate::runtime) async fn remove_download(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -77,7 +77,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_unfinished_looked(
+    pub(in crate::runtime) async fn on_unfinished_looked(
         &mut self,
         game_id: GameId,
         is_there: bool,
@@ -140,7 +140,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_remove_ended(
+    pub(in crate::runtime) async fn on_remove_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Option<PathBuf>, RemoveFailure>,

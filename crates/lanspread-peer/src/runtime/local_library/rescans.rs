@@ -14,11 +14,11 @@ use lanspread_library::{Glance, LocalGame, ScanError, scan_games, survey, suspec
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
-use super::handles::Handles;
-use super::local_games::{LocalLibrary, log_warnings};
+use super::{LocalLibrary, log_warnings};
 use crate::command::PeerCommand;
 use crate::messages::{DiskChange, InboxMessage};
 use crate::operation::table::OperationTable;
+use crate::runtime::handles::Handles;
 
 /// Pause before a game is looked at that changed while it was hashed: it is being written, and
 /// would only change again.
@@ -27,7 +27,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const FIND_GAMES_DIR_PAUSE: Duration = Duration::from_secs(2);
 
 impl LocalLibrary {
-    pub(super) fn on_disk_change(
+    pub(in crate::runtime) fn on_disk_change(
         &mut self,
         change: DiskChange,
         operations: &OperationTable,
@@ -39,7 +39,7 @@ impl LocalLibrary {
         }
     }
 
-    pub(super) fn look_again_later(game_id: GameId, handles: &Handles) {
+    pub(in crate::runtime) fn look_again_later(game_id: GameId, handles: &Handles) {
         let inbox_sender = handles.inbox_sender.clone();
         handles.spawn(async move {
             sleep(LOOK_AGAIN_AFTER).await;
@@ -49,7 +49,7 @@ impl LocalLibrary {
     }
 
     /// Looks at the roots of games that may have changed, but for those of active games.
-    pub(super) fn look_at_games(
+    pub(in crate::runtime) fn look_at_games(
         &mut self,
         changed: BTreeSet<GameId>,
         operations: &OperationTable,
@@ -76,7 +76,7 @@ impl LocalLibrary {
     }
 
     /// Takes in what a look at some roots found. Returns the commands that wait no longer.
-    pub(super) async fn on_rescanned(
+    pub(in crate::runtime) async fn on_rescanned(
         &mut self,
         games_dir: &Path,
         game_ids: BTreeSet<GameId>,
@@ -109,7 +109,7 @@ impl LocalLibrary {
         self.take_ready_commands(handles)
     }
 
-    pub(super) async fn take_over_found(
+    pub(in crate::runtime) async fn take_over_found(
         &mut self,
         game_ids: Vec<GameId>,
         found: impl IntoIterator<Item = (GameId, LocalGame)>,
@@ -140,7 +140,7 @@ impl LocalLibrary {
     }
 
     /// Lists all roots, to find those that have to be looked at.
-    pub(super) fn survey(&mut self, handles: &Handles) {
+    pub(in crate::runtime) fn survey(&mut self, handles: &Handles) {
         if self.owe_survey() || !self.rescans.admit_survey() {
             return;
         }
@@ -161,7 +161,7 @@ impl LocalLibrary {
         });
     }
 
-    pub(super) async fn on_surveyed(
+    pub(in crate::runtime) async fn on_surveyed(
         &mut self,
         games_dir: &Path,
         mount: Option<u64>,
@@ -196,14 +196,14 @@ impl LocalLibrary {
     }
 
     /// Looks whether a games directory that was lost is back.
-    pub(super) fn find_games_dir(&mut self, handles: &Handles) {
+    pub(in crate::runtime) fn find_games_dir(&mut self, handles: &Handles) {
         self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
         self.survey(handles);
     }
 
     /// Takes all games out of the library, and keeps what is known about them: when the directory
     /// is back they are too, and nothing has to be hashed again.
-    pub(super) async fn lose_games_dir(
+    pub(in crate::runtime) async fn lose_games_dir(
         &mut self,
         error: &ScanError,
         operations: &OperationTable,

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use lanspread_library::{Index, LocalGame};
 use lanspread_proto::GameId;
 
-use super::handles::Handles;
-use super::local_games::{LocalLibrary, look_at};
-use super::shutdown::Tasks;
 use crate::messages::{InboxMessage, InboxSender};
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::{LocalLibrary, look_at};
+use crate::runtime::tasks::Tasks;
 
 /// Makes the message that an operation is lost, from what is on the disk then.
 type Lost = fn(GameId, Option<LocalGame>) -> InboxMessage;
 
 /// Tells the loop that an operation has ended, unless that is [`Self::done`] otherwise.
-pub(super) struct OperationGuard(Option<Watch>);
+pub(in crate::runtime) struct OperationGuard(Option<Watch>);
 
 struct Watch {
     inbox_sender: InboxSender,
@@ -30,7 +30,7 @@ struct Watch {
 
 impl OperationGuard {
     /// A guard for the task of an operation that has begun.
-    pub(super) fn new(
+    pub(in crate::runtime) fn new(
         game_id: &GameId,
         lost: Lost,
         library: &LocalLibrary,
@@ -47,7 +47,7 @@ impl OperationGuard {
     }
 
     /// The loop is about to hear of the end.
-    pub(super) fn done(mut self) {
+    pub(in crate::runtime) fn done(mut self) {
         self.0 = None;
     }
 }

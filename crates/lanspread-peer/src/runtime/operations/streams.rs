@@ -12,18 +12,18 @@ use lanspread_proto::{GameId, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Operations;
 use super::guard::OperationGuard;
-use super::handles::Handles;
 use super::installs::{is_installed, moved_away};
-use super::local_games::{LocalLibrary, look_at};
-use super::membership::Membership;
-use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::{PeerEvent, StreamProgress};
 use crate::info::StreamSummary;
 use crate::messages::InboxMessage;
 use crate::operation::Operation;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::{LocalLibrary, look_at};
+use crate::runtime::membership::Membership;
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.
 const NOTICES_MAX: usize = 64;
@@ -40,7 +40,7 @@ pub(crate) struct ActiveStream {
 }
 
 impl Operations {
-    pub(super) async fn stream_install(
+    pub(in crate::runtime) async fn stream_install(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -145,7 +145,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_stream_notice(
+    pub(in crate::runtime) async fn on_stream_notice(
         &mut self,
         game_id: GameId,
         notice: StreamNotice,
@@ -178,7 +178,7 @@ impl Operations {
         }
     }
 
-    pub(super) async fn on_stream_ended(
+    pub(in crate::runtime) async fn on_stream_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<StreamedGame, StreamFailure>,
@@ -224,7 +224,7 @@ impl Operations {
     }
 
     /// Cancels the streamed installation of a game; gives the reply back where there is none.
-    pub(super) fn cancel_stream(
+    pub(in crate::runtime) fn cancel_stream(
         &mut self,
         game_id: &GameId,
         reply: Reply<()>,

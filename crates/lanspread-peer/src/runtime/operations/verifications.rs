@@ -17,17 +17,17 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Operations;
 use super::guard::OperationGuard;
-use super::handles::Handles;
-use super::local_games::LocalLibrary;
-use super::membership::Membership;
-use super::operations::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::{DownloadSummary, VerifyReport, VerifySummary};
 use crate::messages::{CopyCheck, Fetch, InboxMessage, InboxSender, Verified};
 use crate::operation::Operation;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::LocalLibrary;
+use crate::runtime::membership::Membership;
 
 /// Most sources that are asked what a game should be: enough for a majority.
 const CLAIMS_MAX: usize = 8;
@@ -43,13 +43,13 @@ pub(crate) struct ActiveVerification {
 }
 
 /// A `verify` command.
-pub(super) struct Verify {
-    pub(super) game_id: GameId,
+pub(in crate::runtime) struct Verify {
+    pub(in crate::runtime) game_id: GameId,
     /// Whether to fetch what is wrong.
-    pub(super) repair: bool,
+    pub(in crate::runtime) repair: bool,
     /// Whether to answer at the end.
-    pub(super) wait: bool,
-    pub(super) reply: Reply<VerifySummary>,
+    pub(in crate::runtime) wait: bool,
+    pub(in crate::runtime) reply: Reply<VerifySummary>,
 }
 
 /// What it takes to verify a game.
@@ -64,7 +64,7 @@ struct Job {
 }
 
 impl Operations {
-    pub(super) async fn verify(
+    pub(in crate::runtime) async fn verify(
         &mut self,
         verify: Verify,
         library: &mut LocalLibrary,
@@ -144,7 +144,7 @@ impl Operations {
     }
 
     /// Cancels a verification, unless there is none: then the reply comes back.
-    pub(super) fn cancel_verification(
+    pub(in crate::runtime) fn cancel_verification(
         &mut self,
         game_id: &GameId,
         reply: Reply<()>,
@@ -155,7 +155,7 @@ impl Operations {
         None
     }
 
-    pub(super) async fn on_verify_ended(
+    pub(in crate::runtime) async fn on_verify_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Verified, VerifyFailure>,

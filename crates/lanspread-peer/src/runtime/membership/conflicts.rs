@@ -14,11 +14,11 @@ use lanspread_net::transport::CloseCode;
 use lanspread_proto::PeerId;
 use tokio::time::{Instant, sleep};
 
-use super::handles::Handles;
-use super::membership::{Membership, SourcesChanged};
+use super::{Membership, SourcesChanged};
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
 use crate::messages::{Contest, DialFor, Encounter, InboxMessage};
+use crate::runtime::handles::Handles;
 
 /// How long the older of two connections may take for a sign of life when a peer says that it was started
 /// anew. A running peer needs milliseconds; a restart is held up for that long.
@@ -33,7 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Membership {
     /// Asks the older of two connections for a sign of life; what follows is decided then.
-    pub(super) fn contest(
+    pub(in crate::runtime) fn contest(
         &self,
         addr: SocketAddr,
         dial: Option<DialFor>,
@@ -49,7 +49,7 @@ impl Membership {
         });
     }
 
-    pub(super) async fn on_contest(
+    pub(in crate::runtime) async fn on_contest(
         &mut self,
         contest: Contest,
         handles: &Handles,
@@ -76,7 +76,7 @@ impl Membership {
     }
 
     /// Tells of an identity that peers at these addresses have.
-    pub(super) async fn identity_conflict(
+    pub(in crate::runtime) async fn identity_conflict(
         &mut self,
         peer_id: PeerId,
         addrs: impl IntoIterator<Item = SocketAddr>,
@@ -90,7 +90,11 @@ impl Membership {
 
     /// Looks whether there is another peer with the identity of this one where mDNS shows its name. Records
     /// may be old, so only a handshake proves it.
-    pub(super) fn look_for_clones(&mut self, addrs: Vec<SocketAddr>, handles: &Handles) {
+    pub(in crate::runtime) fn look_for_clones(
+        &mut self,
+        addrs: Vec<SocketAddr>,
+        handles: &Handles,
+    ) {
         if std::mem::replace(&mut self.is_looking_for_clones, true) {
             return;
         }

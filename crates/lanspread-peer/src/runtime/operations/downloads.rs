@@ -24,21 +24,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::OperationGuard;
-use super::handles::Handles;
 use super::installs::InstallReply;
-use super::local_games::{LocalLibrary, look_at, look_at_known};
-use super::membership::{Membership, SourcesChanged};
-use super::operations::Operations;
+use super::{MOVED_AWAY, Operations};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
 use crate::messages::{CopyCheck, Fetch, InboxMessage};
 use crate::operation::Operation;
-
-/// Why an operation failed that was done, and of which nothing is there.
-pub(super) const MOVED_AWAY: &str =
-    "it was written, but something moved, removed or unmounted it meanwhile";
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::{LocalLibrary, look_at, look_at_known};
+use crate::runtime::membership::{Membership, SourcesChanged};
 
 /// Most notices of a download that wait for the loop; the download waits beyond that.
 const NOTICES_MAX: usize = 64;
@@ -59,7 +55,7 @@ pub(crate) struct ActiveDownload {
 }
 
 impl Operations {
-    pub(super) async fn fetch(
+    pub(in crate::runtime) async fn fetch(
         &mut self,
         fetch: Fetch,
         library: &mut LocalLibrary,
@@ -127,7 +123,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_update_looked(
+    pub(in crate::runtime) async fn on_update_looked(
         &mut self,
         fetch: Fetch,
         local: Option<LocalGame>,
@@ -267,7 +263,7 @@ impl Operations {
     }
 
     /// Tells running downloads of these games who serves them now.
-    pub(super) fn refresh_sources(
+    pub(in crate::runtime) fn refresh_sources(
         &mut self,
         changed: &SourcesChanged,
         membership: &Membership,
@@ -296,7 +292,7 @@ impl Operations {
         }
     }
 
-    pub(super) async fn on_download_notice(
+    pub(in crate::runtime) async fn on_download_notice(
         &mut self,
         game_id: GameId,
         notice: DownloadNotice,
@@ -326,7 +322,7 @@ impl Operations {
         }
     }
 
-    pub(super) async fn on_download_ended(
+    pub(in crate::runtime) async fn on_download_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<DownloadOutcome, DownloadEnd>,
@@ -406,7 +402,12 @@ impl Operations {
 
     /// Cancels whatever brings or installs the game, a download, an update, an installation or a
     /// streamed one, or what verifies it.
-    pub(super) fn cancel_download(&mut self, game_id: GameId, reply: Reply<()>, handles: &Handles) {
+    pub(in crate::runtime) fn cancel_download(
+        &mut self,
+        game_id: GameId,
+        reply: Reply<()>,
+        handles: &Handles,
+    ) {
         let Some(reply) = self.cancel_stream(&game_id, reply) else { return };
         let Some(reply) = self.cancel_install(&game_id, reply) else { return };
         let Some(reply) = self.cancel_verification(&game_id, reply) else { return };

@@ -16,11 +16,11 @@ use lanspread_library::{LocalGame, ScanError, roots, scan_game};
 use lanspread_proto::GameId;
 use tokio::time::Instant;
 
-use super::handles::Handles;
-use super::local_games::{LocalLibrary, log_warnings};
+use super::{LocalLibrary, log_warnings};
 use crate::command::{PeerCommand, Subject};
 use crate::messages::{InboxMessage, LookedAt};
 use crate::operation::table::OperationTable;
+use crate::runtime::handles::Handles;
 
 /// How long questions about all games, and handshakes, which tell the whole library, wait for the first
 /// look to end: ten thousand games take less where the disk is not asleep, and a handshake has 5 s.
@@ -41,7 +41,7 @@ pub(crate) struct FirstLook {
 }
 
 impl FirstLook {
-    pub(super) fn new() -> Self {
+    pub(in crate::runtime) fn new() -> Self {
         let patience_ends_at = Some(Instant::now() + PATIENCE);
         Self {
             looked_at: BTreeSet::new(),
@@ -54,7 +54,7 @@ impl FirstLook {
 
 impl LocalLibrary {
     /// Looks at every game in the games directory, beside the loop.
-    pub(super) fn begin_first_look(&self, handles: &Handles) {
+    pub(in crate::runtime) fn begin_first_look(&self, handles: &Handles) {
         let (games_dir, index) = (self.games_dir.clone(), self.index.clone());
         let (catalog, inbox_sender) = (Arc::clone(&handles.catalog), handles.inbox_sender.clone());
         let cancel = handles.tasks.cancel.clone();
@@ -91,7 +91,7 @@ impl LocalLibrary {
     }
 
     /// Takes in what a part of the first look found. Returns the commands that wait no longer.
-    pub(super) async fn on_looked_at(
+    pub(in crate::runtime) async fn on_looked_at(
         &mut self,
         games_dir: PathBuf,
         outcome: Result<LookedAt, ScanError>,
@@ -166,7 +166,7 @@ impl LocalLibrary {
 
     /// Lets a survey wait for the end of the first look, if that is under way: all games that it has
     /// not come to would be looked at twice.
-    pub(super) fn owe_survey(&mut self) -> bool {
+    pub(in crate::runtime) fn owe_survey(&mut self) -> bool {
         let look = self.first_look.as_mut();
         look.map(|look| look.is_survey_owed = true).is_some()
     }
@@ -176,27 +176,27 @@ impl LocalLibrary {
     }
 
     /// Whether a game was looked at, since the start, at least once.
-    pub(super) fn is_looked_at(&self, game_id: &GameId) -> bool {
+    pub(in crate::runtime) fn is_looked_at(&self, game_id: &GameId) -> bool {
         self.first_look.as_ref().is_none_or(|look| look.looked_at.contains(game_id))
     }
 
-    pub(super) fn mark_looked_at(&mut self, game_id: &GameId) {
+    pub(in crate::runtime) fn mark_looked_at(&mut self, game_id: &GameId) {
         if let Some(look) = &mut self.first_look {
             look.looked_at.insert(game_id.clone());
         }
     }
 
     /// Whether questions about all games still wait.
-    pub(super) fn is_patient(&self) -> bool {
+    pub(in crate::runtime) fn is_patient(&self) -> bool {
         self.patience_ends_at().is_some()
     }
 
-    pub(super) fn patience_ends_at(&self) -> Option<Instant> {
+    pub(in crate::runtime) fn patience_ends_at(&self) -> Option<Instant> {
         self.first_look.as_ref()?.patience_ends_at
     }
 
     /// Lets nothing wait for the whole library any longer. Returns the commands that wait no longer.
-    pub(super) fn lose_patience(
+    pub(in crate::runtime) fn lose_patience(
         &mut self,
         operations: &OperationTable,
         handles: &Handles,
@@ -209,12 +209,12 @@ impl LocalLibrary {
     }
 
     /// Ends the first look; returns the commands that waited for it.
-    pub(super) fn end_first_look(&mut self) -> Vec<PeerCommand> {
+    pub(in crate::runtime) fn end_first_look(&mut self) -> Vec<PeerCommand> {
         self.first_look.take().map(|look| look.waiting).unwrap_or_default()
     }
 
     /// Returns a command that may be carried out now. Lets another one wait, and looks at its game.
-    pub(super) fn hold(
+    pub(in crate::runtime) fn hold(
         &mut self,
         command: PeerCommand,
         operations: &OperationTable,
@@ -244,7 +244,10 @@ impl LocalLibrary {
     }
 
     /// The commands that wait no longer, in the order in which they came.
-    pub(super) fn take_ready_commands(&mut self, handles: &Handles) -> Vec<PeerCommand> {
+    pub(in crate::runtime) fn take_ready_commands(
+        &mut self,
+        handles: &Handles,
+    ) -> Vec<PeerCommand> {
         let Some(look) = &mut self.first_look else { return Vec::new() };
         let waiting = std::mem::take(&mut look.waiting);
         let (ready, waiting) =
@@ -256,8 +259,10 @@ impl LocalLibrary {
     }
 
     /// Whether there is room for one more command that waits.
-    pub(super) fn takes_commands(&self) -> bool {
-        self.first_look.as_ref().is_none_or(|look| look.waiting.len() < super::COMMANDS_MAX)
+    pub(in crate::runtime) fn takes_commands(&self) -> bool {
+        self.first_look
+            .as_ref()
+            .is_none_or(|look| look.waiting.len() < crate::runtime::COMMANDS_MAX)
     }
 }
 

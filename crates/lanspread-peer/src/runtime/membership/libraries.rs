@@ -17,13 +17,13 @@ use lanspread_proto::{GameId, PeerId, SourceError};
 use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
 
-use super::handles::Handles;
-use super::membership::{Membership, SourcesChanged};
+use super::{Membership, SourcesChanged};
 use crate::command::Reply;
 use crate::error::ConnectError;
 use crate::event::PeerEvent;
 use crate::messages::InboxMessage;
 use crate::peers::db::Upserted;
+use crate::runtime::handles::Handles;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
 /// here within that.
@@ -37,7 +37,7 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 const REPLACED_GRACE: Duration = Duration::from_secs(2);
 
 /// A library that was asked for.
-pub(super) struct Awaited {
+pub(in crate::runtime) struct Awaited {
     link: Arc<PeerLink>,
     /// Where the peer was reached, if it appears when the library is here.
     joins_at: Option<SocketAddr>,
@@ -49,7 +49,7 @@ pub(super) struct Awaited {
 
 impl Membership {
     /// Lets a peer appear that was let in: at once where its library is known, else when that is here.
-    pub(super) async fn join(
+    pub(in crate::runtime) async fn join(
         &mut self,
         addr: SocketAddr,
         link: Arc<PeerLink>,
@@ -70,13 +70,13 @@ impl Membership {
     }
 
     /// How many peers will appear.
-    pub(super) fn joining(&self) -> usize {
+    pub(in crate::runtime) fn joining(&self) -> usize {
         let is_new = |peer_id: &&PeerId| self.peers.get(**peer_id).is_none();
         self.awaited.keys().filter(is_new).count()
     }
 
     /// Leaves the answer to whoever lets a peer appear, if it is about to.
-    pub(super) fn answer_when_joined(
+    pub(in crate::runtime) fn answer_when_joined(
         &mut self,
         peer_id: PeerId,
         reply: Option<Reply<PeerId, ConnectError>>,
@@ -110,7 +110,7 @@ impl Membership {
         });
     }
 
-    pub(super) async fn on_library(
+    pub(in crate::runtime) async fn on_library(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -161,13 +161,18 @@ impl Membership {
     }
 
     /// Asks for a library anew of which a change is still missing.
-    pub(super) fn on_library_behind(&mut self, peer_id: PeerId, told_rev: u64, handles: &Handles) {
+    pub(in crate::runtime) fn on_library_behind(
+        &mut self,
+        peer_id: PeerId,
+        told_rev: u64,
+        handles: &Handles,
+    ) {
         if self.is_behind(peer_id, told_rev) {
             self.refresh_library(peer_id, handles);
         }
     }
 
-    pub(super) async fn on_delta(
+    pub(in crate::runtime) async fn on_delta(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -279,7 +284,7 @@ impl Membership {
     }
 
     /// Answers those who wait for a peer that is gone.
-    pub(super) fn stop_awaiting(&mut self, peer_id: PeerId) {
+    pub(in crate::runtime) fn stop_awaiting(&mut self, peer_id: PeerId) {
         let Some(awaited) = self.awaited.remove(&peer_id) else { return };
         let addr = awaited.joins_at.unwrap_or(awaited.link.addr);
         for reply in awaited.replies {
@@ -300,7 +305,7 @@ impl Membership {
         self.remote_games_changed(changed, handles).await
     }
 
-    pub(super) async fn remote_games_changed(
+    pub(in crate::runtime) async fn remote_games_changed(
         &mut self,
         changed: BTreeSet<CatalogPosition>,
         handles: &Handles,
@@ -316,7 +321,7 @@ impl Membership {
         SourcesChanged::new(changed)
     }
 
-    pub(super) async fn emit_peer_count(&mut self, handles: &Handles) {
+    pub(in crate::runtime) async fn emit_peer_count(&mut self, handles: &Handles) {
         let peer_count = self.peers.len();
         handles.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
     }

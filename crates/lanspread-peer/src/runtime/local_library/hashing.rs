@@ -11,10 +11,10 @@ use lanspread_proto::GameId;
 use lanspread_serve::Contradiction;
 use tokio::time::{Instant, sleep};
 
-use super::handles::Handles;
-use super::local_games::LocalLibrary;
+use super::LocalLibrary;
 use crate::messages::InboxMessage;
 use crate::operation::table::OperationTable;
+use crate::runtime::handles::Handles;
 
 /// How long games that were hashed wait to be published together: a library of small games is
 /// hashed at hundreds a second, and each publication costs every peer a message.
@@ -25,7 +25,12 @@ const SETTLE_PAUSE: Duration = SETTLE_TIME.saturating_add(Duration::from_millis(
 
 impl LocalLibrary {
     /// Lets files be read once more, whose time was too close to the moment at which they were.
-    pub(super) fn settle_later(&mut self, game_id: &GameId, local: &LocalGame, handles: &Handles) {
+    pub(in crate::runtime) fn settle_later(
+        &mut self,
+        game_id: &GameId,
+        local: &LocalGame,
+        handles: &Handles,
+    ) {
         if local.doubtful.is_empty() || !self.settling.insert(game_id.clone()) {
             return;
         }
@@ -36,7 +41,7 @@ impl LocalLibrary {
         });
     }
 
-    pub(super) fn on_settled(
+    pub(in crate::runtime) fn on_settled(
         &mut self,
         game_id: GameId,
         operations: &OperationTable,
@@ -49,7 +54,7 @@ impl LocalLibrary {
 
     /// Starts hashing what is served without hashes: one game after the other, and beside it one
     /// that a peer waits for, so that a small game does not wait for a large one.
-    pub(super) fn hash_next(&mut self, operations: &OperationTable, handles: &Handles) {
+    pub(in crate::runtime) fn hash_next(&mut self, operations: &OperationTable, handles: &Handles) {
         while let Some(game_id) = self.next_to_hash(operations) {
             self.hashes_wanted.remove(&game_id);
             self.hash(game_id, handles);
@@ -84,7 +89,7 @@ impl LocalLibrary {
         operations.get(game_id).is_none() && !self.hashing.contains(game_id)
     }
 
-    pub(super) fn on_hashes_wanted(
+    pub(in crate::runtime) fn on_hashes_wanted(
         &mut self,
         game_id: GameId,
         operations: &OperationTable,
@@ -120,7 +125,7 @@ impl LocalLibrary {
         });
     }
 
-    pub(super) async fn on_hashed(
+    pub(in crate::runtime) async fn on_hashed(
         &mut self,
         game_id: GameId,
         scanned: &LocalGame,
@@ -205,7 +210,7 @@ impl LocalLibrary {
     }
 
     /// Somebody who read a game found it otherwise than it is known here.
-    pub(super) async fn on_contradiction(
+    pub(in crate::runtime) async fn on_contradiction(
         &mut self,
         contradiction: Contradiction,
         operations: &OperationTable,

@@ -14,24 +14,23 @@ use lanspread_proto::reserved::LOCAL_DIR;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::downloads::MOVED_AWAY;
 use super::guard::OperationGuard;
-use super::handles::Handles;
-use super::local_games::{LocalLibrary, look_at};
-use super::operations::Operations;
+use super::{MOVED_AWAY, Operations};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::PeerEvent;
 use crate::info::DownloadSummary;
 use crate::messages::{InboxMessage, InboxSender};
 use crate::operation::Operation;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::{LocalLibrary, look_at};
 
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 
 /// An installation, uninstallation or removal that is under way.
 pub(crate) struct ActiveInstall {
-    pub(super) on_end: InstallReply,
+    pub(in crate::runtime) on_end: InstallReply,
     /// Ends it. Only an installation has one: what is being deleted is better gone.
     cancel: Option<CancellationToken>,
     on_cancel: Vec<Reply<()>>,
@@ -39,7 +38,7 @@ pub(crate) struct ActiveInstall {
 
 impl ActiveInstall {
     /// One that is not cancelled.
-    pub(super) fn new(on_end: InstallReply) -> Self {
+    pub(in crate::runtime) fn new(on_end: InstallReply) -> Self {
         Self { on_end, cancel: None, on_cancel: Vec::new() }
     }
 }
@@ -56,7 +55,7 @@ pub(crate) enum InstallReply {
 
 impl InstallReply {
     /// For a command whose operation has begun: one that does not wait is answered now.
-    pub(super) fn of_command(wait: bool, reply: Reply<()>) -> Self {
+    pub(in crate::runtime) fn of_command(wait: bool, reply: Reply<()>) -> Self {
         if wait {
             return Self::Install(reply);
         }
@@ -66,7 +65,7 @@ impl InstallReply {
     }
 
     /// For a command that was allowed or refused. Returns `None` when it was refused, which is the answer.
-    pub(super) fn unless_refused(
+    pub(in crate::runtime) fn unless_refused(
         allowed: Result<(), CommandError>,
         wait: bool,
         reply: Reply<()>,
@@ -81,7 +80,7 @@ impl InstallReply {
         }
     }
 
-    pub(super) fn send(self, outcome: Result<(), CommandError>) {
+    pub(in crate::runtime) fn send(self, outcome: Result<(), CommandError>) {
         match self {
             Self::None | Self::Download(None) => {}
             Self::Install(reply) => drop(reply.send(outcome)),
@@ -93,7 +92,7 @@ impl InstallReply {
 }
 
 impl Operations {
-    pub(super) async fn install(
+    pub(in crate::runtime) async fn install(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -116,7 +115,7 @@ impl Operations {
     }
 
     /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
-    pub(super) async fn start_install(
+    pub(in crate::runtime) async fn start_install(
         &mut self,
         game_id: GameId,
         on_end: InstallReply,
@@ -195,7 +194,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_install_ended(
+    pub(in crate::runtime) async fn on_install_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<InstallSummary, InstallFailure>,
@@ -235,7 +234,7 @@ impl Operations {
     }
 
     /// Cancels the installation of a game from its archives; gives the reply back where there is none.
-    pub(super) fn cancel_install(
+    pub(in crate::runtime) fn cancel_install(
         &mut self,
         game_id: &GameId,
         reply: Reply<()>,
@@ -251,7 +250,7 @@ impl Operations {
         None
     }
 
-    pub(super) async fn uninstall(
+    pub(in crate::runtime) async fn uninstall(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -299,7 +298,7 @@ impl Operations {
         });
     }
 
-    pub(super) async fn on_uninstall_ended(
+    pub(in crate::runtime) async fn on_uninstall_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<(), InstallFailure>,
@@ -321,7 +320,7 @@ impl Operations {
         }
     }
 
-    pub(super) async fn end_install(
+    pub(in crate::runtime) async fn end_install(
         &mut self,
         game_id: &GameId,
         local: Option<LocalGame>,
@@ -353,11 +352,11 @@ async fn tell_progress(
 }
 
 /// Whether there is an installation.
-pub(super) fn is_installed(local: Option<&LocalGame>) -> bool {
+pub(in crate::runtime) fn is_installed(local: Option<&LocalGame>) -> bool {
     local.is_some_and(|local| local.installed)
 }
 
 /// Why an installation into `root` failed that was done.
-pub(super) fn moved_away(root: PathBuf) -> InstallFailure {
+pub(in crate::runtime) fn moved_away(root: PathBuf) -> InstallFailure {
     InstallFailure::Io(IoFailure::refused("find", root.join(LOCAL_DIR), MOVED_AWAY))
 }

@@ -7,17 +7,17 @@ use lanspread_install::error::SetupFailure;
 use lanspread_install::setup::{self, SetupStarted};
 use lanspread_proto::GameId;
 
-use super::handles::Handles;
-use super::local_games::LocalLibrary;
-use super::operations::Operations;
+use super::Operations;
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::messages::InboxMessage;
+use crate::runtime::handles::Handles;
+use crate::runtime::local_library::LocalLibrary;
 
 impl Operations {
     /// Starts the setup script of an installed game. That takes a moment, in which no operation may
     /// begin with the game; it is no operation itself, so the game is served all the while.
-    pub(super) fn run_setup(
+    pub(in crate::runtime) fn run_setup(
         &mut self,
         game_id: GameId,
         reply: Reply<SetupStarted>,
@@ -43,7 +43,7 @@ impl Operations {
         });
     }
 
-    pub(super) fn on_setup_started(
+    pub(in crate::runtime) fn on_setup_started(
         &mut self,
         game_id: &GameId,
         outcome: Result<SetupStarted, SetupFailure>,

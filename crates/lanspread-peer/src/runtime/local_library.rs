@@ -1,5 +1,9 @@
 //! The command loop's part about the games on this disk: what is there, hashed and announced.
 
+mod first_look;
+mod hashing;
+mod rescans;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +18,9 @@ use lanspread_serve::view::{ServedGame, View};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::first_look::FirstLook;
+use self::first_look::FirstLook;
 use super::handles::Handles;
-use super::startup::empty_trash;
+use super::recovery::empty_trash;
 use crate::command::PeerCommand;
 use crate::error::GamesDirError;
 use crate::event::PeerEvent;
