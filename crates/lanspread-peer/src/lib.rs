@@ -51,6 +51,7 @@ mod messages;
 mod migration;
 mod operation;
 mod peers;
+mod platform;
 mod points;
 mod runtime;
 mod services;

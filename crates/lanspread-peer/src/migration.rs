@@ -219,7 +219,7 @@ mod tests {
         let disk = Disk::new();
         let old = disk.games().join("quake/.lanspread.json");
         fs::remove_file(&old).unwrap();
-        std::os::unix::fs::symlink("/etc/hostname", &old).unwrap();
+        crate::platform::testing::symlink("/etc/hostname", &old).unwrap();
         fs::write(disk.games().join(".lanspread/other"), "kept").unwrap();
         migrate(&disk.games(), &disk.state(), &Catalog::empty());
         assert!(fs::symlink_metadata(&old).unwrap().is_symlink());

@@ -1,17 +1,16 @@
 //! One crash: what is being done, where it ends, and what the disk keeps.
 
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
 use std::{fmt, fs};
 
 use lanspread_disk::durable::faults::{Action, Moment};
 use lanspread_disk::durable::shadow::Keep;
-use rustix::process::Signal;
 
 use super::script::Script;
 use super::world::CrashWorld;
+use crate::platform::testing::was_killed;
 
 /// In which a victim is told what it is in for.
 pub(super) const VICTIM: &str = "LANSPREAD_CRASH_VICTIM";
@@ -106,7 +105,7 @@ impl Case {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let end = if output.status.signal() == Some(Signal::KILL.as_raw()) {
+        let end = if was_killed(output.status) {
             End::Killed
         } else if output.status.success() {
             End::Lived

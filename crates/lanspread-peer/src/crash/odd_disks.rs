@@ -2,10 +2,10 @@
 
 use lanspread_disk::durable::Lack;
 use lanspread_disk::durable::faults::lacking;
-use rustix::io::Errno;
 
 use super::peer::{Peer, config};
 use super::world::{CrashWorld, Download, Local, QUAKE};
+use crate::platform::testing::Errno;
 
 /// Does with a game whatever a peer can do with one.
 async fn use_everything(source: &Peer, world: &CrashWorld) {

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StartError;
+use crate::platform::FileIdentity;
 use crate::state_format;
 
 const LOCK_FILE: &str = "lock";
@@ -49,9 +49,9 @@ impl StateDir {
 
     /// Whether the directory is still the one that was locked.
     fn is_kept(&self) -> io::Result<bool> {
-        let ours = self.held().metadata()?;
+        let ours = FileIdentity::of(&self.held().metadata()?);
         match fs::symlink_metadata(self.path.join(LOCK_FILE)) {
-            Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+            Ok(found) => Ok(FileIdentity::of(&found) == ours),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

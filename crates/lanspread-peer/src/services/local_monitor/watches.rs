@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
 use super::pending_changes::PendingChanges;
+use crate::platform::FileIdentity;
 
 /// Watches on a games directory and the game roots in it. Every call blocks.
 ///
@@ -103,22 +103,21 @@ fn tell_refusal(path: &Path, error: &notify::Error) {
 /// devices and inodes when it is mounted again.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
-    device: u64,
-    inode: u64,
+    directory: FileIdentity,
     mount: u64,
 }
 
 fn identity(path: &Path) -> Option<Identity> {
     let found = fs::metadata(path).ok()?;
-    Some(Identity { device: found.dev(), inode: found.ino(), mount: mount_of(path).ok()? })
+    Some(Identity { directory: FileIdentity::of(&found), mount: mount_of(path).ok()? })
 }
 
 #[cfg(test)]
 mod tests {
     use lanspread_disk::testing::may_mount;
-    use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
     use super::*;
+    use crate::platform::testing::{detach, mount};
 
     #[test]
     fn watches_on_a_disk_that_was_mounted_again_are_not_whole() {
@@ -126,14 +125,14 @@ mod tests {
             return;
         }
         let (disk, games) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        mount_bind(disk.path(), games.path()).unwrap();
+        mount(disk.path(), games.path());
         let catalog = Arc::new(Catalog::from_games([]).unwrap());
         let (sender, _pending) = watch::channel(PendingChanges::default());
         let watches = Watches::new(games.path().to_path_buf(), &catalog, Arc::new(sender));
         assert!(watches.are_whole());
-        unmount(games.path(), UnmountFlags::DETACH).unwrap();
+        detach(games.path());
         assert!(!watches.are_whole());
-        mount_bind(disk.path(), games.path()).unwrap();
+        mount(disk.path(), games.path());
         assert!(!watches.are_whole());
     }
 }
