@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::session::Ticket;
+use crate::ticket::Ticket;
 use crate::waits::Outcome;
 
 /// What became of a command, and after how many events that was true, where it was a question.

@@ -35,7 +35,8 @@ use crate::protocol::VERSION;
 use crate::protocol::data::ReadyData;
 use crate::protocol::records::{CommandId, Record};
 use crate::protocol::results::CommandResult;
-use crate::session::{Printed, Ticket};
+use crate::session::Printed;
+use crate::ticket::Ticket;
 use crate::waits::{EventPattern, PastEvent, Waits};
 
 /// Names one example at least of each variant of an enum, else the test fails. A variant that is not

@@ -22,6 +22,7 @@ mod protocol;
 mod run;
 mod schema;
 mod session;
+mod ticket;
 mod waits;
 
 use std::io::{self, Write};

@@ -27,6 +27,7 @@ use crate::input::{Input, Line};
 use crate::output::{Output, Reader};
 use crate::protocol::events::Event;
 use crate::protocol::records::CommandId;
+use crate::ticket::Ticket;
 use crate::waits::{Outcome, PastEvent, Waits};
 
 /// Commands without their terminal record. Beyond that no line is read: far more than an agent
@@ -40,10 +41,6 @@ const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
 const STOP_MAX: Duration = Duration::from_secs(8);
 /// How long the process that ends in vain waits for its last message to be taken.
 const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
-
-/// A command in flight, in the order of their lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(pub(crate) u64);
 
 /// What the session is connected to.
 pub(crate) struct Ends {

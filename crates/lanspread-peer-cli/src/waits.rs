@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::protocol::results::CommandResult;
-use crate::session::Ticket;
+use crate::ticket::Ticket;
 
 /// Past events that `since_seq` can reach: several minutes of a busy peer.
 const HISTORY_MAX_EVENTS: usize = 4096;

@@ -1,166 +1,203 @@
-//! Holds the modules of a crate to one direction: no module imports what imports it.
+//! Holds the modules of each crate to one direction: no module imports one that imports it.
 //!
-//! Modules are compared with their siblings. A module stands for everything below it, and may use its
-//! ancestors, which declare it. Imports of tests do not count.
+//! Modules are compared with their siblings, at every depth. A module stands for everything below it. It may
+//! use its ancestors, which declare it, and what is below it. Imports of tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The crates whose modules form no circle.
-const ORDERED: [&str; 6] = ["archive", "catalog", "fixture", "mdns", "peer", "proto"];
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemUse, UseTree};
 
-/// A module by the names from the root of its crate.
-type Module = Vec<String>;
+/// A module or an item by the names from the root of its crate.
+type Names = Vec<String>;
 
-/// Sources of a crate by module, without its unit tests.
-#[expect(clippy::unwrap_used, reason = "a test that cannot read the sources has failed")]
-fn sources(dir: &Path, module: &Module, found: &mut BTreeMap<Module, String>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap().to_owned();
-        let is_root = module.is_empty() && (name == "lib" || name == "main");
-        let below: Module = module.iter().cloned().chain((!is_root).then_some(name)).collect();
-        if path.is_dir() {
-            sources(&path, &below, found);
-        } else if below.last().is_none_or(|name| name != "tests") {
-            let text = fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-            found.insert(below, text.to_owned());
-        }
-    }
+/// What the modules of a crate name.
+type Imports = BTreeMap<Names, BTreeSet<Names>>;
+
+/// Gathers what one module names.
+struct Gatherer<'a> {
+    module: &'a Names,
+    found: &'a mut BTreeSet<Names>,
 }
 
-/// Modules that only tests have.
-fn test_modules(sources: &BTreeMap<Module, String>) -> BTreeSet<Module> {
-    let mut found = BTreeSet::new();
-    for (module, text) in sources {
-        for (line, next) in text.lines().zip(text.lines().skip(1)) {
-            let declared = next.trim_start_matches("pub(crate) ").strip_prefix("mod ");
-            if let (true, Some(name)) = (line.contains("cfg(test)"), declared) {
-                let name = name.trim_end_matches(';').to_owned();
-                found.insert(module.iter().cloned().chain([name]).collect());
+impl Gatherer<'_> {
+    fn follow(&mut self, tree: &UseTree, path: &mut Names) {
+        match tree {
+            UseTree::Path(part) => {
+                path.push(part.ident.to_string());
+                self.follow(&part.tree, path);
+                path.pop();
             }
-        }
-    }
-    found
-}
-
-/// The paths that a file imports.
-fn imports(text: &str) -> Vec<Vec<&str>> {
-    let mut paths = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("use ") {
-        let line = before.rsplit('\n').next().unwrap_or_default().trim();
-        rest = after;
-        if line.is_empty() || line.starts_with("pub") {
-            let (tree, after) = after.split_once(';').unwrap_or_default();
-            expand(&[], tree, &mut paths);
-            rest = after;
-        }
-    }
-    paths
-}
-
-/// Adds the paths of a tree as in `a::{b, c::{d, e}}`.
-fn expand<'a>(prefix: &[&'a str], tree: &'a str, paths: &mut Vec<Vec<&'a str>>) {
-    let tree = tree.trim();
-    let (head, inner) = match tree.split_once('{') {
-        Some((head, inner)) => (head, inner.strip_suffix('}')),
-        None => (tree, None),
-    };
-    let segments = head.split("::").map(str::trim).filter(|segment| !segment.is_empty());
-    let path: Vec<_> = prefix.iter().copied().chain(segments).collect();
-    let Some(inner) = inner else { return paths.push(path) };
-    let mut depth = 0;
-    let is_comma = |c: char| {
-        depth += i32::from(c == '{') - i32::from(c == '}');
-        c == ',' && depth == 0
-    };
-    for part in inner.split(is_comma).filter(|part| !part.trim().is_empty()) {
-        expand(&path, part, paths);
-    }
-}
-
-/// Makes a path one from the root of the crate; `None` for a path into another crate.
-fn absolute<'a>(from: &'a Module, path: &[&'a str]) -> Option<Vec<&'a str>> {
-    let ups = path.iter().take_while(|segment| **segment == "super").count();
-    let kept = match *path.first()? {
-        "crate" => 0,
-        "self" => from.len(),
-        "super" => from.len().checked_sub(ups)?,
-        _ => return None,
-    };
-    let base = from.iter().take(kept).map(String::as_str);
-    Some(base.chain(path.iter().copied().skip(ups.max(1))).collect())
-}
-
-/// Adds an arrow between the siblings above two modules, if there are any.
-fn add_arrow(
-    from: &Module,
-    to: &[&str],
-    modules: &BTreeMap<Module, String>,
-    arrows: &mut BTreeMap<Module, BTreeSet<Module>>,
-) {
-    let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
-    let sibling: Module = to.iter().take(shared + 1).map(|name| (*name).to_owned()).collect();
-    if from.len() > shared && to.len() > shared && modules.contains_key(&sibling) {
-        let above = from.iter().take(shared + 1).cloned().collect();
-        arrows.entry(above).or_default().insert(sibling);
-    }
-}
-
-/// Whether `to` can be reached from `from`.
-fn reaches(arrows: &BTreeMap<Module, BTreeSet<Module>>, from: &Module, to: &Module) -> bool {
-    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
-    while let Some(module) = next.pop() {
-        for found in arrows.get(module).into_iter().flatten() {
-            if found == to {
-                return true;
-            }
-            if seen.insert(found) {
-                next.push(found);
-            }
-        }
-    }
-    false
-}
-
-#[test]
-fn no_module_imports_what_imports_it() {
-    let mut circles = Vec::new();
-    for name in ORDERED {
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut modules = BTreeMap::new();
-        sources(&crates.join(format!("lanspread-{name}/src")), &Vec::new(), &mut modules);
-        let tests = test_modules(&modules);
-        modules.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
-        let mut arrows = BTreeMap::new();
-        for (from, text) in &modules {
-            for path in imports(text) {
-                if let Some(to) = absolute(from, &path) {
-                    add_arrow(from, &to, &modules, &mut arrows);
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.follow(tree, path);
                 }
             }
+            UseTree::Name(name) => self.note(path, Some(name.ident.to_string())),
+            UseTree::Rename(rename) => self.note(path, Some(rename.ident.to_string())),
+            UseTree::Glob(_) => self.note(path, None),
         }
-        assert!(modules.len() > 1, "{name} has modules");
-        let on_circle = arrows.keys().filter(|module| reaches(&arrows, module, module));
-        circles.extend(on_circle.map(|module| format!("{name}: {}", module.join("::"))));
     }
-    assert!(circles.is_empty(), "modules that import what imports them: {circles:#?}");
+
+    /// Notes a path that begins with `crate` or `super`, by the names from the root.
+    fn note(&mut self, path: &[String], last: Option<String>) {
+        let mut parts = path.iter().cloned().chain(last).peekable();
+        let mut names = Names::new();
+        if parts.next_if(|part| part == "crate").is_none() {
+            let mut ups = 0;
+            while parts.next_if(|part| part == "super").is_some() {
+                ups += 1;
+            }
+            match self.module.len().checked_sub(ups) {
+                Some(kept) if ups > 0 => names.extend(self.module.iter().take(kept).cloned()),
+                _ => return,
+            }
+        }
+        names.extend(parts.filter(|part| part != "self"));
+        self.found.insert(names);
+    }
+}
+
+impl<'ast> Visit<'ast> for Gatherer<'_> {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes = match item {
+            Item::Mod(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            _ => return visit::visit_item(self, item),
+        };
+        if !attributes.iter().any(is_test) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.follow(&item.tree, &mut Names::new());
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let parts: Names = path.segments.iter().map(|part| part.ident.to_string()).collect();
+        self.note(&parts, None);
+        visit::visit_path(self, path);
+    }
+}
+
+/// Whether an attribute leaves an item to tests.
+fn is_test(attribute: &Attribute) -> bool {
+    let Ok(list) = attribute.meta.require_list() else { return false };
+    attribute.path().is_ident("cfg") && list.tokens.to_string().contains("test")
+}
+
+fn list(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            list(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn imports_of(source_dir: &Path) -> Imports {
+    let (mut files, mut parsed) = (Vec::new(), BTreeMap::new());
+    list(source_dir, &mut files);
+    for file in files {
+        let relative = file.with_extension("");
+        let relative = relative.strip_prefix(source_dir).into_iter().flatten();
+        let mut module: Names = relative.map(|part| part.to_string_lossy().into_owned()).collect();
+        if matches!(&*module.join("/"), "lib" | "main") {
+            module.clear();
+        }
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let syntax = syn::parse_file(&text);
+        parsed.insert(module, syntax.unwrap_or_else(|error| panic!("{}: {error}", file.display())));
+    }
+    let for_tests: Vec<Names> = parsed
+        .iter()
+        .flat_map(|(module, syntax)| {
+            let modules = syntax.items.iter().filter_map(|item| match item {
+                Item::Mod(item) if item.attrs.iter().any(is_test) => Some(item.ident.to_string()),
+                _ => None,
+            });
+            modules.map(|name| [module.as_slice(), &[name]].concat())
+        })
+        .collect();
+    parsed.retain(|module, _| !for_tests.iter().any(|tests| module.starts_with(tests)));
+    let gather = |(module, syntax): (&Names, &syn::File)| {
+        let mut found = BTreeSet::new();
+        Gatherer { module, found: &mut found }.visit_file(syntax);
+        (module.clone(), found)
+    };
+    parsed.iter().map(gather).collect()
+}
+
+/// Which module uses which of its siblings, each for all that is below it.
+fn siblings(imports: &Imports) -> Imports {
+    let mut uses = Imports::new();
+    for (from, names) in imports {
+        for name in names {
+            let mut to = name.as_slice();
+            while !to.is_empty() && !imports.contains_key(to) {
+                to = &to[..to.len() - 1];
+            }
+            let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
+            if let (Some(_), Some(_)) = (from.get(shared), to.get(shared)) {
+                let used = to[..=shared].to_vec();
+                uses.entry(from[..=shared].to_vec()).or_default().insert(used);
+            }
+        }
+    }
+    uses
+}
+
+/// The modules that come back to themselves.
+fn circles(imports: &Imports) -> Vec<String> {
+    let uses = siblings(imports);
+    let is_in_circle = |module: &&Names| {
+        let (mut found, mut next) = (BTreeSet::new(), vec![*module]);
+        while let Some(other) = next.pop() {
+            next.extend(uses.get(other).into_iter().flatten().filter(|it| found.insert(*it)));
+        }
+        found.contains(module)
+    };
+    uses.keys().filter(is_in_circle).map(|module| module.join("::")).collect()
 }
 
 #[test]
-fn imports_are_found_in_trees() {
-    let text = "use crate::a::{b, c::{d, e}};\n    pub(super) use self::f;\n// no use here;\n";
-    let expected = [
-        vec!["crate", "a", "b"],
-        vec!["crate", "a", "c", "d"],
-        vec!["crate", "a", "c", "e"],
-        vec!["self", "f"],
-    ];
-    assert_eq!(imports(text), expected);
-    let from: Module = ["runtime", "operations"].map(str::to_owned).into();
-    assert_eq!(absolute(&from, &["super", "handles", "X"]), Some(vec!["runtime", "handles", "X"]));
-    assert_eq!(absolute(&from, &["tokio", "sync"]), None);
+fn no_module_imports_one_that_imports_it() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(crates).unwrap() {
+        let directory = entry.unwrap().path();
+        let circles = circles(&imports_of(&directory.join("src")));
+        if !circles.is_empty() {
+            found.insert(directory.file_name().unwrap().to_owned(), circles);
+        }
+    }
+    assert!(found.is_empty(), "modules that import each other: {found:#?}");
+}
+
+#[test]
+fn circles_are_found_at_every_depth_and_tests_make_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("lib.rs", "mod one; mod two; mod three; mod four; #[cfg(test)] mod five;");
+    write("one.rs", "use crate::two::{self, X}; use crate::five;");
+    write("two.rs", "mod below; mod deep; use super::four; use self::below::Y;");
+    write("two/below.rs", "fn f() { super::deep::g(); }");
+    write("two/deep.rs", "use crate::two::{below::f, Z};");
+    write("four.rs", "#[cfg(test)] mod tests { use crate::two; } use std::io::one;");
+    write("five.rs", "use crate::one;");
+    assert_eq!(circles(&imports_of(directory.path())), ["two::below", "two::deep"]);
+    write("four.rs", "fn f() { crate::one::f() }");
+    let expected = ["four", "one", "two", "two::below", "two::deep"];
+    assert_eq!(circles(&imports_of(directory.path())), expected);
 }

@@ -7,13 +7,14 @@ use lanspread_peer::{AsOf, GameScope, PeerCommand, Reply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{InFlight, Session, Ticket, shutting_down};
+use super::{InFlight, Session, shutting_down};
 use crate::answers::Answer;
 use crate::commands::Request;
 use crate::convert::{all, game_details, path_text};
 use crate::errors::ErrorBody;
 use crate::protocol::commands::{Command, FILES_MAX, Scope};
 use crate::protocol::results::CommandResult;
+use crate::ticket::Ticket;
 use crate::waits::EventPattern;
 
 /// How long `wait-peers` waits when it does not say: three times what discovery takes on a slow LAN.
