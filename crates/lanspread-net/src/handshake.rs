@@ -435,7 +435,7 @@ fn rejected(peer_id: PeerId, refusal: Refusal, glimpse: Glimpse) -> HandshakeErr
     HandshakeError::Rejected { peer_id, reason, glimpse, message: refusal.message }
 }
 
-/// A message that cannot be read may come from another version of the protocol: that is a
+/// Judges a failed exchange. A message that cannot be read may come from another version of the protocol: that is a
 /// rejection. A connection that broke off is not.
 fn failed(peer_id: PeerId, error: ExchangeError) -> HandshakeError {
     match error {

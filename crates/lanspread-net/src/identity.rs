@@ -116,13 +116,13 @@ impl Identity {
         }
     }
 
-    /// The private key, for the TLS stack.
+    /// Returns the private key, for the TLS stack.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key_pkcs8.clone()).into()
     }
 }
 
-/// The id of the peer that holds the key of `certificate`.
+/// Returns the id of the peer that holds the key of `certificate`.
 ///
 /// # Errors
 /// When the certificate cannot be parsed.

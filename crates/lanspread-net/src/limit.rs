@@ -27,13 +27,13 @@ impl RateLimit {
     /// The lowest limit in bytes per second: a chunk takes 8 s.
     pub const MIN: u64 = 256 * 1024;
 
-    /// A limit of that many bytes per second; `None` below [`Self::MIN`].
+    /// Returns a limit of that many bytes per second; `None` below [`Self::MIN`].
     #[must_use]
     pub fn new(bytes_per_second: u64) -> Option<Self> {
         NonZeroU64::new(bytes_per_second).filter(|rate| rate.get() >= Self::MIN).map(Self)
     }
 
-    /// Bytes per second.
+    /// Returns the limit in bytes per second.
     #[must_use]
     pub fn bytes_per_second(self) -> u64 {
         self.0.get()
@@ -82,12 +82,12 @@ impl Limiter {
         }))
     }
 
-    /// The limit.
+    /// Returns the limit, if there is one.
     pub fn limit(&self) -> Option<RateLimit> {
         self.0.as_ref().map(|shared| shared.limit)
     }
 
-    /// Books `bytes`, and returns how long they have to wait.
+    /// Books `bytes`, and returns how long they have to wait. Nothing takes a booking back.
     pub fn book(&self, bytes: u64) -> Duration {
         self.0.as_ref().map_or(Duration::ZERO, |shared| {
             let mut schedule = shared.schedule.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +95,8 @@ impl Limiter {
         })
     }
 
-    /// Waits until `bytes` may go. Those that wait go in the order in which they came.
+    /// Waits until `bytes` may go. Those that wait go in the order in which they came. Not cancel safe: the
+    /// bytes of a dropped wait stay booked.
     pub async fn pass(&self, bytes: usize) {
         let wait = self.book(bytes as u64);
         if !wait.is_zero() {

@@ -59,7 +59,8 @@ pub struct PeerLink {
     pub addr: SocketAddr,
     /// Whether this side dialled.
     pub is_dialled: bool,
-    /// The library that the other side has: as told in the handshake, as read since, or as told by deltas.
+    /// The library of this peer that the other side knows: as announced in the handshake, as read since, or as
+    /// sent by deltas.
     pub known_library: watch::Sender<Arc<LibrarySnapshot>>,
     /// When hands were shaken.
     pub established: Instant,
@@ -70,7 +71,7 @@ pub struct PeerLink {
 }
 
 impl PeerLink {
-    /// Makes a link of a connection on which hands were shaken. `told` is the library that the other side was told.
+    /// Makes a link of a connection on which hands were shaken. `told` is the library that was announced to the other side.
     pub fn new(
         connection: Arc<dyn Connection>,
         hello: Hello,
@@ -93,7 +94,7 @@ impl PeerLink {
         }
     }
 
-    /// Who is on the other side.
+    /// Returns who is on the other side, as its certificate proves.
     pub fn peer_id(&self) -> PeerId {
         self.connection.peer_id()
     }
@@ -105,7 +106,7 @@ impl PeerLink {
         self.last_heard_ms.fetch_max(elapsed_ms, Ordering::Relaxed);
     }
 
-    /// When the other side last gave a sign of life.
+    /// Returns when the other side last gave a sign of life.
     pub fn last_heard(&self) -> Instant {
         self.established + Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
     }
@@ -186,7 +187,7 @@ impl PeerLink {
         }
     }
 
-    /// Whether the other side has closed this connection for another one to the same peer.
+    /// Returns whether the other side has closed this connection for another one to the same peer.
     pub fn is_replaced(&self) -> bool {
         let opened = self.connection.open().now_or_never();
         matches!(opened, Some(Err(TransportError::ClosedByPeer(CloseCode::Duplicate))))

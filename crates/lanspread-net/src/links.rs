@@ -30,18 +30,18 @@ pub struct LinkTable {
 }
 
 impl LinkTable {
-    /// An empty table, and the peers to which somebody needs a link that is not there.
+    /// Makes an empty table; returns it and the peers to which somebody needs a link that is not there.
     pub fn new() -> (Self, mpsc::Receiver<PeerId>) {
         let (calls, called) = mpsc::channel(CALLS_MAX);
         (Self { links: watch::channel(BTreeMap::new()).0, calls }, called)
     }
 
-    /// The link to a peer.
+    /// Returns the link to a peer.
     pub fn get(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
         self.links.borrow().get(&peer_id).cloned()
     }
 
-    /// All links, in peer id order.
+    /// Returns all links, in peer id order.
     pub fn all(&self) -> Vec<Arc<PeerLink>> {
         self.links.borrow().values().cloned().collect()
     }
@@ -68,7 +68,7 @@ impl LinkTable {
         let _ = links.wait_for(|links| !links.contains_key(&peer_id)).await;
     }
 
-    /// The link to a peer. Where there is none, one is called for, for the next request.
+    /// Returns the link to a peer. Where there is none, one is called for, for the next request.
     fn demand(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
         let link = self.get(peer_id);
         if link.is_none() {
@@ -77,7 +77,7 @@ impl LinkTable {
         link
     }
 
-    /// The link to a peer. Where there is none, one is called for, and awaited for [`LINK_WAIT`].
+    /// Returns the link to a peer. Where there is none, one is called for, and awaited for [`LINK_WAIT`].
     async fn await_link(&self, peer_id: PeerId) -> Option<Arc<PeerLink>> {
         let mut links = self.links.subscribe();
         if let Some(link) = self.demand(peer_id) {
@@ -96,7 +96,7 @@ pub struct LinkedSource {
 }
 
 impl LinkedSource {
-    /// Asks `peer_id` over the links of the table.
+    /// Makes a source that asks `peer_id` over the links of the table.
     pub fn new(peer_id: PeerId, links: LinkTable) -> Self {
         Self { peer_id, links }
     }

@@ -19,7 +19,7 @@ use super::transport::{
     StreamSender, TransportError,
 };
 
-/// Both ends of a connection between `left` and `right`.
+/// Returns both ends of a connection between `left` and `right`.
 pub fn pair(left: PeerId, right: PeerId) -> (NewConnection, NewConnection) {
     let (to_right, from_left) = mpsc::unbounded_channel();
     let (to_left, from_right) = mpsc::unbounded_channel();

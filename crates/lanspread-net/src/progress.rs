@@ -18,12 +18,12 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// A meter for a download that begins `now`.
+    /// Makes a meter for a download that begins `now`.
     pub fn new(now: Duration) -> Self {
         Self { samples: VecDeque::from([(now, 0)]) }
     }
 
-    /// When the next report is due, given how many bytes are done.
+    /// Returns when the next report is due, given how many bytes are done.
     pub fn due_at(&self, bytes_done: u64) -> Duration {
         self.samples.back().map_or(Duration::ZERO, |(at, before)| {
             let is_idle = *before == bytes_done;

@@ -11,7 +11,7 @@ use crate::exchange::FrameReader;
 ///
 /// Dropping a returned future cancels the request.
 pub trait Source: Send + Sync {
-    /// Who it is.
+    /// Returns who it is.
     fn peer_id(&self) -> PeerId;
 
     /// Asks what a game is.
@@ -44,7 +44,7 @@ pub struct ReceivedChunks {
 
 /// A peer that can stream a game.
 pub trait StreamOrigin: Send + Sync {
-    /// Who it is.
+    /// Returns who it is.
     fn peer_id(&self) -> PeerId;
 
     /// Asks for the stream.

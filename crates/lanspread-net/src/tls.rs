@@ -22,7 +22,7 @@ use crate::identity::{Identity, peer_id_of};
 /// Names the wire protocol in the TLS handshake.
 const ALPN: &[u8] = b"lanspread/1";
 
-/// What this peer shows when it dials.
+/// Returns what this peer shows when it dials.
 pub(super) fn client_config(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
     let verifier = Arc::new(KeyVerifier { provider: provider() });
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
@@ -35,7 +35,7 @@ pub(super) fn client_config(identity: &Identity) -> Result<ClientConfig, rustls:
     Ok(config)
 }
 
-/// What this peer shows when it is dialled.
+/// Returns what this peer shows when it is dialled.
 pub(super) fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
     let verifier = Arc::new(KeyVerifier { provider: provider() });
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))

@@ -49,7 +49,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// The number that travels.
+    /// Returns the number that travels.
     pub fn number(self) -> u64 {
         match self {
             Self::Goodbye => 1,
@@ -61,7 +61,7 @@ impl CloseCode {
         }
     }
 
-    /// The code that travels as `number`.
+    /// Returns the code that travels as `number`.
     pub fn from_number(number: u64) -> Self {
         match number {
             1 => Self::Goodbye,
@@ -89,16 +89,16 @@ impl fmt::Display for CloseCode {
 
 /// Dials peers.
 pub trait Dialer: Send + Sync {
-    /// Opens a connection; resolves once both certificates are verified.
+    /// Opens a connection; resolves once both certificates are verified. Dropping the future gives up the dial.
     fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, Result<NewConnection, TransportError>>;
 }
 
 /// Accepts peers that dial.
 pub trait Listener: Send {
-    /// Where the listener is bound, with the real port.
+    /// Returns where the listener is bound, with the real port.
     fn local_addr(&self) -> SocketAddr;
 
-    /// The next connection, with both certificates verified; `None` once the listener is dead.
+    /// Waits for the next connection, with both certificates verified; `None` once the listener is dead. Cancel safe.
     fn accept(&mut self) -> BoxFuture<'_, Option<NewConnection>>;
 }
 
@@ -112,16 +112,16 @@ pub struct NewConnection {
 
 /// The shared half of a connection.
 pub trait Connection: Send + Sync {
-    /// The id that the other side's certificate gives.
+    /// Returns the id that the other side's certificate gives.
     fn peer_id(&self) -> PeerId;
 
-    /// Where the other side is.
+    /// Returns where the other side is.
     fn remote_addr(&self) -> SocketAddr;
 
-    /// Keying material that only the two ends of this connection know.
+    /// Returns keying material that only the two ends of this connection know.
     fn exporter(&self) -> &[u8; 32];
 
-    /// Opens a stream; waits while the other side allows no more.
+    /// Opens a stream; waits without an end while the other side allows no more.
     fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>>;
 
     /// Closes the connection and everything on it.
@@ -130,7 +130,10 @@ pub trait Connection: Send + Sync {
 
 /// The half of a connection that accepts streams.
 pub trait StreamAcceptor: Send {
-    /// The next stream of the other side; an error once the connection is gone.
+    /// Waits for the next stream of the other side. Cancel safe.
+    ///
+    /// # Errors
+    /// [`TransportError`] once the connection is gone.
     fn accept(&mut self) -> BoxFuture<'_, Result<Stream, TransportError>>;
 }
 
@@ -163,7 +166,7 @@ pub trait StreamSender: Send {
     /// takes memory here.
     fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Whether it is known that the other side reads no more.
+    /// Returns whether it is known that the other side reads no more.
     fn is_unwanted(&mut self) -> bool;
 
     /// Gives up: the other side sees a reset.

@@ -42,12 +42,12 @@ struct Revision {
 }
 
 impl LibraryPages {
-    /// Whatever is encoded waits for `encodings`.
+    /// Makes an empty cache. Whatever is encoded waits for `encodings`.
     pub(super) fn new(encodings: Arc<Semaphore>) -> Self {
         Self { revisions: Arc::default(), encodings }
     }
 
-    /// The page that a peer wants; `newest` is the library at this moment. With the last page comes the
+    /// Returns the page that a peer wants; `newest` is the library at this moment. With the last page comes the
     /// library that the peer has read then.
     ///
     /// # Errors

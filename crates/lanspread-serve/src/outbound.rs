@@ -54,7 +54,7 @@ struct PeerTransfers {
 }
 
 impl OutboundTransfers {
-    /// An empty table that reports to `counts`. At most one report per peer, served game and
+    /// Makes an empty table that reports to `counts`. At most one report per peer, served game and
     /// [`LINGER`] each way is ever queued there: who asks for a game that is not served is refused
     /// before it comes here.
     pub fn new(counts: mpsc::UnboundedSender<OutboundCount>) -> Self {
@@ -106,18 +106,18 @@ impl OutboundTransfers {
         game.stop.clone()
     }
 
-    /// How many peers fetch a game.
+    /// Returns how many peers fetch a game.
     pub fn count(&self, game_id: &GameId) -> usize {
         self.lock().get(game_id).map_or(0, |game| game.peers.len())
     }
 
-    /// How many peers fetch each game, in game id order.
+    /// Returns how many peers fetch each game, in game id order.
     pub fn counts(&self) -> Vec<(GameId, usize)> {
         let games = self.lock();
         games.iter().map(|(id, game)| (id.clone(), game.peers.len())).collect()
     }
 
-    /// Stops every request for a game and waits until none is left.
+    /// Stops every request for a game and waits until none is left. Cancel safe: the requests stay stopped.
     ///
     /// Requests that begin afterwards are not stopped: the view must not offer the game by then.
     pub async fn drain(&self, game_id: &GameId) {

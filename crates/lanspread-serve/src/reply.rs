@@ -85,7 +85,7 @@ pub(crate) fn refused(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned() }
 }
 
-/// The refusal of a game that is not served.
+/// Returns the refusal of a game that is not served.
 pub(crate) fn not_served(game_id: &GameId) -> Refusal {
     refused(RefusalCode::NotServed, &format!("game {game_id} is not served here"))
 }

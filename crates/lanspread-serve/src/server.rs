@@ -1,12 +1,9 @@
 //! What it takes to answer the requests of other peers.
 
 mod chunks;
-mod games;
+pub(crate) mod games;
 mod library;
 mod stream;
-
-#[cfg(test)]
-pub(crate) use games::ASKER_CHECK;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +44,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a server that tells `contradictions` which games are not what their manifests say.
+    /// Makes a server that reports to `contradictions` which games are not what their manifests say.
     pub fn new(
         view: watch::Receiver<Arc<View>>,
         outbound: OutboundTransfers,

@@ -31,7 +31,8 @@ const RETELL_PAUSE: Duration = Duration::from_secs(1);
 /// Most requests of one peer that are answered at a time; the transport allows no more streams.
 const REQUESTS_MAX: usize = 64;
 
-/// Runs until the connection is gone, and tells the command loop.
+/// Runs a session until its connection is gone, and then says so to the observer. Dropping it drops the requests that
+/// are being answered.
 pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context: Context) {
     let Context { server, observer, .. } = &context;
     let (is_conflict, error) = tokio::select! {

@@ -76,7 +76,7 @@ pub enum Announcement {
 }
 
 impl Announcement {
-    /// The game of which this is the first that is told.
+    /// Returns the game of which this is the first that is told.
     pub fn opened(&self) -> Option<&GameId> {
         match self {
             Self::Opening(opening) => Some(&opening.game_id),
@@ -90,7 +90,7 @@ impl Announcement {
 pub struct AnnouncedFetches(BTreeMap<GameId, (FetchNumber, ContentHash)>);
 
 impl AnnouncedFetches {
-    /// An opening did not arrive, and is to be told once more.
+    /// Forgets an opening that did not arrive: it is sent once more.
     pub fn forget(&mut self, game_id: &GameId) {
         self.0.remove(game_id);
     }
@@ -168,7 +168,7 @@ pub struct Share {
 }
 
 impl Swarm {
-    /// Nothing is shared yet. Chunks that are given to others are counted in `outbound`.
+    /// Makes a swarm in which nothing is shared yet. Chunks that are given to others are counted in `outbound`.
     pub fn new(outbound: OutboundTransfers) -> Self {
         let (fetches, changes) = (Mutex::default(), watch::channel(0).0);
         Self(Arc::new(Shared { fetches, changes, outbound }))
@@ -199,13 +199,13 @@ impl Swarm {
         }
     }
 
-    /// Whether a game is being shared.
+    /// Returns whether a game is being shared.
     #[cfg(test)]
     fn is_shared(&self, game_id: &GameId) -> bool {
         self.lock().by_game.contains_key(game_id)
     }
 
-    /// Chunks of a game that is being shared. `None` if the game is not; an inner `None` if one of
+    /// Returns chunks of a game that is being shared. `None` if the game is not; an inner `None` if one of
     /// them is not there (yet), or is one of another version.
     pub fn chunks(&self, wanted: &GetChunks) -> Option<Option<SharedChunks>> {
         let fetches = self.lock();
@@ -214,12 +214,12 @@ impl Swarm {
         Some(is_version.then(|| sharing.find(&wanted.chunks)).flatten())
     }
 
-    /// Hears of everything that may have to be told.
+    /// Returns a receiver that changes with everything that may have to be sent.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 
-    /// What is to be told to a peer over a connection on which it has been `told`.
+    /// Returns what is to be sent to a peer over a connection on which it has been `told`.
     pub fn announcements(
         &self,
         peer: PeerId,
@@ -247,14 +247,14 @@ impl Swarm {
         announcements
     }
 
-    /// A peer that was told an opening has `answered` what it has itself.
+    /// Notes that a peer has `answered` an opening with what it has itself. Waits while its download has [`NEWS_MAX`] news.
     pub async fn on_answer(&self, peer: PeerId, link: LinkId, opening: Opening, answered: Opening) {
         let told = (opening.have, opening.asking);
         let news = self.lock().follow(peer, link, &answered, |_| told);
         send(news).await;
     }
 
-    /// A peer tells what it fetches. Returns what this peer has, if it fetches the same.
+    /// Notes what a peer fetches; returns what this peer has, if it fetches the same.
     pub async fn heard(&self, peer: PeerId, link: LinkId, theirs: &Opening) -> Option<Opening> {
         let mut own = None;
         let news = self.lock().follow(peer, link, theirs, |fetch| {
@@ -265,7 +265,7 @@ impl Swarm {
         own
     }
 
-    /// A peer tells what it has in addition; returns whether that is of interest.
+    /// Notes what a peer has in addition; returns whether that is of interest.
     pub async fn on_have(&self, peer: PeerId, have: Have) -> bool {
         let news = {
             let fetches = self.lock();
@@ -283,7 +283,7 @@ impl Swarm {
         is_of_interest
     }
 
-    /// A peer fetches a content no more.
+    /// Notes that a peer fetches a content no more.
     pub async fn on_fetch_ended(&self, peer: PeerId, ended: &FetchEnded) {
         let news = {
             let mut fetches = self.lock();
@@ -296,7 +296,7 @@ impl Swarm {
         send(news).await;
     }
 
-    /// A peer did not take in what it was told. One that `refused` is not told more; another one is
+    /// Notes that a peer did not take in what it was sent. One that `refused` is not told more; another one is
     /// told everything anew.
     pub fn on_not_sent(&self, peer: PeerId, game_id: &GameId, refused: bool) {
         let mut fetches = self.lock();
@@ -308,7 +308,7 @@ impl Swarm {
         }
     }
 
-    /// A connection is gone, and with it whoever was reached over it.
+    /// Notes that a connection is gone, and with it the peer that was reached over it.
     pub async fn unlinked(&self, peer: PeerId, link: LinkId) {
         let news: Vec<_> = {
             let mut fetches = self.lock();
@@ -389,7 +389,7 @@ impl Fetch {
         }
     }
 
-    /// What a follower has not been told; it counts as told from here on.
+    /// Returns what a follower has not been told; it counts as told from here on.
     fn more_for(&mut self, peer: PeerId, link: LinkId) -> Option<Have> {
         let follower = self.followers.get_mut(&peer).filter(|follower| follower.link == link)?;
         let Sharing { game_id, content_root, have, .. } = &self.sharing;
@@ -418,14 +418,14 @@ impl Fetch {
 }
 
 impl Share {
-    /// A piece is verified and can be read back, and so can be given to others.
+    /// Notes that a piece is verified and can be read back, and so can be given to others.
     pub fn stored(&self, piece: PieceIndex) {
         self.update(|fetch| {
             fetch.sharing.have.insert(piece.0);
         });
     }
 
-    /// What those are being asked for that have the whole game.
+    /// Notes the pieces for which full sources are being asked.
     pub fn asking(&self, pieces: &[PieceIndex]) {
         self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
     }

@@ -43,7 +43,7 @@ use crate::admission::send_slots::STEP_TIMEOUT;
 use crate::contradictions::ContradictionReporter;
 use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
-use crate::server::ASKER_CHECK;
+use crate::server::games::ASKER_CHECK;
 use crate::session::{Context, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;
 use crate::view::{ServedGame, View};

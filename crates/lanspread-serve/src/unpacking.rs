@@ -31,7 +31,7 @@ pub struct StreamService {
 }
 
 impl StreamService {
-    /// Streams what `provider` unpacks, to `max_streams` receivers at a time.
+    /// Makes a service that streams what `provider` unpacks, to `max_streams` receivers at a time.
     pub fn new(provider: Arc<dyn StreamInstallProvider>, max_streams: NonZeroUsize) -> Self {
         Self { provider, queue: StreamQueue::new(max_streams) }
     }
@@ -110,7 +110,7 @@ fn code(error: &UnpackError) -> StreamErrorCode {
     }
 }
 
-/// Where the game lies here is nobody else's business: paths are told from its root on.
+/// Makes the frame of a failure. Where the game lies here is nobody else's business: paths are told from its root on.
 fn failed(code: StreamErrorCode, root: &Path, message: &str) -> StreamFrame {
     let mut message = message.replace(&format!("{}/", root.display()), "");
     let end = message.floor_char_boundary(STREAM_MESSAGE_MAX_BYTES);

@@ -43,7 +43,7 @@ pub struct ServedGame {
 pub struct AnnouncedView(pub watch::Receiver<Arc<View>>);
 
 impl Announcer for AnnouncedView {
-    /// At a start the library is waited for; how long at most, the view says.
+    /// Waits at a start until the library is known; how long at most, the view says.
     fn library(&self) -> BoxFuture<'_, Arc<LibrarySnapshot>> {
         let mut view = self.0.clone();
         async move {
@@ -61,27 +61,27 @@ impl View {
         Self { snapshot, games, is_being_made: false }
     }
 
-    /// The same view, of which more is to be expected in a moment.
+    /// Returns the same view, of which more is to be expected in a moment.
     pub fn being_made(self, is_being_made: bool) -> Self {
         Self { is_being_made, ..self }
     }
 
-    /// Whether it is soon to be much larger: the games are still being looked at for the first time.
+    /// Returns whether it is soon to be much larger: the games are still being looked at for the first time.
     pub fn is_being_made(&self) -> bool {
         self.is_being_made
     }
 
-    /// What is announced.
+    /// Returns the library that is announced.
     pub fn snapshot(&self) -> Arc<LibrarySnapshot> {
         Arc::clone(&self.snapshot)
     }
 
-    /// All games that may be served.
+    /// Returns all games that may be served.
     pub fn games(&self) -> &BTreeMap<GameId, ServedGame> {
         &self.games
     }
 
-    /// A game that may be served.
+    /// Returns a game that may be served.
     pub fn game(&self, game_id: &GameId) -> Option<&ServedGame> {
         self.games.get(game_id)
     }

@@ -34,7 +34,7 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// The next frame; `None` where the stream ends between two.
+    /// Receives the next frame; `None` where the stream ends between two.
     ///
     /// Not cancel safe: a frame of which a part is taken is lost.
     pub async fn frame(&mut self) -> Result<Option<StreamFrame>, ExchangeError> {
@@ -51,7 +51,7 @@ impl FrameReader {
         }
     }
 
-    /// The `len` raw bytes behind a frame. The caller has bounded `len`.
+    /// Receives the `len` raw bytes behind a frame. The caller has bounded `len`. Not cancel safe.
     pub async fn data(&mut self, len: usize) -> Result<Bytes, ExchangeError> {
         let mut data = BytesMut::with_capacity(len);
         while data.len() < len {
@@ -65,7 +65,7 @@ impl FrameReader {
         Ok(data.freeze())
     }
 
-    /// The next bytes, never none; `None` at the end of the stream.
+    /// Returns the next bytes, never none; `None` at the end of the stream.
     async fn piece(&mut self) -> Result<Option<Bytes>, ExchangeError> {
         loop {
             match self.arrived.pop_front() {
@@ -115,12 +115,12 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    /// How much is gathered.
+    /// Returns how many bytes are gathered.
     pub fn gathered_bytes(&self) -> usize {
         self.gathered.len()
     }
 
-    /// Whether so much is gathered that it should be sent.
+    /// Returns whether so much is gathered that it should be sent.
     pub fn is_full(&self) -> bool {
         self.gathered.len() >= FLUSH_BYTES
     }
@@ -207,17 +207,17 @@ pub mod testing {
         }
     }
 
-    /// What a receiver gets of `bytes` that arrive in pieces of `piece_bytes`.
+    /// Returns what a receiver gets of `bytes` that arrive in pieces of `piece_bytes`.
     pub fn arriving(bytes: &[u8], piece_bytes: usize, is_reset: bool) -> FrameReader {
         ending(bytes, piece_bytes, if is_reset { End::Reset } else { End::Closed })
     }
 
-    /// What a receiver gets of a sender that says `bytes` and then neither more nor that it is done.
+    /// Returns what a receiver gets of a sender that sends `bytes` and then neither more nor that it is done.
     pub fn falling_silent(bytes: &[u8]) -> FrameReader {
         ending(bytes, 1000, End::Silence)
     }
 
-    /// What a receiver gets of a sender that says `bytes` and then `frame` after every `pause`.
+    /// Returns what a receiver gets of a sender that sends `bytes` and then `frame` after every `pause`.
     pub fn chattering(bytes: &[u8], frame: &StreamFrame, pause: Duration) -> FrameReader {
         let frame = encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap();
         ending(bytes, 1000, End::Chatter { frame, pause, next: Box::pin(sleep(pause)) })

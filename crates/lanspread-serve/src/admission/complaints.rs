@@ -23,7 +23,7 @@ pub(crate) struct ComplaintBudget(Arc<Mutex<Complaints>>);
 type Complaints = BTreeMap<IpAddr, (Instant, usize)>;
 
 impl ComplaintBudget {
-    /// Whether a complaint from this address is to be looked into.
+    /// Counts a complaint of this address, and returns whether it is to be looked into.
     pub(crate) fn is_due(&self, from: IpAddr) -> bool {
         let now = Instant::now();
         // Every change is a whole one.

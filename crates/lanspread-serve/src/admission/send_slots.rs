@@ -46,7 +46,7 @@ pub(crate) struct SendSlot<'a> {
 }
 
 impl SendSlots {
-    /// As many places as the limit fills.
+    /// Makes as many slots as the limit fills.
     pub(crate) fn new(limit: Option<RateLimit>) -> Self {
         let places = limit.map_or(CHUNKS_MAX, chunks_at_once);
         let order = Order::TurnsWhileOthersWait(places.div_ceil(2));
@@ -87,7 +87,7 @@ impl SendSlot<'_> {
     }
 }
 
-/// How many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
+/// Returns how many chunks are sent at once under a limit: as many as it lets through in two seconds, so that
 /// each of them arrives before its asker gives up on it.
 fn chunks_at_once(limit: RateLimit) -> usize {
     let chunks = 2 * limit.bytes_per_second() / CHUNK_SIZE_BYTES;

@@ -21,7 +21,7 @@ pub(crate) struct StreamQueue {
 }
 
 impl StreamQueue {
-    /// A queue of which `limit` have their turn at a time.
+    /// Makes a queue of which `limit` have their turn at a time.
     pub(crate) fn new(limit: NonZeroUsize) -> Self {
         Self { limit: limit.get(), turns: FairSemaphore::new(limit.get(), Order::FewestHeldFirst) }
     }

@@ -167,7 +167,7 @@ impl Delivery {
         sending.await
     }
 
-    /// It has arrived.
+    /// Notes that it has arrived.
     pub(crate) fn delivered(self) {
         let Some(first) = self.0 else { return };
         let mut state = first.super_seeding.lock();

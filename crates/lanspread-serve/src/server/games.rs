@@ -141,7 +141,7 @@ async fn in_time(
     timeout(STEP, step).await.unwrap_or(Err(ExchangeError::Silent))
 }
 
-/// What a source says of a game that it serves.
+/// Returns what a source says of a game that it serves.
 fn head_of(game: &ServedGame) -> GameHead {
     let attributes = Attributes::identity(&game.attributes);
     GameHead::of(&game.manifest, game.old_content_roots.to_vec(), attributes)
