@@ -10,7 +10,7 @@ use lanspread_proto::codec::{
 use lanspread_proto::message::Response;
 use lanspread_proto::stream::{FRAME_HEADER_MAX_BYTES, StreamFrame};
 
-use super::{ExchangeError, Incoming, no_pieces};
+use super::incoming::{ExchangeError, Incoming, no_pieces};
 use crate::transport::StreamSender;
 
 /// From this size on, frames that were gathered are sent. Small ones share a send; content that is
