@@ -153,7 +153,7 @@ pub async fn dial(
     dial_first(dialer, &[addr], expected, me, || true).await.1
 }
 
-/// Dials all of `addrs`, one [`NEXT_ADDR_AFTER`] the other, and shakes hands with the first one that
+/// Dials all of `addrs`, one 250 ms after the other, and shakes hands with the first one that
 /// answers as `expected`; returns which address that was, or which one failed last. Hands are shaken on
 /// one connection at a time, so the other side never sees two of this dial.
 ///

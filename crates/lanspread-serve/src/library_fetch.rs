@@ -13,11 +13,12 @@ use tokio::time::{sleep, timeout};
 const LIBRARY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The pause before a peer is asked again that was too busy to tell its library.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
 /// Asks for the library, page by page, and returns what the catalog knows of it. One that changes too
 /// often meanwhile is begun anew, and a peer that is busy is asked again.
 ///
 /// # Errors
-/// [`SourceError::Gone`] when it is not there within [`LIBRARY_TIMEOUT`].
+/// [`SourceError::Gone`] when it is not there within 15 s.
 pub async fn fetch_library(
     link: &PeerLink,
     catalog: &Catalog,

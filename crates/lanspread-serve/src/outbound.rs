@@ -5,7 +5,7 @@
 //! every request that slipped in is registered by then and is told to stop.
 //!
 //! Single chunk requests last milliseconds. What is counted for people is which peers fetch a
-//! game: a peer counts from its first request until [`LINGER`] after its last.
+//! game: a peer counts from its first request until 1 s after its last.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ struct PeerTransfers {
 
 impl OutboundTransfers {
     /// Makes an empty table that reports to `counts`. At most one report per peer, served game and
-    /// [`LINGER`] each way is ever queued there: who asks for a game that is not served is refused
+    /// second each way is ever queued there: who asks for a game that is not served is refused
     /// before it comes here.
     pub fn new(counts: mpsc::UnboundedSender<OutboundCount>) -> Self {
         let games = Mutex::new(BTreeMap::new());

@@ -2,8 +2,8 @@
 
 mod chunks;
 pub(crate) mod games;
-mod library;
-mod stream;
+pub(crate) mod library;
+pub(crate) mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::view::{ServedGame, View};
 
 /// How long an asker waits for the new look of a game that has changed: less than its own patience. A
 /// look takes milliseconds.
-const LOOK_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_WAIT: Duration = Duration::from_secs(5);
 
 /// What it takes to answer.
 #[derive(Clone)]

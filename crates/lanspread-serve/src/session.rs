@@ -29,7 +29,7 @@ const HAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a peer is left alone that could not be told something.
 const RETELL_PAUSE: Duration = Duration::from_secs(1);
 /// Most requests of one peer that are answered at a time; the transport allows no more streams.
-const REQUESTS_MAX: usize = 64;
+pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// Runs a session until its connection is gone, and then says so to the observer. Dropping it drops the requests that
 /// are being answered.

@@ -247,7 +247,8 @@ impl Swarm {
         announcements
     }
 
-    /// Notes that a peer has `answered` an opening with what it has itself. Waits while its download has [`NEWS_MAX`] news.
+    /// Notes that a peer has `answered` an opening with what it has itself. Waits while 64 news wait for
+    /// its download.
     pub async fn on_answer(&self, peer: PeerId, link: LinkId, opening: Opening, answered: Opening) {
         let told = (opening.have, opening.asking);
         let news = self.lock().follow(peer, link, &answered, |_| told);

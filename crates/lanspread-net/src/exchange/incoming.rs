@@ -30,7 +30,7 @@ pub enum ExchangeError {
     /// More bytes came than were announced.
     #[error("the stream went on after the message")]
     TooLong,
-    /// Nothing came for [`RECEIVE_TIMEOUT`].
+    /// Nothing came for 10 s.
     #[error("nothing arrived for {} s", RECEIVE_TIMEOUT.as_secs())]
     Silent,
 }

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 /// Most complaints of one address that are looked into in [`COMPLAINTS_TIME`]: each costs a chunk that is
 /// read and hashed. A peer that was sent something wrong complains once and asks another source.
-const COMPLAINTS_MAX: usize = 16;
+pub(crate) const COMPLAINTS_MAX: usize = 16;
 /// See [`COMPLAINTS_MAX`].
-const COMPLAINTS_TIME: Duration = Duration::from_secs(60);
+pub(crate) const COMPLAINTS_TIME: Duration = Duration::from_secs(60);
 /// Most addresses that are remembered; beyond that nobody's complaints are looked into for a while.
-const COMPLAINERS_MAX: usize = 1_024;
+pub(crate) const COMPLAINERS_MAX: usize = 1_024;
 
 /// Counts complaints by address. Clones share everything.
 #[derive(Clone, Default)]

@@ -6,9 +6,9 @@ use super::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 use super::send_slots::SLOT_WAIT;
 
 /// Most pages that are on their way, to all peers together: 64 MiB.
-const PAGES_MAX: usize = 256;
+pub(crate) const PAGES_MAX: usize = 256;
 /// Most of them to one address: 16 MiB, so that others get some as well.
-const PAGES_PER_ADDRESS_MAX: usize = 64;
+pub(crate) const PAGES_PER_ADDRESS_MAX: usize = 64;
 /// Gives out permits for pages. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct PageSlots(FairSemaphore);

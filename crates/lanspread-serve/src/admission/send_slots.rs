@@ -18,7 +18,7 @@ use super::fair_semaphore::{FairPermit, FairSemaphore, Order};
 use super::requester::Requester;
 
 /// Most chunks that are in memory to be sent, to all peers together: 128 MiB.
-const CHUNKS_MAX: usize = 64;
+pub(crate) const CHUNKS_MAX: usize = 64;
 /// How long a request waits for its place: a third of the silence after which its asker would give
 /// up on this peer.
 pub(crate) const SLOT_WAIT: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ pub(crate) const SLOT_WAIT: Duration = Duration::from_secs(20);
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a receiver may take nothing before its place goes to another one. It loses nothing by it,
 /// so that need not be long.
-const STALL_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const STALL_WAIT: Duration = Duration::from_secs(1);
 
 /// The places of one peer.
 #[derive(Clone)]

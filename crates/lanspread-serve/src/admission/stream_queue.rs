@@ -9,9 +9,9 @@ use std::num::NonZeroUsize;
 use super::fair_semaphore::{Asker, FairSemaphore, Order, QueueTicket};
 
 /// Most streams that wait beside those whose turn it is. A party has fewer peers that want one.
-const WAITING_MAX: usize = 64;
+pub(crate) const WAITING_MAX: usize = 64;
 /// Most places of one peer, so that one that asks for all games at once does not keep out the others.
-const TICKETS_PER_PEER_MAX: usize = 16;
+pub(crate) const TICKETS_PER_PEER_MAX: usize = 16;
 
 /// The places of one source.
 #[derive(Clone)]

@@ -21,11 +21,11 @@ use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
-const AT_ONCE: usize = 3;
+pub(crate) const AT_ONCE: usize = 3;
 /// From so many peers on copies are counted: two soon have something for each other anyway.
-const SEVERAL: usize = 3;
+pub(crate) const SEVERAL: usize = 3;
 /// How long a piece that is on its way to one peer is kept from others.
-const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
 /// How many times as long as the others a copy may take before it makes room.
 const SLOW_FACTOR: u32 = 2;
 /// The same, as time: before anything is known, and what is too short to matter.

@@ -20,7 +20,7 @@ use crate::view::{ServedGame, View};
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
-const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+pub(crate) const HASHES_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked whether somebody still waits for hashes: one who does not holds a stream.
 pub(crate) const ASKER_CHECK: Duration = Duration::from_secs(5);
 

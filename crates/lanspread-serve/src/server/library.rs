@@ -14,7 +14,7 @@ use crate::reply::{refused, reply, send_at_once};
 
 /// How long a request for a page of a library waits: a third of the time in which its asker, which asks again
 /// then, wants the whole library.
-const LIBRARY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const LIBRARY_WAIT: Duration = Duration::from_secs(5);
 
 impl Server {
     pub(crate) async fn handle_get_library(

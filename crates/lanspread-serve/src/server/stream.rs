@@ -25,14 +25,14 @@ use crate::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
 /// so long that those who wait for its ticket notice much.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence of a source that has nothing to send: half of what a receiver puts up with.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long what is being sent may take once the game is wanted by an operation, which waits for it.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// Blocks that wait to be sent: 12 MiB a stream, to even out disk and network. Solid archives come out
 /// in bursts of 4 MiB, and whoever unpacks should not have to wait at the end of each.
-const BLOCKS_WAITING: usize = 192;
+pub(crate) const BLOCKS_WAITING: usize = 192;
 
 impl Server {
     pub(crate) async fn handle_stream_install(
