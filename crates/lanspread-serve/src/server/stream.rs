@@ -1,6 +1,6 @@
 //! Streams games to others: unpacked here, so that they need no room for archives.
 //!
-//! A receiver that takes nothing for [`STALL_TIMEOUT`] loses its ticket. The game counts as being
+//! A receiver that takes nothing for [`STALL_TIMEOUT`] loses its turn. The game counts as being
 //! transferred from before it is looked at until no thread reads it any more.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::unpacking::{Outgoing, unpack};
 use crate::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
-/// so long that those who wait for its ticket notice much.
+/// so long that those who wait for its turn notice much.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence of a source that has nothing to send: half of what a receiver puts up with.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
