@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::operations::{Download, PendingOperation, StreamInstall, Verification};
+pub use self::operations::{Download, PendingOperation, Verification};
 use crate::command::{GameScope, PeerCommand, Reply};
 use crate::error::{CommandError, ConnectError, RuntimeFailure};
-use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus};
+use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus, StreamSummary};
 
 /// A running peer. Dropping the handle stops it without waiting.
 ///
@@ -132,26 +132,27 @@ impl PeerRuntimeHandle {
     }
 
     /// Describes an installation: the archives of a downloaded game are unpacked into `local/`.
-    pub fn install(&self, game_id: GameId) -> PendingOperation {
+    pub fn install(&self, game_id: GameId) -> PendingOperation<()> {
         let command = |game_id, wait, reply| PeerCommand::Install { game_id, wait, reply };
         PendingOperation::new(self.commands.clone(), game_id, command)
     }
 
     /// Describes an installation of a game that is not downloaded, from what a source unpacks. No archive is
     /// stored; an old `local/` is replaced whole.
-    pub fn stream_install(&self, game_id: GameId) -> StreamInstall {
-        StreamInstall::new(self.commands.clone(), game_id)
+    pub fn stream_install(&self, game_id: GameId) -> PendingOperation<StreamSummary> {
+        let command = |game_id, wait, reply| PeerCommand::StreamInstall { game_id, wait, reply };
+        PendingOperation::new(self.commands.clone(), game_id, command)
     }
 
     /// Describes the removal of `local/` alone.
-    pub fn uninstall(&self, game_id: GameId) -> PendingOperation {
+    pub fn uninstall(&self, game_id: GameId) -> PendingOperation<()> {
         let command = |game_id, wait, reply| PeerCommand::Uninstall { game_id, wait, reply };
         PendingOperation::new(self.commands.clone(), game_id, command)
     }
 
     /// Describes the deletion of a downloaded game that is not installed, or of what an unfinished download
     /// left. Of the latter `local/` stays.
-    pub fn remove(&self, game_id: GameId) -> PendingOperation {
+    pub fn remove(&self, game_id: GameId) -> PendingOperation<()> {
         let command = |game_id, wait, reply| PeerCommand::RemoveDownload { game_id, wait, reply };
         PendingOperation::new(self.commands.clone(), game_id, command)
     }

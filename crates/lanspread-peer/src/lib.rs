@@ -61,7 +61,7 @@ pub use command::{GameScope, PeerCommand, Reply};
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{LostReason, PeerEvent, StreamProgress};
-pub use handle::{Download, PeerRuntimeHandle, PendingOperation, StreamInstall, Verification};
+pub use handle::{Download, PeerRuntimeHandle, PendingOperation, Verification};
 pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,

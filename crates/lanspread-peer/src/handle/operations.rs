@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::ask;
 use crate::command::{PeerCommand, Reply};
 use crate::error::CommandError;
-use crate::info::{DownloadSummary, StreamSummary, VerifySummary};
+use crate::info::{DownloadSummary, VerifySummary};
 
 /// Where the commands of a handle go.
 type Commands = mpsc::Sender<PeerCommand>;
@@ -129,58 +129,14 @@ impl Verification {
     }
 }
 
-/// A streamed installation that has not begun.
-///
-/// # Errors
-/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::NoSource`],
-/// [`CommandError::GameBusy`] or [`CommandError::AlreadyDownloaded`] before anything is asked for. Later
-/// failures, a cancellation among them, are [`CommandError::Stream`].
-///
-/// # Cancellation
-/// Dropping the future of `start` or `wait` leaves the installation running.
-/// [`crate::PeerRuntimeHandle::cancel`] ends it and rolls it back.
-#[derive(Debug)]
-#[must_use = "a streamed installation begins with `start` or `wait`"]
-pub struct StreamInstall {
-    commands: Commands,
-    game_id: GameId,
-}
-
-impl StreamInstall {
-    pub(super) fn new(commands: Commands, game_id: GameId) -> Self {
-        Self { commands, game_id }
-    }
-
-    /// Begins the installation. Returns when a source has said how many files and bytes it will send.
-    ///
-    /// # Errors
-    /// See [`StreamInstall`].
-    pub async fn start(self) -> Result<StreamSummary, CommandError> {
-        self.run(false).await
-    }
-
-    /// Runs the installation. Returns after the terminal event was sent.
-    ///
-    /// # Errors
-    /// See [`StreamInstall`].
-    pub async fn wait(self) -> Result<StreamSummary, CommandError> {
-        self.run(true).await
-    }
-
-    async fn run(self, wait: bool) -> Result<StreamSummary, CommandError> {
-        let Self { commands, game_id } = self;
-        run(&commands, |reply| PeerCommand::StreamInstall { game_id, wait, reply }).await
-    }
-}
-
-/// An installation, uninstallation or removal that has not begun.
+/// An installation, streamed installation, uninstallation or removal that has not begun.
 ///
 /// # Errors
 /// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::GameBusy`], or
-/// the error for a game on this disk that is not as the operation needs it:
-/// [`CommandError::NotDownloaded`], [`CommandError::AlreadyInstalled`], [`CommandError::NotInstalled`] or
-/// [`CommandError::StillInstalled`]. Later failures are [`CommandError::Install`] and
-/// [`CommandError::Remove`].
+/// the error for a game that is not as the operation needs it: [`CommandError::NotDownloaded`],
+/// [`CommandError::AlreadyDownloaded`], [`CommandError::AlreadyInstalled`],
+/// [`CommandError::NotInstalled`], [`CommandError::StillInstalled`] or [`CommandError::NoSource`]. Later
+/// failures are [`CommandError::Install`], [`CommandError::Stream`] and [`CommandError::Remove`].
 ///
 /// # Cancellation
 /// Dropping the future of `start` or `wait` leaves the operation running.
@@ -188,26 +144,27 @@ impl StreamInstall {
 /// deleted to the end.
 #[derive(Debug)]
 #[must_use = "an operation begins with `start` or `wait`"]
-pub struct PendingOperation {
+pub struct PendingOperation<T> {
     commands: Commands,
     game_id: GameId,
-    command: fn(GameId, bool, Reply<()>) -> PeerCommand,
+    command: fn(GameId, bool, Reply<T>) -> PeerCommand,
 }
 
-impl PendingOperation {
+impl<T> PendingOperation<T> {
     pub(super) fn new(
         commands: Commands,
         game_id: GameId,
-        command: fn(GameId, bool, Reply<()>) -> PeerCommand,
+        command: fn(GameId, bool, Reply<T>) -> PeerCommand,
     ) -> Self {
         Self { commands, game_id, command }
     }
 
-    /// Begins the operation. Returns when it has begun.
+    /// Begins the operation. Returns when it has begun; a streamed installation, when a source has said how
+    /// many files and bytes it will send.
     ///
     /// # Errors
     /// See [`PendingOperation`].
-    pub async fn start(self) -> Result<(), CommandError> {
+    pub async fn start(self) -> Result<T, CommandError> {
         self.run(false).await
     }
 
@@ -215,11 +172,11 @@ impl PendingOperation {
     ///
     /// # Errors
     /// See [`PendingOperation`].
-    pub async fn wait(self) -> Result<(), CommandError> {
+    pub async fn wait(self) -> Result<T, CommandError> {
         self.run(true).await
     }
 
-    async fn run(self, wait: bool) -> Result<(), CommandError> {
+    async fn run(self, wait: bool) -> Result<T, CommandError> {
         let Self { commands, game_id, command } = self;
         run(&commands, |reply| command(game_id, wait, reply)).await
     }
