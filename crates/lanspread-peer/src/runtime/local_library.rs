@@ -32,37 +32,37 @@ pub(super) struct LocalLibrary {
     pub(super) games_dir: PathBuf,
     pub(super) games: BTreeMap<GameId, LocalGame>,
     /// The games of a games directory that cannot be read at the moment.
-    pub(super) out_of_reach: BTreeMap<GameId, LocalGame>,
+    out_of_reach: BTreeMap<GameId, LocalGame>,
     /// There until every game was looked at for the first time.
     pub(super) first_look: Option<FirstLook>,
     pub(super) index: Index,
     /// Told when there may be something to save.
-    pub(super) index_changed: watch::Sender<()>,
+    index_changed: watch::Sender<()>,
     pub(super) rescans: RescanGate,
     /// The games directory that the local monitor watches: always the one in use.
-    pub(super) watched: watch::Sender<PathBuf>,
+    watched: watch::Sender<PathBuf>,
     /// When to look for the games directory, which could not be read the last time.
     pub(super) find_games_dir_at: Option<Instant>,
     /// The mount in which a survey found games last; `None` if it found none.
-    pub(super) games_mount: Option<u64>,
-    pub(super) announced: Arc<LibrarySnapshot>,
-    pub(super) view: watch::Sender<Arc<View>>,
+    games_mount: Option<u64>,
+    announced: Arc<LibrarySnapshot>,
+    view: watch::Sender<Arc<View>>,
     /// Games whose files are listed and not hashed.
-    pub(super) to_hash: BTreeSet<GameId>,
+    to_hash: BTreeSet<GameId>,
     /// The games that are being hashed.
-    pub(super) hashing: BTreeSet<GameId>,
+    hashing: BTreeSet<GameId>,
     /// Games whose hashes a peer waits for: they come first.
-    pub(super) hashes_wanted: BTreeSet<GameId>,
+    hashes_wanted: BTreeSet<GameId>,
     /// Games whose hashing failed, or gave another content than the catalog's: not tried again.
     pub(super) unhashable: BTreeSet<GameId>,
     /// Games with files that are to be read once more, after a pause.
-    pub(super) settling: BTreeSet<GameId>,
+    settling: BTreeSet<GameId>,
     /// Those of them whose pause is over.
-    pub(super) to_settle: BTreeSet<GameId>,
+    to_settle: BTreeSet<GameId>,
     /// What was told last of games that are not whole.
-    pub(super) told_problems: BTreeMap<GameId, GameProblems>,
+    told_problems: BTreeMap<GameId, GameProblems>,
     /// Games that were hashed since the last publication.
-    pub(super) unpublished: BTreeSet<GameId>,
+    unpublished: BTreeSet<GameId>,
     /// When they are published at the latest.
     pub(super) publish_at: Option<Instant>,
 }

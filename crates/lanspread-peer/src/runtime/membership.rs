@@ -48,9 +48,9 @@ pub(super) struct Membership {
     pub(super) mdns: MdnsStatus,
     pub(super) liveness: Watch,
     /// Peers that are being asked for a sign of life.
-    pub(super) asking: BTreeSet<PeerId>,
+    asking: BTreeSet<PeerId>,
     /// Peers whose library is being asked for.
-    pub(super) awaited: BTreeMap<PeerId, Awaited>,
+    awaited: BTreeMap<PeerId, Awaited>,
 }
 
 /// Games that other peers announce otherwise than before. Running downloads of them get or lose sources.

@@ -30,14 +30,14 @@ const MOVED_AWAY: &str = "it was written, but something moved, removed or unmoun
 #[derive(Default)]
 pub(super) struct Operations {
     pub(super) table: OperationTable,
-    pub(super) downloads: BTreeMap<GameId, ActiveDownload>,
-    pub(super) installs: BTreeMap<GameId, ActiveInstall>,
-    pub(super) streams: BTreeMap<GameId, ActiveStream>,
-    pub(super) verifications: BTreeMap<GameId, ActiveVerification>,
+    downloads: BTreeMap<GameId, ActiveDownload>,
+    installs: BTreeMap<GameId, ActiveInstall>,
+    streams: BTreeMap<GameId, ActiveStream>,
+    verifications: BTreeMap<GameId, ActiveVerification>,
     /// Games whose setup script is being started: no operation begins with them meanwhile.
-    pub(super) starting_setup: BTreeSet<GameId>,
+    starting_setup: BTreeSet<GameId>,
     /// Whether another games directory is about to be used: no operation begins then.
-    pub(super) is_changing_dir: bool,
+    is_changing_dir: bool,
 }
 
 impl Operations {
