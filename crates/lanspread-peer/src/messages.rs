@@ -128,7 +128,7 @@ pub(crate) enum InboxMessage {
     /// A verification ended.
     VerifyEnded { game_id: GameId, outcome: Result<Verified, VerifyFailure> },
     /// A download has something to tell.
-    DownloadTold { game_id: GameId, notice: DownloadNotice },
+    DownloadNotice { game_id: GameId, notice: DownloadNotice },
     /// A download ended, and the root was looked at.
     DownloadEnded {
         game_id: GameId,
@@ -144,7 +144,7 @@ pub(crate) enum InboxMessage {
         local: Option<LocalGame>,
     },
     /// A streamed installation has something to tell.
-    StreamTold { game_id: GameId, notice: StreamNotice },
+    StreamNotice { game_id: GameId, notice: StreamNotice },
     /// A streamed installation ended, and the root was looked at.
     StreamEnded {
         game_id: GameId,

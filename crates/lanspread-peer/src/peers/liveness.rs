@@ -50,7 +50,7 @@ pub(crate) enum Verdict {
 
 /// The silence of every known peer. Owned by the command loop.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct SilenceWatch {
     limits: Limits,
     judged_at: Option<Instant>,
     /// How much of the time since the last judgement this peer was there.
@@ -81,7 +81,7 @@ impl Limits {
     }
 }
 
-impl Watch {
+impl SilenceWatch {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, judged_at: None, step: Duration::ZERO, silences: BTreeMap::new() }
     }
@@ -150,7 +150,7 @@ mod tests {
 
     /// Judges as often as the service does, from `from` to `to`; returns the last verdict.
     fn watch_over(
-        watch: &mut Watch,
+        watch: &mut SilenceWatch,
         heard: Instant,
         owing_since: Option<Instant>,
         from: Instant,
@@ -177,11 +177,11 @@ mod tests {
             (29, Verdict::Ask),
             (30, Verdict::Lost),
         ] {
-            let mut watch = Watch::new(LIMITS);
+            let mut watch = SilenceWatch::new(LIMITS);
             let to = heard + Duration::from_secs(seconds);
             assert_eq!(watch_over(&mut watch, heard, None, heard, to), expected, "{seconds}");
         }
-        let mut watch = Watch::new(LIMITS);
+        let mut watch = SilenceWatch::new(LIMITS);
         let later = heard + Duration::from_secs(1);
         assert_eq!(watch_over(&mut watch, later, None, heard, heard), Verdict::Fine);
     }
@@ -190,8 +190,9 @@ mod tests {
     async fn a_connection_that_owes_an_answer_is_asked_within_seconds() {
         let heard = Instant::now();
         let at = |ms| heard + Duration::from_millis(ms);
-        let judged =
-            |owing_since, to| watch_over(&mut Watch::new(LIMITS), heard, owing_since, heard, to);
+        let judged = |owing_since, to| {
+            watch_over(&mut SilenceWatch::new(LIMITS), heard, owing_since, heard, to)
+        };
         assert_eq!(judged(Some(at(0)), at(1_900)), Verdict::Fine);
         assert_eq!(judged(Some(at(0)), at(2_000)), Verdict::Ask);
         assert_eq!(judged(Some(at(5_000)), at(6_900)), Verdict::Fine, "it was asked only now");
@@ -204,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_wakes_up_asks_everybody_before_he_gives_up_on_them() {
         let heard = Instant::now();
-        let mut watch = Watch::new(LIMITS);
+        let mut watch = SilenceWatch::new(LIMITS);
         watch_over(&mut watch, heard, None, heard, heard + Duration::from_secs(3));
         let woken = heard + Duration::from_secs(3 + 3600);
         assert_eq!(watch_over(&mut watch, heard, None, woken, woken), Verdict::Ask);
@@ -212,7 +213,7 @@ mod tests {
         let later = woken + Duration::from_secs(5);
         assert_eq!(watch_over(&mut watch, answered, None, woken, later), Verdict::Fine);
         // Who does not answer is lost once this peer has listened for long enough.
-        let mut watch = Watch::new(LIMITS);
+        let mut watch = SilenceWatch::new(LIMITS);
         watch_over(&mut watch, heard, None, heard, heard + Duration::from_secs(3));
         let soon = woken + Duration::from_secs(20);
         assert_eq!(watch_over(&mut watch, heard, None, woken, soon), Verdict::Ask);
@@ -223,7 +224,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_machine_that_is_always_late_still_loses_who_is_gone() {
         let heard = Instant::now();
-        let mut watch = Watch::new(LIMITS);
+        let mut watch = SilenceWatch::new(LIMITS);
         let lost = (0..100).find(|n| {
             let now = heard + Duration::from_secs(3) * *n;
             watch.begin(now);

@@ -234,7 +234,7 @@ impl EventLoop {
             InboxMessage::VerifyEnded { game_id, outcome } => {
                 operations.on_verify_ended(game_id, outcome, library, membership, handles).await;
             }
-            InboxMessage::DownloadTold { game_id, notice } => {
+            InboxMessage::DownloadNotice { game_id, notice } => {
                 operations.on_download_notice(game_id, notice, handles).await;
             }
             InboxMessage::DownloadEnded { game_id, outcome, local } => {
@@ -246,7 +246,7 @@ impl EventLoop {
             InboxMessage::InstallEnded { game_id, outcome, local } => {
                 operations.on_install_ended(game_id, outcome, local, library, handles).await;
             }
-            InboxMessage::StreamTold { game_id, notice } => {
+            InboxMessage::StreamNotice { game_id, notice } => {
                 operations.on_stream_notice(game_id, notice, handles).await
             }
             InboxMessage::StreamEnded { game_id, outcome, local } => {

@@ -26,7 +26,7 @@ use crate::messages::InboxMessage;
 use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::{DialTable, Found};
-use crate::peers::liveness::{Limits, Verdict, Watch};
+use crate::peers::liveness::{Limits, SilenceWatch, Verdict};
 use crate::peers::versions::OtherVersions;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
@@ -46,7 +46,7 @@ pub(super) struct Membership {
     pub(super) versions: OtherVersions,
     /// Whether mDNS works.
     pub(super) mdns: MdnsStatus,
-    pub(super) liveness: Watch,
+    pub(super) liveness: SilenceWatch,
     /// Peers that are being asked for a sign of life.
     asking: BTreeSet<PeerId>,
     /// Peers whose library is being asked for.
@@ -83,7 +83,7 @@ impl Membership {
             is_looking_for_clones: false,
             versions: OtherVersions::default(),
             mdns,
-            liveness: Watch::new(limits),
+            liveness: SilenceWatch::new(limits),
             asking: BTreeSet::new(),
             awaited: BTreeMap::new(),
         }

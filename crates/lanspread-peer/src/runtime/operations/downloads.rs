@@ -231,7 +231,8 @@ impl Operations {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
-                    let _ = inbox_sender.send(InboxMessage::DownloadTold { game_id, notice }).await;
+                    let _ =
+                        inbox_sender.send(InboxMessage::DownloadNotice { game_id, notice }).await;
                 }
             };
             // The view no longer offers the game; who slipped in before must not read what is

@@ -130,7 +130,7 @@ impl Operations {
             let tell = async {
                 while let Some(notice) = notice_receiver.recv().await {
                     let game_id = game_id.clone();
-                    let _ = inbox_sender.send(InboxMessage::StreamTold { game_id, notice }).await;
+                    let _ = inbox_sender.send(InboxMessage::StreamNotice { game_id, notice }).await;
                 }
             };
             let run = lanspread_install::install_streamed(job, notices, cancel);
