@@ -13,7 +13,7 @@ use lanspread_proto::CHUNK_SIZE_BYTES;
 
 /// What disks want the address of memory to be a multiple of: the largest block of those in use.
 pub const ALIGNMENT: usize = 4096;
-/// Room for the largest chunk, wherever in memory it begins.
+/// FreeSpace for the largest chunk, wherever in memory it begins.
 #[expect(clippy::cast_possible_truncation, reason = "a few MiB fit any usize")]
 const CAPACITY: usize = CHUNK_SIZE_BYTES as usize + ALIGNMENT;
 /// From this size on memory is kept. What is shorter, the allocator keeps itself.

@@ -1,4 +1,4 @@
-//! Room in the state directory for what a removal writes before it frees any.
+//! FreeSpace in the state directory for what a removal writes before it frees any.
 //!
 //! A removal notes first that it has begun, so that a crash leaves nothing unknown. On a full disk that
 //! note does not fit, and nothing could ever be removed. So a small file is kept, and deleted when a note

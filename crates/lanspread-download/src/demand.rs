@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lanspread_disk::free_space::{BytesLeft, FreeSpace, NotEnoughSpace, Reservation};
 use lanspread_disk::platform;
-use lanspread_disk::room::{BytesLeft, NotEnoughRoom, Reservation, Room};
 use lanspread_proto::hash::ChunkHasher;
 use lanspread_proto::manifest::VERSION_FILE_MAX_BYTES;
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest};
@@ -29,15 +29,15 @@ const ZERO_CHUNKS_MAX: usize = 8192;
 /// are known. Blocks.
 ///
 /// # Errors
-/// [`NotEnoughRoom`]; then nothing is held.
+/// [`NotEnoughSpace`]; then nothing is held.
 pub(super) fn reserve(
-    room: &Room,
+    free_space: &FreeSpace,
     root: &Path,
     manifest: &Arc<Manifest>,
     hashes: Option<&ChunkHashes>,
-) -> Result<Reservation, NotEnoughRoom> {
+) -> Result<Reservation, NotEnoughSpace> {
     let mut demand = Demand::new(root, manifest);
-    let refused = match room.reserve(root, demand.clone().into_bytes_left()) {
+    let refused = match free_space.reserve(root, demand.clone().into_bytes_left()) {
         Ok(reservation) => return Ok(reservation),
         Err(refused) => refused,
     };
@@ -47,7 +47,7 @@ pub(super) fn reserve(
     if !has_holes(&refused.path) || !demand.leave_out_zeros(&layout, hashes) {
         return Err(refused);
     }
-    room.reserve(root, demand.into_bytes_left())
+    free_space.reserve(root, demand.into_bytes_left())
 }
 
 /// What the files of a download take when they are whole.
@@ -249,11 +249,11 @@ mod tests {
         let hashes = FileHashes::from_chunks(chunks);
         let manifest = manifest(vec![file("sparse.eti", size, Some(hashes))]);
         let hashes = ChunkHashes::of(&manifest).unwrap();
-        let room = Room::of(move |_| Some(size / 4));
-        reserve(&room, root.path(), &manifest, None).unwrap_err();
+        let free_space = FreeSpace::of(move |_| Some(size / 4));
+        reserve(&free_space, root.path(), &manifest, None).unwrap_err();
         let noise = FileHashes::from_chunks(vec![[7; 32].into(); 256]);
         let full = self::manifest(vec![file("full.eti", size, Some(noise))]);
-        reserve(&room, root.path(), &full, ChunkHashes::of(&full).as_ref()).unwrap_err();
-        reserve(&room, root.path(), &manifest, Some(&hashes)).unwrap();
+        reserve(&free_space, root.path(), &full, ChunkHashes::of(&full).as_ref()).unwrap_err();
+        reserve(&free_space, root.path(), &manifest, Some(&hashes)).unwrap();
     }
 }

@@ -49,7 +49,8 @@ use self::resume_state::{Prepared, ResumeProbe, ResumeState};
 use self::swarm::Sharer;
 use crate::error::DownloadFailure;
 use crate::job::{
-    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
+    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange,
+    SwarmContext,
 };
 use crate::storage::{Committed, StorageError};
 
@@ -128,7 +129,7 @@ struct Engine {
 /// ends, also with a panic. A `cancel` that comes when the commit has begun comes too late.
 pub async fn run(
     job: DownloadJob,
-    seat: Seat,
+    seat: SwarmContext,
     changes: mpsc::UnboundedReceiver<SourceChange>,
     notices: mpsc::Sender<DownloadNotice>,
     cancel: CancellationToken,
@@ -181,7 +182,7 @@ impl Engine {
 
     fn new(
         mut job: DownloadJob,
-        seat: Seat,
+        seat: SwarmContext,
         notices: mpsc::Sender<DownloadNotice>,
         disk_jobs: TaskTracker,
     ) -> Self {
@@ -349,12 +350,12 @@ impl Engine {
             sources: transfer.full_sources().collect(),
         })
         .await;
-        let DownloadJob { root, journal, room, stop, .. } = &self.job;
+        let DownloadJob { root, journal, free_space, stop, .. } = &self.job;
         self.disk.prepare(Preparation {
             root: root.clone(),
             journal: journal.clone(),
             hashes: transfer.decided_hashes(),
-            room: room.clone(),
+            free_space: free_space.clone(),
             stop: stop.clone(),
             manifest,
         });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lanspread_disk::IoFailure;
-use lanspread_disk::room::NotEnoughRoom;
+use lanspread_disk::free_space::NotEnoughSpace;
 use lanspread_proto::GameId;
 
 /// Why a download ended without the game. Cloneable, since event and answer both carry it.
@@ -35,7 +35,7 @@ pub enum DownloadFailure {
     },
     /// The game does not fit on the disk. Everything is as it was before.
     #[error(transparent)]
-    NotEnoughRoom(#[from] NotEnoughRoom),
+    NotEnoughSpace(#[from] NotEnoughSpace),
     /// The disk cannot hold two files of the game side by side. Nothing was touched.
     #[error("the disk of {path} does not tell {second:?} from {first:?}, and the game has both")]
     NamesClash {

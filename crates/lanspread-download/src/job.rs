@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lanspread_disk::room::Room;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_library::Fingerprint;
 use lanspread_net::limit::Limiter;
 use lanspread_net::source::Source;
@@ -30,7 +30,7 @@ pub struct DownloadJob {
     /// What all downloads of this peer keep to together.
     pub limiter: Limiter,
     /// Where the room on the disk is asked for.
-    pub room: Room,
+    pub free_space: FreeSpace,
     /// The order in which chunks are fetched that are as rare as each other.
     pub order: Order,
     /// The sources known at the start: the choice among manifests waits for them. Those that come
@@ -44,7 +44,7 @@ pub struct DownloadJob {
 }
 
 /// How a download reaches others that fetch the same content.
-pub struct Seat {
+pub struct SwarmContext {
     /// Where it shares what it has, and hears of what they have.
     pub swarm: Swarm,
     /// Makes a source of one of them.

@@ -11,8 +11,8 @@
 //!
 //! use bytes::Bytes;
 //! use futures_util::future::{BoxFuture, FutureExt, ready};
-//! use lanspread_disk::room::Room;
-//! use lanspread_download::{DownloadJob, Seat, run};
+//! use lanspread_disk::free_space::FreeSpace;
+//! use lanspread_download::{DownloadJob, SwarmContext, run};
 //! use lanspread_net::limit::Limiter;
 //! use lanspread_net::source::{ReceivedChunks, Source};
 //! use lanspread_proto::hash::chunk_hash;
@@ -76,14 +76,14 @@
 //!     journal: directory.path().join("download.journal"),
 //!     catalog_content_root: manifest.content_root(),
 //!     limiter: Limiter::new(None),
-//!     room: Room::of_this_machine(),
+//!     free_space: FreeSpace::of_this_machine(),
 //!     order: Order::File,
 //!     initial: vec![Arc::new(InMemory(manifest))],
 //!     stop: CancellationToken::new(),
 //!     keeps_on_cancel: false,
 //! };
 //! // Nobody else fetches the game here, and no source joins later.
-//! let seat = Seat {
+//! let seat = SwarmContext {
 //!     swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
 //!     source_of: Box::new(|peer| panic!("{peer} is not there")),
 //! };
@@ -120,7 +120,8 @@ mod unfinished;
 
 pub use self::engine::run;
 pub use self::job::{
-    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat, SourceChange,
+    CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange,
+    SwarmContext,
 };
 pub use self::journal::{journal_path, note_removal};
 pub use self::recovery::recover_all;

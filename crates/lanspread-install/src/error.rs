@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lanspread_disk::IoFailure;
-use lanspread_disk::room::NotEnoughRoom;
+use lanspread_disk::free_space::NotEnoughSpace;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
 
@@ -125,7 +125,7 @@ pub enum StreamFailure {
     },
     /// The game does not fit on the disk.
     #[error(transparent)]
-    NotEnoughRoom(#[from] NotEnoughRoom),
+    NotEnoughSpace(#[from] NotEnoughSpace),
     /// It was cancelled.
     #[error("the streamed installation was cancelled")]
     Cancelled,
@@ -149,7 +149,7 @@ impl StreamFailure {
             | Self::SourceLost { .. }
             | Self::BadSource { .. }
             | Self::Archive { .. } => true,
-            Self::NotEnoughRoom(_) | Self::Cancelled | Self::Install(_) => false,
+            Self::NotEnoughSpace(_) | Self::Cancelled | Self::Install(_) => false,
         }
     }
 }

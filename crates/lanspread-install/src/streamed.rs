@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lanspread_disk::room::Room;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_net::limit::Limiter;
 use lanspread_net::source::StreamOrigin;
 use lanspread_proto::{GameId, GameVersion, PeerId};
@@ -35,7 +35,7 @@ pub struct StreamJob {
     /// What may be fetched a second, together with all downloads.
     pub limiter: Limiter,
     /// Where the room on the disk is asked for.
-    pub room: Room,
+    pub free_space: FreeSpace,
     /// Who asks: peers spread over the sources by their ids.
     pub me: PeerId,
     /// Who can be asked, at least one.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput};
 use lanspread_catalog::{Catalog, CatalogGame};
-use lanspread_library::{Index, LocalGame, scan_games_dir, survey};
+use lanspread_library::{Index, LocalGame, quick_scan, scan_games_dir};
 use lanspread_proto::{GameId, GameVersion};
 
 const GAMES: u32 = 1_000;
@@ -45,7 +45,7 @@ fn measure_library(criterion: &mut Criterion) -> Result<()> {
     group.bench_function("scan, nothing known", |bencher| bencher.iter(|| library.scan()));
     library.remember()?;
     group.bench_function("scan, all known", |bencher| bencher.iter(|| library.scan()));
-    group.bench_function("survey", |bencher| bencher.iter(|| library.survey()));
+    group.bench_function("survey", |bencher| bencher.iter(|| library.quick_scan()));
     group.finish();
     Ok(())
 }
@@ -82,7 +82,7 @@ impl Library {
     }
 
     /// Lists every root, as happens every 300 s; returns how many there are.
-    fn survey(&self) -> Result<usize> {
-        Ok(survey(&self.games_dir, &self.catalog)?.len())
+    fn quick_scan(&self) -> Result<usize> {
+        Ok(quick_scan(&self.games_dir, &self.catalog)?.len())
     }
 }

@@ -107,7 +107,7 @@ impl PeerLink {
     }
 
     /// Returns when the other side last gave a sign of life.
-    pub fn last_heard(&self) -> Instant {
+    pub fn last_sign_of_life(&self) -> Instant {
         self.established + Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
     }
 
@@ -256,7 +256,7 @@ impl PeerLink {
     }
 
     /// Tells that a chunk came wrong: the source reads it once more, and answers when it has.
-    pub async fn complain(&self, wrong: WrongChunk) -> Result<(), SourceError> {
+    pub async fn report_wrong_chunk(&self, wrong: WrongChunk) -> Result<(), SourceError> {
         let request = Request::WrongChunk(wrong);
         match self.control(&request, CONTROL_HEADER_MAX_BYTES, CHUNK_LOOK_TIMEOUT).await? {
             Response::Done {} => Ok(()),

@@ -136,10 +136,10 @@ impl Source for LinkedSource {
         .boxed()
     }
 
-    fn complain(&self, wrong: WrongChunk) -> BoxFuture<'_, ()> {
+    fn report_wrong_chunk(&self, wrong: WrongChunk) -> BoxFuture<'_, ()> {
         async move {
             let Some(link) = self.links.get(self.peer_id) else { return };
-            if let Err(error) = link.complain(wrong).await {
+            if let Err(error) = link.report_wrong_chunk(wrong).await {
                 tracing::debug!(peer_id = %self.peer_id, %error, "a complaint was not heard");
             }
         }

@@ -28,7 +28,7 @@ pub trait Source: Send + Sync {
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
 
     /// Tells it that a chunk came wrong, so that it looks whether it still has the right one.
-    fn complain(&self, _wrong: WrongChunk) -> BoxFuture<'_, ()> {
+    fn report_wrong_chunk(&self, _wrong: WrongChunk) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

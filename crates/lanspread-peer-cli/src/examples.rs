@@ -12,7 +12,7 @@ use lanspread_mdns::{InterfaceError, MdnsError};
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadProgress,
     DownloadSummary, GameDetails, GameInfo, GameProblem, GameProblems, GamesDirError,
-    IdentityConflict, InstallFailure, IoFailure, LostReason, MdnsStatus, NotEnoughRoom, Operation,
+    IdentityConflict, InstallFailure, IoFailure, LostReason, MdnsStatus, NotEnoughSpace, Operation,
     OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
     SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
     StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
@@ -189,8 +189,8 @@ fn io_error() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
 }
 
-fn no_room() -> NotEnoughRoom {
-    NotEnoughRoom { path: "/g/doom".into(), needed: 3, available: 2, held: 1 }
+fn no_room() -> NotEnoughSpace {
+    NotEnoughSpace { path: "/g/doom".into(), needed: 3, available: 2, held: 1 }
 }
 
 fn commands_refused() -> Vec<CommandError> {
@@ -236,13 +236,13 @@ fn download_failures() -> Vec<DownloadFailure> {
     let path = || PathBuf::from("/g/doom");
     let text = str::to_owned;
     every!(DownloadFailure:
-    NoManifest BadSources ContentMismatch NotEnoughRoom NamesClash NameNotKept DiskFull Io;
+    NoManifest BadSources ContentMismatch NotEnoughSpace NamesClash NameNotKept DiskFull Io;
     vec![
         DownloadFailure::NoManifest { game_id: game_id(), reason: text("busy") },
         DownloadFailure::BadSources { game_id: game_id(), reason: text("wrong hash") },
         DownloadFailure::ContentMismatch { game_id: game_id(), authority: "the catalog" },
-        DownloadFailure::NotEnoughRoom(no_room()),
-        DownloadFailure::NotEnoughRoom(NotEnoughRoom { held: 0, ..no_room() }),
+        DownloadFailure::NotEnoughSpace(no_room()),
+        DownloadFailure::NotEnoughSpace(NotEnoughSpace { held: 0, ..no_room() }),
         DownloadFailure::NamesClash { path: path(), first: text("A"), second: text("a") },
         DownloadFailure::NameNotKept { path: path(), name: text("é"), spelled: text("e") },
         DownloadFailure::DiskFull { path: path() },
@@ -292,13 +292,13 @@ fn stream_failures() -> Vec<StreamFailure> {
         StreamFailure::SourceFailed { peer_id: peer_id(), reason: text("refused") },
         StreamFailure::SourceLost { peer_id: peer_id(), reason: text("silent") },
         StreamFailure::BadSource { peer_id: peer_id(), reason: text("wrong CRC32") },
-        StreamFailure::NotEnoughRoom(no_room()),
+        StreamFailure::NotEnoughSpace(no_room()),
         StreamFailure::Cancelled,
         StreamFailure::Install(InstallFailure::Interrupted),
     ];
     failures.extend(codes.into_iter().map(archive));
     every!(StreamFailure:
-        SourceFailed SourceLost BadSource Archive NotEnoughRoom Cancelled Install;
+        SourceFailed SourceLost BadSource Archive NotEnoughSpace Cancelled Install;
         failures)
 }
 

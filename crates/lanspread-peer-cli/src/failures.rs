@@ -82,7 +82,7 @@ codes! { StartError:
 codes! { DownloadFailure:
     NoManifest BadSources ContentMismatch NamesClash DiskFull;
     NamesClash: NameNotKept;
-    DiskFull: NotEnoughRoom;
+    DiskFull: NotEnoughSpace;
     IoError: Io;
 }
 
@@ -125,7 +125,7 @@ impl From<&StreamFailure> for ErrorBody {
                 StreamErrorCode::UnsupportedArchive => ErrorCode::UnsupportedArchive,
                 StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => ErrorCode::SourceFailed,
             },
-            StreamFailure::NotEnoughRoom(_) => ErrorCode::DiskFull,
+            StreamFailure::NotEnoughSpace(_) => ErrorCode::DiskFull,
             StreamFailure::Cancelled => ErrorCode::Cancelled,
             StreamFailure::Install(failure) => return failure.into(),
         };

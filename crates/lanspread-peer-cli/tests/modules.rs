@@ -140,14 +140,14 @@ fn siblings(imports: &Imports) -> Imports {
     let mut uses = Imports::new();
     for (from, names) in imports {
         for name in names {
-            let mut to = name.as_slice();
-            while !to.is_empty() && !imports.contains_key(to) {
-                to = &to[..to.len() - 1];
+            let mut to = name.clone();
+            while !to.is_empty() && !imports.contains_key(&to) {
+                to.pop();
             }
-            let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
-            if let (Some(_), Some(_)) = (from.get(shared), to.get(shared)) {
-                let used = to[..=shared].to_vec();
-                uses.entry(from[..=shared].to_vec()).or_default().insert(used);
+            let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+            if shared < from.len().min(to.len()) {
+                let sibling = |module: &Names| module.iter().take(shared + 1).cloned().collect();
+                uses.entry(sibling(from)).or_default().insert(sibling(&to));
             }
         }
     }

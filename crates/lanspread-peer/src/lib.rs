@@ -67,7 +67,7 @@ pub use info::{
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
 };
 pub use lanspread_disk::IoFailure;
-pub use lanspread_disk::room::NotEnoughRoom;
+pub use lanspread_disk::free_space::NotEnoughSpace;
 pub use lanspread_download::error::{DownloadFailure, RemoveFailure};
 pub use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
 pub use lanspread_install::setup::SetupStarted;

@@ -13,8 +13,8 @@ use lanspread_install::error::{InstallFailure, SetupFailure, StreamFailure};
 use lanspread_install::setup::SetupStarted;
 use lanspread_install::{InstallSummary, StreamNotice, StreamedGame};
 use lanspread_library::{
-    Glance, HashError, Hashed, LocalGame, RemoteDelta, RemoteLibrary, Scan, ScanError, ScanWarning,
-    VerifyFailure,
+    HashError, Hashed, LocalGame, QuickScan, RemoteDelta, RemoteLibrary, Scan, ScanError,
+    ScanWarning, VerifyFailure,
 };
 use lanspread_mdns::BrowseEvent;
 use lanspread_net::handshake::{Admitted, HandshakeError};
@@ -37,7 +37,7 @@ pub(crate) type InboxSender = mpsc::Sender<InboxMessage>;
 pub(crate) struct SessionEvents(pub(crate) InboxSender);
 
 impl SessionObserver for SessionEvents {
-    fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()> {
+    fn on_session_event(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()> {
         let (inbox_sender, peer_id, link_id) = (self.0.clone(), link.peer_id(), link.id);
         let message = match event {
             SessionEvent::Delta(delta) => InboxMessage::Delta { peer_id, link_id, delta },
@@ -109,11 +109,11 @@ pub(crate) enum InboxMessage {
     /// Something on the disk may have changed.
     DiskChanged(DiskChange),
     /// The roots of a games directory were listed.
-    Surveyed {
+    QuickScanned {
         games_dir: PathBuf,
         /// In which mount it lay all the time; `None` where that changed, or is not known.
         mount: Option<u64>,
-        outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
+        outcome: Result<BTreeMap<GameId, QuickScan>, ScanError>,
     },
     /// The roots of these games were looked at; those that were not found are not there.
     Rescanned {

@@ -48,6 +48,7 @@ mod layout_pages;
 pub mod library_fetch;
 mod library_pages;
 pub mod outbound;
+pub mod published_library;
 mod reply;
 mod server;
 pub mod session;
@@ -55,7 +56,6 @@ pub mod swarm;
 #[cfg(test)]
 mod tests;
 mod unpacking;
-pub mod view;
 
 pub use contradictions::Contradiction;
 pub use server::Server;

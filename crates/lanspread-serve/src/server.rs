@@ -19,9 +19,9 @@ use crate::contradictions::{Contradiction, ContradictionReporter};
 use crate::layout_pages::LayoutCache;
 use crate::library_pages::LibraryPages;
 use crate::outbound::OutboundTransfers;
+use crate::published_library::{PublishedLibrary, ServedGame};
 use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
-use crate::view::{ServedGame, View};
 
 /// How long an asker waits for the new look of a game that has changed: less than its own patience. A
 /// look takes milliseconds.
@@ -31,7 +31,7 @@ pub(crate) const LOOK_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Server {
     /// What may be served.
-    pub view: watch::Receiver<Arc<View>>,
+    pub library: watch::Receiver<Arc<PublishedLibrary>>,
     /// Counts what others fetch.
     pub outbound: OutboundTransfers,
     /// What is shared of games that are being fetched.
@@ -46,7 +46,7 @@ pub struct Server {
 impl Server {
     /// Makes a server that reports to `contradictions` which games are not what their manifests say.
     pub fn new(
-        view: watch::Receiver<Arc<View>>,
+        library: watch::Receiver<Arc<PublishedLibrary>>,
         outbound: OutboundTransfers,
         swarm: Swarm,
         upload: Limiter,
@@ -57,12 +57,21 @@ impl Server {
         let layouts = LayoutCache::new(Arc::clone(&admission.encodings));
         let library_pages = LibraryPages::new(Arc::clone(&admission.encodings));
         let contradictions = ContradictionReporter::new(contradictions);
-        Self { view, outbound, swarm, admission, layouts, library_pages, streams, contradictions }
+        Self {
+            library,
+            outbound,
+            swarm,
+            admission,
+            layouts,
+            library_pages,
+            streams,
+            contradictions,
+        }
     }
 
     /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
     pub(crate) async fn look_first(&self, game_id: &GameId) {
-        let served = self.view.borrow().game(game_id).cloned();
+        let served = self.library.borrow().game(game_id).cloned();
         let Some(ServedGame { root, fingerprint, .. }) = served else { return };
         // It is never closed.
         let permit = self.admission.looks.acquire().await;
@@ -73,10 +82,10 @@ impl Server {
             return;
         }
         self.contradictions.report(game_id, None);
-        let is_other = |view: &Arc<View>| {
-            view.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)
+        let is_other = |library: &Arc<PublishedLibrary>| {
+            library.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)
         };
         // Who waits in vain gets what there is, and the read of it is judged again.
-        let _ = timeout(LOOK_WAIT, self.view.clone().wait_for(is_other)).await;
+        let _ = timeout(LOOK_WAIT, self.library.clone().wait_for(is_other)).await;
     }
 }

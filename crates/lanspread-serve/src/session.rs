@@ -43,9 +43,9 @@ pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context:
         error = send_deltas(&link, server) => (false, error.to_string()),
         never = send_fetches(&link, &server.swarm) => match never {},
     };
-    server.swarm.unlinked(link.peer_id(), link.id).await;
+    server.swarm.on_disconnect(link.peer_id(), link.id).await;
     tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
-    observer.observe(&link, SessionEvent::Ended { is_conflict }).await;
+    observer.on_session_event(&link, SessionEvent::Ended { is_conflict }).await;
 }
 
 async fn answer_all(
@@ -75,12 +75,12 @@ async fn answer_all(
 
 /// Sends a delta whenever the library differs from what the other side knows.
 async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
-    let (mut view, mut told) = (server.view.clone(), link.known_library.subscribe());
+    let (mut library, mut told) = (server.library.clone(), link.known_library.subscribe());
     loop {
         let known = Arc::clone(&told.borrow_and_update());
-        if view.borrow_and_update().snapshot().rev == known.rev {
+        if library.borrow_and_update().snapshot().rev == known.rev {
             let changed = tokio::select! {
-                changed = view.changed() => changed,
+                changed = library.changed() => changed,
                 changed = told.changed() => changed,
             };
             if changed.is_err() {
@@ -90,7 +90,7 @@ async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
         }
         sleep(DELTA_DEBOUNCE).await;
         let known = Arc::clone(&told.borrow_and_update());
-        let current = view.borrow_and_update().snapshot();
+        let current = library.borrow_and_update().snapshot();
         if let Some(difference) = diff(&known, &current) {
             let (delta, page) = difference.encode();
             if let Err(error) = link.send_delta(delta, page).await {

@@ -256,7 +256,12 @@ impl Swarm {
     }
 
     /// Notes what a peer fetches; returns what this peer has, if it fetches the same.
-    pub async fn heard(&self, peer: PeerId, link: LinkId, theirs: &Opening) -> Option<Opening> {
+    pub async fn on_opening(
+        &self,
+        peer: PeerId,
+        link: LinkId,
+        theirs: &Opening,
+    ) -> Option<Opening> {
         let mut own = None;
         let news = self.lock().follow(peer, link, theirs, |fetch| {
             let opening = own.insert(fetch.opening());
@@ -310,7 +315,7 @@ impl Swarm {
     }
 
     /// Notes that a connection is gone, and with it the peer that was reached over it.
-    pub async fn unlinked(&self, peer: PeerId, link: LinkId) {
+    pub async fn on_disconnect(&self, peer: PeerId, link: LinkId) {
         let news: Vec<_> = {
             let mut fetches = self.lock();
             let left = fetches.by_game.values_mut().filter_map(|fetch| {

@@ -43,10 +43,10 @@ use crate::admission::send_slots::STEP_TIMEOUT;
 use crate::contradictions::ContradictionReporter;
 use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
+use crate::published_library::{PublishedLibrary, ServedGame};
 use crate::server::games::ASKER_CHECK;
 use crate::session::{Context, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;
-use crate::view::{ServedGame, View};
 use crate::{Contradiction, Server, StreamService};
 
 /// Names in a root that are nobody else's, and names that only look like a file of the game.
@@ -110,20 +110,20 @@ fn server(
     games: &TempDir,
     manifest: Manifest,
     upload: Limiter,
-) -> (Server, watch::Sender<Arc<View>>) {
+) -> (Server, watch::Sender<Arc<PublishedLibrary>>) {
     let root = games.path().join("quake");
     let fingerprint = Fingerprint::seen(&root, &manifest);
     let (manifest, old_content_roots) = (Arc::new(manifest), Arc::default());
     let attributes = Attributes::default().encode().unwrap();
     let served = ServedGame { root, manifest, fingerprint, old_content_roots, attributes };
-    let view = View::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
-    let (view, shown) = watch::channel(Arc::new(view));
+    let library = PublishedLibrary::new(Arc::default(), BTreeMap::from([(game_id(), served)]));
+    let (publisher, library) = watch::channel(Arc::new(library));
     let (counts, _) = mpsc::unbounded_channel();
     let provider = Arc::new(AutoUnpacker::default());
     let streams = StreamService::new(provider, NonZeroUsize::MIN);
     let outbound = OutboundTransfers::new(counts);
     let swarm = Swarm::new(outbound.clone());
-    (Server::new(shown, outbound, swarm, upload, streams, mpsc::channel(8).0), view)
+    (Server::new(library, outbound, swarm, upload, streams, mpsc::channel(8).0), publisher)
 }
 
 /// Both ends of a link between an asker of this name and a server.
@@ -158,7 +158,7 @@ async fn asker_of(server: &Server, name: &str) -> Arc<PeerLink> {
 struct Deaf;
 
 impl SessionObserver for Deaf {
-    fn observe(&self, _: &PeerLink, _: SessionEvent) -> BoxFuture<'static, ()> {
+    fn on_session_event(&self, _: &PeerLink, _: SessionEvent) -> BoxFuture<'static, ()> {
         std::future::ready(()).boxed()
     }
 }
@@ -406,7 +406,8 @@ async fn a_chunk_that_is_asked_for_twice_at_once_is_refused() {
 }
 
 /// A server of a hashed game of one archive, what it is told of contradictions, and the archive.
-fn watchful_server() -> (TempDir, Server, watch::Sender<Arc<View>>, mpsc::Receiver<Contradiction>) {
+fn watchful_server()
+-> (TempDir, Server, watch::Sender<Arc<PublishedLibrary>>, mpsc::Receiver<Contradiction>) {
     let games = tempfile::tempdir().unwrap();
     let root = games.path().join("quake");
     write(&root, "quake.eti", b"archive");
@@ -414,9 +415,9 @@ fn watchful_server() -> (TempDir, Server, watch::Sender<Arc<View>>, mpsc::Receiv
     let file = ManifestFile { path: "quake.eti".parse().unwrap(), size: 7, hashes };
     let manifest = Manifest::new("1".parse().unwrap(), vec![file]).unwrap();
     let (found, contradictions) = mpsc::channel(8);
-    let (mut server, view) = server(&games, manifest, Limiter::new(None));
+    let (mut server, library) = server(&games, manifest, Limiter::new(None));
     server.contradictions = ContradictionReporter::new(found);
-    (games, server, view, contradictions)
+    (games, server, library, contradictions)
 }
 
 fn contradiction(path: Option<&str>) -> Contradiction {
@@ -444,7 +445,7 @@ async fn a_file_that_looks_otherwise_is_not_served_and_told_of() {
 async fn a_chunk_that_came_wrong_is_read_once_more_and_told_of_if_it_is_wrong() {
     let (games, server, _view, mut told) = watchful_server();
     let link = asker_of(&server, "asker").await;
-    let content_root = server.view.borrow().game(&game_id()).unwrap().manifest.content_root();
+    let content_root = server.library.borrow().game(&game_id()).unwrap().manifest.content_root();
     let wrong = |path: &str, content_root: ContentHash| WrongChunk {
         game_id: game_id(),
         content_root,
@@ -452,28 +453,31 @@ async fn a_chunk_that_came_wrong_is_read_once_more_and_told_of_if_it_is_wrong() 
         index: 0,
     };
     let content_root = content_root.unwrap();
-    let complain = async |wrong| match link.complain(wrong).await {
+    let report_wrong_chunk = async |wrong| match link.report_wrong_chunk(wrong).await {
         Ok(()) => None,
         Err(SourceError::Refused(refusal)) => Some(refusal.code),
         Err(other) => panic!("{other}"),
     };
-    assert_eq!(complain(wrong("quake.eti", content_root)).await, None);
+    assert_eq!(report_wrong_chunk(wrong("quake.eti", content_root)).await, None);
     let other = ContentHash::of(b"other");
-    assert_eq!(complain(wrong("quake.eti", other)).await, Some(RefusalCode::Changed));
-    assert_eq!(complain(wrong("doom.eti", content_root)).await, Some(RefusalCode::NoSuchChunk));
+    assert_eq!(report_wrong_chunk(wrong("quake.eti", other)).await, Some(RefusalCode::Changed));
+    assert_eq!(
+        report_wrong_chunk(wrong("doom.eti", content_root)).await,
+        Some(RefusalCode::NoSuchChunk)
+    );
     assert!(told.try_recv().is_err(), "it is what it should be");
     let path = games.path().join("quake/quake.eti");
     let file = fs::File::options().write(true).open(&path).unwrap();
     let before = file.metadata().unwrap().modified().unwrap();
     file.write_all_at(b"A", 0).unwrap();
     file.set_modified(before).unwrap();
-    let code = complain(wrong("quake.eti", content_root)).await;
+    let code = report_wrong_chunk(wrong("quake.eti", content_root)).await;
     assert_eq!(code, Some(RefusalCode::ReadFailed));
     assert_eq!(told.recv().await, Some(contradiction(Some("quake.eti"))));
     // Whoever complains again and again makes nobody read again and again.
     let mut last = None;
     for _ in 0..100 {
-        last = complain(wrong("quake.eti", content_root)).await;
+        last = report_wrong_chunk(wrong("quake.eti", content_root)).await;
     }
     assert_eq!(last, Some(RefusalCode::Busy));
     let more = std::iter::from_fn(|| told.try_recv().ok()).count();
@@ -483,7 +487,7 @@ async fn a_chunk_that_came_wrong_is_read_once_more_and_told_of_if_it_is_wrong() 
 #[tokio::test]
 async fn of_a_library_of_100_000_games_a_reader_keeps_those_of_its_catalog() {
     let (games, manifest) = installed_game();
-    let (server, view) = server(&games, manifest, lowest_limit());
+    let (server, publisher) = server(&games, manifest, lowest_limit());
     let game = |n: u32| GameSummary {
         id: format!("game {n:06}").parse().unwrap(),
         version: "1".parse().unwrap(),
@@ -493,7 +497,7 @@ async fn of_a_library_of_100_000_games_a_reader_keeps_those_of_its_catalog() {
     };
     let games = (0..LIBRARY_MAX_GAMES).map(game).collect();
     let library = Arc::new(LibrarySnapshot { rev: 5, games });
-    view.send_replace(Arc::new(View::new(library, BTreeMap::new())));
+    publisher.send_replace(Arc::new(PublishedLibrary::new(library, BTreeMap::new())));
     let entry = |n: u32| {
         let id = game(n * 10_000).id;
         CatalogGame::new(id.clone(), id.as_str().to_owned(), "1".parse().unwrap())

@@ -116,7 +116,7 @@ impl Engine {
             .find(|(_, outcome)| matches!(outcome, WriteOutcome::Wrong))
             .map(|(chunk, _)| *chunk);
         if let Some(chunk) = wrong {
-            self.complain(ask.peer, chunk);
+            self.report_wrong_chunk(ask.peer, chunk);
         }
         let transfer = self.stage.transfer()?;
         for (chunk, outcome) in outcomes {
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// Tells a source of the whole game that a chunk came wrong. It is not asked for anything any more.
-    fn complain(&mut self, peer: PeerId, chunk: ChunkIndex) {
+    fn report_wrong_chunk(&mut self, peer: PeerId, chunk: ChunkIndex) {
         let Some(transfer) = self.stage.transfer().filter(|it| it.is_full_source(peer)) else {
             return;
         };
@@ -144,7 +144,7 @@ impl Engine {
         let wrong = WrongChunk { game_id, content_root, path, index };
         if let Some(source) = self.sources.handle(peer) {
             // It outlives the download, which may end with this source. The source answers in time.
-            tokio::spawn(async move { source.complain(wrong).await });
+            tokio::spawn(async move { source.report_wrong_chunk(wrong).await });
         }
     }
 

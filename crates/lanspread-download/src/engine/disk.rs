@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use lanspread_disk::room::Room;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::{ContentHash, Manifest};
 use lanspread_transfer::attributes::Agreed;
@@ -36,7 +36,7 @@ pub(super) struct Preparation {
     pub(super) manifest: Arc<Manifest>,
     /// The hashes of its chunks, if they are decided.
     pub(super) hashes: Option<Arc<ChunkHashes>>,
-    pub(super) room: Room,
+    pub(super) free_space: FreeSpace,
     pub(super) stop: CancellationToken,
 }
 
@@ -186,9 +186,9 @@ impl Disk {
 /// Names that the disk cannot hold and room that it lacks come first: then nothing is touched. Then the
 /// journal: from then on, what is found in the root is known to be unfinished.
 fn prepare(preparation: Preparation, has_begun: &AtomicBool) -> Result<Prepared, DownloadFailure> {
-    let Preparation { root, journal, manifest, hashes, room, stop } = preparation;
+    let Preparation { root, journal, manifest, hashes, free_space, stop } = preparation;
     refuse_clashes(&root, &manifest)?;
-    let reservation = demand::reserve(&room, &root, &manifest, hashes.as_deref())?;
+    let reservation = demand::reserve(&free_space, &root, &manifest, hashes.as_deref())?;
     has_begun.store(true, Ordering::SeqCst);
     let begun = Journal::begin(&journal, Header::new(&root, &manifest));
     let (journal, contents) = begun.map_err(failed("write", &journal))?;

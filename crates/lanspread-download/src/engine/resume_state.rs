@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_disk::room::Reservation;
+use lanspread_disk::free_space::Reservation;
 use lanspread_proto::ContentHash;
 use lanspread_transfer::layout::{ChunkIndex, ChunkLocation};
 use lanspread_transfer::record::Record;

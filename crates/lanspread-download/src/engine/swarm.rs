@@ -7,11 +7,11 @@ use lanspread_transfer::transfer::Transfer;
 use tokio::sync::mpsc;
 
 use super::{Engine, Event};
-use crate::job::{DownloadJob, Seat};
+use crate::job::{DownloadJob, SwarmContext};
 
 /// The share of a download, once its content is known for good and its disk is prepared.
 pub(super) struct Sharer {
-    seat: Seat,
+    seat: SwarmContext,
     share: Option<Share>,
     news: Option<mpsc::Receiver<SwarmNews>>,
     /// Whether it was tried to open one.
@@ -20,7 +20,7 @@ pub(super) struct Sharer {
 }
 
 impl Sharer {
-    pub(super) fn new(seat: Seat) -> Self {
+    pub(super) fn new(seat: SwarmContext) -> Self {
         Self { seat, share: None, news: None, is_settled: false, asking: Vec::new() }
     }
 

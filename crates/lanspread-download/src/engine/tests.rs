@@ -1,8 +1,8 @@
 mod attributes;
+mod free_space;
 mod lab;
 mod pages;
 mod resume;
-mod room;
 mod swarm;
 
 use std::fs;

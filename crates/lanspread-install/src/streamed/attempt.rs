@@ -57,10 +57,11 @@ pub(super) async fn install_from(
     let (mut incoming, announced) =
         cancel.run_until_cancelled(opening).await.ok_or_else(interrupted)??;
     let (written, progress) = watch::channel(0);
-    let (root, room, written_so_far) = (job.root.clone(), job.room.clone(), progress.clone());
+    let (root, free_space, written_so_far) =
+        (job.root.clone(), job.free_space.clone(), progress.clone());
     // Beside everything that is there, an old `local/` included.
     let left = move || announced.bytes.saturating_sub(*written_so_far.borrow());
-    let reserving = tokio::task::spawn_blocking(move || room.reserve(&root, Arc::new(left)));
+    let reserving = tokio::task::spawn_blocking(move || free_space.reserve(&root, Arc::new(left)));
     // Held to the end.
     let _reservation = reserving.await.map_err(|_| interrupted())??;
     let StreamExtent { files, bytes, .. } = announced;

@@ -64,7 +64,7 @@ pub(super) fn in_asking_order(
 #[cfg(test)]
 mod tests {
     use futures_util::future::BoxFuture;
-    use lanspread_disk::room::NotEnoughRoom;
+    use lanspread_disk::free_space::NotEnoughSpace;
     use lanspread_net::exchange::FrameReader;
     use lanspread_proto::SourceError;
     use lanspread_proto::message::StreamInstall;
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn no_other_source_helps_against_a_full_disk() {
-        let full = StreamFailure::NotEnoughRoom(NotEnoughRoom {
+        let full = StreamFailure::NotEnoughSpace(NotEnoughSpace {
             path: "/".into(),
             needed: 2,
             available: 1,

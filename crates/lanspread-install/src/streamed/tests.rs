@@ -131,7 +131,7 @@ impl World {
             root: self.root(),
             state_dir: self.state.path().to_path_buf(),
             limiter: Limiter::new(None),
-            room: Room::of_this_machine(),
+            free_space: FreeSpace::of_this_machine(),
             me: PeerId::from_public_key(b"me"),
             sources: sources.iter().enumerate().map(source).collect(),
         }
@@ -310,7 +310,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_written() {
     let before = world.tree();
     let huge = vec![StreamFrame::Begin(extent(1, u64::MAX))];
     let (outcome, notices) = world.run(&[Does::Sends(huge.clone()), Does::Sends(huge)]).await;
-    assert!(matches!(outcome, Err(StreamFailure::NotEnoughRoom(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(StreamFailure::NotEnoughSpace(_))), "{outcome:?}");
     assert_eq!(notices, []);
     assert_eq!(world.tree(), before);
     assert_eq!(world.asked.lock().unwrap().len(), 1);

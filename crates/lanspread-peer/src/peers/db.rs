@@ -28,7 +28,7 @@ pub(crate) struct PeerEntry {
     pub(crate) library: RemoteLibrary,
     /// The start of the peer that told the library: another one numbers its libraries anew.
     session: u64,
-    pub(crate) last_heard: Instant,
+    pub(crate) last_sign_of_life: Instant,
 }
 
 /// What a handshake changed.
@@ -53,7 +53,7 @@ impl PeerGameDb {
         now: Instant,
     ) -> (Upserted, BTreeSet<CatalogPosition>) {
         let (name, session) = (hello.name.clone(), hello.session);
-        let fresh = PeerEntry { name, addr, library, session, last_heard: now };
+        let fresh = PeerEntry { name, addr, library, session, last_sign_of_life: now };
         let Some(known) = self.peers.get_mut(&hello.peer_id) else {
             let changed = fresh.library.positions();
             self.peers.insert(hello.peer_id, fresh);
@@ -83,7 +83,7 @@ impl PeerGameDb {
     /// Notes when a peer was last heard.
     pub(crate) fn heard(&mut self, peer_id: PeerId, at: Instant) {
         if let Some(entry) = self.peers.get_mut(&peer_id) {
-            entry.last_heard = entry.last_heard.max(at);
+            entry.last_sign_of_life = entry.last_sign_of_life.max(at);
         }
     }
 
@@ -136,7 +136,7 @@ impl PeerGameDb {
             addr: entry.addr,
             library_rev: entry.library.rev(),
             game_count: entry.library.len(),
-            last_seen: now.saturating_duration_since(entry.last_heard),
+            last_seen: now.saturating_duration_since(entry.last_sign_of_life),
         })
     }
 

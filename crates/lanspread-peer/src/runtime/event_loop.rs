@@ -215,8 +215,10 @@ impl EventLoop {
             InboxMessage::DiskChanged(change) => {
                 library.on_disk_change(change, &operations.table, handles)
             }
-            InboxMessage::Surveyed { games_dir, mount, outcome } => {
-                library.on_surveyed(&games_dir, mount, outcome, &operations.table, handles).await;
+            InboxMessage::QuickScanned { games_dir, mount, outcome } => {
+                library
+                    .on_quick_scanned(&games_dir, mount, outcome, &operations.table, handles)
+                    .await;
             }
             InboxMessage::Rescanned { games_dir, game_ids, outcome } => {
                 let ready = library

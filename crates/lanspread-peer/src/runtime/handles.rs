@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lanspread_archive::Unpacker;
 use lanspread_catalog::Catalog;
-use lanspread_disk::room::Room;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_net::handshake::LocalPeer;
 use lanspread_net::limit::Limiter;
 use lanspread_net::transport::Dialer;
@@ -35,7 +35,7 @@ pub(super) struct Handles {
     /// The limit that all downloads share.
     pub(super) download_limiter: Limiter,
     /// The disk space that operations have reserved.
-    pub(super) room: Room,
+    pub(super) free_space: FreeSpace,
     pub(super) dialer: Arc<dyn Dialer>,
     pub(super) server: Server,
     /// The manifest of a game that somebody asks about.

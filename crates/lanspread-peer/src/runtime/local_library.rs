@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lanspread_library::{
-    GameProblems, GameScan, Index, KnownContent, LocalGame, RescanGate, Scan, ScanError,
+    GameProblems, GameScan, Index, KnownContent, LocalGame, RescanScheduler, Scan, ScanError,
     ScanWarning, scan_game, scan_known_game,
 };
 use lanspread_proto::library::{GameSummary, LibrarySnapshot};
 use lanspread_proto::{GameId, Manifest};
-use lanspread_serve::view::{ServedGame, View};
+use lanspread_serve::published_library::{PublishedLibrary, ServedGame};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,15 +38,15 @@ pub(super) struct LocalLibrary {
     pub(super) index: Index,
     /// Told when there may be something to save.
     index_changed: watch::Sender<()>,
-    pub(super) rescans: RescanGate,
+    pub(super) rescans: RescanScheduler,
     /// The games directory that the local monitor watches: always the one in use.
     watched: watch::Sender<PathBuf>,
     /// When to look for the games directory, which could not be read the last time.
     pub(super) find_games_dir_at: Option<Instant>,
-    /// The mount in which a survey found games last; `None` if it found none.
+    /// The mount in which a quick scan found games last; `None` if it found none.
     games_mount: Option<u64>,
     announced: Arc<LibrarySnapshot>,
-    view: watch::Sender<Arc<View>>,
+    publisher: watch::Sender<Arc<PublishedLibrary>>,
     /// Games whose files are listed and not hashed.
     to_hash: BTreeSet<GameId>,
     /// The games that are being hashed.
@@ -75,12 +75,12 @@ impl LocalLibrary {
         index: Index,
         index_changed: watch::Sender<()>,
         watched: watch::Sender<PathBuf>,
-        view: watch::Sender<Arc<View>>,
+        publisher: watch::Sender<Arc<PublishedLibrary>>,
     ) -> Self {
         let announced = Arc::new(LibrarySnapshot { rev: index.library_rev(), games: Vec::new() });
         // Until the games were looked at, nothing is announced.
-        view.send_replace(Arc::new(
-            View::new(Arc::clone(&announced), BTreeMap::new()).being_made(true),
+        publisher.send_replace(Arc::new(
+            PublishedLibrary::new(Arc::clone(&announced), BTreeMap::new()).with_scan_running(true),
         ));
         Self {
             games_dir,
@@ -89,12 +89,12 @@ impl LocalLibrary {
             first_look: Some(FirstLook::new()),
             index,
             index_changed,
-            rescans: RescanGate::default(),
+            rescans: RescanScheduler::default(),
             watched,
             find_games_dir_at: None,
             games_mount: None,
             announced,
-            view,
+            publisher,
             to_hash: BTreeSet::new(),
             hashing: BTreeSet::new(),
             hashes_wanted: BTreeSet::new(),
@@ -206,7 +206,7 @@ impl LocalLibrary {
         operations: &OperationTable,
         handles: &Handles,
     ) {
-        let mut games = self.view.borrow().games().clone();
+        let mut games = self.publisher.borrow().games().clone();
         let mut is_announced_otherwise = false;
         for game_id in changed {
             let before = games.remove(game_id).map(|game| summary(game_id, &game.manifest));
@@ -220,8 +220,8 @@ impl LocalLibrary {
             let summaries = games.iter().map(|(game_id, game)| summary(game_id, &game.manifest));
             self.announced = Arc::new(LibrarySnapshot { rev, games: summaries.collect() });
         }
-        let view = View::new(Arc::clone(&self.announced), games);
-        self.view.send_replace(Arc::new(view.being_made(self.is_patient())));
+        let library = PublishedLibrary::new(Arc::clone(&self.announced), games);
+        self.publisher.send_replace(Arc::new(library.with_scan_running(self.is_patient())));
     }
 
     /// Takes over another games directory, of which all games were looked at. Returns the commands that

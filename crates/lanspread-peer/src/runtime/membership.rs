@@ -200,7 +200,7 @@ impl Membership {
             let Some(entry) = self.peers.get(peer_id) else { continue };
             let link = self.links.get(peer_id);
             let owing_since = link.as_ref().and_then(|link| link.owing_since());
-            let heard = entry.last_heard;
+            let heard = entry.last_sign_of_life;
             self.dials.heard(peer_id, heard);
             match self.liveness.judge(peer_id, heard, owing_since, now) {
                 Verdict::Fine => {}
@@ -283,7 +283,7 @@ impl Membership {
 
     pub(super) fn note_heard(&mut self, peer_id: PeerId) {
         if let Some(link) = self.links.get(peer_id) {
-            self.peers.heard(peer_id, link.last_heard());
+            self.peers.heard(peer_id, link.last_sign_of_life());
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::{fs, io, thread};
 
 use lanspread_catalog::Catalog;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_disk::reserve;
-use lanspread_disk::room::Room;
 use lanspread_disk::state_file::ensure_dir;
 use lanspread_library::{Index, IndexWarning};
 use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
@@ -20,8 +20,8 @@ use lanspread_net::quic::{self, Endpoints};
 use lanspread_net::transport::Listener;
 use lanspread_proto::{PROTOCOL_VERSION, PeerId};
 use lanspread_serve::outbound::{OutboundCount, OutboundTransfers};
+use lanspread_serve::published_library::{AnnouncedLibrary, PublishedLibrary};
 use lanspread_serve::swarm::Swarm;
-use lanspread_serve::view::{AnnouncedView, View};
 use lanspread_serve::{Contradiction, Server, StreamService};
 use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
@@ -87,7 +87,7 @@ pub(super) async fn prepare(
     let Endpoints { dialer, listener } =
         quic::bind(&disk.identity, config.listen, config.peer_timeout)?;
     let listen_addr = listener.local_addr();
-    let (view_sender, view) = watch::channel(Arc::new(View::default()));
+    let (publisher, published) = watch::channel(Arc::new(PublishedLibrary::default()));
     let me = LocalPeer {
         peer_id: disk.identity.peer_id,
         name: config.name,
@@ -95,7 +95,7 @@ pub(super) async fn prepare(
         network_key: config.network_key,
         session: draw_session(config.listen)?,
         listen_port: listen_addr.port(),
-        announcer: Arc::new(AnnouncedView(view.clone())),
+        announcer: Arc::new(AnnouncedLibrary(published.clone())),
         echoes: Echoes::default(),
     };
     let (inbox_sender, inbox) = mpsc::channel(INBOX_MAX);
@@ -118,10 +118,10 @@ pub(super) async fn prepare(
         unpacker: config.unpacker,
         auto_install: config.auto_install,
         download_limiter: Limiter::new(config.download_limit),
-        room: Room::of_this_machine(),
+        free_space: FreeSpace::of_this_machine(),
         dialer,
         server: Server::new(
-            view,
+            published,
             outbound.clone(),
             Swarm::new(outbound),
             Limiter::new(config.upload_limit),
@@ -135,7 +135,7 @@ pub(super) async fn prepare(
         me,
     };
     let event_loop = EventLoop {
-        library: LocalLibrary::new(disk.games_dir, disk.index, index_changed, watched, view_sender),
+        library: LocalLibrary::new(disk.games_dir, disk.index, index_changed, watched, publisher),
         membership: Membership::new(
             handles.me.peer_id,
             links,
@@ -209,13 +209,13 @@ fn start_services(
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {
-        let (view, sender, cancel) = (
-            event_loop.handles.server.view.clone(),
+        let (published, sender, cancel) = (
+            event_loop.handles.server.library.clone(),
             event_loop.handles.inbox_sender.clone(),
             event_loop.handles.tasks.cancel.clone(),
         );
         supervisor.restarting("discovery", move || {
-            discovery::run(config.clone(), view.clone(), sender.clone(), cancel.clone())
+            discovery::run(config.clone(), published.clone(), sender.clone(), cancel.clone())
         });
     }
 

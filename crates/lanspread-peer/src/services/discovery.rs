@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_mdns::{MdnsConfig, MdnsError, MdnsService};
-use lanspread_serve::view::View;
+use lanspread_serve::published_library::PublishedLibrary;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -22,12 +22,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// None; the signature is that of every service.
 pub(crate) async fn run(
     config: MdnsConfig,
-    view: watch::Receiver<Arc<View>>,
+    published: watch::Receiver<Arc<PublishedLibrary>>,
     inbox_sender: InboxSender,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     loop {
-        let serve = serve(config.clone(), view.clone(), inbox_sender.clone(), &cancel);
+        let serve = serve(config.clone(), published.clone(), inbox_sender.clone(), &cancel);
         let Err(reason) = serve.await else { return Ok(()) };
         // Here and below: the loop is gone only when the whole runtime is.
         let _ = inbox_sender.send(InboxMessage::Mdns(Err(reason))).await;
@@ -39,7 +39,7 @@ pub(crate) async fn run(
 
 async fn serve(
     config: MdnsConfig,
-    mut view: watch::Receiver<Arc<View>>,
+    mut published: watch::Receiver<Arc<PublishedLibrary>>,
     inbox_sender: InboxSender,
     cancel: &CancellationToken,
 ) -> Result<(), String> {
@@ -54,9 +54,9 @@ async fn serve(
     let Some(mut service) = service else { return Ok(()) };
     let advertise = async {
         loop {
-            let library_rev = view.borrow_and_update().snapshot().rev;
+            let library_rev = published.borrow_and_update().snapshot().rev;
             service.set_library_rev(library_rev).map_err(|e| e.to_string())?;
-            if view.changed().await.is_err() {
+            if published.changed().await.is_err() {
                 return Ok(());
             }
         }

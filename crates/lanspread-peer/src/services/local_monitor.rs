@@ -31,7 +31,7 @@ const FALLBACK_SCAN_PAUSE: Duration = Duration::from_secs(300);
 
 /// Shortest pause between two such scans for whatever reason. A scan opens every root, which the
 /// watches report: one that made them overflow would ask for the next one at once.
-const SURVEY_PAUSE_MIN: Duration = Duration::from_secs(30);
+const QUICK_SCAN_PAUSE_MIN: Duration = Duration::from_secs(30);
 
 /// Watches whichever games directory `games_dirs` names until cancelled. When it names one again,
 /// that one is watched anew.
@@ -78,12 +78,12 @@ async fn watch_until_stale(
     let mut watches = off_the_workers(move || Watches::new(asked_dir, &asked, inbox)).await;
     // What happened before the watches were there shows in no event.
     tell(inbox_sender, DiskChange::Anything).await?;
-    let mut survey_at = Instant::now() + SURVEY_PAUSE_MIN;
-    let mut is_survey_owed = false;
+    let mut quick_scan_at = Instant::now() + QUICK_SCAN_PAUSE_MIN;
+    let mut is_quick_scan_owed = false;
     loop {
         let is_fallback = tokio::select! {
             () = quiet(&mut pending) => false,
-            () = sleep_until(survey_at), if is_survey_owed => false,
+            () = sleep_until(quick_scan_at), if is_quick_scan_owed => false,
             _ = fallback.tick() => true,
         };
         let mut batch = PendingChanges::default();
@@ -100,11 +100,11 @@ async fn watch_until_stale(
         if !batch.games.is_empty() {
             tell(inbox_sender, DiskChange::Games(batch.games)).await?;
         }
-        is_survey_owed |= batch.is_anything || is_fallback;
-        if is_survey_owed && survey_at <= Instant::now() {
+        is_quick_scan_owed |= batch.is_anything || is_fallback;
+        if is_quick_scan_owed && quick_scan_at <= Instant::now() {
             tell(inbox_sender, DiskChange::Anything).await?;
-            survey_at = Instant::now() + SURVEY_PAUSE_MIN;
-            is_survey_owed = false;
+            quick_scan_at = Instant::now() + QUICK_SCAN_PAUSE_MIN;
+            is_quick_scan_owed = false;
         }
     }
 }

@@ -96,7 +96,7 @@ impl Server {
 
     async fn read_again(&self, requester: &Requester, wrong: WrongChunk) -> Response {
         let WrongChunk { game_id, content_root, path, index } = wrong;
-        let Some(game) = self.view.borrow().game(&game_id).cloned() else {
+        let Some(game) = self.library.borrow().game(&game_id).cloned() else {
             return Response::Refused(not_served(&game_id));
         };
         if game.manifest.content_root() != Some(content_root) {
@@ -112,8 +112,8 @@ impl Server {
         };
         // The content root holds all hashes, so that the hash is the right one for this look as well.
         let look = || {
-            let view = self.view.borrow();
-            let game = view.game(&game_id);
+            let library = self.library.borrow();
+            let game = library.game(&game_id);
             let is_same = game.and_then(|game| game.manifest.content_root()) == Some(content_root);
             is_same.then_some(()).ok_or_else(|| not_served(&game_id))
         };
@@ -193,7 +193,7 @@ impl Server {
     fn find(&self, wanted: &GetChunks) -> Result<Found, Refusal> {
         match self.swarm.chunks(wanted) {
             Some(chunks) => Ok(Found::Shared(chunks)),
-            None if self.view.borrow().game(&wanted.game_id).is_some() => Ok(Found::InLibrary),
+            None if self.library.borrow().game(&wanted.game_id).is_some() => Ok(Found::InLibrary),
             None => Err(not_served(&wanted.game_id)),
         }
     }
@@ -210,7 +210,7 @@ impl Server {
             Found::Shared(Some(chunks)) => read_shared(chunks, wanted).await,
             Found::Shared(None) => Err(not_served(&wanted.game_id)),
             Found::InLibrary => {
-                let served = self.view.borrow().game(&wanted.game_id).cloned();
+                let served = self.library.borrow().game(&wanted.game_id).cloned();
                 let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
                 if *game.manifest.version() != wanted.version {
                     return Err(not_served(&wanted.game_id));

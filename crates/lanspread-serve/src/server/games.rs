@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout};
 use super::Server;
 use crate::admission::PACED_BYTES;
 use crate::admission::requester::Requester;
+use crate::published_library::{PublishedLibrary, ServedGame};
 use crate::reply::{ANSWER_TIMEOUT, not_served, refused, reply};
-use crate::view::{ServedGame, View};
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
@@ -32,21 +32,21 @@ impl Server {
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         self.look_first(&wanted.game_id).await;
-        let mut view = self.view.clone();
-        let is_settled = |view: &Arc<View>| match view.game(&wanted.game_id) {
+        let mut library = self.library.clone();
+        let is_settled = |library: &Arc<PublishedLibrary>| match library.game(&wanted.game_id) {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
             None => true,
         };
         // Whether settled or not: after that time the asker gets what there is.
         let gives_up_at = Instant::now() + HASHES_TIMEOUT;
-        while timeout(ASKER_CHECK, view.wait_for(is_settled)).await.is_err()
+        while timeout(ASKER_CHECK, library.wait_for(is_settled)).await.is_err()
             && Instant::now() < gives_up_at
         {
             if sender.is_unwanted() {
                 return Err(TransportError::Reset.into());
             }
         }
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        let served = self.library.borrow().game(&wanted.game_id).cloned();
         let response = match served {
             Some(game) => Response::Game(head_of(&game)),
             None => Response::Refused(not_served(&wanted.game_id)),
@@ -85,7 +85,7 @@ impl Server {
     }
 
     async fn page(&self, wanted: &GetPage) -> Result<Bytes, Refusal> {
-        let served = self.view.borrow().game(&wanted.game_id).cloned();
+        let served = self.library.borrow().game(&wanted.game_id).cloned();
         let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
         let manifest = &game.manifest;
         let identity = match wanted.part {

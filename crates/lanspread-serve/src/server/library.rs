@@ -25,7 +25,7 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         let busy = || refused(RefusalCode::Busy, "too many peers ask for pages");
         let prepare = async {
-            let newest = self.view.borrow().snapshot();
+            let newest = self.library.borrow().snapshot();
             let page = self.library_pages.page(wanted, requester.link.peer_id(), newest).await?;
             Ok((self.admission.page_slots.acquire(requester.asker()).await.ok_or_else(busy)?, page))
         };

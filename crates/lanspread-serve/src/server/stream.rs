@@ -19,9 +19,9 @@ use super::Server;
 use crate::admission::fair_semaphore::{QueuePosition, QueueTicket};
 use crate::admission::requester::Requester;
 use crate::outbound::TransferGuard;
+use crate::published_library::ServedGame;
 use crate::reply::{not_served, refused, reply};
 use crate::unpacking::{Outgoing, unpack};
-use crate::view::ServedGame;
 
 /// How long a receiver may take nothing before its stream ends: far above a disk that syncs, and not
 /// so long that those who wait for its turn notice much.
@@ -43,8 +43,8 @@ impl Server {
     ) -> Result<(), ExchangeError> {
         self.look_first(&wanted.game_id).await;
         let look = || {
-            let view = self.view.borrow();
-            let game = view.game(&wanted.game_id);
+            let library = self.library.borrow();
+            let game = library.game(&wanted.game_id);
             let game = game.filter(|game| *game.manifest.version() == wanted.version).cloned();
             let game = game.ok_or_else(|| not_served(&wanted.game_id))?;
             let too_many = || refused(RefusalCode::Busy, "too many wait to be streamed to");

@@ -40,5 +40,5 @@ pub enum SessionEvent {
 /// Hears of what happens in sessions.
 pub trait SessionObserver: Send + Sync {
     /// Takes in an event of the session of `link`. A request is confirmed after this returns.
-    fn observe(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()>;
+    fn on_session_event(&self, link: &PeerLink, event: SessionEvent) -> BoxFuture<'static, ()>;
 }

@@ -33,7 +33,9 @@ pub(crate) async fn handle_request(
         }
         Request::GetGame(wanted) => {
             if wanted.await_hashes {
-                observer.observe(link, SessionEvent::HashesWanted(wanted.game_id.clone())).await;
+                observer
+                    .on_session_event(link, SessionEvent::HashesWanted(wanted.game_id.clone()))
+                    .await;
             }
             server.handle_get_game(wanted, &mut *sender).await
         }
@@ -50,16 +52,16 @@ pub(crate) async fn handle_request(
         // Told.
         Request::LibraryDelta(delta) => {
             let delta = read_delta(requester, &mut incoming, delta, context).await?;
-            observer.observe(link, SessionEvent::Delta(delta)).await;
+            observer.on_session_event(link, SessionEvent::Delta(delta)).await;
             confirm(sender).await
         }
         Request::Goodbye {} => {
-            observer.observe(link, SessionEvent::Goodbye).await;
+            observer.on_session_event(link, SessionEvent::Goodbye).await;
             confirm(sender).await
         }
         Request::Fetching(theirs) => {
             let own = match read_opening(requester, &mut incoming, theirs).await? {
-                Some(theirs) => server.swarm.heard(link.peer_id(), link.id, &theirs).await,
+                Some(theirs) => server.swarm.on_opening(link.peer_id(), link.id, &theirs).await,
                 None => None,
             };
             let (response, have) = match own.map(|own| own.encode()) {

@@ -69,7 +69,7 @@ impl Side {
         for announcement in announcements {
             match announcement {
                 Announcement::Opening(opening) => {
-                    let heard = other.swarm.heard(self.id, other.link, &opening).await;
+                    let heard = other.swarm.on_opening(self.id, other.link, &opening).await;
                     if let Some(theirs) = heard {
                         self.swarm.on_answer(other.id, self.link, opening, theirs).await;
                     }
@@ -180,9 +180,9 @@ async fn only_the_connection_in_use_takes_its_peer_with_it() {
     b.fetch(1, &[]);
     b.tell(&a).await;
     a.news();
-    a.swarm.unlinked(b.id, LinkId::next()).await;
+    a.swarm.on_disconnect(b.id, LinkId::next()).await;
     assert_eq!(a.news(), "");
-    a.swarm.unlinked(b.id, a.link).await;
+    a.swarm.on_disconnect(b.id, a.link).await;
     assert_eq!(a.news(), "left");
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
-use lanspread_disk::room::Room;
+use lanspread_disk::free_space::FreeSpace;
 use lanspread_net::limit::Limiter;
 use lanspread_net::link::LinkId;
 use lanspread_net::source::Source;
@@ -425,7 +425,7 @@ pub(super) struct Lab {
     running: Option<JoinHandle<Ended>>,
     began: Instant,
     swarm: Swarm,
-    pub(super) room: Room,
+    pub(super) free_space: FreeSpace,
     /// Those that fetch the same game and are linked.
     guests: Arc<Mutex<BTreeMap<PeerId, FakeSource>>>,
 }
@@ -459,7 +459,7 @@ impl Lab {
             running: None,
             began: Instant::now(),
             swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
-            room: Room::of_this_machine(),
+            free_space: FreeSpace::of_this_machine(),
             guests: Arc::default(),
         }
     }
@@ -476,7 +476,7 @@ impl Lab {
             journal: self.journal(),
             catalog_content_root,
             limiter: Limiter::new(None),
-            room: self.room.clone(),
+            free_space: self.free_space.clone(),
             order: Order::File,
             initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
             stop: self.stop.clone(),
@@ -484,7 +484,7 @@ impl Lab {
         };
         let guests = Arc::clone(&self.guests);
         let source_of = move |peer| Arc::new(guests.lock().unwrap()[&peer].clone()) as _;
-        let seat = Seat { swarm: self.swarm.clone(), source_of: Box::new(source_of) };
+        let seat = SwarmContext { swarm: self.swarm.clone(), source_of: Box::new(source_of) };
         let (changes, changes_rx) = mpsc::unbounded_channel();
         let (notices_tx, notices) = mpsc::channel(10_000);
         self.changes = Some(changes);
@@ -529,12 +529,15 @@ impl Lab {
             have: have.iter().copied().collect(),
             asking: Vec::new(),
         };
-        assert!(self.swarm.heard(peer, link, &theirs).await.is_some(), "nothing is shared yet");
+        assert!(
+            self.swarm.on_opening(peer, link, &theirs).await.is_some(),
+            "nothing is shared yet"
+        );
     }
 
     /// Lets the connection over which it told that be lost.
     pub(super) async fn unlink(&self, guest: &FakeSource, link: LinkId) {
-        self.swarm.unlinked(guest.peer_id(), link).await;
+        self.swarm.on_disconnect(guest.peer_id(), link).await;
     }
 
     /// Cancels the download from anywhere.

@@ -187,7 +187,7 @@ impl EventLoop {
         let remote_size = remote.map(|remote| remote.size);
         let availability = match operation {
             Some(Operation::Downloading | Operation::Updating) => Some(Availability::Downloading),
-            _ if self.handles.server.view.borrow().game(&game.id).is_some() => {
+            _ if self.handles.server.library.borrow().game(&game.id).is_some() => {
                 Some(Availability::Ready)
             }
             _ if !problems.is_empty() => Some(Availability::Incomplete),

@@ -37,7 +37,7 @@ pub(crate) struct FirstLook {
     /// Until when questions about all games wait; `None` when they no longer do.
     patience_ends_at: Option<Instant>,
     /// Whether something may have changed since it began, nobody knows where.
-    is_survey_owed: bool,
+    is_quick_scan_owed: bool,
 }
 
 impl FirstLook {
@@ -47,7 +47,7 @@ impl FirstLook {
             looked_at: BTreeSet::new(),
             waiting: Vec::new(),
             patience_ends_at,
-            is_survey_owed: false,
+            is_quick_scan_owed: false,
         }
     }
 }
@@ -122,7 +122,7 @@ impl LocalLibrary {
             }
             self.take_over(&game_id, local, handles);
         }
-        let is_survey_owed = is_last && self.owes_survey();
+        let is_quick_scan_owed = is_last && self.owes_survey();
         let waiting = if is_last {
             self.warn_of_old_roots(handles);
             let local = &self.games;
@@ -140,8 +140,8 @@ impl LocalLibrary {
             self.index_changed.send_replace(());
             self.hash_next(operations, handles);
         }
-        if is_survey_owed {
-            self.survey(handles);
+        if is_quick_scan_owed {
+            self.quick_scan(handles);
         }
         waiting
     }
@@ -164,15 +164,15 @@ impl LocalLibrary {
         }
     }
 
-    /// Lets a survey wait for the end of the first look, if that is under way: all games that it has
+    /// Lets a quick scan wait for the end of the first look, if that is under way: all games that it has
     /// not come to would be looked at twice.
-    pub(in crate::runtime) fn owe_survey(&mut self) -> bool {
+    pub(in crate::runtime) fn owe_quick_scan(&mut self) -> bool {
         let look = self.first_look.as_mut();
-        look.map(|look| look.is_survey_owed = true).is_some()
+        look.map(|look| look.is_quick_scan_owed = true).is_some()
     }
 
     fn owes_survey(&self) -> bool {
-        self.first_look.as_ref().is_some_and(|look| look.is_survey_owed)
+        self.first_look.as_ref().is_some_and(|look| look.is_quick_scan_owed)
     }
 
     /// Whether a game was looked at, since the start, at least once.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanspread_disk::mount_of;
-use lanspread_library::{Glance, LocalGame, ScanError, scan_games, survey, suspects};
+use lanspread_library::{LocalGame, QuickScan, ScanError, quick_scan, scan_games, suspects};
 use lanspread_proto::GameId;
 use tokio::time::{Instant, sleep};
 
@@ -35,7 +35,7 @@ impl LocalLibrary {
     ) {
         match change {
             DiskChange::Games(game_ids) => self.look_at_games(game_ids, operations, handles),
-            DiskChange::Anything => self.survey(handles),
+            DiskChange::Anything => self.quick_scan(handles),
         }
     }
 
@@ -140,8 +140,8 @@ impl LocalLibrary {
     }
 
     /// Lists all roots, to find those that have to be looked at.
-    pub(in crate::runtime) fn survey(&mut self, handles: &Handles) {
-        if self.owe_survey() || !self.rescans.admit_survey() {
+    pub(in crate::runtime) fn quick_scan(&mut self, handles: &Handles) {
+        if self.owe_quick_scan() || !self.rescans.admit_quick_scan() {
             return;
         }
         let (inbox_sender, games_dir) = (handles.inbox_sender.clone(), self.games_dir.clone());
@@ -150,26 +150,27 @@ impl LocalLibrary {
             let asked_dir = games_dir.clone();
             let work = move || {
                 let mount = mount_of(&asked_dir).ok();
-                let outcome = survey(&asked_dir, &catalog);
+                let outcome = quick_scan(&asked_dir, &catalog);
                 // The disk may have gone or come meanwhile.
                 (mount.filter(|mount| mount_of(&asked_dir).is_ok_and(|now| now == *mount)), outcome)
             };
             let outcome = tokio::task::spawn_blocking(work).await;
             let (mount, outcome) =
                 outcome.unwrap_or_else(|error| (None, Err(abandoned(&games_dir, error))));
-            let _ = inbox_sender.send(InboxMessage::Surveyed { games_dir, mount, outcome }).await;
+            let _ =
+                inbox_sender.send(InboxMessage::QuickScanned { games_dir, mount, outcome }).await;
         });
     }
 
-    pub(in crate::runtime) async fn on_surveyed(
+    pub(in crate::runtime) async fn on_quick_scanned(
         &mut self,
         games_dir: &Path,
         mount: Option<u64>,
-        outcome: Result<BTreeMap<GameId, Glance>, ScanError>,
+        outcome: Result<BTreeMap<GameId, QuickScan>, ScanError>,
         operations: &OperationTable,
         handles: &Handles,
     ) {
-        let settled = self.rescans.settle_survey();
+        let settled = self.rescans.settle_quick_scan();
         match outcome {
             _ if !settled.counts => {}
             Ok(seen) if is_unmounted(self.games_mount, mount, &seen) => {
@@ -191,14 +192,14 @@ impl LocalLibrary {
             Err(error) => self.lose_games_dir(&error, operations, handles).await,
         }
         if settled.again {
-            self.survey(handles);
+            self.quick_scan(handles);
         }
     }
 
     /// Looks whether a games directory that was lost is back.
     pub(in crate::runtime) fn find_games_dir(&mut self, handles: &Handles) {
         self.find_games_dir_at = Some(Instant::now() + FIND_GAMES_DIR_PAUSE);
-        self.survey(handles);
+        self.quick_scan(handles);
     }
 
     /// Takes all games out of the library, and keeps what is known about them: when the directory
@@ -230,12 +231,12 @@ impl LocalLibrary {
     }
 }
 
-/// Whether a survey has looked at the mount point of a disk that is gone: no game is there, in another mount
+/// Whether a quick scan has looked at the mount point of a disk that is gone: no game is there, in another mount
 /// than that in which games were found last.
 fn is_unmounted(
     games_mount: Option<u64>,
     mount: Option<u64>,
-    seen: &BTreeMap<GameId, Glance>,
+    seen: &BTreeMap<GameId, QuickScan>,
 ) -> bool {
     seen.is_empty() && games_mount.is_some() && mount != games_mount
 }
@@ -270,7 +271,7 @@ mod tests {
         let quake = CatalogGame::new("quake".parse().unwrap(), "Quake", "1".parse().unwrap());
         let catalog = Catalog::from_games([quake]).unwrap();
         let is_unmounted = |mounted_before| {
-            let seen = survey(games.path(), &catalog).unwrap();
+            let seen = quick_scan(games.path(), &catalog).unwrap();
             is_unmounted(mounted_before, mount_of(games.path()).ok(), &seen)
         };
         mount(disk.path(), games.path());

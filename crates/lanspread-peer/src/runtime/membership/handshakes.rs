@@ -60,7 +60,7 @@ impl Membership {
             };
             let is_needed = || {
                 let link = expected.and_then(|peer_id| links.get(peer_id));
-                link.zip(doubted_at).is_none_or(|(link, at)| link.last_heard() <= at)
+                link.zip(doubted_at).is_none_or(|(link, at)| link.last_sign_of_life() <= at)
             };
             let dialled = handshake::dial_first(&*dialer, &addrs, expected, &me, is_needed).await;
             let (addr, outcome) = dialled;

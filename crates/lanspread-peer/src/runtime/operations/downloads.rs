@@ -12,8 +12,8 @@ use lanspread_catalog::CatalogGame;
 use lanspread_disk::IoFailure;
 use lanspread_download::error::DownloadFailure;
 use lanspread_download::{
-    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, Seat,
-    SourceChange,
+    self, CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange,
+    SwarmContext,
 };
 use lanspread_library::{Index, KnownContent, LocalGame};
 use lanspread_net::links::LinkedSource;
@@ -88,7 +88,7 @@ impl Operations {
             journal: lanspread_download::journal_path(&handles.state_dir, &game_id),
             catalog_content_root: game.content_root,
             limiter: handles.download_limiter.clone(),
-            room: handles.room.clone(),
+            free_space: handles.free_space.clone(),
             order: Order::Of(handles.me.peer_id),
             initial: sources.iter().map(|peer_id| membership.source(*peer_id)).collect(),
             stop: handles.tasks.shutdown.clone(),
@@ -182,7 +182,7 @@ impl Operations {
     /// Whether the game is ready here, and has the content that the catalog states or, where it states
     /// none, no source announces another content of it than this peer has read.
     fn is_up_to_date(&self, game_id: &GameId, membership: &Membership, handles: &Handles) -> bool {
-        let Some(ready) = handles.server.view.borrow().game(game_id).cloned() else {
+        let Some(ready) = handles.server.library.borrow().game(game_id).cloned() else {
             return false;
         };
         let states_content =
@@ -215,7 +215,8 @@ impl Operations {
             (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
         let links = membership.links.clone();
         let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
-        let seat = Seat { swarm: handles.server.swarm.clone(), source_of: Box::new(source_of) };
+        let seat =
+            SwarmContext { swarm: handles.server.swarm.clone(), source_of: Box::new(source_of) };
         let (outbound, stop) = (handles.server.outbound.clone(), handles.tasks.shutdown.clone());
         let guard = OperationGuard::new(
             &game_id,
@@ -235,7 +236,7 @@ impl Operations {
                         inbox_sender.send(InboxMessage::DownloadNotice { game_id, notice }).await;
                 }
             };
-            // The view no longer offers the game; who slipped in before must not read what is
+            // The published library no longer offers the game; who slipped in before must not read what is
             // about to be written.
             if stop.run_until_cancelled(outbound.drain(&game_id)).await.is_none() {
                 guard.done();

@@ -130,7 +130,7 @@ impl Operations {
         );
         // Not cut off at shutdown: what has begun to be deleted is better gone.
         handles.tasks.spawn_to_end(async move {
-            // The view no longer offers the game; who reads it still is told to stop.
+            // The published library no longer offers the game; who reads it still is told to stop.
             outbound.drain(&game_id).await;
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or(Err(RemoveFailure::Interrupted));

@@ -75,7 +75,7 @@ impl Operations {
             root: library.root_of(&game_id),
             state_dir: handles.state_dir.clone(),
             limiter: handles.download_limiter.clone(),
-            room: handles.room.clone(),
+            free_space: handles.free_space.clone(),
             me: handles.me.peer_id,
             sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
         };

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 
 /// The announced library, and all it takes to serve the games in it.
 #[derive(Debug, Clone, Default)]
-pub struct View {
+pub struct PublishedLibrary {
     snapshot: Arc<LibrarySnapshot>,
     games: BTreeMap<GameId, ServedGame>,
-    is_being_made: bool,
+    is_scan_running: bool,
 }
 
 /// A game that is ready: downloaded at the catalog's version, with nothing being done with it.
@@ -40,35 +40,35 @@ pub struct ServedGame {
 }
 
 /// Announces the library of the newest view.
-pub struct AnnouncedView(pub watch::Receiver<Arc<View>>);
+pub struct AnnouncedLibrary(pub watch::Receiver<Arc<PublishedLibrary>>);
 
-impl Announcer for AnnouncedView {
+impl Announcer for AnnouncedLibrary {
     /// Waits at a start until the library is known; how long at most, the view says.
     fn library(&self) -> BoxFuture<'_, Arc<LibrarySnapshot>> {
-        let mut view = self.0.clone();
+        let mut library = self.0.clone();
         async move {
             // Whoever shows the view is gone only when the peer is.
-            let _ = view.wait_for(|view| !view.is_being_made()).await;
-            view.borrow().snapshot()
+            let _ = library.wait_for(|library| !library.is_scan_running()).await;
+            library.borrow().snapshot()
         }
         .boxed()
     }
 }
 
-impl View {
+impl PublishedLibrary {
     /// Makes a view of the announced library and of the games in it that are served.
     pub fn new(snapshot: Arc<LibrarySnapshot>, games: BTreeMap<GameId, ServedGame>) -> Self {
-        Self { snapshot, games, is_being_made: false }
+        Self { snapshot, games, is_scan_running: false }
     }
 
     /// Returns the same view, of which more is to be expected in a moment.
-    pub fn being_made(self, is_being_made: bool) -> Self {
-        Self { is_being_made, ..self }
+    pub fn with_scan_running(self, is_scan_running: bool) -> Self {
+        Self { is_scan_running, ..self }
     }
 
     /// Returns whether it is soon to be much larger: the games are still being looked at for the first time.
-    pub fn is_being_made(&self) -> bool {
-        self.is_being_made
+    pub fn is_scan_running(&self) -> bool {
+        self.is_scan_running
     }
 
     /// Returns the library that is announced.

@@ -1,4 +1,4 @@
-//! Room on the disk for what operations are about to write.
+//! FreeSpace on the disk for what operations are about to write.
 //!
 //! An operation that knows how much it will write asks for that room before it touches anything, and
 //! holds it until it ends. What is free counts without what others hold and have not written yet, so
@@ -22,7 +22,7 @@ type FreeBytes = dyn Fn(&Path) -> Option<u64> + Send + Sync;
 
 /// What the operations of a peer are about to write. Clones are the same.
 #[derive(Clone)]
-pub struct Room {
+pub struct FreeSpace {
     free: Arc<FreeBytes>,
     claims: Arc<Mutex<Claims>>,
 }
@@ -38,9 +38,9 @@ struct Claim {
     bytes_left: Arc<BytesLeft>,
 }
 
-/// Room that an operation holds until this is dropped.
+/// FreeSpace that an operation holds until this is dropped.
 pub struct Reservation {
-    room: Room,
+    free_space: FreeSpace,
     number: u64,
 }
 
@@ -50,7 +50,7 @@ pub struct Reservation {
     "not enough room at {path}: {needed} more bytes are needed, and {available} are free{}",
     beside(*held)
 )]
-pub struct NotEnoughRoom {
+pub struct NotEnoughSpace {
     /// Where.
     pub path: PathBuf,
     /// How many bytes are still to be written.
@@ -68,7 +68,7 @@ fn beside(held: u64) -> String {
     }
 }
 
-impl Room {
+impl FreeSpace {
     /// On the disks of this machine.
     #[must_use]
     pub fn of_this_machine() -> Self {
@@ -84,12 +84,12 @@ impl Room {
     /// says. A file system that does not tell what is free has room for everything. Blocks.
     ///
     /// # Errors
-    /// [`NotEnoughRoom`] with the figures; then nothing is held.
+    /// [`NotEnoughSpace`] with the figures; then nothing is held.
     pub fn reserve(
         &self,
         place: &Path,
         bytes_left: Arc<BytesLeft>,
-    ) -> Result<Reservation, NotEnoughRoom> {
+    ) -> Result<Reservation, NotEnoughSpace> {
         // A root that is not there yet will lie on the disk of its parent.
         let place = if place.is_dir() { place } else { place.parent().unwrap_or(place) };
         let device = place.metadata().map_or(0, |found| platform::file_id(&found).0);
@@ -101,13 +101,13 @@ impl Room {
             let needed = bytes_left();
             if needed > available {
                 let path = place.to_path_buf();
-                return Err(NotEnoughRoom { path, needed, available, held });
+                return Err(NotEnoughSpace { path, needed, available, held });
             }
         }
         let number = claims.next;
         claims.next += 1;
         claims.held.insert(number, Claim { device, bytes_left });
-        Ok(Reservation { room: self.clone(), number })
+        Ok(Reservation { free_space: self.clone(), number })
     }
 
     fn lock(&self) -> MutexGuard<'_, Claims> {
@@ -124,7 +124,7 @@ impl fmt::Debug for Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.room.lock().held.remove(&self.number);
+        self.free_space.lock().held.remove(&self.number);
     }
 }
 
@@ -154,42 +154,42 @@ mod tests {
     fn what_does_not_fit_is_refused_with_the_figures() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("quake");
-        let room = Room::of(|_| Some(1000));
-        drop(room.reserve(&root, fixed(1000)).unwrap());
-        let refused = room.reserve(&root, fixed(1001)).unwrap_err();
+        let free_space = FreeSpace::of(|_| Some(1000));
+        drop(free_space.reserve(&root, fixed(1000)).unwrap());
+        let refused = free_space.reserve(&root, fixed(1001)).unwrap_err();
         let path = dir.path().to_path_buf();
-        let expected = NotEnoughRoom { path, needed: 1001, available: 1000, held: 0 };
+        let expected = NotEnoughSpace { path, needed: 1001, available: 1000, held: 0 };
         assert_eq!(refused, expected);
         let text = refused.to_string();
         assert!(text.contains("1001") && text.contains("1000"), "{text}");
-        Room::of(|_| None).reserve(&root, fixed(u64::MAX)).unwrap();
+        FreeSpace::of(|_| None).reserve(&root, fixed(u64::MAX)).unwrap();
     }
 
     #[test]
     fn what_others_hold_and_have_not_written_is_not_free() {
         let dir = tempfile::tempdir().unwrap();
-        let room = Room::of(|_| Some(1000));
+        let free_space = FreeSpace::of(|_| Some(1000));
         let left = Arc::new(AtomicU64::new(600));
         let others = Arc::clone(&left);
         let others = Arc::new(move || others.load(Ordering::SeqCst));
-        let first = room.reserve(dir.path(), others).unwrap();
-        let refused = room.reserve(dir.path(), fixed(600)).unwrap_err();
+        let first = free_space.reserve(dir.path(), others).unwrap();
+        let refused = free_space.reserve(dir.path(), fixed(600)).unwrap_err();
         assert_eq!((refused.available, refused.held), (400, 600));
         assert!(refused.to_string().contains("beside 600"), "{refused}");
         left.store(0, Ordering::SeqCst);
-        drop(room.reserve(dir.path(), fixed(600)).unwrap());
+        drop(free_space.reserve(dir.path(), fixed(600)).unwrap());
         left.store(600, Ordering::SeqCst);
-        room.reserve(dir.path(), fixed(600)).unwrap_err();
+        free_space.reserve(dir.path(), fixed(600)).unwrap_err();
         drop(first);
-        room.reserve(dir.path(), fixed(600)).unwrap();
+        free_space.reserve(dir.path(), fixed(600)).unwrap();
     }
 
     #[test]
     fn the_disk_of_this_machine_is_larger_than_nothing_and_smaller_than_any() {
         let dir = tempfile::tempdir().unwrap();
-        let room = Room::of_this_machine();
-        room.reserve(dir.path(), fixed(1)).unwrap();
-        room.reserve(dir.path(), fixed(u64::MAX)).unwrap_err();
+        let free_space = FreeSpace::of_this_machine();
+        free_space.reserve(dir.path(), fixed(1)).unwrap();
+        free_space.reserve(dir.path(), fixed(u64::MAX)).unwrap_err();
         assert_eq!(free_bytes(&dir.path().join("missing")), None);
     }
 }

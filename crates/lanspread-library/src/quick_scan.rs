@@ -15,7 +15,7 @@ use crate::walk::list_root;
 
 /// What a listing of a root shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glance {
+pub struct QuickScan {
     fingerprint: Fingerprint,
     has_sentinel: bool,
     installed: bool,
@@ -28,12 +28,15 @@ pub struct Glance {
 ///
 /// # Errors
 /// [`ScanError`] when `games_dir` itself cannot be read.
-pub fn survey(games_dir: &Path, catalog: &Catalog) -> Result<BTreeMap<GameId, Glance>, ScanError> {
+pub fn quick_scan(
+    games_dir: &Path,
+    catalog: &Catalog,
+) -> Result<BTreeMap<GameId, QuickScan>, ScanError> {
     let mut seen = BTreeMap::new();
     for game_id in roots(games_dir, catalog)? {
         // Who looks closer tells what is wrong with it.
         if let Ok(Some(listing)) = list_root(&games_dir.join(game_id.as_str())) {
-            let glance = Glance {
+            let glance = QuickScan {
                 fingerprint: listing.fingerprint,
                 has_sentinel: listing.has_sentinel,
                 installed: listing.installed,
@@ -49,9 +52,9 @@ pub fn survey(games_dir: &Path, catalog: &Catalog) -> Result<BTreeMap<GameId, Gl
 /// those whose files could not be listed or read the last time.
 pub fn suspects(
     known: &BTreeMap<GameId, LocalGame>,
-    seen: &BTreeMap<GameId, Glance>,
+    seen: &BTreeMap<GameId, QuickScan>,
 ) -> BTreeSet<GameId> {
-    let is_as_known = |game_id: &GameId, glance: &Glance| match known.get(game_id) {
+    let is_as_known = |game_id: &GameId, glance: &QuickScan| match known.get(game_id) {
         Some(game) => {
             game.fingerprint == glance.fingerprint
                 && game.installed == glance.installed
@@ -92,7 +95,7 @@ mod tests {
         }
         let (index, _) = Index::load(state.path()).unwrap();
         let known = scan_games_dir(games.path(), &catalog, &index).unwrap().games;
-        let look = || suspects(&known, &survey(games.path(), &catalog).unwrap());
+        let look = || suspects(&known, &quick_scan(games.path(), &catalog).unwrap());
         assert_eq!(look(), BTreeSet::new());
 
         write("changed/more.eti");
@@ -106,6 +109,6 @@ mod tests {
             ["changed", "gone", "installed", "new", "same"].map(|id| id.parse().unwrap());
         assert_eq!(look(), BTreeSet::from(expected));
         fs::remove_dir_all(games.path()).unwrap();
-        assert!(survey(games.path(), &catalog).is_err());
+        assert!(quick_scan(games.path(), &catalog).is_err());
     }
 }

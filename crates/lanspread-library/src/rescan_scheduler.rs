@@ -11,9 +11,9 @@ use lanspread_proto::GameId;
 /// if it did. An operation looks at its game itself when it ends: until then changes are its own
 /// doing, and what a look found that began before is out of date.
 #[derive(Debug, Default)]
-pub struct RescanGate {
+pub struct RescanScheduler {
     looks: BTreeMap<GameId, Look>,
-    survey: Option<Look>,
+    quick_scan: Option<Look>,
 }
 
 /// A look that is under way.
@@ -34,7 +34,7 @@ pub struct Settled {
     pub again: bool,
 }
 
-impl RescanGate {
+impl RescanScheduler {
     /// Of the games that changed, those to look at now. Each of them must be settled later.
     pub fn admit(
         &mut self,
@@ -65,7 +65,7 @@ impl RescanGate {
 
     /// Notes that another games directory is in use.
     pub fn overtake_all(&mut self) {
-        for look in self.looks.values_mut().chain(&mut self.survey) {
+        for look in self.looks.values_mut().chain(&mut self.quick_scan) {
             look.is_overtaken = true;
         }
     }
@@ -77,18 +77,18 @@ impl RescanGate {
     }
 
     /// Returns whether to look at the whole games directory now. If so, it must be settled later.
-    pub fn admit_survey(&mut self) -> bool {
-        if let Some(survey) = &mut self.survey {
-            survey.is_pending = true;
+    pub fn admit_quick_scan(&mut self) -> bool {
+        if let Some(quick_scan) = &mut self.quick_scan {
+            quick_scan.is_pending = true;
             return false;
         }
-        self.survey = Some(Look::default());
+        self.quick_scan = Some(Look::default());
         true
     }
 
     /// Notes that a look at the whole games directory has ended, and returns what follows.
-    pub fn settle_survey(&mut self) -> Settled {
-        self.survey.take().unwrap_or_default().settled(false)
+    pub fn settle_quick_scan(&mut self) -> Settled {
+        self.quick_scan.take().unwrap_or_default().settled(false)
     }
 }
 
@@ -114,54 +114,54 @@ mod tests {
 
     #[test]
     fn changes_during_a_look_make_exactly_one_more() {
-        let mut gate = RescanGate::default();
-        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+        let mut scheduler = RescanScheduler::default();
+        assert_eq!(scheduler.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
         for _ in 0..3 {
-            assert!(!gate.admit(ids(&["doom", "quake"]), |_| false).contains(&quake()));
+            assert!(!scheduler.admit(ids(&["doom", "quake"]), |_| false).contains(&quake()));
         }
-        assert_eq!(gate.settle(&quake(), false), Settled { counts: true, again: true });
-        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
-        assert_eq!(gate.settle(&quake(), false), TAKEN);
-        assert!(gate.settle(&"doom".parse().unwrap(), false).again);
+        assert_eq!(scheduler.settle(&quake(), false), Settled { counts: true, again: true });
+        assert_eq!(scheduler.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+        assert_eq!(scheduler.settle(&quake(), false), TAKEN);
+        assert!(scheduler.settle(&"doom".parse().unwrap(), false).again);
     }
 
     #[test]
     fn the_changes_of_an_active_game_are_dropped() {
-        let mut gate = RescanGate::default();
-        let admitted = gate.admit(ids(&["doom", "quake"]), |game_id| *game_id == quake());
+        let mut scheduler = RescanScheduler::default();
+        let admitted = scheduler.admit(ids(&["doom", "quake"]), |game_id| *game_id == quake());
         assert_eq!(admitted, ids(&["doom"]));
-        assert_eq!(gate.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
+        assert_eq!(scheduler.admit(ids(&["quake"]), |_| false), ids(&["quake"]));
     }
 
     #[test]
     fn an_operation_outdates_a_look_that_began_before_it() {
-        let mut gate = RescanGate::default();
-        let _ = gate.admit(ids(&["quake"]), |_| false);
-        let _ = gate.admit(ids(&["quake"]), |_| false);
+        let mut scheduler = RescanScheduler::default();
+        let _ = scheduler.admit(ids(&["quake"]), |_| false);
+        let _ = scheduler.admit(ids(&["quake"]), |_| false);
         // It is still under way: at its end it looks by itself.
-        assert_eq!(gate.settle(&quake(), true), Settled { counts: false, again: false });
+        assert_eq!(scheduler.settle(&quake(), true), Settled { counts: false, again: false });
 
-        let _ = gate.admit(ids(&["quake"]), |_| false);
-        gate.overtake(&quake());
-        assert_eq!(gate.settle(&quake(), false), Settled { counts: false, again: false });
+        let _ = scheduler.admit(ids(&["quake"]), |_| false);
+        scheduler.overtake(&quake());
+        assert_eq!(scheduler.settle(&quake(), false), Settled { counts: false, again: false });
 
         // What changed after its end shows in one more look.
-        let _ = gate.admit(ids(&["quake"]), |_| false);
-        gate.overtake(&quake());
-        let _ = gate.admit(ids(&["quake"]), |_| false);
-        assert_eq!(gate.settle(&quake(), false), Settled { counts: false, again: true });
+        let _ = scheduler.admit(ids(&["quake"]), |_| false);
+        scheduler.overtake(&quake());
+        let _ = scheduler.admit(ids(&["quake"]), |_| false);
+        assert_eq!(scheduler.settle(&quake(), false), Settled { counts: false, again: true });
     }
 
     #[test]
     fn another_games_directory_outdates_everything() {
-        let mut gate = RescanGate::default();
-        let _ = gate.admit(ids(&["doom", "quake"]), |_| false);
-        assert!(gate.admit_survey());
-        gate.overtake_all();
-        assert!(!gate.admit_survey());
-        assert!(!gate.settle(&quake(), false).counts);
-        assert_eq!(gate.settle_survey(), Settled { counts: false, again: true });
-        assert!(gate.admit_survey());
-        assert_eq!(gate.settle_survey(), TAKEN);
+        let mut scheduler = RescanScheduler::default();
+        let _ = scheduler.admit(ids(&["doom", "quake"]), |_| false);
+        assert!(scheduler.admit_quick_scan());
+        scheduler.overtake_all();
+        assert!(!scheduler.admit_quick_scan());
+        assert!(!scheduler.settle(&quake(), false).counts);
+        assert_eq!(scheduler.settle_quick_scan(), Settled { counts: false, again: true });
+        assert!(scheduler.admit_quick_scan());
+        assert_eq!(scheduler.settle_quick_scan(), TAKEN);
     }
 }
