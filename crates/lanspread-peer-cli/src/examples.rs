@@ -37,7 +37,7 @@ use crate::protocol::records::{CommandId, Record};
 use crate::protocol::results::CommandResult;
 use crate::session::Printed;
 use crate::ticket::Ticket;
-use crate::waits::{EventPattern, PastEvent, Waits};
+use crate::waits::{EventPattern, PastEvent, PendingWaits};
 
 /// Names one example at least of each variant of an enum, else the test fails. A variant that is not
 /// listed does not compile.
@@ -382,7 +382,7 @@ fn start_failures() -> Vec<ErrorBody> {
 
 /// Waits that end in vain, with each hint that such an end may have.
 fn timeouts() -> Vec<(&'static str, ErrorBody)> {
-    let (mut waits, now) = (Waits::default(), Instant::now());
+    let (mut waits, now) = (PendingWaits::default(), Instant::now());
     for seq in 1..=5_000 {
         let data = to_raw_value(&json!({})).unwrap();
         waits.on_event(PastEvent { seq, t_us: seq, event: "stopped".to_owned(), data });

@@ -20,7 +20,7 @@ use crate::input::read_stdin;
 use crate::output::{Output, Reader};
 use crate::platform::{host_name, is_program, signals};
 use crate::protocol::data::ReadyData;
-use crate::session::{Ends, Session, end_in_time};
+use crate::session::{Session, SessionIo, end_in_time};
 
 /// Events on their way to the output. When whoever reads it is slow, the runtime is slowed down
 /// rather than memory filled; it is also more than a start emits before anybody takes events.
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: RunArgs, started: Instant) -> bool {
 }
 
 /// Starts the peer and says `ready`. `None` when a signal came first.
-async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, ErrorBody> {
+async fn start(args: RunArgs, output: &mut Output) -> Result<Option<SessionIo>, ErrorBody> {
     let mut signal = signals::listen().map_err(internal)?;
     let input = read_stdin().map_err(internal)?;
     let (sender, events) = mpsc::channel(EVENTS_WAITING);
@@ -74,7 +74,7 @@ async fn start(args: RunArgs, output: &mut Output) -> Result<Option<Ends>, Error
         games_dir: path_text(&games_dir),
         pid: std::process::id(),
     });
-    Ok(Some(Ends { peer, events, input, signal }))
+    Ok(Some(SessionIo { peer, events, input, signal }))
 }
 
 fn internal(error: impl ToString) -> ErrorBody {

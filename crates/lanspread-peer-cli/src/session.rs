@@ -28,7 +28,7 @@ use crate::output::{Output, Reader};
 use crate::protocol::events::Event;
 use crate::protocol::records::CommandId;
 use crate::ticket::Ticket;
-use crate::waits::{Outcome, PastEvent, Waits};
+use crate::waits::{Outcome, PastEvent, PendingWaits};
 
 /// Commands without their terminal record. Beyond that no line is read: far more than an agent
 /// needs at once, and their memory is small.
@@ -43,7 +43,7 @@ const STOP_MAX: Duration = Duration::from_secs(8);
 const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
 
 /// What the session is connected to.
-pub(crate) struct Ends {
+pub(crate) struct SessionIo {
     pub(crate) peer: PeerRuntimeHandle,
     pub(crate) events: mpsc::Receiver<PeerEvent>,
     pub(crate) input: Input,
@@ -70,7 +70,7 @@ enum Phase {
 }
 
 /// What wakes the session.
-enum Wake {
+enum SessionEvent {
     Signal,
     Event(Option<PeerEvent>),
     Answer(Ticket, Answer),
@@ -99,7 +99,7 @@ impl From<PeerEvent> for Printed {
 
 /// See the module.
 pub(crate) struct Session {
-    ends: Ends,
+    io: SessionIo,
     commands: mpsc::Sender<PeerCommand>,
     output: Output,
     phase: Phase,
@@ -113,16 +113,16 @@ pub(crate) struct Session {
     next_ticket: u64,
     in_flight: BTreeMap<Ticket, InFlight>,
     answers: Answers,
-    waits: Waits,
+    waits: PendingWaits,
     /// A command for which the runtime had no room. Until it has, no line is read.
     parked: Option<PeerCommand>,
 }
 
 impl Session {
-    pub(crate) fn new(ends: Ends, output: Output) -> Self {
+    pub(crate) fn new(io: SessionIo, output: Output) -> Self {
         Self {
-            commands: ends.peer.sender(),
-            ends,
+            commands: io.peer.sender(),
+            io,
             output,
             phase: Phase::Running,
             signalled: false,
@@ -133,7 +133,7 @@ impl Session {
             next_ticket: 0,
             in_flight: BTreeMap::new(),
             answers: Answers::default(),
-            waits: Waits::default(),
+            waits: PendingWaits::default(),
             parked: None,
         }
     }
@@ -142,25 +142,25 @@ impl Session {
     pub(crate) async fn run(mut self) -> bool {
         while !self.peer_stopped {
             match self.wake().await {
-                Wake::Signal => {
+                SessionEvent::Signal => {
                     self.signalled = true;
                     self.stop();
                 }
-                Wake::Event(Some(event)) => self.on_event(event),
-                Wake::Event(None) => self.peer_stopped = true,
-                Wake::Answer(ticket, answer) => self.on_answer(ticket, answer),
-                Wake::Room => {
+                SessionEvent::Event(Some(event)) => self.on_event(event),
+                SessionEvent::Event(None) => self.peer_stopped = true,
+                SessionEvent::Answer(ticket, answer) => self.on_answer(ticket, answer),
+                SessionEvent::Room => {
                     if let Some(command) = self.parked.take() {
                         self.submit(command);
                     }
                 }
-                Wake::Deadline => self.on_deadline(),
-                Wake::Line(Some(line)) => self.on_line(&line),
-                Wake::Line(None) => {
+                SessionEvent::Deadline => self.on_deadline(),
+                SessionEvent::Line(Some(line)) => self.on_line(&line),
+                SessionEvent::Line(None) => {
                     self.input_ended = true;
                     self.stop_after_answers();
                 }
-                Wake::Idle => self.flush().await,
+                SessionEvent::Idle => self.flush().await,
             }
             if self.output.batch_is_full() {
                 self.flush().await;
@@ -170,27 +170,27 @@ impl Session {
         self.finish().await
     }
 
-    async fn wake(&mut self) -> Wake {
+    async fn wake(&mut self) -> SessionEvent {
         let reads_lines =
             !self.input_ended && self.parked.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
         let deadline = self.next_deadline();
         if let Some((ticket, answer)) = self.answers.take_waiting() {
-            return Wake::Answer(ticket, answer);
+            return SessionEvent::Answer(ticket, answer);
         }
         if let Some(event) = self.held.pop_front() {
-            return Wake::Event(Some(event));
+            return SessionEvent::Event(Some(event));
         }
         tokio::select! {
             biased;
-            _ = &mut self.ends.signal, if !self.signalled => Wake::Signal,
-            event = self.ends.events.recv() => Wake::Event(event),
-            Some((ticket, answer)) = self.answers.next() => Wake::Answer(ticket, answer),
-            _ = self.commands.reserve(), if self.parked.is_some() => Wake::Room,
+            _ = &mut self.io.signal, if !self.signalled => SessionEvent::Signal,
+            event = self.io.events.recv() => SessionEvent::Event(event),
+            Some((ticket, answer)) = self.answers.next() => SessionEvent::Answer(ticket, answer),
+            _ = self.commands.reserve(), if self.parked.is_some() => SessionEvent::Room,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                Wake::Deadline
+                SessionEvent::Deadline
             }
-            line = self.ends.input.lines.recv(), if reads_lines => Wake::Line(line),
-            () = std::future::ready(()), if self.output.has_batch() => Wake::Idle,
+            line = self.io.input.lines.recv(), if reads_lines => SessionEvent::Line(line),
+            () = std::future::ready(()), if self.output.has_batch() => SessionEvent::Idle,
         }
     }
 
@@ -240,7 +240,7 @@ impl Session {
 
     /// The next event that has come already.
     fn next_event(&mut self) -> Result<PeerEvent, TryRecvError> {
-        self.held.pop_front().map_or_else(|| self.ends.events.try_recv(), Ok)
+        self.held.pop_front().map_or_else(|| self.io.events.try_recv(), Ok)
     }
 
     fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -296,7 +296,7 @@ impl Session {
     }
 
     fn stop(&mut self) {
-        begin_stop(&mut self.phase, &self.ends.peer);
+        begin_stop(&mut self.phase, &self.io.peer);
     }
 
     /// Writes what waits. While nobody reads, a signal and the end of the input begin the end all the
@@ -316,17 +316,17 @@ impl Session {
                 tokio::select! {
                     biased;
                     reader = &mut flush => break reader,
-                    _ = &mut self.ends.signal, if !self.signalled => {
+                    _ = &mut self.io.signal, if !self.signalled => {
                         self.signalled = true;
-                        begin_stop(&mut self.phase, &self.ends.peer);
+                        begin_stop(&mut self.phase, &self.io.peer);
                     }
-                    () = self.ends.input.hung_up.notified(), if !self.input_hung_up => {
+                    () = self.io.input.hung_up.notified(), if !self.input_hung_up => {
                         self.input_hung_up = true;
                     }
                     () = sleep_until(patience.unwrap_or(began)), if patience.is_some() => {
-                        begin_stop(&mut self.phase, &self.ends.peer);
+                        begin_stop(&mut self.phase, &self.io.peer);
                     }
-                    event = self.ends.events.recv(), if is_stopping && has_events => {
+                    event = self.io.events.recv(), if is_stopping && has_events => {
                         has_events = event.is_some();
                         self.held.extend(event);
                     }
@@ -343,7 +343,7 @@ impl Session {
         while let Some((ticket, answer)) = self.answers.take_ready() {
             self.complete(ticket, answer.outcome);
         }
-        while let Ok(line) = self.ends.input.lines.try_recv() {
+        while let Ok(line) = self.io.input.lines.try_recv() {
             self.on_line(&line);
         }
         for (_, InFlight { id, cmd, .. }) in std::mem::take(&mut self.in_flight) {
@@ -351,7 +351,7 @@ impl Session {
         }
         self.print_event(PeerEvent::Stopped);
         let written = self.output.flush().await != Reader::Failed;
-        let stopped = self.ends.peer.wait_stopped().await;
+        let stopped = self.io.peer.wait_stopped().await;
         if let Err(error) = &stopped {
             tracing::error!(%error, "the peer failed");
         }

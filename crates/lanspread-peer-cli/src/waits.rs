@@ -90,7 +90,7 @@ struct Wait {
 
 /// Everything that waits.
 #[derive(Debug, Default)]
-pub(crate) struct Waits {
+pub(crate) struct PendingWaits {
     waiting: BTreeMap<Ticket, Wait>,
     peer_count: usize,
     history: VecDeque<PastEvent>,
@@ -99,7 +99,7 @@ pub(crate) struct Waits {
     forgotten_seq: u64,
 }
 
-impl Waits {
+impl PendingWaits {
     /// Waits until `count` peers are known. An outcome comes at once if they are.
     pub(crate) fn for_peers(
         &mut self,
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_event_ends_the_waits_it_matches_and_no_other() {
-        let (mut waits, now) = (Waits::default(), Instant::now());
+        let (mut waits, now) = (PendingWaits::default(), Instant::now());
         let wanted = [
             pattern(Some("install-finished"), json!({"game_id": "a"})),
             pattern(None, json!({"game_id": "a"})),
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn since_seq_finds_the_first_later_event() {
-        let (mut waits, now) = (Waits::default(), Instant::now());
+        let (mut waits, now) = (PendingWaits::default(), Instant::now());
         for seq in 1..=3 {
             waits.on_event(event(seq, "stopped", json!({})));
         }
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_timeout_says_when_the_history_did_not_reach_back() {
-        let (mut waits, now) = (Waits::default(), Instant::now());
+        let (mut waits, now) = (PendingWaits::default(), Instant::now());
         for seq in 1..=HISTORY_MAX_EVENTS as u64 + 2 {
             waits.on_event(event(seq, "stopped", json!({})));
         }
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_history_is_bounded_in_bytes() {
-        let mut waits = Waits::default();
+        let mut waits = PendingWaits::default();
         let large = json!({"changed": "x".repeat(HISTORY_MAX_BYTES / 4)});
         for seq in 1..=8 {
             waits.on_event(event(seq, "games-list-updated", large.clone()));
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn enough_peers_end_the_wait_at_once_or_later() {
-        let (mut waits, now) = (Waits::default(), Instant::now());
+        let (mut waits, now) = (PendingWaits::default(), Instant::now());
         assert!(waits.for_peers(Ticket(1), 0, SECOND, now).is_some());
         assert!(waits.for_peers(Ticket(2), 2, SECOND, now).is_none());
         assert!(waits.on_peer_count(1).is_empty());

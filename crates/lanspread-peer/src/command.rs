@@ -55,7 +55,7 @@ pub enum PeerCommand {
         reply: Reply<PeerId, ConnectError>,
     },
     /// Changes the games directory and announces what is there.
-    SetGameDir {
+    SetGamesDir {
         /// The new games directory.
         path: PathBuf,
         /// Where the answer goes: the canonical path.
@@ -88,13 +88,13 @@ pub enum PeerCommand {
     /// Ends a download or update and discards what it brought; answers after `DownloadCancelled`.
     /// Ends an installation, from archives or streamed, as well: it is rolled back, and the answer comes
     /// after `InstallFailed` or `StreamInstallFailed`.
-    CancelDownload {
+    Cancel {
         /// Which game.
         game_id: GameId,
         /// Where the answer goes.
         reply: Reply<()>,
     },
-    /// Reads a downloaded game and says what is wrong with it. Ended by `CancelDownload` as well.
+    /// Reads a downloaded game and says what is wrong with it. Ended by `Cancel` as well.
     Verify {
         /// Which game.
         game_id: GameId,
@@ -142,7 +142,7 @@ pub enum PeerCommand {
     },
     /// Deletes a downloaded game that is not installed from the disk, or what a download left that did
     /// not come to its end. Of the latter `local/` stays.
-    RemoveDownload {
+    Remove {
         /// Which game.
         game_id: GameId,
         /// Whether to answer at the end.
@@ -170,19 +170,19 @@ impl PeerCommand {
             Self::Status { .. }
             | Self::ListPeers { .. }
             | Self::Connect { .. }
-            | Self::SetGameDir { .. }
+            | Self::SetGamesDir { .. }
             | Self::ListGames { scope: GameScope::Remote, .. } => Subject::None,
             Self::ListGames { scope: GameScope::All | GameScope::Local, .. } => Subject::AllGames,
             Self::GetGame { game_id, .. }
             | Self::Download { game_id, .. }
             | Self::Update { game_id, .. }
-            | Self::CancelDownload { game_id, .. }
+            | Self::Cancel { game_id, .. }
             | Self::Verify { game_id, .. }
             | Self::Install { game_id, .. }
             | Self::StreamInstall { game_id, .. }
             | Self::Uninstall { game_id, .. }
             | Self::RunSetup { game_id, .. }
-            | Self::RemoveDownload { game_id, .. } => Subject::Game(game_id),
+            | Self::Remove { game_id, .. } => Subject::Game(game_id),
         }
     }
 }

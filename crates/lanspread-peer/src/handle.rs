@@ -112,7 +112,7 @@ impl PeerRuntimeHandle {
     /// [`CommandError::ShuttingDown`].
     pub async fn set_game_dir(&self, path: impl Into<PathBuf>) -> Result<PathBuf, CommandError> {
         let path = path.into();
-        self.ask(|reply| PeerCommand::SetGameDir { path, reply }).await
+        self.ask(|reply| PeerCommand::SetGamesDir { path, reply }).await
     }
 
     /// Describes a download of a game that is not on this disk. An installation stays as it is.
@@ -153,7 +153,7 @@ impl PeerRuntimeHandle {
     /// Describes the deletion of a downloaded game that is not installed, or of what an unfinished download
     /// left. Of the latter `local/` stays.
     pub fn remove(&self, game_id: GameId) -> PendingOperation<()> {
-        let command = |game_id, wait, reply| PeerCommand::RemoveDownload { game_id, wait, reply };
+        let command = |game_id, wait, reply| PeerCommand::Remove { game_id, wait, reply };
         PendingOperation::new(self.commands.clone(), game_id, command)
     }
 
@@ -165,7 +165,7 @@ impl PeerRuntimeHandle {
     /// [`CommandError::NotDownloading`] when there is nothing to end, or it ended well before. Another error
     /// is the one with which the operation ended.
     pub async fn cancel(&self, game_id: GameId) -> Result<(), CommandError> {
-        self.ask(|reply| PeerCommand::CancelDownload { game_id, reply }).await
+        self.ask(|reply| PeerCommand::Cancel { game_id, reply }).await
     }
 
     /// Starts the setup script of an installed game. Returns when the script runs, and not when it ends.

@@ -135,7 +135,7 @@ pub struct GameInfo {
     /// What is being done with it.
     pub operation: Option<Operation>,
     /// Bytes that a download which did not come to its end has on this disk; `None` where there is
-    /// none. The next download goes on from there, and [`crate::PeerCommand::RemoveDownload`] deletes it.
+    /// none. The next download goes on from there, and [`crate::PeerCommand::Remove`] deletes it.
     pub partial_bytes: Option<u64>,
     /// What keeps the copy on this disk from being whole.
     pub problems: GameProblems,

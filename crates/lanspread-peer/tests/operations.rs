@@ -72,8 +72,7 @@ async fn an_installation_can_be_cancelled_and_is_rolled_back() {
     let alpha = setup.with(|config| config.unpacker = Arc::new(unpacker)).start().await;
     let install =
         || alpha.ask(|reply| PeerCommand::Install { game_id: game_id("quake"), wait: true, reply });
-    let cancel =
-        || alpha.ask(|reply| PeerCommand::CancelDownload { game_id: game_id("quake"), reply });
+    let cancel = || alpha.ask(|reply| PeerCommand::Cancel { game_id: game_id("quake"), reply });
 
     let (installed, cancelled) = tokio::join!(install(), async {
         begun.notified().await;

@@ -361,7 +361,7 @@ async fn cancelling_rolls_back_and_frees_the_game() {
         matches!(busy, Err(CommandError::GameBusy { operation: o, .. }) if o == operation),
         "{busy:?}"
     );
-    let cancel = |reply| PeerCommand::CancelDownload { game_id: game_id("quake"), reply };
+    let cancel = |reply| PeerCommand::Cancel { game_id: game_id("quake"), reply };
     bravo.ask(cancel).await.unwrap();
     let failed = |event: &PeerEvent| match event {
         PeerEvent::StreamInstallFailed { failure, .. } => Some(failure.clone()),
@@ -369,7 +369,7 @@ async fn cancelling_rolls_back_and_frees_the_game() {
     };
     assert_eq!(bravo.event(failed).await, StreamFailure::Cancelled);
     assert_eq!(tree(&bravo), before);
-    let again = |reply| PeerCommand::CancelDownload { game_id: game_id("quake"), reply };
+    let again = |reply| PeerCommand::Cancel { game_id: game_id("quake"), reply };
     assert!(matches!(bravo.ask(again).await, Err(CommandError::NotDownloading(_))));
     gate.open.send_replace(true);
     stream(&bravo).await.unwrap();
@@ -386,11 +386,8 @@ async fn an_operation_on_the_source_ends_its_streams() {
     let removal = async {
         let counts = alpha.ask(|reply| PeerCommand::Status { reply }).await.unwrap().value;
         assert_eq!(counts.outbound_transfers, [(game_id("quake"), 2)]);
-        let remove = alpha.ask(|reply| PeerCommand::RemoveDownload {
-            game_id: game_id("quake"),
-            wait: true,
-            reply,
-        });
+        let remove =
+            alpha.ask(|reply| PeerCommand::Remove { game_id: game_id("quake"), wait: true, reply });
         // It waits until nobody reads the game any more, and the thread stands at the gate.
         let open = async {
             tokio::task::yield_now().await;
@@ -494,7 +491,7 @@ async fn who_waits_can_cancel_before_its_turn() {
     let (alpha, gate, mut first, mut second) = one_waits().await;
     let before = tree(&second);
     // The gate is closed, so that nobody's turn comes.
-    let cancel = |reply| PeerCommand::CancelDownload { game_id: game_id("quake"), reply };
+    let cancel = |reply| PeerCommand::Cancel { game_id: game_id("quake"), reply };
     second.ask(cancel).await.unwrap();
     assert_eq!(stream_failure(&mut second).await, StreamFailure::Cancelled);
     assert_eq!(tree(&second), before);

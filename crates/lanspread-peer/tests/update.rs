@@ -30,8 +30,7 @@ async fn update(peer: &TestPeer, install: bool) -> Result<(), CommandError> {
 }
 
 async fn remove(peer: &TestPeer) -> Result<(), CommandError> {
-    let command =
-        |reply| PeerCommand::RemoveDownload { game_id: game_id("quake"), wait: true, reply };
+    let command = |reply| PeerCommand::Remove { game_id: game_id("quake"), wait: true, reply };
     peer.ask(command).await
 }
 

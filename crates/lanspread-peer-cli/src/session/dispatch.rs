@@ -55,7 +55,7 @@ impl Session {
             ),
             Command::SetGameDir { path } => self.ask(
                 ticket,
-                |reply| PeerCommand::SetGameDir { path, reply },
+                |reply| PeerCommand::SetGamesDir { path, reply },
                 |path| CommandResult::SetGameDir { games_dir: path_text(&path) },
             ),
             Command::Download { game_id, install, wait } => self.ask(
@@ -70,7 +70,7 @@ impl Session {
             ),
             Command::CancelDownload { game_id } => self.ask(
                 ticket,
-                |reply| PeerCommand::CancelDownload { game_id, reply },
+                |reply| PeerCommand::Cancel { game_id, reply },
                 |()| CommandResult::CancelDownload {},
             ),
             Command::Verify { game_id, repair, wait } => self.ask(
@@ -95,7 +95,7 @@ impl Session {
             ),
             Command::RemoveDownload { game_id, wait } => self.ask(
                 ticket,
-                |reply| PeerCommand::RemoveDownload { game_id, wait: is(wait), reply },
+                |reply| PeerCommand::Remove { game_id, wait: is(wait), reply },
                 |()| CommandResult::RemoveDownload {},
             ),
             Command::RunSetup { game_id } => self.ask(

@@ -117,7 +117,7 @@ impl Peer {
 
     pub(super) async fn remove(&self) -> Result<(), CommandError> {
         let game_id = game_id(QUAKE);
-        self.ask(|reply| PeerCommand::RemoveDownload { game_id, wait: true, reply }).await
+        self.ask(|reply| PeerCommand::Remove { game_id, wait: true, reply }).await
     }
 
     pub(super) async fn game(&self, id: &str) -> GameDetails {

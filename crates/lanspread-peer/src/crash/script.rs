@@ -331,7 +331,7 @@ async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
         })
         .await;
     let cancelled = match begun {
-        Ok(_) => peer.send(|reply| PeerCommand::CancelDownload { game_id: game_id(), reply }).await,
+        Ok(_) => peer.send(|reply| PeerCommand::Cancel { game_id: game_id(), reply }).await,
         Err(error) => {
             faults::release();
             return Err(error);
@@ -356,9 +356,7 @@ async fn cancel_too_late(peer: &Peer) -> Result<(), CommandError> {
         faults::hits().contains_key(lanspread_download::points::COMMIT_FILE_SYNC.name())
     });
     let cancelled = match is_committing.await.unwrap() {
-        true => {
-            Some(peer.send(|reply| PeerCommand::CancelDownload { game_id: game_id(), reply }).await)
-        }
+        true => Some(peer.send(|reply| PeerCommand::Cancel { game_id: game_id(), reply }).await),
         false => None,
     };
     // Commands are taken in order, as above.

@@ -98,7 +98,7 @@ impl EventLoop {
             PeerCommand::ListGames { scope, reply } => self.list_games(scope, reply),
             PeerCommand::GetGame { game_id, reply } => self.get_game(game_id, reply),
             PeerCommand::Connect { addr, reply } => membership.connect(addr, reply, handles),
-            PeerCommand::SetGameDir { path, reply } => {
+            PeerCommand::SetGamesDir { path, reply } => {
                 operations.set_game_dir(path, reply, library, handles)
             }
             PeerCommand::Download { game_id, install, wait, reply } => {
@@ -111,7 +111,7 @@ impl EventLoop {
                 let fetch = Fetch { game_id, is_update, copy, install, wait, reply };
                 operations.fetch(fetch, library, membership, handles).await;
             }
-            PeerCommand::CancelDownload { game_id, reply } => {
+            PeerCommand::Cancel { game_id, reply } => {
                 operations.cancel_download(game_id, reply, handles)
             }
             PeerCommand::Verify { game_id, repair, wait, reply } => {
@@ -130,7 +130,7 @@ impl EventLoop {
             PeerCommand::RunSetup { game_id, reply } => {
                 operations.run_setup(game_id, reply, library, handles)
             }
-            PeerCommand::RemoveDownload { game_id, wait, reply } => {
+            PeerCommand::Remove { game_id, wait, reply } => {
                 operations.remove_download(game_id, wait, reply, library, handles).await;
             }
         }
