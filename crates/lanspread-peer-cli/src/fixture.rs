@@ -92,6 +92,7 @@ pub(crate) fn make(args: &FixtureArgs) -> anyhow::Result<String> {
     let game = args.game()?;
     let MadeGame { root, files, bytes } = game.make().map_err(|error| match error {
         FixtureError::RootExists { .. } => anyhow!("{error}; --force replaces it"),
+        FixtureError::Sentinel => anyhow!("version.ini is the sentinel; its content is --version"),
         error => error.into(),
     })?;
     let made = Made {

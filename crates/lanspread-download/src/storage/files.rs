@@ -69,7 +69,7 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
         let found = file.metadata()?;
         // A file system that does not count names says 0 or 1.
         if platform::has_other_names(&found) {
-            return copy_of(&file, parent, name, size).map(Some);
+            return replace_by_copy(&file, parent, name, size).map(Some);
         }
         durable::reach(points::GAME_FILE_RESIZE, &path)?;
         durable::set_len(&file, size)?;
@@ -79,7 +79,7 @@ fn keep(parent: &Dir, name: &OsStr, size: u64) -> Result<Option<Metadata>, Stora
 }
 
 /// Puts a copy in the place of a file that has other names, which are not ours to change.
-fn copy_of(file: &File, parent: &Dir, name: &OsStr, size: u64) -> io::Result<Metadata> {
+fn replace_by_copy(file: &File, parent: &Dir, name: &OsStr, size: u64) -> io::Result<Metadata> {
     parent.remove_file(name)?;
     let mut copy = parent.create_new(Path::new(name))?;
     io::copy(&mut file.take(size), &mut copy)?;

@@ -46,7 +46,7 @@ impl Server {
                 }
             };
         let ((mut delivery, mut slot), (chunks, bytes)) =
-            match self.prepare(requester, &wanted, found, &transfer).await {
+            match self.prepare(requester, &wanted, &found, &transfer).await {
                 Ok(prepared) => prepared,
                 Err(refusal) => {
                     drop(transfer);
@@ -140,13 +140,12 @@ impl Server {
         &'a self,
         requester: &'a Requester,
         wanted: &GetChunks,
-        found: Found,
+        found: &Found,
         transfer: &TransferGuard,
     ) -> Result<((Delivery, SendSlot<'a>), (Vec<ChunkHeader>, Bytes)), Refusal> {
-        let fetching = match &found {
-            Found::Shared(None) => return Err(not_served(&wanted.game_id)),
+        let fetching = match found {
             // Of what is still being fetched here, others have the rest.
-            Found::Shared(Some(_)) => 0,
+            Found::Shared(_) => 0,
             Found::InLibrary => self.outbound.count(&wanted.game_id),
         };
         let room = tokio::select! {
@@ -156,7 +155,10 @@ impl Server {
             }
             () = transfer.stopped() => Err(not_served(&wanted.game_id)),
         };
-        Ok((room?, self.read(found, wanted).await?))
+        let room = room?;
+        // Meanwhile a chunk may have come, and a download may have ended.
+        let found = self.find(wanted)?;
+        Ok((room, self.read(found, wanted).await?))
     }
 
     /// Waits until the chunks may be in memory. So many peers fetch their game from here.
@@ -188,7 +190,7 @@ impl Server {
         Ok(())
     }
 
-    /// Looks where the chunks are: once, first in the swarm and then in the library. In this order: a finished download
+    /// Looks where the chunks are, first in the swarm and then in the library. In this order: a finished download
     /// is in the library before it is taken out of the swarm.
     fn find(&self, wanted: &GetChunks) -> Result<Found, Refusal> {
         match self.swarm.chunks(wanted) {
