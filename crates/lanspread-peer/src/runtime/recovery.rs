@@ -34,7 +34,7 @@ pub(super) fn recover(games_dir: &Path, state_dir: &Path) {
     }
 }
 
-/// Checks that a games directory can be read and is none of the state directory's.
+/// Checks that a games directory can be read, and that neither it nor the state directory lies in the other.
 pub(super) fn check_games_dir(path: &Path, state_dir: &Path) -> Result<PathBuf, GamesDirError> {
     let unusable = |source| GamesDirError { path: path.to_path_buf(), source };
     let games_dir = fs::canonicalize(path).map_err(unusable)?;
