@@ -27,9 +27,10 @@ use std::path::Path;
 
 use crate::Point;
 
-pub use self::guarantee::Lack;
+pub use self::guarantee::Guarantee;
 pub use self::unsupported::{
-    Bit, check_private, is_executable, is_not_supported, set_executable, set_len, try_lock,
+    ExecutableBit, check_private, is_executable, is_not_supported, set_executable, set_len,
+    try_lock,
 };
 
 /// Comes to a point at which `path` is about to change. What changes it follows at once.
@@ -79,26 +80,26 @@ pub fn create_dir(point: Point, path: &Path) -> io::Result<()> {
 /// Makes the content of `file`, which is at `path`, durable, and all that is known of it.
 pub fn sync_all(point: Point, path: &Path, file: &File) -> io::Result<()> {
     reach(point, path)?;
-    sync(Lack::FileSync, path, file, File::sync_all)
+    sync(Guarantee::FileSync, path, file, File::sync_all)
 }
 
 /// Like [`sync_all`], without what reading the content does not need.
 pub fn sync_data(point: Point, path: &Path, file: &File) -> io::Result<()> {
     reach(point, path)?;
-    sync(Lack::FileSync, path, file, File::sync_data)
+    sync(Guarantee::FileSync, path, file, File::sync_data)
 }
 
 /// Makes what was created, renamed or removed in the directory `path` durable.
 pub fn sync_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
-    sync(Lack::DirectorySync, path, &File::open(path)?, File::sync_all)
+    sync(Guarantee::DirectorySync, path, &File::open(path)?, File::sync_all)
 }
 
 /// Makes durable that `path` was created, renamed or removed in its directory.
 pub fn sync_name(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
     let directory = parent_of(path);
-    sync(Lack::DirectorySync, directory, &File::open(directory)?, File::sync_all)
+    sync(Guarantee::DirectorySync, directory, &File::open(directory)?, File::sync_all)
 }
 
 /// Returns the directory in which `path` lies.
@@ -113,18 +114,18 @@ pub fn parent_of(path: &Path) -> &Path {
 type Sync = fn(&File) -> io::Result<()>;
 
 #[cfg(not(any(test, feature = "failpoints")))]
-fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
-    unsupported::pass_over(lack, path, file, sync(file))
+fn sync(guarantee: Guarantee, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
+    unsupported::pass_over(guarantee, path, file, sync(file))
 }
 
 /// What is read before the sync is durable after it, whatever else is written meanwhile.
 #[cfg(any(test, feature = "failpoints"))]
-fn sync(lack: Lack, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
-    if let Some(error) = faults::refusal(lack, path) {
-        return unsupported::pass_over(lack, path, file, Err(error));
+fn sync(guarantee: Guarantee, path: &Path, file: &File, sync: Sync) -> io::Result<()> {
+    if let Some(error) = faults::refusal(guarantee, path) {
+        return unsupported::pass_over(guarantee, path, file, Err(error));
     }
     let seen = faults::see(path);
-    unsupported::pass_over(lack, path, file, sync(file))?;
+    unsupported::pass_over(guarantee, path, file, sync(file))?;
     faults::made_durable(seen);
     Ok(())
 }

@@ -27,7 +27,7 @@ pub fn audit(
     let layout = Layout::new(Arc::clone(manifest));
     let mut lies = Vec::new();
     for (chunk, hash) in &contents.claims {
-        let Some((place, file)) = layout.place(*chunk) else { continue };
+        let Some((place, file)) = layout.location(*chunk) else { continue };
         let mut bytes = vec![0; place.len as usize];
         let read = fs::File::open(file.path.under(root))
             .and_then(|file| read_exact_at(&file, &mut bytes, place.offset));

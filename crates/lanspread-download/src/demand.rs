@@ -80,7 +80,7 @@ impl Demand {
         let mut has_any = false;
         let chunks = (0..layout.chunk_count()).map(ChunkIndex).take(ZERO_CHUNKS_MAX);
         for chunk in chunks {
-            let Some((place, file)) = layout.place(chunk) else { continue };
+            let Some((place, file)) = layout.location(chunk) else { continue };
             if hashes.get(chunk) == Some(hash_of_zeros(file.size, place)) {
                 if let Some(file) = self.files.get_mut(place.file) {
                     file.zeros += u64::from(place.len);

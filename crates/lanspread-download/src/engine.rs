@@ -27,7 +27,7 @@ use lanspread_net::progress::ProgressMeter;
 use lanspread_net::source::ReceivedChunks;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{Manifest, PeerId, SourceError};
-use lanspread_serve::swarm::SwarmNews;
+use lanspread_serve::swarm::PartialSourceNews;
 use lanspread_transfer::attributes::{Agreed, AttributesPart};
 use lanspread_transfer::description::{Description, Dropped, Step};
 use lanspread_transfer::gathering::{Gathered, Gathering};
@@ -65,7 +65,7 @@ enum Event {
     /// The caller will tell of no more sources.
     ChangesEnded,
     /// A peer that fetches the same content has something to tell.
-    Swarm(SwarmNews),
+    Swarm(PartialSourceNews),
     /// A source told what it has, as far as it knows.
     Head { peer: PeerId, answer: Result<GameHead, SourceError> },
     /// A source told what it has, and has hashed it.
@@ -214,7 +214,7 @@ impl Engine {
             Event::Change(SourceChange::Joined(source)) => self.join(source),
             Event::Change(SourceChange::Left(peer)) => self.leave(peer),
             Event::ChangesEnded | Event::Tick => {}
-            Event::Swarm(news) => self.on_swarm_news(news),
+            Event::Swarm(news) => self.on_partial_source_news(news),
             Event::Head { peer, answer } => {
                 if self.sources.finish(peer, Subject::Head) {
                     self.on_head(peer, answer).await;

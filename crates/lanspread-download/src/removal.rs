@@ -119,7 +119,7 @@ fn failed<'a>(
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use lanspread_disk::durable::Lack;
+    use lanspread_disk::durable::Guarantee;
     use lanspread_disk::durable::faults::lacking;
     use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
     use rustix::fs::{Uid, chown};
@@ -174,7 +174,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let (root, journal) = (games.path().join("quake"), journal_path(state.path(), &quake()));
         // It fails when the sentinel is gone.
-        let failing = lacking(games.path(), Lack::DirectorySync, Errno::IO);
+        let failing = lacking(games.path(), Guarantee::DirectorySync, Errno::IO);
         let version = GameVersion::new("1").unwrap();
         remove_root(games.path(), &quake(), state.path(), &version).unwrap_err();
         drop(failing);

@@ -37,7 +37,7 @@ use self::direct::Direct;
 use self::discard::Listed;
 pub(crate) use self::discard::{discard, is_discarded};
 use self::handles::Handles;
-use self::names::Look;
+use self::names::PresenceCheck;
 pub(super) use self::names::refuse_clashes;
 use lanspread_disk::durable::{self, below};
 use lanspread_library::Fingerprint;
@@ -265,7 +265,7 @@ impl Storage {
         let mut committed = self.finish_files(agreed.executable.as_ref(), content)?;
         // Before anything is removed, so that what the disk calls by another name is not taken for
         // something that the manifest does not list; and after it, because then nothing may be missing.
-        names::require_all(&self.root, &self.manifest, Look::Files)?;
+        names::require_all(&self.root, &self.manifest, PresenceCheck::Files)?;
         let directories = agreed.directories.as_deref();
         let listed = Listed {
             files: self.manifest.files().iter().map(file_path).collect(),
@@ -273,7 +273,7 @@ impl Storage {
         };
         discard::remove_unlisted(&self.root, &listed)?;
         beside::make_empty(&self.root, directories.unwrap_or_default())?;
-        names::require_all(&self.root, &self.manifest, Look::Names)?;
+        names::require_all(&self.root, &self.manifest, PresenceCheck::Names)?;
         sync_directories(points::COMMIT_DIR_SYNC, &self.root, &self.manifest)?;
         self.go_on(self.root.path())?;
         committed.keeps_bits &= self.write_sentinel(&agreed.sentinel)?;

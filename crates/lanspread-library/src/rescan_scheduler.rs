@@ -12,13 +12,13 @@ use lanspread_proto::GameId;
 /// doing, and what a look found that began before is out of date.
 #[derive(Debug, Default)]
 pub struct RescanScheduler {
-    looks: BTreeMap<GameId, Look>,
-    quick_scan: Option<Look>,
+    looks: BTreeMap<GameId, PendingScan>,
+    quick_scan: Option<PendingScan>,
 }
 
 /// A look that is under way.
 #[derive(Debug, Default)]
-struct Look {
+struct PendingScan {
     /// Something changed since it began.
     is_pending: bool,
     /// Something else has found out more since it began.
@@ -49,7 +49,7 @@ impl RescanScheduler {
             if let Some(look) = self.looks.get_mut(&game_id) {
                 look.is_pending = true;
             } else {
-                self.looks.insert(game_id.clone(), Look::default());
+                self.looks.insert(game_id.clone(), PendingScan::default());
                 admitted.insert(game_id);
             }
         }
@@ -82,7 +82,7 @@ impl RescanScheduler {
             quick_scan.is_pending = true;
             return false;
         }
-        self.quick_scan = Some(Look::default());
+        self.quick_scan = Some(PendingScan::default());
         true
     }
 
@@ -92,7 +92,7 @@ impl RescanScheduler {
     }
 }
 
-impl Look {
+impl PendingScan {
     fn settled(&self, is_active: bool) -> Settled {
         Settled { counts: !is_active && !self.is_overtaken, again: !is_active && self.is_pending }
     }

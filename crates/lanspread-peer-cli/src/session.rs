@@ -365,7 +365,7 @@ fn begin_stop(phase: &mut Phase, peer: &PeerRuntimeHandle) {
         return;
     }
     *phase = Phase::Stopping;
-    peer.shutdown();
+    peer.begin_shutdown();
     end_in_time();
 }
 

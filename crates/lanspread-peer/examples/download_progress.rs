@@ -48,8 +48,8 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("{} differs", path.display()).into());
         }
     }
-    bravo.stop().await?;
-    alpha.stop().await?;
+    bravo.shutdown().await?;
+    alpha.shutdown().await?;
     Ok(())
 }
 

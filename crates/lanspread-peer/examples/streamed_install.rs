@@ -45,8 +45,8 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     if root.join("quake.eti").exists() {
         return Err("the archive is stored".into());
     }
-    bravo.stop().await?;
-    alpha.stop().await?;
+    bravo.shutdown().await?;
+    alpha.shutdown().await?;
     Ok(())
 }
 

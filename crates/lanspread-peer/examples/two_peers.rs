@@ -33,8 +33,8 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
 
     expect_remote_game(&alpha, "doom").await?;
     expect_remote_game(&bravo, "quake").await?;
-    alpha.stop().await?;
-    bravo.stop().await?;
+    alpha.shutdown().await?;
+    bravo.shutdown().await?;
     Ok(())
 }
 

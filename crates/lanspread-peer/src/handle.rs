@@ -21,7 +21,7 @@ use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus, StreamSumma
 
 /// A running peer. Dropping the handle stops it without waiting.
 ///
-/// Every method but [`Self::shutdown`] needs the peer to run: once it stops, the answer is
+/// Every method but [`Self::begin_shutdown`] needs the peer to run: once it stops, the answer is
 /// [`CommandError::ShuttingDown`] or [`ConnectError::ShuttingDown`].
 ///
 /// # Cancellation
@@ -187,7 +187,7 @@ impl PeerRuntimeHandle {
 
     /// Begins a clean stop: goodbyes are said, operations are cancelled, and within 2 s all is
     /// ended. Calling it again changes nothing.
-    pub fn shutdown(&self) {
+    pub fn begin_shutdown(&self) {
         self.shutdown.cancel();
     }
 
@@ -204,13 +204,13 @@ impl PeerRuntimeHandle {
         })
     }
 
-    /// Stops the peer as [`Self::shutdown`] does, and waits for that, 2 s at most. A dropped future leaves
+    /// Stops the peer as [`Self::begin_shutdown`] does, and waits for that, 2 s at most. A dropped future leaves
     /// the peer stopping.
     ///
     /// # Errors
     /// [`RuntimeFailure`] when a required service had died before.
-    pub async fn stop(mut self) -> Result<(), RuntimeFailure> {
-        self.shutdown();
+    pub async fn shutdown(mut self) -> Result<(), RuntimeFailure> {
+        self.begin_shutdown();
         self.wait_stopped().await
     }
 

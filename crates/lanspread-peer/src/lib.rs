@@ -27,7 +27,7 @@
 //! let peer = start_peer(config, sender).await?;
 //! let games = peer.list_games(GameScope::Local).await?.value;
 //! assert_eq!(games.first().map(|game| game.title.as_str()), Some("Quake"));
-//! peer.stop().await?;
+//! peer.shutdown().await?;
 //! # Ok(())
 //! # }
 //! ```

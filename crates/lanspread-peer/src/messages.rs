@@ -89,9 +89,9 @@ pub(crate) enum InboxMessage {
     /// A whole games directory was scanned on the way to becoming the one in use.
     GamesDirScanned { outcome: Result<(PathBuf, Scan), GamesDirError>, reply: Reply<PathBuf> },
     /// Games were looked at for the first time since the start.
-    LookedAt { games_dir: PathBuf, outcome: Result<LookedAt, ScanError> },
+    FirstLookProgress { games_dir: PathBuf, outcome: Result<FirstLookBatch, ScanError> },
     /// What only a disk or a source knows of a game was looked up.
-    GameLookedUp(LookedUp),
+    GameLookedUp(GameLookup),
     /// What unfinished downloads take was looked up.
     GamesLookedUp {
         scope: GameScope,
@@ -241,7 +241,7 @@ pub(crate) enum CopyCheck {
 
 /// What a part of a first look found.
 #[derive(Default)]
-pub(crate) struct LookedAt {
+pub(crate) struct FirstLookBatch {
     /// `None` where there is neither a download nor an installation.
     pub(crate) games: Vec<(GameId, Option<LocalGame>)>,
     pub(crate) warnings: Vec<ScanWarning>,
@@ -249,7 +249,7 @@ pub(crate) struct LookedAt {
 }
 
 /// What was looked up of a game that somebody asks about.
-pub(crate) struct LookedUp {
+pub(crate) struct GameLookup {
     pub(crate) game_id: GameId,
     /// As a source tells it; absent where it is known here.
     pub(crate) told: Option<ManifestClaim>,

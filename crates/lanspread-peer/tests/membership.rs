@@ -30,7 +30,7 @@ async fn connect_makes_both_sides_know_each_other_and_their_games() {
         .await;
     assert_eq!((found.peer_id, found.addr), (bravo.id(), bravo.addr()));
 
-    bravo.handle.shutdown();
+    bravo.handle.begin_shutdown();
     bravo.handle.wait_stopped().await.unwrap();
     let lost = alpha
         .event(|event| match event {
@@ -218,7 +218,7 @@ async fn start_refuses_what_is_not_usable() {
 async fn commands_after_the_stop_get_no_answer_but_do_not_hang() {
     let mut alpha = Setup::new("alpha", &[]).start().await;
     let commands = alpha.handle.sender();
-    alpha.handle.shutdown();
+    alpha.handle.begin_shutdown();
     alpha.handle.wait_stopped().await.unwrap();
     let (reply, answer) = tokio::sync::oneshot::channel();
     assert!(commands.send(PeerCommand::Status { reply }).await.is_err());

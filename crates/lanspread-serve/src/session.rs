@@ -14,7 +14,7 @@ use lanspread_proto::SourceError;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub use context::{Context, SessionEvent, SessionObserver};
+pub use context::{SessionContext, SessionEvent, SessionObserver};
 pub(crate) use request::handle_request;
 
 use crate::admission::requester::Requester;
@@ -33,8 +33,12 @@ pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// Runs a session until its connection is gone, and then says so to the observer. Dropping it drops the requests that
 /// are being answered.
-pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context: Context) {
-    let Context { server, observer, .. } = &context;
+pub async fn run_session(
+    link: Arc<PeerLink>,
+    streams: Box<dyn StreamAcceptor>,
+    context: SessionContext,
+) {
+    let SessionContext { server, observer, .. } = &context;
     let (is_conflict, error) = tokio::select! {
         error = answer_all(&link, streams, &context) => {
             let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
@@ -51,7 +55,7 @@ pub async fn run(link: Arc<PeerLink>, streams: Box<dyn StreamAcceptor>, context:
 async fn answer_all(
     link: &Arc<PeerLink>,
     mut streams: Box<dyn StreamAcceptor>,
-    context: &Context,
+    context: &SessionContext,
 ) -> TransportError {
     let requester = Arc::new(Requester::new(Arc::clone(link)));
     let mut requests = JoinSet::new();

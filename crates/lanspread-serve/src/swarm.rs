@@ -3,7 +3,7 @@
 //! A download whose content is decided and known by its hashes opens a [`Share`] of its game. From
 //! then on its verified pieces may be asked for, and whoever is linked is told: in full once, and
 //! those that fetch the same content also what comes in addition. What those tell in return reaches
-//! the download as [`SwarmNews`].
+//! the download as [`PartialSourceNews`].
 //!
 //! A share is no announcement of the game: the library hides it as long as it is being fetched, and
 //! what a share says has no weight in the question what the content is.
@@ -33,9 +33,9 @@ const ASKING_MAX: usize = 64;
 
 /// What a download hears of others that fetch the same content.
 #[derive(Debug)]
-pub enum SwarmNews {
+pub enum PartialSourceNews {
     /// A peer fetches it, has some of it, and is asking for some. Replaces what was known of it.
-    Offers {
+    Has {
         /// Which peer.
         peer: PeerId,
         /// The pieces that it has.
@@ -44,7 +44,7 @@ pub enum SwarmNews {
         asking: Vec<PieceIndex>,
     },
     /// It has more.
-    OffersMore {
+    HasMore {
         /// Which peer.
         peer: PeerId,
         /// The pieces that it has in addition.
@@ -150,7 +150,7 @@ struct Fetch {
     asking: Vec<u32>,
     /// Who fetches the same content, and what they have been told.
     followers: BTreeMap<PeerId, Follower>,
-    news: mpsc::Sender<SwarmNews>,
+    news: mpsc::Sender<PartialSourceNews>,
 }
 
 struct Follower {
@@ -175,7 +175,7 @@ impl Swarm {
     }
 
     /// Shares a game; `None` if it has more pieces than a set of them can tell.
-    pub fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<SwarmNews>)> {
+    pub fn open(&self, sharing: Sharing) -> Option<(Share, mpsc::Receiver<PartialSourceNews>)> {
         if sharing.layout.piece_count() > PIECE_SET_MAX {
             return None;
         }
@@ -281,7 +281,7 @@ impl Swarm {
             });
             fetch.map(|fetch| {
                 let (more, asking) = (fetch.known(have.more), fetch.known_asking(have.asking));
-                (fetch.news.clone(), SwarmNews::OffersMore { peer, more, asking })
+                (fetch.news.clone(), PartialSourceNews::HasMore { peer, more, asking })
             })
         };
         let is_of_interest = news.is_some();
@@ -296,7 +296,7 @@ impl Swarm {
             let fetch = fetches.by_game.get_mut(&ended.game_id);
             fetch.filter(|fetch| fetch.sharing.content_root == ended.content_root).and_then(|f| {
                 f.followers.remove(&peer)?;
-                Some((f.news.clone(), SwarmNews::Ended { peer }))
+                Some((f.news.clone(), PartialSourceNews::Ended { peer }))
             })
         };
         send(news).await;
@@ -321,7 +321,7 @@ impl Swarm {
             let left = fetches.by_game.values_mut().filter_map(|fetch| {
                 fetch.followers.get(&peer).filter(|follower| follower.link == link)?;
                 fetch.followers.remove(&peer);
-                Some((fetch.news.clone(), SwarmNews::Left { peer }))
+                Some((fetch.news.clone(), PartialSourceNews::Left { peer }))
             });
             left.collect()
         };
@@ -350,7 +350,7 @@ impl Swarm {
     }
 }
 
-type Addressed = (mpsc::Sender<SwarmNews>, SwarmNews);
+type Addressed = (mpsc::Sender<PartialSourceNews>, PartialSourceNews);
 
 async fn send(news: Option<Addressed>) {
     if let Some((download, news)) = news {
@@ -379,7 +379,7 @@ impl Fetches {
         let (told, told_asking) = told(fetch);
         fetch.followers.insert(peer, Follower { link, told, told_asking });
         let (has, asking) = (theirs.have.clone(), fetch.known_asking(theirs.asking.clone()));
-        Some((fetch.news.clone(), SwarmNews::Offers { peer, has, asking }))
+        Some((fetch.news.clone(), PartialSourceNews::Has { peer, has, asking }))
     }
 }
 
@@ -425,14 +425,14 @@ impl Fetch {
 
 impl Share {
     /// Notes that a piece is verified and can be read back, and so can be given to others.
-    pub fn stored(&self, piece: PieceIndex) {
+    pub fn announce_verified(&self, piece: PieceIndex) {
         self.update(|fetch| {
             fetch.sharing.have.insert(piece.0);
         });
     }
 
     /// Notes the pieces for which full sources are being asked.
-    pub fn asking(&self, pieces: &[PieceIndex]) {
+    pub fn announce_asking(&self, pieces: &[PieceIndex]) {
         self.update(|fetch| fetch.asking = pieces.iter().map(|piece| piece.0).collect());
     }
 

@@ -45,7 +45,7 @@ use crate::library_fetch::fetch_library;
 use crate::outbound::OutboundTransfers;
 use crate::published_library::{PublishedLibrary, ServedGame};
 use crate::server::games::ASKER_CHECK;
-use crate::session::{Context, SessionEvent, SessionObserver, handle_request};
+use crate::session::{SessionContext, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;
 use crate::{Contradiction, Server, StreamService};
 
@@ -163,9 +163,9 @@ impl SessionObserver for Deaf {
     }
 }
 
-fn context(server: &Server) -> Context {
+fn context(server: &Server) -> SessionContext {
     let catalog = Arc::new(Catalog::from_games([]).unwrap());
-    Context { server: server.clone(), catalog, observer: Arc::new(Deaf) }
+    SessionContext { server: server.clone(), catalog, observer: Arc::new(Deaf) }
 }
 
 /// A receiver that takes nothing. The transport takes it all over, and keeps it.

@@ -66,7 +66,7 @@ impl Layout {
     }
 
     /// Where a chunk belongs, and the file that it is part of; `None` beyond the last chunk.
-    pub fn place(&self, chunk: ChunkIndex) -> Option<(ChunkLocation, &ManifestFile)> {
+    pub fn location(&self, chunk: ChunkIndex) -> Option<(ChunkLocation, &ManifestFile)> {
         if chunk.0 >= self.chunk_count {
             return None;
         }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(layout.chunk_count(), 3);
         let places: Vec<_> = (0..3)
             .map(|chunk| {
-                let (place, file) = layout.place(ChunkIndex(chunk)).unwrap();
+                let (place, file) = layout.location(ChunkIndex(chunk)).unwrap();
                 (file.path.as_str().to_owned(), place.index, place.offset, place.len)
             })
             .collect();
@@ -166,7 +166,7 @@ mod tests {
                 ("e".to_owned(), 0, 0, 3),
             ]
         );
-        assert!(layout.place(ChunkIndex(3)).is_none());
+        assert!(layout.location(ChunkIndex(3)).is_none());
     }
 
     #[test]

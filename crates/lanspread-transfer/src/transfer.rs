@@ -190,7 +190,7 @@ impl Transfer {
     pub fn ask(&mut self, now: Duration) -> Option<u32> {
         let ask = self.scheduler.ask(now)?;
         self.effects.push(Effect::AskPiece(ask));
-        let places = self.missing(ask.piece).filter_map(|chunk| self.layout.place(chunk));
+        let places = self.missing(ask.piece).filter_map(|chunk| self.layout.location(chunk));
         Some(places.map(|(place, _)| place.len).sum())
     }
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::{Lack, Point, reach, sync};
+use super::{Guarantee, Point, reach, sync};
 use crate::foreign::is_foreign_entry;
 use crate::{Dir, points};
 
@@ -90,8 +90,8 @@ pub fn finish_file(
     // Some servers only sync what is open for writing, and some files may only be read.
     let file = dir.read_write(&path).or_else(|_| dir.read(&path))?;
     match change(&file)? {
-        true => sync(Lack::FileSync, &at, &file, File::sync_all)?,
-        false => sync(Lack::FileSync, &at, &file, File::sync_data)?,
+        true => sync(Guarantee::FileSync, &at, &file, File::sync_all)?,
+        false => sync(Guarantee::FileSync, &at, &file, File::sync_data)?,
     }
     Ok(file)
 }
@@ -109,5 +109,5 @@ pub fn sync_dir(point: Point, dir: &Dir) -> io::Result<()> {
 /// Like [`sync_dir`], at a point that is told the path of what changed in it.
 fn sync_dir_as(point: Point, dir: &Dir, path: &Path) -> io::Result<()> {
     reach(point, path)?;
-    sync(Lack::DirectorySync, dir.path(), &dir.readable()?, File::sync_all)
+    sync(Guarantee::DirectorySync, dir.path(), &dir.readable()?, File::sync_all)
 }

@@ -9,13 +9,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::guarantee::Lack;
+use super::guarantee::Guarantee;
 use super::shadow::{Keep, Seen, Shadow};
 use crate::platform::testing::{Errno, die};
 use crate::{Point, points};
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
-static LACKING: Mutex<Vec<(PathBuf, Lack, Errno)>> = Mutex::new(Vec::new());
+static LACKING: Mutex<Vec<(PathBuf, Guarantee, Errno)>> = Mutex::new(Vec::new());
 
 /// What the tests tell points by that many kinds of files share: the name of the file.
 const BY_FILE: [Point; 6] = [
@@ -187,9 +187,9 @@ pub(super) fn made_durable(seen: Option<Seen>) {
 
 /// Lets everything in `directory` be refused with `errno` that needs the guarantee, until this is
 /// dropped.
-pub fn lacking(directory: &Path, lack: Lack, errno: Errno) -> Lacking {
+pub fn lacking(directory: &Path, guarantee: Guarantee, errno: Errno) -> Lacking {
     let directory = directory.to_path_buf();
-    all_lacking().push((directory.clone(), lack, errno));
+    all_lacking().push((directory.clone(), guarantee, errno));
     Lacking(directory)
 }
 
@@ -204,13 +204,13 @@ impl Drop for Lacking {
 }
 
 /// Returns what the system says where a guarantee is lacking.
-pub(super) fn refusal(lack: Lack, path: &Path) -> Option<io::Error> {
+pub(super) fn refusal(guarantee: Guarantee, path: &Path) -> Option<io::Error> {
     let lacking = all_lacking();
-    let found = lacking.iter().find(|(at, what, _)| *what == lack && path.starts_with(at));
+    let found = lacking.iter().find(|(at, what, _)| *what == guarantee && path.starts_with(at));
     found.map(|(_, _, errno)| (*errno).into())
 }
 
-fn all_lacking() -> MutexGuard<'static, Vec<(PathBuf, Lack, Errno)>> {
+fn all_lacking() -> MutexGuard<'static, Vec<(PathBuf, Guarantee, Errno)>> {
     LACKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -6,7 +6,7 @@ use crate::platform;
 
 /// A guarantee that a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
+pub enum Guarantee {
     /// Syncing a directory.
     DirectorySync,
     /// Syncing a file.
@@ -19,9 +19,9 @@ pub enum Lack {
     ExecutableBits,
 }
 
-impl Lack {
+impl Guarantee {
     /// Returns whether the system says with `error` that it does not have this.
-    pub(super) fn is_meant_by(self, error: &io::Error) -> bool {
+    pub(super) fn is_denied_by(self, error: &io::Error) -> bool {
         let is_special = match self {
             Self::DirectorySync => platform::cannot_sync_directory(error),
             Self::Lock => platform::has_no_locks(error),

@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::guarantee::Lack;
+use super::guarantee::Guarantee;
 use crate::platform;
 
 /// Most warnings of a process: more file systems than any machine mounts for its games.
@@ -31,14 +31,14 @@ pub fn is_not_supported(error: &io::Error) -> bool {
 /// # Errors
 /// `outcome`, where it is a failure.
 pub(super) fn pass_over(
-    lack: Lack,
+    guarantee: Guarantee,
     path: &Path,
     file: &File,
     outcome: io::Result<()>,
 ) -> io::Result<()> {
     match outcome {
-        Err(error) if lack.is_meant_by(&error) => {
-            note(lack, path, file, &error);
+        Err(error) if guarantee.is_denied_by(&error) => {
+            note(guarantee, path, file, &error);
             Ok(())
         }
         outcome => outcome,
@@ -51,14 +51,14 @@ pub(super) fn pass_over(
 /// What the system said. A file system without locks gives the lock to everybody.
 pub fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
     #[cfg(any(test, feature = "failpoints"))]
-    if let Some(error) = super::faults::refusal(Lack::Lock, path) {
-        return pass_over(Lack::Lock, path, file, Err(error)).map(|()| true);
+    if let Some(error) = super::faults::refusal(Guarantee::Lock, path) {
+        return pass_over(Guarantee::Lock, path, file, Err(error)).map(|()| true);
     }
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => {
-            pass_over(Lack::Lock, path, file, Err(error)).map(|()| true)
+            pass_over(Guarantee::Lock, path, file, Err(error)).map(|()| true)
         }
     }
 }
@@ -67,13 +67,13 @@ pub fn try_lock(path: &Path, file: &File) -> io::Result<bool> {
 pub fn check_private(path: &Path, file: &File) {
     let is_open = file.metadata().is_ok_and(|found| platform::is_open_to_others(&found));
     if is_open {
-        note(Lack::PrivateMode, path, file, &io::ErrorKind::Unsupported.into());
+        note(Guarantee::PrivateMode, path, file, &io::ErrorKind::Unsupported.into());
     }
 }
 
 /// What became of an executable bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bit {
+pub enum ExecutableBit {
     /// It was as it should be.
     Kept,
     /// It is as it should be now.
@@ -84,23 +84,23 @@ pub enum Bit {
 
 /// Lets all who may read `file`, which is at `path`, execute it, or nobody. No other bit of its mode is
 /// set: neither setuid, setgid nor sticky.
-pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> Bit {
-    let Ok(before) = file.metadata() else { return Bit::Lost };
+pub fn set_executable(path: &Path, file: &File, is_wanted: bool) -> ExecutableBit {
+    let Ok(before) = file.metadata() else { return ExecutableBit::Lost };
     let Some(wanted) = platform::executable_permissions(&before, is_wanted) else {
-        return Bit::Kept;
+        return ExecutableBit::Kept;
     };
     #[cfg(any(test, feature = "failpoints"))]
-    if super::faults::refusal(Lack::ExecutableBits, path).is_some() {
-        return Bit::Lost;
+    if super::faults::refusal(Guarantee::ExecutableBits, path).is_some() {
+        return ExecutableBit::Lost;
     }
     // Whether it is refused, or done without effect: what counts is how the file looks then.
     let changed = file.set_permissions(wanted);
     match file.metadata() {
-        Ok(after) if platform::is_executable(&after) == is_wanted => Bit::Changed,
+        Ok(after) if platform::is_executable(&after) == is_wanted => ExecutableBit::Changed,
         _ => {
             let error = changed.err().unwrap_or_else(|| io::ErrorKind::Unsupported.into());
-            note(Lack::ExecutableBits, path, file, &error);
-            Bit::Lost
+            note(Guarantee::ExecutableBits, path, file, &error);
+            ExecutableBit::Lost
         }
     }
 }
@@ -124,15 +124,15 @@ pub fn set_len(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
-fn note(lack: Lack, path: &Path, file: &File, error: &io::Error) {
+fn note(guarantee: Guarantee, path: &Path, file: &File, error: &io::Error) {
     static NOTES: Mutex<Notes> = Mutex::new(Notes(BTreeSet::new()));
     // A file that cannot be asked counts as one file system with all others of that kind.
     let device = file.metadata().map_or(0, |found| platform::file_id(&found).0);
     let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
-    if notes.is_new(device, lack) {
-        let (path, consequence) = (path.display(), lack.consequence());
-        match lack {
-            Lack::ExecutableBits => {
+    if notes.is_new(device, guarantee) {
+        let (path, consequence) = (path.display(), guarantee.consequence());
+        match guarantee {
+            Guarantee::ExecutableBits => {
                 tracing::info!(%error, "the file system of {path}: {consequence}")
             }
             _ => tracing::warn!(
@@ -145,11 +145,11 @@ fn note(lack: Lack, path: &Path, file: &File, error: &io::Error) {
 
 /// What was told already.
 #[derive(Debug)]
-struct Notes(BTreeSet<(u64, Lack)>);
+struct Notes(BTreeSet<(u64, Guarantee)>);
 
 impl Notes {
-    fn is_new(&mut self, device: u64, lack: Lack) -> bool {
-        self.0.len() < NOTES_MAX && self.0.insert((device, lack))
+    fn is_new(&mut self, device: u64, guarantee: Guarantee) -> bool {
+        self.0.len() < NOTES_MAX && self.0.insert((device, guarantee))
     }
 }
 
@@ -158,8 +158,8 @@ mod tests {
     use super::*;
     use crate::testing::Errno;
 
-    fn is_meant(lack: Lack, errno: Errno) -> bool {
-        lack.is_meant_by(&errno.into())
+    fn is_meant(guarantee: Guarantee, errno: Errno) -> bool {
+        guarantee.is_denied_by(&errno.into())
     }
 
     #[test]
@@ -175,34 +175,36 @@ mod tests {
             Errno::ACCESS,
             Errno::INTR,
         ];
-        for lack in [Lack::DirectorySync, Lack::FileSync, Lack::Lock] {
+        for guarantee in [Guarantee::DirectorySync, Guarantee::FileSync, Guarantee::Lock] {
             for errno in failures {
-                assert!(!is_meant(lack, errno), "{lack:?} {errno:?}");
+                assert!(!is_meant(guarantee, errno), "{guarantee:?} {errno:?}");
             }
             for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS] {
-                assert!(is_meant(lack, errno), "{lack:?} {errno:?}");
+                assert!(is_meant(guarantee, errno), "{guarantee:?} {errno:?}");
             }
         }
-        assert!(!Lack::FileSync.is_meant_by(&io::ErrorKind::StorageFull.into()));
+        assert!(!Guarantee::FileSync.is_denied_by(&io::ErrorKind::StorageFull.into()));
     }
 
     #[test]
     fn some_answers_mean_it_for_one_guarantee_alone() {
         for errno in [Errno::BADF, Errno::ISDIR] {
-            assert!(is_meant(Lack::DirectorySync, errno));
-            assert!(!is_meant(Lack::FileSync, errno) && !is_meant(Lack::Lock, errno));
+            assert!(is_meant(Guarantee::DirectorySync, errno));
+            assert!(!is_meant(Guarantee::FileSync, errno) && !is_meant(Guarantee::Lock, errno));
         }
-        assert!(is_meant(Lack::Lock, Errno::NOLCK) && !is_meant(Lack::FileSync, Errno::NOLCK));
+        assert!(
+            is_meant(Guarantee::Lock, Errno::NOLCK) && !is_meant(Guarantee::FileSync, Errno::NOLCK)
+        );
     }
 
     #[test]
     fn each_guarantee_is_told_once_for_each_file_system() {
         let mut notes = Notes(BTreeSet::new());
-        assert!(notes.is_new(1, Lack::DirectorySync));
-        assert!(!notes.is_new(1, Lack::DirectorySync));
-        assert!(notes.is_new(2, Lack::DirectorySync) && notes.is_new(1, Lack::Lock));
+        assert!(notes.is_new(1, Guarantee::DirectorySync));
+        assert!(!notes.is_new(1, Guarantee::DirectorySync));
+        assert!(notes.is_new(2, Guarantee::DirectorySync) && notes.is_new(1, Guarantee::Lock));
         for device in 3..10_000 {
-            notes.is_new(device, Lack::FileSync);
+            notes.is_new(device, Guarantee::FileSync);
         }
         assert_eq!(notes.0.len(), NOTES_MAX);
     }

@@ -91,7 +91,7 @@ impl Engine {
         }
         let mut received = Vec::with_capacity(chunks.len());
         for (chunk, hash) in chunks.into_iter().zip(hashes) {
-            let Some((place, file)) = transfer.layout().place(chunk) else { continue };
+            let Some((place, file)) = transfer.layout().location(chunk) else { continue };
             let len = usize::try_from(place.len).unwrap_or(usize::MAX).min(bytes.len());
             received.push(ReceivedChunk {
                 chunk,
@@ -137,7 +137,7 @@ impl Engine {
         let Some(transfer) = self.stage.transfer().filter(|it| it.is_full_source(peer)) else {
             return;
         };
-        let Some((place, file)) = transfer.layout().place(chunk) else { return };
+        let Some((place, file)) = transfer.layout().location(chunk) else { return };
         // Without hashes, a source could not tell whether it is right.
         let Some(content_root) = transfer.content_of(peer) else { return };
         let (game_id, path, index) = (self.job.game_id.clone(), file.path.clone(), place.index);

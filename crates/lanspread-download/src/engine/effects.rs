@@ -50,7 +50,7 @@ impl Engine {
     fn ask_piece(&mut self, ask: Ask) {
         let Some(transfer) = self.stage.transfer() else { return };
         let missing: Vec<_> = transfer.missing(ask.piece).collect();
-        let places = missing.iter().filter_map(|chunk| transfer.layout().place(*chunk));
+        let places = missing.iter().filter_map(|chunk| transfer.layout().location(*chunk));
         let (chunks, lens): (Vec<_>, Vec<_>) = places
             .map(|(place, file)| {
                 (ChunkName { path: file.path.clone(), index: place.index }, place.len)

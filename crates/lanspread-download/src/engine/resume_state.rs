@@ -51,7 +51,7 @@ pub(super) struct ResumeState {
     _reservation: Reservation,
     /// What the journal says is on disk, until it has been looked for.
     claims: BTreeMap<ChunkIndex, ContentHash>,
-    survey: Survey,
+    kept_files: KeptFilesSearch,
     /// How many chunks are being looked for.
     probing: usize,
     files: BTreeSet<usize>,
@@ -62,7 +62,7 @@ pub(super) struct ResumeState {
 
 /// How far the search for what was on disk before, other than what the journal claims, has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Survey {
+enum KeptFilesSearch {
     /// It waits until it is decided what the content is.
     Due,
     Running,
@@ -72,17 +72,17 @@ enum Survey {
 impl ResumeState {
     pub(super) fn new(prepared: Prepared, now: Duration) -> Self {
         let Prepared { storage, journal, contents, reservation } = prepared;
-        let survey = match contents.is_surveyed {
-            true => Survey::Done,
-            false if storage.has_kept() => Survey::Due,
-            false => Survey::Running,
+        let kept_files = match contents.is_surveyed {
+            true => KeptFilesSearch::Done,
+            false if storage.has_kept() => KeptFilesSearch::Due,
+            false => KeptFilesSearch::Running,
         };
         Self {
             storage: Arc::new(storage),
             journal: Arc::new(journal),
             _reservation: reservation,
             claims: contents.claims,
-            survey,
+            kept_files,
             probing: 0,
             files: BTreeSet::new(),
             records: Vec::new(),
@@ -109,8 +109,8 @@ impl ResumeState {
                 probes.extend(self.probe(transfer, chunk, claimed));
             }
         }
-        if self.survey == Survey::Due && transfer.is_decided() {
-            self.survey = Survey::Running;
+        if self.kept_files == KeptFilesSearch::Due && transfer.is_decided() {
+            self.kept_files = KeptFilesSearch::Running;
             for chunk in (0..transfer.layout().chunk_count()).map(ChunkIndex) {
                 let decided = transfer.decided_hash(chunk);
                 probes.extend(decided.and_then(|hash| self.probe(transfer, chunk, hash)));
@@ -118,8 +118,8 @@ impl ResumeState {
         }
         self.probing += probes.len();
         // Here and not when the last chunk was looked for, so that what came of it is noted before.
-        if self.survey == Survey::Running && self.probing == 0 {
-            self.survey = Survey::Done;
+        if self.kept_files == KeptFilesSearch::Running && self.probing == 0 {
+            self.kept_files = KeptFilesSearch::Done;
             self.records.push(Record::Surveyed);
         }
         probes
@@ -133,7 +133,7 @@ impl ResumeState {
     /// Notes what the journal is to be told.
     pub(super) fn enter(&mut self, transfer: &Transfer, record: Record) {
         if let Record::Written(chunk, _) = record {
-            self.files.extend(transfer.layout().place(chunk).map(|(place, _)| place.file));
+            self.files.extend(transfer.layout().location(chunk).map(|(place, _)| place.file));
         }
         self.records.push(record);
     }
@@ -172,7 +172,7 @@ impl ResumeState {
         chunk: ChunkIndex,
         expected: ContentHash,
     ) -> Option<ResumeProbe> {
-        let (place, _) = transfer.layout().place(chunk)?;
+        let (place, _) = transfer.layout().location(chunk)?;
         (self.storage.is_kept(place) && transfer.hold(chunk)).then_some(ResumeProbe {
             chunk,
             place,

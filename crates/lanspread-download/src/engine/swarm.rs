@@ -1,7 +1,7 @@
 //! The engine's part in the swarm: what it gives to others that fetch the same content, and what
 //! it does with what they tell.
 
-use lanspread_serve::swarm::{Share, Sharing, SwarmNews};
+use lanspread_serve::swarm::{PartialSourceNews, Share, Sharing};
 use lanspread_transfer::layout::PieceIndex;
 use lanspread_transfer::transfer::Transfer;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::job::{DownloadJob, SwarmContext};
 pub(super) struct Sharer {
     seat: SwarmContext,
     share: Option<Share>,
-    news: Option<mpsc::Receiver<SwarmNews>>,
+    news: Option<mpsc::Receiver<PartialSourceNews>>,
     /// Whether it was tried to open one.
     is_settled: bool,
     asking: Vec<PieceIndex>,
@@ -43,7 +43,7 @@ impl Sharer {
         let Some(share) = &self.share else { return };
         let asking = transfer.fetching();
         if asking != self.asking {
-            share.asking(&asking);
+            share.announce_asking(&asking);
             self.asking = asking;
         }
     }
@@ -51,7 +51,7 @@ impl Sharer {
     /// Gives a piece to others that is stored.
     pub(super) fn announce(&self, piece: PieceIndex) {
         if let Some(share) = &self.share {
-            share.stored(piece);
+            share.announce_verified(piece);
         }
     }
 
@@ -86,19 +86,19 @@ impl Sharer {
 }
 
 impl Engine {
-    pub(super) fn on_swarm_news(&mut self, news: SwarmNews) {
+    pub(super) fn on_partial_source_news(&mut self, news: PartialSourceNews) {
         let now = self.now();
         let Some(transfer) = self.stage.transfer() else { return };
         match news {
-            SwarmNews::Offers { peer, has, asking } => {
+            PartialSourceNews::Has { peer, has, asking } => {
                 transfer.on_offer(peer, &has, &asking, now);
                 self.sources.introduce(peer, || (self.sharer.seat.source_of)(peer));
             }
-            SwarmNews::OffersMore { peer, more, asking } => {
+            PartialSourceNews::HasMore { peer, more, asking } => {
                 transfer.on_more_offered(peer, &more, &asking, now);
             }
-            SwarmNews::Ended { peer } => transfer.on_offers_ended(peer),
-            SwarmNews::Left { peer } => {
+            PartialSourceNews::Ended { peer } => transfer.on_offers_ended(peer),
+            PartialSourceNews::Left { peer } => {
                 if transfer.on_partial_source_left(peer) {
                     // It may be asked for its manifest at the same time: a download that has ended
                     // is in the library instead.

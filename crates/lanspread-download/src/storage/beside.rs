@@ -41,10 +41,12 @@ impl Storage {
                 let change = |file: &File| {
                     self.require_own(number, file, content)?;
                     let wanted = bits.map(|bits| bits.get(number));
-                    let outcome = wanted
-                        .map_or(durable::Bit::Kept, |it| durable::set_executable(&path, file, it));
-                    keeps_bits.fetch_and(outcome != durable::Bit::Lost, Ordering::Relaxed);
-                    Ok(outcome == durable::Bit::Changed)
+                    let outcome = wanted.map_or(durable::ExecutableBit::Kept, |it| {
+                        durable::set_executable(&path, file, it)
+                    });
+                    keeps_bits
+                        .fetch_and(outcome != durable::ExecutableBit::Lost, Ordering::Relaxed);
+                    Ok(outcome == durable::ExecutableBit::Changed)
                 };
                 let finished =
                     below::finish_file(points::COMMIT_FILE_SYNC, &self.root, native(file), change)

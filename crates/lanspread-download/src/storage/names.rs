@@ -109,7 +109,7 @@ fn respell_in(directory: &Dir, names: &BTreeSet<&str>) -> io::Result<()> {
 
 /// How closely files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum PresenceCheck {
     /// They are listed under their names.
     Names,
     /// They are also found by them: regular files of their sizes, and none a second name of another.
@@ -117,7 +117,11 @@ pub(super) enum Look {
 }
 
 /// Checks that every file of the manifest is there.
-pub(super) fn require_all(root: &Dir, manifest: &Manifest, look: Look) -> Result<(), StorageError> {
+pub(super) fn require_all(
+    root: &Dir,
+    manifest: &Manifest,
+    look: PresenceCheck,
+) -> Result<(), StorageError> {
     let mut files: BTreeMap<&Path, Vec<&ManifestFile>> = BTreeMap::new();
     for file in manifest.files() {
         files.entry(parent_of(native(file))).or_default().push(file);
@@ -136,7 +140,7 @@ pub(super) fn require_all(root: &Dir, manifest: &Manifest, look: Look) -> Result
                 if !listing.contains(name) {
                     return Err(gone());
                 }
-                if look == Look::Names {
+                if look == PresenceCheck::Names {
                     return Ok(());
                 }
                 let found = directory.look(name)?.ok_or_else(gone)?;

@@ -3,7 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use bytes::Bytes;
 use lanspread_disk::chunk_buffer::ChunkBuffer;
-use lanspread_disk::durable::Lack;
+use lanspread_disk::durable::Guarantee;
 use lanspread_disk::durable::faults::lacking;
 use lanspread_disk::testing::{may_mount, mount_disk, without_privileges};
 use lanspread_disk::trash::{Disposal, Trash};
@@ -67,7 +67,7 @@ fn plain() -> Agreed {
 
 fn place_of(manifest: &Arc<Manifest>, chunk: u32) -> ChunkLocation {
     let layout = Layout::new(Arc::clone(manifest));
-    layout.place(ChunkIndex(chunk)).unwrap().0
+    layout.location(ChunkIndex(chunk)).unwrap().0
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn without_word_of_them_the_bits_on_the_disk_stay() {
 fn a_disk_that_keeps_no_bits_is_no_error_and_is_told() {
     let place = Place::new();
     let storage = odd(&place);
-    let _lacking = lacking(&place.root(), Lack::ExecutableBits, Errno::PERM);
+    let _lacking = lacking(&place.root(), Guarantee::ExecutableBits, Errno::PERM);
     assert!(!storage.commit(&odd_agreed(), &storage.manifest).unwrap().keeps_bits);
     assert!(place.exists(VERSION_FILE) && place.path("saves").is_dir());
 }

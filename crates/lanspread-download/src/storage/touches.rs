@@ -4,7 +4,7 @@
 //! before it left, something else has written to the file or put another one in its place. Such a file is
 //! read once more before the commit.
 //!
-//! Looks are compared with each other only, never with a clock, and never stored: a file system in user
+//! Stamps are compared with each other only, never with a clock, and never stored: a file system in user
 //! space may give a file another number at the next mount. A change while a write of the peer's own is under
 //! way does not show, nor does one within the same tick of the file system's clock.
 
@@ -22,7 +22,7 @@ pub(super) struct Touches(Mutex<HashMap<usize, Known>>);
 #[derive(Debug, Default)]
 struct Known {
     /// What the peer's last use of the file left.
-    look: Option<Look>,
+    look: Option<FileStamp>,
     /// How many uses are under way.
     uses: u32,
     /// Whether something else changed it.
@@ -30,14 +30,14 @@ struct Known {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
+struct FileStamp {
     id: (u64, u64),
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl From<Metadata> for Look {
+impl From<Metadata> for FileStamp {
     fn from(found: Metadata) -> Self {
         Self {
             id: platform::file_id(&found),

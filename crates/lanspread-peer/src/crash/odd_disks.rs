@@ -1,6 +1,6 @@
 //! A peer on file systems that lack what a local one has, from its first start on.
 
-use lanspread_disk::durable::Lack;
+use lanspread_disk::durable::Guarantee;
 use lanspread_disk::durable::faults::lacking;
 
 use super::peer::{Peer, config};
@@ -35,14 +35,14 @@ async fn a_peer_works_on_a_disk_that_lacks_guarantees() {
     let served = world(&dir, "source", Download::New, Local::Absent);
     let mut source = Peer::start(config(served.games(), served.state())).await.unwrap();
     source.hashed_game(QUAKE).await;
-    for (name, lack, errno) in [
-        ("shared folder", Lack::DirectorySync, Errno::INVAL),
-        ("network file system", Lack::DirectorySync, Errno::BADF),
-        ("no sync at all", Lack::FileSync, Errno::OPNOTSUPP),
-        ("no locks", Lack::Lock, Errno::NOLCK),
+    for (name, guarantee, errno) in [
+        ("shared folder", Guarantee::DirectorySync, Errno::INVAL),
+        ("network file system", Guarantee::DirectorySync, Errno::BADF),
+        ("no sync at all", Guarantee::FileSync, Errno::OPNOTSUPP),
+        ("no locks", Guarantee::Lock, Errno::NOLCK),
     ] {
         let world = world(&dir, name, Download::Old, Local::Old);
-        let _lacking = lacking(&world.disk(), lack, errno);
+        let _lacking = lacking(&world.disk(), guarantee, errno);
         use_everything(&source, &world).await;
     }
     source.stop().await;
@@ -53,7 +53,7 @@ async fn a_sync_that_fails_is_not_taken_for_one_that_does_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(&dir, "failing", Download::New, Local::Absent);
     let peer = Peer::start(config(world.games(), world.state())).await.unwrap();
-    let lacking = lacking(&world.root(), Lack::DirectorySync, Errno::IO);
+    let lacking = lacking(&world.root(), Guarantee::DirectorySync, Errno::IO);
     peer.install().await.unwrap_err();
     assert!(!world.root().join("local").exists());
     drop(lacking);

@@ -166,7 +166,7 @@ impl Peer {
 
     /// Ends the peer and returns what it has told since it was asked last.
     pub(super) async fn stop(mut self) -> Vec<PeerEvent> {
-        self.handle.shutdown();
+        self.handle.begin_shutdown();
         timeout(PATIENCE, self.handle.wait_stopped()).await.expect("did not stop").unwrap();
         let mut events = Vec::new();
         while let Some(event) = self.events.recv().await {

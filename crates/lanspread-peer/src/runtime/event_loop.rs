@@ -191,7 +191,7 @@ impl EventLoop {
                 let ready = operations.on_games_dir_scanned(outcome, reply, library, handles).await;
                 self.handle_commands(ready).await;
             }
-            InboxMessage::LookedAt { games_dir, outcome } => {
+            InboxMessage::FirstLookProgress { games_dir, outcome } => {
                 let ready =
                     library.on_looked_at(games_dir, outcome, &operations.table, handles).await;
                 self.handle_commands(ready).await;

@@ -160,7 +160,7 @@ impl TestPeer {
     }
 
     pub(crate) async fn stop(mut self) -> Vec<PeerEvent> {
-        self.handle.shutdown();
+        self.handle.begin_shutdown();
         timeout(PATIENCE, self.handle.wait_stopped()).await.expect("did not stop").unwrap();
         let mut events = Vec::new();
         while let Some(event) = self.events.recv().await {

@@ -12,7 +12,7 @@ use crate::server::Server;
 
 /// What it takes to look after connections.
 #[derive(Clone)]
-pub struct Context {
+pub struct SessionContext {
     /// Answers requests.
     pub server: Server,
     /// Says which games of other libraries are known.

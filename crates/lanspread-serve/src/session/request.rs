@@ -11,7 +11,7 @@ use lanspread_proto::message::{Fetching, LibraryDelta, RefusalCode, Request, Res
 use lanspread_proto::opening::Opening;
 use lanspread_proto::piece_set::PIECE_SET_MAX_BYTES;
 
-use super::context::{Context, SessionEvent};
+use super::context::{SessionContext, SessionEvent};
 use crate::admission::requester::Requester;
 use crate::reply::{confirm, not_served, refused, reply_briefly, reply_with};
 
@@ -20,9 +20,9 @@ use crate::reply::{confirm, not_served, refused, reply_briefly, reply_with};
 pub(crate) async fn handle_request(
     requester: &Requester,
     stream: Stream,
-    context: &Context,
+    context: &SessionContext,
 ) -> Result<(), ExchangeError> {
-    let Context { server, observer, .. } = context;
+    let SessionContext { server, observer, .. } = context;
     let link = &*requester.link;
     let (request, mut incoming, mut sender) = read_request(link, stream).await?;
     match request {
@@ -125,7 +125,7 @@ async fn read_delta(
     requester: &Requester,
     incoming: &mut Incoming,
     delta: LibraryDelta,
-    context: &Context,
+    context: &SessionContext,
 ) -> Result<RemoteDelta, ExchangeError> {
     let LibraryDelta { from_rev, to_rev, len } = delta;
     let page = read_page(requester, incoming, len, PAGE_MAX_BYTES).await?;

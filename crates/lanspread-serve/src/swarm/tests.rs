@@ -31,7 +31,7 @@ struct Side {
     id: PeerId,
     link: LinkId,
     told: AnnouncedFetches,
-    open: Option<(Share, mpsc::Receiver<SwarmNews>)>,
+    open: Option<(Share, mpsc::Receiver<PartialSourceNews>)>,
 }
 
 impl Side {
@@ -82,17 +82,17 @@ impl Side {
     }
 }
 
-fn brief(news: &SwarmNews) -> String {
+fn brief(news: &PartialSourceNews) -> String {
     let numbers = |pieces: &[PieceIndex]| pieces.iter().map(|piece| piece.0).collect::<Vec<_>>();
     match news {
-        SwarmNews::Offers { has, asking, .. } => {
+        PartialSourceNews::Has { has, asking, .. } => {
             format!("offers {:?} asking {:?}", has.iter().collect::<Vec<_>>(), numbers(asking))
         }
-        SwarmNews::OffersMore { more, asking, .. } => {
+        PartialSourceNews::HasMore { more, asking, .. } => {
             format!("more {:?} asking {:?}", numbers(more), numbers(asking))
         }
-        SwarmNews::Ended { .. } => "ended".to_owned(),
-        SwarmNews::Left { .. } => "left".to_owned(),
+        PartialSourceNews::Ended { .. } => "ended".to_owned(),
+        PartialSourceNews::Left { .. } => "left".to_owned(),
     }
 }
 
@@ -107,17 +107,17 @@ async fn whoever_fetches_the_same_hears_everything_once() {
     a.fetch(1, &[0]);
     assert_eq!(a.tell(&b).await, 1);
     assert_eq!(a.news(), "", "the other fetches nothing yet");
-    a.share().stored(PieceIndex(1));
+    a.share().announce_verified(PieceIndex(1));
     assert_eq!(a.tell(&b).await, 0, "who fetches nothing is told no more");
 
     b.fetch(1, &[3]);
-    b.share().asking(&[PieceIndex(2)]);
+    b.share().announce_asking(&[PieceIndex(2)]);
     assert_eq!(b.tell(&a).await, 1);
     assert_eq!(b.news(), "offers [0, 1] asking []");
     assert_eq!(a.news(), "offers [3] asking [2]");
 
-    b.share().stored(PieceIndex(2));
-    b.share().asking(&[]);
+    b.share().announce_verified(PieceIndex(2));
+    b.share().announce_asking(&[]);
     assert_eq!((b.tell(&a).await, b.tell(&a).await), (1, 0));
     assert_eq!(a.news(), "more [2] asking []");
     assert_eq!(a.tell(&b).await, 0, "all that there is was in the answer");
@@ -125,7 +125,7 @@ async fn whoever_fetches_the_same_hears_everything_once() {
     drop(b.open.take());
     assert_eq!((b.tell(&a).await, b.tell(&a).await), (1, 0));
     assert_eq!(a.news(), "ended");
-    a.share().stored(PieceIndex(2));
+    a.share().announce_verified(PieceIndex(2));
     assert_eq!(a.tell(&b).await, 0);
 }
 
@@ -162,14 +162,14 @@ async fn what_could_not_be_told_is_told_anew_unless_it_was_refused() {
     a.fetch(1, &[0]);
     b.fetch(1, &[]);
     a.tell(&b).await;
-    a.share().stored(PieceIndex(1));
+    a.share().announce_verified(PieceIndex(1));
     assert_eq!(a.swarm.announcements(b.id, a.link, &mut a.told).len(), 1);
     a.swarm.on_not_sent(b.id, &game(), false);
     b.news();
     assert_eq!(a.tell(&b).await, 1);
     assert_eq!(b.news(), "more [0, 1] asking []");
     a.swarm.on_not_sent(b.id, &game(), true);
-    a.share().stored(PieceIndex(2));
+    a.share().announce_verified(PieceIndex(2));
     assert_eq!(a.tell(&b).await, 0);
 }
 
@@ -206,7 +206,7 @@ fn only_what_is_verified_is_given() {
     ] {
         assert!(given(path, index, version).is_none(), "{path} {index} {version}");
     }
-    a.share().stored(PieceIndex(CHUNKS - 1));
+    a.share().announce_verified(PieceIndex(CHUNKS - 1));
     assert!(given("b.eti", 0, "1").is_some() && given("version.ini", 0, "1").is_none());
 }
 

@@ -205,7 +205,7 @@ impl Transfer {
         if !self.sources.is_full(peer) && !self.sources.is_partial(peer) {
             return;
         }
-        let path = self.layout.place(chunk).map(|(_, file)| file.path.to_string());
+        let path = self.layout.location(chunk).map(|(_, file)| file.path.to_string());
         let reason = format!("it sent a wrong chunk of {}", path.unwrap_or_default());
         self.release(peer, Blame::Bad, Some(reason));
     }

@@ -15,7 +15,7 @@ use super::EventLoop;
 use crate::command::{GameScope, Reply};
 use crate::error::CommandError;
 use crate::info::{AsOf, Availability, GameDetails, GameInfo, IdentityConflict, PeerStatus};
-use crate::messages::{InboxMessage, LookedUp, ManifestClaim};
+use crate::messages::{GameLookup, InboxMessage, ManifestClaim};
 use crate::operation::Operation;
 use crate::peers::db::RemoteGame;
 
@@ -125,15 +125,15 @@ impl EventLoop {
             // A look that panicked found nothing.
             let (setup_done, unfinished) =
                 tokio::task::spawn_blocking(look).await.unwrap_or_default();
-            let looked_up = LookedUp { game_id, told: what, setup_done, unfinished, reply };
+            let looked_up = GameLookup { game_id, told: what, setup_done, unfinished, reply };
             // A peer that stops answers nothing.
             let _ = inbox_sender.send(InboxMessage::GameLookedUp(looked_up)).await;
         });
     }
 
     /// Answers what is known of a game after the look, which may have taken a while.
-    pub(in crate::runtime) fn answer_game(&self, looked_up: LookedUp) {
-        let LookedUp { game_id, told, setup_done, unfinished, reply } = looked_up;
+    pub(in crate::runtime) fn answer_game(&self, looked_up: GameLookup) {
+        let GameLookup { game_id, told, setup_done, unfinished, reply } = looked_up;
         let Some(game) = self.handles.catalog.get(&game_id) else {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{LocalLibrary, log_warnings};
 use crate::command::{PeerCommand, Subject};
-use crate::messages::{InboxMessage, LookedAt};
+use crate::messages::{FirstLookBatch, InboxMessage};
 use crate::operation::table::OperationTable;
 use crate::runtime::handles::Handles;
 
@@ -62,7 +62,9 @@ impl LocalLibrary {
             let tell = |outcome| {
                 let games_dir = games_dir.clone();
                 // The loop is gone only when the whole runtime is.
-                inbox_sender.blocking_send(InboxMessage::LookedAt { games_dir, outcome }).is_ok()
+                inbox_sender
+                    .blocking_send(InboxMessage::FirstLookProgress { games_dir, outcome })
+                    .is_ok()
             };
             let found = match roots(&games_dir, &catalog) {
                 Ok(found) => found,
@@ -71,7 +73,7 @@ impl LocalLibrary {
                     return;
                 }
             };
-            let (mut batch, mut begun) = (LookedAt::default(), Instant::now());
+            let (mut batch, mut begun) = (FirstLookBatch::default(), Instant::now());
             for game_id in found {
                 if cancel.is_cancelled() {
                     return;
@@ -86,7 +88,7 @@ impl LocalLibrary {
                     begun = Instant::now();
                 }
             }
-            tell(Ok(LookedAt { is_last: true, ..batch }));
+            tell(Ok(FirstLookBatch { is_last: true, ..batch }));
         });
     }
 
@@ -94,14 +96,14 @@ impl LocalLibrary {
     pub(in crate::runtime) async fn on_looked_at(
         &mut self,
         games_dir: PathBuf,
-        outcome: Result<LookedAt, ScanError>,
+        outcome: Result<FirstLookBatch, ScanError>,
         operations: &OperationTable,
         handles: &Handles,
     ) -> Vec<PeerCommand> {
         if self.first_look.is_none() || games_dir != self.games_dir {
             return Vec::new();
         }
-        let LookedAt { games, warnings, is_last } = match outcome {
+        let FirstLookBatch { games, warnings, is_last } = match outcome {
             Ok(found) => found,
             Err(error) => {
                 let waiting = self.end_first_look();

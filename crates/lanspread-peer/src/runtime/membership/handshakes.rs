@@ -192,12 +192,12 @@ impl Membership {
         if let Some(old) = self.links.insert(Arc::clone(&link)) {
             self.retire(old, None, handles);
         }
-        let context = session::Context {
+        let context = session::SessionContext {
             server: handles.server.clone(),
             catalog: Arc::clone(&handles.catalog),
             observer: Arc::new(SessionEvents(handles.inbox_sender.clone())),
         };
-        handles.spawn(session::run(Arc::clone(&link), streams, context));
+        handles.spawn(session::run_session(Arc::clone(&link), streams, context));
         self.join(addr, link, reply, handles).await
     }
 

@@ -119,7 +119,7 @@ async fn ten_thousand_unchanged_games_are_announced_without_a_file_being_read() 
     for file in details.value.manifest.unwrap().files() {
         assert_eq!(file.hashes.as_ref(), Some(&marked), "{} was read", file.path);
     }
-    peer.shutdown();
+    peer.begin_shutdown();
     peer.wait_stopped().await.unwrap();
     let (index, _) = Index::load(&state_dir).unwrap();
     let games_dir = fs::canonicalize(&games_dir).unwrap();
@@ -144,7 +144,7 @@ async fn a_command_about_a_game_waits_until_it_was_looked_at() {
     assert_eq!(here.value.game.availability, Some(Availability::Ready));
     assert_eq!(not_here.value.game.availability, None);
     assert_eq!(all.value, [here.value.game]);
-    peer.shutdown();
+    peer.begin_shutdown();
     peer.wait_stopped().await.unwrap();
 }
 
@@ -161,7 +161,7 @@ async fn the_index_keeps_what_it_knows_while_the_disk_may_not_be_mounted() {
         // A question about one game looks at that game.
         let _ = ask(&peer, |reply| PeerCommand::GetGame { game_id: id(0), reply }).await;
         ask(&peer, |reply| PeerCommand::ListGames { scope: GameScope::All, reply }).await;
-        peer.shutdown();
+        peer.begin_shutdown();
         peer.wait_stopped().await.unwrap();
         let (index, _) = Index::load(&state_dir).unwrap();
         [0, 1, 2].map(|n| index.known(&games_dir, &id(n)).is_some())
