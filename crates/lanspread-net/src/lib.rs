@@ -57,6 +57,7 @@
 //! }
 //! ```
 
+pub mod address;
 pub mod announcer;
 mod debts;
 pub mod echoes;
