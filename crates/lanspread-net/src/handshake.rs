@@ -203,10 +203,15 @@ pub async fn dial_first(
     last
 }
 
-/// Shakes hands with a peer that dialled.
-pub async fn accept(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, HandshakeError> {
+/// Shakes hands with a peer that dialled. `on_proven` is called once its hello is read and right, which is before it is
+/// answered. Until then nothing of the other side is held but its hello.
+pub async fn accept(
+    opened: NewConnection,
+    me: &LocalPeer,
+    on_proven: impl FnOnce(),
+) -> Result<Admitted, HandshakeError> {
     let connection = Arc::clone(&opened.connection);
-    let shaken = within_time(answer(opened, me)).await;
+    let shaken = within_time(answer(opened, me, on_proven)).await;
     if shaken.is_err() {
         connection.close(CloseCode::Refused);
     }
@@ -265,13 +270,23 @@ async fn greet(
     }
 }
 
-async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, HandshakeError> {
+async fn answer(
+    opened: NewConnection,
+    me: &LocalPeer,
+    on_proven: impl FnOnce(),
+) -> Result<Admitted, HandshakeError> {
     let NewConnection { connection, mut streams } = opened;
     let peer_id = connection.peer_id();
     let stream = streams.accept().await.map_err(unreachable)?;
     let Stream { mut sender, receiver } = stream;
-    let mut incoming = Incoming::new(receiver);
-    let request = first_request(&mut incoming).await.map_err(|e| failed(peer_id, e))?;
+    let request = tokio::select! {
+        request = first_request(Incoming::new(receiver)) => request.map_err(|e| failed(peer_id, e))?,
+        // What comes on it would be held by a peer that does not know for whom.
+        second = streams.accept() => return Err(match second {
+            Ok(_) => protocol_broken(peer_id, "opened a second stream before its hello was answered"),
+            Err(error) => unreachable(error),
+        }),
+    };
     let other = of_other_version(&request);
     let request = match &other {
         // The rest of it only another version can read.
@@ -291,6 +306,7 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
     };
     match checked {
         Ok(theirs) => {
+            on_proven();
             let told = me.announcer.library().await;
             let ack = Response::HelloAck(hello(me, &*connection, Side::Acceptor, told.rev));
             respond(&mut *sender, &ack).await.map_err(|e| failed(peer_id, e))?;
@@ -316,8 +332,9 @@ async fn answer(opened: NewConnection, me: &LocalPeer) -> Result<Admitted, Hands
 }
 
 /// Receives the first header of a connection. One over [`CONTROL_HEADER_MAX_BYTES`] can only come from an older
-/// version: its first bytes are kept and the rest is discarded, so that the sender can read the refusal.
-async fn first_request(incoming: &mut Incoming) -> Result<Bytes, ExchangeError> {
+/// version: its first bytes are kept and the rest is discarded, so that the sender can read the refusal. What is behind the
+/// header is refused.
+async fn first_request(mut incoming: Incoming) -> Result<Bytes, ExchangeError> {
     let reader = HeaderReader::new(CONTROL_HEADER_MAX_BYTES)
         .or_beginning(OLD_HELLO_KEPT_BYTES, OLD_HELLO_MAX_BYTES);
     let HeaderBytes { header, missing, .. } = incoming.read_header(reader).await?;

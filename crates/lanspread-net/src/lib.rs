@@ -1,7 +1,7 @@
 //! Connects peers: QUIC, identities, handshakes, requests and their answers.
 //!
 //! [`transport`] is the seam: connections and streams of bytes, with nothing of QUIC in it. [`quic`] implements it over
-//! s2n-quic and is the only file that names that crate. Above the seam, [`handshake`] decides which peers are let in,
+//! s2n-quic and is the only module that names that crate. Above the seam, [`handshake`] decides which peers are let in,
 //! [`link`] asks on one connection, and [`exchange`] is one request and its answer on one stream.
 //!
 //! # Example
@@ -47,7 +47,7 @@
 //!     let dial = handshake::dial_first(dialer, &addrs, Some(bravo.peer_id), &alpha, || true);
 //!     let accept = async {
 //!         let opened = bravo_ends.listener.accept().await.ok_or("the listener is dead")?;
-//!         Ok::<_, Error>(handshake::accept(opened, &bravo).await?)
+//!         Ok::<_, Error>(handshake::accept(opened, &bravo, || {}).await?)
 //!     };
 //!     let ((_, dialled), accepted) = tokio::join!(dial, accept);
 //!
@@ -59,6 +59,7 @@
 
 pub mod address;
 pub mod announcer;
+mod arrivals;
 mod debts;
 pub mod echoes;
 pub mod exchange;
@@ -72,6 +73,7 @@ pub mod memory;
 pub mod network_key;
 pub mod progress;
 pub mod quic;
+pub mod rate;
 pub mod source;
 mod tls;
 pub mod transport;

@@ -1,6 +1,10 @@
-//! The transport over QUIC. The only file that names `s2n_quic`.
+//! The transport over QUIC. The only module that names `s2n_quic`.
 //!
 //! A peer has one endpoint that listens and one that dials, on two UDP ports.
+
+mod door;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -21,6 +25,7 @@ use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::{io, tls as quic_tls};
 use s2n_quic::stream::{BidirectionalStream, ReceiveStream, SendStream};
 
+use self::door::{Door, HalfOpen, TokenProvider};
 use super::tls;
 use super::transport::{
     CloseCode, Connection, Dialer, Listener, NewConnection, Stream, StreamAcceptor, StreamReceiver,
@@ -34,8 +39,12 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// Most streams that one peer may have open to another: requests in flight, with room to spare.
 const STREAMS_MAX: u64 = 64;
-/// Flow control of one stream: two chunks, so that the next one is never waited for.
+/// Flow control of a stream that this side opens, on which chunks come: two of them, so that the next one is never waited for.
 const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// Flow control of a stream that the other side opens, on which requests come. Most have some hundred bytes; 256 KiB take a few
+/// round trips of a LAN. All of [`STREAMS_MAX`] together are 1 MiB, which is all that a connection can be sent
+/// before its `hello`: until then this side opens no stream.
+const REQUEST_WINDOW_BYTES: u64 = 16 * 1024;
 /// Flow control of one connection: several streams at full window.
 const CONNECTION_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that a stream takes over before they are acknowledged: a chunk, so that the next one begins
@@ -91,11 +100,14 @@ fn start(
     listen: SocketAddr,
     idle_timeout: Duration,
 ) -> Result<Endpoints, Box<dyn Error + Send + Sync>> {
+    let door = Door::default();
     let server = s2n_quic::Server::builder()
         .with_tls(quic_tls::rustls::Server::from(tls::server_config(identity)?))?
         .with_io(udp(listen)?)?
         .with_limits(limits(idle_timeout)?)?
-        .with_event(TlsObserver)?
+        .with_address_token(TokenProvider(door.clone()))?
+        .with_endpoint_limits(door.clone())?
+        .with_event(TlsObserver { door: Some(door) })?
         .start()?;
     // The dialling endpoint leaves by the address that the listening one is bound to, so that a
     // peer bound to loopback never reaches out of it.
@@ -103,7 +115,7 @@ fn start(
         .with_tls(quic_tls::rustls::Client::from(tls::client_config(identity)?))?
         .with_io(udp(SocketAddr::new(listen.ip(), 0))?)?
         .with_limits(limits(idle_timeout)?)?
-        .with_event(TlsObserver)?
+        .with_event(TlsObserver { door: None })?
         .start()?;
     let addr = server.local_addr()?;
     Ok(Endpoints {
@@ -127,7 +139,7 @@ fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error + Send + Sync>
         .with_max_idle_timeout(idle_timeout)?
         .with_data_window(CONNECTION_WINDOW_BYTES)?
         .with_bidirectional_local_data_window(STREAM_WINDOW_BYTES)?
-        .with_bidirectional_remote_data_window(STREAM_WINDOW_BYTES)?
+        .with_bidirectional_remote_data_window(REQUEST_WINDOW_BYTES)?
         .with_max_send_buffer_size(SEND_BUFFER_BYTES)?
         .with_max_open_local_bidirectional_streams(STREAMS_MAX)?
         .with_max_open_remote_bidirectional_streams(STREAMS_MAX)?
@@ -136,12 +148,17 @@ fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error + Send + Sync>
 }
 
 /// Notes what TLS proved about a connection when its handshake ends.
-struct TlsObserver;
+struct TlsObserver {
+    /// Counts the handshakes of the endpoint that listens.
+    door: Option<Door>,
+}
 
 #[derive(Default)]
 struct TlsFacts {
     peer_id: Option<PeerId>,
     exporter: Option<[u8; 32]>,
+    /// As long as the handshake is under way.
+    half_open: Option<HalfOpen>,
 }
 
 impl Subscriber for TlsObserver {
@@ -153,6 +170,26 @@ impl Subscriber for TlsObserver {
         _info: &ConnectionInfo<'_>,
     ) -> TlsFacts {
         TlsFacts::default()
+    }
+
+    fn on_connection_started(
+        &mut self,
+        facts: &mut TlsFacts,
+        _meta: &ConnectionMeta,
+        event: &events::ConnectionStarted<'_>,
+    ) {
+        let addr = SocketAddr::from(&event.path.remote_addr);
+        facts.half_open = self.door.as_ref().map(|door| door.half_open(addr));
+    }
+
+    fn on_handshake_status_updated(
+        &mut self,
+        facts: &mut TlsFacts,
+        _meta: &ConnectionMeta,
+        _event: &events::HandshakeStatusUpdated,
+    ) {
+        // The first status is that the handshake is complete.
+        facts.half_open = None;
     }
 
     fn on_tls_exporter_ready(
@@ -351,6 +388,3 @@ fn stream_error(error: s2n_quic::stream::Error) -> TransportError {
         other => TransportError::Lost(other.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;

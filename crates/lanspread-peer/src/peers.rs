@@ -6,3 +6,4 @@ pub(crate) mod dialling;
 pub(crate) mod duplicate_connection;
 pub(crate) mod liveness;
 pub(crate) mod versions;
+pub(crate) mod waiting_room;

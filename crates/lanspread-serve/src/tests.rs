@@ -133,7 +133,7 @@ async fn linked(name: &str) -> (Admitted, Admitted) {
     let dialer = OneDial::new(near);
     let addr = ([127, 0, 0, 1], 1).into();
     let dial = handshake::dial(&dialer, addr, None, &near_peer);
-    let (near, far) = tokio::join!(dial, handshake::accept(far, &far_peer));
+    let (near, far) = tokio::join!(dial, handshake::accept(far, &far_peer, || {}));
     (near.unwrap(), far.unwrap())
 }
 

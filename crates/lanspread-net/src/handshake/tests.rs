@@ -37,7 +37,8 @@ async fn shake(
 ) -> [Result<PeerId, HandshakeError>; 2] {
     let (near, far) = pair(proved_one, proved_two);
     let dialer = OneDial::new(near);
-    let (dialled, accepted) = tokio::join!(dial(&dialer, addr(), None, one), accept(far, two));
+    let (dialled, accepted) =
+        tokio::join!(dial(&dialer, addr(), None, one), accept(far, two, || {}));
     [dialled, accepted].map(|outcome| outcome.map(|admitted| admitted.link.peer_id()))
 }
 
@@ -122,7 +123,7 @@ async fn an_address_that_leads_nowhere_holds_up_the_next_one_for_a_moment() {
     let other = SocketAddr::from(([127, 0, 0, 2], 1));
     let addrs = [addr(), other];
     let dial = dial_first(&dialer, &addrs, Some(two.peer_id), &one, || true);
-    let ((addr, dialled), accepted) = tokio::join!(dial, accept(far, &two));
+    let ((addr, dialled), accepted) = tokio::join!(dial, accept(far, &two, || {}));
     assert!(dialled.is_ok() && accepted.is_ok());
     assert_eq!((addr, began.elapsed()), (other, NEXT_ADDR_AFTER));
 }
@@ -133,7 +134,7 @@ async fn a_dial_that_is_not_needed_any_more_leaves_no_connection() {
     let (near, far) = pair(one.peer_id, two.peer_id);
     let (dialer, addrs) = (OneDial::new(near), [addr()]);
     let dial = dial_first(&dialer, &addrs, Some(two.peer_id), &one, || false);
-    let ((_, dialled), accepted) = tokio::join!(dial, accept(far, &two));
+    let ((_, dialled), accepted) = tokio::join!(dial, accept(far, &two, || {}));
     assert!(matches!(dialled, Err(HandshakeError::Unneeded)) && accepted.is_err());
 }
 
@@ -151,7 +152,7 @@ async fn another_version_is_told_also_where_its_hello_cannot_be_read() {
         let len = u32::try_from(hello.len()).unwrap().to_be_bytes();
         let bytes = Bytes::from([&len, hello].concat());
         send_bytes(&mut *stream.sender, bytes).await.unwrap();
-        let outcome = accept(far, &two).await;
+        let outcome = accept(far, &two, || {}).await;
         let Err(HandshakeError::Rejected { reason, glimpse, .. }) = outcome else { panic!() };
         let expected = match known {
             true => (RejectReason::ProtocolVersion, Some(77)),
@@ -191,7 +192,7 @@ async fn a_hello_that_is_too_long_is_answered_if_it_is_of_an_old_version_and_rea
             near.connection.close(CloseCode::Goodbye);
             answer.ok()
         };
-        let (answer, outcome) = tokio::join!(say, accept(far, &two));
+        let (answer, outcome) = tokio::join!(say, accept(far, &two, || {}));
         let Err(HandshakeError::Rejected { reason, glimpse, .. }) = outcome else { panic!() };
         let Some(proto_ver) = glimpsed else {
             assert_eq!((reason, answer), (RejectReason::Protocol, None));
@@ -216,9 +217,42 @@ async fn silence_garbage_and_wrong_first_requests_end_in_time() {
         let (near, far) = pair(one.peer_id, two.peer_id);
         let mut stream = near.connection.open().await.unwrap();
         send_bytes(&mut *stream.sender, Bytes::from_static(bytes)).await.unwrap();
-        let outcome = accept(far, &two).await;
+        let outcome = accept(far, &two, || {}).await;
         assert!(outcome.is_err(), "{bytes:?}");
         let mut streams = near.streams;
         assert!(streams.accept().await.is_err(), "the connection stays open");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_is_proven_before_the_own_library_is_waited_for() {
+    struct Never;
+    impl Announcer for Never {
+        fn library(&self) -> BoxFuture<'_, Arc<LibrarySnapshot>> {
+            pending().boxed()
+        }
+    }
+    let one = peer("one");
+    let two = LocalPeer { announcer: Arc::new(Never), ..peer("two") };
+    let (near, far) = pair(one.peer_id, two.peer_id);
+    let (dialer, mut is_proven) = (OneDial::new(near), false);
+    let dial = dial(&dialer, addr(), None, &one);
+    let (dialled, accepted) = tokio::join!(dial, accept(far, &two, || is_proven = true));
+    assert!(dialled.is_err() && accepted.is_err() && is_proven);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stream_before_the_hello_ends_the_handshake_at_once() {
+    let (one, two) = (peer("one"), peer("two"));
+    let (near, far) = pair(one.peer_id, two.peer_id);
+    let _first = near.connection.open().await.unwrap();
+    let (began, mut is_proven) = (Instant::now(), false);
+    let open = async {
+        sleep(Duration::from_millis(1)).await;
+        near.connection.open().await
+    };
+    let (_second, outcome) = tokio::join!(open, accept(far, &two, || is_proven = true));
+    let outcome = outcome.map(|admitted| admitted.link.peer_id());
+    assert_eq!(reason(&outcome), Some(RejectReason::Protocol));
+    assert!(!is_proven && began.elapsed() < HANDSHAKE_TIMEOUT);
 }
