@@ -615,7 +615,7 @@ fn events() -> Vec<PeerEvent> {
         let game_id = game_id.clone();
         events.push(PeerEvent::VerifyFinished { game_id, files: 1, bytes: 2, report });
     }
-    for reason in [LostReason::Goodbye, LostReason::Timeout] {
+    for reason in [LostReason::Goodbye, LostReason::Timeout, LostReason::Displaced] {
         events.push(PeerEvent::PeerLost { peer_id: peer_id(), reason, is_advertised: true });
     }
     for (reason, peer_id) in [

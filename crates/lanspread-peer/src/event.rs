@@ -20,6 +20,8 @@ pub enum LostReason {
     Goodbye,
     /// It was silent for longer than [`crate::PeerConfig::peer_timeout`].
     Timeout,
+    /// Another peer needed its place, and its address had most of them.
+    Displaced,
 }
 
 /// Something that happened. Events come in the order in which it happened.

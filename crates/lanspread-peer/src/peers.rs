@@ -5,5 +5,6 @@ pub(crate) mod db;
 pub(crate) mod dialling;
 pub(crate) mod duplicate_connection;
 pub(crate) mod liveness;
+pub(crate) mod places;
 pub(crate) mod versions;
 pub(crate) mod waiting_room;

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lanspread_peer::{
@@ -11,8 +12,9 @@ use lanspread_peer::{
     StartError, start_peer,
 };
 use lanspread_proto::NetworkName;
-use support::{Setup, game_id};
+use support::{PATIENCE, Setup, game_id};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn connect_makes_both_sides_know_each_other_and_their_games() {
@@ -223,4 +225,44 @@ async fn commands_after_the_stop_get_no_answer_but_do_not_hang() {
     let (reply, answer) = tokio::sync::oneshot::channel();
     assert!(commands.send(PeerCommand::Status { reply }).await.is_err());
     assert!(answer.await.is_err());
+}
+
+/// Every identity costs a moment of a processor, so this fills one address and not the whole table.
+#[tokio::test]
+async fn an_address_that_has_all_its_places_keeps_out_nobody_else() {
+    let mut alpha = Setup::new("alpha", &[]).start().await;
+    let crowd_addr = SocketAddr::from(([127, 0, 0, 9], 0));
+    let mut crowd = Vec::new();
+    for _ in 0..64 {
+        let stranger = Setup::new("crowd", &[]).with(|config| config.listen = crowd_addr);
+        let stranger = stranger.start().await;
+        stranger.connect(&alpha).await.unwrap();
+        crowd.push(stranger);
+    }
+    let known = async {
+        while alpha.peers().await.len() < crowd.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, known).await.unwrap();
+    let late = Setup::new("late", &[]).with(|config| config.listen = crowd_addr).start().await;
+    // It has shaken hands by then, so it is told by the end of the connection alone.
+    let _ = late.connect(&alpha).await;
+    let rejected = alpha
+        .event(|event| match event {
+            PeerEvent::PeerRejected { peer_id, .. } => *peer_id,
+            _ => None,
+        })
+        .await;
+    assert_eq!(rejected, late.id());
+
+    let honest = Setup::new("honest", &[]).start().await;
+    assert_eq!(honest.connect(&alpha).await.unwrap(), alpha.id());
+    let is_known = async {
+        while !alpha.peers().await.iter().any(|peer| peer.peer_id == honest.id()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, is_known).await.unwrap();
+    assert_eq!(alpha.peers().await.len(), crowd.len() + 1);
 }

@@ -54,7 +54,7 @@ mirror! { enum ProblemName of ProblemReason in "kebab-case" {
 mirror! { enum ReferenceName of VerifyReference in "kebab-case" {
     Catalog, Sources, Index, Nothing,
 } }
-mirror! { enum LostName of LostReason in "kebab-case" { Goodbye, Timeout } }
+mirror! { enum LostName of LostReason in "kebab-case" { Goodbye, Timeout, Displaced } }
 mirror! { enum RejectName of RejectReason in "snake_case" {
     ProtocolVersion, Network, NetworkKey, Identity, Protocol,
 } }

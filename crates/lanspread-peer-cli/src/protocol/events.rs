@@ -23,7 +23,7 @@ pub(crate) enum Event {
     /// A peer is no longer known.
     PeerLost {
         peer_id: PeerId,
-        /// it said so, or was silent
+        /// it left, was silent, or made room
         reason: LostName,
         /// whether mDNS still tells of it; one that mDNS does not tell of is found by `connect` alone
         advertised: bool,

@@ -11,9 +11,6 @@ use tokio::time::Instant;
 
 use crate::info::{PeerInfo, SourceInfo};
 
-/// Most peers that are known at once: several LAN parties.
-pub(crate) const PEERS_MAX: usize = 256;
-
 /// The table of known peers. Owned by the command loop.
 #[derive(Debug, Default)]
 pub(crate) struct PeerGameDb {

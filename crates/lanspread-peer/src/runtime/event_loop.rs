@@ -4,7 +4,10 @@ mod queries;
 
 use std::net::SocketAddr;
 
+use lanspread_download::DownloadNotice;
+use lanspread_install::StreamedGame;
 use lanspread_proto::PeerId;
+use lanspread_transfer::progress::SourceBytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -237,9 +240,15 @@ impl EventLoop {
                 operations.on_verify_ended(game_id, outcome, library, membership, handles).await;
             }
             InboxMessage::DownloadNotice { game_id, notice } => {
+                if let DownloadNotice::Progress(progress) = &notice {
+                    membership.note_deliveries(&progress.sources);
+                }
                 operations.on_download_notice(game_id, notice, handles).await;
             }
             InboxMessage::DownloadEnded { game_id, outcome, local } => {
+                if let Ok(outcome) = &outcome {
+                    membership.note_deliveries(&outcome.sources);
+                }
                 operations.on_download_ended(game_id, outcome, local, library, handles).await;
             }
             InboxMessage::InstallProgress { game_id, bytes_done } => {
@@ -252,6 +261,9 @@ impl EventLoop {
                 operations.on_stream_notice(game_id, notice, handles).await
             }
             InboxMessage::StreamEnded { game_id, outcome, local } => {
+                if let Ok(StreamedGame { peer_id, bytes, .. }) = &outcome {
+                    membership.note_deliveries(&[SourceBytes { peer_id: *peer_id, bytes: *bytes }]);
+                }
                 operations.on_stream_ended(game_id, outcome, local, library, handles).await;
             }
             InboxMessage::UninstallEnded { game_id, outcome, local } => {

@@ -13,9 +13,11 @@ use lanspread_catalog::Catalog;
 use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
 use lanspread_net::link::LinkId;
 use lanspread_net::links::{LinkTable, LinkedSource};
+use lanspread_net::rate::{AddressRates, Rate};
 use lanspread_net::source::Source;
 use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
+use lanspread_transfer::progress::SourceBytes;
 use tokio::time::Instant;
 
 use self::libraries::Awaited;
@@ -27,17 +29,26 @@ use crate::peers::conflicts::Conflicts;
 use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::{DialTable, Found};
 use crate::peers::liveness::{Limits, SilenceWatch, Verdict};
+use crate::peers::places::Deliverers;
 use crate::peers::versions::OtherVersions;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
 /// dead: a machine that can be reached at an address says so.
 const MOVED_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often it is told that a stranger from one address was not let in: of a whole party with another key, and then as
+/// often as somebody can read it.
+const TOLD_REJECTIONS: Rate = Rate { at_once: 64, per_second: 1 };
+
 /// The other peers: who is known, connected, dialled and asked, and which games they announce.
 pub(super) struct Membership {
     pub(super) links: LinkTable,
     pub(super) peers: PeerGameDb,
     pub(super) dials: DialTable,
+    /// Who has delivered something verified.
+    deliverers: Deliverers,
+    /// How often it is told that strangers are not let in.
+    told_rejections: AddressRates,
     /// Identities that two peers have.
     pub(super) conflicts: Conflicts,
     /// Whether another peer with the identity of this one is being looked for.
@@ -79,6 +90,8 @@ impl Membership {
             links,
             peers: PeerGameDb::default(),
             dials: DialTable::new(me),
+            deliverers: Deliverers::default(),
+            told_rejections: AddressRates::new(TOLD_REJECTIONS),
             conflicts: Conflicts::default(),
             is_looking_for_clones: false,
             versions: OtherVersions::default(),
@@ -103,6 +116,14 @@ impl Membership {
     pub(super) fn source_ids(&self, game_id: &GameId, catalog: &Catalog) -> BTreeSet<PeerId> {
         let sources = self.peers.sources(catalog, game_id);
         sources.into_iter().map(|source| source.peer_id).collect()
+    }
+
+    /// Notes which peers have delivered something that turned out right. They keep their places.
+    pub(super) fn note_deliveries(&mut self, sources: &[SourceBytes]) {
+        let now = Instant::now();
+        for source in sources.iter().filter(|source| source.bytes > 0) {
+            self.deliverers.note(source.peer_id, now);
+        }
     }
 
     /// Returns a peer as a source of games. It uses the connection that there is when it is asked.
@@ -259,10 +280,17 @@ impl Membership {
     ) -> SourcesChanged {
         self.stop_awaiting(peer_id);
         if let Some(link) = self.links.remove(peer_id) {
-            link.close(CloseCode::Goodbye);
+            link.close(match reason {
+                LostReason::Goodbye | LostReason::Timeout => CloseCode::Goodbye,
+                LostReason::Displaced => CloseCode::Refused,
+            });
         }
         self.liveness.forget(peer_id);
         let is_advertised = self.dials.lost(peer_id, Instant::now());
+        if reason == LostReason::Displaced {
+            // Its place is gone: it comes by itself when there is one again.
+            self.dials.rejected(peer_id);
+        }
         // One whose library was not there yet has not appeared.
         let Some(games) = self.peers.remove(peer_id) else { return SourcesChanged::default() };
         if reason == LostReason::Timeout && !is_advertised {

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Membership, SourcesChanged};
 use crate::command::Reply;
 use crate::error::ConnectError;
-use crate::event::PeerEvent;
+use crate::event::{LostReason, PeerEvent};
 use crate::info::OtherVersionPeer;
 use crate::messages::{DialFor, Encounter, InboxMessage, SessionEvents};
-use crate::peers::db::PEERS_MAX;
 use crate::peers::duplicate_connection::{LinkFacts, should_replace};
+use crate::peers::places::{Admission, Occupant, admission};
 use crate::runtime::handles::Handles;
 
 /// How long the dialling side of a connection that is not kept has to find that out itself.
@@ -130,7 +130,8 @@ impl Membership {
                     Some(DialFor::Peer(expected, _)) => self.dials.rejected(*expected),
                     Some(DialFor::Command(_)) | None => {}
                 }
-                Self::reject(peer_id, addr, reason, message, handles).await
+                let is_stranger = dial.is_none();
+                self.reject(peer_id, addr, reason, message, is_stranger, handles).await
             }
         };
         if let Some(DialFor::Command(reply)) = dial {
@@ -140,17 +141,21 @@ impl Membership {
         SourcesChanged::default()
     }
 
+    /// Tells that a peer is not let in. Of strangers that come by themselves, an address is told of so often only.
     async fn reject(
+        &mut self,
         peer_id: PeerId,
         addr: SocketAddr,
         reason: RejectReason,
         message: String,
+        is_stranger: bool,
         handles: &Handles,
     ) -> Result<PeerId, ConnectError> {
         let peer_id = Some(peer_id);
-        handles
-            .emit(PeerEvent::PeerRejected { peer_id, addr, reason, message: message.clone() })
-            .await;
+        if !is_stranger || self.told_rejections.take(addr.ip().into(), Instant::now()) {
+            let message = message.clone();
+            handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
+        }
         Err(ConnectError::Rejected { addr, peer_id, reason, message })
     }
 
@@ -175,17 +180,25 @@ impl Membership {
             self.answer_when_joined(peer_id, reply);
             return SourcesChanged::default();
         }
-        let is_known = self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id);
-        if !is_known && self.peers.len() + self.joining() >= PEERS_MAX {
-            self.dials.rejected(peer_id);
-            link.close(CloseCode::Refused);
-            let message = format!("{PEERS_MAX} peers are already known");
-            let answer =
-                Self::reject(peer_id, addr, RejectReason::Protocol, message, handles).await;
-            if let Some(reply) = reply {
-                let _ = reply.send(answer);
+        let mut sources_changed = SourcesChanged::default();
+        match self.place_for(&link) {
+            Admission::Free => {}
+            Admission::InsteadOf(other) => {
+                sources_changed = self.lose(other, LostReason::Displaced, handles).await;
             }
-            return SourcesChanged::default();
+            Admission::Full => {
+                self.dials.rejected(peer_id);
+                link.close(CloseCode::Refused);
+                let message = "there is no place for another peer".to_owned();
+                let reason = RejectReason::Protocol;
+                let is_stranger = reply.is_none();
+                let answer =
+                    self.reject(peer_id, addr, reason, message, is_stranger, handles).await;
+                if let Some(reply) = reply {
+                    let _ = reply.send(answer);
+                }
+                return sources_changed;
+            }
         }
         self.versions.gone(peer_id);
         self.dials.linked(peer_id, link.addr, Instant::now());
@@ -198,7 +211,32 @@ impl Membership {
             observer: Arc::new(SessionEvents(handles.inbox_sender.clone())),
         };
         handles.spawn(session::run_session(Arc::clone(&link), streams, context));
-        self.join(addr, link, reply, handles).await
+        sources_changed.extend(self.join(addr, link, reply, handles).await);
+        sources_changed
+    }
+
+    /// Decides whether there is a place for the peer of a new connection, and whose it is.
+    fn place_for(&mut self, link: &PeerLink) -> Admission {
+        let peer_id = link.peer_id();
+        if self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id) {
+            return Admission::Free;
+        }
+        let occupant = |peer_id, addr: SocketAddr, heard| Occupant {
+            peer_id,
+            addr: addr.ip().into(),
+            heard,
+            has_delivered: self.deliverers.contains(peer_id),
+        };
+        let known = self.peers.iter().map(|(peer_id, entry)| {
+            let link = self.links.get(peer_id);
+            let heard = link.map_or(entry.last_sign_of_life, |link| link.last_sign_of_life());
+            occupant(peer_id, entry.addr, heard)
+        });
+        let joining = self
+            .joining()
+            .map(|link| occupant(link.peer_id(), link.addr, link.last_sign_of_life()));
+        let occupants: Vec<_> = known.chain(joining).collect();
+        admission(&occupant(peer_id, link.addr, Instant::now()), &occupants)
     }
 
     /// Closes a connection that another one has taken the place of.

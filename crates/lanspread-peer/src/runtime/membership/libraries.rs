@@ -69,10 +69,10 @@ impl Membership {
         }
     }
 
-    /// How many peers will appear.
-    pub(in crate::runtime) fn joining(&self) -> usize {
-        let is_new = |peer_id: &&PeerId| self.peers.get(**peer_id).is_none();
-        self.awaited.keys().filter(is_new).count()
+    /// Returns the connections of the peers that will appear.
+    pub(in crate::runtime) fn joining(&self) -> impl Iterator<Item = &PeerLink> {
+        let is_new = |(peer_id, _): &(&PeerId, &Awaited)| self.peers.get(**peer_id).is_none();
+        self.awaited.iter().filter(is_new).map(|(_, awaited)| &*awaited.link)
     }
 
     /// Leaves the answer to whoever lets a peer appear, if it is about to.
