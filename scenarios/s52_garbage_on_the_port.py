@@ -68,7 +68,8 @@ async def first_words(lab: Lab, caller: Peer, other: Peer) -> bytes:
     with await lab.udp_socket(caller) as probe, await lab.udp_socket(caller) as ear:
         # A connected socket has the address that peers see of this place.
         probe.connect(endpoint(other))
-        ear.bind((probe.getsockname()[0], 0))
+        if ear.getsockname()[1] == 0:
+            ear.bind((probe.getsockname()[0], 0))
         ear.setblocking(False)
         here, port = ear.getsockname()
 

@@ -429,7 +429,7 @@ class Peer:
             *("run", "--name", self.name),
             *("--games-dir", str(options.games_dir), "--state-dir", str(options.state_dir)),
             *("--catalog", str(options.catalog), "--network", options.network),
-            *("--listen", self._host.listen_address()),
+            *("--listen", self._host.listen_address(self.name)),
             *("--mdns-interface", self._host.mdns_interface() if options.mdns else "off"),
             *("--auto-install", str(options.auto_install).lower()),
             *("--ping-after", f"{options.ping_after_s}s"),

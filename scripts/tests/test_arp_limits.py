@@ -86,6 +86,6 @@ def test_peers_that_are_told_or_on_loopback_need_nothing(
 ) -> None:
     # In a network namespace of the runner's own there is not even a limit to be read.
     monkeypatch.setattr(arp_limits, "SETTINGS", tmp_path / "missing")
-    for host in (ProcessHost(PROGRAM, []), NetnsHost("lab", "198.18.0", PROGRAM, [])):
+    for host in (ProcessHost(PROGRAM, [], None), NetnsHost("lab", "198.18.0", PROGRAM, [])):
         with raise_arp_limits(50, host):
             pass

@@ -41,7 +41,7 @@ def test_a_lab_has_a_network_and_leaves_none(tmp_path: Path) -> None:
         backend = DockerBackend(IMAGE, seed=1)
         async with backend.open(f"lab-test-{os.getpid()}", tmp_path) as host:
             assert len(await labelled_networks(runner_identity())) == 1
-            assert host.listen_address() == "0.0.0.0:0"
+            assert host.listen_address("alpha") == "0.0.0.0:0"
         assert await labelled_networks(runner_identity()) == []
 
     asyncio.run(body())

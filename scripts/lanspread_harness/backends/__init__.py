@@ -133,8 +133,8 @@ class PeerProcess(Protocol):
 class LabHost(Protocol):
     """What one lab has of its backend."""
 
-    def listen_address(self) -> str:
-        """What peers pass to `--listen`."""
+    def listen_address(self, peer: str) -> str:
+        """What a peer passes to `--listen`."""
         ...
 
     def mdns_interface(self) -> str:

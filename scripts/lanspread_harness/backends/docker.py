@@ -125,7 +125,7 @@ class DockerHost:
         self._containers: dict[str, str] = {}
         self._attached = attached
 
-    def listen_address(self) -> str:
+    def listen_address(self, peer: str) -> str:  # noqa: ARG002
         """Any address of the container, any port."""
         return "0.0.0.0:0"
 

@@ -76,7 +76,7 @@ class NetnsHost:
         self._members: dict[str, Member] = {}
         self._plugging = asyncio.Lock()
 
-    def listen_address(self) -> str:
+    def listen_address(self, peer: str) -> str:  # noqa: ARG002
         """Any address of the namespace, any port."""
         return "0.0.0.0:0"
 

@@ -1,11 +1,13 @@
 """Runs peers as plain processes on loopback. Needs nothing but the binary.
 
-Peers share one address, so there is no link to cut or shape, and mDNS works where loopback carries
-multicast. File modes hold for peers: one that root starts gives its privileges up.
+Each peer has an address of its own in 127.0.0.0/8, as what peers count by address is to hold here
+as well. All share one interface, so there is no link to cut or shape, and mDNS works where loopback
+carries multicast. File modes hold for peers: one that root starts gives its privileges up.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -13,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lanspread_harness.backends import ExitStatus, Need, PipedProcess
+from lanspread_harness.backends.subnets import host_address
 from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.errors import BackendError
 from lanspread_harness.system_programs import (
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
 
 LOOPBACK_INTERFACE = "lo"
 MDNS_GROUP = "224.0.0.251"
+
+SHARED_ADDRESS = "127.0.0.1"
+"""Of all peers where the system has no other address of loopback, as macOS has none."""
+
+FIRST_OF_LABS = 2
+"""The second byte of the first address that labs take: others like 127.0.x.x and 127.1.x.x."""
+
+LABS_SECOND_BYTES = 253
+"""So many second bytes there are, up to 254."""
 
 
 class LocalPeer(PipedProcess):
@@ -61,13 +73,23 @@ class LocalPeer(PipedProcess):
 class ProcessHost:
     """The processes of one lab."""
 
-    def __init__(self, binary: BinaryUnderTest, started: list[LocalPeer]) -> None:
+    def __init__(
+        self, binary: BinaryUnderTest, started: list[LocalPeer], subnet: str | None
+    ) -> None:
         self._binary = binary
         self._started = started
+        self._subnet = subnet
+        self._addresses: dict[str, str] = {}
 
-    def listen_address(self) -> str:
-        """A free port of loopback."""
-        return "127.0.0.1:0"
+    def address(self, peer: str) -> str:
+        """The peer's own address of loopback, which it keeps over restarts."""
+        if self._subnet is None:
+            return SHARED_ADDRESS
+        return self._addresses.setdefault(peer, host_address(self._subnet, len(self._addresses)))
+
+    def listen_address(self, peer: str) -> str:
+        """A free port of the peer's own address."""
+        return f"{self.address(peer)}:0"
 
     def mdns_interface(self) -> str:
         """Loopback, so that nothing leaves the machine."""
@@ -78,7 +100,7 @@ class ProcessHost:
         return False
 
     def reachable(self, peer: str, listen_addr: str) -> str:  # noqa: ARG002
-        """The address itself: all peers share it."""
+        """The address itself: it is the peer's own."""
         return listen_addr
 
     async def start(
@@ -100,9 +122,11 @@ class ProcessHost:
         got = "none on the backend process; say that META needs Need.LINKS"
         raise BackendError("a link of its own", [got], about=peer)
 
-    async def udp_socket(self, peer: str) -> socket.socket:  # noqa: ARG002
-        """They are all on this machine."""
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    async def udp_socket(self, peer: str) -> socket.socket:
+        """It is bound to a free port of the peer's address."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((self.address(peer), 0))
+        return sock
 
 
 class ProcessBackend:
@@ -132,8 +156,9 @@ class ProcessBackend:
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[ProcessHost]:  # noqa: ARG002
         """A host whose processes are all gone when it closes."""
         started: list[LocalPeer] = []
+        subnet = loopback_subnet(lab_id)
         try:
-            yield ProcessHost(self._binary, started)
+            yield ProcessHost(self._binary, started, subnet if _is_of_loopback(subnet) else None)
             self._binary.check()
         finally:
             for peer in started:
@@ -147,6 +172,22 @@ class ProcessBackend:
 
     async def close(self) -> None:
         """It holds nothing."""
+
+
+def loopback_subnet(lab_id: str) -> str:
+    """The first three bytes of a lab's addresses: of two labs at a time they hardly ever agree."""
+    second, third = hashlib.blake2b(lab_id.encode(), digest_size=2).digest()
+    return f"127.{FIRST_OF_LABS + second % LABS_SECOND_BYTES}.{third}"
+
+
+def _is_of_loopback(subnet: str) -> bool:
+    """Whether the system takes the addresses of a subnet for its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host_address(subnet, 0), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _loopback_carries_multicast() -> bool:
