@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fixture", &["catalog", "proto"]),
     ("peer-cli", &["archive", "catalog", "fixture", "mdns", "peer", "proto"]),
     ("bench", &[]),
+    ("hostile", &["proto"]),
 ];
 
 /// Crates that decide without effects, and what may not be anywhere in what they are built from.
