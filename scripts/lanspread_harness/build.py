@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lanspread_harness.backends import HOSTILE_PROGRAM
 from lanspread_harness.backends.docker import (
     BINARY_LABEL,
     IMAGE,
@@ -25,6 +26,9 @@ from lanspread_harness.binary_under_test import BinaryUnderTest, digest_of
 from lanspread_harness.errors import EnvironmentLackingError
 
 PACKAGE = "lanspread-peer-cli"
+BUILT_WITH = {PACKAGE: (HOSTILE_PROGRAM,)}
+"""What is built beside a package, in the same call: what attacks the peers of the scenarios."""
+
 STAGED_BINARY = Path("target/image") / PACKAGE
 """Where the Dockerfile takes the binary from; all else in `target/` stays out of the context."""
 
@@ -71,7 +75,8 @@ def find_checkout() -> Path | None:
 def build_binary(repository: Path, package: str = PACKAGE) -> Path:
     """Build the release binary of a package and return its path. Quick when nothing changed.
 
-    On Linux it is linked statically, so that one binary serves processes and the empty image.
+    Beside that of the peer is the program that attacks peers. On Linux it is linked statically, so
+    that one binary serves processes and the empty image.
     """
     _require("cargo", "install Rust from https://rustup.rs")
     _require("c++", "install a C++ compiler (package g++ or gcc-c++): unrar is written in C++")
@@ -81,7 +86,8 @@ def build_binary(repository: Path, package: str = PACKAGE) -> Path:
         flags = environment.get("RUSTFLAGS", "")
         environment["RUSTFLAGS"] = f"{flags} -C target-feature=+crt-static".strip()
     command = [
-        *("cargo", "build", "--release", "--locked", "--target", target, "--package", package),
+        *("cargo", "build", "--release", "--locked", "--target", target),
+        *(part for name in (package, *BUILT_WITH.get(package, ())) for part in ("--package", name)),
         "--message-format=json-render-diagnostics",
     ]
     built = subprocess.run(

@@ -31,6 +31,7 @@ from lanspread_harness.fixtures import (
     write_catalog,
 )
 from lanspread_harness.history import History
+from lanspread_harness.hostile.program import Hostile
 from lanspread_harness.incidents import check_incidents
 from lanspread_harness.run_directory import PEERS
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
+    from lanspread_harness.fields import JsonObject
+    from lanspread_harness.hostile.attacks import Attack
     from lanspread_harness.schema import Schema
 
 DEFAULT_GAME_BYTES = 3 * MIB + 17
@@ -250,6 +253,37 @@ class Lab(FaultInjector):
                 for name in names
             ]
         return [task.result() for task in starting]
+
+    @asynccontextmanager
+    async def hostile(
+        self, name: str, attack: Attack, *, cpu: float = 0.5
+    ) -> AsyncIterator[Hostile]:
+        """Attack peers from a place of its own, until the end of the block.
+
+        The attacker may take `cpu` of a core. What it tells is kept beside the logs of peers, as
+        `NAME.jsonl`. One that ends by itself fails the scenario. Needs `Need.HOSTILE`.
+        """
+        directory = self._settings.directory
+        arguments = attack.arguments(self.host.listen_address(name), self.network, cpu)
+        stderr = directory / f"{name}.stderr"
+        process = await self.host.start_hostile(name, arguments, stderr)
+
+        def reachable(listen_addr: str) -> str:
+            return self.host.reachable(name, listen_addr)
+
+        hostile = Hostile(name, process, stderr, directory / f"{name}.jsonl", reachable)
+        reading = self._tasks.create_task(hostile.read(), name=f"output of {name}")
+
+        async def undo() -> JsonObject:
+            done = await hostile.stop()
+            await reading
+            return done
+
+        attacked = [peer for peer in self.peers if peer.running and peer.addr in attack.targets]
+        detail: JsonObject = {"by": name, "arguments": [*arguments]}
+        async with self._fault("attack", attacked, detail, undo):
+            await hostile.ready()
+            yield hostile
 
     async def udp_socket(self, beside: Peer) -> socket.socket:
         """A socket that reaches all peers, from the place of one of them; close it yourself."""

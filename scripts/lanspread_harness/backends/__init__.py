@@ -7,10 +7,11 @@ scenario's peers as `PeerProcess` and takes everything away again when it closes
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from lanspread_harness.orphan_cleanup import marked_environment
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+HOSTILE_PROGRAM = "lanspread-hostile"
+"""What attacks peers. It is looked for beside the binary of the peer."""
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """Longest line read from a peer: a manifest answer of 16 MiB, escaped, with room to spare."""
@@ -40,6 +44,8 @@ class Need(StrEnum):
     """File modes that hold for peers, as they do not for root."""
     PROGRAMS = "programs"
     """Programs of the machine, such as a shell, where peers run."""
+    HOSTILE = "hostile"
+    """The program `lanspread-hostile`, where peers run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,14 @@ class PeerProcess(Protocol):
         """Wait for the end."""
         ...
 
+    def pause_output(self) -> None:
+        """Read no more of its standard output, so that it fills up."""
+        ...
+
+    def resume_output(self) -> None:
+        """Read on."""
+        ...
+
 
 class LabHost(Protocol):
     """What one lab has of its backend."""
@@ -153,6 +167,10 @@ class LabHost(Protocol):
         self, peer: str, run: int, arguments: Sequence[str], stderr: Path
     ) -> PeerProcess:
         """Start the peer's `run`th process, its standard error going to the end of a file."""
+        ...
+
+    async def start_hostile(self, name: str, arguments: Sequence[str], stderr: Path) -> PeerProcess:
+        """Start `lanspread-hostile` where a peer of this name would run. Needs `Need.HOSTILE`."""
         ...
 
     async def attachment(self, peer: str) -> Attachment:
@@ -193,6 +211,19 @@ class Backend(Protocol):
         ...
 
 
+def hostile_beside(binary: Path) -> Path:
+    """Where the program that attacks peers is looked for."""
+    return binary.with_name(HOSTILE_PROGRAM)
+
+
+def lacking_hostile(binary: Path) -> str | None:
+    """Why nobody can attack the peers of this binary, or `None`."""
+    program = hostile_beside(binary)
+    if program.is_file() and os.access(program, os.X_OK):
+        return None
+    return f"there is no {HOSTILE_PROGRAM} beside {binary}"
+
+
 class PipedProcess:
     """A local process with piped input and output: a peer itself, or what stands for one."""
 
@@ -203,6 +234,19 @@ class PipedProcess:
         self.stdout = process.stdout
         self.command_line = tuple(command_line)
         self.process = process
+
+    def pause_output(self) -> None:
+        """Read no more of its standard output, so that it fills up."""
+        self._output().pause_reading()
+
+    def resume_output(self) -> None:
+        """Read on."""
+        self._output().resume_reading()
+
+    def _output(self) -> asyncio.ReadTransport:
+        # A stream that is merely not read is gathered in memory without an end.
+        transport = cast("Any", self.process)._transport  # noqa: SLF001
+        return cast("asyncio.ReadTransport", transport.get_pipe_transport(1))
 
     @staticmethod
     async def spawn(command_line: Sequence[str], stderr: Path) -> asyncio.subprocess.Process:

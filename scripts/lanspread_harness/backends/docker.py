@@ -165,6 +165,16 @@ class DockerHost:
         self._containers[peer] = container
         return started
 
+    async def start_hostile(
+        self,
+        name: str,
+        arguments: Sequence[str],  # noqa: ARG002
+        stderr: Path,  # noqa: ARG002
+    ) -> ContainerPeer:
+        """There is none: the image holds the peer and nothing else."""
+        got = "none in containers; say that META needs Need.HOSTILE"
+        raise BackendError("a program that attacks peers", [got], about=name)
+
     async def attachment(self, peer: str) -> Attachment:
         """Where the running container hangs on the lab's bridge."""
         namespace = Path("/proc") / (await self._pid(peer)) / "ns/net"

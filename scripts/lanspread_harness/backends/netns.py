@@ -21,7 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends import Attachment, Need, PipedProcess, user_namespace
+from lanspread_harness.backends import (
+    Attachment,
+    Need,
+    PipedProcess,
+    hostile_beside,
+    lacking_hostile,
+    user_namespace,
+)
 from lanspread_harness.backends.process import LocalPeer
 from lanspread_harness.backends.subnets import CAPACITY, SUBNETS, host_address
 from lanspread_harness.binary_under_test import BinaryUnderTest
@@ -101,13 +108,22 @@ class NetnsHost:
         stderr: Path,
     ) -> LocalPeer:
         """Start a process; a peer keeps its namespace and address over restarts."""
-        if peer not in self._members:
-            await self._join(peer)
+        self._binary.check()
+        return await self._start(peer, self._binary.path, arguments, stderr)
+
+    async def start_hostile(self, name: str, arguments: Sequence[str], stderr: Path) -> LocalPeer:
+        """Start a process in a namespace of its own."""
+        return await self._start(name, hostile_beside(self._binary.path), arguments, stderr)
+
+    async def _start(
+        self, name: str, program: Path, arguments: Sequence[str], stderr: Path
+    ) -> LocalPeer:
+        if name not in self._members:
+            await self._join(name)
         # `nsenter` and `setpriv` become the peer, so signals and exit status are the peer's own.
         nsenter = find_program("nsenter") or "nsenter"
-        enter = [nsenter, f"--net={NAMESPACES / self._members[peer].namespace}", "--"]
-        self._binary.check()
-        command_line = [*enter, *without_privileges(), str(self._binary.path), *arguments]
+        enter = [nsenter, f"--net={NAMESPACES / self._members[name].namespace}", "--"]
+        command_line = [*enter, *without_privileges(), str(program), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -181,7 +197,10 @@ class NetnsBackend:
 
     def unsupported(self, needs: frozenset[Need]) -> str | None:
         """Whoever may make namespaces may do all that scenarios ask for, but for loop devices."""
-        return lacking_for_exfat() if Need.EXFAT in needs else None
+        lacking = lacking_hostile(self._binary.path) if Need.HOSTILE in needs else None
+        if Need.EXFAT in needs:
+            lacking = lacking or lacking_for_exfat()
+        return lacking
 
     @asynccontextmanager
     async def open(self, lab_id: str, directory: Path) -> AsyncIterator[NetnsHost]:  # noqa: ARG002

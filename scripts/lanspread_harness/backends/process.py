@@ -14,7 +14,13 @@ import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lanspread_harness.backends import ExitStatus, Need, PipedProcess
+from lanspread_harness.backends import (
+    ExitStatus,
+    Need,
+    PipedProcess,
+    hostile_beside,
+    lacking_hostile,
+)
 from lanspread_harness.backends.subnets import host_address
 from lanspread_harness.binary_under_test import BinaryUnderTest
 from lanspread_harness.errors import BackendError
@@ -112,7 +118,19 @@ class ProcessHost:
     ) -> LocalPeer:
         """Start a process."""
         self._binary.check()
-        command_line = [*without_privileges(), str(self._binary.path), *arguments]
+        return await self._start(self._binary.path, arguments, stderr)
+
+    async def start_hostile(
+        self,
+        name: str,  # noqa: ARG002
+        arguments: Sequence[str],
+        stderr: Path,
+    ) -> LocalPeer:
+        """Start a process; its address is among its arguments."""
+        return await self._start(hostile_beside(self._binary.path), arguments, stderr)
+
+    async def _start(self, program: Path, arguments: Sequence[str], stderr: Path) -> LocalPeer:
+        command_line = [*without_privileges(), str(program), *arguments]
         started = LocalPeer(await PipedProcess.spawn(command_line, stderr), command_line)
         self._started.append(started)
         return started
@@ -146,8 +164,10 @@ class ProcessBackend:
         if needs & {Need.LINKS, Need.NAMESPACES}:
             return "peers share loopback; the backends netns and docker give each a link of its own"
         lacking = None
+        if Need.HOSTILE in needs:
+            lacking = lacking_hostile(self._binary.path)
         if Need.DISKS in needs:
-            lacking = lacking_for_disks()
+            lacking = lacking or lacking_for_disks()
         if Need.EXFAT in needs:
             lacking = lacking or lacking_for_exfat()
         return lacking

@@ -211,6 +211,19 @@ class FaultInjector:
             await _to_the_end(peer.thaw())
 
     @asynccontextmanager
+    async def unread(self, peer: Peer) -> AsyncIterator[None]:
+        """Nobody reads what the peer prints, as where the program that started it hangs."""
+        process = peer.session.process
+
+        async def undo() -> JsonObject:
+            process.resume_output()
+            return {}
+
+        async with self._fault("unread", [peer], {}, undo):
+            process.pause_output()
+            yield
+
+    @asynccontextmanager
     async def _cut(
         self, name: str, peers: Sequence[Peer], cuts: Sequence[Cut], detail: Mapping[str, JsonValue]
     ) -> AsyncIterator[None]:
