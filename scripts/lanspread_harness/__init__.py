@@ -6,7 +6,14 @@ What a scenario needs is here: a `Lab` gives games and peers, and the `expect…
 from typing import TYPE_CHECKING
 
 from lanspread_harness.answers import ListedGame, RemotePeer, Status
-from lanspread_harness.archives import METHOD_NORMAL, Rar5Entry, dictionary, rar3, rar5
+from lanspread_harness.archives import (
+    METHOD_NORMAL,
+    Rar5Entry,
+    dictionary,
+    rar3,
+    rar5,
+    sample_rar,
+)
 from lanspread_harness.backends import ExitStatus, Need
 from lanspread_harness.checks import (
     expect,
@@ -79,5 +86,6 @@ __all__ = [
     "expect_same_game",
     "rar3",
     "rar5",
+    "sample_rar",
     "tree_digest",
 ]

@@ -1,5 +1,6 @@
 """RAR archives with stored entries, written here so that anything in them can be wrong."""
 
+import random
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -7,6 +8,10 @@ from dataclasses import dataclass
 
 METHOD_NORMAL = 3 << 7
 """Compressed, as RAR 5 packs it."""
+
+SOLID_ARCHIVE = 1 << 2
+SOLID_ENTRY = 1 << 6
+"""Flags of RAR 5: of the archive's header, and in the compression of each entry but the first."""
 
 
 def dictionary(doubled: int) -> int:
@@ -25,18 +30,35 @@ class Rar5Entry:
     """Method and dictionary. What is stored is the content, whatever stands here."""
 
 
-def rar5(entries: Iterable[Rar5Entry]) -> bytes:
-    """Make a RAR 5 archive with entries of any names."""
-    archive = b"Rar!\x1a\x07\x01\x00" + _block(1, _number(0))
-    for entry in entries:
+def rar5(entries: Iterable[Rar5Entry], *, solid: bool = False) -> bytes:
+    """Make a RAR 5 archive with entries of any names.
+
+    In a `solid` one each entry continues the data of those before it, as far as the headers say.
+    """
+    blocks = [b"Rar!\x1a\x07\x01\x00", _block(1, _number(SOLID_ARCHIVE if solid else 0))]
+    for number, entry in enumerate(entries):
         content, name = entry.content or b"", entry.name.encode()
         is_directory = entry.content is None
         fields = _number(1 if is_directory else 4) + _number(len(content)) + _number(entry.mode)
         if not is_directory:
             fields += zlib.crc32(content).to_bytes(4, "little")
-        fields += _number(entry.compression) + _number(1) + _number(len(name)) + name
-        archive += _block(2, fields, content)
-    return archive + _block(5, _number(0))
+        compression = entry.compression | (SOLID_ENTRY if solid and number else 0)
+        fields += _number(compression) + _number(1) + _number(len(name)) + name
+        blocks.append(_block(2, fields, content))
+    return b"".join([*blocks, _block(5, _number(0))])
+
+
+SAMPLES = {"plain": (4, 1024 * 1024), "solid": (4, 1024 * 1024), "many": (500, 1024)}
+"""Archives for who only needs one: how many entries of which size each kind has."""
+
+
+def sample_rar(kind: str, seed: str) -> bytes:
+    """Make a RAR 5 archive of one of the kinds in `SAMPLES`, with bytes that follow from a seed."""
+    count, size = SAMPLES[kind]
+    rng = random.Random(seed)
+    entries = [Rar5Entry("readme.txt", f"{kind} {seed}\n".encode())]
+    entries += [Rar5Entry(f"data/{n:03}.bin", rng.randbytes(size)) for n in range(count)]
+    return rar5(entries, solid=kind == "solid")
 
 
 def rar3(entries: Sequence[tuple[str, bytes]]) -> bytes:

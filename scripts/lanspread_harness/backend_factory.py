@@ -49,3 +49,10 @@ async def make_backend(
     if name == "netns":
         return NetnsBackend(binary, seed)
     return ProcessBackend(binary)
+
+
+def sweeping_backend(name: str, binary: Path) -> Backend:
+    """A backend that can `sweep` and nothing else: it needs no image and starts no peer."""
+    if name == "docker":
+        return DockerBackend("", 0)
+    return NetnsBackend(binary, 0) if name == "netns" else ProcessBackend(binary)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lanspread_harness.answers import ListedGame, RemotePeer, Status
 from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
@@ -19,7 +19,7 @@ from lanspread_harness.records import Event, Failure, Ready, Record, describe
 from lanspread_harness.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from lanspread_harness.backends import ExitStatus, LabHost
@@ -56,6 +56,16 @@ HARMLESS = frozenset(
 """Signals that end no process that does not ask for them."""
 
 
+class TaskStarter(Protocol):
+    """Runs tasks beside a scenario, such as an `asyncio.TaskGroup`."""
+
+    def create_task(
+        self, coroutine: Coroutine[Any, Any, None], /, *, name: str | None = None
+    ) -> asyncio.Task[None]:
+        """Run a task."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
     """With what a peer is started."""
@@ -84,7 +94,7 @@ class Peer:
         schema: Schema,
         history: History,
         stderr: Path,
-        tasks: asyncio.TaskGroup,
+        tasks: TaskStarter,
         links: LinkControl,
     ) -> None:
         self.name = name
@@ -113,6 +123,11 @@ class Peer:
     def started(self) -> bool:
         """Whether it ever had a process."""
         return bool(self.sessions)
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it ever printed `ready`, so that its id is known."""
+        return self._ready is not None
 
     @property
     def running(self) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -155,6 +156,32 @@ class Game:
             unfinished = games_dir / f".{self.id}.unfinished"
             unfinished.write_bytes(self.sentinel)
             unfinished.replace(path)
+        return root
+
+    def replace_in(self, games_dir: Path) -> Path:
+        """Write the game in place of another version of it, and return its root.
+
+        The old one has no sentinel any more before its files go, and the new one gets its sentinel
+        last, so that a peer never sees a mixture that looks whole. What is installed stays.
+        """
+        root = games_dir / self.id
+        (root / SENTINEL).unlink(missing_ok=True)
+        fresh = games_dir / f".{self.id}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        try:
+            staged = self.write(fresh, sentinel=None)
+            root.mkdir(exist_ok=True)
+            for old in root.iterdir():
+                if old.name != "local":
+                    shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+            for new in staged.iterdir():
+                new.replace(root / new.name)
+            sentinel = fresh / SENTINEL
+            sentinel.write_bytes(self.sentinel)
+            sentinel.replace(root / SENTINEL)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         return root
 
 

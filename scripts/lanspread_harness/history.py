@@ -138,6 +138,15 @@ class History:
         self._write({"kind": "failure", "expectation": expectation})
         self._file.flush()
 
+    def flush(self) -> None:
+        """Let what was written so far be read."""
+        if not self._broken:
+            try:
+                self._file.flush()
+            except OSError as trouble:
+                self._broken = True
+                raise self._unwritten(trouble) from trouble
+
     def note(self, text: str) -> None:
         """A step of the scenario, in words."""
         self._write({"kind": "note", "text": text})

@@ -41,7 +41,7 @@ def check_incidents(peers: Sequence[Peer], expected: Collection[str]) -> None:
 
     `expected` are parts of the lines of events or logs. A panic is never expected.
     """
-    found = [incident for peer in peers for incident in _find_incidents(peer, expected)]
+    found = find_incidents(peers, expected)
     if found:
         left_out = [f"… {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         shown = [text[:SHOWN_CHARS] for text in found[:SHOWN]]
@@ -49,6 +49,11 @@ def check_incidents(peers: Sequence[Peer], expected: Collection[str]) -> None:
             f"{found[0].partition(' ')[0]} has no incident that the scenario does not expect"
         )
         raise ExpectationError(expectation, [*shown, *left_out])
+
+
+def find_incidents(peers: Sequence[Peer], expected: Collection[str] = ()) -> list[str]:
+    """What peers had until now that is not expected, each as a line that begins with the peer."""
+    return [incident for peer in peers for incident in _find_incidents(peer, expected)]
 
 
 def _find_incidents(peer: Peer, expected: Collection[str]) -> Iterator[str]:

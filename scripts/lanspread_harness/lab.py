@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lanspread_harness.backends import Backend, LabHost
+    from lanspread_harness.client import TaskStarter
     from lanspread_harness.fields import JsonObject
     from lanspread_harness.hostile.attacks import Attack
     from lanspread_harness.schema import Schema
@@ -75,7 +76,7 @@ class Lab(FaultInjector):
         host: LabHost,
         schema: Schema,
         history: History,
-        tasks: asyncio.TaskGroup,
+        tasks: TaskStarter,
         mounts: AsyncExitStack,
     ) -> None:
         super().__init__(host, history, settings.seed)
@@ -86,6 +87,7 @@ class Lab(FaultInjector):
         self._tasks = tasks
         self._mounts = mounts
         self._games: dict[str, Game] = {}
+        self._catalogs: dict[str, dict[str, Game]] = {}
         self._expected: set[str] = set()
         self.exfat_disks: dict[str, ExfatDisk] = {}
 
@@ -153,6 +155,24 @@ class Lab(FaultInjector):
         if catalog:
             self._games[game_id] = game
         return game
+
+    async def publish(self, game: Game) -> None:
+        """Put a game, or another version of one, into the catalogs of all peers.
+
+        Peers that run read their catalog again; what they have of an older version is outdated
+        then. Peers with a catalog of their own (`catalog=…`) get the game as well.
+        """
+        self._games[game.id] = game
+        for peer in self.peers:
+            games = {**self._catalogs.get(peer.name, {}), game.id: game}
+            self._catalogs[peer.name] = games
+            write_catalog(peer.options.catalog, games.values())
+            if peer.running and not peer.frozen:
+                await peer.command("reload-catalog")
+
+    async def put(self, game: Game, peer: Peer) -> None:
+        """Put a game, or another version of one, onto the disk of a peer that may run."""
+        await asyncio.to_thread(game.replace_in, peer.games_dir)
 
     async def rar(
         self,
@@ -225,8 +245,10 @@ class Lab(FaultInjector):
             self.exfat_disks[name] = await self._mounts.enter_async_context(mounting)
         if network_key is not None and options.network_key is not None:
             options.network_key.write_text(network_key, encoding="utf-8")
-        listed = self._games.values() if catalog is None else catalog
-        write_catalog(options.catalog, listed or [Game("unused", {}, self._settings.seed)])
+        listed = list(self._games.values() if catalog is None else catalog)
+        listed = listed or [Game("unused", {}, self._settings.seed)]
+        self._catalogs[name] = {game.id: game for game in listed}
+        write_catalog(options.catalog, listed)
         for game in games:
             await asyncio.to_thread(game.write, options.games_dir)
         stderr = self._settings.directory / f"{name}.stderr"

@@ -31,6 +31,7 @@ class Schema:
     """The compiled schema of one binary: `record` for what it prints, `command` for its input."""
 
     def __init__(self, document: JsonObject) -> None:
+        self.document = document
         top = Fields(document, "schema")
         definitions = document.get("$defs", {})
         self._record = _Lines({**top.child("record").data, "$defs": definitions})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lanspread_harness.errors import BackendError
 from lanspread_harness.faults.cuts import Cut
@@ -34,6 +35,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Begun(Generic[T]):
+    """A fault in effect. `value` is what its `async with` would give, such as a new address."""
+
+    value: T
+    _stack: AsyncExitStack
+
+    async def heal(self) -> None:
+        """Undo it. Doing so again changes nothing."""
+        await _to_the_end(self._stack.aclose())
+
+
 class FaultInjector:
     """What a lab can do to its peers. All of it is undone when the `async with` ends, however.
 
@@ -51,6 +64,13 @@ class FaultInjector:
     async def until_end(self, fault: AbstractAsyncContextManager[T]) -> T:
         """Begin a fault that lasts until the scenario ends."""
         return await self._faults.enter_async_context(fault)
+
+    async def begin(self, fault: AbstractAsyncContextManager[T]) -> Begun[T]:
+        """Begin a fault that lasts until `heal` is called on what this returns, or the end."""
+        stack = AsyncExitStack()
+        value = await stack.enter_async_context(fault)
+        self._faults.push_async_exit(stack)
+        return Begun(value, stack)
 
     async def mend_all(self) -> None:
         """Undo what `until_end` began, last first."""
