@@ -112,7 +112,8 @@ def standing(text: str, *, of_this_kernel: bool = True) -> Standing:
 def _standing_here(identity: Identity) -> Standing:
     started = _start_time(identity.pid)
     if started is not None:
-        return Standing.ALIVE if started == identity.started else Standing.DEAD
+        is_it = started == identity.started and not _has_ended(identity.pid)
+        return Standing.ALIVE if is_it else Standing.DEAD
     try:
         os.kill(identity.pid, 0)
     except ProcessLookupError:
@@ -163,6 +164,15 @@ def _pids(process: Path) -> list[int]:
             if line.startswith("NSpid:"):
                 return [int(pid) for pid in line.split()[1:]]
     return []
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is only there for its parent to learn how it ended."""
+    try:
+        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def _start_time(pid: int) -> int | None:

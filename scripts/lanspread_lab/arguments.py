@@ -10,6 +10,8 @@ from lanspread_lab.wire import DEFAULT_TIMEOUT_S
 
 BACKENDS = ("process", "netns", "docker")
 IDLE = "30m"
+PEER_TIMEOUT_S = 6.0
+"""Long enough for a busy machine, and short for who waits until a peer is lost."""
 
 EPILOG = """\
 exit status: 0 done, 1 a peer refused or what was expected did not hold, 2 usage,
@@ -122,6 +124,14 @@ def _peer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network-key", metavar="K")
     parser.add_argument("--disk", metavar="SIZE", help="give it a disk of its own")
     parser.add_argument("--auto-install", action="store_true")
+    parser.add_argument(
+        "--peer-timeout",
+        type=seconds,
+        default=PEER_TIMEOUT_S,
+        metavar="TIME",
+        help="silence after which it loses another peer; it pings after a third of that "
+        f"(default: {PEER_TIMEOUT_S:g}s, shorter than a real peer's 30s)",
+    )
     joining = parser.add_mutually_exclusive_group()
     joining.add_argument("--connect", action="append", metavar="PEER", help="dial these alone")
     joining.add_argument("--mdns", action="store_true", help="let it find others by mDNS")

@@ -118,6 +118,7 @@ def _arguments(options: argparse.Namespace) -> Data:
                 "network_key": options.network_key,
                 "disk": options.disk,
                 "auto_install": options.auto_install,
+                "peer_timeout_s": options.peer_timeout,
                 "connect": options.connect,
                 "mdns": options.mdns,
                 "alone": options.alone,

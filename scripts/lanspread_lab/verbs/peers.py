@@ -36,6 +36,9 @@ async def peer(core: Core, arguments: dict[str, Any]) -> dict[str, Any]:
     for option in ("upload_limit", "network_key"):
         if arguments.get(option):
             options[option] = arguments[option]
+    if arguments.get("peer_timeout_s"):
+        timeout_s = max(3, round(arguments["peer_timeout_s"]))
+        options |= {"peer_timeout_s": timeout_s, "ping_after_s": timeout_s // 3}
     if arguments.get("auto_install"):
         options["auto_install"] = True
     others = [other for other in world.lab.peers if other.running and not other.frozen]
