@@ -45,31 +45,37 @@ class BootstrapError(Exception):
     """The virtual environment could not be made; the message says what is missing."""
 
 
-def pinned_requirements(*, dev: bool) -> list[str]:
-    """The pinned packages of `pyproject.toml`: the runner's, and with `dev` the checkers' too."""
+RUN, LAB, DEV = "run", "lab", "dev"
+GROUPS = (RUN, LAB, DEV)
+"""Groups of packages in `pyproject.toml`: what scenarios need, what labs with faces for people and
+agents need beside it, and the checkers. Who has one of them has those before it."""
+
+
+def pinned_requirements(group: str) -> list[str]:
+    """The pinned packages of a group of `pyproject.toml` and of those before it."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]
-    requirements: list[str] = [*groups["run"], *(groups["dev"] if dev else ())]
-    return sorted(requirements)
+    wanted = GROUPS[: GROUPS.index(group) + 1]
+    return sorted(requirement for name in wanted for requirement in groups[name])
 
 
-def ensure_environment(*, dev: bool) -> Path:
+def ensure_environment(group: str = RUN) -> Path:
     """Bring the environment up to date and return its interpreter. Quick when nothing is to do.
 
-    Two scripts that start at once take turns. With `dev` the checkers are installed as well; an
-    environment that has them serves callers that do not ask for them.
+    Two scripts that start at once take turns. An environment that has more than the `group` that
+    is asked for serves as well.
     """
     environment = IN_REPOSITORY
-    if not _is_current(environment, dev=dev) and not _is_writable():
+    if not _is_current(environment, group) and not _is_writable():
         environment = in_cache()
-    if _is_current(environment, dev=dev):
+    if _is_current(environment, group):
         return environment / "bin" / "python"
     try:
         environment.parent.mkdir(parents=True, exist_ok=True)
         with environment.with_name(f"{environment.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _is_current(environment, dev=dev):
-                _install(environment, dev=dev)
+            if not _is_current(environment, group):
+                _install(environment, group)
     except OSError as error:
         message = (
             f"{environment.parent} cannot be written ({error.strerror}), and the virtual "
@@ -79,7 +85,7 @@ def ensure_environment(*, dev: bool) -> Path:
     return environment / "bin" / "python"
 
 
-def enter_environment(*, dev: bool = False, check: Callable[[], object] | None = None) -> None:
+def enter_environment(group: str = RUN, *, check: Callable[[], object] | None = None) -> None:
     """Continue in the environment: returns at once inside it, otherwise replaces this process.
 
     Before that `check` looks at the arguments, with a bare Python: who only asks how a command is
@@ -93,7 +99,7 @@ def enter_environment(*, dev: bool = False, check: Callable[[], object] | None =
         _speak_as_the_terminal()
         check()
     try:
-        python = ensure_environment(dev=dev)
+        python = ensure_environment(group)
     except BootstrapError as error:
         print(f"environment: {error}", file=sys.stderr)
         sys.exit(EXIT_ENVIRONMENT)
@@ -152,18 +158,19 @@ def _is_writable() -> bool:
     return all(os.access(place, os.W_OK | os.X_OK) for place in places)
 
 
-def _stamp(environment: Path, *, dev: bool) -> Path:
-    key = "\n".join([sys.version, str(environment), *pinned_requirements(dev=dev)])
+def _stamp(environment: Path, group: str) -> Path:
+    key = "\n".join([sys.version, str(environment), *pinned_requirements(group)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     return environment / f".installed-{digest}"
 
 
-def _is_current(environment: Path, *, dev: bool) -> bool:
-    return _stamp(environment, dev=dev).exists() or _stamp(environment, dev=True).exists()
+def _is_current(environment: Path, group: str) -> bool:
+    enough = GROUPS[GROUPS.index(group) :]
+    return any(_stamp(environment, larger).exists() for larger in enough)
 
 
-def _install(environment: Path, *, dev: bool) -> None:
-    requirements = pinned_requirements(dev=dev)
+def _install(environment: Path, group: str) -> None:
+    requirements = pinned_requirements(group)
     python = environment / "bin" / "python"
     print(f"installing {', '.join(requirements)} into {environment}", file=sys.stderr)
     try:
@@ -182,4 +189,4 @@ def _install(environment: Path, *, dev: bool) -> None:
     if pip.returncode != 0:
         message = f"pip could not install {', '.join(requirements)}; is a package index reachable?"
         raise BootstrapError(message)
-    _stamp(environment, dev=dev).touch()
+    _stamp(environment, group).touch()

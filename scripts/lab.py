@@ -12,13 +12,20 @@ def interpreter() -> Path:
     from bootstrap import BootstrapError, ensure_environment
 
     try:
-        return ensure_environment(dev=False)
+        return ensure_environment()
     except BootstrapError as error:
         print(f"environment: {error}", file=sys.stderr)
         sys.exit(3)
 
 
+FACES = ("attach", "mcp")
+"""Verbs that need packages themselves, while all others only ask a core that has them."""
+
 if __name__ == "__main__":
+    if sys.argv[1:] and sys.argv[1] in FACES and not {"-h", "--help"} & set(sys.argv):
+        from bootstrap import LAB, enter_environment
+
+        enter_environment(LAB)
     from lanspread_lab.cli import main
 
     sys.exit(main(python=interpreter))

@@ -345,7 +345,7 @@ def cell(text: str) -> str:
 
 if __name__ == "__main__":
     # The tests of the runner need what developers need.
-    enter_environment(dev="--runner" in sys.argv, check=arguments)
+    enter_environment("dev" if "--runner" in sys.argv else "run", check=arguments)
     from lanspread_harness.output import print_stderr, run_program
 
     try:

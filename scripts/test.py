@@ -218,7 +218,7 @@ def summarise(tallies: Sequence[Tally]) -> int:
 
 
 if __name__ == "__main__":
-    enter_environment(dev=True, check=arguments)
+    enter_environment("dev", check=arguments)
     from lanspread_harness.output import run_program
 
     sys.exit(run_program(main))

@@ -86,6 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
     closing.add_argument("--all", action="store_true")
     verb("list", "List the labs that are open.", lab=False)
     verb("skill", "Print the page that an agent reads first.", lab=False)
+    verb("attach", "A prompt with completion for people.")
+    verb("mcp", "Serve the verbs as tools of an MCP server on standard input.", lab=False)
     _runs(verbs, shared)
     return parser
 

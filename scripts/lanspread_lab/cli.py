@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +16,16 @@ from lanspread_lab.arguments import make_parser
 from lanspread_lab.errors import LabError, Status
 from lanspread_lab.opening import open_lab
 from lanspread_lab.places import place, places
-from lanspread_lab.wire import call, is_open, not_open
+from lanspread_lab.wire import call, is_open, not_open, wait_until_gone
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from lanspread_lab.places import Place
 
 Data = dict[str, Any]
 
 SKILL = Path(__file__).with_name("skill.md")
-
-CLOSING_TIMEOUT_S = 60.0
-POLL_S = 0.02
 
 FAULT_OPTIONS = (
     "one_way",
@@ -64,6 +59,8 @@ def main(arguments: Sequence[str] | None = None, python: Callable[[], Path] | No
     try:
         if options.verb == "trace":
             return runs.trace(options.run, interpreter, failures=options.failures)
+        if options.verb in ("mcp", "attach"):
+            return _run_face(options, interpreter)
         if options.verb == "skill":
             sys.stdout.write(SKILL.read_text(encoding="utf-8"))
             return Status.DONE
@@ -77,6 +74,36 @@ def main(arguments: Sequence[str] | None = None, python: Callable[[], Path] | No
         return _failed(told, is_json=is_json)
     _print(printing.as_json(data) if is_json else printing.as_text(options.verb, data))
     return Status.DONE
+
+
+def run_for_people(arguments: Sequence[str]) -> str:
+    """Make a call for a prompt: what it answers as text, and errors on standard error."""
+    options = make_parser().parse_args(arguments)
+    try:
+        data = _answer(options, lambda: Path(sys.executable))
+    except (LabError, OSError) as error:
+        told = error if isinstance(error, LabError) else LabError("lab-environment", str(error))
+        _failed(told, is_json=False)
+        return ""
+    return printing.as_text(options.verb, data)
+
+
+def _run_face(options: argparse.Namespace, interpreter: Callable[[], Path]) -> int:
+    """Run what needs packages beyond the standard library."""
+    try:
+        if options.verb == "mcp":
+            from lanspread_lab.mcp_server import main as run_server
+
+            return run_server(interpreter)
+        from lanspread_lab.attach import main as run_prompt
+
+        return run_prompt(options.lab)
+    except ModuleNotFoundError as error:
+        raise LabError(
+            "lab-environment",
+            f"the package {error.name} is not installed",
+            "install it with `pip install lanspread-harness[lab]`",
+        ) from error
 
 
 def _answer(options: argparse.Namespace, interpreter: Callable[[], Path]) -> Data:
@@ -141,17 +168,8 @@ def _close(options: argparse.Namespace) -> Data:
     wanted = [at for at in places() if is_open(at)] if options.all else [place(options.lab)]
     for at in wanted:
         call(at, "close", {})
-        _wait_until_gone(at)
+        wait_until_gone(at)
     return {"closed": [at.name for at in wanted]}
-
-
-def _wait_until_gone(at: Place) -> None:
-    """The guardian takes away `lab.json` last of all."""
-    until_s = time.monotonic() + CLOSING_TIMEOUT_S
-    while at.info.exists():
-        if time.monotonic() > until_s:
-            raise LabError("lab-environment", f"the lab {at.name} does not end", f"see {at.log}")
-        time.sleep(POLL_S)
 
 
 def _export(options: argparse.Namespace) -> Data:

@@ -22,11 +22,14 @@ class CommandFields:
     """Which fields of which commands are text."""
 
     def __init__(self, document: JsonObject) -> None:
+        self.commands: dict[str, list[str]] = {}
+        self.events = _event_names(document)
         self._text: dict[str, set[str]] = {}
         for choice in _objects(_object(document, "command").get("oneOf")):
             fields = _object(choice, "properties")
             name = _object(fields, "cmd").get("const")
             if isinstance(name, str):
+                self.commands[name] = sorted(fields)
                 self._text[name] = {
                     field for field, rule in fields.items() if _is_text(rule, document)
                 }
@@ -59,6 +62,21 @@ class CommandFields:
             raise LabError("lab-usage", "the command is no JSON object")
         found.pop("id", None)
         return found
+
+
+def _event_names(document: JsonObject) -> list[str]:
+    """The names of all events: the constants of `event` anywhere in the schema."""
+    found: set[str] = set()
+    waiting: list[object] = [document.get("record"), document.get("$defs")]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            name = _object(_object(value, "properties"), "event").get("const")
+            found |= {name} if isinstance(name, str) else set()
+            waiting += value.values()
+    return sorted(found)
 
 
 def _is_text(rule: object, document: JsonObject) -> bool:

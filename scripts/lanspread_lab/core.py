@@ -34,6 +34,7 @@ from lanspread_lab.places import Place, place
 from lanspread_lab.steps import Steps, incident_parts
 from lanspread_lab.sweep import SWEEP_WAIT_S, sweep
 from lanspread_lab.verbs import VERBS
+from lanspread_lab.verbs.faults import KINDS
 from lanspread_lab.wire import MAX_LINE_BYTES, decode, encode
 from lanspread_lab.world import World, open_world
 
@@ -191,6 +192,8 @@ class Core:
             return {"closed": self.name}
         if verb == "info":
             return self._info()
+        if verb == "names":
+            return self._names()
         if verb == "session":
             return self.session()
         if verb == "wait" and arguments.get("handle"):
@@ -211,6 +214,17 @@ class Core:
             "seed": self.world.settings.seed,
             "peers": [peer.name for peer in self.world.lab.peers],
             "directory": str(self.place.directory),
+        }
+
+    def _names(self) -> Data:
+        """What a line can name, for completion."""
+        return {
+            "peers": [peer.name for peer in self.world.lab.peers],
+            "games": list(self.world.games),
+            "faults": list(self.world.faults),
+            "kinds": list(KINDS),
+            "commands": self.fields.commands,
+            "events": self.fields.events,
         }
 
     def _bounded(self, answer: Data) -> Data:

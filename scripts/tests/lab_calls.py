@@ -7,15 +7,20 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lanspread_harness.cli import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROC = Path("/proc")
 
 CALL_TIMEOUT_S = 120.0
+SOON_S = 30.0
 
 LAB = REPOSITORY / "scripts" / "lab.py"
 
@@ -89,3 +94,11 @@ class Shell:
             if mine in environment and int(process.name) != os.getpid() and words:
                 found.append(words.decode("utf-8", "replace"))
         return found
+
+
+def until(holds: Callable[[], bool], seen: Callable[[], object]) -> None:
+    """Wait for something that no call can wait for."""
+    end_s = time.monotonic() + SOON_S
+    while not holds():
+        assert time.monotonic() < end_s, seen()
+        time.sleep(0.02)

@@ -134,24 +134,24 @@ def test_a_checkout_that_cannot_be_written_has_its_environment_in_the_cache(
 ) -> None:
     made: list[Path] = []
 
-    def install(environment: Path, *, dev: bool) -> None:
+    def install(environment: Path, group: str) -> None:
         made.append(environment)
         environment.mkdir()
-        bootstrap._stamp(environment, dev=dev).touch()  # noqa: SLF001
+        bootstrap._stamp(environment, group).touch()  # noqa: SLF001
 
     monkeypatch.setattr(bootstrap, "IN_REPOSITORY", tmp_path / "checkout/.venv")
     monkeypatch.setattr(bootstrap, "_is_writable", lambda: False)
     monkeypatch.setattr(bootstrap, "_install", install)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for _ in range(2):
-        python = bootstrap.ensure_environment(dev=True)
+        python = bootstrap.ensure_environment("dev")
         assert python.is_relative_to(tmp_path / "cache/lanspread")
     assert len(made) == 1
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     with pytest.raises(bootstrap.BootstrapError, match="XDG_CACHE_HOME names another place"):
-        bootstrap.ensure_environment(dev=True)
+        bootstrap.ensure_environment("dev")
 
 
 def test_a_terminal_that_is_closed_interrupts(tmp_path: Path) -> None:

@@ -6,45 +6,14 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
-from lab_calls import Shell
+from lab_calls import Shell, until
 
-from lanspread_harness.build import BINARY_VARIABLE, build_binary
-from lanspread_harness.cli import REPOSITORY
 from lanspread_lab.cli import SKILL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SKILL_MAX_BYTES = 6 * 1024
 ANSWER_MAX_BYTES = 8 * 1024
-SOON_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def binary() -> Path:
-    named = os.environ.get(BINARY_VARIABLE)
-    return Path(named) if named else build_binary(REPOSITORY)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, binary: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path, binary)
-    yield shell
-    shell.run("close --all")
-    until(lambda: not shell.processes(), shell.processes)
-
-
-def until(holds: Callable[[], bool], seen: Callable[[], object]) -> None:
-    """Wait for something that no call can wait for."""
-    end_s = time.monotonic() + SOON_S
-    while not holds():
-        assert time.monotonic() < end_s, seen()
-        time.sleep(0.02)
 
 
 def info(shell: Shell, lab: str) -> dict[str, object]:

@@ -21,6 +21,7 @@ USED = [name for name in SCRIPTS if name != "bootstrap.py"]
 WRONG = {
     "bench.py": ["--rounds", "0"],
     "failpoints.py": ["--no-such"],
+    "lab.py": ["no-such-verb"],
     "mutate.py": ["no-such-mutation"],
     "peer_cli.py": ["run", "no/name"],
     "run_extended_scenarios.py": ["S9999"],

@@ -27,7 +27,10 @@ async def do(core: Core, arguments: dict[str, Any]) -> dict[str, Any]:
     peer = core.world.running(str(arguments["peer"]))
     words = [str(word) for word in arguments.get("fields", ())]
     cmd = str(arguments["cmd"])
-    if cmd.startswith("{"):
+    if arguments.get("object") is not None:
+        fields = dict(arguments["object"])
+        fields.pop("id", None)
+    elif cmd.startswith("{"):
         fields = core.fields.read("", [cmd])
         cmd = str(fields.pop("cmd", ""))
     else:
