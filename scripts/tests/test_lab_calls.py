@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
-from lab_calls import Shell, until
+from lab_calls import LAB, Shell, until
 
 from lanspread_lab.cli import SKILL
 
@@ -175,6 +177,25 @@ def test_a_core_that_cannot_start_says_why(shell: Shell, tmp_path: Path) -> None
     assert error["code"] == "lab-environment"
     assert "does not exist" in error["message"]
     assert shell.do("list") == {"labs": []}
+
+
+def test_a_call_imports_neither_the_harness_nor_asyncio() -> None:
+    """What it would import costs each call more than the call itself."""
+    program = "import sys, lanspread_lab.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(LAB.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"lanspread_harness", "asyncio", "jsonschema_rs", "mcp"}
+
+
+def test_the_harness_does_not_know_labs_that_stay_open() -> None:
+    modules = (LAB.parent / "lanspread_harness").rglob("*.py")
+    assert [path for path in modules if "lanspread_lab" in path.read_text("utf-8")] == []
 
 
 def test_an_export_repeats_the_session_and_its_failure(shell: Shell, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = "lanspread_harness"
+PACKAGES = (PACKAGE, "lanspread_lab")
 NEEDED = ("pyproject.toml", ".gitignore", "LICENSE-MIT", "LICENSE-APACHE", "docs/harness.md")
 
 
@@ -59,14 +60,19 @@ def of_package(wheel: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_wheel_holds_what_the_tree_holds(checkout: Path, tmp_path: Path) -> None:
     before = files(checkout)
     wheel = build(checkout, tmp_path / "wheels")
-    tree = files(checkout / "scripts" / PACKAGE)
-    assert of_package(wheel) == {f"{PACKAGE}/{name}": data for name, data in tree.items()}
+    trees = {package: files(checkout / "scripts" / package) for package in PACKAGES}
+    assert of_package(wheel) == {
+        f"{package}/{name}": data for package, tree in trees.items() for name, data in tree.items()
+    }
+    tree = trees[PACKAGE]
+    assert {"py.typed", "skill.md"} <= trees["lanspread_lab"].keys()
     assert {"py.typed", "report/page.html", "report/style.css", "report/app.js"} <= tree.keys()
     assert files(checkout) == before, "nothing is left"
     names = {
         name.rpartition("/")[2]: data.decode() for name, data in wheel.items() if "dist" in name
     }
     assert "lanspread = lanspread_harness.pytest_plugin" in names["entry_points.txt"]
+    assert "lanspread-lab = lanspread_lab.cli:main" in names["entry_points.txt"]
     assert "# Tests with several peers" in names["METADATA"]
     assert {"LICENSE-MIT", "LICENSE-APACHE"} <= names.keys()
 
