@@ -16,6 +16,20 @@ pub const CATALOG_MAX_GAMES: usize = LIBRARY_MAX_GAMES as usize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogPosition(u32);
 
+impl CatalogPosition {
+    /// Returns how many games come before it.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// Returns the position that so many games come before; `None` beyond what a catalog can have.
+    #[must_use]
+    pub fn from_index(index: usize) -> Option<Self> {
+        (index < CATALOG_MAX_GAMES).then(|| u32::try_from(index).ok().map(Self)).flatten()
+    }
+}
+
 /// Every game of the party by id. No two ids differ in letter case alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {

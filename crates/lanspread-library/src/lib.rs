@@ -35,7 +35,7 @@
 //!
 //! A scan looks at the game roots and takes from the [`Index`] whatever did not change since the
 //! index was written; hashing fills in what the scan could not know without reading; [`diff`] tells
-//! others the difference, and a [`RemoteLibrary`] puts together what others tell. [`verify()`] reads a whole
+//! others the difference, a [`RemoteLibrary`] is what another peer tells, and [`Libraries`] keeps what all of them tell. [`verify()`] reads a whole
 //! game again, and [`RescanScheduler`] keeps looks at the disk from contradicting operations.
 //!
 //! All of it blocks and runs wherever the caller puts it: nothing here is a task, keeps a clock or talks to
@@ -45,6 +45,7 @@ mod attributes;
 mod delta;
 mod hashing;
 mod index;
+mod libraries;
 mod local_game;
 mod names;
 pub mod points;
@@ -61,11 +62,14 @@ mod walk;
 pub use delta::{Difference, diff};
 pub use hashing::{HashError, Hashed, Reading, hash_manifest};
 pub use index::{Index, IndexWarning};
+pub use libraries::{Libraries, OWNER_ANNOUNCEMENTS_MAX};
 pub use local_game::LocalGame;
 pub use names::{may_be_root_of, root_ids};
 pub use problem::{GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason};
 pub use quick_scan::{QuickScan, quick_scan, suspects};
-pub use remote::{DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary};
+pub use remote::{
+    Announcement, DeltaOutcome, Gathering, KnownGame, LibraryError, RemoteDelta, RemoteLibrary,
+};
 pub use rescan_scheduler::RescanScheduler;
 pub use scan::{
     GameScan, Scan, ScanError, ScanWarning, roots, scan_game, scan_games, scan_games_dir,

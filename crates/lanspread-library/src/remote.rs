@@ -1,7 +1,8 @@
-//! The libraries of other peers, as far as the own catalog knows their games.
+//! What another peer tells of its library: the pages of all of it, and the changes.
 //!
 //! What a peer can make this one hold is bounded by the own catalog, and not by its word: a game that is
-//! not in it is read and dropped, one that is in it is kept by its position there.
+//! not in it is read and dropped, one that is in it is kept by its position there. [`Libraries`](crate::Libraries) keeps what
+//! was read here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +12,29 @@ use lanspread_proto::library::{
 };
 use lanspread_proto::limits::{LIBRARY_MAX_GAMES, LIBRARY_PAGES_MAX};
 use lanspread_proto::message::LibraryPageHeader;
-use lanspread_proto::{ContentHash, GameId, GameVersion};
+use lanspread_proto::{ContentHash, GameId};
 
-/// What is known of the library of a peer.
+/// The library of a peer as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemoteLibrary {
-    rev: u64,
-    /// In the order of their positions.
-    games: Vec<KnownGame>,
-    /// The versions of those that are not of the catalog's.
-    other_versions: BTreeMap<CatalogPosition, GameVersion>,
+    /// The revision that it is of.
+    pub rev: u64,
+    /// In the order of their positions, each position once.
+    pub games: Vec<(CatalogPosition, Announcement)>,
 }
 
-/// A game of the own catalog that a peer announces: 80 bytes.
+/// What a peer says of a game of the own catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// It has the version of the catalog.
+    Usable(KnownGame),
+    /// It has another version, which is of no use here.
+    OtherVersion,
+}
+
+/// A game at the version of the catalog: 80 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownGame {
-    /// Where the catalog lists it.
-    pub position: CatalogPosition,
     /// Its bytes.
     pub size: u64,
     /// The identity of its layout.
@@ -43,12 +50,9 @@ pub struct RemoteDelta {
     pub from_rev: u64,
     /// The revision that it leads to.
     pub to_rev: u64,
-    changed: BTreeMap<CatalogPosition, Announced>,
-    removed: BTreeSet<CatalogPosition>,
+    pub(crate) changed: BTreeMap<CatalogPosition, Announcement>,
+    pub(crate) removed: BTreeSet<CatalogPosition>,
 }
-
-/// A game, and its version where that is not the catalog's.
-type Announced = (KnownGame, Option<GameVersion>);
 
 /// What became of a received delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,82 +109,6 @@ pub enum LibraryError {
     Twice(GameId),
 }
 
-impl RemoteLibrary {
-    /// Returns the revision that it is of.
-    pub fn rev(&self) -> u64 {
-        self.rev
-    }
-
-    /// Returns whether it has no game that the catalog knows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.games.is_empty()
-    }
-
-    /// Returns how many games of the catalog are announced, in whichever version.
-    pub fn len(&self) -> usize {
-        self.games.len()
-    }
-
-    /// Returns where in the catalog its games are.
-    pub fn positions(&self) -> BTreeSet<CatalogPosition> {
-        self.games.iter().map(|game| game.position).collect()
-    }
-
-    /// Returns the games that are announced at the version of the catalog.
-    pub fn usable(&self) -> impl Iterator<Item = &KnownGame> {
-        self.games.iter().filter(|game| !self.other_versions.contains_key(&game.position))
-    }
-
-    /// Returns a game, if it is announced at the version of the catalog.
-    pub fn usable_at(&self, position: CatalogPosition) -> Option<&KnownGame> {
-        let game = self.get(position)?;
-        (!self.other_versions.contains_key(&position)).then_some(game)
-    }
-
-    /// Returns which games another library announces otherwise.
-    pub fn differences(&self, other: &Self) -> BTreeSet<CatalogPosition> {
-        let is_other = |position: &CatalogPosition| {
-            self.get(*position) != other.get(*position)
-                || self.other_versions.get(position) != other.other_versions.get(position)
-        };
-        self.positions().union(&other.positions()).copied().filter(is_other).collect()
-    }
-
-    /// Applies what a peer says has changed.
-    pub fn apply(&mut self, delta: RemoteDelta) -> DeltaOutcome {
-        let RemoteDelta { from_rev, to_rev, changed, removed } = delta;
-        if to_rev <= self.rev {
-            return DeltaOutcome::Ignored;
-        }
-        if from_rev != self.rev {
-            return DeltaOutcome::Gap;
-        }
-        let mut named = removed;
-        named.extend(changed.keys());
-        self.games.retain(|game| !named.contains(&game.position));
-        self.other_versions.retain(|position, _| !named.contains(position));
-        for (game, version) in changed.into_values() {
-            self.add(game, version);
-        }
-        self.games.sort_by_key(|game| game.position);
-        self.rev = to_rev;
-        DeltaOutcome::Applied { changed: named }
-    }
-
-    fn get(&self, position: CatalogPosition) -> Option<&KnownGame> {
-        let at = self.games.binary_search_by_key(&position, |game| game.position).ok()?;
-        self.games.get(at)
-    }
-
-    fn add(&mut self, game: KnownGame, version: Option<GameVersion>) {
-        self.games.push(game);
-        if let Some(version) = version {
-            self.other_versions.insert(game.position, version);
-        }
-    }
-}
-
 impl RemoteDelta {
     /// Reads a delta.
     ///
@@ -196,9 +124,7 @@ impl RemoteDelta {
         for change in DeltaPage::new(page)? {
             match change? {
                 LibraryChange::Changed(game) => {
-                    if let Some(announced) = announced(game, catalog) {
-                        delta.changed.insert(announced.0.position, announced);
-                    }
+                    delta.changed.extend(announced(game, catalog));
                 }
                 LibraryChange::Removed(id) => {
                     let Some(position) = catalog.position(&id) else { continue };
@@ -210,6 +136,18 @@ impl RemoteDelta {
             }
         }
         Ok(delta)
+    }
+
+    /// Returns how many games it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changed.len() + self.removed.len()
+    }
+
+    /// Returns whether it names no game.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Makes an empty delta at `rev`. A peer with another revision sees a gap.
@@ -273,9 +211,10 @@ impl<'a> Gathering<'a> {
             }
             self.last = Some(game.id.clone());
             self.found += 1;
-            if let Some((game, version)) = announced(game, self.catalog) {
-                self.library.add(game, version);
+            if self.found > u64::from(self.games) {
+                return Err(self.miscounted());
             }
+            self.library.games.extend(announced(game, self.catalog));
         }
         self.taken += 1;
         Ok(())
@@ -286,20 +225,27 @@ impl<'a> Gathering<'a> {
     /// # Errors
     /// [`LibraryError::Count`].
     pub fn finish(self) -> Result<RemoteLibrary, LibraryError> {
-        let (found, announced) = (self.found, self.games);
+        if self.found != u64::from(self.games) {
+            return Err(self.miscounted());
+        }
         // Both are in id order, and so the games are in the order of their positions.
-        (found == u64::from(announced))
-            .then_some(self.library)
-            .ok_or(LibraryError::Count { found, announced })
+        Ok(self.library)
+    }
+
+    fn miscounted(&self) -> LibraryError {
+        LibraryError::Count { found: self.found, announced: self.games }
     }
 }
 
 /// What is kept of an announced game; `None` if the catalog does not have it.
-fn announced(game: GameSummary, catalog: &Catalog) -> Option<Announced> {
+fn announced(game: GameSummary, catalog: &Catalog) -> Option<(CatalogPosition, Announcement)> {
     let GameSummary { id, version, size, manifest_hash, content_root } = game;
     let position = catalog.position(&id)?;
-    let is_other = catalog.at(position)?.version != version;
-    Some((KnownGame { position, size, manifest_hash, content_root }, is_other.then_some(version)))
+    let known = KnownGame { size, manifest_hash, content_root };
+    Some(match catalog.at(position)?.version == version {
+        true => (position, Announcement::Usable(known)),
+        false => (position, Announcement::OtherVersion),
+    })
 }
 
 #[cfg(test)]

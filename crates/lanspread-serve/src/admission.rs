@@ -11,9 +11,11 @@
 //!    │
 //!  header        64 KiB, ✗ 10 s without a byte
 //!    │
-//!    ├── delta, fetching ─── receive 1/c ─ 256 KiB or a piece set ─ ✗ 10 s without a byte ───────────┐
+//!    ├── delta, fetching ─── receive 1/c ─ 256 KiB or a piece set ─ ✗ 10 s without a byte ─ pace/a ──┐
 //!    │                                                                                               │
-//!    ├── have, end, goodbye, ping ───────────────────────────────────────────────────────────────────┤
+//!    ├── have, end ───────── pace/a ─────────────────────────────────────────────────────────────────┤
+//!    │                                                                                               │
+//!    ├── goodbye, ping ──────────────────────────────────────────────────────────────────────────────┤
 //!    │                                                                                               │
 //!    ├── wrong chunk ─────── complaints 16/a in 60 s → busy ─ read one chunk ────────────────────────┤
 //!    │                                                                                               │
@@ -48,7 +50,9 @@
 //! | Streams | `STREAMS_MAX` of `lanspread_net::quic`: 64 | a connection | the asker waits in `open` | requests in flight have an end |
 //! | Requests | [`REQUESTS_MAX`](crate::session::REQUESTS_MAX): 64 | a connection | its stream is not accepted yet | a transport that allows more streams changes nothing |
 //! | Header | [`CONTROL_HEADER_MAX_BYTES`](lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES): 64 KiB | a request | the request ends | it is decoded in memory |
-//! | Bytes behind a request | [`Requester::turn_to_receive`](requester::Requester::turn_to_receive): one request, of [`PAGE_MAX_BYTES`](lanspread_proto::limits::PAGE_MAX_BYTES) or [`PIECE_SET_MAX_BYTES`](lanspread_proto::piece_set::PIECE_SET_MAX_BYTES) | a connection | waits without an end; the asker gives up after 5 s | a peer has one page of them in memory |
+//! | Bytes behind a request | [`Requester::turn_to_receive`](requester::Requester::turn_to_receive): one request, of [`PAGE_MAX_BYTES`](lanspread_proto::limits::PAGE_MAX_BYTES) or [`PIECE_SET_MAX_BYTES`](lanspread_proto::piece_set::PIECE_SET_MAX_BYTES) | a connection | waits without an end; the asker gives up after 5 s | a peer has one page of them in memory, until what it says is taken over |
+//! | Library news | [`LIBRARY_NEWS`](crate::session::pace::LIBRARY_NEWS): 256 at once, 256 a second | an address | waits by arrival | each goes through the command loop |
+//! | Fetch news | [`FETCH_NEWS`](crate::session::pace::FETCH_NEWS): 1,024 at once, 1,024 a second | an address | waits by arrival | each goes through a download |
 //! | Complaints | [`COMPLAINTS_MAX`](complaints::COMPLAINTS_MAX): 16 in [`COMPLAINTS_TIME`](complaints::COMPLAINTS_TIME): 60 s; [`COMPLAINERS_MAX`](complaints::COMPLAINERS_MAX): 1,024 | an address; addresses | `busy` at once | each reads and hashes a chunk; identities cost nothing, addresses do |
 //! | Looks | [`LOOKS_MAX`]: 2 | all peers | waits by arrival; the new look at most [`LOOK_WAIT`](crate::server::LOOK_WAIT): 5 s | each asks the disk for every file |
 //! | Hashes | [`HASHES_TIMEOUT`](crate::server::games::HASHES_TIMEOUT): 30 min, looked after every [`ASKER_CHECK`](crate::server::games::ASKER_CHECK): 5 s | a request | the answer has no hashes | a game that cannot be hashed holds no stream for ever |

@@ -1,6 +1,7 @@
 //! Looks after one connection: answers what the other side asks, and tells it what changes here.
 
 mod context;
+pub(crate) mod pace;
 mod request;
 
 use std::convert::Infallible;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use context::{SessionContext, SessionEvent, SessionObserver};
+pub use pace::Pace;
 pub(crate) use request::handle_request;
 
 use crate::admission::requester::Requester;

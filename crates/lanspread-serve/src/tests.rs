@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
-use lanspread_library::{Fingerprint, Index, scan_game};
+use lanspread_library::{Announcement, Fingerprint, Index, scan_game};
 use lanspread_net::echoes::Echoes;
 use lanspread_net::exchange::ExchangeError;
 use lanspread_net::handshake::{self, Admitted, LocalPeer};
@@ -41,11 +41,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::admission::requester::Requester;
 use crate::admission::send_slots::STEP_TIMEOUT;
 use crate::contradictions::ContradictionReporter;
-use crate::library_fetch::fetch_library;
+use crate::library_fetch::LibraryFetches;
 use crate::outbound::OutboundTransfers;
 use crate::published_library::{PublishedLibrary, ServedGame};
 use crate::server::games::ASKER_CHECK;
-use crate::session::{SessionContext, SessionEvent, SessionObserver, handle_request};
+use crate::session::{Pace, SessionContext, SessionEvent, SessionObserver, handle_request};
 use crate::swarm::Swarm;
 use crate::{Contradiction, Server, StreamService};
 
@@ -165,7 +165,12 @@ impl SessionObserver for Deaf {
 
 fn context(server: &Server) -> SessionContext {
     let catalog = Arc::new(Catalog::from_games([]).unwrap());
-    SessionContext { server: server.clone(), catalog, observer: Arc::new(Deaf) }
+    SessionContext {
+        server: server.clone(),
+        catalog,
+        observer: Arc::new(Deaf),
+        pace: Pace::default(),
+    }
 }
 
 /// A receiver that takes nothing. The transport takes it all over, and keeps it.
@@ -504,8 +509,12 @@ async fn of_a_library_of_100_000_games_a_reader_keeps_those_of_its_catalog() {
     };
     let catalog = Catalog::from_games((0..20).map(entry)).unwrap();
     let link = asker_of(&server, "asker").await;
-    let read = fetch_library(&link, &catalog).await.unwrap();
-    assert_eq!((read.rev(), read.len()), (5, 10));
-    let sizes: Vec<_> = read.usable().map(|game| game.size).collect();
+    let read = LibraryFetches::default().fetch(&link, &catalog).await.unwrap();
+    assert_eq!((read.rev, read.games.len()), (5, 10));
+    let size = |announcement: &Announcement| match announcement {
+        Announcement::Usable(game) => Some(game.size),
+        Announcement::OtherVersion => None,
+    };
+    let sizes: Vec<_> = read.games.iter().filter_map(|(_, game)| size(game)).collect();
     assert_eq!(sizes, (0..10).map(|n| n * 10_000).collect::<Vec<_>>());
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use lanspread_catalog::{Catalog, CatalogPosition};
-use lanspread_library::{DeltaOutcome, KnownGame, RemoteDelta, RemoteLibrary};
+use lanspread_library::{DeltaOutcome, KnownGame, Libraries, RemoteDelta, RemoteLibrary};
+use lanspread_net::address::CountedAddress;
 use lanspread_proto::message::Hello;
 use lanspread_proto::{GameId, PeerId, PeerName};
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::info::{PeerInfo, SourceInfo};
 #[derive(Debug, Default)]
 pub(crate) struct PeerGameDb {
     peers: BTreeMap<PeerId, PeerEntry>,
+    /// Counted by the address at which a peer is known.
+    libraries: Libraries<CountedAddress>,
 }
 
 /// A known peer.
@@ -22,7 +25,6 @@ pub(crate) struct PeerGameDb {
 pub(crate) struct PeerEntry {
     pub(crate) name: PeerName,
     pub(crate) addr: SocketAddr,
-    pub(crate) library: RemoteLibrary,
     /// The start of the peer that told the library: another one numbers its libraries anew.
     session: u64,
     pub(crate) last_sign_of_life: Instant,
@@ -40,41 +42,44 @@ pub(crate) enum Upserted {
 }
 
 impl PeerGameDb {
-    /// Takes in what a peer said of itself, and its library. Returns also the games that are announced
-    /// otherwise.
+    /// Takes in what a peer said of itself, and its library unless that is known to be the one that it has. Returns also the
+    /// games that are announced otherwise.
     pub(crate) fn upsert(
         &mut self,
         hello: &Hello,
         addr: SocketAddr,
-        library: RemoteLibrary,
+        library: Option<&RemoteLibrary>,
         now: Instant,
     ) -> (Upserted, BTreeSet<CatalogPosition>) {
-        let (name, session) = (hello.name.clone(), hello.session);
-        let fresh = PeerEntry { name, addr, library, session, last_sign_of_life: now };
-        let Some(known) = self.peers.get_mut(&hello.peer_id) else {
-            let changed = fresh.library.positions();
-            self.peers.insert(hello.peer_id, fresh);
+        let (peer_id, name, session) = (hello.peer_id, hello.name.clone(), hello.session);
+        let rev = self.libraries.rev(peer_id);
+        let changed =
+            library.map(|library| self.libraries.replace(peer_id, addr.ip().into(), library));
+        let changed = changed.unwrap_or_default();
+        let fresh = PeerEntry { name, addr, session, last_sign_of_life: now };
+        let Some(known) = self.peers.get_mut(&peer_id) else {
+            self.peers.insert(peer_id, fresh);
             return (Upserted::New, changed);
         };
-        let changed = known.library.differences(&fresh.library);
         let is_same = known.name == fresh.name
             && known.addr == fresh.addr
-            && known.library.rev() == fresh.library.rev()
+            && rev == self.libraries.rev(peer_id)
             && changed.is_empty();
         *known = fresh;
         (if is_same { Upserted::Same } else { Upserted::Changed }, changed)
     }
 
-    /// Returns the library of a peer, if it is known to be the one that the peer has.
-    pub(crate) fn current_library(&self, hello: &Hello) -> Option<&RemoteLibrary> {
-        let known = self.peers.get(&hello.peer_id)?;
-        let is_current = known.session == hello.session && known.library.rev() == hello.library_rev;
-        is_current.then_some(&known.library)
+    /// Returns whether the library of a peer is known to be the one that the peer has.
+    pub(crate) fn has_current_library(&self, hello: &Hello) -> bool {
+        let is_same_start =
+            self.peers.get(&hello.peer_id).is_some_and(|known| known.session == hello.session);
+        is_same_start && self.libraries.rev(hello.peer_id) == Some(hello.library_rev)
     }
 
     /// Forgets a peer. Returns the games it announced.
     pub(crate) fn remove(&mut self, peer_id: PeerId) -> Option<BTreeSet<CatalogPosition>> {
-        Some(self.peers.remove(&peer_id)?.library.positions())
+        self.peers.remove(&peer_id)?;
+        Some(self.libraries.remove(peer_id))
     }
 
     /// Notes when a peer was last heard.
@@ -90,7 +95,7 @@ impl PeerGameDb {
         peer_id: PeerId,
         delta: RemoteDelta,
     ) -> Option<DeltaOutcome> {
-        Some(self.peers.get_mut(&peer_id)?.library.apply(delta))
+        self.libraries.apply(peer_id, delta)
     }
 
     /// Replaces a peer's library by a newer one. Returns the games that are announced otherwise; `None`
@@ -98,15 +103,21 @@ impl PeerGameDb {
     pub(crate) fn replace_library(
         &mut self,
         peer_id: PeerId,
-        library: RemoteLibrary,
+        library: &RemoteLibrary,
     ) -> Option<BTreeSet<CatalogPosition>> {
-        let entry = self.peers.get_mut(&peer_id)?;
-        if library.rev() <= entry.library.rev() {
-            return None;
-        }
-        let changed = entry.library.differences(&library);
-        entry.library = library;
-        Some(changed)
+        let entry = self.peers.get(&peer_id)?;
+        let is_newer = self.libraries.rev(peer_id).is_none_or(|known| known < library.rev);
+        is_newer.then(|| self.libraries.replace(peer_id, entry.addr.ip().into(), library))
+    }
+
+    /// Returns the revision of the library of a known peer.
+    pub(crate) fn library_rev(&self, peer_id: PeerId) -> Option<u64> {
+        self.libraries.rev(peer_id)
+    }
+
+    /// How many games at least one peer can serve.
+    pub(crate) fn remote_game_count(&self) -> usize {
+        self.libraries.usable_games()
     }
 
     /// A known peer.
@@ -131,8 +142,8 @@ impl PeerGameDb {
             peer_id,
             name: entry.name.clone(),
             addr: entry.addr,
-            library_rev: entry.library.rev(),
-            game_count: entry.library.len(),
+            library_rev: self.libraries.rev(peer_id).unwrap_or_default(),
+            game_count: self.libraries.len_of(peer_id),
             last_seen: now.saturating_duration_since(entry.last_sign_of_life),
         })
     }
@@ -168,19 +179,22 @@ impl PeerGameDb {
     ) -> impl Iterator<Item = (PeerId, &PeerEntry, &KnownGame)> {
         let position = catalog.position(game_id);
         self.iter().filter_map(move |(peer_id, entry)| {
-            Some((peer_id, entry, entry.library.usable_at(position?)?))
+            Some((peer_id, entry, self.libraries.usable_at(peer_id, position?)?))
         })
     }
 
     /// Every game that at least one peer can serve: how many can, and the size the first one tells.
     pub(crate) fn remote_games(&self, catalog: &Catalog) -> BTreeMap<GameId, RemoteGame> {
-        let mut games: BTreeMap<CatalogPosition, RemoteGame> = BTreeMap::new();
-        for known in self.peers.values().flat_map(|entry| entry.library.usable()) {
-            let fresh = RemoteGame { peer_count: 0, size: known.size };
-            games.entry(known.position).or_insert(fresh).peer_count += 1;
-        }
-        let named = |(position, game)| Some((catalog.at(position)?.id.clone(), game));
-        games.into_iter().filter_map(named).collect()
+        let named = |(position, (peer_count, size))| {
+            Some((catalog.at(position)?.id.clone(), RemoteGame { peer_count, size }))
+        };
+        self.libraries.usable().filter_map(named).collect()
+    }
+
+    /// What [`Self::remote_games`] says of one game.
+    pub(crate) fn remote_game(&self, catalog: &Catalog, game_id: &GameId) -> Option<RemoteGame> {
+        let (peer_count, size) = self.libraries.usable_by(catalog.position(game_id)?)?;
+        Some(RemoteGame { peer_count, size })
     }
 }
 

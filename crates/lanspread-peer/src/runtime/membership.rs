@@ -17,6 +17,8 @@ use lanspread_net::rate::{AddressRates, Rate};
 use lanspread_net::source::Source;
 use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
+use lanspread_serve::library_fetch::LibraryFetches;
+use lanspread_serve::session::Pace;
 use lanspread_transfer::progress::SourceBytes;
 use tokio::time::Instant;
 
@@ -62,6 +64,9 @@ pub(super) struct Membership {
     asking: BTreeSet<PeerId>,
     /// Peers whose library is being asked for.
     awaited: BTreeMap<PeerId, Awaited>,
+    fetches: LibraryFetches,
+    /// How often peers may tell something.
+    pace: Pace,
 }
 
 /// Games that other peers announce otherwise than before. Running downloads of them get or lose sources.
@@ -99,6 +104,8 @@ impl Membership {
             liveness: SilenceWatch::new(limits),
             asking: BTreeSet::new(),
             awaited: BTreeMap::new(),
+            fetches: LibraryFetches::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -176,6 +183,7 @@ impl Membership {
         is_conflict: bool,
         handles: &Handles,
     ) {
+        self.stop_fetching(peer_id, link_id);
         if self.is_current(peer_id, link_id) {
             self.note_heard(peer_id);
             self.links.remove(peer_id);

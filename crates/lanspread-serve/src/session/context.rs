@@ -8,6 +8,7 @@ use lanspread_library::RemoteDelta;
 use lanspread_net::link::PeerLink;
 use lanspread_proto::GameId;
 
+use super::pace::Pace;
 use crate::server::Server;
 
 /// What it takes to look after connections.
@@ -19,6 +20,8 @@ pub struct SessionContext {
     pub catalog: Arc<Catalog>,
     /// Hears what peers tell.
     pub observer: Arc<dyn SessionObserver>,
+    /// How often they may tell it.
+    pub pace: Pace,
 }
 
 /// What a session tells whoever keeps account of the peers.

@@ -22,8 +22,9 @@ pub(crate) async fn handle_request(
     stream: Stream,
     context: &SessionContext,
 ) -> Result<(), ExchangeError> {
-    let SessionContext { server, observer, .. } = context;
+    let SessionContext { server, observer, pace, .. } = context;
     let link = &*requester.link;
+    let addr = link.addr.ip().into();
     let (request, mut incoming, mut sender) = read_request(link, stream).await?;
     match request {
         // Asked.
@@ -33,6 +34,7 @@ pub(crate) async fn handle_request(
         }
         Request::GetGame(wanted) => {
             if wanted.await_hashes {
+                pace.library_news(addr).await;
                 observer
                     .on_session_event(link, SessionEvent::HashesWanted(wanted.game_id.clone()))
                     .await;
@@ -51,8 +53,12 @@ pub(crate) async fn handle_request(
         }
         // Told.
         Request::LibraryDelta(delta) => {
-            let delta = read_delta(requester, &mut incoming, delta, context).await?;
+            // Until it is taken over, so that a peer has one in memory.
+            let turn = requester.turn_to_receive().await;
+            let delta = read_delta(link, &mut incoming, delta, context).await?;
+            pace.library_news(addr).await;
             observer.on_session_event(link, SessionEvent::Delta(delta)).await;
+            drop(turn);
             confirm(sender).await
         }
         Request::Goodbye {} => {
@@ -60,10 +66,14 @@ pub(crate) async fn handle_request(
             confirm(sender).await
         }
         Request::Fetching(theirs) => {
-            let own = match read_opening(requester, &mut incoming, theirs).await? {
+            let turn = requester.turn_to_receive().await;
+            let theirs = read_opening(link, &mut incoming, theirs).await?;
+            pace.fetch_news(addr).await;
+            let own = match theirs {
                 Some(theirs) => server.swarm.on_opening(link.peer_id(), link.id, &theirs).await,
                 None => None,
             };
+            drop(turn);
             let (response, have) = match own.map(|own| own.encode()) {
                 Some((own, have)) => (Response::Fetching(own), have),
                 None => (Response::Done {}, Bytes::new()),
@@ -71,6 +81,7 @@ pub(crate) async fn handle_request(
             reply_with(sender, &response, have).await
         }
         Request::Have(have) => {
+            pace.fetch_news(addr).await;
             let refusal = not_served(&have.game_id);
             let response = match server.swarm.on_have(link.peer_id(), have).await {
                 true => Response::Done {},
@@ -79,6 +90,7 @@ pub(crate) async fn handle_request(
             reply_briefly(sender, &response).await
         }
         Request::FetchEnded(ended) => {
+            pace.fetch_news(addr).await;
             server.swarm.on_fetch_ended(link.peer_id(), &ended).await;
             confirm(sender).await
         }
@@ -106,44 +118,30 @@ async fn read_request(
     Ok((request, incoming, sender))
 }
 
-/// Reads the bytes behind a request, of which one peer has one at a time in memory.
-///
-/// # Errors
-/// [`ExchangeError`] when they are not `len` bytes, or more than `max`.
-async fn read_page(
-    requester: &Requester,
-    incoming: &mut Incoming,
-    len: u32,
-    max: usize,
-) -> Result<Bytes, ExchangeError> {
-    let _turn = requester.turn_to_receive().await;
-    incoming.page(len, max, || requester.link.note_sign_of_life()).await
-}
-
 /// Reads what changed in the library of the peer. One that cannot be read is a gap: the whole library is asked for.
 async fn read_delta(
-    requester: &Requester,
+    link: &PeerLink,
     incoming: &mut Incoming,
     delta: LibraryDelta,
     context: &SessionContext,
 ) -> Result<RemoteDelta, ExchangeError> {
     let LibraryDelta { from_rev, to_rev, len } = delta;
-    let page = read_page(requester, incoming, len, PAGE_MAX_BYTES).await?;
+    let page = incoming.page(len, PAGE_MAX_BYTES, || link.note_sign_of_life()).await?;
     let delta = RemoteDelta::read(from_rev, to_rev, &page, &context.catalog);
     Ok(delta.unwrap_or_else(|error| {
-        tracing::debug!(peer_id = %requester.link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
+        tracing::debug!(peer_id = %link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
         RemoteDelta::gap(to_rev)
     }))
 }
 
 /// Reads what the peer fetches and has of it; `None` where its set of pieces is none.
 async fn read_opening(
-    requester: &Requester,
+    link: &PeerLink,
     incoming: &mut Incoming,
     theirs: Fetching,
 ) -> Result<Option<Opening>, ExchangeError> {
     let len = theirs.have_bytes;
-    let have = read_page(requester, incoming, len, PIECE_SET_MAX_BYTES).await?;
+    let have = incoming.page(len, PIECE_SET_MAX_BYTES, || link.note_sign_of_life()).await?;
     // It has at most as many bytes as a set may have.
     Ok(Opening::decode(theirs, &have).ok())
 }

@@ -138,8 +138,7 @@ impl EventLoop {
             let _ = reply.send(Err(CommandError::UnknownGame(game_id)));
             return;
         };
-        let remote =
-            self.membership.peers.remote_games(&self.handles.catalog).get(&game_id).copied();
+        let remote = self.membership.peers.remote_game(&self.handles.catalog, &game_id);
         let mut info = self.game_info(game, remote);
         info.partial_bytes = unfinished.filter(|_| info.may_be_partial());
         let local = self.library.games.get(&game_id).and_then(|local| {

@@ -209,6 +209,7 @@ impl Membership {
             server: handles.server.clone(),
             catalog: Arc::clone(&handles.catalog),
             observer: Arc::new(SessionEvents(handles.inbox_sender.clone())),
+            pace: self.pace.clone(),
         };
         handles.spawn(session::run_session(Arc::clone(&link), streams, context));
         sources_changed.extend(self.join(addr, link, reply, handles).await);

@@ -14,8 +14,8 @@ use lanspread_net::handshake::RejectReason;
 use lanspread_net::link::{LinkId, PeerLink};
 use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PeerId, SourceError};
-use lanspread_serve::library_fetch::fetch_library;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Membership, SourcesChanged};
 use crate::command::Reply;
@@ -28,6 +28,9 @@ use crate::runtime::handles::Handles;
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
 /// here within that.
 const KEPT_DELTAS_MAX: usize = 4;
+/// Most games of a change that is kept: with that, the changes that are kept of 256 peers take 7 MB. What a larger one says, the
+/// library says that is asked for next.
+const KEPT_DELTA_GAMES_MAX: usize = 64;
 /// How long a change that a peer has told may be missing before its library is asked for: the peer tells it
 /// anew within milliseconds, from the revision that was read.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -45,6 +48,10 @@ pub(in crate::runtime) struct Awaited {
     replies: Vec<Reply<PeerId, ConnectError>>,
     /// What the peer told meanwhile.
     deltas: Vec<RemoteDelta>,
+    /// The newest revision that it told meanwhile.
+    told_rev: u64,
+    /// Ends the fetch when it is dropped.
+    fetch: Option<DropGuard>,
 }
 
 impl Membership {
@@ -60,13 +67,11 @@ impl Membership {
         if let Some(before) = self.awaited.remove(&link.peer_id()) {
             replies.extend(before.replies);
         }
-        match self.peers.current_library(&link.hello).cloned() {
-            Some(library) => self.joined(&link, library, replies, handles).await,
-            None => {
-                self.ask_for_library(link, Some(addr), replies, handles);
-                SourcesChanged::default()
-            }
+        if self.peers.has_current_library(&link.hello) {
+            return self.joined(&link, None, replies, handles).await;
         }
+        self.ask_for_library(link, Some(addr), replies, handles);
+        SourcesChanged::default()
     }
 
     /// Returns the connections of the peers that will appear.
@@ -97,11 +102,22 @@ impl Membership {
         handles: &Handles,
     ) {
         let (peer_id, link_id) = (link.peer_id(), link.id);
-        let awaited = Awaited { link: Arc::clone(&link), joins_at, replies, deltas: Vec::new() };
+        let stop = CancellationToken::new();
+        let awaited = Awaited {
+            link: Arc::clone(&link),
+            joins_at,
+            replies,
+            deltas: Vec::new(),
+            told_rev: 0,
+            fetch: Some(stop.clone().drop_guard()),
+        };
         self.awaited.insert(peer_id, awaited);
         let (inbox_sender, catalog) = (handles.inbox_sender.clone(), Arc::clone(&handles.catalog));
+        let fetches = self.fetches.clone();
         handles.spawn(async move {
-            let outcome = fetch_library(&link, &catalog).await;
+            let outcome = stop.run_until_cancelled(fetches.fetch(&link, &catalog)).await;
+            let gone = || Err(SourceError::Gone("the connection is gone".to_owned()));
+            let outcome = outcome.unwrap_or_else(gone);
             // Whoever waits is answered by the connection that has taken the place of this one.
             if outcome.is_err() && link.is_replaced() {
                 sleep(REPLACED_GRACE).await;
@@ -127,13 +143,13 @@ impl Membership {
             return SourcesChanged::default();
         };
         let mut sources_changed = SourcesChanged::default();
-        let Awaited { link, joins_at, replies, deltas } = awaited;
+        let Awaited { link, joins_at, replies, deltas, told_rev, fetch: _ } = awaited;
         match (outcome, joins_at) {
             (Ok(library), Some(_)) => {
-                sources_changed.extend(self.joined(&link, library, replies, handles).await);
+                sources_changed.extend(self.joined(&link, Some(&library), replies, handles).await);
             }
             (Ok(library), None) => {
-                if let Some(changed) = self.peers.replace_library(peer_id, library) {
+                if let Some(changed) = self.peers.replace_library(peer_id, &library) {
                     sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
                 }
             }
@@ -142,9 +158,7 @@ impl Membership {
                 return sources_changed;
             }
         }
-        let mut told_rev = 0;
         for delta in deltas {
-            told_rev = told_rev.max(delta.to_rev);
             if let Some(DeltaOutcome::Applied { changed }) = self.peers.apply_delta(peer_id, delta)
             {
                 sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
@@ -183,6 +197,10 @@ impl Membership {
             return SourcesChanged::default();
         }
         if let Some(awaited) = self.awaited.get_mut(&peer_id) {
+            awaited.told_rev = awaited.told_rev.max(delta.to_rev);
+            if delta.len() > KEPT_DELTA_GAMES_MAX {
+                return SourcesChanged::default();
+            }
             if awaited.deltas.len() >= KEPT_DELTAS_MAX {
                 awaited.deltas.remove(0);
             }
@@ -201,8 +219,15 @@ impl Membership {
         }
     }
 
+    /// Ends the fetch of a library on a connection that is gone. It may wait for its turn, and would not notice.
+    pub(in crate::runtime) fn stop_fetching(&mut self, peer_id: PeerId, link_id: LinkId) {
+        if let Some(awaited) = self.awaited.get_mut(&peer_id).filter(|it| it.link.id == link_id) {
+            awaited.fetch = None;
+        }
+    }
+
     fn is_behind(&self, peer_id: PeerId, told_rev: u64) -> bool {
-        self.peers.get(peer_id).is_some_and(|known| known.library.rev() < told_rev)
+        self.peers.library_rev(peer_id).is_some_and(|rev| rev < told_rev)
     }
 
     fn refresh_library(&mut self, peer_id: PeerId, handles: &Handles) {
@@ -216,7 +241,7 @@ impl Membership {
     async fn joined(
         &mut self,
         link: &PeerLink,
-        library: RemoteLibrary,
+        library: Option<&RemoteLibrary>,
         replies: Vec<Reply<PeerId, ConnectError>>,
         handles: &Handles,
     ) -> SourcesChanged {
@@ -315,7 +340,7 @@ impl Membership {
         if changed.is_empty() {
             return SourcesChanged::default();
         }
-        let game_count = self.peers.remote_games(&handles.catalog).len();
+        let game_count = self.peers.remote_game_count();
         let told = changed.iter().cloned().collect();
         handles.emit(PeerEvent::GamesListUpdated { game_count, changed: told }).await;
         SourcesChanged::new(changed)
