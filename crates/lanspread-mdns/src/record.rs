@@ -8,6 +8,7 @@ use lanspread_proto::{NetworkName, PeerId, PeerName};
 use mdns_sd::{IfKind, IfPredicate, ResolvedService, ScopedIp, ServiceInfo, TxtProperties};
 
 use crate::interface::Scope;
+use crate::link::{Links, Place};
 
 /// The DNS-SD type of a Lanspread peer.
 pub const SERVICE_TYPE: &str = "_lanspread._udp.local.";
@@ -51,8 +52,10 @@ pub struct PeerRecord {
     /// What it calls itself.
     pub hostname: PeerName,
     /// Where to dial it: at least one and at most [`PEER_MAX_ADDRS`] addresses that this peer can
-    /// reach, IPv4 first, then routable IPv6, then link-local IPv6 with its scope.
+    /// reach. Those that are vouched for come first; then IPv4, routable IPv6, and link-local IPv6 with its scope.
     pub addrs: Vec<SocketAddr>,
+    /// Whether the first address is vouched for: the record came from there, or the user named its network.
+    pub is_vouched: bool,
 }
 
 /// What this version can read of the record of a peer of another protocol version. Nothing of it is proven.
@@ -83,6 +86,8 @@ pub(crate) enum RecordError {
     OtherPeer,
     #[error("it has no port or no address that this peer can reach")]
     Unreachable,
+    #[error("its address {0} is not on the link")]
+    OffLink(IpAddr),
 }
 
 impl Advertisement {
@@ -119,17 +124,32 @@ impl Advertisement {
 
 impl PeerRecord {
     /// Reads the records of another peer as the daemon has put them together.
-    pub(crate) fn read(service: &ResolvedService, scope: &Scope) -> Result<Self, RecordError> {
+    ///
+    /// The peer told of itself from the addresses `vouched`.
+    pub(crate) fn read(
+        service: &ResolvedService,
+        links: &Links,
+        vouched: &[IpAddr],
+    ) -> Result<Self, RecordError> {
         let peer_id = peer_of_instance(service.get_fullname())?;
         let txt = service.get_properties();
         if id::<PeerId>(txt, KEY_PEER_ID)? != peer_id {
             return Err(RecordError::OtherPeer);
         }
-        let addrs = reachable_addrs(service, scope);
-        if service.get_port() == 0 || addrs.is_empty() {
-            return Err(RecordError::Unreachable);
-        }
+        // All of loopback is this host.
+        let is_vouched = |ip: IpAddr| {
+            ip.is_loopback() || vouched.contains(&ip) || links.place(ip) == Place::Named
+        };
+        let mut addrs = reachable_addrs(service, links);
+        addrs.sort_by_key(|addr| !is_vouched(addr.ip()));
+        addrs.truncate(PEER_MAX_ADDRS);
+        let Some(first) = addrs.first().filter(|first| first.port() != 0) else {
+            return Err(
+                off_link(service, links).map_or(RecordError::Unreachable, RecordError::OffLink)
+            );
+        };
         Ok(Self {
+            is_vouched: is_vouched(first.ip()),
             peer_id,
             proto_ver: number(txt, KEY_PROTO_VER)?,
             library_rev: number(txt, KEY_LIBRARY_REV)?,
@@ -145,7 +165,7 @@ impl PeerRecord {
 pub(crate) fn other_version(
     service: &ResolvedService,
     own: &Advertisement,
-    scope: &Scope,
+    links: &Links,
 ) -> Option<OtherRecord> {
     let peer_id = peer_of_instance(service.get_fullname()).ok()?;
     let txt = service.get_properties();
@@ -159,7 +179,7 @@ pub(crate) fn other_version(
     }
     let name = id(txt, KEY_HOSTNAME).ok();
     let addr =
-        reachable_addrs(service, scope).into_iter().next().filter(|addr| addr.port() != 0)?;
+        reachable_addrs(service, links).into_iter().next().filter(|addr| addr.port() != 0)?;
     Some(OtherRecord { peer_id, proto_ver, name, addr })
 }
 
@@ -189,13 +209,20 @@ fn id<T: FromStr<Err = IdError>>(txt: &TxtProperties, key: &'static str) -> Resu
     text(txt, key)?.parse().map_err(|source| RecordError::BadId { key, source })
 }
 
-fn reachable_addrs(service: &ResolvedService, scope: &Scope) -> Vec<SocketAddr> {
+/// An address of a record that is off the link.
+fn off_link(service: &ResolvedService, links: &Links) -> Option<IpAddr> {
+    let ips = service.get_addresses().iter().map(ScopedIp::to_ip_addr);
+    ips.filter(|ip| links.place(*ip) == Place::OffLink).min()
+}
+
+fn reachable_addrs(service: &ResolvedService, links: &Links) -> Vec<SocketAddr> {
     let port = service.get_port();
-    let reachable = service.get_addresses().iter().filter(|ip| scope.can_reach(ip.to_ip_addr()));
+    let is_reachable =
+        |ip: &&ScopedIp| matches!(links.place(ip.to_ip_addr()), Place::OnLink | Place::Named);
+    let reachable = service.get_addresses().iter().filter(is_reachable);
     let mut addrs: Vec<_> = reachable.map(|ip| socket_addr(ip, port)).collect();
     addrs.sort_by_key(|addr| (preference(addr.ip()), *addr));
     addrs.dedup();
-    addrs.truncate(PEER_MAX_ADDRS);
     addrs
 }
 
@@ -228,6 +255,10 @@ mod tests {
         Scope::of_this_host(&MdnsInterface::All, listen.parse().unwrap()).unwrap().unwrap()
     }
 
+    fn links(listen: &str) -> Links {
+        Links::of(scope(listen), &["10.0.0.2/24", "fd00::2/64", "127.0.0.1/8"], &["10.9.0.0/16"])
+    }
+
     fn resolved(
         instance: &str,
         addrs: &str,
@@ -252,7 +283,7 @@ mod tests {
     }
 
     fn read(instance: &str, txt: &[(&str, Vec<u8>)]) -> Result<PeerRecord, RecordError> {
-        PeerRecord::read(&resolved(instance, "10.0.0.3", 4433, txt), &scope("0.0.0.0"))
+        PeerRecord::read(&resolved(instance, "10.0.0.3", 4433, txt), &links("0.0.0.0"), &[])
     }
 
     #[test]
@@ -265,6 +296,7 @@ mod tests {
             network: "lan 1".parse().unwrap(),
             hostname: "älpha".parse().unwrap(),
             addrs: vec!["10.0.0.3:4433".parse().unwrap()],
+            is_vouched: false,
         };
         assert_eq!(record, expected);
     }
@@ -286,7 +318,8 @@ mod tests {
                 let txt = service.get_properties().iter();
                 txt.map(|p| (p.key(), p.val().unwrap().to_vec())).collect::<Vec<_>>()
             }),
-            &scope("127.0.0.1"),
+            &links("127.0.0.1"),
+            &[],
         )
         .unwrap();
         assert_eq!(
@@ -326,7 +359,7 @@ mod tests {
         };
         let version = |txt: &[(&str, Vec<u8>)], own: &Advertisement| {
             let service = resolved(ID, "10.0.0.3", 4433, txt);
-            other_version(&service, own, &scope("0.0.0.0")).map(|other| other.proto_ver)
+            other_version(&service, own, &links("0.0.0.0")).map(|other| other.proto_ver)
         };
         let bare = vec![("proto_ver", b"4".to_vec())];
         assert_eq!(version(&bare, &own), Some(4));
@@ -337,7 +370,7 @@ mod tests {
             assert_eq!(version(&[("proto_ver", bad.into())], &own), None, "{bad}");
         }
         let service = |addrs, port| resolved(ID, addrs, port, &good_txt());
-        let read = |service| other_version(&service, &own, &scope("0.0.0.0"));
+        let read = |service| other_version(&service, &own, &links("0.0.0.0"));
         let expected = OtherRecord {
             peer_id: ID.parse().unwrap(),
             proto_ver: 1,
@@ -365,7 +398,7 @@ mod tests {
     fn addresses_are_reachable_ordered_and_bounded() {
         let addrs = "fe80::1,fd00::1,10.0.0.9,10.0.0.10,127.0.0.1,224.0.0.1";
         let read = |listen: &str, addrs: &str, port| {
-            PeerRecord::read(&resolved(ID, addrs, port, &good_txt()), &scope(listen))
+            PeerRecord::read(&resolved(ID, addrs, port, &good_txt()), &links(listen), &[])
         };
         let ordered: Vec<_> = read("::", addrs, 7).unwrap().addrs;
         let expected = ["10.0.0.9:7", "10.0.0.10:7", "[fd00::1]:7", "[fe80::1]:7"];
@@ -374,6 +407,34 @@ mod tests {
         assert_eq!(read("::", &many.join(","), 7).unwrap().addrs.len(), PEER_MAX_ADDRS);
         assert_eq!(read("::", "127.0.0.1", 7), Err(RecordError::Unreachable));
         assert_eq!(read("::", "10.0.0.1", 0), Err(RecordError::Unreachable));
+    }
+
+    #[test]
+    fn addresses_off_the_link_are_left_out() {
+        let read = |addrs: &str| {
+            let record = resolved(ID, addrs, 7, &good_txt());
+            PeerRecord::read(&record, &links("::"), &[]).map(|record| record.addrs)
+        };
+        assert_eq!(read("8.8.8.8,10.0.0.9"), Ok(vec!["10.0.0.9:7".parse().unwrap()]));
+        assert_eq!(read("9.9.9.9,8.8.8.8"), Err(RecordError::OffLink([8, 8, 8, 8].into())));
+        assert_eq!(read("10.0.0.255"), Err(RecordError::OffLink([10, 0, 0, 255].into())));
+        assert_eq!(read("10.9.0.3"), Ok(vec!["10.9.0.3:7".parse().unwrap()]));
+    }
+
+    #[test]
+    fn what_is_vouched_for_comes_first() {
+        let read = |addrs: &str, vouched: &[IpAddr]| {
+            let record = resolved(ID, addrs, 7, &good_txt());
+            let record = PeerRecord::read(&record, &links("::"), vouched).unwrap();
+            (record.addrs.first().unwrap().ip().to_string(), record.is_vouched)
+        };
+        let own = |last: u8| IpAddr::from([10, 0, 0, last]);
+        assert_eq!(read("10.0.0.3,10.0.0.4", &[]), ("10.0.0.3".to_owned(), false));
+        assert_eq!(read("10.0.0.3,10.0.0.4", &[own(4)]), ("10.0.0.4".to_owned(), true));
+        assert_eq!(read("10.0.0.3,10.0.0.4", &[own(9)]), ("10.0.0.3".to_owned(), false));
+        assert_eq!(read("10.0.0.3,10.9.0.4", &[]), ("10.9.0.4".to_owned(), true));
+        let many: Vec<_> = (1..=99).map(|n| format!("10.0.0.{n}")).collect();
+        assert_eq!(read(&many.join(","), &[own(99)]), ("10.0.0.99".to_owned(), true));
     }
 
     proptest! {

@@ -3,17 +3,22 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mdns_sd::{IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceEvent};
 
+use crate::browser::Browser;
+use crate::gate::Gate;
 use crate::interface::{InterfaceError, MdnsInterface, Scope};
+use crate::link::Links;
+use crate::network::IpNetwork;
 use crate::platform;
 use crate::port::{self, PortError};
-use crate::record::{Advertisement, PeerRecord, SERVICE_TYPE, other_version, peer_of_instance};
-use crate::tracker::{BrowseEvent, Tracker};
+use crate::record::{Advertisement, SERVICE_TYPE};
+use crate::tracker::BrowseEvent;
 
 /// Longest time that a shutdown waits for the two threads, which usually end within a few
 /// milliseconds. One that takes longer is stuck, and is left behind.
@@ -22,6 +27,10 @@ pub const SHUTDOWN_LIMIT: Duration = Duration::from_millis(250);
 /// How often the daemon looks whether this host has other addresses, in seconds. Others cannot reach it
 /// at a new one before they are told.
 const ADDRESSES_INTERVAL_S: u32 = 2;
+/// How long the browse thread waits for the daemon before it looks at the addresses of this host.
+const TICK: Duration = Duration::from_secs(2);
+/// How long a new daemon may take for its sockets.
+const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// What to advertise, and where.
 #[derive(Debug, Clone)]
@@ -31,6 +40,8 @@ pub struct MdnsConfig {
     /// The address on which the peer listens; it decides which addresses are advertised and which
     /// ones of others can be reached.
     pub listen: IpAddr,
+    /// Networks beyond the link whose peers are dialled as well: a reflector passes their records on.
+    pub networks: Vec<IpNetwork>,
     /// What this peer says of itself.
     pub advertisement: Advertisement,
 }
@@ -85,6 +96,8 @@ pub enum MdnsError {
 pub struct MdnsService {
     running: Running,
     scope: Scope,
+    networks: Vec<IpNetwork>,
+    gate: Arc<Gate>,
     advertisement: Advertisement,
 }
 
@@ -103,7 +116,7 @@ impl MdnsService {
         config: MdnsConfig,
         on_event: impl FnMut(BrowseEvent) + Send + 'static,
     ) -> Result<Option<Self>, MdnsError> {
-        let MdnsConfig { interface, listen, advertisement } = config;
+        let MdnsConfig { interface, listen, networks, advertisement } = config;
         let Some(scope) = Scope::of_this_host(&interface, listen)? else { return Ok(None) };
         // The daemon goes on without its sockets, and tells nobody.
         port::check(&scope.families())?;
@@ -116,9 +129,10 @@ impl MdnsService {
                 "this system has no IPv6 multicast on loopback; listen on 127.0.0.1 to be found"
             );
         }
-        let daemon = ServiceDaemon::new().map_err(|error| daemon_error("start", &error))?;
+        let gate = Arc::new(Gate::new(!networks.is_empty()));
+        let daemon = socket_pktinfo::gated(Arc::<Gate>::clone(&gate), start_daemon)?;
         let running = Running { daemon, browser_ended: None };
-        let mut service = Self { running, scope, advertisement };
+        let mut service = Self { running, scope, networks, gate, advertisement };
         service.leave_other_interfaces()?;
         service.announce()?;
         service.browse(on_event)?;
@@ -135,6 +149,12 @@ impl MdnsService {
         }
         self.advertisement.library_rev = library_rev;
         self.announce()
+    }
+
+    /// Returns whether the daemon was told of so many peers that it is to be replaced: it keeps them as long as
+    /// their records say, and at twice as many it is told of no further ones. Only a flood gets there.
+    pub fn is_worn(&self) -> bool {
+        self.gate.is_worn()
     }
 
     /// Says goodbye to the link and ends both threads; dropping the service does the same.
@@ -175,18 +195,28 @@ impl MdnsService {
     ) -> Result<(), MdnsError> {
         let events = self.running.daemon.browse(SERVICE_TYPE);
         let events = events.map_err(|error| daemon_error("browse", &error))?;
-        let own = self.advertisement.clone();
-        let scope = self.scope.clone();
+        let links = Links::read(self.scope.clone(), self.networks.clone());
+        let browser = Browser::new(self.advertisement.clone(), links, Arc::clone(&self.gate));
         let (alive, ended) = mpsc::channel();
         thread::Builder::new()
             .name("mdns-browse".to_owned())
             .spawn(move || {
-                run_browser(&events, &own, &scope, on_event);
+                run_browser(&events, browser, on_event);
                 drop(alive);
             })
             .map_err(MdnsError::Thread)?;
         self.running.browser_ended = Some(ended);
         Ok(())
+    }
+}
+
+/// Starts the daemon and waits until it has made its sockets.
+fn start_daemon() -> Result<ServiceDaemon, MdnsError> {
+    let daemon = ServiceDaemon::new().map_err(|error| daemon_error("start", &error))?;
+    let status = daemon.status().map_err(|error| daemon_error("start", &error))?;
+    match status.recv_timeout(START_LIMIT) {
+        Ok(_) => Ok(daemon),
+        Err(error) => Err(MdnsError::Daemon { action: "start", reason: error.to_string() }),
     }
 }
 
@@ -229,37 +259,18 @@ impl Drop for Running {
 
 fn run_browser(
     events: &Receiver<ServiceEvent>,
-    own: &Advertisement,
-    scope: &Scope,
+    mut browser: Browser,
     mut on_event: impl FnMut(BrowseEvent),
 ) {
-    let mut tracker = Tracker::new(own.peer_id);
-    while let Ok(event) = events.recv() {
-        let change = match event {
-            ServiceEvent::ServiceResolved(service) => match PeerRecord::read(&service, scope) {
-                Ok(PeerRecord { peer_id, addrs, .. }) if peer_id == own.peer_id => {
-                    let others = addrs.into_iter().filter(|addr| !scope.is_own(*addr, own.port));
-                    tracker.on_own_name(others.collect())
-                }
-                Ok(record) => tracker.on_record(record),
-                Err(error) => {
-                    tracing::debug!(instance = service.get_fullname(), %error, "mDNS record left out");
-                    other_version(&service, own, scope)
-                        .and_then(|record| tracker.on_other_version(record))
-                }
-            },
-            ServiceEvent::ServiceRemoved(_, fullname) => {
-                peer_of_instance(&fullname).ok().and_then(|peer_id| tracker.on_removed(peer_id))
+    loop {
+        let mut changes = match events.recv_timeout(TICK) {
+            Ok(ServiceEvent::SearchStopped(_)) | Err(mdns_sd::RecvTimeoutError::Disconnected) => {
+                break;
             }
-            ServiceEvent::SearchStarted(search) => {
-                tracing::debug!(%search, "mDNS query");
-                None
-            }
-            ServiceEvent::SearchStopped(_) => break,
-            _ => None,
+            Ok(event) => browser.on_event(event),
+            Err(mdns_sd::RecvTimeoutError::Timeout) => Vec::new(),
         };
-        if let Some(change) = change {
-            on_event(change);
-        }
+        changes.extend(browser.on_tick(Instant::now()));
+        changes.into_iter().for_each(&mut on_event);
     }
 }

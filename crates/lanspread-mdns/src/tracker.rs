@@ -1,8 +1,7 @@
 //! Which peers are there, so that each change is told once.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use lanspread_proto::PeerId;
 
@@ -32,53 +31,50 @@ pub enum BrowseEvent {
 #[derive(Debug)]
 pub(crate) struct Tracker {
     own_id: PeerId,
-    peers: BTreeMap<PeerId, PeerRecord>,
+    peers: Table<PeerRecord>,
     /// Peers whose records are of another version and cannot be read.
-    others: BTreeMap<PeerId, OtherRecord>,
+    others: Table<OtherRecord>,
     /// Where else this peer's own name is.
     own_elsewhere: Vec<SocketAddr>,
 }
 
 impl Tracker {
     pub(crate) fn new(own_id: PeerId) -> Self {
-        let (peers, others) = (BTreeMap::new(), BTreeMap::new());
+        let (peers, others) = (Table::default(), Table::default());
         Self { own_id, peers, others, own_elsewhere: Vec::new() }
     }
 
     /// Notes the record of a peer; returns what that changes.
-    pub(crate) fn on_record(&mut self, record: PeerRecord) -> Option<BrowseEvent> {
-        if record.peer_id == self.own_id {
-            return None;
+    pub(crate) fn on_record(&mut self, record: PeerRecord) -> Vec<BrowseEvent> {
+        let peer_id = record.peer_id;
+        let Some(ip) = record.addrs.first().map(SocketAddr::ip) else { return Vec::new() };
+        if peer_id == self.own_id {
+            return Vec::new();
         }
-        self.others.remove(&record.peer_id);
-        let is_full = self.peers.len() >= MAX_TRACKED_PEERS;
-        match self.peers.entry(record.peer_id) {
-            Entry::Occupied(known) if *known.get() == record => None,
-            Entry::Occupied(mut known) => {
-                known.insert(record.clone());
-                Some(BrowseEvent::Updated(record))
-            }
-            Entry::Vacant(_) if is_full => {
-                tracing::debug!(peer_id = %record.peer_id, "too many peers on the link, left out");
-                None
-            }
-            Entry::Vacant(free) => {
-                free.insert(record.clone());
-                Some(BrowseEvent::Appeared(record))
+        self.others.remove(peer_id);
+        match self.peers.put(peer_id, ip, record.clone()) {
+            Put::Same | Put::Refused => Vec::new(),
+            Put::Changed => vec![BrowseEvent::Updated(record)],
+            Put::New { instead_of } => {
+                let gone = instead_of.map(BrowseEvent::Gone);
+                gone.into_iter().chain([BrowseEvent::Appeared(record)]).collect()
             }
         }
     }
 
     /// Notes a record that only another version can read whole; returns what that changes.
-    pub(crate) fn on_other_version(&mut self, record: OtherRecord) -> Option<BrowseEvent> {
+    pub(crate) fn on_other_version(&mut self, record: OtherRecord) -> Vec<BrowseEvent> {
         let peer_id = record.peer_id;
-        let is_full = self.others.len() >= MAX_TRACKED_PEERS;
-        if peer_id == self.own_id || is_full && !self.others.contains_key(&peer_id) {
-            return None;
+        if peer_id == self.own_id {
+            return Vec::new();
         }
-        self.peers.remove(&peer_id);
-        let before = self.others.insert(peer_id, record.clone());
-        (before.as_ref() != Some(&record)).then_some(BrowseEvent::OtherVersion(record))
+        let gone = match self.others.put(peer_id, record.addr.ip(), record.clone()) {
+            Put::Same | Put::Refused => return Vec::new(),
+            Put::Changed => None,
+            Put::New { instead_of } => instead_of.map(BrowseEvent::Gone),
+        };
+        self.peers.remove(peer_id);
+        gone.into_iter().chain([BrowseEvent::OtherVersion(record)]).collect()
     }
 
     /// Notes the other addresses at which this peer's own name is; returns what that changes. That there are
@@ -91,9 +87,77 @@ impl Tracker {
 
     /// Notes that the records of a peer are gone; returns what that changes.
     pub(crate) fn on_removed(&mut self, peer_id: PeerId) -> Option<BrowseEvent> {
-        let was_there =
-            self.peers.remove(&peer_id).is_some() | self.others.remove(&peer_id).is_some();
+        let was_there = self.peers.remove(peer_id) | self.others.remove(peer_id);
         was_there.then_some(BrowseEvent::Gone(peer_id))
+    }
+}
+
+/// At most [`MAX_TRACKED_PEERS`] records. When there are more, the oldest of the address with the most is left out:
+/// whoever invents peers at one address, or at a few, crowds out nobody else.
+#[derive(Debug)]
+struct Table<Record> {
+    entries: BTreeMap<PeerId, Entry<Record>>,
+    added: u64,
+}
+
+#[derive(Debug)]
+struct Entry<Record> {
+    record: Record,
+    ip: IpAddr,
+    number: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Put {
+    Same,
+    Changed,
+    New { instead_of: Option<PeerId> },
+    Refused,
+}
+
+impl<Record> Default for Table<Record> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), added: 0 }
+    }
+}
+
+impl<Record: PartialEq> Table<Record> {
+    fn put(&mut self, peer_id: PeerId, ip: IpAddr, record: Record) -> Put {
+        if let Some(known) = self.entries.get_mut(&peer_id) {
+            if known.record == record {
+                return Put::Same;
+            }
+            (known.record, known.ip) = (record, ip);
+            return Put::Changed;
+        }
+        let mut instead_of = None;
+        if self.entries.len() >= MAX_TRACKED_PEERS {
+            let Some(victim) = self.most_crowded(ip) else { return Put::Refused };
+            self.entries.remove(&victim);
+            instead_of = Some(victim);
+        }
+        self.added += 1;
+        self.entries.insert(peer_id, Entry { record, ip, number: self.added });
+        Put::New { instead_of }
+    }
+
+    /// Returns the oldest entry of the address with the most entries, unless one more at `ip` had the most.
+    fn most_crowded(&self, ip: IpAddr) -> Option<PeerId> {
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for entry in self.entries.values() {
+            *counts.entry(entry.ip).or_default() += 1;
+        }
+        let own = counts.get(&ip).copied().unwrap_or_default();
+        let (crowded, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        if own >= count {
+            return None;
+        }
+        let theirs = self.entries.iter().filter(|(_, entry)| entry.ip == crowded);
+        theirs.min_by_key(|(_, entry)| entry.number).map(|(peer_id, _)| *peer_id)
+    }
+
+    fn remove(&mut self, peer_id: PeerId) -> bool {
+        self.entries.remove(&peer_id).is_some()
     }
 }
 
@@ -109,6 +173,7 @@ mod tests {
             network: "lan".parse().unwrap(),
             hostname: "alpha".parse().unwrap(),
             addrs: vec!["10.0.0.3:4433".parse().unwrap()],
+            is_vouched: true,
         }
     }
 
@@ -122,21 +187,21 @@ mod tests {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let id = record(1, 0).peer_id;
         assert_eq!(tracker.on_removed(id), None);
-        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
-        assert_eq!(tracker.on_record(record(1, 1)), None);
-        assert_eq!(tracker.on_record(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        assert_eq!(tracker.on_record(record(1, 1)), [BrowseEvent::Appeared(record(1, 1))]);
+        assert_eq!(tracker.on_record(record(1, 1)), []);
+        assert_eq!(tracker.on_record(record(1, 2)), [BrowseEvent::Updated(record(1, 2))]);
         let mut elsewhere = record(1, 2);
         elsewhere.addrs[0].set_port(5);
-        assert_eq!(tracker.on_record(elsewhere.clone()), Some(BrowseEvent::Updated(elsewhere)));
+        assert_eq!(tracker.on_record(elsewhere.clone()), [BrowseEvent::Updated(elsewhere)]);
         assert_eq!(tracker.on_removed(id), Some(BrowseEvent::Gone(id)));
         assert_eq!(tracker.on_removed(id), None);
-        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.on_record(record(1, 1)), [BrowseEvent::Appeared(record(1, 1))]);
     }
 
     #[test]
     fn a_peer_does_not_see_itself() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
-        assert_eq!(tracker.on_record(record(0, 1)), None);
+        assert_eq!(tracker.on_record(record(0, 1)), []);
         assert_eq!(tracker.on_removed(record(0, 1).peer_id), None);
     }
 
@@ -144,17 +209,17 @@ mod tests {
     fn a_peer_of_another_version_is_told_until_it_is_gone_or_can_be_read() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
         let id = record(1, 0).peer_id;
-        let told = |proto_ver| Some(BrowseEvent::OtherVersion(other(1, proto_ver)));
+        let told = |proto_ver| [BrowseEvent::OtherVersion(other(1, proto_ver))];
         assert_eq!(tracker.on_other_version(other(1, 9)), told(9));
-        assert_eq!(tracker.on_other_version(other(1, 9)), None);
+        assert_eq!(tracker.on_other_version(other(1, 9)), []);
         assert_eq!(tracker.on_other_version(other(1, 10)), told(10));
-        assert_eq!(tracker.on_record(record(1, 1)), Some(BrowseEvent::Appeared(record(1, 1))));
+        assert_eq!(tracker.on_record(record(1, 1)), [BrowseEvent::Appeared(record(1, 1))]);
         assert_eq!(tracker.on_other_version(other(1, 10)), told(10));
         assert_eq!(tracker.on_removed(id), Some(BrowseEvent::Gone(id)));
         assert_eq!(tracker.on_removed(id), None);
-        assert_eq!(tracker.on_other_version(other(0, 9)), None);
-        let flood = (1..=2 * MAX_TRACKED_PEERS).map(|n| tracker.on_other_version(other(n, 9)));
-        assert_eq!(flood.flatten().count(), MAX_TRACKED_PEERS);
+        assert_eq!(tracker.on_other_version(other(0, 9)), []);
+        let flood = (1..=2 * MAX_TRACKED_PEERS).flat_map(|n| tracker.on_other_version(other(n, 9)));
+        assert_eq!(flood.count(), MAX_TRACKED_PEERS);
     }
 
     #[test]
@@ -172,10 +237,31 @@ mod tests {
     #[test]
     fn a_flood_of_peers_is_bounded_and_known_ones_stay_current() {
         let mut tracker = Tracker::new(record(0, 0).peer_id);
-        let appeared = (1..=2 * MAX_TRACKED_PEERS).filter_map(|n| tracker.on_record(record(n, 1)));
+        let appeared = (1..=2 * MAX_TRACKED_PEERS).flat_map(|n| tracker.on_record(record(n, 1)));
         assert_eq!(appeared.count(), MAX_TRACKED_PEERS);
-        assert_eq!(tracker.on_record(record(1, 2)), Some(BrowseEvent::Updated(record(1, 2))));
+        assert_eq!(tracker.on_record(record(1, 2)), [BrowseEvent::Updated(record(1, 2))]);
         assert!(tracker.on_removed(record(1, 2).peer_id).is_some());
-        assert!(tracker.on_record(record(2 * MAX_TRACKED_PEERS, 1)).is_some());
+        assert_eq!(tracker.on_record(record(2 * MAX_TRACKED_PEERS, 1)).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_from_a_few_addresses_crowds_out_nobody_else() {
+        let mut tracker = Tracker::new(record(0, 0).peer_id);
+        let at = |n: usize, host: u8| {
+            let mut record = record(n, 1);
+            record.addrs = vec![([10, 0, 0, host], 1).into()];
+            record
+        };
+        let honest = at(1, 1);
+        tracker.on_record(honest.clone());
+        for n in 2..3 * MAX_TRACKED_PEERS {
+            tracker.on_record(at(n, [2, 3, 4][n % 3]));
+        }
+        let newcomer = at(9_999, 9);
+        let changes = tracker.on_record(newcomer.clone());
+        assert!(matches!(changes[..], [BrowseEvent::Gone(_), BrowseEvent::Appeared(_)]));
+        assert_eq!(tracker.on_record(honest), [], "it is still there");
+        assert_eq!(tracker.on_record(newcomer), []);
+        assert_eq!(tracker.peers.entries.len(), MAX_TRACKED_PEERS);
     }
 }

@@ -42,6 +42,7 @@ impl Peer {
         let config = MdnsConfig {
             interface: MdnsInterface::Name("lo".to_owned()),
             listen: listen.parse().unwrap(),
+            networks: Vec::new(),
             advertisement: advertisement.clone(),
         };
         let (sender, events) = channel();
@@ -82,6 +83,7 @@ impl Peer {
             network: own.network,
             hostname: own.hostname,
             addrs: addrs.iter().map(|addr| addr.parse().unwrap()).collect(),
+            is_vouched: true,
         }
     }
 }
@@ -200,6 +202,7 @@ fn a_blocked_callback_does_not_hold_up_the_shutdown() {
     let config = MdnsConfig {
         interface: MdnsInterface::Name("lo".to_owned()),
         listen: IpAddr::from([127, 0, 0, 1]),
+        networks: Vec::new(),
         advertisement: Advertisement {
             peer_id: PeerId::from_public_key(b"blocked"),
             ..other.advertisement.clone()
@@ -224,6 +227,7 @@ fn hostile_records_are_left_out() {
     let others = IfPredicate::new(|interface| !interface.is_loopback());
     daemon.disable_interface(IfKind::Predicate(others)).unwrap();
     let id = |n: u32| PeerId::from_public_key(format!("{n} {}", std::process::id()).as_bytes());
+    let host = |instance: &str| format!("{instance}.local.");
     let register = |instance: &str, port: u16, says: PeerId, library_rev: &[u8]| {
         let says = says.to_string();
         let txt: Vec<TxtProperty> = vec![
@@ -234,7 +238,7 @@ fn hostile_records_are_left_out() {
             ("hostname", b"mallory").into(),
         ];
         let mut service =
-            ServiceInfo::new(SERVICE_TYPE, instance, "mallory.local.", "127.0.0.1", port, txt)
+            ServiceInfo::new(SERVICE_TYPE, instance, &host(instance), "127.0.0.1", port, txt)
                 .unwrap();
         service.set_requires_probe(false);
         daemon.register(service).unwrap();
@@ -246,7 +250,7 @@ fn hostile_records_are_left_out() {
     let mut bare = ServiceInfo::new(
         SERVICE_TYPE,
         &id(6).to_string(),
-        "mallory.local.",
+        &host(&id(6).to_string()),
         "127.0.0.1",
         1,
         &[("proto_ver", "99")][..],
@@ -282,7 +286,8 @@ fn off_starts_nothing() {
         port: 1,
     };
     let listen = IpAddr::from([127, 0, 0, 1]);
-    let config = MdnsConfig { interface: MdnsInterface::Off, listen, advertisement };
+    let config =
+        MdnsConfig { interface: MdnsInterface::Off, listen, networks: Vec::new(), advertisement };
     assert!(MdnsService::start(config.clone(), |_| ()).unwrap().is_none());
     let unknown = MdnsConfig { interface: MdnsInterface::Name("nosuch0".to_owned()), ..config };
     let message = MdnsService::start(unknown, |_| ()).unwrap_err().to_string();

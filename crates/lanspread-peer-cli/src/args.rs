@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use lanspread_archive::MaxDictionary;
-use lanspread_mdns::MdnsInterface;
+use lanspread_mdns::{IpNetwork, MdnsInterface};
 use lanspread_peer::RateLimit;
 use lanspread_proto::{NetworkName, PeerName};
 use tracing_subscriber::EnvFilter;
@@ -59,6 +59,9 @@ pub(crate) struct RunArgs {
     /// Where to advertise and browse by mDNS: an interface, `all` or `off`.
     #[arg(long, value_name = "IFACE|all|off", default_value = "all")]
     pub(crate) mdns_interface: MdnsInterface,
+    /// A network off the link whose peers are dialled as well, where an mDNS reflector tells of them.
+    #[arg(long = "mdns-network", value_name = "CIDR")]
+    pub(crate) mdns_networks: Vec<IpNetwork>,
     /// Unpack RAR archives with this program instead of in process.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) unrar: Option<PathBuf>,

@@ -96,6 +96,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
         network: args.network,
         network_key,
         mdns: args.mdns_interface,
+        mdns_networks: args.mdns_networks,
         stream_provider: Arc::new(unpacker.clone()),
         unpacker: Arc::new(unpacker),
         max_streams: args.max_streams,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lanspread_archive::{AutoUnpacker, StreamInstallProvider, Unpacker};
 use lanspread_catalog::Catalog;
-use lanspread_mdns::MdnsInterface;
+use lanspread_mdns::{IpNetwork, MdnsInterface};
 use lanspread_proto::{NetworkName, PeerName};
 
 pub use lanspread_net::limit::RateLimit;
@@ -41,6 +41,9 @@ pub struct PeerConfig {
     pub network_key: Option<NetworkKey>,
     /// Where to advertise and browse.
     pub mdns: MdnsInterface,
+    /// Networks beyond the link whose peers are dialled where mDNS tells of them: a reflector passes their
+    /// records on. Records that lead anywhere else off the link are left out.
+    pub mdns_networks: Vec<IpNetwork>,
     /// What unpacks root archives.
     pub unpacker: Arc<dyn Unpacker>,
     /// What unpacks them for peers that store no archives.
@@ -82,6 +85,7 @@ impl PeerConfig {
             network,
             network_key: None,
             mdns: MdnsInterface::All,
+            mdns_networks: Vec::new(),
             stream_provider: Arc::new(unpacker.clone()),
             unpacker: Arc::new(unpacker),
             max_streams: MAX_STREAMS_DEFAULT,

@@ -16,7 +16,6 @@ use lanspread_library::{
     HashError, Hashed, LocalGame, QuickScan, RemoteDelta, RemoteLibrary, Scan, ScanError,
     ScanWarning, VerifyFailure,
 };
-use lanspread_mdns::BrowseEvent;
 use lanspread_net::handshake::{Admitted, HandshakeError};
 use lanspread_net::link::{LinkId, PeerLink};
 use lanspread_proto::{Attributes, GameId, Manifest, PeerId, SourceError};
@@ -80,8 +79,6 @@ pub(crate) enum InboxMessage {
     Pinged { peer_id: PeerId, link_id: LinkId, is_answered: bool },
     /// It is time to judge who has fallen silent.
     JudgeSilence,
-    /// Discovery saw something.
-    Discovered(BrowseEvent),
     /// mDNS can work, or cannot for this reason.
     Mdns(Result<(), String>),
     /// The number of peers that fetch a game changed.

@@ -89,6 +89,7 @@ mod tests {
             network: "test".parse().unwrap(),
             network_key: None,
             mdns: MdnsInterface::Off,
+            mdns_networks: Vec::new(),
             unpacker: Arc::new(AutoUnpacker::new(None)),
             stream_provider: Arc::new(AutoUnpacker::new(None)),
             max_streams: std::num::NonZeroUsize::MIN,

@@ -4,3 +4,4 @@ pub(crate) mod discovery;
 pub(crate) mod liveness;
 pub(crate) mod local_monitor;
 pub(crate) mod server;
+pub(crate) mod sightings;

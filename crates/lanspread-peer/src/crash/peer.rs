@@ -41,6 +41,7 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
         network: NetworkName::new("crash-test").unwrap(),
         network_key: None,
         mdns: MdnsInterface::Off,
+        mdns_networks: Vec::new(),
         unpacker: Arc::new(AutoUnpacker::new(None)),
         stream_provider: Arc::new(AutoUnpacker::new(None)),
         max_streams: NonZeroUsize::MIN,

@@ -7,72 +7,55 @@
 //!
 //! A connection whose address is advertised no more, or that leaves requests unanswered, is doubted.
 //! It stays in use while the peer is dialled anew, and ends when the new connection takes its place.
-//! Whatever the records say, dials to one peer keep to a budget.
+//! Whatever the records say, dials keep to budgets: those to one peer, those to one address that nobody proved,
+//! and those to strangers in total. Peers that were connected come first, then strangers whose records came from
+//! where they lead to, then all others; among those, addresses take turns.
 
 mod budget;
+mod candidate;
+mod targets;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lanspread_proto::PeerId;
 use tokio::time::Instant;
 
-use self::budget::Budget;
+use self::candidate::{AddressMatch, Candidate, DialState, RETRY_MIN};
+use self::targets::{Refusal, Stranger, Targets};
 
 /// How long the peer with the greater id leaves dialling to the other: some handshakes long.
 const HOLD_BACK: Duration = Duration::from_millis(750);
-/// First pause after a dial that failed.
-const RETRY_MIN: Duration = Duration::from_millis(500);
-/// Longest pause between dials: a peer that comes back is found within it.
-const RETRY_MAX: Duration = Duration::from_secs(8);
 /// How long records of a second peer with the same identity are not looked into: as often as the conflict
 /// is told.
 const CONTESTED_FOR: Duration = Duration::from_secs(60);
 /// How long a peer is left alone that keeps another one with the identity of this peer. When that one is
 /// stopped, this one is found within the same time.
 const PUT_OFF_FOR: Duration = Duration::from_secs(30);
-/// Most peers whose addresses are remembered: several LAN parties.
+/// Most peers whose addresses are remembered: several LAN parties. With eight places of eight addresses
+/// each, that is 3 MiB at most.
 const CANDIDATES_MAX: usize = 1024;
+/// Addresses of a stranger that are dialled at once; the others follow with the next dial.
+const STRANGER_ADDRS: usize = 2;
+/// Addresses of a peer that are dialled at once.
+const ADDRS_MAX: usize = 8;
 
 /// The table of peers to dial. Owned by the command loop.
 #[derive(Debug)]
 pub(crate) struct DialTable {
     me: PeerId,
     candidates: BTreeMap<PeerId, Candidate>,
+    targets: Targets,
     attempts: u64,
-}
-
-#[derive(Debug)]
-struct Candidate {
-    /// Where discovery sees the peer; empty where it does not.
-    advertised: Vec<SocketAddr>,
-    /// Where the peer was connected last; kept as long as it is known.
-    proven: Option<SocketAddr>,
-    failures: u32,
-    /// Until when another port is no reason to dial: two peers have this identity, and the one that is
-    /// connected is kept.
-    contested_until: Option<Instant>,
-    /// When the connection left a question unanswered, since when nothing was heard on it.
-    doubted_at: Option<Instant>,
-    state: DialState,
-    budget: Budget,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DialState {
-    /// To be dialled at that time.
-    Due(Instant),
-    /// A dial is under way.
-    Dialling(Attempt),
-    /// Connected, or not to be dialled until something changes.
-    Settled,
+    /// How many candidates there were.
+    seen: u64,
 }
 
 /// Tells the dials of this table apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Attempt(u64);
 
 /// A dial to make now.
@@ -97,10 +80,12 @@ pub(crate) enum Found {
 
 impl DialTable {
     pub(crate) fn new(me: PeerId) -> Self {
-        Self { me, candidates: BTreeMap::new(), attempts: 0 }
+        let targets = Targets::new(Instant::now());
+        Self { me, candidates: BTreeMap::new(), targets, attempts: 0, seen: 0 }
     }
 
-    /// Takes in where discovery sees a peer; `linked` is the address of the connection in use.
+    /// Takes in where discovery sees a peer, and whether that is vouched for; `linked` is the address of the
+    /// connection in use.
     ///
     /// Another port is a restart, and is dialled. A host may be reached by an address that it does not
     /// advertise, so other addresses with the same port are dialled only once the connection is doubted.
@@ -108,21 +93,23 @@ impl DialTable {
         &mut self,
         peer_id: PeerId,
         addrs: Vec<SocketAddr>,
+        is_vouched: bool,
         linked: Option<SocketAddr>,
         now: Instant,
     ) -> Found {
-        if peer_id == self.me || addrs.is_empty() || !self.has_room_for(peer_id, now) {
+        let Some(first) = addrs.first() else { return Found::Settled };
+        let rank = if is_vouched { Rank::Vouched } else { Rank::Unvouched };
+        if peer_id == self.me || !self.has_room_for(peer_id, rank, first.ip(), now) {
             return Found::Settled;
         }
         let at = now + self.hold_back(peer_id);
-        let candidate = self.candidates.entry(peer_id).or_insert_with(|| Candidate::new(now));
-        let is_news = !candidate.has_addrs(&addrs);
+        let candidate = self.candidate(peer_id, now);
+        let is_news = candidate.advertise(addrs, is_vouched);
         if !is_news && candidate.state != DialState::Settled {
             return Found::Settled;
         }
-        candidate.advertised = addrs;
         let Some(linked) = linked else {
-            candidate.dial_at(at);
+            candidate.dial_by(at);
             return Found::Settled;
         };
         let is_contested = candidate.contested_until.is_some_and(|until| now < until);
@@ -134,7 +121,7 @@ impl DialTable {
                 Found::Settled
             }
             AddressMatch::OtherPort if !is_contested => {
-                candidate.dial_at(at);
+                candidate.dial_by(at);
                 Found::Settled
             }
             AddressMatch::OtherHost | AddressMatch::OtherPort if candidate.doubted_at.is_some() => {
@@ -151,16 +138,18 @@ impl DialTable {
     /// Takes in that discovery does not see a peer any more.
     pub(crate) fn vanished(&mut self, peer_id: PeerId, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(&peer_id) {
-            candidate.advertised.clear();
+            candidate.vanish();
             self.forget_unused(peer_id, now);
         }
     }
 
     /// Takes in that a peer is connected, and where it listens.
     pub(crate) fn linked(&mut self, peer_id: PeerId, addr: SocketAddr, now: Instant) {
-        if self.has_room_for(peer_id, now) {
-            let candidate = self.candidates.entry(peer_id).or_insert_with(|| Candidate::new(now));
+        self.targets.prove(addr.ip(), now);
+        if self.has_room_for(peer_id, Rank::Met, addr.ip(), now) {
+            let candidate = self.candidate(peer_id, now);
             candidate.proven = Some(addr);
+            candidate.is_met = true;
             candidate.settle();
         }
     }
@@ -204,7 +193,7 @@ impl DialTable {
         self.unlinked(peer_id, now);
         let Some(candidate) = self.candidates.get_mut(&peer_id) else { return false };
         candidate.proven = None;
-        let is_advertised = !candidate.advertised.is_empty();
+        let is_advertised = candidate.is_advertised();
         self.forget_unused(peer_id, now);
         is_advertised
     }
@@ -214,7 +203,7 @@ impl DialTable {
         if let Some(candidate) = self.candidates.get_mut(&peer_id) {
             match &mut candidate.state {
                 DialState::Due(at) => *at = now.min(*at),
-                DialState::Dialling(_) => {}
+                DialState::Waiting | DialState::Dialling(_) => {}
                 DialState::Settled => candidate.state = DialState::Due(now),
             }
         }
@@ -247,78 +236,152 @@ impl DialTable {
         }
     }
 
+    /// Takes in that a dial ended, and whether it found its peer. Says nothing of what to do next.
+    pub(crate) fn ended(&mut self, attempt: Attempt, is_found: bool, now: Instant) {
+        self.targets.end(attempt, is_found);
+        for candidate in self.candidates.values_mut() {
+            if candidate.state == DialState::Waiting {
+                candidate.state = DialState::Due(now);
+            }
+        }
+    }
+
     /// Takes in that a dial failed.
     pub(crate) fn failed(&mut self, peer_id: PeerId, attempt: Attempt, now: Instant) {
         if let Some(candidate) = self.candidates.get_mut(&peer_id)
             && candidate.state == DialState::Dialling(attempt)
         {
-            candidate.failures = candidate.failures.saturating_add(1);
-            let pause = RETRY_MIN.saturating_mul(1 << candidate.failures.min(10)).min(RETRY_MAX);
+            let pause = candidate.fail();
             candidate.state = DialState::Due(now + pause);
         }
     }
 
-    /// Returns the dials that are due, and marks them as under way.
+    /// Returns the dials that are due and within the budgets, and marks them as under way.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Dial> {
-        let mut due = Vec::new();
-        for (peer_id, candidate) in &mut self.candidates {
-            let is_due = matches!(candidate.state, DialState::Due(at) if at <= now);
-            if !is_due {
-                continue;
-            }
-            let addrs = candidate.addrs();
-            if addrs.is_empty() {
-                candidate.state = DialState::Settled;
-                continue;
-            }
-            if let Err(at) = candidate.budget.take(now) {
-                candidate.state = DialState::Due(at);
-                continue;
-            }
-            self.attempts += 1;
-            let attempt = Attempt(self.attempts);
-            candidate.state = DialState::Dialling(attempt);
-            let doubted_at = candidate.doubted_at;
-            due.push(Dial { peer_id: *peer_id, attempt, addrs, doubted_at });
-        }
-        due
+        let ready = [Stranger::Vouched, Stranger::Unvouched]
+            .map(|stranger| (stranger, self.is_ready(stranger, now)));
+        let is_ready = |stranger| ready.contains(&(stranger, true));
+        let mut due: Vec<_> = self
+            .candidates
+            .iter()
+            .filter(|(_, candidate)| matches!(candidate.state, DialState::Due(at) if at <= now))
+            .filter(|(_, candidate)| candidate.stranger().is_none_or(is_ready))
+            .map(|(peer_id, candidate)| {
+                let turn = candidate.ip().map_or(0, |ip| self.targets.turn(ip));
+                (candidate.stranger(), turn, *peer_id)
+            })
+            .collect();
+        due.sort_unstable();
+        let dials = due.into_iter().filter_map(|(stranger, _, peer_id)| {
+            // Each dial takes from what is left for the next one.
+            let is_ready = stranger.is_none_or(|stranger| self.is_ready(stranger, now));
+            if is_ready { self.take(peer_id, stranger, now) } else { None }
+        });
+        dials.collect()
     }
 
-    /// Returns when [`Self::take_due`] next has something to give.
+    fn is_ready(&self, stranger: Stranger, now: Instant) -> bool {
+        self.targets.ready_at(stranger).is_some_and(|at| at <= now)
+    }
+
+    /// Takes the dial to a peer that is due, unless its own budget or those of its addresses are used up.
+    fn take(&mut self, peer_id: PeerId, stranger: Option<Stranger>, now: Instant) -> Option<Dial> {
+        let candidate = self.candidates.get_mut(&peer_id)?;
+        let addrs = candidate.addrs();
+        if addrs.is_empty() {
+            candidate.state = DialState::Settled;
+            return None;
+        }
+        let most = if stranger.is_some() { STRANGER_ADDRS } else { ADDRS_MAX };
+        let taken = candidate.budget.take(now).map_err(Refusal::Until).and_then(|()| {
+            let taken = self.targets.take(&addrs, most, now);
+            taken.inspect_err(|_| candidate.budget.give_back())
+        });
+        let addrs = match taken {
+            Ok(addrs) => addrs,
+            Err(why) => {
+                candidate.state = match why {
+                    Refusal::Until(at) => DialState::Due(at),
+                    Refusal::Busy => DialState::Waiting,
+                };
+                return None;
+            }
+        };
+        self.attempts += 1;
+        let attempt = Attempt(self.attempts);
+        candidate.dialled(attempt, addrs.len());
+        self.targets.begin(attempt, stranger, &addrs, now);
+        Some(Dial { peer_id, attempt, addrs, doubted_at: candidate.doubted_at })
+    }
+
+    /// Returns when [`Self::take_due`] next has something to give; `None` also where that depends on the end of a
+    /// dial.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.candidates
-            .values()
-            .filter_map(|candidate| match candidate.state {
+        let ready = [None, Some(Stranger::Vouched), Some(Stranger::Unvouched)];
+        let first_due = |stranger: Option<Stranger>| {
+            let theirs = self.candidates.values().filter(|other| other.stranger() == stranger);
+            let due_at = theirs.filter_map(|candidate| match candidate.state {
                 DialState::Due(at) => Some(at),
-                DialState::Dialling(_) | DialState::Settled => None,
-            })
-            .min()
+                DialState::Waiting | DialState::Dialling(_) | DialState::Settled => None,
+            });
+            let due_at = due_at.min()?;
+            match stranger {
+                None => Some(due_at),
+                Some(stranger) => Some(due_at.max(self.targets.ready_at(stranger)?)),
+            }
+        };
+        ready.into_iter().filter_map(first_due).min()
     }
 
     fn hold_back(&self, peer_id: PeerId) -> Duration {
         if self.me < peer_id { Duration::ZERO } else { HOLD_BACK }
     }
 
-    /// Whether a peer has a place in the table, or there is one for it.
-    fn has_room_for(&mut self, peer_id: PeerId, now: Instant) -> bool {
+    fn candidate(&mut self, peer_id: PeerId, now: Instant) -> &mut Candidate {
+        self.candidates.entry(peer_id).or_insert_with(|| {
+            self.seen += 1;
+            Candidate::new(self.seen, now)
+        })
+    }
+
+    /// Whether a peer has a place in the table, or there is one for it: that of a peer which nobody knows, of a
+    /// lower rank, or of the same rank at an address with more of them.
+    fn has_room_for(&mut self, peer_id: PeerId, rank: Rank, ip: IpAddr, now: Instant) -> bool {
         if self.candidates.contains_key(&peer_id) {
             return true;
         }
         if self.candidates.len() >= CANDIDATES_MAX {
-            self.candidates.retain(|_, candidate| !candidate.addrs().is_empty());
+            self.candidates.retain(|_, candidate| !candidate.is_nowhere());
         }
-        let has_room = self.candidates.len() < CANDIDATES_MAX;
-        if !has_room {
-            tracing::warn!(%peer_id, %CANDIDATES_MAX, ?now, "too many peers; this one is not dialled");
+        if self.candidates.len() < CANDIDATES_MAX {
+            return true;
         }
-        has_room
+        let mut counts: BTreeMap<(Rank, IpAddr), usize> = BTreeMap::new();
+        let replaceable = || self.candidates.iter().filter(|(_, other)| other.proven.is_none());
+        let crowd = |other: &Candidate| Some((Rank::of(other), other.ip()?));
+        for crowd in replaceable().filter_map(|(_, other)| crowd(other)) {
+            *counts.entry(crowd).or_default() += 1;
+        }
+        let most = counts.iter().max_by_key(|((rank, _), count)| (*rank, **count));
+        let own = counts.get(&(rank, ip)).copied().unwrap_or_default();
+        let victim = most.filter(|((other, _), count)| (*other, **count) > (rank, own));
+        let victim = victim.and_then(|(victims, _)| {
+            let theirs = replaceable().filter(|(_, other)| crowd(other) == Some(*victims));
+            theirs.min_by_key(|(_, other)| other.number).map(|(peer_id, _)| *peer_id)
+        });
+        if let Some(victim) = victim {
+            self.candidates.remove(&victim);
+        } else {
+            tracing::debug!(%peer_id, %CANDIDATES_MAX, ?now, "too many peers; this one is not dialled");
+        }
+        victim.is_some()
     }
 
     /// Forgets a peer that is neither advertised nor known, unless it was dialled a lot: a record that
     /// comes and goes must not begin with a new budget each time.
     fn forget_unused(&mut self, peer_id: PeerId, now: Instant) {
         let Some(candidate) = self.candidates.get_mut(&peer_id) else { return };
-        if candidate.addrs().is_empty() {
+        if candidate.is_nowhere() {
             candidate.settle();
             if candidate.budget.is_full(now) {
                 self.candidates.remove(&peer_id);
@@ -327,74 +390,20 @@ impl DialTable {
     }
 }
 
-/// Where a connection leads, compared with what is advertised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AddressMatch {
-    Named,
-    OtherPort,
-    OtherHost,
+/// Who is given up first: the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Met,
+    Vouched,
+    Unvouched,
 }
 
-impl Candidate {
-    fn new(now: Instant) -> Self {
-        Self {
-            advertised: Vec::new(),
-            proven: None,
-            failures: 0,
-            contested_until: None,
-            doubted_at: None,
-            state: DialState::Settled,
-            budget: Budget::new(now),
+impl Rank {
+    fn of(candidate: &Candidate) -> Self {
+        match candidate.stranger() {
+            None => Self::Met,
+            Some(Stranger::Vouched) => Self::Vouched,
+            Some(Stranger::Unvouched) => Self::Unvouched,
         }
     }
-
-    /// Whether these are its addresses, in whichever order.
-    fn has_addrs(&self, addrs: &[SocketAddr]) -> bool {
-        self.advertised.len() == addrs.len()
-            && addrs.iter().all(|addr| self.advertised.contains(addr))
-    }
-
-    fn match_of(&self, linked: SocketAddr) -> AddressMatch {
-        let is_named = self.advertised.iter().any(|addr| is_same_place(*addr, linked));
-        let has_port = self.advertised.iter().any(|addr| addr.port() == linked.port());
-        match (is_named, has_port) {
-            (true, _) => AddressMatch::Named,
-            (false, true) => AddressMatch::OtherHost,
-            (false, false) => AddressMatch::OtherPort,
-        }
-    }
-
-    /// All addresses: the proven one first, unless it is the one that is doubted.
-    fn addrs(&self) -> Vec<SocketAddr> {
-        let Some(proven) = self.proven else { return self.advertised.clone() };
-        let others = self.advertised.iter().filter(|addr| !is_same_place(**addr, proven));
-        let mut addrs: Vec<_> = others.copied().collect();
-        let is_elsewhere =
-            self.doubted_at.is_some() || self.match_of(proven) != AddressMatch::Named;
-        let at = if is_elsewhere { addrs.len() } else { 0 };
-        addrs.insert(at, proven);
-        addrs
-    }
-
-    fn dial_at(&mut self, at: Instant) {
-        self.state = DialState::Due(at);
-        self.failures = 0;
-        self.doubted_at = None;
-    }
-
-    fn doubt_at(&mut self, at: Instant) {
-        self.dial_at(at);
-        self.doubted_at = Some(at);
-    }
-
-    fn settle(&mut self) {
-        self.state = DialState::Settled;
-        self.failures = 0;
-        self.doubted_at = None;
-    }
-}
-
-/// Whether two addresses lead to the same place; the scope of a link-local address may be unknown.
-fn is_same_place(one: SocketAddr, other: SocketAddr) -> bool {
-    one.ip() == other.ip() && one.port() == other.port()
 }

@@ -3,7 +3,7 @@
 //! They are not dialled and not let in, so nothing of them shows. After an upgrade of some machines that
 //! looks like an empty party; this table tells who they are and where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ const GATHER: Duration = Duration::from_secs(5);
 const MEMORY: Duration = Duration::from_secs(600);
 /// Most peers that are told: a page of them is enough to know which machines to look after.
 const TOLD_MAX: usize = 64;
-/// Most peers that are remembered, so that others are told when those are gone.
-const REMEMBERED_MAX: usize = 16 * TOLD_MAX;
+/// Most peers that mDNS tells of and that are remembered, so that others are told when those are gone. Where mDNS
+/// tells of more, it takes back those of the address with the most.
+const ADVERTISED_MAX: usize = lanspread_mdns::MAX_TRACKED_PEERS;
+/// Most addresses at which peers were met in handshakes.
+const MET_MAX: usize = 4 * TOLD_MAX;
 
 /// The peers of other versions. Owned by the command loop.
 #[derive(Debug, Default)]
@@ -46,7 +49,7 @@ impl OtherVersions {
     /// Takes in that mDNS tells of a peer of another version.
     pub(crate) fn advertised(&mut self, record: OtherRecord) {
         let OtherRecord { peer_id, proto_ver, name, addr } = record;
-        if self.has_room() || self.advertised.contains_key(&peer_id) {
+        if self.advertised.len() < ADVERTISED_MAX || self.advertised.contains_key(&peer_id) {
             let peer = OtherVersionPeer { name, addr, proto_ver: Some(proto_ver) };
             self.advertised.insert(peer_id, peer);
         }
@@ -56,7 +59,7 @@ impl OtherVersions {
     pub(crate) fn met(&mut self, peer_id: PeerId, peer: OtherVersionPeer, now: Instant) {
         self.met.retain(|_, met| now < met.until);
         let at = peer.addr.ip();
-        if self.has_room() || self.met.contains_key(&at) {
+        if self.met.len() < MET_MAX || self.met.contains_key(&at) {
             self.met.insert(at, Met { peer_id, peer, until: now + MEMORY });
         }
     }
@@ -83,22 +86,30 @@ impl OtherVersions {
         Some(peers)
     }
 
-    /// Returns the first [`TOLD_MAX`] that are remembered at the moment, in the order of their addresses.
+    /// Returns [`TOLD_MAX`] of those that are remembered at the moment, in the order of their addresses. Hosts take
+    /// turns, so that one which tells of many hides no other one.
     pub(crate) fn all(&self, now: Instant) -> Vec<OtherVersionPeer> {
+        let addrs: BTreeSet<_> = self.advertised.values().map(|peer| peer.addr).collect();
         let is_advertised = |met: &Met| {
-            self.advertised.contains_key(&met.peer_id)
-                || self.advertised.values().any(|peer| peer.addr == met.peer.addr)
+            self.advertised.contains_key(&met.peer_id) || addrs.contains(&met.peer.addr)
         };
         let met = self.met.values().filter(|met| now < met.until && !is_advertised(met));
-        let mut peers: Vec<_> =
-            self.advertised.values().chain(met.map(|met| &met.peer)).cloned().collect();
+        let mut peers: Vec<_> = self.advertised.values().chain(met.map(|met| &met.peer)).collect();
         peers.sort_by_key(|peer| peer.addr);
-        peers.truncate(TOLD_MAX);
-        peers
-    }
-
-    fn has_room(&self) -> bool {
-        self.advertised.len() + self.met.len() < REMEMBERED_MAX
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        let mut in_turns: Vec<_> = peers
+            .into_iter()
+            .map(|peer| {
+                let count = counts.entry(peer.addr.ip()).or_default();
+                *count += 1;
+                (*count, peer)
+            })
+            .collect();
+        in_turns.sort_by_key(|(turn, _)| *turn);
+        let mut told: Vec<_> =
+            in_turns.into_iter().take(TOLD_MAX).map(|(_, peer)| peer.clone()).collect();
+        told.sort_by_key(|peer| peer.addr);
+        told
     }
 }
 
@@ -189,7 +200,7 @@ mod tests {
             versions.met(id(n), invented, now);
         }
         assert_eq!(versions.all(now).len(), 1);
-        for n in 0..10 * REMEMBERED_MAX {
+        for n in 0..2 * ADVERTISED_MAX {
             versions.advertised(record(n, 9));
             versions.met(id(n), peer(n, None), now);
         }
@@ -199,5 +210,18 @@ mod tests {
         (0..TOLD_MAX).for_each(|n| versions.gone(id(n)));
         assert_eq!(versions.all(now).len(), TOLD_MAX);
         assert!(versions.all(now).iter().all(|peer| !told.contains(peer)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_tells_of_many_hides_no_other_one() {
+        let now = Instant::now();
+        let mut versions = OtherVersions::default();
+        for n in 0..500 {
+            let many = SocketAddr::new(addr(1).ip(), u16::try_from(1 + n).unwrap());
+            versions.advertised(OtherRecord { addr: many, ..record(n, 9) });
+        }
+        versions.advertised(record(1_000, 9));
+        assert!(versions.all(now).contains(&peer(1_000, Some(9))));
+        assert_eq!(versions.all(now).len(), TOLD_MAX);
     }
 }

@@ -69,6 +69,7 @@ impl EventLoop {
                     }
                     self.handle_message(message).await;
                 }
+                () = self.handles.sightings.wait() => self.membership.on_sightings(&self.handles),
                 () = until(dial_at) => self.membership.dial_due(&self.handles),
                 () = until(publish_at) => {
                     let table = &self.operations.table;
@@ -184,7 +185,6 @@ impl EventLoop {
                 let changed = membership.judge_silence(handles).await;
                 operations.refresh_sources(&changed, membership, handles);
             }
-            InboxMessage::Discovered(event) => membership.on_discovery(event, handles),
             InboxMessage::Mdns(told) => membership.on_mdns_status(told, handles).await,
             InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);

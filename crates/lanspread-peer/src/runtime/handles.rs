@@ -20,9 +20,13 @@ use super::tasks::Tasks;
 use crate::event::PeerEvent;
 use crate::info::{AsOf, OtherVersionPeer};
 use crate::messages::InboxSender;
+use crate::services::sightings::Sightings;
 
 /// How many problems of one game the log names; the event has more of them.
 const PROBLEMS_LOGGED_MAX: usize = 20;
+
+/// How many peers of other versions the log names; the event has more of them.
+const VERSIONS_LOGGED_MAX: usize = 8;
 
 /// Handles that stay as they are while the peer runs. What lies behind them is shared with tasks.
 pub(super) struct Handles {
@@ -41,6 +45,8 @@ pub(super) struct Handles {
     /// The manifest of a game that somebody asks about.
     pub(super) manifest_cache: ManifestCache,
     pub(super) inbox_sender: InboxSender,
+    /// What mDNS tells.
+    pub(super) sightings: Arc<Sightings>,
     pub(super) events: EventSender,
     pub(super) tasks: Tasks,
 }
@@ -118,8 +124,12 @@ fn log(event: &PeerEvent) {
             tracing::info!("no peer speaks another version of the protocol any more");
         }
         PeerEvent::PeersOfOtherVersion(peers) => {
-            for OtherVersionPeer { name, addr, proto_ver } in peers {
+            for OtherVersionPeer { name, addr, proto_ver } in peers.iter().take(VERSIONS_LOGGED_MAX)
+            {
                 tracing::warn!(?name, %addr, ?proto_ver, "a peer speaks another version of the protocol");
+            }
+            if let Some(more @ 1..) = peers.len().checked_sub(VERSIONS_LOGGED_MAX) {
+                tracing::warn!(more, "more peers speak another version of the protocol");
             }
         }
         PeerEvent::IdentityConflict { peer_id, addrs, .. } => {

@@ -138,7 +138,15 @@ impl Membership {
         Arc::new(LinkedSource::new(peer_id, self.links.clone()))
     }
 
-    pub(super) fn on_discovery(&mut self, event: BrowseEvent, handles: &Handles) {
+    /// Takes in some of what mDNS tells; the loop comes back for the rest.
+    pub(super) fn on_sightings(&mut self, handles: &Handles) {
+        for event in handles.sightings.take() {
+            self.on_discovery(event, handles);
+        }
+        self.dial_due(handles);
+    }
+
+    fn on_discovery(&mut self, event: BrowseEvent, handles: &Handles) {
         match event {
             BrowseEvent::Appeared(record) | BrowseEvent::Updated(record) => {
                 self.seen(record, handles)
@@ -164,9 +172,9 @@ impl Membership {
         }
         self.versions.gone(record.peer_id);
         let linked = self.links.get(record.peer_id).map(|link| link.addr);
-        let (peer_id, addrs) = (record.peer_id, record.addrs);
-        match self.dials.found(peer_id, addrs, linked, Instant::now()) {
-            Found::Settled => self.dial_due(handles),
+        let PeerRecord { peer_id, addrs, is_vouched, .. } = record;
+        match self.dials.found(peer_id, addrs, is_vouched, linked, Instant::now()) {
+            Found::Settled => {}
             Found::Elsewhere => self.ask_for_life(peer_id, MOVED_PATIENCE, handles),
         }
     }

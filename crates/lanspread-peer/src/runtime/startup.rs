@@ -10,7 +10,7 @@ use lanspread_disk::free_space::FreeSpace;
 use lanspread_disk::reserve;
 use lanspread_disk::state_file::ensure_dir;
 use lanspread_library::{Index, IndexWarning};
-use lanspread_mdns::{Advertisement, MdnsConfig, MdnsInterface};
+use lanspread_mdns::{Advertisement, IpNetwork, MdnsConfig, MdnsInterface};
 use lanspread_net::echoes::Echoes;
 use lanspread_net::handshake::LocalPeer;
 use lanspread_net::identity::Identity;
@@ -46,6 +46,7 @@ use crate::info::MdnsStatus;
 use crate::messages::{InboxMessage, InboxSender};
 use crate::migration::migrate;
 use crate::peers::liveness::Limits;
+use crate::services::discovery::Discovery;
 use crate::services::{discovery, liveness, local_monitor, server};
 use crate::state_format;
 
@@ -130,6 +131,7 @@ pub(super) async fn prepare(
         ),
         manifest_cache: ManifestCache::default(),
         inbox_sender,
+        sightings: Arc::default(),
         events: EventSender::new(events, shutdown.clone()),
         tasks: Tasks::new(shutdown),
         me,
@@ -139,7 +141,7 @@ pub(super) async fn prepare(
         membership: Membership::new(
             handles.me.peer_id,
             links,
-            match config.mdns {
+            match &config.mdns {
                 MdnsInterface::Off => MdnsStatus::Off,
                 MdnsInterface::All | MdnsInterface::Name(_) => MdnsStatus::Starting,
             },
@@ -151,7 +153,8 @@ pub(super) async fn prepare(
         shutdown: Shutdown::new(handles.tasks.clone(), disk.state_dir_lock),
         handles,
     };
-    start_services(&event_loop, listener, games_dirs, config.mdns)?;
+    let mdns = mdns_config(config.mdns, config.mdns_networks, &event_loop);
+    start_services(&event_loop, listener, games_dirs, mdns)?;
     event_loop
         .handles
         .spawn(pass_on_counts(count_receiver, event_loop.handles.inbox_sender.clone()));
@@ -168,24 +171,34 @@ pub(super) async fn prepare(
     Ok(event_loop)
 }
 
+/// Says what mDNS is to do; `None` where it is off.
+fn mdns_config(
+    interface: MdnsInterface,
+    networks: Vec<IpNetwork>,
+    event_loop: &EventLoop,
+) -> Option<MdnsConfig> {
+    let Handles { me, listen_addr, .. } = &event_loop.handles;
+    (interface != MdnsInterface::Off).then(|| MdnsConfig {
+        interface,
+        listen: listen_addr.ip(),
+        networks,
+        advertisement: Advertisement {
+            peer_id: me.peer_id,
+            proto_ver: PROTOCOL_VERSION,
+            library_rev: event_loop.library.library_rev(),
+            network: me.network.clone(),
+            hostname: me.name.clone(),
+            port: listen_addr.port(),
+        },
+    })
+}
+
 fn start_services(
     event_loop: &EventLoop,
     listener: Box<dyn Listener>,
     games_dirs: watch::Receiver<PathBuf>,
-    mdns: MdnsInterface,
+    discovery: Option<MdnsConfig>,
 ) -> Result<(), StartError> {
-    let discovery = (mdns != MdnsInterface::Off).then(|| MdnsConfig {
-        interface: mdns,
-        listen: event_loop.handles.listen_addr.ip(),
-        advertisement: Advertisement {
-            peer_id: event_loop.handles.me.peer_id,
-            proto_ver: PROTOCOL_VERSION,
-            library_rev: event_loop.library.library_rev(),
-            network: event_loop.handles.me.network.clone(),
-            hostname: event_loop.handles.me.name.clone(),
-            port: event_loop.handles.listen_addr.port(),
-        },
-    });
     // Before the first task, so that a refusal leaves nothing running.
     discovery.as_ref().map(MdnsConfig::check).transpose()?;
 
@@ -209,14 +222,14 @@ fn start_services(
     supervisor.restarting("liveness", move || liveness::run(pause, sender.clone(), cancel.clone()));
 
     if let Some(config) = discovery {
-        let (published, sender, cancel) = (
-            event_loop.handles.server.library.clone(),
-            event_loop.handles.inbox_sender.clone(),
-            event_loop.handles.tasks.cancel.clone(),
-        );
-        supervisor.restarting("discovery", move || {
-            discovery::run(config.clone(), published.clone(), sender.clone(), cancel.clone())
-        });
+        let discovery = Discovery {
+            config,
+            published: event_loop.handles.server.library.clone(),
+            inbox_sender: event_loop.handles.inbox_sender.clone(),
+            sightings: Arc::clone(&event_loop.handles.sightings),
+            cancel: event_loop.handles.tasks.cancel.clone(),
+        };
+        supervisor.restarting("discovery", move || discovery::run(discovery.clone()));
     }
 
     let (catalog, sender, cancel) = (

@@ -74,6 +74,7 @@ impl Setup {
             network: NetworkName::new("test").unwrap(),
             network_key: None,
             mdns: MdnsInterface::Off,
+            mdns_networks: Vec::new(),
             unpacker: Arc::new(AutoUnpacker::new(None)),
             stream_provider: Arc::new(AutoUnpacker::new(None)),
             max_streams: NonZeroUsize::MIN,

@@ -30,6 +30,8 @@ const LOOKS_MAX: u32 = 3;
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// How often a peer with the same identity is looked for once it is found: as often as it is told.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How many addresses of one record are tried: its host has a few, and anyone can write one.
+const LOOKS_AT: usize = 2;
 
 impl Membership {
     /// Asks the older of two connections for a sign of life; what follows is decided then.
@@ -92,9 +94,10 @@ impl Membership {
     /// may be old, so only a handshake proves it.
     pub(in crate::runtime) fn look_for_clones(
         &mut self,
-        addrs: Vec<SocketAddr>,
+        mut addrs: Vec<SocketAddr>,
         handles: &Handles,
     ) {
+        addrs.truncate(LOOKS_AT);
         if std::mem::replace(&mut self.is_looking_for_clones, true) {
             return;
         }

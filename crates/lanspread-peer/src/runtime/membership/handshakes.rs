@@ -76,6 +76,11 @@ impl Membership {
     ) -> SourcesChanged {
         let Encounter { addr, dial, outcome } = encounter;
         let now = Instant::now();
+        if let Some(DialFor::Peer(_, attempt)) = &dial {
+            let is_found =
+                matches!(outcome, Ok(_) | Err(HandshakeError::Unneeded | HandshakeError::Myself));
+            self.dials.ended(*attempt, is_found, now);
+        }
         let answer = match outcome {
             Ok(admitted) => {
                 let link = &admitted.link;

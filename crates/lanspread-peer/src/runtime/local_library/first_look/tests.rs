@@ -73,6 +73,7 @@ fn config(dir: &Path, count: usize) -> PeerConfig {
         network: "test".parse().unwrap(),
         network_key: None,
         mdns: MdnsInterface::Off,
+        mdns_networks: Vec::new(),
         unpacker: Arc::new(AutoUnpacker::new(None)),
         stream_provider: Arc::new(AutoUnpacker::new(None)),
         max_streams: NonZeroUsize::MIN,

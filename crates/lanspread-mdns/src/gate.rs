@@ -1,0 +1,296 @@
+//! Which packets of the link the daemon is given.
+//!
+//! The daemon keeps every record that it reads for as long as the record says, and walks through all of them for
+//! each packet. Anyone on the link can write any number of records, so packets are counted before the daemon sees
+//! them: by the address that they come from, and in total. One machine can tell of so many peers and no more; where
+//! many machines tell of too many, those that tell of most lose theirs first.
+//!
+//! The gate also sees what the daemon does not tell: whether a packet came from one of the addresses that it
+//! advertises. Such a record is *vouched for*: whoever wrote it leads others to itself and to nobody else.
+//!
+//! Not promised: that a packet came from the address that it names. A machine that forges the addresses of
+//! others on its link gets as much as all of those together.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lanspread_proto::PeerId;
+use mdns_sd::MDNS_PORT;
+
+use crate::packet::{self, Packet, Response};
+use crate::tracker::MAX_TRACKED_PEERS;
+
+/// Peers of which one address may tell: a dozen on one machine, and room for five times as many.
+const PEERS_PER_SOURCE: usize = 64;
+/// Records from one address: a dozen peers announce themselves twice, with eight records each, and answer several
+/// questions at the same time.
+const SOURCE_RATE: Rate = Rate { interval: Duration::from_millis(16), burst: 600 };
+/// Records from all addresses: 250 peers that all change within a second. A record costs the daemon 10 to 200 µs.
+const TOTAL_RATE: Rate = Rate { interval: Duration::from_micros(500), burst: 8_000 };
+/// Addresses that are counted apart, several times the largest party. Further ones share what one may do.
+const SOURCES_MAX: usize = 1024;
+/// How often addresses that were not heard lately are forgotten: a walk through all of them.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a peer counts that says nothing: as long as its address may be remembered without a new record.
+const SILENT_AFTER: Duration = Duration::from_secs(120);
+/// Addresses that are remembered as those from which a peer told of itself: one for each network of a host.
+const SOURCES_PER_PEER: usize = 4;
+/// After so many peers the daemon is to be started anew, since it does not forget those that the gate does.
+const WORN_AFTER: usize = 2 * MAX_TRACKED_PEERS;
+/// No more peers than that get to one daemon: 8 MiB of records at most.
+const TOLD_MAX: usize = 4 * MAX_TRACKED_PEERS;
+
+/// How much may pass.
+struct Rate {
+    /// Time after which one more may pass.
+    interval: Duration,
+    /// How much may pass at once after a quiet time.
+    burst: u32,
+}
+
+/// What may pass at a [`Rate`] and did.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// When it is as if nothing had passed.
+    quiet_at: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, cost: u32, rate: &Rate, now: Instant) -> bool {
+        let quiet_at = self.quiet_at.max(now) + rate.interval * cost;
+        let passes = quiet_at <= now + rate.interval * rate.burst;
+        if passes {
+            self.quiet_at = quiet_at;
+        }
+        passes
+    }
+
+    fn is_empty(&self, rate: &Rate, now: Instant) -> bool {
+        self.quiet_at >= now + rate.interval * rate.burst
+    }
+}
+
+/// Counts the packets of one service.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Whether packets of others may be passed on to this link, with foreign records among them.
+    has_reflector: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    sources: BTreeMap<IpAddr, Source>,
+    /// Those for which [`State::sources`] has no room.
+    crowd: Source,
+    total: Bucket,
+    swept_at: Instant,
+    peers: BTreeMap<PeerId, Told>,
+    /// Of how many peers, and other names, the daemon was told.
+    told: usize,
+}
+
+#[derive(Debug)]
+struct Source {
+    bucket: Bucket,
+    /// Of how many peers it was the first to tell.
+    peers: usize,
+}
+
+#[derive(Debug)]
+struct Told {
+    first: IpAddr,
+    /// Who told of it, the latest first.
+    sources: Vec<IpAddr>,
+    /// Those of them that it advertises.
+    vouched: Vec<IpAddr>,
+    heard_at: Instant,
+}
+
+impl socket_pktinfo::Gate for Gate {
+    fn admits(&self, packet: &[u8], from: SocketAddr, _if_index: u64) -> bool {
+        self.admits_at(packet, from, Instant::now())
+    }
+}
+
+impl Gate {
+    /// Returns a gate through which nothing has passed. With `has_reflector`, one address may tell of
+    /// all peers, and records of other services may come along with theirs.
+    pub(crate) fn new(has_reflector: bool) -> Self {
+        let now = Instant::now();
+        let bucket = Bucket { quiet_at: now };
+        let state = State {
+            sources: BTreeMap::new(),
+            crowd: Source { bucket, peers: 0 },
+            total: bucket,
+            swept_at: now,
+            peers: BTreeMap::new(),
+            told: 0,
+        };
+        Self { has_reflector, state: Mutex::new(state) }
+    }
+
+    /// Returns the addresses of a peer from which it told of itself, the latest first.
+    pub(crate) fn vouched(&self, peer_id: PeerId) -> Vec<IpAddr> {
+        self.state().peers.get(&peer_id).map(|told| told.vouched.clone()).unwrap_or_default()
+    }
+
+    /// Returns whether the daemon was told of so much that it is to be started anew.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.state().told >= WORN_AFTER
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admits_at(&self, packet: &[u8], from: SocketAddr, now: Instant) -> bool {
+        // Answers come from the port of mDNS (RFC 6762, section 6). A question from another port would be
+        // answered to its sender alone, who may be a victim anywhere.
+        if from.port() != MDNS_PORT {
+            return false;
+        }
+        let mut state = self.state();
+        let source = from.ip();
+        if !source.is_loopback() && state.source(source, now).bucket.is_empty(&SOURCE_RATE, now) {
+            return false;
+        }
+        let Some(promised) = packet::promised(packet) else { return false };
+        match packet::read(packet) {
+            None => false,
+            Some(Packet::Query) => state.take(source, 1 + promised / 8, now),
+            Some(Packet::Response(response)) => {
+                let is_known_form = response.foreign == 0 || self.has_reflector;
+                is_known_form && state.admits(&response, source, self.peers_max(source), now) && {
+                    let passes = state.take(source, 1 + promised, now);
+                    if passes {
+                        state.note(&response, source, now);
+                    }
+                    passes
+                }
+            }
+        }
+    }
+
+    /// Returns of how many peers an address may tell. All that comes from loopback is this host.
+    fn peers_max(&self, source: IpAddr) -> usize {
+        let is_many = self.has_reflector || source.is_loopback();
+        if is_many { MAX_TRACKED_PEERS } else { PEERS_PER_SOURCE }
+    }
+}
+
+impl State {
+    fn take(&mut self, source: IpAddr, cost: u32, now: Instant) -> bool {
+        let passes =
+            source.is_loopback() || self.source(source, now).bucket.take(cost, &SOURCE_RATE, now);
+        passes && self.total.take(cost, &TOTAL_RATE, now)
+    }
+
+    fn source(&mut self, ip: IpAddr, now: Instant) -> &mut Source {
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&ip) {
+            if now >= self.swept_at + SWEEP_EVERY {
+                self.swept_at = now;
+                self.sources.retain(|_, source| source.peers > 0 || source.bucket.quiet_at > now);
+            }
+            if self.sources.len() >= SOURCES_MAX {
+                return &mut self.crowd;
+            }
+        }
+        let fresh = || Source { bucket: Bucket { quiet_at: now }, peers: 0 };
+        self.sources.entry(ip).or_insert_with(fresh)
+    }
+
+    /// Returns whether what a response says of peers may be said by this source.
+    fn admits(
+        &mut self,
+        response: &Response,
+        source: IpAddr,
+        peers_max: usize,
+        now: Instant,
+    ) -> bool {
+        // Only who told of a peer may say that it is gone.
+        let is_teller = |peer_id: &PeerId| {
+            self.peers.get(peer_id).is_some_and(|told| told.sources.contains(&source))
+        };
+        if response.is_goodbye && !response.peers.iter().all(is_teller) {
+            return false;
+        }
+        let new: Vec<_> =
+            response.peers.iter().filter(|peer_id| !self.peers.contains_key(peer_id)).collect();
+        if new.is_empty() {
+            return true;
+        }
+        if self.told + new.len() > TOLD_MAX || !new.iter().all(|id| response.introduces(**id)) {
+            return false;
+        }
+        while self.source(source, now).peers + new.len() > peers_max {
+            let own = self.peers.iter().filter(|(_, told)| told.first == source);
+            let oldest = own.min_by_key(|(_, told)| told.heard_at);
+            match oldest.map(|(peer_id, told)| (*peer_id, told.heard_at)) {
+                Some((peer_id, heard_at)) if now > heard_at + SILENT_AFTER => self.forget(peer_id),
+                _ => return false,
+            }
+        }
+        while self.peers.len() + new.len() > MAX_TRACKED_PEERS {
+            if !self.make_room(source, new.len(), now) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Forgets a peer of the address that told of most, unless that is `source`.
+    fn make_room(&mut self, source: IpAddr, wanted: usize, now: Instant) -> bool {
+        let own = self.source(source, now).peers;
+        let most = self.sources.iter().max_by_key(|(_, source)| source.peers);
+        let Some((crowded, count)) = most.map(|(ip, source)| (*ip, source.peers)) else {
+            return false;
+        };
+        if own + wanted > count {
+            return false;
+        }
+        let theirs = self.peers.iter().filter(|(_, told)| told.first == crowded);
+        let Some(oldest) = theirs.min_by_key(|(_, told)| told.heard_at).map(|(id, _)| *id) else {
+            return false;
+        };
+        self.forget(oldest);
+        true
+    }
+
+    fn forget(&mut self, peer_id: PeerId) {
+        let Some(told) = self.peers.remove(&peer_id) else { return };
+        let source = self.sources.get_mut(&told.first).unwrap_or(&mut self.crowd);
+        source.peers = source.peers.saturating_sub(1);
+    }
+
+    fn note(&mut self, response: &Response, source: IpAddr, now: Instant) {
+        self.told += usize::try_from(response.foreign).unwrap_or(usize::MAX);
+        for peer_id in &response.peers {
+            if !self.peers.contains_key(peer_id) {
+                self.told += 1;
+                self.source(source, now).peers += 1;
+                let (sources, vouched) = (Vec::new(), Vec::new());
+                let told = Told { first: source, sources, vouched, heard_at: now };
+                self.peers.insert(*peer_id, told);
+            }
+            let Some(told) = self.peers.get_mut(peer_id) else { continue };
+            told.heard_at = now;
+            put_first(&mut told.sources, source);
+            let is_own = response.addrs.contains(&(*peer_id, source)) || source.is_loopback();
+            if is_own && !response.is_goodbye {
+                put_first(&mut told.vouched, source);
+            }
+        }
+    }
+}
+
+fn put_first(list: &mut Vec<IpAddr>, ip: IpAddr) {
+    list.retain(|other| *other != ip);
+    list.insert(0, ip);
+    list.truncate(SOURCES_PER_PEER);
+}
+
+#[cfg(test)]
+mod tests;
