@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from lanspread_harness.client import Peer
 
-INCIDENT_EVENTS = frozenset({"source-dropped", "peer-rejected", "runtime-failed"})
-"""A source that sent what is wrong, a peer that is not what it says, a peer that broke down."""
+INCIDENT_EVENTS = frozenset({"source-dropped", "peer-rejected", "events-dropped", "runtime-failed"})
+"""A source that sent what is wrong, a peer that is not what it says, events that the scenario read too
+slowly, a peer that broke down."""
 
 LOG_LINE = re.compile(r"\S+Z\s+(?:WARN|ERROR)\s")
 """How a line of a peer's log begins that is a warning or an error."""

@@ -2,7 +2,8 @@
 //!
 //! Events and answers come by different ways, so one may overtake the other. An answer to a question
 //! says after how many events it was true, and is printed right there. Any other answer is printed
-//! after all events that are there, as what it tells of was sent before it.
+//! after all events that are there, as what it tells of was sent before it. An answer becomes a record when it is
+//! printed, so that many of them take little memory.
 
 use std::collections::VecDeque;
 
@@ -14,10 +15,23 @@ use crate::ticket::Ticket;
 use crate::waits::Outcome;
 
 /// What became of a command, and after how many events that was true, where it was a question.
-#[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) outcome: Outcome,
     pub(crate) after_events: Option<u64>,
+    outcome: Box<dyn FnOnce() -> Outcome + Send>,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        after_events: Option<u64>,
+        outcome: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> Self {
+        Self { after_events, outcome: Box::new(outcome) }
+    }
+
+    /// Makes what is printed.
+    pub(crate) fn outcome(self) -> Outcome {
+        (self.outcome)()
+    }
 }
 
 /// See the module.
@@ -26,8 +40,6 @@ pub(crate) struct Answers {
     coming: FuturesUnordered<BoxFuture<'static, (Ticket, Answer)>>,
     /// Those that came while an event was being taken in that belongs before them.
     waiting: VecDeque<(Ticket, Answer)>,
-    /// How many events were taken in.
-    events: u64,
 }
 
 impl Answers {
@@ -54,28 +66,22 @@ impl Answers {
         tokio::task::unconstrained(self.coming.next()).now_or_never().flatten()
     }
 
-    /// Whether events that were sent before this answer have not been taken in yet.
-    pub(crate) fn is_early(&self, answer: &Answer) -> bool {
-        answer.after_events.is_none_or(|events| self.events < events)
-    }
-
-    /// Takes note of an event, and returns the answers that belong before it.
+    /// Returns the answers that belong before the event at `position` among all that were sent.
     ///
     /// Whatever was sent before the event is there when the event is.
-    pub(crate) fn before_event(&mut self) -> Vec<(Ticket, Outcome)> {
+    pub(crate) fn before_event(&mut self, position: u64) -> Vec<(Ticket, Answer)> {
         let mut ready: Vec<_> = self.waiting.drain(..).collect();
         while let Some(answer) = self.take_ready() {
             ready.push(answer);
         }
         let mut due = Vec::new();
         for (ticket, answer) in ready {
-            if self.is_early(&answer) {
-                self.waiting.push_back((ticket, answer));
+            if answer.after_events.is_some_and(|events| events < position) {
+                due.push((ticket, answer));
             } else {
-                due.push((ticket, answer.outcome));
+                self.waiting.push_back((ticket, answer));
             }
         }
-        self.events += 1;
         due
     }
 }
@@ -88,49 +94,46 @@ mod tests {
     use crate::protocol::results::CommandResult;
 
     fn answer(after_events: Option<u64>) -> Answer {
-        Answer { outcome: Ok(CommandResult::Install {}), after_events }
+        Answer::new(after_events, || Ok(CommandResult::Install {}))
     }
 
     fn asked(answers: &mut Answers, ticket: u64) -> oneshot::Sender<Answer> {
         let (sender, receiver) = oneshot::channel();
-        answers.expect(Ticket(ticket), receiver.map(Result::unwrap).boxed());
+        answers.expect(Ticket(ticket), receiver.map(|it| it.ok().unwrap()).boxed());
         sender
     }
 
-    fn tickets(due: Vec<(Ticket, Outcome)>) -> Vec<u64> {
-        due.into_iter().map(|(Ticket(ticket), _)| ticket).collect()
+    /// The answers that belong before an event.
+    fn before(answers: &mut Answers, position: u64) -> Vec<u64> {
+        answers.before_event(position).into_iter().map(|(Ticket(ticket), _)| ticket).collect()
     }
 
     #[test]
     fn an_answer_is_printed_after_the_events_that_it_knows_of_and_before_the_next() {
         let mut answers = Answers::default();
         let reply = asked(&mut answers, 7);
-        assert_eq!(tickets(answers.before_event()), [0; 0]);
-        reply.send(answer(Some(3))).unwrap();
-        assert_eq!(tickets(answers.before_event()), [0; 0]);
-        assert_eq!(tickets(answers.before_event()), [0; 0]);
-        assert_eq!(tickets(answers.before_event()), [7], "before the fourth event");
-        assert_eq!(tickets(answers.before_event()), [0; 0]);
+        assert_eq!(before(&mut answers, 1), [0; 0]);
+        assert!(reply.send(answer(Some(3))).is_ok());
+        assert_eq!(before(&mut answers, 2), [0; 0]);
+        assert_eq!(before(&mut answers, 3), [0; 0]);
+        assert_eq!(before(&mut answers, 4), [7]);
+        assert_eq!(before(&mut answers, 5), [0; 0]);
     }
 
     #[test]
-    fn an_answer_that_comes_between_events_waits_for_those_it_knows_of() {
+    fn an_answer_is_printed_before_a_newer_event_that_took_the_place_of_one_it_knows_of() {
         let mut answers = Answers::default();
         let reply = asked(&mut answers, 7);
-        answers.before_event();
-        reply.send(answer(Some(2))).unwrap();
-        let (_, early) = answers.take_ready().unwrap();
-        assert!(answers.is_early(&early));
-        answers.before_event();
-        assert!(!answers.is_early(&early));
+        assert!(reply.send(answer(Some(3))).is_ok());
+        assert_eq!(before(&mut answers, 9), [7]);
     }
 
     #[test]
     fn the_end_of_an_operation_is_printed_after_its_last_event() {
         let mut answers = Answers::default();
         let reply = asked(&mut answers, 7);
-        reply.send(answer(None)).unwrap();
-        assert_eq!(tickets(answers.before_event()), [0; 0]);
+        assert!(reply.send(answer(None)).is_ok());
+        assert_eq!(before(&mut answers, 1), [0; 0]);
         assert_eq!(answers.take_ready().unwrap().0, Ticket(7));
     }
 }

@@ -46,7 +46,7 @@ impl From<PeerEvent> for Event {
     fn from(event: PeerEvent) -> Self {
         same_name! { event;
             PeerCountUpdated { peer_count }
-            PeerRejected { peer_id, addr, reason, message }
+            PeerRejected { peer_id, addr, reason, message, count }
             GamesListUpdated { game_count, changed }
             GameIncomplete { game_id, problems }
             VerifyBegin { game_id, files, bytes }
@@ -58,6 +58,7 @@ impl From<PeerEvent> for Event {
             SourceDropped { game_id, peer_id, reason }
             OutboundTransferCountChanged { game_id, count }
             MdnsRecovered {}
+            EventsDropped { count }
             RuntimeFailed { service, message }
             Stopped {};
             game: DownloadCancelled DownloadAllPeersGone InstallBegin UninstallBegin UninstallFinished

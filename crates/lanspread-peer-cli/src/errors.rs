@@ -112,7 +112,7 @@ error_table! {
         "The game is ready at the catalog's version, and no source announces other content of it.",
         "nothing needs to be fetched; `install` it if that was the aim, `verify` it with `repair` if files of it may be damaged";
     NotDownloaded = "not-downloaded", retryable: false,
-        "The game is not on this disk: its root has no regular `version.ini`, and there is no unfinished download of it.",
+        "The game's root has no regular `version.ini`, and there is no unfinished download of it.",
         "`download` it first; `partial_bytes` in `get-game` tells what an unfinished download takes";
     AlreadyInstalled = "already-installed", retryable: false,
         "The game is already installed.",
@@ -139,7 +139,7 @@ error_table! {
         "Nobody serves the game any more. Verified chunks are kept.",
         "wait for a source (`games-list-updated`), then `download` again: it resumes";
     SourceFailed = "source-failed", retryable: true,
-        "The source of a streamed installation is gone, fell silent, refused, or gave up for its own reasons. Everything is as it was before.",
+        "The source of a streamed installation is gone, fell silent, refused or gave up. Everything is as it was before.",
         "look at the `source-dropped` events for each source; repeat the command once there is a source";
     NoManifest = "no-manifest", retryable: true,
         "No source gave a usable list of the game's files.",
@@ -166,7 +166,7 @@ error_table! {
         "The archive needs a password, and passwords are not supported.",
         "replace the archive by one without a password";
     UnsafeArchive = "unsafe-archive", retryable: false,
-        "The archive has an entry that would leave its folder, is no plain file or folder, or refers to a file that is not before it in the archive.",
+        "An entry of the archive would leave its folder, is no plain file or folder, or refers to no file before it.",
         "do not trust this archive; get the game elsewhere";
     MissingVolume = "missing-volume", retryable: false,
         "The archive continues in another volume, which is not beside it.",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lanspread_mdns::{InterfaceError, MdnsError};
 use lanspread_peer::{
     ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadProgress,
-    DownloadSummary, GameDetails, GameInfo, GameProblem, GameProblems, GamesDirError,
+    DownloadSummary, EventClass, GameDetails, GameInfo, GameProblem, GameProblems, GamesDirError,
     IdentityConflict, InstallFailure, IoFailure, LostReason, MdnsStatus, NotEnoughSpace, Operation,
     OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
     SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
@@ -76,6 +76,7 @@ pub(crate) fn ready_line() -> String {
 pub(crate) fn event_lines() -> Vec<String> {
     let event_line = |event| {
         let Printed { event, data } = Printed::from(event);
+        let data = data.into();
         line(&Record::Event { seq: 1, t_us: 2, event: &event, data: &data })
     };
     events().into_iter().map(event_line).collect()
@@ -384,8 +385,9 @@ fn start_failures() -> Vec<ErrorBody> {
 fn timeouts() -> Vec<(&'static str, ErrorBody)> {
     let (mut waits, now) = (PendingWaits::default(), Instant::now());
     for seq in 1..=5_000 {
-        let data = to_raw_value(&json!({})).unwrap();
-        waits.on_event(PastEvent { seq, t_us: seq, event: "stopped".to_owned(), data });
+        let (class, event) = (EventClass::Kept, "install-finished".to_owned());
+        let data = to_raw_value(&json!({})).unwrap().into();
+        waits.on_event(PastEvent::new(seq, seq, class, event, data));
     }
     let pattern = |event: Option<&str>, fields: serde_json::Value| EventPattern {
         event: event.map(str::to_owned),
@@ -592,6 +594,7 @@ fn events() -> Vec<PeerEvent> {
         PeerEvent::IdentityConflict { peer_id: peer_id(), is_own: false, addrs: Vec::new() },
         PeerEvent::MdnsFailed { message: "taken".to_owned() },
         PeerEvent::MdnsRecovered,
+        PeerEvent::EventsDropped { count: 3 },
         PeerEvent::RuntimeFailed { service: "server", message: "gone".to_owned() },
         PeerEvent::Stopped,
     ];
@@ -626,7 +629,7 @@ fn events() -> Vec<PeerEvent> {
         (RejectReason::Protocol, None),
     ] {
         let message = "no".to_owned();
-        events.push(PeerEvent::PeerRejected { peer_id, addr: addr(), reason, message });
+        events.push(PeerEvent::PeerRejected { peer_id, addr: addr(), reason, message, count: 2 });
     }
     events
 }
@@ -688,7 +691,7 @@ fn results() -> Vec<CommandResult> {
         event: "stopped".to_owned(),
         seq: 1,
         t_us: 2,
-        data: to_raw_value(&json!({"a": [1]})).unwrap(),
+        data: to_raw_value(&json!({"a": [1]})).unwrap().into(),
     };
     vec![
         status.into(),

@@ -26,6 +26,15 @@ pub(crate) enum Line {
     TooLong(Vec<u8>),
 }
 
+impl Line {
+    /// How many bytes of it are kept.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Whole(bytes) | Self::TooLong(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Standard input.
 #[derive(Debug)]
 pub(crate) struct Input {

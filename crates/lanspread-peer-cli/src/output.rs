@@ -3,12 +3,11 @@
 use std::io;
 use std::time::Instant;
 
-use serde_json::value::RawValue;
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::errors::ErrorBody;
 use crate::protocol::VERSION;
-use crate::protocol::data::ReadyData;
+use crate::protocol::data::{RawData, ReadyData};
 use crate::protocol::records::{CommandId, Record};
 use crate::protocol::results::CommandResult;
 
@@ -60,7 +59,7 @@ impl Output {
     }
 
     /// Returns the `seq` and the `t_us` of the record.
-    pub(crate) fn event(&mut self, event: &str, data: &RawValue) -> (u64, u64) {
+    pub(crate) fn event(&mut self, event: &str, data: &RawData) -> (u64, u64) {
         let (seq, t_us) = self.next();
         self.push(&Record::Event { seq, t_us, event, data });
         (seq, t_us)

@@ -16,10 +16,7 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const FIELD_DOCS: &[(&str, &str)] = &[
     ("active_operations", "all that is going on, in game id order"),
     ("addr", "where it listens"),
-    (
-        "addrs",
-        "where peers with it were seen lately, without this one, in order; empty where only another peer knows",
-    ),
+    ("addrs", "where other peers with it were seen lately, in order"),
     ("bytes", "their bytes together"),
     ("bytes_per_second", "speed over the last second"),
     ("changed", "the ids of the games that changed, in order"),
@@ -43,6 +40,6 @@ pub(crate) const FIELD_DOCS: &[(&str, &str)] = &[
     ("sources", "who serves it, in peer id order"),
     (
         "wait",
-        "answer at the end (also of an installation or repair that follows), after the terminal event, instead of at the start; default false",
+        "answer at the end, also of an installation or repair that follows, instead of at the start; default false",
     ),
 ];

@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::Catalog;
-use lanspread_peer::{NetworkKey, PeerConfig, start_peer};
+use lanspread_peer::{NetworkKey, PeerConfig, event_channel, start_peer};
 use lanspread_proto::PeerName;
 use lanspread_proto::ids::PEER_NAME_MAX_BYTES;
-use tokio::sync::mpsc;
 
 use crate::args::RunArgs;
 use crate::convert::path_text;
@@ -22,9 +21,6 @@ use crate::platform::{host_name, is_program, signals};
 use crate::protocol::data::ReadyData;
 use crate::session::{Session, SessionIo, end_in_time};
 
-/// Events on their way to the output. When whoever reads it is slow, the runtime is slowed down
-/// rather than memory filled; it is also more than a start emits before anybody takes events.
-const EVENTS_WAITING: usize = 1024;
 /// Longest network key file in bytes: a secret is a line of text.
 const KEY_FILE_MAX_BYTES: u64 = 64 * 1024;
 /// What a peer is called when the machine has no usable name.
@@ -52,7 +48,7 @@ pub(crate) async fn run(args: RunArgs, started: Instant) -> bool {
 async fn start(args: RunArgs, output: &mut Output) -> Result<Option<SessionIo>, ErrorBody> {
     let mut signal = signals::listen().map_err(internal)?;
     let input = read_stdin().map_err(internal)?;
-    let (sender, events) = mpsc::channel(EVENTS_WAITING);
+    let (sender, events) = event_channel();
     let network = args.network.clone();
     let starting = async {
         let config =

@@ -6,33 +6,31 @@
 //! and that `stopped` is the last record.
 
 mod dispatch;
+mod in_flight;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use lanspread_peer::{PeerCommand, PeerEvent, PeerRuntimeHandle};
+use lanspread_peer::{EventReceiver, PeerCommand, PeerEvent, PeerRuntimeHandle};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use self::in_flight::{CommandsInFlight, InFlight};
 use crate::answers::{Answer, Answers};
 use crate::commands::{BadLine, Request, parse};
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::{Input, Line};
 use crate::output::{Output, Reader};
 use crate::protocol::events::Event;
-use crate::protocol::records::CommandId;
 use crate::ticket::Ticket;
 use crate::waits::{Outcome, PastEvent, PendingWaits};
 
-/// Commands without their terminal record. Beyond that no line is read: far more than an agent
-/// needs at once, and their memory is small.
-const IN_FLIGHT_MAX: usize = 1024;
 /// How long the end of input waits for questions that were asked before it, so that a script can
 /// be piped in. Questions are answered from memory; `get-game` may ask a source.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
@@ -45,17 +43,9 @@ const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
 /// What the session is connected to.
 pub(crate) struct SessionIo {
     pub(crate) peer: PeerRuntimeHandle,
-    pub(crate) events: mpsc::Receiver<PeerEvent>,
+    pub(crate) events: EventReceiver,
     pub(crate) input: Input,
     pub(crate) signal: oneshot::Receiver<()>,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    id: CommandId,
-    cmd: &'static str,
-    /// It only asks, so that the answer comes soon.
-    question: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +64,8 @@ enum SessionEvent {
     Signal,
     Event(Option<PeerEvent>),
     Answer(Ticket, Answer),
+    /// A wait has ended.
+    Ended(Ticket, Outcome),
     /// The runtime takes commands again.
     Room,
     Deadline,
@@ -107,13 +99,14 @@ pub(crate) struct Session {
     input_ended: bool,
     /// Nobody can write to the input any more; there may be lines left in it.
     input_hung_up: bool,
-    /// Events that came while the output was blocked, for which there was no waiting any more.
-    held: VecDeque<PeerEvent>,
     peer_stopped: bool,
     next_ticket: u64,
-    in_flight: BTreeMap<Ticket, InFlight>,
+    in_flight: CommandsInFlight,
     answers: Answers,
     waits: PendingWaits,
+    /// Waits that have ended and are not answered yet. One event can end all of them, and each answer repeats it: so
+    /// they are answered one by one, with room in the output.
+    ended: VecDeque<(Ticket, Outcome)>,
     /// A command for which the runtime had no room. Until it has, no line is read.
     parked: Option<PeerCommand>,
 }
@@ -128,12 +121,12 @@ impl Session {
             signalled: false,
             input_ended: false,
             input_hung_up: false,
-            held: VecDeque::new(),
             peer_stopped: false,
             next_ticket: 0,
-            in_flight: BTreeMap::new(),
+            in_flight: CommandsInFlight::default(),
             answers: Answers::default(),
             waits: PendingWaits::default(),
+            ended: VecDeque::new(),
             parked: None,
         }
     }
@@ -149,6 +142,7 @@ impl Session {
                 SessionEvent::Event(Some(event)) => self.on_event(event),
                 SessionEvent::Event(None) => self.peer_stopped = true,
                 SessionEvent::Answer(ticket, answer) => self.on_answer(ticket, answer),
+                SessionEvent::Ended(ticket, outcome) => self.complete(ticket, outcome),
                 SessionEvent::Room => {
                     if let Some(command) = self.parked.take() {
                         self.submit(command);
@@ -171,14 +165,13 @@ impl Session {
     }
 
     async fn wake(&mut self) -> SessionEvent {
-        let reads_lines =
-            !self.input_ended && self.parked.is_none() && self.in_flight.len() < IN_FLIGHT_MAX;
+        let reads_lines = !self.input_ended && self.parked.is_none() && self.in_flight.has_room();
         let deadline = self.next_deadline();
+        if let Some((ticket, outcome)) = self.ended.pop_front() {
+            return SessionEvent::Ended(ticket, outcome);
+        }
         if let Some((ticket, answer)) = self.answers.take_waiting() {
             return SessionEvent::Answer(ticket, answer);
-        }
-        if let Some(event) = self.held.pop_front() {
-            return SessionEvent::Event(Some(event));
         }
         tokio::select! {
             biased;
@@ -203,8 +196,8 @@ impl Session {
     }
 
     fn on_event(&mut self, event: PeerEvent) {
-        for (ticket, outcome) in self.answers.before_event() {
-            self.complete(ticket, outcome);
+        for (ticket, answer) in self.answers.before_event(self.io.events.taken()) {
+            self.complete(ticket, answer.outcome());
         }
         let peer_count = match event {
             // Printed by `finish`, after the last terminal records.
@@ -216,35 +209,30 @@ impl Session {
             _ => None,
         };
         let past = self.print_event(event);
-        let mut ended = self.waits.on_event(past);
-        ended.extend(peer_count.into_iter().flat_map(|count| self.waits.on_peer_count(count)));
-        for (ticket, outcome) in ended {
-            self.complete(ticket, outcome);
-        }
+        self.ended.extend(self.waits.on_event(past));
+        let enough = peer_count.into_iter().flat_map(|count| self.waits.on_peer_count(count));
+        self.ended.extend(enough);
     }
 
     fn print_event(&mut self, event: PeerEvent) -> PastEvent {
+        let class = event.class();
         let Printed { event, data } = Printed::from(event);
+        let data = data.into();
         let (seq, t_us) = self.output.event(&event, &data);
-        PastEvent { seq, t_us, event, data }
+        PastEvent::new(seq, t_us, class, event, data)
     }
 
     fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
         // The runtime sends an event before the answer that follows from it; keep that order.
-        while self.answers.is_early(&answer) {
-            let Ok(event) = self.next_event() else { break };
+        let events = answer.after_events.unwrap_or_else(|| self.io.events.emitted());
+        while let Some(event) = self.io.events.take_until(events) {
             self.on_event(event);
         }
-        self.complete(ticket, answer.outcome);
-    }
-
-    /// The next event that has come already.
-    fn next_event(&mut self) -> Result<PeerEvent, TryRecvError> {
-        self.held.pop_front().map_or_else(|| self.io.events.try_recv(), Ok)
+        self.complete(ticket, answer.outcome());
     }
 
     fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Some(InFlight { id, cmd, .. }) = self.in_flight.remove(&ticket) else { return };
+        let Some(InFlight { id, cmd, .. }) = self.in_flight.remove(ticket) else { return };
         match outcome {
             Ok(result) => self.output.result(&id, &result),
             Err(error) => self.output.error(Some(&id), Some(cmd), &error),
@@ -252,15 +240,13 @@ impl Session {
     }
 
     fn on_deadline(&mut self) {
-        for (ticket, outcome) in self.waits.on_time(Instant::now()) {
-            self.complete(ticket, outcome);
-        }
+        self.ended.extend(self.waits.on_time(Instant::now()));
     }
 
     fn on_line(&mut self, line: &Line) {
         match parse(line) {
             Ok(None) => {}
-            Ok(Some(request)) if self.phase == Phase::Running => self.begin(request),
+            Ok(Some(request)) if self.phase == Phase::Running => self.begin(request, line.len()),
             Ok(Some(Request { id, cmd, .. })) => {
                 self.output.error(Some(&id), Some(cmd), &shutting_down());
             }
@@ -288,8 +274,7 @@ impl Session {
     /// Goes on from the last answers when there are no more.
     fn advance(&mut self) {
         if let Phase::LastAnswers { until } = self.phase {
-            let asked = self.in_flight.values().any(|command| command.question);
-            if !asked || until <= Instant::now() {
+            if !self.in_flight.has_question() || until <= Instant::now() {
                 self.stop();
             }
         }
@@ -299,15 +284,13 @@ impl Session {
         begin_stop(&mut self.phase, &self.io.peer);
     }
 
-    /// Writes what waits. While nobody reads, a signal and the end of the input begin the end all the
-    /// same, and then the peer's events are taken, so that it need not wait for the reader to stop.
+    /// Writes what waits. While nobody reads, the peer goes on, and a signal and the end of the input begin the
+    /// end all the same.
     async fn flush(&mut self) {
         let began = Instant::now();
         let reader = {
             let mut flush = std::pin::pin!(self.output.flush());
-            let mut has_events = true;
             loop {
-                let is_stopping = self.phase == Phase::Stopping;
                 let patience = match self.phase {
                     Phase::Running => self.input_hung_up.then(|| began + LAST_ANSWERS_MAX),
                     Phase::LastAnswers { until } => Some(until),
@@ -326,10 +309,6 @@ impl Session {
                     () = sleep_until(patience.unwrap_or(began)), if patience.is_some() => {
                         begin_stop(&mut self.phase, &self.io.peer);
                     }
-                    event = self.io.events.recv(), if is_stopping && has_events => {
-                        has_events = event.is_some();
-                        self.held.extend(event);
-                    }
                 }
             }
         };
@@ -340,13 +319,16 @@ impl Session {
 
     async fn finish(mut self) -> bool {
         self.stop();
+        while let Some((ticket, outcome)) = self.ended.pop_front() {
+            self.complete(ticket, outcome);
+        }
         while let Some((ticket, answer)) = self.answers.take_ready() {
-            self.complete(ticket, answer.outcome);
+            self.complete(ticket, answer.outcome());
         }
         while let Ok(line) = self.io.input.lines.try_recv() {
             self.on_line(&line);
         }
-        for (_, InFlight { id, cmd, .. }) in std::mem::take(&mut self.in_flight) {
+        for InFlight { id, cmd, .. } in self.in_flight.take_all() {
             self.output.error(Some(&id), Some(cmd), &shutting_down());
         }
         self.print_event(PeerEvent::Stopped);

@@ -2,21 +2,22 @@
 //!
 //! Pure: told of events and of the time, it says which waits end.
 
-use std::collections::{BTreeMap, VecDeque};
+mod history;
+
+use std::borrow::Borrow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use lanspread_peer::EventClass;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use self::history::History;
 use crate::errors::{ErrorBody, ErrorCode};
+use crate::protocol::data::RawData;
 use crate::protocol::results::CommandResult;
 use crate::ticket::Ticket;
-
-/// Past events that `since_seq` can reach: several minutes of a busy peer.
-const HISTORY_MAX_EVENTS: usize = 4096;
-/// Their data in bytes: one event of a library of thousands of games is large.
-const HISTORY_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Which events `wait-for` takes.
 #[derive(Debug, Clone)]
@@ -29,16 +30,23 @@ pub(crate) struct EventPattern {
 
 impl EventPattern {
     fn matches(&self, event: &PastEvent) -> bool {
+        self.matches_with(event, || event.fields())
+    }
+
+    /// Compares with `data`, which is asked for only where the name fits.
+    fn matches_with<D: Borrow<Map<String, Value>>>(
+        &self,
+        event: &PastEvent,
+        data: impl FnOnce() -> D,
+    ) -> bool {
         if self.event.as_ref().is_some_and(|name| *name != event.event) {
             return false;
         }
         if self.fields.is_empty() {
             return true;
         }
-        let Ok(data) = serde_json::from_str::<Map<String, Value>>(event.data.get()) else {
-            return false;
-        };
-        self.fields.iter().all(|(name, value)| data.get(name) == Some(value))
+        let data = data();
+        self.fields.iter().all(|(name, value)| data.borrow().get(name) == Some(value))
     }
 
     fn words(&self) -> String {
@@ -52,15 +60,34 @@ impl EventPattern {
 }
 
 /// An event that was printed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct PastEvent {
-    pub(crate) seq: u64,
-    pub(crate) t_us: u64,
-    pub(crate) event: String,
-    pub(crate) data: Box<RawValue>,
+    seq: u64,
+    t_us: u64,
+    class: EventClass,
+    event: String,
+    data: RawData,
 }
 
 impl PastEvent {
+    pub(crate) fn new(
+        seq: u64,
+        t_us: u64,
+        class: EventClass,
+        event: String,
+        data: RawData,
+    ) -> Self {
+        Self { seq, t_us, class, event, data }
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.text().len()
+    }
+
+    fn fields(&self) -> Map<String, Value> {
+        serde_json::from_str(self.data.text()).unwrap_or_default()
+    }
+
     fn awaited(&self) -> CommandResult {
         CommandResult::WaitFor {
             event: self.event.clone(),
@@ -93,10 +120,7 @@ struct Wait {
 pub(crate) struct PendingWaits {
     waiting: BTreeMap<Ticket, Wait>,
     peer_count: usize,
-    history: VecDeque<PastEvent>,
-    history_bytes: usize,
-    /// The newest event that no longer is in the history; 0 while all of them are.
-    forgotten_seq: u64,
+    history: History,
 }
 
 impl PendingWaits {
@@ -125,11 +149,8 @@ impl PendingWaits {
         timeout: Duration,
         now: Instant,
     ) -> Option<Outcome> {
-        if let Some(since) = since_seq {
-            let mut past = self.history.iter().filter(|event| event.seq > since);
-            if let Some(event) = past.find(|event| pattern.matches(event)) {
-                return Some(Ok(event.awaited()));
-            }
+        if let Some(event) = since_seq.and_then(|since| self.history.find(&pattern, since)) {
+            return Some(Ok(event.awaited()));
         }
         self.add(ticket, Condition::Event { pattern, since_seq }, timeout, now);
         None
@@ -143,7 +164,7 @@ impl PendingWaits {
     /// Takes note of how many peers are known, and returns the waits that this ends.
     pub(crate) fn on_peer_count(&mut self, peer_count: usize) -> Vec<(Ticket, Outcome)> {
         self.peer_count = peer_count;
-        self.end(|wait| match wait.condition {
+        self.end(|_, wait| match wait.condition {
             Condition::PeerCount(count) if count <= peer_count => {
                 Some(Ok(CommandResult::WaitPeers { peer_count }))
             }
@@ -153,29 +174,23 @@ impl PendingWaits {
 
     /// Takes note of a printed event, and returns the waits that it ends.
     pub(crate) fn on_event(&mut self, event: PastEvent) -> Vec<(Ticket, Outcome)> {
-        let ended = self.end(|wait| match &wait.condition {
-            Condition::Event { pattern, .. } if pattern.matches(&event) => {
+        // Read once, however many wait.
+        let fields = OnceCell::new();
+        let fields = || fields.get_or_init(|| event.fields());
+        let ended = self.end(|_, wait| match &wait.condition {
+            Condition::Event { pattern, .. } if pattern.matches_with(&event, fields) => {
                 Some(Ok(event.awaited()))
             }
             _ => None,
         });
-        self.history_bytes += event.data.get().len();
-        self.history.push_back(event);
-        while self.history.len() > HISTORY_MAX_EVENTS || self.history_bytes > HISTORY_MAX_BYTES {
-            let Some(oldest) = self.history.pop_front() else { break };
-            self.history_bytes -= oldest.data.get().len();
-            self.forgotten_seq = oldest.seq;
-        }
+        self.history.push(event);
         ended
     }
 
     /// Returns the waits whose time is over at `now`.
     pub(crate) fn on_time(&mut self, now: Instant) -> Vec<(Ticket, Outcome)> {
-        let (peer_count, forgotten) = (self.peer_count, self.forgotten_seq);
-        self.end(|wait| {
-            let over = wait.deadline.is_some_and(|deadline| deadline <= now);
-            over.then(|| Err(timed_out(wait, peer_count, forgotten)))
-        })
+        let is_over = |wait: &Wait| wait.deadline.is_some_and(|deadline| deadline <= now);
+        self.end(|waits, wait| is_over(wait).then(|| Err(waits.timed_out(wait))))
     }
 
     /// When the next wait is over.
@@ -183,35 +198,35 @@ impl PendingWaits {
         self.waiting.values().filter_map(|wait| wait.deadline).min()
     }
 
-    fn end(&mut self, outcome: impl Fn(&Wait) -> Option<Outcome>) -> Vec<(Ticket, Outcome)> {
-        let ended: Vec<_> = self
-            .waiting
-            .iter()
-            .filter_map(|(ticket, wait)| outcome(wait).map(|outcome| (*ticket, outcome)))
+    fn end(&mut self, outcome: impl Fn(&Self, &Wait) -> Option<Outcome>) -> Vec<(Ticket, Outcome)> {
+        let waiting = self.waiting.iter();
+        let ended: Vec<_> = waiting
+            .filter_map(|(ticket, wait)| outcome(self, wait).map(|outcome| (*ticket, outcome)))
             .collect();
         for (ticket, _) in &ended {
             self.waiting.remove(ticket);
         }
         ended
     }
-}
 
-fn timed_out(wait: &Wait, peer_count: usize, forgotten_seq: u64) -> ErrorBody {
-    let ms = wait.timeout.as_millis();
-    match &wait.condition {
-        Condition::PeerCount(count) => ErrorBody::new(
-            ErrorCode::Timeout,
-            format!("{peer_count} of {count} peers known after {ms} ms"),
-        ),
-        Condition::Event { pattern, since_seq } => {
-            let message = format!("no {} within {ms} ms", pattern.words());
-            let error = ErrorBody::new(ErrorCode::Timeout, message);
-            match since_seq {
-                None => error.with_hint("`since_seq` also looks at past events"),
-                Some(since) if *since < forgotten_seq => error.with_hint(&format!(
-                    "events up to seq {forgotten_seq} are no longer kept and were not looked at"
-                )),
-                Some(_) => error,
+    fn timed_out(&self, wait: &Wait) -> ErrorBody {
+        let ms = wait.timeout.as_millis();
+        match &wait.condition {
+            Condition::PeerCount(count) => ErrorBody::new(
+                ErrorCode::Timeout,
+                format!("{} of {count} peers known after {ms} ms", self.peer_count),
+            ),
+            Condition::Event { pattern, since_seq } => {
+                let message = format!("no {} within {ms} ms", pattern.words());
+                let error = ErrorBody::new(ErrorCode::Timeout, message);
+                let forgotten_seq = self.history.forgotten(pattern);
+                match since_seq {
+                    None => error.with_hint("`since_seq` also looks at past events"),
+                    Some(since) if *since < forgotten_seq => error.with_hint(&format!(
+                        "events up to seq {forgotten_seq} are no longer kept and were not looked at"
+                    )),
+                    Some(_) => error,
+                }
             }
         }
     }
@@ -227,7 +242,7 @@ mod tests {
 
     fn event(seq: u64, name: &'static str, data: Value) -> PastEvent {
         let data = serde_json::value::to_raw_value(&data).unwrap();
-        PastEvent { seq, t_us: seq, event: name.to_owned(), data }
+        PastEvent::new(seq, seq, EventClass::Kept, name.to_owned(), data.into())
     }
 
     fn pattern(event: Option<&'static str>, fields: Value) -> EventPattern {
@@ -282,10 +297,10 @@ mod tests {
     #[test]
     fn a_timeout_says_when_the_history_did_not_reach_back() {
         let (mut waits, now) = (PendingWaits::default(), Instant::now());
-        for seq in 1..=HISTORY_MAX_EVENTS as u64 + 2 {
+        for seq in 1..=history::HISTORY_MAX_EVENTS as u64 + 2 {
             waits.on_event(event(seq, "stopped", json!({})));
         }
-        let absent = || pattern(Some("install-begin"), json!({}));
+        let absent = || pattern(Some("stopped"), json!({"game_id": "doom"}));
         waits.for_event(Ticket(1), absent(), Some(1), SECOND, now);
         waits.for_event(Ticket(2), absent(), Some(2), SECOND, now);
         let hints: Vec<_> = waits
@@ -294,18 +309,6 @@ mod tests {
             .map(|(_, outcome)| format!("{:?}", outcome.unwrap_err()).contains("up to seq 2"))
             .collect();
         assert_eq!(hints, [true, false]);
-    }
-
-    #[test]
-    fn the_history_is_bounded_in_bytes() {
-        let mut waits = PendingWaits::default();
-        let large = json!({"changed": "x".repeat(HISTORY_MAX_BYTES / 4)});
-        for seq in 1..=8 {
-            waits.on_event(event(seq, "games-list-updated", large.clone()));
-        }
-        assert!(waits.history_bytes <= HISTORY_MAX_BYTES);
-        assert_eq!(waits.history.len(), 3);
-        assert_eq!(waits.forgotten_seq, 5);
     }
 
     #[test]

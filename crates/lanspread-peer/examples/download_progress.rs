@@ -13,9 +13,10 @@ use std::path::Path;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_fixture::{GameFixture, SizedFile};
 use lanspread_mdns::MdnsInterface;
-use lanspread_peer::{PeerConfig, PeerEvent, PeerRuntimeHandle, start_peer};
+use lanspread_peer::{
+    EventReceiver, PeerConfig, PeerEvent, PeerRuntimeHandle, event_channel, start_peer,
+};
 use lanspread_proto::GameId;
-use tokio::sync::mpsc;
 
 /// Size of each of the four files of the game.
 const FILE_BYTES: u64 = 4 << 20;
@@ -54,7 +55,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints progress until the download ends. Returns the bytes of the last report, done and in all.
-async fn print_progress(mut events: mpsc::Receiver<PeerEvent>) -> (u64, u64) {
+async fn print_progress(mut events: EventReceiver) -> (u64, u64) {
     let mut last = (0, 0);
     while let Some(event) = events.recv().await {
         match event {
@@ -74,7 +75,7 @@ async fn start(
     name: &str,
     games_dir: &Path,
     dir: &Path,
-) -> Result<(PeerRuntimeHandle, mpsc::Receiver<PeerEvent>), Box<dyn Error>> {
+) -> Result<(PeerRuntimeHandle, EventReceiver), Box<dyn Error>> {
     let quake = CatalogGame::new("quake".parse()?, "Quake", "20240131".parse()?);
     let catalog = Catalog::from_games([quake])?;
     let state_dir = dir.join(name).join("state");
@@ -82,6 +83,6 @@ async fn start(
         PeerConfig::new(name.parse()?, "example".parse()?, games_dir, state_dir, catalog);
     config.listen = "127.0.0.1:0".parse()?;
     config.mdns = MdnsInterface::Off;
-    let (sender, events) = mpsc::channel(1024);
+    let (sender, events) = event_channel();
     Ok((start_peer(config, sender).await?, events))
 }

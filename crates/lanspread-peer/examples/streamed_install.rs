@@ -13,9 +13,8 @@ use std::path::Path;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_fixture::{ArchiveFormat, GameArchive, GameFixture, SizedFile};
 use lanspread_mdns::MdnsInterface;
-use lanspread_peer::{PeerConfig, PeerEvent, PeerRuntimeHandle, start_peer};
+use lanspread_peer::{EventReceiver, PeerConfig, PeerRuntimeHandle, event_channel, start_peer};
 use lanspread_proto::GameId;
-use tokio::sync::mpsc;
 
 /// Runs the example. Fails when the game is not installed, or its archive is stored.
 #[tokio::main]
@@ -55,7 +54,7 @@ async fn start(
     name: &str,
     games_dir: &Path,
     dir: &Path,
-) -> Result<(PeerRuntimeHandle, mpsc::Receiver<PeerEvent>), Box<dyn Error>> {
+) -> Result<(PeerRuntimeHandle, EventReceiver), Box<dyn Error>> {
     let quake = CatalogGame::new("quake".parse()?, "Quake", "20240131".parse()?);
     let catalog = Catalog::from_games([quake])?;
     let state_dir = dir.join(name).join("state");
@@ -63,6 +62,6 @@ async fn start(
         PeerConfig::new(name.parse()?, "example".parse()?, games_dir, state_dir, catalog);
     config.listen = "127.0.0.1:0".parse()?;
     config.mdns = MdnsInterface::Off;
-    let (sender, events) = mpsc::channel(1024);
+    let (sender, events) = event_channel();
     Ok((start_peer(config, sender).await?, events))
 }

@@ -12,8 +12,9 @@ use std::path::Path;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_fixture::GameFixture;
 use lanspread_mdns::MdnsInterface;
-use lanspread_peer::{GameScope, PeerConfig, PeerEvent, PeerRuntimeHandle, start_peer};
-use tokio::sync::mpsc;
+use lanspread_peer::{
+    EventReceiver, GameScope, PeerConfig, PeerEvent, PeerRuntimeHandle, event_channel, start_peer,
+};
 
 /// Runs the example. Fails when a peer does not see what it should.
 #[tokio::main]
@@ -43,7 +44,7 @@ async fn start(
     name: &str,
     game: &str,
     dir: &Path,
-) -> Result<(PeerRuntimeHandle, mpsc::Receiver<PeerEvent>), Box<dyn Error>> {
+) -> Result<(PeerRuntimeHandle, EventReceiver), Box<dyn Error>> {
     let games_dir = dir.join(name).join("games");
     GameFixture::new(&games_dir, game.parse()?, "20240131".parse()?).make()?;
     let catalog = Catalog::from_games([
@@ -55,7 +56,7 @@ async fn start(
         PeerConfig::new(name.parse()?, "example".parse()?, games_dir, state_dir, catalog);
     config.listen = "127.0.0.1:0".parse()?;
     config.mdns = MdnsInterface::Off;
-    let (sender, events) = mpsc::channel(1024);
+    let (sender, events) = event_channel();
     Ok((start_peer(config, sender).await?, events))
 }
 

@@ -25,6 +25,8 @@ pub enum LostReason {
 }
 
 /// Something that happened. Events come in the order in which it happened.
+///
+/// [`Self::class`] says what may become of an event when whoever takes events falls behind.
 #[derive(Debug, Clone)]
 pub enum PeerEvent {
     /// A peer is now known, with its library.
@@ -45,7 +47,8 @@ pub enum PeerEvent {
         /// How many are known now.
         peer_count: usize,
     },
-    /// A peer was not let in, or did not let us in.
+    /// A peer was not let in, or did not let us in. Of refusals that no command asked for, the first one of an address
+    /// is told at once, and those that follow in sums.
     PeerRejected {
         /// Who it claimed to be, if it came to that.
         peer_id: Option<PeerId>,
@@ -55,6 +58,8 @@ pub enum PeerEvent {
         reason: RejectReason,
         /// In words.
         message: String,
+        /// How many refusals this tells of, this one included.
+        count: u64,
     },
     /// What the peers announce changed.
     GamesListUpdated {
@@ -309,6 +314,11 @@ pub enum PeerEvent {
         is_own: bool,
         /// Where peers with it were seen lately, without this one; in order.
         addrs: Vec<SocketAddr>,
+    },
+    /// Events that nobody took in time are missing here: of peers, refusals, sources and identities.
+    EventsDropped {
+        /// How many.
+        count: u64,
     },
     /// A required service died and the runtime stops.
     RuntimeFailed {

@@ -7,8 +7,7 @@
 //! ```
 //! use lanspread_catalog::{Catalog, CatalogGame};
 //! use lanspread_mdns::MdnsInterface;
-//! use lanspread_peer::{GameScope, PeerConfig, start_peer};
-//! use tokio::sync::mpsc;
+//! use lanspread_peer::{GameScope, PeerConfig, event_channel, start_peer};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +22,7 @@
 //! config.mdns = MdnsInterface::Off;
 //! config.listen = "127.0.0.1:0".parse()?;
 //!
-//! let (sender, _events) = mpsc::channel(1024);
+//! let (sender, _events) = event_channel();
 //! let peer = start_peer(config, sender).await?;
 //! let games = peer.list_games(GameScope::Local).await?.value;
 //! assert_eq!(games.first().map(|game| game.title.as_str()), Some("Quake"));
@@ -45,6 +44,7 @@ mod config;
 mod crash;
 mod error;
 mod event;
+mod event_channel;
 mod handle;
 mod info;
 mod messages;
@@ -61,6 +61,7 @@ pub use command::{GameScope, PeerCommand, Reply};
 pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{LostReason, PeerEvent, StreamProgress};
+pub use event_channel::{EventClass, EventReceiver, EventSender, event_channel};
 pub use handle::{Download, PeerRuntimeHandle, PendingOperation, Verification};
 pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,

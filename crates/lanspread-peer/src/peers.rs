@@ -6,5 +6,6 @@ pub(crate) mod dialling;
 pub(crate) mod duplicate_connection;
 pub(crate) mod liveness;
 pub(crate) mod places;
+pub(crate) mod refusals;
 pub(crate) mod versions;
 pub(crate) mod waiting_room;

@@ -4,6 +4,7 @@
 //! ([`event_loop`]). The loop owns all state that is not a file. Services and operations run beside it and
 //! send it [`crate::messages::InboxMessage`]s; it never waits for them.
 
+mod event_log;
 mod event_loop;
 mod handles;
 mod local_library;
@@ -22,23 +23,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::PeerConfig;
 use crate::error::StartError;
-use crate::event::PeerEvent;
+use crate::event_channel::EventSender;
 use crate::handle::PeerRuntimeHandle;
 
 /// Most commands that wait for the loop. It takes microseconds for each, so this is a burst.
 const COMMANDS_MAX: usize = 256;
 
-/// Starts a peer that reports to `events`.
+/// Starts a peer that reports to `events`, one end of an [`crate::event_channel`].
 ///
 /// Returns once it listens and is being advertised; its games are looked at, announced and hashed in
-/// the background. A command about a game waits until that was looked at. A consumer that stops receiving `events` holds up commands and membership,
-/// but not what is served to others.
+/// the background. A command about a game waits until that was looked at. The peer never waits for a consumer that
+/// stops receiving `events`: [`crate::EventClass`] says which events it then finds. Only commands wait, once 1,024
+/// beginnings and ends of operations are unread.
 ///
 /// # Errors
 /// [`StartError`] says what is not usable. Nothing is left running then.
 pub async fn start_peer(
     config: PeerConfig,
-    events: mpsc::Sender<PeerEvent>,
+    events: EventSender,
 ) -> Result<PeerRuntimeHandle, StartError> {
     let shutdown = CancellationToken::new();
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
@@ -50,23 +52,28 @@ pub async fn start_peer(
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::collections::BTreeMap;
+    use std::net::{Ipv6Addr, SocketAddr};
     use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
 
     use lanspread_archive::AutoUnpacker;
     use lanspread_catalog::{Catalog, CatalogGame};
+    use lanspread_download::DownloadNotice;
     use lanspread_mdns::MdnsInterface;
+    use lanspread_net::handshake::{Glimpse, HandshakeError, RejectReason};
     use lanspread_net::transport::CloseCode;
-    use lanspread_proto::GameId;
+    use lanspread_proto::{GameId, PeerId};
     use tokio::sync::oneshot;
 
     use super::event_loop::EventLoop;
     use super::*;
-    use crate::command::PeerCommand;
+    use crate::command::{GameScope, PeerCommand};
     use crate::error::RuntimeFailure;
-    use crate::messages::InboxMessage;
+    use crate::event::PeerEvent;
+    use crate::event_channel::{EventReceiver, event_channel};
+    use crate::messages::{Encounter, InboxMessage};
     use crate::operation::Operation;
 
     fn doom() -> GameId {
@@ -74,9 +81,7 @@ mod tests {
     }
 
     /// A peer in `dir` that does not run yet, and where its commands go and its events come from.
-    async fn prepared(
-        dir: &Path,
-    ) -> (EventLoop, mpsc::Sender<PeerCommand>, mpsc::Receiver<PeerEvent>) {
+    async fn prepared(dir: &Path) -> (EventLoop, mpsc::Sender<PeerCommand>, EventReceiver) {
         let games_dir = dir.join("games");
         std::fs::create_dir_all(&games_dir).unwrap();
         let game = CatalogGame::new(doom(), "Doom", "1".parse().unwrap());
@@ -99,7 +104,7 @@ mod tests {
             ping_after: Duration::from_secs(60),
             peer_timeout: Duration::from_secs(120),
         };
-        let (sender, events) = mpsc::channel(1_000);
+        let (sender, events) = event_channel();
         let (commands, receiver) = mpsc::channel(1);
         let event_loop = startup::prepare(config, sender, receiver, CancellationToken::new());
         (event_loop.await.unwrap(), commands, events)
@@ -117,7 +122,7 @@ mod tests {
         event_loop.get_game(doom(), reply);
         // While a source is asked, an operation begins.
         event_loop.operations.begin(&doom(), Operation::Downloading).unwrap();
-        event_loop.handles.emit(PeerEvent::PeerCountUpdated { peer_count: 0 }).await;
+        event_loop.handles.emit(PeerEvent::PeerCountUpdated { peer_count: 0 });
         let told = loop {
             let message = event_loop.inbox.recv().await.unwrap();
             event_loop.handle_message(message).await;
@@ -148,6 +153,53 @@ mod tests {
             panic!("{told:?}");
         };
         assert_eq!((*service, message.as_str()), ("QUIC server", "it panicked"));
+    }
+
+    #[tokio::test]
+    async fn a_flood_that_nobody_takes_hides_no_end_and_is_counted_once() {
+        const FLOOD: u64 = 3_000;
+        let dir = tempfile::tempdir().unwrap();
+        let (event_loop, _commands, mut events) = prepared(dir.path()).await;
+        let (inbox, ends) =
+            (event_loop.handles.inbox_sender.clone(), event_loop.shutdown.requested());
+        let peer = tokio::spawn(event_loop.run());
+        for n in 0..FLOOD {
+            let peer_id = PeerId::from_public_key(&n.to_be_bytes());
+            let notice = DownloadNotice::SourceDropped { peer_id, reason: "it lied".to_owned() };
+            let flood = InboxMessage::DownloadNotice { game_id: doom(), notice };
+            inbox.send(flood).await.unwrap();
+            let host = Ipv6Addr::from(u128::from(n)).into();
+            let refused = HandshakeError::Rejected {
+                peer_id,
+                reason: RejectReason::Network,
+                glimpse: Glimpse::default(),
+                message: "another network".to_owned(),
+            };
+            let addr = SocketAddr::new(host, 1);
+            let encounter = Encounter { addr, dial: None, outcome: Err(refused) };
+            inbox.send(InboxMessage::HandshakeEnded(encounter)).await.unwrap();
+        }
+        let (reply, answer) = oneshot::channel();
+        let (scope, unfinished) = (GameScope::Remote, BTreeMap::new());
+        inbox.send(InboxMessage::GamesLookedUp { scope, unfinished, reply }).await.unwrap();
+        let as_of = answer.await.unwrap().unwrap().events;
+        let mut told = Vec::new();
+        while let Some(event) = events.take_until(as_of) {
+            told.push(event);
+        }
+        let (mut sources, mut refused, mut dropped) = (0, 0, Vec::new());
+        for event in &told {
+            match event {
+                PeerEvent::SourceDropped { .. } => sources += 1,
+                PeerEvent::PeerRejected { .. } => refused += 1,
+                PeerEvent::EventsDropped { count } => dropped.push(*count),
+                _ => {}
+            }
+        }
+        // Of the refusals, all but the first sixty are one sum, which comes a minute later.
+        assert_eq!((refused, dropped), (60, vec![FLOOD - sources]));
+        ends.cancel();
+        peer.await.unwrap().unwrap();
     }
 
     #[tokio::test]

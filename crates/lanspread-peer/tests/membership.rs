@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use lanspread_peer::{
     ConnectError, GameScope, LostReason, NetworkKey, PeerCommand, PeerEvent, RejectReason,
-    StartError, start_peer,
+    StartError, event_channel, start_peer,
 };
 use lanspread_proto::NetworkName;
 use support::{PATIENCE, Setup, game_id};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -200,7 +199,7 @@ async fn start_refuses_what_is_not_usable() {
     let setup = Setup::new("alpha", &[]);
     let _running = setup.start().await;
     let start = async |setup: &Setup| {
-        let (events, _receiver) = mpsc::channel(1);
+        let (events, _receiver) = event_channel();
         start_peer(setup.config.clone(), events).await.err()
     };
     assert!(matches!(start(&setup).await, Some(StartError::StateDirLocked { .. })));

@@ -2,11 +2,51 @@
 //!
 //! Field order here is the order on the line.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lanspread_proto::{ContentHash, GameId, GameVersion, NetworkName, PeerId, PeerName, RelPath};
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// An object as it was printed. All answers that repeat it share it.
+#[derive(Debug, Clone)]
+pub(crate) struct RawData(Arc<RawValue>);
+
+impl RawData {
+    pub(crate) fn text(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl From<Box<RawValue>> for RawData {
+    fn from(data: Box<RawValue>) -> Self {
+        Self(data.into())
+    }
+}
+
+impl Serialize for RawData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl JsonSchema for RawData {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Map::<String, Value>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Map::<String, Value>::json_schema(generator)
+    }
+}
 
 /// Makes the printed form of an enum or a struct of the runtime that has the same names: `schema` and
 /// what is printed then follow from the same lines.
@@ -130,13 +170,13 @@ pub(crate) struct GameData {
     pub(crate) downloaded: bool,
     /// whether `local/` is there
     pub(crate) installed: bool,
-    /// what it can be used for; null when nothing of it is on this disk
+    /// what it can be used for, if it is on this disk
     pub(crate) availability: Option<AvailabilityName>,
     /// how many peers announce it at the catalog's version
     pub(crate) peer_count: usize,
     /// what is being done with it; null when it is idle
     pub(crate) operation: Option<OperationName>,
-    /// bytes that an unfinished download takes on this disk; null where there is none
+    /// bytes of an unfinished download on this disk, if there is one
     pub(crate) partial_bytes: Option<u64>,
     #[serde(flatten)]
     pub(crate) problems: ProblemsData,
@@ -149,8 +189,7 @@ pub(crate) struct ProblemsData {
 }
 
 mirror! { struct ProblemData of GameProblem {
-    /// where in the game root, with `/`; bytes that are not UTF-8 stand as `\xE9`; empty for the
-    /// root itself
+    /// where in the game root, with `/`; bytes that are not UTF-8 as `\xE9`; empty for the root
     path: String,
     /// what kind of problem it is
     reason: ProblemName,
@@ -189,9 +228,9 @@ pub(crate) struct ManifestData {
     pub(crate) total_size: u64,
     /// how many files there are
     pub(crate) file_count: usize,
-    /// the position after the last one of `files`; null when there are no more
+    /// where the next files begin; null when there are no more
     pub(crate) next_file: Option<usize>,
-    /// the innermost directories without content files, in path order; 4096 at most
+    /// innermost directories without content files, in path order
     pub(crate) directories: Vec<RelPath>,
     /// content files in path order, from `files_from` on
     pub(crate) files: Vec<FileData>,

@@ -25,20 +25,23 @@ pub(crate) enum Event {
         peer_id: PeerId,
         /// it left, was silent, or made room
         reason: LostName,
-        /// whether mDNS still tells of it; one that mDNS does not tell of is found by `connect` alone
+        /// whether mDNS still tells of it, else only `connect` finds it
         advertised: bool,
     },
     /// The number of known peers changed.
     PeerCountUpdated { peer_count: usize },
-    /// A peer was not let in, or did not let this one in.
+    /// A peer was not let in, or did not let this one in. The first of an address is told at once, and
+    /// the next ones in sums, 5 s apart.
     PeerRejected {
-        /// who it claimed to be, if it came to that
+        /// who it claimed to be, if it said so
         peer_id: Option<PeerId>,
         /// where it was
         addr: SocketAddr,
         /// what did not fit
         reason: RejectName,
         message: String,
+        /// how many refusals this sums up
+        count: u64,
     },
     /// What the peers announce changed.
     GamesListUpdated {
@@ -169,7 +172,7 @@ pub(crate) enum Event {
     /// The root of a game is gone, or all in it that was the peer's.
     RemoveFinished {
         game_id: GameId,
-        /// the root, if it stayed: system files or files of other programs are in it
+        /// the root, if it stayed: foreign files are in it
         kept: Option<String>,
     },
     /// The root of a game is still there, or parts of it without `version.ini`.
@@ -184,14 +187,14 @@ pub(crate) enum Event {
     },
     /// The number of transfers of a game to other peers changed.
     OutboundTransferCountChanged { game_id: GameId, count: usize },
-    /// There are peers of this party that speak another version of the protocol: they are neither
-    /// listed nor let in, until all have the same program version. All that are known, told 5 s after
-    /// a change; an empty list says that there are none any more.
+    /// Peers of this party speak another version of the protocol. They are not let in until all have
+    /// the same program version. All that are known, told 5 s after a change; an empty list says that
+    /// there are none any more.
     PeersOfOtherVersion {
         /// the protocol version of this peer
         #[schemars(range(max = u32::MAX))]
         own: u32,
-        /// all that are known, in the order of their addresses, at most 64
+        /// in the order of their addresses, at most 64
         peers: Vec<OtherVersionData>,
     },
     /// Two running peers have the same identity: a state directory was copied. At most once a minute
@@ -209,6 +212,11 @@ pub(crate) enum Event {
     MdnsFailed { error: ErrorBody },
     /// Peers can be found by mDNS again.
     MdnsRecovered {},
+    /// Events are missing here that nobody read in time. Ask `list-peers` anew.
+    EventsDropped {
+        /// how many
+        count: u64,
+    },
     /// A required service died. The peer stops, with exit status 1.
     RuntimeFailed {
         /// which service

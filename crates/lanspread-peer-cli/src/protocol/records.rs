@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::data::ReadyData;
+use super::data::{RawData, ReadyData};
 use super::results::CommandResult;
 use crate::errors::ErrorBody;
 
@@ -79,6 +79,6 @@ pub(crate) enum Record<'a> {
         #[schemars(skip)]
         event: &'a str,
         #[schemars(skip)]
-        data: &'a RawValue,
+        data: &'a RawData,
     },
 }

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use lanspread_proto::{PeerId, PeerName};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::data::{
     ActiveOperationData, ConflictData, DownloadData, GameData, ManifestData, OtherVersionData,
-    OutboundData, PeerData, ReportData, SourceData,
+    OutboundData, PeerData, RawData, ReportData, SourceData,
 };
 use crate::errors::ErrorBody;
 
@@ -41,8 +40,7 @@ pub(crate) enum CommandResult {
         /// the `t_us` of its record
         t_us: u64,
         /// its data
-        #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-        data: Box<RawValue>,
+        data: RawData,
     },
     SetGameDir {
         /// its canonical path
@@ -73,7 +71,7 @@ pub(crate) enum CommandResult {
         script: String,
         /// the file to which its output goes
         log: String,
-        /// its process, which leads a group of its own
+        /// its process; it leads a group
         pid: u32,
         /// whether it was started before since the game was installed
         already_done: bool,

@@ -7,7 +7,8 @@ use lanspread_peer::{AsOf, GameScope, PeerCommand, Reply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{InFlight, Session, shutting_down};
+use super::in_flight::InFlight;
+use super::{Session, shutting_down};
 use crate::answers::Answer;
 use crate::commands::Request;
 use crate::convert::{all, game_details, path_text};
@@ -21,11 +22,14 @@ use crate::waits::EventPattern;
 const WAIT_PEERS_DEFAULT_MS: u64 = 30_000;
 
 impl Session {
-    pub(super) fn begin(&mut self, Request { id, cmd, command }: Request) {
+    /// Begins a command, whose line has so many bytes.
+    pub(super) fn begin(&mut self, Request { id, cmd, command }: Request, line_bytes: usize) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let question = command.is_question();
-        self.in_flight.insert(ticket, InFlight { id, cmd, question });
+        let is_question = command.is_question();
+        let is_list = matches!(command, Command::ListGames { .. });
+        let in_flight = InFlight { id, cmd, is_question, is_list, line_bytes };
+        self.in_flight.insert(ticket, in_flight);
         let now = Instant::now();
         match command {
             Command::Status {} => {
@@ -128,7 +132,7 @@ impl Session {
         command: impl FnOnce(Reply<AsOf<T>>) -> PeerCommand,
         result: impl FnOnce(T) -> CommandResult + Send + 'static,
     ) {
-        let result = |told: AsOf<T>| (result(told.value), Some(told.events));
+        let result = |AsOf { events, value }| Answer::new(Some(events), || Ok(result(value)));
         self.expect(ticket, command, result);
     }
 
@@ -141,26 +145,23 @@ impl Session {
     ) where
         for<'a> ErrorBody: From<&'a E>,
     {
-        self.expect(ticket, command, |value| (result(value), None));
+        self.expect(ticket, command, |value| Answer::new(None, || Ok(result(value))));
     }
 
     fn expect<T: Send + 'static, E: Send + 'static>(
         &mut self,
         ticket: Ticket,
         command: impl FnOnce(Reply<T, E>) -> PeerCommand,
-        result: impl FnOnce(T) -> (CommandResult, Option<u64>) + Send + 'static,
+        result: impl FnOnce(T) -> Answer + Send + 'static,
     ) where
         for<'a> ErrorBody: From<&'a E>,
     {
         let (reply, answer) = oneshot::channel::<Result<T, E>>();
         let answer = answer.map(|answer| match answer {
-            Ok(Ok(value)) => {
-                let (data, after_events) = result(value);
-                Answer { outcome: Ok(data), after_events }
-            }
-            Ok(Err(error)) => Answer { outcome: Err((&error).into()), after_events: None },
+            Ok(Ok(value)) => result(value),
+            Ok(Err(error)) => Answer::new(None, move || Err((&error).into())),
             // A dropped reply means that the runtime has stopped.
-            Err(_) => Answer { outcome: Err(shutting_down()), after_events: None },
+            Err(_) => Answer::new(None, || Err(shutting_down())),
         });
         self.answers.expect(ticket, answer.boxed());
         self.submit(command(reply));

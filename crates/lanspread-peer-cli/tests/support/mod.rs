@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,18 +146,26 @@ pub struct Peer {
 
 impl Peer {
     /// Starts `command`, with its output read to the end by a thread.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        let (sender, lines) = channel();
+        Self::start_read_by(command, lines, move |line| sender.send(line).is_ok())
+    }
+
+    /// Starts `command`. Its output is read as far as [`Self::next`] asks for it, and one line ahead.
+    pub fn start_slow_reader(command: Command) -> Self {
+        let (sender, lines) = sync_channel(0);
+        Self::start_read_by(command, lines, move |line| sender.send(line).is_ok())
+    }
+
+    fn start_read_by(
+        mut command: Command,
+        lines: Receiver<String>,
+        pass_on: impl Fn(String) -> bool + Send + 'static,
+    ) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                if sender.send(line.unwrap()).is_err() {
-                    return;
-                }
-            }
-        });
+        thread::spawn(move || stdout.lines().all(|line| pass_on(line.unwrap())));
         let stdin = child.stdin.take();
         Self { child, stdin, lines, seen: Vec::new() }
     }
@@ -176,6 +184,12 @@ impl Peer {
 
     pub fn close_input(&mut self) {
         self.stdin = None;
+    }
+
+    /// Writes `text` and closes the input, by a thread: the peer may not take all of it at once.
+    pub fn write_to_the_end(&mut self, text: String) {
+        let mut stdin = self.stdin.take().unwrap();
+        thread::spawn(move || stdin.write_all(text.as_bytes()));
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -11,23 +11,21 @@ use lanspread_archive::AutoUnpacker;
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::reserved::TRASH_PREFIX;
 use lanspread_proto::{NetworkName, PeerId, PeerName};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::world::{QUAKE, catalog, game_id};
 use crate::{
-    CommandError, GameDetails, PeerCommand, PeerConfig, PeerEvent, PeerRuntimeHandle, Reply,
-    StartError, start_peer,
+    CommandError, EventReceiver, GameDetails, PeerCommand, PeerConfig, PeerEvent,
+    PeerRuntimeHandle, Reply, StartError, event_channel, start_peer,
 };
 
 /// Longest wait for anything; a test that gets there has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// Events are collected as they come, so this many never wait.
-const EVENTS_MAX: usize = 10_000;
 
 pub(super) struct Peer {
     handle: PeerRuntimeHandle,
-    events: mpsc::Receiver<PeerEvent>,
+    events: EventReceiver,
 }
 
 /// A peer of these directories.
@@ -56,7 +54,7 @@ pub(super) fn config(games_dir: PathBuf, state_dir: PathBuf) -> PeerConfig {
 
 impl Peer {
     pub(super) async fn start(config: PeerConfig) -> Result<Self, StartError> {
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let (sender, events) = event_channel();
         Ok(Self { handle: start_peer(config, sender).await?, events })
     }
 

@@ -53,9 +53,13 @@ impl EventLoop {
             let dial_at = self.membership.dials.next_due();
             let (publish_at, find_at) = (self.library.publish_at, self.library.find_games_dir_at);
             let patience_ends_at = self.library.patience_ends_at();
+            let sums_at = self.membership.refusals.next_due();
+            let has_room = self.handles.events.has_room();
             tokio::select! {
                 () = shutdown.cancelled() => break Ok(()),
-                Some(command) = self.commands.recv(), if self.library.takes_commands() => {
+                // Each command may lead to an event that is kept until it is taken.
+                () = self.handles.events.room(), if !has_room => {}
+                Some(command) = self.commands.recv(), if has_room && self.library.takes_commands() => {
                     let table = &self.operations.table;
                     if let Some(command) = self.library.hold(command, table, &self.handles) {
                         self.handle_command(command).await;
@@ -64,13 +68,14 @@ impl EventLoop {
                 Some(message) = self.inbox.recv() => {
                     if let InboxMessage::ServiceDied(failure) = message {
                         let RuntimeFailure { service, message } = failure.clone();
-                        self.handles.emit(PeerEvent::RuntimeFailed { service, message }).await;
+                        self.handles.emit(PeerEvent::RuntimeFailed { service, message });
                         break Err(failure);
                     }
                     self.handle_message(message).await;
                 }
                 () = self.handles.sightings.wait() => self.membership.on_sightings(&self.handles),
                 () = until(dial_at) => self.membership.dial_due(&self.handles),
+                () = until(sums_at) => self.membership.tell_refusals(&self.handles),
                 () = until(publish_at) => {
                     let table = &self.operations.table;
                     self.library.publish(Vec::new(), table, &self.handles).await;
@@ -188,7 +193,7 @@ impl EventLoop {
             InboxMessage::Mdns(told) => membership.on_mdns_status(told, handles).await,
             InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
-                handles.emit(PeerEvent::OutboundTransferCountChanged { game_id, count }).await;
+                handles.emit(PeerEvent::OutboundTransferCountChanged { game_id, count });
             }
             InboxMessage::GamesDirScanned { outcome, reply } => {
                 let ready = operations.on_games_dir_scanned(outcome, reply, library, handles).await;
@@ -234,7 +239,7 @@ impl EventLoop {
             }
             InboxMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
                 let event = PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total };
-                handles.emit(event).await;
+                handles.emit(event);
             }
             InboxMessage::VerifyEnded { game_id, outcome } => {
                 operations.on_verify_ended(game_id, outcome, library, membership, handles).await;
@@ -252,7 +257,7 @@ impl EventLoop {
                 operations.on_download_ended(game_id, outcome, local, library, handles).await;
             }
             InboxMessage::InstallProgress { game_id, bytes_done } => {
-                handles.emit(PeerEvent::InstallProgress { game_id, bytes_done }).await;
+                handles.emit(PeerEvent::InstallProgress { game_id, bytes_done });
             }
             InboxMessage::InstallEnded { game_id, outcome, local } => {
                 operations.on_install_ended(game_id, outcome, local, library, handles).await;

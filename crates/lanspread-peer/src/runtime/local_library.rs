@@ -171,16 +171,14 @@ impl LocalLibrary {
         self.index_changed.send_replace(());
         self.hash_next(operations, handles);
         let incomplete = self.untold_problems(&changed);
-        handles
-            .emit(PeerEvent::LocalGamesUpdated {
-                library_rev: self.library_rev(),
-                game_count: self.games.len(),
-                changed,
-                active_operations: operations.all(),
-            })
-            .await;
+        handles.emit(PeerEvent::LocalGamesUpdated {
+            library_rev: self.library_rev(),
+            game_count: self.games.len(),
+            changed,
+            active_operations: operations.all(),
+        });
         for event in incomplete {
-            handles.emit(event).await;
+            handles.emit(event);
         }
     }
 

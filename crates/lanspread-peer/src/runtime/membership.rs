@@ -4,6 +4,7 @@ mod conflicts;
 mod handshakes;
 mod libraries;
 mod mdns;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use lanspread_catalog::Catalog;
 use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
 use lanspread_net::link::LinkId;
 use lanspread_net::links::{LinkTable, LinkedSource};
-use lanspread_net::rate::{AddressRates, Rate};
 use lanspread_net::source::Source;
 use lanspread_net::transport::CloseCode;
 use lanspread_proto::{GameId, PROTOCOL_VERSION, PeerId};
@@ -32,15 +32,12 @@ use crate::peers::db::PeerGameDb;
 use crate::peers::dialling::{DialTable, Found};
 use crate::peers::liveness::{Limits, SilenceWatch, Verdict};
 use crate::peers::places::Deliverers;
+use crate::peers::refusals::Refusals;
 use crate::peers::versions::OtherVersions;
 
 /// How long a connection may take for a sign of life whose address is not advertised any more. Most are
 /// dead: a machine that can be reached at an address says so.
 const MOVED_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often it is told that a stranger from one address was not let in: of a whole party with another key, and then as
-/// often as somebody can read it.
-const TOLD_REJECTIONS: Rate = Rate { at_once: 64, per_second: 1 };
 
 /// The other peers: who is known, connected, dialled and asked, and which games they announce.
 pub(super) struct Membership {
@@ -49,12 +46,12 @@ pub(super) struct Membership {
     pub(super) dials: DialTable,
     /// Who has delivered something verified.
     deliverers: Deliverers,
-    /// How often it is told that strangers are not let in.
-    told_rejections: AddressRates,
     /// Identities that two peers have.
     pub(super) conflicts: Conflicts,
     /// Whether another peer with the identity of this one is being looked for.
     pub(super) is_looking_for_clones: bool,
+    /// Refusals that no command asked for.
+    pub(super) refusals: Refusals,
     /// Peers that speak another version of the protocol.
     pub(super) versions: OtherVersions,
     /// Whether mDNS works.
@@ -96,9 +93,9 @@ impl Membership {
             peers: PeerGameDb::default(),
             dials: DialTable::new(me),
             deliverers: Deliverers::default(),
-            told_rejections: AddressRates::new(TOLD_REJECTIONS),
             conflicts: Conflicts::default(),
             is_looking_for_clones: false,
+            refusals: Refusals::default(),
             versions: OtherVersions::default(),
             mdns,
             liveness: SilenceWatch::new(limits),
@@ -252,7 +249,7 @@ impl Membership {
         }
         self.dial_due(handles);
         if let Some(peers) = self.versions.report(now) {
-            handles.emit(PeerEvent::PeersOfOtherVersion(peers)).await;
+            handles.emit(PeerEvent::PeersOfOtherVersion(peers));
         }
         changed
     }
@@ -309,14 +306,7 @@ impl Membership {
         }
         // One whose library was not there yet has not appeared.
         let Some(games) = self.peers.remove(peer_id) else { return SourcesChanged::default() };
-        if reason == LostReason::Timeout && !is_advertised {
-            tracing::info!(
-                %peer_id,
-                "a peer is lost that no mDNS record tells of; if it has another address now, only \
-                 `connect` finds it"
-            );
-        }
-        handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised }).await;
+        handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised });
         self.emit_peer_count(handles).await;
         self.remote_games_changed(games, handles).await
     }

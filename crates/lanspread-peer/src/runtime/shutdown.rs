@@ -9,15 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::handles::EventSender;
 use super::state_keeper::StateDir;
 use super::tasks::Tasks;
+use crate::event::PeerEvent;
+use crate::event_channel::EventSender;
 use crate::messages::InboxMessage;
 
 /// How long goodbyes may take at the end. They take milliseconds; who does not answer is gone.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long whoever started the peer may take to receive the last event.
-const LAST_EVENT_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long tasks may take to end after that.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(1_200);
 
@@ -70,8 +69,6 @@ impl Shutdown {
         }
         // Whoever hears of the end may start the next peer on this directory.
         drop(self.state_dir_lock);
-        if timeout(LAST_EVENT_TIMEOUT, events.emit_last()).await.is_err() {
-            tracing::warn!("nobody takes the last event");
-        }
+        events.emit(PeerEvent::Stopped);
     }
 }

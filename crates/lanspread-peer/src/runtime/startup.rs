@@ -27,8 +27,9 @@ use rustls::crypto::aws_lc_rs;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::event_log::EventLog;
 use super::event_loop::EventLoop;
-use super::handles::{EventSender, Handles};
+use super::handles::Handles;
 use super::local_library::LocalLibrary;
 use super::manifest_cache::ManifestCache;
 use super::membership::Membership;
@@ -41,7 +42,7 @@ use super::tasks::Tasks;
 use crate::command::PeerCommand;
 use crate::config::PeerConfig;
 use crate::error::StartError;
-use crate::event::PeerEvent;
+use crate::event_channel::EventSender;
 use crate::info::MdnsStatus;
 use crate::messages::{InboxMessage, InboxSender};
 use crate::migration::migrate;
@@ -68,7 +69,7 @@ struct Disk {
 /// Prepares a peer and starts its services.
 pub(super) async fn prepare(
     config: PeerConfig,
-    events: mpsc::Sender<PeerEvent>,
+    events: EventSender,
     commands: mpsc::Receiver<PeerCommand>,
     shutdown: CancellationToken,
 ) -> Result<EventLoop, StartError> {
@@ -132,7 +133,8 @@ pub(super) async fn prepare(
         manifest_cache: ManifestCache::default(),
         inbox_sender,
         sightings: Arc::default(),
-        events: EventSender::new(events, shutdown.clone()),
+        events,
+        log: EventLog::default(),
         tasks: Tasks::new(shutdown),
         me,
     };

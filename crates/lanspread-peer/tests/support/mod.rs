@@ -13,12 +13,12 @@ use lanspread_archive::AutoUnpacker;
 use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_mdns::MdnsInterface;
 use lanspread_peer::{
-    ConnectError, GameInfo, GameScope, PeerCommand, PeerConfig, PeerEvent, PeerInfo,
-    PeerRuntimeHandle, Reply, start_peer,
+    ConnectError, EventReceiver, GameInfo, GameScope, PeerCommand, PeerConfig, PeerEvent, PeerInfo,
+    PeerRuntimeHandle, Reply, event_channel, start_peer,
 };
 use lanspread_proto::{GameId, GameVersion, NetworkName, PeerId, PeerName};
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Longest wait for anything; a test that gets there has failed.
@@ -28,7 +28,7 @@ pub(crate) const VERSION: &str = "20240131";
 /// A running peer with directories of its own.
 pub(crate) struct TestPeer {
     pub(crate) handle: PeerRuntimeHandle,
-    pub(crate) events: mpsc::Receiver<PeerEvent>,
+    pub(crate) events: EventReceiver,
     pub(crate) games_dir: PathBuf,
     pub(crate) state_dir: PathBuf,
     _dir: Arc<TempDir>,
@@ -98,7 +98,7 @@ impl Setup {
     }
 
     pub(crate) async fn start(&self) -> TestPeer {
-        let (sender, events) = mpsc::channel(10_000);
+        let (sender, events) = event_channel();
         let handle = start_peer(self.config.clone(), sender).await.unwrap();
         TestPeer {
             handle,

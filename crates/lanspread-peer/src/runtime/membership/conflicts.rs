@@ -86,7 +86,7 @@ impl Membership {
     ) {
         if let Some(addrs) = self.conflicts.seen(peer_id, addrs, Instant::now()) {
             let is_own = peer_id == handles.me.peer_id;
-            handles.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs }).await;
+            handles.emit(PeerEvent::IdentityConflict { peer_id, is_own, addrs });
         }
     }
 

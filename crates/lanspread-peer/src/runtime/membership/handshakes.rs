@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Membership, SourcesChanged};
 use crate::command::Reply;
 use crate::error::ConnectError;
-use crate::event::{LostReason, PeerEvent};
+use crate::event::LostReason;
 use crate::info::OtherVersionPeer;
 use crate::messages::{DialFor, Encounter, InboxMessage, SessionEvents};
 use crate::peers::duplicate_connection::{LinkFacts, should_replace};
 use crate::peers::places::{Admission, Occupant, admission};
+use crate::peers::refusals::Refused;
 use crate::runtime::handles::Handles;
 
 /// How long the dialling side of a connection that is not kept has to find that out itself.
@@ -135,8 +136,7 @@ impl Membership {
                     Some(DialFor::Peer(expected, _)) => self.dials.rejected(*expected),
                     Some(DialFor::Command(_)) | None => {}
                 }
-                let is_stranger = dial.is_none();
-                self.reject(peer_id, addr, reason, message, is_stranger, handles).await
+                Err(self.refuse(peer_id, addr, reason, message, dial.as_ref(), handles))
             }
         };
         if let Some(DialFor::Command(reply)) = dial {
@@ -146,22 +146,20 @@ impl Membership {
         SourcesChanged::default()
     }
 
-    /// Tells that a peer is not let in. Of strangers that come by themselves, an address is told of so often only.
-    async fn reject(
+    /// Tells of a refusal. Returns the answer to whoever asked for the connection.
+    fn refuse(
         &mut self,
         peer_id: PeerId,
         addr: SocketAddr,
         reason: RejectReason,
         message: String,
-        is_stranger: bool,
+        dial: Option<&DialFor>,
         handles: &Handles,
-    ) -> Result<PeerId, ConnectError> {
-        let peer_id = Some(peer_id);
-        if !is_stranger || self.told_rejections.take(addr.ip().into(), Instant::now()) {
-            let message = message.clone();
-            handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
-        }
-        Err(ConnectError::Rejected { addr, peer_id, reason, message })
+    ) -> ConnectError {
+        let (peer_id, is_asked) = (Some(peer_id), matches!(dial, Some(DialFor::Command(_))));
+        let refused = Refused { peer_id, addr, reason, message: message.clone() };
+        self.tell_refused(refused, is_asked, handles);
+        ConnectError::Rejected { addr, peer_id, reason, message }
     }
 
     pub(in crate::runtime) async fn admit(
@@ -171,10 +169,6 @@ impl Membership {
         admitted: Admitted,
         handles: &Handles,
     ) -> SourcesChanged {
-        let reply = match dial {
-            Some(DialFor::Command(reply)) => Some(reply),
-            Some(DialFor::Peer(..)) | None => None,
-        };
         let Admitted { link, streams } = admitted;
         let peer_id = link.peer_id();
         if let Some(old) = self.links.get(peer_id)
@@ -182,7 +176,7 @@ impl Membership {
         {
             self.dials.linked(peer_id, old.addr, Instant::now());
             self.retire(link, Some(streams), handles);
-            self.answer_when_joined(peer_id, reply);
+            self.answer_when_joined(peer_id, reply_of(dial));
             return SourcesChanged::default();
         }
         let mut sources_changed = SourcesChanged::default();
@@ -196,11 +190,9 @@ impl Membership {
                 link.close(CloseCode::Refused);
                 let message = "there is no place for another peer".to_owned();
                 let reason = RejectReason::Protocol;
-                let is_stranger = reply.is_none();
-                let answer =
-                    self.reject(peer_id, addr, reason, message, is_stranger, handles).await;
-                if let Some(reply) = reply {
-                    let _ = reply.send(answer);
+                let error = self.refuse(peer_id, addr, reason, message, dial.as_ref(), handles);
+                if let Some(reply) = reply_of(dial) {
+                    let _ = reply.send(Err(error));
                 }
                 return sources_changed;
             }
@@ -217,7 +209,7 @@ impl Membership {
             pace: self.pace.clone(),
         };
         handles.spawn(session::run_session(Arc::clone(&link), streams, context));
-        sources_changed.extend(self.join(addr, link, reply, handles).await);
+        sources_changed.extend(self.join(addr, link, reply_of(dial), handles).await);
         sources_changed
     }
 
@@ -266,6 +258,14 @@ impl Membership {
             }
             link.close(CloseCode::Duplicate);
         });
+    }
+}
+
+/// Who waits for the answer to a dial.
+fn reply_of(dial: Option<DialFor>) -> Option<Reply<PeerId, ConnectError>> {
+    match dial {
+        Some(DialFor::Command(reply)) => Some(reply),
+        Some(DialFor::Peer(..)) | None => None,
     }
 }
 

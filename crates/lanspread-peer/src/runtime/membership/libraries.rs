@@ -23,6 +23,7 @@ use crate::error::ConnectError;
 use crate::event::PeerEvent;
 use crate::messages::InboxMessage;
 use crate::peers::db::Upserted;
+use crate::peers::refusals::Refused;
 use crate::runtime::handles::Handles;
 
 /// Most changes that are kept while a library is awaited: a peer tells some in a second, and a library is
@@ -251,10 +252,10 @@ impl Membership {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
             match upserted {
                 Upserted::New => {
-                    handles.emit(PeerEvent::PeerDiscovered(info)).await;
+                    handles.emit(PeerEvent::PeerDiscovered(info));
                     self.emit_peer_count(handles).await;
                 }
-                Upserted::Changed => handles.emit(PeerEvent::PeerUpdated(info)).await,
+                Upserted::Changed => handles.emit(PeerEvent::PeerUpdated(info)),
                 Upserted::Same => {}
             }
         }
@@ -287,24 +288,22 @@ impl Membership {
         }
         let addr = joins_at.unwrap_or(link.addr);
         let is_broken = matches!(error, SourceError::Protocol(_));
-        let failure = || match &error {
-            SourceError::Protocol(message) => ConnectError::Rejected {
-                addr,
-                peer_id: Some(peer_id),
-                reason: RejectReason::Protocol,
-                message: message.clone(),
-            },
-            other => ConnectError::Unreachable { addr, reason: other.to_string() },
-        };
-        for reply in replies {
-            let _ = reply.send(Err(failure()));
-        }
         if is_broken && !is_known {
             // It would be as broken a moment later.
             self.dials.rejected(peer_id);
-            let (peer_id, reason) = (Some(peer_id), RejectReason::Protocol);
-            let message = error.to_string();
-            handles.emit(PeerEvent::PeerRejected { peer_id, addr, reason, message }).await;
+            let (reason, message) = (RejectReason::Protocol, error.to_string());
+            let refused = Refused { peer_id: Some(peer_id), addr, reason, message };
+            self.tell_refused(refused, !replies.is_empty(), handles);
+        }
+        let failure = match error {
+            SourceError::Protocol(message) => {
+                let (peer_id, reason) = (Some(peer_id), RejectReason::Protocol);
+                ConnectError::Rejected { addr, peer_id, reason, message }
+            }
+            other => ConnectError::Unreachable { addr, reason: other.to_string() },
+        };
+        for reply in replies {
+            let _ = reply.send(Err(failure.clone()));
         }
     }
 
@@ -325,7 +324,7 @@ impl Membership {
         handles: &Handles,
     ) -> SourcesChanged {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
-            handles.emit(PeerEvent::PeerUpdated(info)).await;
+            handles.emit(PeerEvent::PeerUpdated(info));
         }
         self.remote_games_changed(changed, handles).await
     }
@@ -342,12 +341,12 @@ impl Membership {
         }
         let game_count = self.peers.remote_game_count();
         let told = changed.iter().cloned().collect();
-        handles.emit(PeerEvent::GamesListUpdated { game_count, changed: told }).await;
+        handles.emit(PeerEvent::GamesListUpdated { game_count, changed: told });
         SourcesChanged::new(changed)
     }
 
     pub(in crate::runtime) async fn emit_peer_count(&mut self, handles: &Handles) {
         let peer_count = self.peers.len();
-        handles.emit(PeerEvent::PeerCountUpdated { peer_count }).await;
+        handles.emit(PeerEvent::PeerCountUpdated { peer_count });
     }
 }

@@ -12,7 +12,7 @@ impl Membership {
         handles: &Handles,
     ) {
         if let Some(event) = news(&mut self.mdns, told) {
-            handles.emit(event).await;
+            handles.emit(event);
         }
     }
 }

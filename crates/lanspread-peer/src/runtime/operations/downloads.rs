@@ -302,13 +302,13 @@ impl Operations {
     ) {
         match notice {
             DownloadNotice::GotManifest { files, bytes, sources } => {
-                handles.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources }).await;
+                handles.emit(PeerEvent::GotGameFiles { game_id, files, bytes, sources });
             }
             DownloadNotice::Began { files, bytes, sources } => {
                 let summary = DownloadSummary { files, bytes, sources: sources.clone() };
                 let begin =
                     PeerEvent::DownloadBegin { game_id: game_id.clone(), files, bytes, sources };
-                handles.emit(begin).await;
+                handles.emit(begin);
                 let Some(active) = self.downloads.get_mut(&game_id) else { return };
                 active.summary = Some(summary.clone());
                 if let Some(reply) = active.on_begin.take() {
@@ -316,10 +316,10 @@ impl Operations {
                 }
             }
             DownloadNotice::Progress(progress) => {
-                handles.emit(PeerEvent::DownloadProgress(progress)).await;
+                handles.emit(PeerEvent::DownloadProgress(progress));
             }
             DownloadNotice::SourceDropped { peer_id, reason } => {
-                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason });
             }
         }
     }
@@ -350,7 +350,7 @@ impl Operations {
             Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
             Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),
         };
-        handles.emit(failure.event(&game_id)).await;
+        handles.emit(failure.event(&game_id));
         for reply in active.on_begin.into_iter().chain(active.on_end) {
             let _ = reply.send(Err(failure.error(&game_id)));
         }
@@ -379,7 +379,7 @@ impl Operations {
             bytes,
             sources: outcome.sources.clone(),
         };
-        handles.emit(finished).await;
+        handles.emit(finished);
         // The game was whole before the cancellation came through.
         for reply in active.on_cancel {
             let _ = reply.send(Err(CommandError::NotDownloading(game_id.clone())));

@@ -142,7 +142,7 @@ impl Operations {
         let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
         self.installs.insert(game_id.clone(), active);
         library.publish(vec![game_id.clone()], &self.table, handles).await;
-        handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() }).await;
+        handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() });
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
         let unpacker = Arc::clone(&handles.unpacker);
@@ -211,7 +211,7 @@ impl Operations {
         let failure = match outcome {
             Ok(InstallSummary { files, bytes }) => {
                 let game = game_id.clone();
-                handles.emit(PeerEvent::InstallFinished { game_id: game, files, bytes }).await;
+                handles.emit(PeerEvent::InstallFinished { game_id: game, files, bytes });
                 on_end.send(Ok(()));
                 // The game was installed before the cancellation came through.
                 for reply in on_cancel {
@@ -222,7 +222,7 @@ impl Operations {
             Err(InstallFailure::Interrupted) if !on_cancel.is_empty() => InstallFailure::Cancelled,
             Err(failure) => failure,
         };
-        handles.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() }).await;
+        handles.emit(PeerEvent::InstallFailed { game_id, failure: failure.clone() });
         on_end.send(Err(CommandError::Install(failure.clone())));
         for reply in on_cancel {
             let answer = match &failure {
@@ -267,7 +267,7 @@ impl Operations {
         let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         library.publish(vec![game_id.clone()], &self.table, handles).await;
-        handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() }).await;
+        handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() });
         let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
         let (inbox_sender, games_dir, index) =
             (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
@@ -309,12 +309,12 @@ impl Operations {
         let on_end = self.end_install(&game_id, local, library, handles).await;
         match outcome {
             Ok(()) => {
-                handles.emit(PeerEvent::UninstallFinished { game_id }).await;
+                handles.emit(PeerEvent::UninstallFinished { game_id });
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::UninstallFailed { game_id, failure: failure.clone() };
-                handles.emit(event).await;
+                handles.emit(event);
                 on_end.send(Err(CommandError::Install(failure)));
             }
         }

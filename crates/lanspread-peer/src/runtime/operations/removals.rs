@@ -115,7 +115,7 @@ impl Operations {
     ) {
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
         library.publish(vec![game_id.clone()], &self.table, handles).await;
-        handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() }).await;
+        handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() });
         let (inbox_sender, games_dir, index) =
             (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
         let outbound = handles.server.outbound.clone();
@@ -151,12 +151,12 @@ impl Operations {
         let on_end = self.end_install(&game_id, local, library, handles).await;
         match outcome {
             Ok(kept) => {
-                handles.emit(PeerEvent::RemoveFinished { game_id, kept }).await;
+                handles.emit(PeerEvent::RemoveFinished { game_id, kept });
                 on_end.send(Ok(()));
             }
             Err(failure) => {
                 let event = PeerEvent::RemoveFailed { game_id, failure: failure.clone() };
-                handles.emit(event).await;
+                handles.emit(event);
                 on_end.send(Err(CommandError::Remove(failure)));
             }
         }

@@ -153,7 +153,7 @@ impl Operations {
     ) {
         match notice {
             StreamNotice::Waiting { peer_id, position } => {
-                handles.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position }).await;
+                handles.emit(PeerEvent::StreamInstallWaiting { game_id, peer_id, position });
             }
             StreamNotice::Began { peer_id, files, bytes } => {
                 let Some(active) = self.streams.get_mut(&game_id) else { return };
@@ -161,7 +161,7 @@ impl Operations {
                 let on_begin = active.on_begin.take();
                 if is_first {
                     let begin = PeerEvent::StreamInstallBegin { game_id, peer_id, files, bytes };
-                    handles.emit(begin).await;
+                    handles.emit(begin);
                 }
                 if let Some(reply) = on_begin {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
@@ -170,10 +170,10 @@ impl Operations {
             StreamNotice::Progress { peer_id, bytes_done, bytes_total, bytes_per_second } => {
                 let progress =
                     StreamProgress { game_id, peer_id, bytes_done, bytes_total, bytes_per_second };
-                handles.emit(PeerEvent::StreamInstallProgress(progress)).await;
+                handles.emit(PeerEvent::StreamInstallProgress(progress));
             }
             StreamNotice::SourceDropped { peer_id, reason } => {
-                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason }).await;
+                handles.emit(PeerEvent::SourceDropped { game_id, peer_id, reason });
             }
         }
     }
@@ -197,7 +197,7 @@ impl Operations {
                 let game = game_id.clone();
                 let finished =
                     PeerEvent::StreamInstallFinished { game_id: game, peer_id, files, bytes };
-                handles.emit(finished).await;
+                handles.emit(finished);
                 for reply in replies {
                     let _ = reply.send(Ok(StreamSummary { peer_id, files, bytes }));
                 }
@@ -208,7 +208,7 @@ impl Operations {
             }
             Err(failure) => {
                 let event = PeerEvent::StreamInstallFailed { game_id, failure: failure.clone() };
-                handles.emit(event).await;
+                handles.emit(event);
                 for reply in replies {
                     let _ = reply.send(Err(CommandError::Stream(failure.clone())));
                 }

@@ -98,7 +98,7 @@ impl Operations {
         let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
         self.verifications.insert(game_id.clone(), active);
         library.publish(vec![game_id.clone()], &self.table, handles).await;
-        handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes }).await;
+        handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes });
         let job = Job {
             root: library.root_of(&game_id),
             version: local.version.clone(),
@@ -184,7 +184,7 @@ impl Operations {
                 let is_cancelled = failure == VerifyFailure::Cancelled;
                 let event =
                     PeerEvent::VerifyFailed { game_id: game_id.clone(), failure: failure.clone() };
-                handles.emit(event).await;
+                handles.emit(event);
                 for reply in on_cancel {
                     let answer = match is_cancelled {
                         true => Ok(()),
@@ -205,7 +205,7 @@ impl Operations {
         let is_wrong = report.as_ref().is_some_and(|report| !report.problems.is_empty());
         if let Some(report) = report {
             let game_id = game_id.clone();
-            handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report }).await;
+            handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report });
         }
         if repair && is_wrong {
             self.repair(game_id, summary, on_end, library, membership, handles).await;

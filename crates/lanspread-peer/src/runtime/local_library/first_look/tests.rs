@@ -9,13 +9,13 @@ use lanspread_catalog::{Catalog, CatalogGame};
 use lanspread_library::{Index, scan_game};
 use lanspread_mdns::MdnsInterface;
 use lanspread_proto::{ContentHash, FileHashes, Manifest, ManifestFile};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::config::PeerConfig;
 use crate::event::PeerEvent;
 use crate::info::Availability;
-use crate::{GameScope, PeerRuntimeHandle, start_peer};
+use crate::{GameScope, PeerRuntimeHandle, event_channel, start_peer};
 
 /// How many files each game has.
 const FILES: [&str; 4] = ["cfg/server.cfg", "game.eti", "readme.txt", "version.ini"];
@@ -101,7 +101,7 @@ async fn ten_thousand_unchanged_games_are_announced_without_a_file_being_read() 
     let (games_dir, state_dir) = (dir.path().join("games"), dir.path().join("state"));
     write_games(&games_dir, GAMES);
     remember(&games_dir, &state_dir, GAMES).unwrap();
-    let (sender, mut events) = mpsc::channel(10_000);
+    let (sender, mut events) = event_channel();
     let mut peer = start_peer(config(dir.path(), GAMES), sender).await.unwrap();
 
     let mut found = BTreeSet::new();
@@ -135,7 +135,7 @@ async fn ten_thousand_unchanged_games_are_announced_without_a_file_being_read() 
 async fn a_command_about_a_game_waits_until_it_was_looked_at() {
     let dir = tempfile::tempdir().unwrap();
     write_games(&dir.path().join("games"), 1);
-    let (sender, _events) = mpsc::channel(1_000);
+    let (sender, _events) = event_channel();
     let mut peer = start_peer(config(dir.path(), 2), sender).await.unwrap();
     // Nothing has run in between: on this thread, the loop begins with these.
     let here = ask(&peer, |reply| PeerCommand::GetGame { game_id: id(0), reply });
@@ -157,7 +157,7 @@ async fn the_index_keeps_what_it_knows_while_the_disk_may_not_be_mounted() {
     remember(&games_dir, &state_dir, 3).unwrap();
     let games_dir = fs::canonicalize(&games_dir).unwrap();
     let known_after_start = async || {
-        let (sender, _events) = mpsc::channel(1_000);
+        let (sender, _events) = event_channel();
         let mut peer = start_peer(config(dir.path(), 3), sender).await.unwrap();
         // A question about one game looks at that game.
         let _ = ask(&peer, |reply| PeerCommand::GetGame { game_id: id(0), reply }).await;
