@@ -2,7 +2,7 @@
 //!
 //! [`start_peer`] prepares everything that can fail, then hands it to one task: the command loop
 //! ([`event_loop`]). The loop owns all state that is not a file. Services and operations run beside it and
-//! send it [`crate::messages::InboxMessage`]s; it never waits for them.
+//! send it [`crate::messages::InboxMessage`]s; it never waits for them: none of its handlers is `async`.
 
 mod event_log;
 mod event_loop;
@@ -125,7 +125,7 @@ mod tests {
         event_loop.handles.emit(PeerEvent::PeerCountUpdated { peer_count: 0 });
         let told = loop {
             let message = event_loop.inbox.recv().await.unwrap();
-            event_loop.handle_message(message).await;
+            event_loop.handle_message(message);
             if let Ok(told) = answer.try_recv() {
                 break told.unwrap();
             }

@@ -22,6 +22,9 @@ const VERSIONS_LOGGED_MAX: usize = 8;
 /// How many problems of one game the log names; the event has more of them.
 const PROBLEMS_LOGGED_MAX: usize = 20;
 
+/// How many changed games one line names: a library of 100,000 games would be megabytes.
+const GAMES_LOGGED_MAX: usize = 100;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
@@ -79,6 +82,13 @@ fn write(event: &PeerEvent) {
         | PeerEvent::VerifyProgress { .. }
         | PeerEvent::StreamInstallProgress(_) => {
             tracing::trace!(?event);
+        }
+        PeerEvent::GamesListUpdated { game_count, changed }
+        | PeerEvent::LocalGamesUpdated { game_count, changed, .. }
+            if changed.len() > GAMES_LOGGED_MAX =>
+        {
+            let changed = changed.len();
+            tracing::debug!(changed, game_count, "many games changed");
         }
         PeerEvent::PeerUpdated(_)
         | PeerEvent::PeerCountUpdated { .. }

@@ -62,7 +62,7 @@ impl EventLoop {
                 Some(command) = self.commands.recv(), if has_room && self.library.takes_commands() => {
                     let table = &self.operations.table;
                     if let Some(command) = self.library.hold(command, table, &self.handles) {
-                        self.handle_command(command).await;
+                        self.handle_command(command);
                     }
                 }
                 Some(message) = self.inbox.recv() => {
@@ -71,20 +71,20 @@ impl EventLoop {
                         self.handles.emit(PeerEvent::RuntimeFailed { service, message });
                         break Err(failure);
                     }
-                    self.handle_message(message).await;
+                    self.handle_message(message);
                 }
                 () = self.handles.sightings.wait() => self.membership.on_sightings(&self.handles),
                 () = until(dial_at) => self.membership.dial_due(&self.handles),
                 () = until(sums_at) => self.membership.tell_refusals(&self.handles),
                 () = until(publish_at) => {
                     let table = &self.operations.table;
-                    self.library.publish(Vec::new(), table, &self.handles).await;
+                    self.library.publish(Vec::new(), table, &self.handles);
                 }
                 () = until(find_at) => self.library.find_games_dir(&self.handles),
                 () = until(patience_ends_at) => {
                     let table = &self.operations.table;
                     let ready = self.library.lose_patience(table, &self.handles);
-                    self.handle_commands(ready).await;
+                    self.handle_commands(ready);
                 }
             }
         };
@@ -93,7 +93,7 @@ impl EventLoop {
         outcome
     }
 
-    pub(super) async fn handle_command(&mut self, command: PeerCommand) {
+    pub(super) fn handle_command(&mut self, command: PeerCommand) {
         let Self { membership, library, operations, handles, .. } = self;
         // An answer nobody waits for any more is dropped; the command is carried out all the same.
         match command {
@@ -113,96 +113,95 @@ impl EventLoop {
             PeerCommand::Download { game_id, install, wait, reply } => {
                 let (is_update, copy) = (false, CopyCheck::Known);
                 let fetch = Fetch { game_id, is_update, copy, install, wait, reply };
-                operations.fetch(fetch, library, membership, handles).await;
+                operations.fetch(fetch, library, membership, handles);
             }
             PeerCommand::Update { game_id, install, wait, reply } => {
                 let (is_update, copy) = (true, CopyCheck::Known);
                 let fetch = Fetch { game_id, is_update, copy, install, wait, reply };
-                operations.fetch(fetch, library, membership, handles).await;
+                operations.fetch(fetch, library, membership, handles);
             }
             PeerCommand::Cancel { game_id, reply } => {
                 operations.cancel_download(game_id, reply, handles)
             }
             PeerCommand::Verify { game_id, repair, wait, reply } => {
                 let verify = Verify { game_id, repair, wait, reply };
-                operations.verify(verify, library, membership, handles).await;
+                operations.verify(verify, library, membership, handles);
             }
             PeerCommand::Install { game_id, wait, reply } => {
-                operations.install(game_id, wait, reply, library, handles).await;
+                operations.install(game_id, wait, reply, library, handles);
             }
             PeerCommand::StreamInstall { game_id, wait, reply } => {
-                operations.stream_install(game_id, wait, reply, library, membership, handles).await;
+                operations.stream_install(game_id, wait, reply, library, membership, handles);
             }
             PeerCommand::Uninstall { game_id, wait, reply } => {
-                operations.uninstall(game_id, wait, reply, library, handles).await;
+                operations.uninstall(game_id, wait, reply, library, handles);
             }
             PeerCommand::RunSetup { game_id, reply } => {
                 operations.run_setup(game_id, reply, library, handles)
             }
             PeerCommand::Remove { game_id, wait, reply } => {
-                operations.remove_download(game_id, wait, reply, library, handles).await;
+                operations.remove_download(game_id, wait, reply, library, handles);
             }
         }
     }
 
     /// Carries out commands that have waited.
-    pub(super) async fn handle_commands(&mut self, commands: Vec<PeerCommand>) {
+    pub(super) fn handle_commands(&mut self, commands: Vec<PeerCommand>) {
         for command in commands {
-            self.handle_command(command).await;
+            self.handle_command(command);
         }
     }
 
-    pub(super) async fn handle_message(&mut self, message: InboxMessage) {
+    pub(super) fn handle_message(&mut self, message: InboxMessage) {
         let Self { membership, library, operations, handles, .. } = self;
         match message {
             InboxMessage::HandshakeEnded(encounter) => {
-                let changed = membership.on_handshake(encounter, handles).await;
+                let changed = membership.on_handshake(encounter, handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
             InboxMessage::Contested(contest) => {
-                let changed = membership.on_contest(*contest, handles).await;
+                let changed = membership.on_contest(*contest, handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
             InboxMessage::ClonesLookedFor => membership.is_looking_for_clones = false,
             InboxMessage::LinkDown { peer_id, link_id, is_conflict } => {
-                membership.on_link_down(peer_id, link_id, is_conflict, handles).await;
+                membership.on_link_down(peer_id, link_id, is_conflict, handles);
             }
             InboxMessage::LinkNeeded { peer_id } => membership.on_link_needed(peer_id, handles),
             InboxMessage::Delta { peer_id, link_id, delta } => {
-                let changed = membership.on_delta(peer_id, link_id, delta, handles).await;
+                let changed = membership.on_delta(peer_id, link_id, delta, handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
             InboxMessage::Library { peer_id, link_id, outcome } => {
-                let changed = membership.on_library(peer_id, link_id, outcome, handles).await;
+                let changed = membership.on_library(peer_id, link_id, outcome, handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
             InboxMessage::LibraryBehind { peer_id, told_rev } => {
                 membership.on_library_behind(peer_id, told_rev, handles);
             }
             InboxMessage::Goodbye { peer_id, link_id } => {
-                let changed = membership.on_goodbye(peer_id, link_id, handles).await;
+                let changed = membership.on_goodbye(peer_id, link_id, handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
             InboxMessage::Pinged { peer_id, link_id, is_answered } => {
                 membership.on_ping(peer_id, link_id, is_answered, handles);
             }
             InboxMessage::JudgeSilence => {
-                let changed = membership.judge_silence(handles).await;
+                let changed = membership.judge_silence(handles);
                 operations.refresh_sources(&changed, membership, handles);
             }
-            InboxMessage::Mdns(told) => membership.on_mdns_status(told, handles).await,
+            InboxMessage::Mdns(told) => membership.on_mdns_status(told, handles),
             InboxMessage::Outbound(count) => {
                 let (game_id, count) = (count.game_id, count.count);
                 handles.emit(PeerEvent::OutboundTransferCountChanged { game_id, count });
             }
             InboxMessage::GamesDirScanned { outcome, reply } => {
-                let ready = operations.on_games_dir_scanned(outcome, reply, library, handles).await;
-                self.handle_commands(ready).await;
+                let ready = operations.on_games_dir_scanned(outcome, reply, library, handles);
+                self.handle_commands(ready);
             }
             InboxMessage::FirstLookProgress { games_dir, outcome } => {
-                let ready =
-                    library.on_looked_at(games_dir, outcome, &operations.table, handles).await;
-                self.handle_commands(ready).await;
+                let ready = library.on_looked_at(games_dir, outcome, &operations.table, handles);
+                self.handle_commands(ready);
             }
             InboxMessage::GameLookedUp(looked_up) => self.answer_game(looked_up),
             InboxMessage::GamesLookedUp { scope, unfinished, reply } => {
@@ -215,72 +214,67 @@ impl EventLoop {
                 library.on_settled(game_id, &operations.table, handles)
             }
             InboxMessage::Contradicted(contradiction) => {
-                library.on_contradiction(contradiction, &operations.table, handles).await
+                library.on_contradiction(contradiction, &operations.table, handles)
             }
             InboxMessage::Hashed { game_id, scanned, outcome } => {
-                library.on_hashed(game_id, &scanned, outcome, &operations.table, handles).await;
+                library.on_hashed(game_id, &scanned, outcome, &operations.table, handles);
             }
             InboxMessage::DiskChanged(change) => {
                 library.on_disk_change(change, &operations.table, handles)
             }
             InboxMessage::QuickScanned { games_dir, mount, outcome } => {
-                library
-                    .on_quick_scanned(&games_dir, mount, outcome, &operations.table, handles)
-                    .await;
+                library.on_quick_scanned(&games_dir, mount, outcome, &operations.table, handles);
             }
             InboxMessage::Rescanned { games_dir, game_ids, outcome } => {
-                let ready = library
-                    .on_rescanned(&games_dir, game_ids, outcome, &operations.table, handles)
-                    .await;
-                self.handle_commands(ready).await;
+                let ready =
+                    library.on_rescanned(&games_dir, game_ids, outcome, &operations.table, handles);
+                self.handle_commands(ready);
             }
             InboxMessage::UpdateLooked { fetch, local } => {
-                operations.on_update_looked(fetch, local, library, membership, handles).await
+                operations.on_update_looked(fetch, local, library, membership, handles)
             }
             InboxMessage::VerifyProgress { game_id, bytes_done, bytes_total } => {
                 let event = PeerEvent::VerifyProgress { game_id, bytes_done, bytes_total };
                 handles.emit(event);
             }
             InboxMessage::VerifyEnded { game_id, outcome } => {
-                operations.on_verify_ended(game_id, outcome, library, membership, handles).await;
+                operations.on_verify_ended(game_id, outcome, library, membership, handles);
             }
             InboxMessage::DownloadNotice { game_id, notice } => {
                 if let DownloadNotice::Progress(progress) = &notice {
                     membership.note_deliveries(&progress.sources);
                 }
-                operations.on_download_notice(game_id, notice, handles).await;
+                operations.on_download_notice(game_id, notice, handles);
             }
             InboxMessage::DownloadEnded { game_id, outcome, local } => {
                 if let Ok(outcome) = &outcome {
                     membership.note_deliveries(&outcome.sources);
                 }
-                operations.on_download_ended(game_id, outcome, local, library, handles).await;
+                operations.on_download_ended(game_id, outcome, local, library, handles);
             }
             InboxMessage::InstallProgress { game_id, bytes_done } => {
                 handles.emit(PeerEvent::InstallProgress { game_id, bytes_done });
             }
             InboxMessage::InstallEnded { game_id, outcome, local } => {
-                operations.on_install_ended(game_id, outcome, local, library, handles).await;
+                operations.on_install_ended(game_id, outcome, local, library, handles);
             }
             InboxMessage::StreamNotice { game_id, notice } => {
-                operations.on_stream_notice(game_id, notice, handles).await
+                operations.on_stream_notice(game_id, notice, handles)
             }
             InboxMessage::StreamEnded { game_id, outcome, local } => {
                 if let Ok(StreamedGame { peer_id, bytes, .. }) = &outcome {
                     membership.note_deliveries(&[SourceBytes { peer_id: *peer_id, bytes: *bytes }]);
                 }
-                operations.on_stream_ended(game_id, outcome, local, library, handles).await;
+                operations.on_stream_ended(game_id, outcome, local, library, handles);
             }
             InboxMessage::UninstallEnded { game_id, outcome, local } => {
-                operations.on_uninstall_ended(game_id, outcome, local, library, handles).await;
+                operations.on_uninstall_ended(game_id, outcome, local, library, handles);
             }
             InboxMessage::UnfinishedLooked { game_id, is_there, wait, reply } => {
-                operations
-                    .on_unfinished_looked(game_id, is_there, wait, reply, library, handles)
-                    .await;
+                operations.on_unfinished_looked(game_id, is_there, wait, reply, library, handles);
             }
             InboxMessage::RemoveEnded { game_id, outcome, local } => {
-                operations.on_remove_ended(game_id, outcome, local, library, handles).await;
+                operations.on_remove_ended(game_id, outcome, local, library, handles);
             }
             InboxMessage::SetupStarted { game_id, outcome, reply } => {
                 operations.on_setup_started(&game_id, outcome, reply);

@@ -157,7 +157,7 @@ impl LocalLibrary {
     }
 
     /// Announces and serves what is ready now, saves the index, and reports that `changed` changed.
-    pub(super) async fn publish(
+    pub(super) fn publish(
         &mut self,
         mut changed: Vec<GameId>,
         operations: &OperationTable,
@@ -224,7 +224,7 @@ impl LocalLibrary {
 
     /// Takes over another games directory, of which all games were looked at. Returns the commands that
     /// have waited for the look at the directory before.
-    pub(super) async fn use_games_dir(
+    pub(super) fn use_games_dir(
         &mut self,
         games_dir: PathBuf,
         scan: Scan,
@@ -253,7 +253,7 @@ impl LocalLibrary {
         // The look at the directory before is of no use any more.
         let waiting = self.end_first_look();
         empty_trash(&self.games_dir, handles);
-        self.publish(changed, operations, handles).await;
+        self.publish(changed, operations, handles);
         waiting
     }
 

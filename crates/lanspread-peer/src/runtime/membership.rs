@@ -181,7 +181,7 @@ impl Membership {
         self.versions.advertised(record);
     }
 
-    pub(super) async fn on_link_down(
+    pub(super) fn on_link_down(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -199,7 +199,7 @@ impl Membership {
         }
         if is_conflict {
             // Where the other one is, the one that refused this one does not say.
-            self.identity_conflict(handles.me.peer_id, None, handles).await;
+            self.identity_conflict(handles.me.peer_id, None, handles);
         }
     }
 
@@ -211,7 +211,7 @@ impl Membership {
         }
     }
 
-    pub(super) async fn on_goodbye(
+    pub(super) fn on_goodbye(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -219,12 +219,12 @@ impl Membership {
     ) -> SourcesChanged {
         if self.is_current(peer_id, link_id) {
             self.dials.vanished(peer_id, Instant::now());
-            return self.lose(peer_id, LostReason::Goodbye, handles).await;
+            return self.lose(peer_id, LostReason::Goodbye, handles);
         }
         SourcesChanged::default()
     }
 
-    pub(super) async fn judge_silence(&mut self, handles: &Handles) -> SourcesChanged {
+    pub(super) fn judge_silence(&mut self, handles: &Handles) -> SourcesChanged {
         let now = Instant::now();
         self.liveness.begin(now);
         let mut changed = SourcesChanged::default();
@@ -243,7 +243,7 @@ impl Membership {
                 }
                 Verdict::Ask => self.dials.needed(peer_id, now),
                 Verdict::Lost => {
-                    changed.extend(self.lose(peer_id, LostReason::Timeout, handles).await);
+                    changed.extend(self.lose(peer_id, LostReason::Timeout, handles));
                 }
             }
         }
@@ -285,12 +285,7 @@ impl Membership {
         }
     }
 
-    async fn lose(
-        &mut self,
-        peer_id: PeerId,
-        reason: LostReason,
-        handles: &Handles,
-    ) -> SourcesChanged {
+    fn lose(&mut self, peer_id: PeerId, reason: LostReason, handles: &Handles) -> SourcesChanged {
         self.stop_awaiting(peer_id);
         if let Some(link) = self.links.remove(peer_id) {
             link.close(match reason {
@@ -307,8 +302,8 @@ impl Membership {
         // One whose library was not there yet has not appeared.
         let Some(games) = self.peers.remove(peer_id) else { return SourcesChanged::default() };
         handles.emit(PeerEvent::PeerLost { peer_id, reason, is_advertised });
-        self.emit_peer_count(handles).await;
-        self.remote_games_changed(games, handles).await
+        self.emit_peer_count(handles);
+        self.remote_games_changed(games, handles)
     }
 
     pub(super) fn is_current(&self, peer_id: PeerId, link_id: LinkId) -> bool {

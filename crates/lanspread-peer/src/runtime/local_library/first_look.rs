@@ -93,7 +93,7 @@ impl LocalLibrary {
     }
 
     /// Takes in what a part of the first look found. Returns the commands that wait no longer.
-    pub(in crate::runtime) async fn on_looked_at(
+    pub(in crate::runtime) fn on_looked_at(
         &mut self,
         games_dir: PathBuf,
         outcome: Result<FirstLookBatch, ScanError>,
@@ -107,7 +107,7 @@ impl LocalLibrary {
             Ok(found) => found,
             Err(error) => {
                 let waiting = self.end_first_look();
-                self.lose_games_dir(&error, operations, handles).await;
+                self.lose_games_dir(&error, operations, handles);
                 return waiting;
             }
         };
@@ -135,7 +135,7 @@ impl LocalLibrary {
             self.take_ready_commands(handles)
         };
         if !changed.is_empty() {
-            self.publish(changed, operations, handles).await;
+            self.publish(changed, operations, handles);
         } else if is_last {
             // Handshakes wait no more.
             self.refresh_view(&[], operations, handles);

@@ -125,7 +125,7 @@ impl LocalLibrary {
         });
     }
 
-    pub(in crate::runtime) async fn on_hashed(
+    pub(in crate::runtime) fn on_hashed(
         &mut self,
         game_id: GameId,
         scanned: &LocalGame,
@@ -154,7 +154,7 @@ impl LocalLibrary {
         }
         self.hash_next(operations, handles);
         if self.hashing.is_empty() {
-            self.publish_hashed(operations, handles).await;
+            self.publish_hashed(operations, handles);
         } else if !self.unpublished.is_empty() && self.publish_at.is_none() {
             self.publish_at = Some(Instant::now() + HASHED_PUBLISH_PAUSE);
         }
@@ -210,7 +210,7 @@ impl LocalLibrary {
     }
 
     /// Somebody who read a game found it otherwise than it is known here.
-    pub(in crate::runtime) async fn on_contradiction(
+    pub(in crate::runtime) fn on_contradiction(
         &mut self,
         contradiction: Contradiction,
         operations: &OperationTable,
@@ -230,12 +230,12 @@ impl LocalLibrary {
         let local = local.without_hashes(&BTreeSet::from([path]));
         self.unhashable.remove(&game_id);
         self.take_over(&game_id, Some(local), handles);
-        self.publish(vec![game_id], operations, handles).await;
+        self.publish(vec![game_id], operations, handles);
     }
 
-    async fn publish_hashed(&mut self, operations: &OperationTable, handles: &Handles) {
+    fn publish_hashed(&mut self, operations: &OperationTable, handles: &Handles) {
         if !self.unpublished.is_empty() {
-            self.publish(Vec::new(), operations, handles).await;
+            self.publish(Vec::new(), operations, handles);
         }
     }
 

@@ -76,7 +76,7 @@ impl LocalLibrary {
     }
 
     /// Takes in what a look at some roots found. Returns the commands that wait no longer.
-    pub(in crate::runtime) async fn on_rescanned(
+    pub(in crate::runtime) fn on_rescanned(
         &mut self,
         games_dir: &Path,
         game_ids: BTreeSet<GameId>,
@@ -99,9 +99,9 @@ impl LocalLibrary {
             }
         }
         match outcome {
-            Ok(found) => self.take_over_found(counted, found, operations, handles).await,
+            Ok(found) => self.take_over_found(counted, found, operations, handles),
             Err(error) if games_dir == self.games_dir => {
-                self.lose_games_dir(&error, operations, handles).await
+                self.lose_games_dir(&error, operations, handles)
             }
             Err(_) => {}
         }
@@ -109,7 +109,7 @@ impl LocalLibrary {
         self.take_ready_commands(handles)
     }
 
-    pub(in crate::runtime) async fn take_over_found(
+    pub(in crate::runtime) fn take_over_found(
         &mut self,
         game_ids: Vec<GameId>,
         found: impl IntoIterator<Item = (GameId, LocalGame)>,
@@ -135,7 +135,7 @@ impl LocalLibrary {
         if changed.is_empty() {
             self.hash_next(operations, handles);
         } else {
-            self.publish(changed, operations, handles).await;
+            self.publish(changed, operations, handles);
         }
     }
 
@@ -162,7 +162,7 @@ impl LocalLibrary {
         });
     }
 
-    pub(in crate::runtime) async fn on_quick_scanned(
+    pub(in crate::runtime) fn on_quick_scanned(
         &mut self,
         games_dir: &Path,
         mount: Option<u64>,
@@ -174,7 +174,7 @@ impl LocalLibrary {
         match outcome {
             _ if !settled.counts => {}
             Ok(seen) if is_unmounted(self.games_mount, mount, &seen) => {
-                self.lose_games_dir(&unmounted(games_dir), operations, handles).await;
+                self.lose_games_dir(&unmounted(games_dir), operations, handles);
             }
             Ok(seen) => {
                 match seen.is_empty() {
@@ -189,7 +189,7 @@ impl LocalLibrary {
                 }
                 self.look_at_games(suspects(&self.games, &seen), operations, handles);
             }
-            Err(error) => self.lose_games_dir(&error, operations, handles).await,
+            Err(error) => self.lose_games_dir(&error, operations, handles),
         }
         if settled.again {
             self.quick_scan(handles);
@@ -204,7 +204,7 @@ impl LocalLibrary {
 
     /// Takes all games out of the library, and keeps what is known about them: when the directory
     /// is back they are too, and nothing has to be hashed again.
-    pub(in crate::runtime) async fn lose_games_dir(
+    pub(in crate::runtime) fn lose_games_dir(
         &mut self,
         error: &ScanError,
         operations: &OperationTable,
@@ -226,7 +226,7 @@ impl LocalLibrary {
             self.to_hash.remove(game_id);
         }
         if !lost.is_empty() {
-            self.publish(lost, operations, handles).await;
+            self.publish(lost, operations, handles);
         }
     }
 }

@@ -51,7 +51,7 @@ impl Membership {
         });
     }
 
-    pub(in crate::runtime) async fn on_contest(
+    pub(in crate::runtime) fn on_contest(
         &mut self,
         contest: Contest,
         handles: &Handles,
@@ -60,11 +60,11 @@ impl Membership {
         let peer_id = admitted.link.peer_id();
         let kept = self.links.get(peer_id).filter(|link| is_alive && link.id == old);
         let answer = match kept {
-            None => return self.admit(addr, dial, admitted, handles).await,
+            None => return self.admit(addr, dial, admitted, handles),
             Some(kept) => {
                 admitted.link.close(CloseCode::Conflict);
                 self.dials.contested(peer_id, Instant::now());
-                self.identity_conflict(peer_id, [kept.addr, admitted.link.addr], handles).await;
+                self.identity_conflict(peer_id, [kept.addr, admitted.link.addr], handles);
                 let message = format!("another running peer, at {}, has this identity", kept.addr);
                 let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
                 Err(ConnectError::Rejected { addr, peer_id, reason, message })
@@ -78,7 +78,7 @@ impl Membership {
     }
 
     /// Tells of an identity that peers at these addresses have.
-    pub(in crate::runtime) async fn identity_conflict(
+    pub(in crate::runtime) fn identity_conflict(
         &mut self,
         peer_id: PeerId,
         addrs: impl IntoIterator<Item = SocketAddr>,

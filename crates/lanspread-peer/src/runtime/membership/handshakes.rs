@@ -70,7 +70,7 @@ impl Membership {
         });
     }
 
-    pub(in crate::runtime) async fn on_handshake(
+    pub(in crate::runtime) fn on_handshake(
         &mut self,
         encounter: Encounter,
         handles: &Handles,
@@ -90,7 +90,7 @@ impl Membership {
                     self.contest(addr, dial, admitted, old, handles);
                     return SourcesChanged::default();
                 }
-                return self.admit(addr, dial, admitted, handles).await;
+                return self.admit(addr, dial, admitted, handles);
             }
             Err(HandshakeError::Myself) => {
                 if let Some(DialFor::Peer(expected, attempt)) = &dial {
@@ -103,7 +103,7 @@ impl Membership {
                     self.dials.failed(*peer_id, *attempt, now);
                 }
                 let peer_id = handles.me.peer_id;
-                self.identity_conflict(peer_id, [clone], handles).await;
+                self.identity_conflict(peer_id, [clone], handles);
                 let (peer_id, reason) = (Some(peer_id), RejectReason::Identity);
                 Err(ConnectError::Rejected { addr, peer_id, reason, message: error.to_string() })
             }
@@ -162,7 +162,7 @@ impl Membership {
         ConnectError::Rejected { addr, peer_id, reason, message }
     }
 
-    pub(in crate::runtime) async fn admit(
+    pub(in crate::runtime) fn admit(
         &mut self,
         addr: SocketAddr,
         dial: Option<DialFor>,
@@ -183,7 +183,7 @@ impl Membership {
         match self.place_for(&link) {
             Admission::Free => {}
             Admission::InsteadOf(other) => {
-                sources_changed = self.lose(other, LostReason::Displaced, handles).await;
+                sources_changed = self.lose(other, LostReason::Displaced, handles);
             }
             Admission::Full => {
                 self.dials.rejected(peer_id);
@@ -209,14 +209,14 @@ impl Membership {
             pace: self.pace.clone(),
         };
         handles.spawn(session::run_session(Arc::clone(&link), streams, context));
-        sources_changed.extend(self.join(addr, link, reply_of(dial), handles).await);
+        sources_changed.extend(self.join(addr, link, reply_of(dial), handles));
         sources_changed
     }
 
     /// Decides whether there is a place for the peer of a new connection, and whose it is.
     fn place_for(&mut self, link: &PeerLink) -> Admission {
         let peer_id = link.peer_id();
-        if self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id) {
+        if self.peers.get(peer_id).is_some() || selfed.contains_key(&peer_id) {
             return Admission::Free;
         }
         let occupant = |peer_id, addr: SocketAddr, heard| Occupant {

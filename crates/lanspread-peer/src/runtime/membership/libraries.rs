@@ -57,7 +57,7 @@ pub(in crate::runtime) struct Awaited {
 
 impl Membership {
     /// Lets a peer appear that was let in: at once where its library is known, else when that is here.
-    pub(in crate::runtime) async fn join(
+    pub(in crate::runtime) fn join(
         &mut self,
         addr: SocketAddr,
         link: Arc<PeerLink>,
@@ -69,7 +69,7 @@ impl Membership {
             replies.extend(before.replies);
         }
         if self.peers.has_current_library(&link.hello) {
-            return self.joined(&link, None, replies, handles).await;
+            return self.joined(&link, None, replies, handles);
         }
         self.ask_for_library(link, Some(addr), replies, handles);
         SourcesChanged::default()
@@ -127,7 +127,7 @@ impl Membership {
         });
     }
 
-    pub(in crate::runtime) async fn on_library(
+    pub(in crate::runtime) fn on_library(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -147,22 +147,22 @@ impl Membership {
         let Awaited { link, joins_at, replies, deltas, told_rev, fetch: _ } = awaited;
         match (outcome, joins_at) {
             (Ok(library), Some(_)) => {
-                sources_changed.extend(self.joined(&link, Some(&library), replies, handles).await);
+                sources_changed.extend(self.joined(&link, Some(&library), replies, handles));
             }
             (Ok(library), None) => {
                 if let Some(changed) = self.peers.replace_library(peer_id, &library) {
-                    sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
+                    sources_changed.extend(self.peer_changed(peer_id, changed, handles));
                 }
             }
             (Err(error), joins_at) => {
-                self.library_missing(&link, joins_at, error, replies, handles).await;
+                self.library_missing(&link, joins_at, error, replies, handles);
                 return sources_changed;
             }
         }
         for delta in deltas {
             if let Some(DeltaOutcome::Applied { changed }) = self.peers.apply_delta(peer_id, delta)
             {
-                sources_changed.extend(self.peer_changed(peer_id, changed, handles).await);
+                sources_changed.extend(self.peer_changed(peer_id, changed, handles));
             }
         }
         if self.is_behind(peer_id, told_rev) {
@@ -187,7 +187,7 @@ impl Membership {
         }
     }
 
-    pub(in crate::runtime) async fn on_delta(
+    pub(in crate::runtime) fn on_delta(
         &mut self,
         peer_id: PeerId,
         link_id: LinkId,
@@ -210,9 +210,7 @@ impl Membership {
         }
         match self.peers.apply_delta(peer_id, delta) {
             None | Some(DeltaOutcome::Ignored) => SourcesChanged::default(),
-            Some(DeltaOutcome::Applied { changed }) => {
-                self.peer_changed(peer_id, changed, handles).await
-            }
+            Some(DeltaOutcome::Applied { changed }) => self.peer_changed(peer_id, changed, handles),
             Some(DeltaOutcome::Gap) => {
                 self.refresh_library(peer_id, handles);
                 SourcesChanged::default()
@@ -239,7 +237,7 @@ impl Membership {
         }
     }
 
-    async fn joined(
+    fn joined(
         &mut self,
         link: &PeerLink,
         library: Option<&RemoteLibrary>,
@@ -253,13 +251,13 @@ impl Membership {
             match upserted {
                 Upserted::New => {
                     handles.emit(PeerEvent::PeerDiscovered(info));
-                    self.emit_peer_count(handles).await;
+                    self.emit_peer_count(handles);
                 }
                 Upserted::Changed => handles.emit(PeerEvent::PeerUpdated(info)),
                 Upserted::Same => {}
             }
         }
-        let sources_changed = self.remote_games_changed(changed, handles).await;
+        let sources_changed = self.remote_games_changed(changed, handles);
         for reply in replies {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(Ok(peer_id));
@@ -269,7 +267,7 @@ impl Membership {
 
     /// Lets a peer go that does not tell its library. One that is known stays so, and tells its library on
     /// a new connection.
-    async fn library_missing(
+    fn library_missing(
         &mut self,
         link: &PeerLink,
         joins_at: Option<SocketAddr>,
@@ -317,7 +315,7 @@ impl Membership {
         }
     }
 
-    async fn peer_changed(
+    fn peer_changed(
         &mut self,
         peer_id: PeerId,
         changed: BTreeSet<CatalogPosition>,
@@ -326,10 +324,10 @@ impl Membership {
         if let Some(info) = self.peers.info(peer_id, Instant::now()) {
             handles.emit(PeerEvent::PeerUpdated(info));
         }
-        self.remote_games_changed(changed, handles).await
+        self.remote_games_changed(changed, handles)
     }
 
-    pub(in crate::runtime) async fn remote_games_changed(
+    pub(in crate::runtime) fn remote_games_changed(
         &mut self,
         changed: BTreeSet<CatalogPosition>,
         handles: &Handles,
@@ -345,7 +343,7 @@ impl Membership {
         SourcesChanged::new(changed)
     }
 
-    pub(in crate::runtime) async fn emit_peer_count(&mut self, handles: &Handles) {
+    pub(in crate::runtime) fn emit_peer_count(&mut self, handles: &Handles) {
         let peer_count = self.peers.len();
         handles.emit(PeerEvent::PeerCountUpdated { peer_count });
     }

@@ -6,7 +6,7 @@ use crate::info::MdnsStatus;
 use crate::runtime::handles::Handles;
 
 impl Membership {
-    pub(in crate::runtime) async fn on_mdns_status(
+    pub(in crate::runtime) fn on_mdns_status(
         &mut self,
         told: Result<(), String>,
         handles: &Handles,

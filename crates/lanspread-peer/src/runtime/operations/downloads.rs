@@ -55,7 +55,7 @@ pub(crate) struct ActiveDownload {
 }
 
 impl Operations {
-    pub(in crate::runtime) async fn fetch(
+    pub(in crate::runtime) fn fetch(
         &mut self,
         fetch: Fetch,
         library: &mut LocalLibrary,
@@ -109,7 +109,7 @@ impl Operations {
             on_cancel: Vec::new(),
         };
         self.downloads.insert(game_id.clone(), active);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         self.run_download(job, change_receiver, cancel, library, membership, handles);
     }
 
@@ -123,7 +123,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_update_looked(
+    pub(in crate::runtime) fn on_update_looked(
         &mut self,
         fetch: Fetch,
         local: Option<LocalGame>,
@@ -134,16 +134,14 @@ impl Operations {
         let game_id = &fetch.game_id;
         // Of an active game, its operation tells.
         if self.table.get(game_id).is_none() && !self.is_changing_dir {
-            library
-                .take_over_found(
-                    vec![game_id.clone()],
-                    local.map(|local| (game_id.clone(), local)),
-                    &self.table,
-                    handles,
-                )
-                .await;
+            library.take_over_found(
+                vec![game_id.clone()],
+                local.map(|local| (game_id.clone(), local)),
+                &self.table,
+                handles,
+            );
         }
-        self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }, library, membership, handles).await;
+        self.fetch(Fetch { copy: CopyCheck::Looked, ..fetch }, library, membership, handles);
     }
 
     /// Marks the game, unless it must not be fetched.
@@ -294,7 +292,7 @@ impl Operations {
         }
     }
 
-    pub(in crate::runtime) async fn on_download_notice(
+    pub(in crate::runtime) fn on_download_notice(
         &mut self,
         game_id: GameId,
         notice: DownloadNotice,
@@ -324,7 +322,7 @@ impl Operations {
         }
     }
 
-    pub(in crate::runtime) async fn on_download_ended(
+    pub(in crate::runtime) fn on_download_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<DownloadOutcome, DownloadEnd>,
@@ -336,12 +334,12 @@ impl Operations {
         library.replace_local(&game_id, local, handles);
         library.unhashable.remove(&game_id);
         self.table.end(&game_id);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         // Only now, so that whoever fetches from here finds the game in one place or the other.
         handles.server.swarm.close(&game_id);
         let failure = match outcome {
             Ok(outcome) => {
-                self.download_succeeded(game_id, outcome, active, library, handles).await;
+                self.download_succeeded(game_id, outcome, active, library, handles);
                 return;
             }
             // Whoever waits is told that the peer is stopping.
@@ -363,7 +361,7 @@ impl Operations {
         }
     }
 
-    async fn download_succeeded(
+    fn download_succeeded(
         &mut self,
         game_id: GameId,
         outcome: DownloadOutcome,
@@ -396,7 +394,7 @@ impl Operations {
         // Only an update may put a new installation in the place of the one that is there.
         let is_installed = library.games.get(&game_id).is_some_and(|local| local.installed);
         if active.install && (active.is_update || !is_installed) {
-            self.start_install(game_id, InstallReply::Download(on_end), library, handles).await;
+            self.start_install(game_id, InstallReply::Download(on_end), library, handles);
         } else if let Some((reply, summary)) = on_end {
             let _ = reply.send(Ok(summary));
         }

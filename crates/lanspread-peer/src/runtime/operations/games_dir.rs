@@ -55,7 +55,7 @@ impl Operations {
     }
 
     /// Takes in what is in the new games directory. Returns the commands that wait no longer.
-    pub(in crate::runtime) async fn on_games_dir_scanned(
+    pub(in crate::runtime) fn on_games_dir_scanned(
         &mut self,
         outcome: Result<(PathBuf, Scan), GamesDirError>,
         reply: Reply<PathBuf>,
@@ -70,7 +70,7 @@ impl Operations {
                 return Vec::new();
             }
         };
-        let ready = library.use_games_dir(games_dir.clone(), scan, &self.table, handles).await;
+        let ready = library.use_games_dir(games_dir.clone(), scan, &self.table, handles);
         let _ = reply.send(Ok(games_dir));
         ready
     }

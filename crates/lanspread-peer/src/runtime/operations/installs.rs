@@ -92,7 +92,7 @@ impl InstallReply {
 }
 
 impl Operations {
-    pub(in crate::runtime) async fn install(
+    pub(in crate::runtime) fn install(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -111,11 +111,11 @@ impl Operations {
             }
         });
         let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
-        self.run_install(game_id, on_end, library, handles).await;
+        self.run_install(game_id, on_end, library, handles);
     }
 
     /// Starts an installation of an idle game that is downloaded. An old `local/` is replaced whole.
-    pub(in crate::runtime) async fn start_install(
+    pub(in crate::runtime) fn start_install(
         &mut self,
         game_id: GameId,
         on_end: InstallReply,
@@ -126,11 +126,11 @@ impl Operations {
             on_end.send(Err(error));
             return;
         }
-        self.run_install(game_id, on_end, library, handles).await;
+        self.run_install(game_id, on_end, library, handles);
     }
 
     /// Runs an installation that has begun.
-    async fn run_install(
+    fn run_install(
         &mut self,
         game_id: GameId,
         on_end: InstallReply,
@@ -141,7 +141,7 @@ impl Operations {
         let cancel = handles.tasks.shutdown.child_token();
         let active = ActiveInstall { cancel: Some(cancel.clone()), ..ActiveInstall::new(on_end) };
         self.installs.insert(game_id.clone(), active);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         handles.emit(PeerEvent::InstallBegin { game_id: game_id.clone() });
         let (progress, progress_receiver) = watch::channel(0);
         let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
@@ -194,7 +194,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_install_ended(
+    pub(in crate::runtime) fn on_install_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<InstallSummary, InstallFailure>,
@@ -207,7 +207,7 @@ impl Operations {
             .get_mut(&game_id)
             .map(|active| std::mem::take(&mut active.on_cancel))
             .unwrap_or_default();
-        let on_end = self.end_install(&game_id, local, library, handles).await;
+        let on_end = self.end_install(&game_id, local, library, handles);
         let failure = match outcome {
             Ok(InstallSummary { files, bytes }) => {
                 let game = game_id.clone();
@@ -250,7 +250,7 @@ impl Operations {
         None
     }
 
-    pub(in crate::runtime) async fn uninstall(
+    pub(in crate::runtime) fn uninstall(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -266,7 +266,7 @@ impl Operations {
         });
         let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         handles.emit(PeerEvent::UninstallBegin { game_id: game_id.clone() });
         let (root, state_dir) = (library.root_of(&game_id), handles.state_dir.clone());
         let (inbox_sender, games_dir, index) =
@@ -298,7 +298,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_uninstall_ended(
+    pub(in crate::runtime) fn on_uninstall_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<(), InstallFailure>,
@@ -306,7 +306,7 @@ impl Operations {
         library: &mut LocalLibrary,
         handles: &Handles,
     ) {
-        let on_end = self.end_install(&game_id, local, library, handles).await;
+        let on_end = self.end_install(&game_id, local, library, handles);
         match outcome {
             Ok(()) => {
                 handles.emit(PeerEvent::UninstallFinished { game_id });
@@ -320,7 +320,7 @@ impl Operations {
         }
     }
 
-    pub(in crate::runtime) async fn end_install(
+    pub(in crate::runtime) fn end_install(
         &mut self,
         game_id: &GameId,
         local: Option<LocalGame>,
@@ -330,7 +330,7 @@ impl Operations {
         library.replace_local(game_id, local, handles);
         library.unhashable.remove(game_id);
         self.table.end(game_id);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         self.installs.remove(game_id).map_or(InstallReply::None, |active| active.on_end)
     }
 }

@@ -20,7 +20,7 @@ use crate::runtime::handles::Handles;
 use crate::runtime::local_library::{LocalLibrary, look_at};
 
 impl Operations {
-    pub(in crate::runtime) async fn remove_download(
+    pub(in crate::runtime) fn remove_download(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -50,7 +50,7 @@ impl Operations {
             removed.map(|()| if_there(root))
         };
         let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
-        self.run_removal(game_id, on_end, work, library, handles).await;
+        self.run_removal(game_id, on_end, work, library, handles);
     }
 
     /// Looks on the disk, beside the loop, whether a download left something there.
@@ -77,7 +77,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_unfinished_looked(
+    pub(in crate::runtime) fn on_unfinished_looked(
         &mut self,
         game_id: GameId,
         is_there: bool,
@@ -101,11 +101,11 @@ impl Operations {
             lanspread_download::remove_unfinished(&root, &journal, &id).map(|()| if_there(root))
         };
         let Some(on_end) = InstallReply::unless_refused(allowed, wait, reply) else { return };
-        self.run_removal(game_id, on_end, work, library, handles).await;
+        self.run_removal(game_id, on_end, work, library, handles);
     }
 
     /// Runs a removal that has begun.
-    async fn run_removal(
+    fn run_removal(
         &mut self,
         game_id: GameId,
         on_end: InstallReply,
@@ -114,7 +114,7 @@ impl Operations {
         handles: &Handles,
     ) {
         self.installs.insert(game_id.clone(), ActiveInstall::new(on_end));
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         handles.emit(PeerEvent::RemoveBegin { game_id: game_id.clone() });
         let (inbox_sender, games_dir, index) =
             (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
@@ -140,7 +140,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_remove_ended(
+    pub(in crate::runtime) fn on_remove_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Option<PathBuf>, RemoveFailure>,
@@ -148,7 +148,7 @@ impl Operations {
         library: &mut LocalLibrary,
         handles: &Handles,
     ) {
-        let on_end = self.end_install(&game_id, local, library, handles).await;
+        let on_end = self.end_install(&game_id, local, library, handles);
         match outcome {
             Ok(kept) => {
                 handles.emit(PeerEvent::RemoveFinished { game_id, kept });

@@ -40,7 +40,7 @@ pub(crate) struct ActiveStream {
 }
 
 impl Operations {
-    pub(in crate::runtime) async fn stream_install(
+    pub(in crate::runtime) fn stream_install(
         &mut self,
         game_id: GameId,
         wait: bool,
@@ -67,7 +67,7 @@ impl Operations {
             on_cancel: Vec::new(),
         };
         self.streams.insert(game_id.clone(), active);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         let source = |peer_id| Arc::new(LinkedSource::new(peer_id, membership.links.clone()));
         let job = StreamJob {
             game_id: game_id.clone(),
@@ -145,7 +145,7 @@ impl Operations {
         });
     }
 
-    pub(in crate::runtime) async fn on_stream_notice(
+    pub(in crate::runtime) fn on_stream_notice(
         &mut self,
         game_id: GameId,
         notice: StreamNotice,
@@ -178,7 +178,7 @@ impl Operations {
         }
     }
 
-    pub(in crate::runtime) async fn on_stream_ended(
+    pub(in crate::runtime) fn on_stream_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<StreamedGame, StreamFailure>,
@@ -190,7 +190,7 @@ impl Operations {
         library.replace_local(&game_id, local, handles);
         library.unhashable.remove(&game_id);
         self.table.end(&game_id);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         let replies = active.on_begin.into_iter().chain(active.on_end);
         match outcome {
             Ok(StreamedGame { peer_id, files, bytes }) => {

@@ -64,7 +64,7 @@ struct Job {
 }
 
 impl Operations {
-    pub(in crate::runtime) async fn verify(
+    pub(in crate::runtime) fn verify(
         &mut self,
         verify: Verify,
         library: &mut LocalLibrary,
@@ -97,7 +97,7 @@ impl Operations {
         let on_cancel = Vec::new();
         let active = ActiveVerification { cancel: cancel.clone(), repair, on_end, on_cancel };
         self.verifications.insert(game_id.clone(), active);
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         handles.emit(PeerEvent::VerifyBegin { game_id: game_id.clone(), files, bytes });
         let job = Job {
             root: library.root_of(&game_id),
@@ -155,7 +155,7 @@ impl Operations {
         None
     }
 
-    pub(in crate::runtime) async fn on_verify_ended(
+    pub(in crate::runtime) fn on_verify_ended(
         &mut self,
         game_id: GameId,
         outcome: Result<Verified, VerifyFailure>,
@@ -175,7 +175,7 @@ impl Operations {
             }
             Err(failure) => Err(failure),
         };
-        library.publish(vec![game_id.clone()], &self.table, handles).await;
+        library.publish(vec![game_id.clone()], &self.table, handles);
         // What changed since a file was read was told to nobody.
         library.look_at_games([game_id.clone()].into(), &self.table, handles);
         let summary = match outcome {
@@ -208,14 +208,14 @@ impl Operations {
             handles.emit(PeerEvent::VerifyFinished { game_id, files, bytes, report });
         }
         if repair && is_wrong {
-            self.repair(game_id, summary, on_end, library, membership, handles).await;
+            self.repair(game_id, summary, on_end, library, membership, handles);
         } else if let Some(reply) = on_end {
             let _ = reply.send(Ok(summary));
         }
     }
 
     /// Fetches what is wrong, as an update does: what is right on the disk is asked of nobody.
-    async fn repair(
+    fn repair(
         &mut self,
         game_id: GameId,
         summary: VerifySummary,
@@ -246,8 +246,7 @@ impl Operations {
             library,
             membership,
             handles,
-        )
-        .await;
+        );
     }
 }
 
