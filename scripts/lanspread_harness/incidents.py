@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lanspread_harness.client import Peer
 
 INCIDENT_EVENTS = frozenset({"source-dropped", "peer-rejected", "events-dropped", "runtime-failed"})
-"""A source that sent what is wrong, a peer that is not what it says, events that the scenario read too
+"""A source that sent what is wrong, a peer that is not what it says, events that were read too
 slowly, a peer that broke down."""
 
 LOG_LINE = re.compile(r"\S+Z\s+(?:WARN|ERROR)\s")

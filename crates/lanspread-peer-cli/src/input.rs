@@ -3,6 +3,7 @@
 //! A thread of its own reads them: a blocked read must never keep the process from ending, and a
 //! thread that nobody waits for does not.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +17,9 @@ pub(crate) const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// Lines that wait to be handled. More stay in the pipe, where they cost nothing; together with
 /// [`LINE_MAX_BYTES`] it bounds what unread input can take.
 const LINES_WAITING: usize = 16;
+/// Bytes of lines that are looked at before their time, so that a `shutdown` among them is seen: tens of thousands of
+/// commands.
+const AHEAD_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// One line of input.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,13 +39,57 @@ impl Line {
     }
 }
 
-/// Standard input.
+/// Standard input. Its lines end where the input ends, or cannot be read.
 #[derive(Debug)]
 pub(crate) struct Input {
-    /// Its lines. Ends where the input ends, or cannot be read.
-    pub(crate) lines: mpsc::Receiver<Line>,
+    lines: mpsc::Receiver<Line>,
+    /// Lines that were looked at before their time.
+    ahead: VecDeque<Line>,
+    ahead_bytes: usize,
     /// Notified once nobody can write any more, though there may be lines left to read.
     pub(crate) hung_up: Arc<Notify>,
+}
+
+impl Input {
+    fn new(lines: mpsc::Receiver<Line>, hung_up: Arc<Notify>) -> Self {
+        Self { lines, ahead: VecDeque::new(), ahead_bytes: 0, hung_up }
+    }
+
+    /// Returns the next line; `None` at the end. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Line> {
+        match self.take_ahead() {
+            Some(line) => Some(line),
+            None => self.lines.recv().await,
+        }
+    }
+
+    /// Returns the next line if it is there.
+    pub(crate) fn try_next(&mut self) -> Option<Line> {
+        self.take_ahead().or_else(|| self.lines.try_recv().ok())
+    }
+
+    /// Whether so little was looked at before its time that there may be more.
+    pub(crate) fn may_look_ahead(&self) -> bool {
+        self.ahead_bytes < AHEAD_MAX_BYTES
+    }
+
+    /// Returns a line before its time, once: [`Self::next`] returns it again. `None` at the end. Cancel safe.
+    pub(crate) async fn look_ahead(&mut self) -> Option<&Line> {
+        let line = self.lines.recv().await?;
+        self.ahead_bytes += held_bytes(&line);
+        self.ahead.push_back(line);
+        self.ahead.back()
+    }
+
+    fn take_ahead(&mut self) -> Option<Line> {
+        let line = self.ahead.pop_front()?;
+        self.ahead_bytes -= held_bytes(&line);
+        Some(line)
+    }
+}
+
+fn held_bytes(line: &Line) -> usize {
+    size_of::<Line>() + line.len()
 }
 
 /// Begins to read standard input.
@@ -60,7 +108,7 @@ pub(crate) fn read_stdin() -> io::Result<Input> {
         wait_for_hang_up();
         ended.notify_one();
     })?;
-    Ok(Input { lines, hung_up })
+    Ok(Input::new(lines, hung_up))
 }
 
 fn send_lines(lines: &mpsc::Sender<Line>) {
@@ -107,6 +155,27 @@ mod tests {
 
     fn whole(bytes: &[u8]) -> Line {
         Line::Whole(bytes.to_vec())
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_at_before_its_time_comes_again_and_is_bounded() {
+        let half = |byte| Line::Whole(vec![byte; AHEAD_MAX_BYTES / 2]);
+        let (sender, lines) = mpsc::channel(LINES_WAITING);
+        let mut input = Input::new(lines, Arc::default());
+        for byte in 0..3 {
+            sender.send(half(byte)).await.unwrap();
+        }
+        drop(sender);
+        let mut looks = 0;
+        while input.may_look_ahead() {
+            assert!(input.look_ahead().await.is_some());
+            looks += 1;
+        }
+        assert_eq!(looks, 2);
+        for byte in 0..3 {
+            assert_eq!(input.next().await, Some(half(byte)));
+        }
+        assert_eq!((input.next().await, input.ahead_bytes), (None, 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod in_flight;
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
@@ -27,7 +28,9 @@ use crate::commands::{BadLine, Request, parse};
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::{Input, Line};
 use crate::output::{Output, Reader};
+use crate::protocol::commands::Command;
 use crate::protocol::events::Event;
+use crate::protocol::results::CommandResult;
 use crate::ticket::Ticket;
 use crate::waits::{Outcome, PastEvent, PendingWaits};
 
@@ -99,6 +102,8 @@ pub(crate) struct Session {
     input_ended: bool,
     /// Nobody can write to the input any more; there may be lines left in it.
     input_hung_up: bool,
+    /// A `shutdown` was seen while the output was blocked; its line comes again.
+    has_shutdown_ahead: bool,
     peer_stopped: bool,
     next_ticket: u64,
     in_flight: CommandsInFlight,
@@ -121,6 +126,7 @@ impl Session {
             signalled: false,
             input_ended: false,
             input_hung_up: false,
+            has_shutdown_ahead: false,
             peer_stopped: false,
             next_ticket: 0,
             in_flight: CommandsInFlight::default(),
@@ -182,7 +188,7 @@ impl Session {
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 SessionEvent::Deadline
             }
-            line = self.io.input.lines.recv(), if reads_lines => SessionEvent::Line(line),
+            line = self.io.input.next(), if reads_lines => SessionEvent::Line(line),
             () = std::future::ready(()), if self.output.has_batch() => SessionEvent::Idle,
         }
     }
@@ -247,6 +253,11 @@ impl Session {
         match parse(line) {
             Ok(None) => {}
             Ok(Some(request)) if self.phase == Phase::Running => self.begin(request, line.len()),
+            Ok(Some(Request { id, command: Command::Shutdown {}, .. }))
+                if std::mem::take(&mut self.has_shutdown_ahead) =>
+            {
+                self.output.result(&id, &CommandResult::Shutdown {});
+            }
             Ok(Some(Request { id, cmd, .. })) => {
                 self.output.error(Some(&id), Some(cmd), &shutting_down());
             }
@@ -284,15 +295,18 @@ impl Session {
         begin_stop(&mut self.phase, &self.io.peer);
     }
 
-    /// Writes what waits. While nobody reads, the peer goes on, and a signal and the end of the input begin the
-    /// end all the same.
+    /// Writes what waits. While nobody reads, the peer goes on, and a signal, a `shutdown` and the end of the
+    /// input begin the end all the same.
     async fn flush(&mut self) {
         let began = Instant::now();
+        let hung_up = Arc::clone(&self.io.input.hung_up);
         let reader = {
             let mut flush = std::pin::pin!(self.output.flush());
             loop {
+                let is_end_wanted = self.input_hung_up || self.has_shutdown_ahead;
+                let looks_ahead = !is_end_wanted && self.io.input.may_look_ahead();
                 let patience = match self.phase {
-                    Phase::Running => self.input_hung_up.then(|| began + LAST_ANSWERS_MAX),
+                    Phase::Running => is_end_wanted.then(|| began + LAST_ANSWERS_MAX),
                     Phase::LastAnswers { until } => Some(until),
                     Phase::Stopping => None,
                 };
@@ -303,9 +317,13 @@ impl Session {
                         self.signalled = true;
                         begin_stop(&mut self.phase, &self.io.peer);
                     }
-                    () = self.io.input.hung_up.notified(), if !self.input_hung_up => {
+                    () = hung_up.notified(), if !self.input_hung_up => {
                         self.input_hung_up = true;
                     }
+                    line = self.io.input.look_ahead(), if looks_ahead => match line {
+                        Some(line) => self.has_shutdown_ahead = is_shutdown(line),
+                        None => self.input_hung_up = true,
+                    },
                     () = sleep_until(patience.unwrap_or(began)), if patience.is_some() => {
                         begin_stop(&mut self.phase, &self.io.peer);
                     }
@@ -325,7 +343,7 @@ impl Session {
         while let Some((ticket, answer)) = self.answers.take_ready() {
             self.complete(ticket, answer.outcome());
         }
-        while let Ok(line) = self.io.input.lines.try_recv() {
+        while let Some(line) = self.io.input.try_next() {
             self.on_line(&line);
         }
         for InFlight { id, cmd, .. } in self.in_flight.take_all() {
@@ -339,6 +357,10 @@ impl Session {
         }
         written && stopped.is_ok()
     }
+}
+
+fn is_shutdown(line: &Line) -> bool {
+    matches!(parse(line), Ok(Some(Request { command: Command::Shutdown {}, .. })))
 }
 
 /// Tells the peer to stop, and sees to it that the process ends even if it does not.

@@ -80,6 +80,19 @@ fn a_peer_that_nobody_reads_says_goodbye_when_it_is_told_to_stop() {
 }
 
 #[test]
+fn a_shutdown_behind_other_commands_is_seen_though_nobody_reads() {
+    let homes = [Home::new(), Home::new(), Home::new()];
+    let [_alpha, mut bravo, mut charlie] = three(&homes);
+    let commands = "{\"id\":1,\"cmd\":\"status\"}\n".repeat(1000);
+    bravo.send(format!("{}{commands}", fill_the_output()));
+    bravo.line(r#"{"id":"end","cmd":"shutdown"}"#);
+    let lost = charlie.until(|record| record.is_event("peer-lost"));
+    assert_eq!(lost.data()["reason"], "goodbye");
+    assert!(matches!(bravo.answer("end"), Record::Result { .. }));
+    assert!(bravo.stopped().success());
+}
+
+#[test]
 fn ten_thousand_commands_are_answered_when_somebody_reads() {
     let home = Home::new();
     let mut peer = Peer::start_slow_reader(home.command());
