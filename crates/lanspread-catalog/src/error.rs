@@ -158,13 +158,46 @@ pub enum CatalogError {
         /// The catalog.
         path: PathBuf,
     },
-    /// The JSON file cannot be written.
+    /// The file cannot be written.
     #[error("cannot write catalog {path}: {source}; check that its directory is writable")]
     Write {
         /// The catalog.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// SQLite cannot write the database.
+    #[error("cannot write SQLite catalog {path}: {source}; check it, or write a new one")]
+    SqliteWrite {
+        /// The catalog.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// There is a file already that was not to be replaced.
+    #[error("catalog {path} is there already")]
+    Exists {
+        /// The catalog.
+        path: PathBuf,
+    },
+    /// A program has left changes of the database beside it.
+    #[error(
+        "changes of SQLite catalog {path} are in a file beside it (\"{suffix}\"); \
+         end the program that has it open, then try again"
+    )]
+    InUse {
+        /// The catalog.
+        path: PathBuf,
+        /// How the name of that file goes on.
+        suffix: &'static str,
+    },
+    /// The catalog says something else of a game than when the game was compared with it.
+    #[error("catalog {path} was changed meanwhile, at game {:?}; run the command again", .id.as_str())]
+    Meanwhile {
+        /// The catalog.
+        path: PathBuf,
+        /// Which game.
+        id: GameId,
     },
 }
 

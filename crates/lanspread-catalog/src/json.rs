@@ -2,9 +2,11 @@
 //!
 //! Unknown fields are refused: a misspelt `content_root` would otherwise pin nothing.
 
-use std::fs::{self, File};
+mod roots;
+
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lanspread_proto::text::without_byte_order_mark;
 use lanspread_proto::{ContentHash, GameId, GameVersion};
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Catalog;
 use crate::error::{CatalogError, DuplicateId};
 use crate::game::{CatalogGame, directory_key, text_fault};
+use crate::replace::Replacement;
+
+pub(crate) use roots::state_roots;
 
 /// Longest JSON catalog in bytes: 600 bytes for each of the most games a catalog may have.
 pub const JSON_CATALOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -108,12 +113,13 @@ impl Catalog {
 /// Adds `game` to the JSON catalog at `path`, in place of the game of the same id if there is one.
 ///
 /// A missing file is created. The file is replaced by a rename, so that a reader sees the old or
-/// the new catalog and a crash leaves one of them; of two writers at once, one may be lost.
+/// the new catalog and a crash leaves one of them. Writers in one directory wait for each other.
 ///
 /// # Errors
 /// [`CatalogError`], when the file at `path` is no JSON catalog, holds an id that differs from this
 /// one in letter case alone, or cannot be written.
 pub fn add_to_json_catalog(path: &Path, game: CatalogGame) -> Result<(), CatalogError> {
+    let replacement = Replacement::begin(path)?;
     let mut games = match File::open(path) {
         Ok(file) => read_games(path, Vec::new(), file)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -127,8 +133,10 @@ pub fn add_to_json_catalog(path: &Path, game: CatalogGame) -> Result<(), Catalog
     }
     games.push(game);
     let catalog = Catalog::from_games(games).map_err(duplicate)?;
-    replace_file(path, catalog.to_json().as_bytes())
-        .map_err(|source| CatalogError::Write { path: path.to_owned(), source })
+    replacement.replace(|_, mut file| {
+        file.write_all(catalog.to_json().as_bytes())
+            .map_err(|source| CatalogError::Write { path: path.to_owned(), source })
+    })
 }
 
 /// Reads the games of the JSON file at `path`: `head` is what was read of it already.
@@ -165,43 +173,6 @@ fn format_games<'a>(games: impl Iterator<Item = &'a CatalogGame>) -> String {
     let mut json = serde_json::to_string_pretty(&file).expect("plain data");
     json.push('\n');
     json
-}
-
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut temporary_name = std::ffi::OsString::from(".");
-    temporary_name.push(name);
-    temporary_name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = directory.join(temporary_name);
-    let result = write_and_rename(&temporary, path, bytes);
-    if result.is_err() {
-        // The write error is what matters; a leftover is overwritten by the next attempt.
-        let _ = fs::remove_file(&temporary);
-        return result;
-    }
-    sync_directory(directory)
-}
-
-fn write_and_rename(temporary: &PathBuf, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
-}
-
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// Windows cannot open a directory as a file, and makes renames durable on its own.
-#[cfg(not(unix))]
-fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -39,8 +39,11 @@ mod error;
 mod game;
 mod json;
 mod load;
+mod platform;
+mod replace;
 mod sqlite;
 mod version_ini;
+mod write;
 
 pub use catalog::{CATALOG_MAX_GAMES, Catalog, CatalogPosition};
 pub use error::{CatalogError, DuplicateId, RowError, VersionError};
@@ -50,3 +53,4 @@ pub use lanspread_proto::version_ini::{BadVersion, format_version_ini, parse_ver
 pub use version_ini::{
     VERSION_INI_MAX_BYTES, VERSION_INI_NAME, VersionIni, read_version, read_version_ini,
 };
+pub use write::{CatalogFormat, Existing, RootChange, add_content_roots, check_add_content_roots};

@@ -4,6 +4,8 @@
 //! plain columns of a real table are read, under bounds on the work, the memory and the size of a value,
 //! so that a start ends whatever the file holds.
 
+mod write;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,6 +20,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use crate::catalog::CATALOG_MAX_GAMES;
 use crate::error::{CatalogError, RowError};
 use crate::game::{CatalogGame, text_fault};
+
+pub(crate) use write::{ensure_unused, state_roots, write_games};
 
 /// How every SQLite database begins. Source: "Database File Format", section 1.3.1.
 pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";

@@ -12,6 +12,7 @@ use lanspread_peer::RateLimit;
 use lanspread_proto::{NetworkName, PeerName};
 use tracing_subscriber::EnvFilter;
 
+use crate::catalog::CatalogAction;
 use crate::fixture::FixtureArgs;
 
 /// A Lanspread peer, driven by JSON lines on standard input and output.
@@ -28,6 +29,11 @@ pub(crate) enum Action {
     Run(Box<RunArgs>),
     /// Print the JSON Schema of every command and record, or of one command.
     Schema(SchemaArgs),
+    /// Write a catalog, check games against one, or add content roots to one.
+    Catalog {
+        #[command(subcommand)]
+        action: CatalogAction,
+    },
     /// Make a game root and its catalog entry, for tests.
     Fixture(Box<FixtureArgs>),
 }

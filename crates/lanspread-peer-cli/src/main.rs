@@ -3,14 +3,17 @@
 //! `run` is the peer: `input` and `commands` read lines, `session` carries them out, `output` prints
 //! records. `protocol` has the types of all lines, `convert` and `failures` make them of what the
 //! runtime says, and `schema` reads from them what parameter checks and the documentation need.
-//! `platform` is all that knows the operating system. `fixture` makes games for tests.
+//! `platform` is all that knows the operating system. `escape` keeps lines harmless for a terminal. `catalog`
+//! works on catalogs without a peer, and `fixture` makes games for tests.
 
 mod answers;
 mod args;
+mod catalog;
 mod commands;
 mod convert;
 mod envelope;
 mod errors;
+mod escape;
 #[cfg(test)]
 mod examples;
 mod failures;
@@ -32,10 +35,12 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
+use lanspread_proto::text::escaped;
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Action, Cli, RunArgs};
+use crate::escape::SafeLines;
 
 /// Most threads for the network: each connection is the work of one at a time, and a few of them fill
 /// any link of a LAN.
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     act(started).unwrap_or_else(|error| {
         // Not through `anyhow`'s own report, which adds a backtrace where one is asked for.
-        let _ = writeln!(io::stderr(), "error: {error:#}");
+        let _ = writeln!(io::stderr(), "error: {}", escaped(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }
@@ -58,6 +63,7 @@ fn act(started: Instant) -> anyhow::Result<ExitCode> {
         Action::Run(args) => run_peer(*args, started),
         Action::Schema(args) => print(&schema::printed(&args)?),
         Action::Fixture(args) => print(&format!("{}\n", fixture::make(&args)?)),
+        Action::Catalog { action } => catalog::act(&action),
     }
 }
 
@@ -66,7 +72,7 @@ fn run_peer(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
     let (log, _writing) = NonBlockingBuilder::default()
         .buffered_lines_limit(LOG_LINES_WAITING)
         .thread_name("log")
-        .finish(io::stderr());
+        .finish(SafeLines(io::stderr()));
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&args.log)?)
         .with_writer(log)

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::errors::ErrorBody;
+use crate::escape::escape_json;
 use crate::protocol::VERSION;
 use crate::protocol::data::{RawData, ReadyData};
 use crate::protocol::records::{CommandId, Record};
@@ -98,7 +99,9 @@ impl Output {
     #[expect(clippy::expect_used, reason = "plain data always becomes JSON, and memory takes it")]
     fn push(&mut self, record: &Record<'_>) {
         if self.reader == Reader::There {
+            let start = self.batch.len();
             serde_json::to_writer(&mut self.batch, record).expect("records serialise");
+            escape_json(&mut self.batch, start);
             self.batch.push(b'\n');
         }
     }

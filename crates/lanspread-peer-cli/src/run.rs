@@ -13,6 +13,7 @@ use lanspread_proto::PeerName;
 use lanspread_proto::ids::PEER_NAME_MAX_BYTES;
 
 use crate::args::RunArgs;
+use crate::catalog::usual_catalog;
 use crate::convert::path_text;
 use crate::errors::{ErrorBody, ErrorCode};
 use crate::input::read_stdin;
@@ -105,9 +106,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
 }
 
 fn catalog(named: Option<&Path>, games_dir: &Path) -> Result<Catalog, ErrorBody> {
-    let usual = ["game.db", "catalog.json"].map(|name| games_dir.join(name));
-    let Some(path) = named.or_else(|| usual.iter().map(|path| &**path).find(|path| path.exists()))
-    else {
+    let Some(path) = named.map(Path::to_owned).or_else(|| usual_catalog(games_dir)) else {
         tracing::warn!(
             "no catalog: neither --catalog, nor game.db or catalog.json in {}; \
              no game is announced, served or fetched",
@@ -115,7 +114,7 @@ fn catalog(named: Option<&Path>, games_dir: &Path) -> Result<Catalog, ErrorBody>
         );
         return Ok(Catalog::empty());
     };
-    Catalog::load(path).map_err(|error| ErrorBody::new(ErrorCode::CatalogUnusable, error))
+    Catalog::load(&path).map_err(|error| ErrorBody::new(ErrorCode::CatalogUnusable, error))
 }
 
 /// Finds the program as a shell would, so that a wrong name shows now and not at the first install.

@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("fixture", &["catalog", "proto"]),
-    ("peer-cli", &["archive", "catalog", "fixture", "mdns", "peer", "proto"]),
+    ("peer-cli", &["archive", "catalog", "fixture", "library", "mdns", "peer", "proto"]),
     ("bench", &[]),
     ("hostile", &["proto"]),
 ];

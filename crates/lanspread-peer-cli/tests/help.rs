@@ -22,6 +22,10 @@ fn help_of_every_subcommand() {
         ("help", &[] as &[&str]),
         ("help_run", &["run"]),
         ("help_schema", &["schema"]),
+        ("help_catalog", &["catalog"]),
+        ("help_catalog_write", &["catalog", "write"]),
+        ("help_catalog_check", &["catalog", "check"]),
+        ("help_catalog_add_roots", &["catalog", "add-roots"]),
         ("help_fixture", &["fixture"]),
     ] {
         let help = |flag| said(&[subcommand, &[flag]].concat());
@@ -36,7 +40,7 @@ fn every_subcommand_is_held() {
     let (_, rest) = help.split_once("Commands:\n").unwrap();
     let names = rest.lines().take_while(|line| !line.is_empty());
     let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "schema", "fixture"]);
+    assert_eq!(names, ["run", "schema", "catalog", "fixture"]);
 }
 
 #[test]
