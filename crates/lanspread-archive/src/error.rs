@@ -32,6 +32,9 @@ pub enum UnsafeReason {
         /// The name to which it refers, as the archive gives it.
         to: String,
     },
+    /// It has a name by which a peer marks directories as its own.
+    #[error("its name is one that a peer keeps for itself")]
+    Reserved,
     /// It is neither a file nor a directory.
     #[error("it is neither a file nor a directory")]
     SpecialFile,

@@ -6,6 +6,7 @@
 
 mod listing;
 mod process;
+mod version;
 
 use std::ffi::OsStr;
 use std::path::{self, Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::sink::unpack_below;
 use crate::unpacker::Unpacker;
 use listing::{Listed, ListedEntry, Listing, ListingError};
 use process::{Ended, Process};
+pub use version::UnrarVersion;
 
 /// Exit codes of `unrar`, as its manual numbers them.
 const EXIT_WARNING: i32 = 1;
@@ -62,6 +64,14 @@ impl ExternalUnrar {
     #[must_use]
     pub fn with_max_dictionary(self, max_dictionary: MaxDictionary) -> Self {
         Self { max_dictionary, ..self }
+    }
+
+    /// Asks the program which version of `unrar` it is; `None` where it does not say so. Blocks for five seconds at most.
+    ///
+    /// # Errors
+    /// [`UnpackError`], when the program cannot be started or says nothing in that time.
+    pub fn version(&self) -> Result<Option<UnrarVersion>, UnpackError> {
+        version::ask(&self.program)
     }
 
     /// Lists an archive, in one run of the program.

@@ -69,7 +69,7 @@ pub use auto::{ArchiveFormat, AutoUnpacker};
 pub use control::UnpackControl;
 pub use dictionary::MaxDictionary;
 pub use error::{Damage, UnpackError, UnsafeReason};
-pub use external::ExternalUnrar;
+pub use external::{ExternalUnrar, UnrarVersion};
 pub use fixture::FixtureUnpacker;
 pub use names::NAMES_MAX;
 pub use pass::{BLOCK_BYTES, UnpackSummary};

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use lanspread_proto::RelPath;
+use lanspread_proto::fold::is_same_fold;
+use lanspread_proto::reserved::OWNER_MARKER;
 
 use crate::control::UnpackControl;
 use crate::error::{Damage, UnpackError, UnsafeReason};
@@ -356,7 +358,12 @@ impl UnpackControl for OffsetControl<'_> {
 fn safe_path(name: &str, is_file: bool) -> Result<RelPath, UnsafeReason> {
     let slashed = name.replace('\\', "/");
     let trimmed = if is_file { &slashed } else { slashed.strip_suffix('/').unwrap_or(&slashed) };
-    Ok(RelPath::new(trimmed)?)
+    let path = RelPath::new(trimmed)?;
+    // A mark lies directly in the directory that it marks, where the archive is unpacked.
+    if is_same_fold(path.first(), OWNER_MARKER) {
+        return Err(UnsafeReason::Reserved);
+    }
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -367,6 +374,23 @@ mod tests {
     fn separators_of_windows_become_slashes() {
         assert_eq!(safe_path("a\\b\\c.txt", true).unwrap().as_str(), "a/b/c.txt");
         assert_eq!(safe_path("a\\b\\", false).unwrap().as_str(), "a/b");
+    }
+
+    #[test]
+    fn the_mark_of_a_peer_is_refused_in_every_spelling_at_the_top_alone() {
+        for name in [
+            ".lanspread_owned",
+            ".LANSPREAD_Owned",
+            ".lan\u{17f}pread_owned",
+            ".lanspread\u{200b}_owned",
+            ".lanspread_owned\\x",
+        ] {
+            assert_eq!(safe_path(name, true), Err(UnsafeReason::Reserved), "{name:?}");
+            assert_eq!(safe_path(name, false), Err(UnsafeReason::Reserved), "{name:?}");
+        }
+        for name in ["game/.lanspread_owned", "lanspread_owned", ".lanspread_owned.txt"] {
+            assert!(safe_path(name, true).is_ok(), "{name:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lanspread_archive::{
     AutoUnpacker, Damage, ExternalUnrar, MaxDictionary, StreamInstallProvider, StreamItem,
-    StreamSink, StreamTotals, UnpackError, UnpackSummary, Unpacker, UnsafeReason,
+    StreamSink, StreamTotals, UnpackError, UnpackSummary, Unpacker, UnrarVersion, UnsafeReason,
 };
 use support::{Target, Watch, data, rar3, rar5, units};
 
@@ -219,6 +219,13 @@ fn unsafe_entries_are_refused_before_anything_is_unpacked() {
         assert!(fake.target.names().is_empty());
         assert_eq!(fake.calls().len(), 1);
     }
+    let fake = Fake::new(&[HEAD, &listed_file(".Lanspread_Owned", "1")].concat(), "printf 1");
+    let result = fake.unpack();
+    assert!(
+        matches!(result, Err(UnpackError::UnsafeEntry { reason: UnsafeReason::Reserved, .. })),
+        "{result:?}"
+    );
+    drop(fake);
     for name in ["../x", "/x", "C:/x", "a/../../x", "con"] {
         let fake = Fake::new(&[HEAD, &listed_file(name, "1")].concat(), "printf 1");
         let result = fake.unpack();
@@ -448,4 +455,24 @@ fn a_pipe_in_place_of_a_volume_is_refused_before_the_program_runs() {
         other => panic!("{other:?}"),
     }
     assert_eq!(fake.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn the_version_is_read_from_the_banner() {
+    let fake = Fake::new("", "");
+    let says = |script: &str| {
+        fs::write(&fake.program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        ExternalUnrar::new(fake.program.clone()).version()
+    };
+    let banner = "printf '\\nUNRAR 6.00 freeware  Copyright (c) 1993-2020\\n\\nUsage: ...'; exit 7";
+    let found = says(banner).unwrap().unwrap();
+    assert_eq!(found, UnrarVersion { major: 6, minor: 0 });
+    assert!(found < UnrarVersion::OLDEST_SAFE);
+    assert_eq!(says("yes UNRARED").unwrap(), None, "endless output is read to a bound");
+    assert!(matches!(says("exec sleep 60"), Err(UnpackError::Cancelled)));
+    fs::remove_file(&fake.program).unwrap();
+    assert!(matches!(
+        ExternalUnrar::new(fake.program.clone()).version(),
+        Err(UnpackError::Io { .. })
+    ));
 }

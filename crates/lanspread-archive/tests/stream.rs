@@ -533,3 +533,36 @@ proptest! {
         prop_assert_eq!(target.names_beside(), ["a.eti"]);
     }
 }
+
+/// A mark makes a directory one of the peer's own, which it may delete.
+#[test]
+fn the_mark_of_a_peer_is_refused_from_archives_and_streams() {
+    let is_reserved = |result: &Result<(), UnpackError>| {
+        matches!(result, Err(UnpackError::UnsafeEntry { reason: UnsafeReason::Reserved, .. }))
+    };
+    for name in [".lanspread_owned", ".LANSPREAD_OWNED", ".lanspread\u{200d}_owned"] {
+        for entry in [raw_file(name, b"replaced"), raw_directory(name)] {
+            for archive in
+                [rar5(std::slice::from_ref(&entry)), fixture(std::slice::from_ref(&entry))]
+            {
+                let target = Target::new();
+                let unpacked = target.unpack_bytes(&AutoUnpacker::default(), &archive).map(drop);
+                assert!(is_reserved(&unpacked), "{name:?}: {unpacked:?}");
+                assert!(target.names().is_empty());
+                let opened = open(&[target.beside("archive.eti")]).map(drop);
+                assert!(is_reserved(&opened), "{name:?}: {opened:?}");
+            }
+        }
+        let (mut tape, announced) = record(&[data("rar5-solid.rar")]);
+        let path = tape.items.iter_mut().find_map(|item| match item {
+            Item::File(path, ..) => Some(path),
+            _ => None,
+        });
+        *path.unwrap() = name.parse().unwrap();
+        let target = Target::new();
+        let (name_of_stream, dir) = (Path::new("a stream"), target.dir());
+        let received = unpack_stream(&mut tape, announced, name_of_stream, &dir, &mut ()).map(drop);
+        assert!(is_reserved(&received), "{name:?}: {received:?}");
+        assert!(target.names().is_empty());
+    }
+}

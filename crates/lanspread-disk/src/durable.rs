@@ -25,7 +25,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::Point;
+use crate::{Point, platform};
 
 pub use self::guarantee::Guarantee;
 pub use self::unsupported::{
@@ -75,6 +75,12 @@ pub fn remove_dir(point: Point, path: &Path) -> io::Result<()> {
 pub fn create_dir(point: Point, path: &Path) -> io::Result<()> {
     reach(point, path)?;
     fs::create_dir(path)
+}
+
+/// Makes a directory that only its owner may look into, whatever the umask is.
+pub fn create_private_dir(point: Point, path: &Path) -> io::Result<()> {
+    reach(point, path)?;
+    platform::private_directory().create(path)
 }
 
 /// Makes the content of `file`, which is at `path`, durable, and all that is known of it.

@@ -13,10 +13,11 @@ pub use unix::testing;
 pub(crate) use unix::{
     Access, DirHandle, cannot_grow, cannot_sync_directory, executable_permissions, free_bytes,
     has_no_locks, invalid_argument, is_executable, is_not_supported, is_open_to_others,
-    owner_alone,
+    owner_alone, private_directory,
 };
 #[cfg(unix)]
 pub use unix::{
-    DirReader, advise_sequential, allocated_bytes, changed, file_id, has_other_names, modified,
-    mount_of, name_from_bytes, read_exact_at, unnamed_file, write_all_at,
+    DirReader, advise_sequential, allocated_bytes, changed, file_id, has_other_names,
+    may_be_changed_by_others, modified, mount_of, name_from_bytes, read_exact_at, unnamed_file,
+    write_all_at,
 };

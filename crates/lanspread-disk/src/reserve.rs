@@ -6,8 +6,11 @@
 //!
 //! Everything here blocks.
 
+use std::io::Write;
 use std::path::Path;
 use std::{fs, io};
+
+use crate::state_file::private_options;
 
 const RESERVE_FILE: &str = "reserve";
 /// A new directory, a note and a mark, in blocks of up to 16 KiB.
@@ -23,7 +26,8 @@ pub fn keep(state_dir: &Path) {
     }
     // What a link of that name leads to is never written to. No zeros: some disks store none.
     let _ = fs::remove_file(&path);
-    if let Err(error) = fs::write(&path, vec![0xA5; RESERVE_BYTES]) {
+    let file = private_options().create_new(true).open(&path);
+    if let Err(error) = file.and_then(|mut file| file.write_all(&[0xA5; RESERVE_BYTES])) {
         tracing::debug!(path = %path.display(), %error, "there is no room for a reserve");
         let _ = fs::remove_file(&path);
     }

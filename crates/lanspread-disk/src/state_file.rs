@@ -1,5 +1,8 @@
 //! Files of the state directory that a crash leaves whole: the old content or the new one.
 //!
+//! Whatever the umask is, a file and a directory that are made here are their owner's alone: what somebody plays and
+//! which parties he was in is his own business.
+//!
 //! Every call blocks. One writer at a time per path: two would share one temporary file.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +21,13 @@ use crate::{platform, points};
 /// How many broken files of one name are kept: enough to look into, and an end to the search.
 const CORRUPT_COPIES_MAX: u32 = 1000;
 
-/// Who may read a file.
+/// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readers {
-    /// Whoever the umask lets.
-    All,
-    /// It holds a secret.
-    Owner,
+enum Content {
+    /// What others may learn, if the file system keeps no modes.
+    State,
+    /// What others must not learn.
+    Secret,
 }
 
 /// Returns where the state of one game is kept: its intent, its journal, its setup marker.
@@ -56,18 +59,28 @@ pub fn ids_with_state(
 /// # Errors
 /// Whatever the system reports. Where the last sync failed, the new file is there and may not be durable.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, Readers::All)
+    replace(path, bytes, Content::State)
 }
 
-/// Replaces a file as [`write_atomic`] does, with one that nobody but its owner may read.
+/// Replaces a file as [`write_atomic`] does, and warns where the file system lets others read it.
 ///
 /// # Errors
 /// As [`write_atomic`].
 pub fn write_atomic_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, Readers::Owner)
+    replace(path, bytes, Content::Secret)
 }
 
-/// Makes the directory `path` and whatever is missing above it, durably.
+/// Returns options to open a file for writing that, if it is made, only its owner may read and write.
+#[must_use]
+pub fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    platform::owner_alone(options.write(true));
+    options
+}
+
+/// Makes the directory `path` and whatever is missing above it, durably. Only their owner may look into them.
+///
+/// What is there stays as it is.
 ///
 /// # Errors
 /// Whatever the system reports.
@@ -77,7 +90,7 @@ pub fn ensure_dir(path: &Path) -> io::Result<()> {
     }
     let parent = parent_of(path);
     ensure_dir(parent)?;
-    match durable::create_dir(points::STATE_DIR_CREATE, path) {
+    match durable::create_private_dir(points::STATE_DIR_CREATE, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -106,7 +119,7 @@ pub fn move_aside(path: &Path) -> io::Result<PathBuf> {
     for copy in 1..=CORRUPT_COPIES_MAX {
         let target = with_suffix(path, &format!(".corrupt-{copy}"));
         // The name is claimed before the rename, because a rename replaces what it finds.
-        match OpenOptions::new().write(true).create_new(true).open(&target) {
+        match private_options().create_new(true).open(&target) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
@@ -123,14 +136,14 @@ pub fn move_aside(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
 }
 
-fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], content: Content) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     // One that a crash left may be a link or have another mode, so it is never written through.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written = write_new(&temporary, bytes, readers)
+    let written = write_new(&temporary, bytes, content)
         .and_then(|()| durable::rename(points::STATE_RENAME, &temporary, path));
     if let Err(error) = written {
         // Its name is fixed, so that the next write sweeps it if this does not.
@@ -140,15 +153,10 @@ fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     durable::sync_name(points::STATE_RENAME_SYNC, path)
 }
 
-fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], content: Content) -> io::Result<()> {
     durable::reach(points::STATE_WRITE, path)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    if readers == Readers::Owner {
-        platform::owner_alone(&mut options);
-    }
-    let mut file = options.open(path)?;
-    if readers == Readers::Owner {
+    let mut file = private_options().create_new(true).open(path)?;
+    if content == Content::Secret {
         durable::check_private(path, &file);
     }
     file.write_all(bytes)?;
@@ -205,6 +213,21 @@ mod tests {
         assert_eq!(fs::read(&elsewhere).unwrap(), b"theirs");
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn what_is_made_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("state/games");
+        ensure_dir(&deep).unwrap();
+        let (file, aside) = (deep.join("file"), deep.join("broken"));
+        write_atomic(&file, b"x").unwrap();
+        private_options().create(true).truncate(false).open(&aside).unwrap();
+        for (path, expected) in
+            [(dir.path().join("state"), 0o700), (deep, 0o700), (file, 0o600), (aside, 0o600)]
+        {
+            assert_eq!(mode(&path), expected, "{}", path.display());
+        }
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::thread;
 
 use lanspread_disk::IoFailure;
 use lanspread_disk::game_file::open_game_file;
-use lanspread_disk::state_file::{ensure_dir, game_state_dir, remove_file, write_atomic};
+use lanspread_disk::state_file::{
+    ensure_dir, game_state_dir, private_options, remove_file, write_atomic,
+};
 use lanspread_proto::GameId;
 use lanspread_proto::reserved::LOCAL_DIR;
 
@@ -54,7 +56,9 @@ pub fn start(
     let state = game_state_dir(state_dir, game_id);
     ensure_dir(&state).map_err(IoFailure::at("make", &state))?;
     let log = state.join(SETUP_LOG);
-    let output = File::create(&log).map_err(IoFailure::at("write", &log))?;
+    let mut options = private_options();
+    let output =
+        options.create(true).truncate(true).open(&log).map_err(IoFailure::at("write", &log))?;
     let child = output
         .try_clone()
         .and_then(|errors| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use lanspread_archive::AutoUnpacker;
+use lanspread_archive::{AutoUnpacker, ExternalUnrar, UnrarVersion};
 use lanspread_catalog::Catalog;
 use lanspread_peer::{NetworkKey, PeerConfig, event_channel, start_peer};
 use lanspread_proto::PeerName;
@@ -83,6 +83,7 @@ fn config(args: RunArgs) -> Result<PeerConfig, ErrorBody> {
     let games_dir = args.games_dir.canonicalize().unwrap_or(args.games_dir);
     let network_key = args.network_key_file.as_deref().map(network_key).transpose()?;
     let unrar = args.unrar.as_deref().map(unrar_program).transpose()?;
+    unrar.as_deref().into_iter().for_each(warn_of_old_unrar);
     let unpacker = AutoUnpacker::new(unrar).with_max_dictionary(args.max_dictionary);
     Ok(PeerConfig {
         name: args.name.unwrap_or_else(machine_name),
@@ -129,6 +130,22 @@ fn unrar_program(named: &Path) -> Result<PathBuf, ErrorBody> {
             ErrorBody::new(ErrorCode::InvalidConfig, message)
         },
     )
+}
+
+/// A warning and no refusal: distributions mend old versions without a new number.
+fn warn_of_old_unrar(program: &Path) {
+    let (path, oldest) = (program.display(), UnrarVersion::OLDEST_SAFE);
+    match ExternalUnrar::new(program.to_path_buf()).version() {
+        Ok(Some(version)) if version < oldest => tracing::warn!(
+            "unrar program {path} is version {version}; before {oldest} an archive can run code in it: \
+             take a newer one, or leave out --unrar"
+        ),
+        Ok(Some(_)) => {}
+        Ok(None) => tracing::warn!(
+            "unrar program {path} does not say its version; archives of strangers need {oldest} or later"
+        ),
+        Err(error) => tracing::warn!("unrar program {path} does not say its version: {error}"),
+    }
 }
 
 fn network_key(path: &Path) -> Result<NetworkKey, ErrorBody> {

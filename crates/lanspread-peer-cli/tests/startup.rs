@@ -5,10 +5,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::{BINARY, Home, Peer, Record, run};
+use support::{BINARY, Home, Peer, Record, fixture, run};
 
 /// Runs `command`, which must print one error record about the start, and returns its code and
 /// message.
@@ -246,4 +248,84 @@ fn an_unrar_program_that_cannot_run_is_refused_before_the_first_install() {
     let mut command = home.command();
     command.args(["--unrar", "true"]);
     Peer::start(command).ready();
+}
+
+/// Paths below `dir` with their permissions.
+fn modes(dir: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        found.push((path.clone(), metadata.permissions().mode() & 0o777));
+        if metadata.is_dir() {
+            found.extend(modes(&path));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_state_belongs_to_its_owner_whatever_the_umask_is() {
+    for umask in ["000", "077"] {
+        let home = Home::new();
+        fixture(&home.games(), "doom", &["--archive", "rar", "--entries", "1"]);
+        let direct = home.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+        command.arg(direct.get_program()).args(direct.get_args());
+        let mut peer = Peer::start(command);
+        peer.ready();
+        peer.line(r#"{"id":1,"cmd":"install","game_id":"doom","wait":true}"#);
+        assert!(matches!(peer.answer(1), Record::Result { .. }));
+        peer.close_input();
+        assert!(peer.stopped().success());
+        let mut found = modes(&home.state());
+        found
+            .push((home.state(), fs::metadata(home.state()).unwrap().permissions().mode() & 0o777));
+        assert!(found.len() > 6, "{found:?}");
+        for (path, mode) in found {
+            assert_eq!(
+                mode,
+                if path.is_dir() { 0o700 } else { 0o600 },
+                "{umask}: {}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// What `command` logs until it has started.
+fn log_of_start(home: &Home, mut command: Command) -> String {
+    command.stderr(fs::File::create(home.path("log")).unwrap());
+    let mut peer = Peer::start(command);
+    peer.ready();
+    peer.close_input();
+    assert!(peer.stopped().success());
+    fs::read_to_string(home.path("log")).unwrap()
+}
+
+#[test]
+fn a_state_directory_that_others_may_change_is_told_and_stays_as_it_is() {
+    let home = Home::new();
+    fs::create_dir(home.state()).unwrap();
+    for (mode, is_told) in [(0o777, true), (0o755, false)] {
+        fs::set_permissions(home.state(), fs::Permissions::from_mode(mode)).unwrap();
+        let log = log_of_start(&home, home.command_logging("warn"));
+        assert_eq!(log.contains("other users may change the state directory"), is_told, "{log}");
+        assert_eq!(fs::metadata(home.state()).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
+
+#[test]
+fn an_old_unrar_program_is_told() {
+    let home = Home::new();
+    let program = home.path("unrar");
+    for (banner, is_told) in [("UNRAR 5.61 beta 1", true), ("UNRAR 7.01 freeware", false)] {
+        fs::write(&program, format!("#!/bin/sh\necho '{banner}'\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = home.command_logging("warn");
+        command.arg("--unrar").arg(&program);
+        let log = log_of_start(&home, command);
+        assert_eq!(log.contains("before 6.23 an archive can run code in it"), is_told, "{log}");
+    }
 }

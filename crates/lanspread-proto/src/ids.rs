@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::path::{ComponentError, check_component};
+use crate::text::{is_deceptive, is_explicit_direction};
 
 /// Longest game id in bytes: it is one directory name, and leaves room for suffixes beside it.
 pub const GAME_ID_MAX_BYTES: usize = 100;
@@ -36,8 +37,10 @@ pub enum IdError {
         /// The bound in bytes.
         max: usize,
     },
-    /// The string holds a control character or white space at an end.
-    #[error("{what} {value:?} holds a control character, or white space at an end")]
+    /// The string holds a character that is not seen, or white space at an end.
+    #[error(
+        "{what} {value:?} holds a control character or one that is not seen, or white space at an end"
+    )]
     BadCharacter {
         /// Which id was read.
         what: &'static str,
@@ -60,14 +63,19 @@ pub enum IdError {
     Hidden(String),
 }
 
-fn check_text(what: &'static str, value: &str, max: usize) -> Result<(), IdError> {
+fn check_text(
+    what: &'static str,
+    value: &str,
+    max: usize,
+    is_refused: impl Fn(char) -> bool,
+) -> Result<(), IdError> {
     if value.is_empty() {
         return Err(IdError::Empty { what });
     }
     if value.len() > max {
         return Err(IdError::TooLong { what, len: value.len(), max });
     }
-    if value.trim() != value || value.chars().any(char::is_control) {
+    if value.trim() != value || value.contains(is_refused) {
         return Err(IdError::BadCharacter { what, value: value.to_owned() });
     }
     Ok(())
@@ -182,7 +190,9 @@ text_id!(
     /// Which game: the name of its root directory, at most [`GAME_ID_MAX_BYTES`] bytes.
     GameId,
     |value: &str| {
-        check_text("game id", value, GAME_ID_MAX_BYTES)?;
+        // Other marks are in names of directories that people have.
+        let is_refused = |letter: char| letter.is_control() || is_explicit_direction(letter);
+        check_text("game id", value, GAME_ID_MAX_BYTES, is_refused)?;
         if value.starts_with('.') {
             return Err(IdError::Hidden(value.to_owned()));
         }
@@ -195,19 +205,19 @@ text_id!(
     /// Which version of a game: the trimmed first line of its `version.ini`, such as `20240131`,
     /// at most [`GAME_VERSION_MAX_BYTES`] bytes.
     GameVersion,
-    |value: &str| check_text("game version", value, GAME_VERSION_MAX_BYTES)
+    |value: &str| check_text("game version", value, GAME_VERSION_MAX_BYTES, is_deceptive)
 );
 
 text_id!(
     /// Which party on the LAN, at most [`NETWORK_NAME_MAX_BYTES`] bytes.
     NetworkName,
-    |value: &str| check_text("network name", value, NETWORK_NAME_MAX_BYTES)
+    |value: &str| check_text("network name", value, NETWORK_NAME_MAX_BYTES, is_deceptive)
 );
 
 text_id!(
     /// What a peer calls itself, at most [`PEER_NAME_MAX_BYTES`] bytes. Not unique and not trusted.
     PeerName,
-    |value: &str| check_text("peer name", value, PEER_NAME_MAX_BYTES)
+    |value: &str| check_text("peer name", value, PEER_NAME_MAX_BYTES, is_deceptive)
 );
 
 #[cfg(test)]
@@ -233,6 +243,37 @@ mod tests {
         for bad in ["", ".", "..", ".sync", "a/b", "a\\b", "C:", "nul", "a.", "a ", "a\0", &long] {
             assert!(GameId::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_hold_nothing_that_is_not_seen_but_what_languages_need() {
+        for deceptive in [
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{200f}",
+            "a\u{200b}b",
+            "a\u{2028}b",
+            "\u{feff}a",
+            "a\u{9b}b",
+        ] {
+            assert!(PeerName::new(deceptive).is_err(), "{deceptive:?}");
+            assert!(NetworkName::new(deceptive).is_err(), "{deceptive:?}");
+            assert!(GameVersion::new(deceptive).is_err(), "{deceptive:?}");
+        }
+        for honest in [
+            "Zoë",
+            "محمد",
+            "נועה",
+            "می\u{200c}خواهم",
+            "👨\u{200d}👩\u{200d}👧",
+            "日本 1",
+            "❤\u{fe0f}",
+        ] {
+            assert!(PeerName::new(honest).is_ok(), "{honest:?}");
+            assert!(GameId::new(honest).is_ok(), "{honest:?}");
+        }
+        assert!(GameId::new("שלום\u{200f}!").is_ok(), "a directory may have a mark in its name");
+        assert!(GameId::new("a\u{202b}b").is_err() && GameId::new("a\u{2029}b").is_err());
     }
 
     #[test]

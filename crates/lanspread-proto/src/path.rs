@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{COMPONENT_MAX_BYTES, PATH_MAX_BYTES, PATH_MAX_DEPTH};
+use crate::text::is_forbidden_in_names;
 
 /// Device names that Windows reserves in every directory, with any extension.
 /// Source: Microsoft, "Naming Files, Paths, and Namespaces".
@@ -25,7 +26,8 @@ pub enum ComponentError {
     /// More than [`COMPONENT_MAX_BYTES`].
     #[error("it is longer than 255 bytes")]
     TooLong,
-    /// A separator, a drive colon, a wildcard, NUL or another control character.
+    /// A separator, a drive colon, a wildcard, a control character, or one that separates lines or overrides the
+    /// writing direction.
     #[error("it holds the character {0:?}")]
     BadCharacter(char),
     /// A name such as `NUL` or `COM1.txt`.
@@ -74,7 +76,7 @@ pub fn check_component(name: &str) -> Result<(), ComponentError> {
     if name.len() > COMPONENT_MAX_BYTES {
         return Err(ComponentError::TooLong);
     }
-    let forbidden = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
+    let forbidden = |c: char| is_forbidden_in_names(c) || r#"/\:*?"<>|"#.contains(c);
     // Looked for only where there may be one: a manifest may have 32 MiB of names.
     if !name.bytes().all(is_ordinary)
         && let Some(c) = name.chars().find(|c| forbidden(*c))
@@ -243,6 +245,10 @@ mod tests {
             "..a",
             ".hidden",
             "console",
+            "שלום\u{200f}.txt",
+            "\u{202a}copied from a dialogue.txt\u{202c}",
+            "\u{2068}shared\u{2069}.bin",
+            "می\u{200c}خواهم",
             "com10",
             "COMMON",
             "nulls.txt",
@@ -269,6 +275,10 @@ mod tests {
             "c:",
             "a\0b",
             "a\nb",
+            "a\u{85}b",
+            "a\u{2028}b",
+            "photo\u{202e}gnp.exe",
+            "photo\u{202d}gnp.exe",
             "nul",
             "NUL.txt",
             "con .txt",

@@ -11,10 +11,10 @@ mod stat;
 pub mod testing;
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{Advice, Mode, OFlags, fadvise, statvfs};
@@ -35,6 +35,8 @@ const READ: u32 = 0o444;
 const READ_TO_EXECUTE: u32 = 2;
 const OTHERS: u32 = 0o077;
 const OWNER_ALONE: u32 = 0o600;
+const OWNER_ALONE_ENTERS: u32 = 0o700;
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Returns what tells a file from every other that exists at the same moment: device and inode. Some file
 /// systems draw new inodes at each mount.
@@ -131,6 +133,19 @@ pub(crate) fn executable_permissions(found: &Metadata, is_wanted: bool) -> Optio
 /// Returns whether anybody but its owner may do anything with a file.
 pub(crate) fn is_open_to_others(found: &Metadata) -> bool {
     found.mode() & OTHERS != 0
+}
+
+/// Returns whether somebody else may add and remove what is in a directory, also what is not theirs.
+#[must_use]
+pub fn may_be_changed_by_others(found: &Metadata) -> bool {
+    found.mode() & OTHERS_WRITE != 0
+}
+
+/// Makes directories that only their owner may look into.
+pub(crate) fn private_directory() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(OWNER_ALONE_ENTERS);
+    builder
 }
 
 /// Lets a file that these options make be read and written by its owner alone.

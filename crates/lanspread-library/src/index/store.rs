@@ -4,7 +4,7 @@
 //! snapshot, a new snapshot takes the place of both, so that each change is written twice at most
 //! over time, and what is read at the start stays within twice the library.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -126,7 +126,7 @@ impl Store {
     fn append(&mut self, frame: &[u8]) -> io::Result<bool> {
         let path = self.log_path();
         durable::reach(points::INDEX_APPEND, &path)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let file = state_file::private_options().create(true).truncate(false).open(&path)?;
         let found = file.metadata()?.len();
         if found < self.log_bytes {
             return Ok(false);

@@ -7,6 +7,7 @@ use std::{fs, io, thread};
 
 use lanspread_catalog::Catalog;
 use lanspread_disk::free_space::FreeSpace;
+use lanspread_disk::platform::may_be_changed_by_others;
 use lanspread_disk::reserve;
 use lanspread_disk::state_file::ensure_dir;
 use lanspread_library::{Index, IndexWarning};
@@ -258,6 +259,7 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
     state_format::check(&intended)?;
     ensure_dir(state_dir).map_err(unusable)?;
     let state_dir = fs::canonicalize(state_dir).map_err(unusable)?;
+    warn_of_writers(&state_dir);
     let state_dir_lock = StateDir::lock(&state_dir)?;
     state_format::claim(&state_dir)?;
     let identity = Arc::new(Identity::load_or_create(&state_dir)?);
@@ -274,6 +276,17 @@ fn read_disk(games_dir: &Path, state_dir: &Path, catalog: &Catalog) -> Result<Di
         tracing::warn!("{warning}");
     }
     Ok(Disk { games_dir, state_dir, state_dir_lock, identity, index })
+}
+
+/// A directory that a user made stays as it is, since it may hold more than the state. What is in it cannot be
+/// read by others; but they could put another identity in its place.
+fn warn_of_writers(state_dir: &Path) {
+    if fs::metadata(state_dir).is_ok_and(|found| may_be_changed_by_others(&found)) {
+        let path = state_dir.display();
+        tracing::warn!(
+            "other users may change the state directory {path}; `chmod 700 {path}` keeps them out"
+        );
+    }
 }
 
 fn load_index(state_dir: &Path) -> io::Result<(Index, Option<IndexWarning>)> {

@@ -79,7 +79,7 @@ impl StateDir {
 /// The locked file; `None` if another peer has it.
 fn lock_file(state_dir: &Path) -> io::Result<Option<File>> {
     let path = state_dir.join(LOCK_FILE);
-    let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+    let file = state_file::private_options().create(true).truncate(false).open(&path)?;
     Ok(durable::try_lock(&path, &file)?.then_some(file))
 }
 
