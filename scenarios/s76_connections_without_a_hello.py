@@ -6,6 +6,7 @@ from lanspread_harness.hostile import (
     Say,
     attacked,
     compare_fetches,
+    expect_connected,
     expect_met,
     expect_not_slower,
     expect_small,
@@ -37,12 +38,15 @@ async def scenario(lab: Lab) -> None:
     async with attacked(lab, attacks, [alpha.addr, bravo.addr], name="before"):
         charlie = await lab.peer("charlie", mdns=True)
         await expect_met(lab, charlie, [alpha, bravo])
+        delta = await lab.peer("delta")
+        for peer in (alpha, bravo):
+            await expect_connected(lab, delta, peer)
 
     lab.note("a download goes on as beside a sink")
     compared = await compare_fetches(lab, lambda: fetch_s(bravo, game), attacks, [alpha, bravo])
     expect_not_slower(compared)
-    expect_small(lab, [alpha, bravo, charlie])
-    expect_unharmed([alpha, bravo, charlie])
+    expect_small(lab, [alpha, bravo, charlie, delta])
+    expect_unharmed([alpha, bravo, charlie, delta])
 
 
 def saying(say: Say) -> Aimed:

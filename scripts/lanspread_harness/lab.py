@@ -278,11 +278,12 @@ class Lab(FaultInjector):
 
     @asynccontextmanager
     async def hostile(
-        self, name: str, attack: Attack, *, cpu: float = 0.5
+        self, name: str, attack: Attack, *, cpu: float = 0.5, begin: bool = True
     ) -> AsyncIterator[Hostile]:
         """Attack peers from a place of its own, until the end of the block.
 
-        The attacker may take `cpu` of a core. What it tells is kept beside the logs of peers, as
+        The attacker may take `cpu` of a core. Without `begin` it waits for `Hostile.begin`, ready:
+        several attacks can begin together. What it tells is kept beside the logs of peers, as
         `NAME.jsonl`. One that ends by itself fails the scenario. Needs `Need.HOSTILE`.
         """
         directory = self._settings.directory
@@ -305,6 +306,8 @@ class Lab(FaultInjector):
         detail: JsonObject = {"by": name, "arguments": [*arguments]}
         async with self._fault("attack", attacked, detail, undo):
             await hostile.ready()
+            if begin:
+                hostile.begin()
             yield hostile
 
     async def udp_socket(self, beside: Peer) -> socket.socket:

@@ -44,6 +44,9 @@ class Output:
             self.put(type="error", error=error, **head)
         elif command["cmd"] == "read":
             self.put(type="result", data={"text": read(str(command["path"]))}, **head)
+        elif command["cmd"] == "lose":
+            self.put(type="event", event="peer-lost", data={"peer_id": command["peer_id"]})
+            self.put(type="result", data={}, **head)
         elif command["cmd"] in ("tell", "log"):
             if command["cmd"] == "tell":
                 self.put(type="event", event=command["event"], data={})

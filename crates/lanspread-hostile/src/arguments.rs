@@ -19,6 +19,9 @@ pub(crate) struct Cli {
     /// End after so many seconds; else when the input does.
     #[arg(long, global = true)]
     pub(crate) seconds: Option<f64>,
+    /// Begin after a line of input: several attacks can get ready, and begin together.
+    #[arg(long, global = true)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Subcommand)]

@@ -37,7 +37,7 @@ pub(crate) async fn learn(subject: &Subject, aim: &Aim, crowd: &Crowd) -> Result
     let line = Line::bind(&aim.bind, READING_WINDOW_BYTES)?;
     let identity = Identity::new()?;
     let hello = guest::hello(identity.peer_id, &crowd.network, "scout", 0)?;
-    let connection = guest::join(&line, &identity, from, hello, &Tally::new("scout")).await?;
+    let connection = guest::join(&line, &identity, from, hello, &Tally::new("scout", None)).await?;
     let content = Content::of_source(&connection, &subject.game).await;
     let _ = answer_to(&connection, &Request::Goodbye {}).await;
     content.with_context(|| format!("failed to learn {} from {from}", subject.game))

@@ -17,18 +17,17 @@ mod governor;
 mod guest;
 mod host;
 mod identity;
+mod input;
 mod line;
 mod pace;
 mod platform;
 mod tally;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use arguments::{Attack, Cli};
@@ -43,10 +42,14 @@ fn main() -> Result<()> {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let tally = Arc::new(Tally::new(cli.attack.name()));
+    let mut input = input::read();
+    let gate = if cli.wait { Some(input.clone()) } else { None };
+    let tally = Arc::new(Tally::new(cli.attack.name(), gate));
     let ended = tokio::select! {
         ended = attack(cli.attack, Arc::clone(&tally)) => ended,
-        ended = asked_to_end(cli.seconds) => ended,
+        () = input::ended(&mut input) => Ok(()),
+        () = over(cli.seconds) => Ok(()),
+        ended = platform::terminated() => ended.map_err(Into::into),
         failed = tally.tell_regularly() => failed.map(|never| match never {}),
         never = governor::hold_to(cli.cpu) => match never {},
     };
@@ -67,24 +70,10 @@ async fn attack(attack: Attack, tally: Arc<Tally>) -> Result<()> {
     }
 }
 
-/// Returns when the input ends, a signal comes, or the time is over.
-async fn asked_to_end(seconds: Option<f64>) -> Result<()> {
-    let (tell, told) = oneshot::channel();
-    // A thread of its own: a read of the input cannot be cancelled, and must not hold up the end.
-    std::thread::spawn(move || {
-        let end = io::copy(&mut io::stdin(), &mut io::sink());
-        tell.send(end)
-    });
-    let over = async {
-        match seconds {
-            Some(seconds) => sleep(Duration::from_secs_f64(seconds)).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = told => {}
-        () = over => {}
-        signal = platform::terminated() => signal?,
+/// Returns when the time is over, where it has an end.
+async fn over(seconds: Option<f64>) {
+    match seconds {
+        Some(seconds) => sleep(Duration::from_secs_f64(seconds)).await,
+        None => std::future::pending().await,
     }
-    Ok(())
 }

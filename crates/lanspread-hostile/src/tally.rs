@@ -2,14 +2,17 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::input::{Said, begins};
 use crate::platform::cpu_time;
 
 /// How often it is told. Whoever waits for a rate needs two lines.
@@ -39,6 +42,7 @@ impl Counter {
 pub(crate) struct Tally {
     attack: &'static str,
     began: Instant,
+    gate: Option<watch::Receiver<Said>>,
     /// Connections that were begun.
     pub(crate) opened: Counter,
     /// Connections whose TLS handshake has ended.
@@ -94,15 +98,17 @@ struct Ready<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     attack: &'a str,
-    addr: Option<std::net::SocketAddr>,
+    addr: Option<SocketAddr>,
 }
 
 impl Tally {
-    pub(crate) fn new(attack: &'static str) -> Self {
+    /// Begins to count; where there is a gate, the attack waits for a line of input.
+    pub(crate) fn new(attack: &'static str, gate: Option<watch::Receiver<Said>>) -> Self {
         let zero = Counter::default;
         Self {
             attack,
             began: Instant::now(),
+            gate,
             opened: zero(),
             accepted: zero(),
             joined: zero(),
@@ -124,9 +130,13 @@ impl Tally {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
     }
 
-    /// Tells that the attack begins, and where it listens.
-    pub(crate) fn tell_ready(&self, addr: Option<std::net::SocketAddr>) -> Result<()> {
-        print(&Ready { kind: "ready", attack: self.attack, addr })
+    /// Tells that the attack is ready, and where it listens; returns when it may begin.
+    pub(crate) async fn ready(&self, addr: Option<SocketAddr>) -> Result<()> {
+        print(&Ready { kind: "ready", attack: self.attack, addr })?;
+        if let Some(gate) = &self.gate {
+            begins(&mut gate.clone()).await;
+        }
+        Ok(())
     }
 
     /// Tells the counts again and again.

@@ -6,6 +6,7 @@ run (`lab.hostile`); `program` is how a scenario sees it. `harm` measures honest
 """
 
 from lanspread_harness.hostile.attacks import (
+    HARDER,
     Ask,
     Attack,
     Give,
@@ -28,6 +29,7 @@ from lanspread_harness.hostile.harm import (
     Comparison,
     attacked,
     compare_fetches,
+    expect_connected,
     expect_met,
     expect_not_slower,
     expect_small,
@@ -48,6 +50,7 @@ from lanspread_harness.hostile.program import Hostile, Tally
 __all__ = [
     "ALPN",
     "HALF_A_CORE",
+    "HARDER",
     "PROTOCOL_VERSION",
     "Aimed",
     "Announced",
@@ -65,6 +68,7 @@ __all__ = [
     "Wrong",
     "attacked",
     "compare_fetches",
+    "expect_connected",
     "expect_met",
     "expect_not_slower",
     "expect_small",

@@ -119,7 +119,7 @@ class Attack:
             *(part for target in self.targets for part in ("--target", target)),
             *(self.place, listen if self.place == "--listen" else host),
             *(("--network", network) if self.in_party else ()),
-            *("--cpu", f"{cpu:g}"),
+            *("--cpu", f"{cpu:g}", "--wait"),
             *self.options,
         ]
 

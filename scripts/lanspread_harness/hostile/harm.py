@@ -121,10 +121,14 @@ async def attacked(
     async with AsyncExitStack() as stack:
         running = [
             await stack.enter_async_context(
-                lab.hostile(f"{name}{number}", aimed.attack(targets), cpu=cpu / len(attacks))
+                lab.hostile(
+                    f"{name}{number}", aimed.attack(targets), cpu=cpu / len(attacks), begin=False
+                )
             )
             for number, aimed in enumerate(attacks)
         ]
+        for hostile in running:
+            hostile.begin()
         for hostile, aimed in zip(running, attacks, strict=True):
             await hostile.until("to be under way", aimed.under_way)
         yield running
@@ -141,6 +145,13 @@ async def expect_met(lab: Lab, newcomer: Peer, others: Sequence[Peer]) -> None:
                 )
     met_s = time.monotonic() - began
     lab.figure(f"{newcomer.name} and {len(others)} others know each other after {met_s:.2f} s")
+
+
+async def expect_connected(lab: Lab, caller: Peer, other: Peer) -> None:
+    """Fail unless a peer that dials another one is let in in time."""
+    began = time.monotonic()
+    await caller.command("connect", addr=other.addr, timeout_s=MET_WITHIN_S)
+    lab.figure(f"{other.name} lets {caller.name} in after {time.monotonic() - began:.2f} s")
 
 
 def expect_not_slower(compared: Comparison) -> None:

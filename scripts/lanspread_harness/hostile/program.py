@@ -122,8 +122,12 @@ class Hostile:
             raise ScenarioError("to attack until it is stopped", [got, *words], about=self.name)
 
     async def ready(self) -> None:
-        """Wait until the attack begins."""
-        await self._wait("to begin", lambda: self._is_ready, READY_TIMEOUT_S)
+        """Wait until the attack can begin."""
+        await self._wait("to be ready", lambda: self._is_ready, READY_TIMEOUT_S)
+
+    def begin(self) -> None:
+        """Let the attack begin."""
+        self._process.stdin.write(b"begin\n")
 
     async def until(
         self,

@@ -40,7 +40,7 @@ pub(crate) async fn run(options: Flood, tally: Arc<Tally>) -> Result<()> {
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(Shelf { library: Library::new(1, &[]), offer: None });
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     let flooders = Arc::new(Flooders { options, line, pace, content, shelf, tally });
     let members = (0..flooders.options.crowd.identities).map(|number| {
         let flooders = Arc::clone(&flooders);

@@ -47,7 +47,7 @@ pub(crate) async fn run(options: Join, tally: Arc<Tally>) -> Result<()> {
     let catalog = options.catalog.as_deref().map(read_catalog).transpose()?.unwrap_or_default();
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let pace = Pace::new(options.aim.rate);
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     let crowd = Arc::new(Crowd { options, line, pace, catalog, tally });
     let members = (0..crowd.options.crowd.identities).map(|number| {
         let crowd = Arc::clone(&crowd);

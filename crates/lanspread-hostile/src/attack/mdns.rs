@@ -41,7 +41,7 @@ pub(crate) async fn run(options: Mdns, tally: Arc<Tally>) -> Result<()> {
         IpAddr::V6(_) => SocketAddr::new(GROUP_V6.into(), options.port),
     };
     let pace = Pace::new(options.rate / PEERS_A_PACKET as f64);
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     let (mut number, salt) = (0_u64, random());
     for points_to in options.points_to.iter().cycle() {
         pace.turn().await;

@@ -16,14 +16,14 @@ use crate::pace::Pace;
 use crate::tally::Tally;
 
 /// Handshakes that go on at a time: one that hangs must not end the flood.
-const AT_A_TIME: usize = 256;
+const AT_A_TIME: usize = 4_096;
 
 pub(crate) async fn run(options: Refused, tally: Arc<Tally>) -> Result<()> {
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let options = Arc::new(options);
     let (line, places) = (Arc::new(line), Arc::new(Semaphore::new(AT_A_TIME)));
     let pace = Pace::new(options.aim.rate);
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     for target in options.aim.target.iter().copied().cycle() {
         pace.turn().await;
         let place = Arc::clone(&places).acquire_owned().await?;

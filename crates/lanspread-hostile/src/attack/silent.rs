@@ -26,7 +26,7 @@ pub(crate) async fn run(options: Silent, tally: Arc<Tally>) -> Result<()> {
     let line = Arc::new(Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?);
     let places = Arc::new(Semaphore::new(options.hold));
     let pace = Pace::new(options.aim.rate);
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     for target in options.aim.target.iter().copied().cycle() {
         pace.turn().await;
         let place = Arc::clone(&places).acquire_owned().await?;

@@ -27,7 +27,7 @@ struct Host {
 pub(crate) async fn run(options: Sink, tally: Arc<Tally>) -> Result<()> {
     let identity = Identity::new()?;
     let endpoint = listen(&identity, options.listen)?;
-    tally.tell_ready(Some(endpoint.local_addr()?))?;
+    tally.ready(Some(endpoint.local_addr()?)).await?;
     let host = Arc::new(Host { options, identity, tally });
     while let Some(incoming) = endpoint.accept().await {
         host.tally.opened.one();

@@ -26,7 +26,7 @@ pub(crate) async fn run(options: Source, tally: Arc<Tally>) -> Result<()> {
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(shelf(content, &options)?);
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     let sources = Arc::new(Sources { options, line, pace, shelf, tally });
     let targets = sources.options.aim.target.clone();
     let members = (0..sources.options.crowd.identities).flat_map(|number| {

@@ -38,7 +38,7 @@ pub(crate) async fn run(options: Unread, tally: Arc<Tally>) -> Result<()> {
     let line = Line::bind(&options.aim.bind, options.window)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(Shelf { library: Library::new(1, &[]), offer: None });
-    tally.tell_ready(None)?;
+    tally.ready(None).await?;
     let askers = Arc::new(Askers { options, line, pace, content, shelf, tally });
     let members = (0..askers.options.crowd.identities).map(|number| {
         let askers = Arc::clone(&askers);
