@@ -3,6 +3,9 @@
 Every command has one terminal record; what is downloaded is byte for byte one version of the game,
 what is installed is whole; nothing transient is left; all peers come to the same library; and none
 of them panics. The seed decides who does what in which order; when, the machine decides.
+
+With `--hostile` strangers attack them all the while, in every way that is known, on half a core.
+The first peer is never restarted then: its memory, threads and open files must not grow.
 """
 
 import asyncio
@@ -31,6 +34,9 @@ from lanspread_harness import (
     tree_digest,
 )
 from lanspread_harness.errors import PeerExitedError, RecordTimeoutError
+from lanspread_harness.hostile import HALF_A_CORE
+from lanspread_harness.hostile.siege import besiege
+from lanspread_harness.soak import Recorder, describe, expect_flat, growth
 
 META = Meta(
     needs=frozenset({Need.MDNS}),
@@ -54,6 +60,9 @@ NEVER = {"internal", "content-mismatch", "invalid-params", "bad-json", "unknown-
 TRANSIENT = (".local.*", ".version.ini.tmp")
 PAUSE_MS = (20, 400)
 SETTLES_WITHIN_S = 60.0
+
+MALLORIES = 2
+"""Attacks at a time, where there are any."""
 
 Act = Callable[["Storm", random.Random, Peer, Game], Awaitable[object]]
 
@@ -86,6 +95,8 @@ async def scenario(lab: Lab) -> None:
     async with asyncio.TaskGroup() as tasks:
         for number in range(WORKERS):
             tasks.create_task(work(storm, random.Random(f"{lab.seed}/{number}")))
+        if lab.is_hostile:
+            tasks.create_task(endure(storm))
     lab.figure(f"answers: {format_counts(storm.answers)}")
     lab.figure(f"faults: {format_counts(storm.faults)}")
     expect(not NEVER & set(storm.answers), "no command is answered as it never may", storm.answers)
@@ -96,11 +107,52 @@ async def scenario(lab: Lab) -> None:
             await peer.start()
     for peer in peers:
         await at_rest(peer)
+        await strangers_gone(peer)
         await peer.wait_peers(PEERS - 1, timeout_s=SETTLES_WITHIN_S)
     await expect_one_library(peers)
     for peer in peers:
         for new, outdated in zip(games, old, strict=True):
             await asyncio.to_thread(expect_whole, lab, peer, new, outdated)
+
+
+async def endure(storm: Storm) -> None:
+    """Attack the peers until the time is over, and see that the first one stays as it is."""
+    lab, steady = storm.lab, storm.peers[0]
+    lab.expects("source-dropped", "peer-rejected", " WARN ")
+    recorder = Recorder(steady)
+    async with asyncio.TaskGroup() as tasks:
+        recording = tasks.create_task(recorder.record())
+        sieges = [
+            tasks.create_task(
+                besiege(
+                    lab,
+                    random.Random(f"{lab.seed}/mallory{number}"),
+                    f"mallory{number}",
+                    storm.peers,
+                    storm.games,
+                    storm.ends,
+                    cpu=HALF_A_CORE / MALLORIES,
+                )
+            )
+            for number in range(MALLORIES)
+        ]
+        made = sum([await siege for siege in sieges], Counter[str]())
+        recording.cancel()
+    recorder.write(lab.directory / f"{steady.name}.samples.csv")
+    lab.figure(f"attacks: {format_counts(made)}")
+    grown = growth(recorder.samples)
+    lab.figure(f"{steady.name} takes {describe(recorder.samples)}; it grows by {grown}")
+    if grown is not None:
+        expect_flat(steady.name, grown)
+
+
+async def strangers_gone(peer: Peer) -> None:
+    """Wait until it knows no more peers than there are."""
+    while True:
+        before = peer.mark()
+        if len(await peer.list_peers()) < PEERS:
+            return
+        await peer.event("peer-lost", since=before, timeout_s=SETTLES_WITHIN_S)
 
 
 async def planned(lab: Lab) -> list[Game]:
@@ -121,7 +173,8 @@ async def work(storm: Storm, rng: random.Random) -> None:
     while time.monotonic() < storm.ends:
         [act] = rng.choices(acts, weights)
         # The first holds every game at first, so it removes none: there must be something to fetch.
-        peer = rng.choice(storm.peers[1:] if act in (remove, update) else storm.peers)
+        spared = (remove, update, kill, stop, freeze) if storm.lab.is_hostile else (remove, update)
+        peer = rng.choice(storm.peers[1:] if act in spared else storm.peers)
         game = rng.choice(storm.games)
         try:
             await act(storm, rng, peer, game)

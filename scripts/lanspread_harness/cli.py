@@ -161,6 +161,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"how long a long scenario goes on (default: {LONG_MINUTES:g})",
     )
     parser.add_argument(
+        "--hostile",
+        action="store_true",
+        help="attack the peers of S54 all the while, and see that they stay as they are",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line for each change of state"
     )
     parser.add_argument(
@@ -297,6 +302,7 @@ async def _run_on(
             command=_command(backend, options),
             durations_s=read_durations(out, backend.name),
             long_minutes=options.long_minutes,
+            is_hostile=options.hostile,
         )
         await backend.check_directory(directory)
         plan = Plan(

@@ -54,8 +54,8 @@ DEFAULT_GAME_BYTES = 3 * MIB + 17
 class LabSettings:
     """What a lab is made with: artefacts go to `directory`, peers live in `peers/` below it.
 
-    `minutes` is for how long a long scenario goes on; `watch` is told of every step; `figures`
-    takes what is measured.
+    `minutes` is for how long a long scenario goes on, `is_hostile` whether it is attacked
+    meanwhile; `watch` is told of every step; `figures` takes what is measured.
     """
 
     lab_id: str
@@ -63,6 +63,7 @@ class LabSettings:
     directory: Path
     binary: Path
     minutes: float = 0
+    is_hostile: bool = False
     watch: Callable[[str], None] | None = None
     figures: list[str] = field(default_factory=list)
 
@@ -105,6 +106,16 @@ class Lab(FaultInjector):
     def minutes(self) -> float:
         """For how long a long scenario goes on."""
         return self._settings.minutes
+
+    @property
+    def is_hostile(self) -> bool:
+        """Whether a scenario that can go either way is to be attacked."""
+        return self._settings.is_hostile
+
+    @property
+    def directory(self) -> Path:
+        """Where the artefacts of the scenario go."""
+        return self._settings.directory
 
     @property
     def peers_dir(self) -> Path:

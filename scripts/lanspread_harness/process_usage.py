@@ -37,7 +37,7 @@ def read_usage(peers: Sequence[Peer]) -> dict[Peer, ProcessUsage]:
 
 def read_peak_rss_mib(peer: Peer) -> float:
     """The most memory that a peer has taken since it started."""
-    return _read_status_kib(find_pid(peer), "VmHWM:") / 1024
+    return _read_status_kib(find_pid(peer), "VmHWM") / 1024
 
 
 def find_pid(peer: Peer) -> int:
@@ -62,11 +62,14 @@ def _read_process(pid: int) -> ProcessUsage:
     # The second field is the program's name in parentheses; the 14th and 15th count ticks.
     fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-    return ProcessUsage(_read_status_kib(pid, "VmRSS:"), cpu_s)
+    return ProcessUsage(_read_status_kib(pid, "VmRSS"), cpu_s)
+
+
+def read_status(pid: int) -> dict[str, str]:
+    """What the kernel tells of a process, by name."""
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def _read_status_kib(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
-        if line.startswith(name):
-            return int(line.split()[1])
-    return 0
+    return int(read_status(pid).get(name, "0").split()[0])

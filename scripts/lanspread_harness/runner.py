@@ -98,6 +98,8 @@ class RunSettings:
     """How long scenarios took before, by id."""
     long_minutes: float = 0
     """How long a long scenario goes on."""
+    is_hostile: bool = False
+    """Whether scenarios that can go either way are attacked."""
 
 
 class Observer(Protocol):
@@ -211,6 +213,7 @@ class Runner:
             directory=directory,
             binary=self._settings.binary,
             minutes=self._settings.long_minutes if job.scenario.meta.long else 0,
+            is_hostile=self._settings.is_hostile,
             watch=lambda step: self._observer.stepped(job, step),
             figures=figures,
         )
@@ -251,5 +254,6 @@ class Runner:
     def _command(self, job: Job) -> str:
         """What runs just this job again, with the same seed and backend."""
         long = ["--long-minutes", f"{self._settings.long_minutes:g}"] * job.scenario.meta.long
-        seed = ["--seed", str(job.seed)]
-        return shlex.join([*self._settings.command, *seed, *long, job.scenario.id, "--keep"])
+        hostile = ["--hostile"] * self._settings.is_hostile
+        options = ["--seed", str(job.seed), *long, *hostile]
+        return shlex.join([*self._settings.command, *options, job.scenario.id, "--keep"])

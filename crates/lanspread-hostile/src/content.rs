@@ -1,5 +1,7 @@
 //! What a hostile source says of a game: what an honest one says, or something else that fits together as well.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
 use lanspread_proto::chunk::chunk_len;
@@ -10,6 +12,7 @@ use lanspread_proto::limits::HASHES_PER_PAGE;
 use lanspread_proto::message::{ChunkName, GameHead, GetGame, GetPage, Part, Request, Response};
 use lanspread_proto::{ContentHash, FileHashes, GameId, Manifest, ManifestFile};
 use quinn::Connection;
+use tokio::time::sleep;
 
 use crate::arguments::{Aim, Crowd, Subject};
 use crate::exchange::{answer_to, bytes};
@@ -18,6 +21,8 @@ use crate::identity::Identity;
 use crate::line::{Line, READING_WINDOW_BYTES};
 use crate::tally::Tally;
 
+/// After this time a source is asked again what a game is.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Every byte of a false chunk.
 const FALSE_BYTE: u8 = 0xbd;
 
@@ -30,8 +35,18 @@ pub(crate) struct Content {
     attributes: Bytes,
 }
 
-/// Learns a game from a peer that has it, as an honest peer would.
-pub(crate) async fn learn(subject: &Subject, aim: &Aim, crowd: &Crowd) -> Result<Content> {
+/// Learns a game from a peer that has it, and asks again as honest peers do, until it knows.
+pub(crate) async fn learn(subject: &Subject, aim: &Aim, crowd: &Crowd, tally: &Tally) -> Content {
+    loop {
+        match learn_once(subject, aim, crowd).await {
+            Ok(content) => return content,
+            Err(error) => tally.failed(format!("{error:#}")),
+        }
+        sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+async fn learn_once(subject: &Subject, aim: &Aim, crowd: &Crowd) -> Result<Content> {
     let target = subject.learn_from.as_ref().or(aim.target.first());
     let from = *target.context("a target is needed")?;
     let line = Line::bind(&aim.bind, READING_WINDOW_BYTES)?;

@@ -148,6 +148,14 @@ class Hostile:
         await self._wait(what, looks, timeout_s)
         return found[0]
 
+    async def goes_on(self, lasts_ms: int) -> None:
+        """Wait until it has gone on for so long since it became ready."""
+        begun_ms = 0 if self._tally is None else self._tally.t_ms
+        timeout_s = UNDER_WAY_TIMEOUT_S + lasts_ms / 1000
+        await self.until(
+            "to go on", lambda tally: tally.t_ms >= begun_ms + lasts_ms, timeout_s=timeout_s
+        )
+
     async def stop(self) -> JsonObject:
         """End it; what it has done, for the history."""
         self._asked_to_end = True

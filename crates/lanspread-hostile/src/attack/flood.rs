@@ -36,7 +36,7 @@ struct Flooders {
 }
 
 pub(crate) async fn run(options: Flood, tally: Arc<Tally>) -> Result<()> {
-    let content = learn(&options.subject, &options.aim, &options.crowd).await?;
+    let content = learn(&options.subject, &options.aim, &options.crowd, &tally).await;
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(Shelf { library: Library::new(1, &[]), offer: None });

@@ -22,7 +22,7 @@ struct Sources {
 }
 
 pub(crate) async fn run(options: Source, tally: Arc<Tally>) -> Result<()> {
-    let content = learn(&options.subject, &options.aim, &options.crowd).await?;
+    let content = learn(&options.subject, &options.aim, &options.crowd, &tally).await;
     let line = Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(shelf(content, &options)?);

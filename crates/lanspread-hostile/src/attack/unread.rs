@@ -34,7 +34,7 @@ struct Askers {
 }
 
 pub(crate) async fn run(options: Unread, tally: Arc<Tally>) -> Result<()> {
-    let content = learn(&options.subject, &options.aim, &options.crowd).await?;
+    let content = learn(&options.subject, &options.aim, &options.crowd, &tally).await;
     let line = Line::bind(&options.aim.bind, options.window)?;
     let pace = Pace::new(options.aim.rate);
     let shelf = Arc::new(Shelf { library: Library::new(1, &[]), offer: None });
