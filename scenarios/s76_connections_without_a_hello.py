@@ -32,7 +32,7 @@ async def scenario(lab: Lab) -> None:
     alpha = await lab.peer("alpha", games=[game], mdns=True)
     bravo = await lab.peer("bravo", mdns=True)
     await bravo.wait_peers(1)
-    attacks = [saying(say) for say in (Say.NOTHING, Say.SLOWLY, Say.WINDOWS)]
+    attacks = [saying(say) for say in Say]
 
     lab.note("a newcomer meets them while it goes on")
     async with attacked(lab, attacks, [alpha.addr, bravo.addr], name="before"):

@@ -112,8 +112,8 @@ pub(crate) enum Say {
     Windows,
     /// A hello, one byte a second.
     Slowly,
-    /// The connection is left before its handshake ends.
-    Leave,
+    /// What the other side says is not heard, so that the handshake stays half open.
+    Deaf,
 }
 
 #[derive(Args)]

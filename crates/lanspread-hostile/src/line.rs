@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime,
+    ClientConfig, Connection, Endpoint, EndpointConfig, Runtime as _, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
 
+use crate::deaf::Deaf;
 use crate::identity::Identity;
 
 /// How long a connection on which nothing happens is kept: longer than any peer keeps one.
@@ -37,6 +38,19 @@ impl Line {
         let endpoints = addrs.iter().map(|addr| endpoint(SocketAddr::new(*addr, 0), None));
         let endpoints = endpoints.collect::<Result<_>>()?;
         Ok(Self { endpoints, next: AtomicUsize::new(0), transport: Arc::new(transport(window)?) })
+    }
+
+    /// Binds a port at each address, on which nothing is heard.
+    pub(crate) fn bind_deaf(addrs: &[IpAddr]) -> Result<Self> {
+        let endpoints = addrs.iter().map(|addr| {
+            let socket = socket(SocketAddr::new(*addr, 0))?;
+            let socket = Arc::new(Deaf(TokioRuntime.wrap_udp_socket(socket)?));
+            let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+            Ok(Endpoint::new_with_abstract_socket(config, None, socket, runtime)?)
+        });
+        let endpoints = endpoints.collect::<Result<_>>()?;
+        let transport = Arc::new(transport(READING_WINDOW_BYTES)?);
+        Ok(Self { endpoints, next: AtomicUsize::new(0), transport })
     }
 
     /// Dials from the next address and waits for the end of the TLS handshake.
@@ -67,8 +81,12 @@ pub(crate) fn listen(identity: &Identity, addr: SocketAddr) -> Result<Endpoint> 
 }
 
 fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint> {
-    let socket = UdpSocket::bind(addr).with_context(|| format!("failed to bind {addr}"))?;
-    Ok(Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))?)
+    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    Ok(Endpoint::new(config, server, socket(addr)?, runtime)?)
+}
+
+fn socket(addr: SocketAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(addr).with_context(|| format!("failed to bind {addr}"))
 }
 
 fn transport(window: u32) -> Result<TransportConfig> {

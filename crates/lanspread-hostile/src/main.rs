@@ -12,6 +12,7 @@
 mod arguments;
 mod attack;
 mod content;
+mod deaf;
 mod exchange;
 mod governor;
 mod guest;

@@ -29,8 +29,8 @@ class Say(StrEnum):
     """Bytes on every stream, as many as the other side takes."""
     SLOWLY = "slowly"
     """A hello, one byte a second."""
-    LEAVE = "leave"
-    """The connection is left before its handshake ends."""
+    DEAF = "deaf"
+    """What the other side says is not heard, so that the handshake stays half open."""
 
 
 class Wrong(StrEnum):

@@ -10,7 +10,7 @@ use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, encode_header};
 use lanspread_proto::message::Request;
 use quinn::Connection;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::arguments::{Say, Silent};
 use crate::guest;
@@ -19,11 +19,16 @@ use crate::line::{Line, READING_WINDOW_BYTES};
 use crate::pace::Pace;
 use crate::tally::Tally;
 
+/// How long a handshake is left half open: as long as a peer waits for its end.
+const HALF_OPEN: Duration = Duration::from_secs(5);
 /// What is sent at a time where windows are filled. All sends share it.
 static NOTHING: [u8; 64 * 1024] = [0; 64 * 1024];
 
 pub(crate) async fn run(options: Silent, tally: Arc<Tally>) -> Result<()> {
-    let line = Arc::new(Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?);
+    let line = Arc::new(match options.say {
+        Say::Deaf => Line::bind_deaf(&options.aim.bind)?,
+        _ => Line::bind(&options.aim.bind, READING_WINDOW_BYTES)?,
+    });
     let places = Arc::new(Semaphore::new(options.hold));
     let pace = Pace::new(options.aim.rate);
     tally.ready(None).await?;
@@ -46,15 +51,15 @@ async fn hold(line: &Line, target: SocketAddr, say: Say, tally: &Arc<Tally>) -> 
     tally.opened.one();
     let identity = Identity::new()?;
     let begun = line.begin(&identity, target)?;
-    if matches!(say, Say::Leave) {
-        // To drop it is to tell the other side that it is over.
+    if matches!(say, Say::Deaf) {
+        let _ = timeout(HALF_OPEN, begun).await;
         return Ok(());
     }
     let connection = begun.await.inspect_err(|_| tally.refused.one())?;
     tally.accepted.one();
     let saying = async {
         match say {
-            Say::Nothing | Say::Leave => {}
+            Say::Nothing | Say::Deaf => {}
             Say::Windows => fill_windows(&connection, tally).await,
             Say::Slowly => {
                 let _ = slow_hello(&connection, &identity, tally).await;

@@ -216,7 +216,7 @@ impl Membership {
     /// Decides whether there is a place for the peer of a new connection, and whose it is.
     fn place_for(&mut self, link: &PeerLink) -> Admission {
         let peer_id = link.peer_id();
-        if self.peers.get(peer_id).is_some() || selfed.contains_key(&peer_id) {
+        if self.peers.get(peer_id).is_some() || self.awaited.contains_key(&peer_id) {
             return Admission::Free;
         }
         let occupant = |peer_id, addr: SocketAddr, heard| Occupant {
