@@ -9,7 +9,8 @@
 //! advertises. Such a record is *vouched for*: whoever wrote it leads others to itself and to nobody else.
 //!
 //! Not promised: that a packet came from the address that it names. A machine that forges the addresses of
-//! others on its link gets as much as all of those together.
+//! others on its link gets as much as all of those together. IPv6 addresses cost nothing at all, so what comes by
+//! IPv6 takes nothing from what comes by IPv4.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,9 +28,11 @@ const PEERS_PER_SOURCE: usize = 64;
 /// Records from one address: a dozen peers announce themselves twice, with eight records each, and answer several
 /// questions at the same time.
 const SOURCE_RATE: Rate = Rate { interval: Duration::from_millis(16), burst: 600 };
-/// Records from all addresses: 250 peers that all change within a second. A record costs the daemon 10 to 200 µs.
+/// Records from all addresses of a family: 250 peers that all change within a second. A record costs the daemon 10
+/// to 200 µs.
 const TOTAL_RATE: Rate = Rate { interval: Duration::from_micros(500), burst: 8_000 };
-/// Addresses that are counted apart, several times the largest party. Further ones share what one may do.
+/// Addresses of a family that are counted apart, several times the largest party. Further ones share what one may
+/// do.
 const SOURCES_MAX: usize = 1024;
 /// How often addresses that were not heard lately are forgotten: a walk through all of them.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -82,14 +85,21 @@ pub(crate) struct Gate {
 
 #[derive(Debug)]
 struct State {
-    sources: BTreeMap<IpAddr, Source>,
-    /// Those for which [`State::sources`] has no room.
-    crowd: Source,
-    total: Bucket,
-    swept_at: Instant,
+    v4: Family,
+    v6: Family,
     peers: BTreeMap<PeerId, Told>,
     /// Of how many peers, and other names, the daemon was told.
     told: usize,
+}
+
+/// What came by IPv4, or by IPv6.
+#[derive(Debug)]
+struct Family {
+    sources: BTreeMap<IpAddr, Source>,
+    /// Those for which there is no room in `sources`.
+    crowd: Source,
+    total: Bucket,
+    swept_at: Instant,
 }
 
 #[derive(Debug)]
@@ -119,16 +129,8 @@ impl Gate {
     /// Returns a gate through which nothing has passed. With `has_reflector`, one address may tell of
     /// all peers, and records of other services may come along with theirs.
     pub(crate) fn new(has_reflector: bool) -> Self {
-        let now = Instant::now();
-        let bucket = Bucket { quiet_at: now };
-        let state = State {
-            sources: BTreeMap::new(),
-            crowd: Source { bucket, peers: 0 },
-            total: bucket,
-            swept_at: now,
-            peers: BTreeMap::new(),
-            told: 0,
-        };
+        let (v4, v6) = (Family::new(Instant::now()), Family::new(Instant::now()));
+        let state = State { v4, v6, peers: BTreeMap::new(), told: 0 };
         Self { has_reflector, state: Mutex::new(state) }
     }
 
@@ -181,11 +183,11 @@ impl Gate {
     }
 }
 
-impl State {
-    fn take(&mut self, source: IpAddr, cost: u32, now: Instant) -> bool {
-        let passes =
-            source.is_loopback() || self.source(source, now).bucket.take(cost, &SOURCE_RATE, now);
-        passes && self.total.take(cost, &TOTAL_RATE, now)
+impl Family {
+    fn new(now: Instant) -> Self {
+        let total = Bucket { quiet_at: now };
+        let crowd = Source { bucket: total, peers: 0 };
+        Self { sources: BTreeMap::new(), crowd, total, swept_at: now }
     }
 
     fn source(&mut self, ip: IpAddr, now: Instant) -> &mut Source {
@@ -200,6 +202,22 @@ impl State {
         }
         let fresh = || Source { bucket: Bucket { quiet_at: now }, peers: 0 };
         self.sources.entry(ip).or_insert_with(fresh)
+    }
+}
+
+impl State {
+    fn take(&mut self, source: IpAddr, cost: u32, now: Instant) -> bool {
+        let passes =
+            source.is_loopback() || self.source(source, now).bucket.take(cost, &SOURCE_RATE, now);
+        passes && self.family(source).total.take(cost, &TOTAL_RATE, now)
+    }
+
+    fn family(&mut self, ip: IpAddr) -> &mut Family {
+        if ip.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    }
+
+    fn source(&mut self, ip: IpAddr, now: Instant) -> &mut Source {
+        self.family(ip).source(ip, now)
     }
 
     /// Returns whether what a response says of peers may be said by this source.
@@ -244,7 +262,8 @@ impl State {
     /// Forgets a peer of the address that told of most, unless that is `source`.
     fn make_room(&mut self, source: IpAddr, wanted: usize, now: Instant) -> bool {
         let own = self.source(source, now).peers;
-        let most = self.sources.iter().max_by_key(|(_, source)| source.peers);
+        let sources = self.v4.sources.iter().chain(&self.v6.sources);
+        let most = sources.max_by_key(|(_, source)| source.peers);
         let Some((crowded, count)) = most.map(|(ip, source)| (*ip, source.peers)) else {
             return false;
         };
@@ -261,7 +280,8 @@ impl State {
 
     fn forget(&mut self, peer_id: PeerId) {
         let Some(told) = self.peers.remove(&peer_id) else { return };
-        let source = self.sources.get_mut(&told.first).unwrap_or(&mut self.crowd);
+        let family = self.family(told.first);
+        let source = family.sources.get_mut(&told.first).unwrap_or(&mut family.crowd);
         source.peers = source.peers.saturating_sub(1);
     }
 

@@ -148,6 +148,7 @@ impl<Record: PartialEq> Table<Record> {
             *counts.entry(entry.ip).or_default() += 1;
         }
         let own = counts.get(&ip).copied().unwrap_or_default();
+        // Where several have as many, the greatest: one of IPv6, where addresses cost nothing.
         let (crowded, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
         if own >= count {
             return None;

@@ -111,8 +111,30 @@ fn addresses_without_end_share_what_one_may_do() {
         link.now += Duration::from_micros(100);
     }
     let state = link.gate.state();
-    assert!(state.sources.len() <= SOURCES_MAX && state.peers.len() <= MAX_TRACKED_PEERS);
+    assert!(state.v4.sources.len() <= SOURCES_MAX && state.peers.len() <= MAX_TRACKED_PEERS);
     assert!(state.told <= TOLD_MAX);
+}
+
+#[test]
+fn ipv6_addresses_without_end_take_nothing_from_ipv4() {
+    let mut link = Link::new();
+    for n in 0..20_000_u32 {
+        let source = IpAddr::from(std::net::Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            0,
+            0,
+            (n >> 16) as u16,
+            n as u16,
+        ));
+        link.tells(1_000_000 + n as usize, source);
+        if n % 400 == 0 {
+            assert!(link.tells(n as usize, ip(n as usize)), "{n}");
+        }
+        link.now += Duration::from_micros(100);
+    }
 }
 
 #[test]

@@ -98,8 +98,12 @@ impl DialTable {
         now: Instant,
     ) -> Found {
         let Some(first) = addrs.first() else { return Found::Settled };
-        let rank = if is_vouched { Rank::Vouched } else { Rank::Unvouched };
-        if peer_id == self.me || !self.has_room_for(peer_id, rank, first.ip(), now) {
+        let stranger = match first {
+            SocketAddr::V4(_) if is_vouched => Stranger::VouchedV4,
+            SocketAddr::V6(_) if is_vouched => Stranger::VouchedV6,
+            SocketAddr::V4(_) | SocketAddr::V6(_) => Stranger::Unvouched,
+        };
+        if peer_id == self.me || !self.has_room_for(peer_id, Some(stranger), first.ip()) {
             return Found::Settled;
         }
         let at = now + self.hold_back(peer_id);
@@ -146,7 +150,7 @@ impl DialTable {
     /// Takes in that a peer is connected, and where it listens.
     pub(crate) fn linked(&mut self, peer_id: PeerId, addr: SocketAddr, now: Instant) {
         self.targets.prove(addr.ip(), now);
-        if self.has_room_for(peer_id, Rank::Met, addr.ip(), now) {
+        if self.has_room_for(peer_id, None, addr.ip()) {
             let candidate = self.candidate(peer_id, now);
             candidate.proven = Some(addr);
             candidate.is_met = true;
@@ -258,8 +262,7 @@ impl DialTable {
 
     /// Returns the dials that are due and within the budgets, and marks them as under way.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Dial> {
-        let ready = [Stranger::Vouched, Stranger::Unvouched]
-            .map(|stranger| (stranger, self.is_ready(stranger, now)));
+        let ready = Stranger::ALL.map(|stranger| (stranger, self.is_ready(stranger, now)));
         let is_ready = |stranger| ready.contains(&(stranger, true));
         let mut due: Vec<_> = self
             .candidates
@@ -268,11 +271,11 @@ impl DialTable {
             .filter(|(_, candidate)| candidate.stranger().is_none_or(is_ready))
             .map(|(peer_id, candidate)| {
                 let turn = candidate.ip().map_or(0, |ip| self.targets.turn(ip));
-                (candidate.stranger(), turn, *peer_id)
+                (candidate.stranger(), turn, candidate.number, *peer_id)
             })
             .collect();
         due.sort_unstable();
-        let dials = due.into_iter().filter_map(|(stranger, _, peer_id)| {
+        let dials = due.into_iter().filter_map(|(stranger, .., peer_id)| {
             // Each dial takes from what is left for the next one.
             let is_ready = stranger.is_none_or(|stranger| self.is_ready(stranger, now));
             if is_ready { self.take(peer_id, stranger, now) } else { None }
@@ -317,7 +320,7 @@ impl DialTable {
     /// Returns when [`Self::take_due`] next has something to give; `None` also where that depends on the end of a
     /// dial.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let ready = [None, Some(Stranger::Vouched), Some(Stranger::Unvouched)];
+        let all = [None].into_iter().chain(Stranger::ALL.map(Some));
         let first_due = |stranger: Option<Stranger>| {
             let theirs = self.candidates.values().filter(|other| other.stranger() == stranger);
             let due_at = theirs.filter_map(|candidate| match candidate.state {
@@ -330,7 +333,7 @@ impl DialTable {
                 Some(stranger) => Some(due_at.max(self.targets.ready_at(stranger)?)),
             }
         };
-        ready.into_iter().filter_map(first_due).min()
+        all.filter_map(first_due).min()
     }
 
     fn hold_back(&self, peer_id: PeerId) -> Duration {
@@ -344,9 +347,9 @@ impl DialTable {
         })
     }
 
-    /// Whether a peer has a place in the table, or there is one for it: that of a peer which nobody knows, of a
-    /// lower rank, or of the same rank at an address with more of them.
-    fn has_room_for(&mut self, peer_id: PeerId, rank: Rank, ip: IpAddr, now: Instant) -> bool {
+    /// Whether a peer has a place in the table, or there is one for it: that of an unconnected peer which comes later
+    /// in the order of strangers, or which is as much of a stranger, at an address with more of them.
+    fn has_room_for(&mut self, peer_id: PeerId, stranger: Option<Stranger>, ip: IpAddr) -> bool {
         if self.candidates.contains_key(&peer_id) {
             return true;
         }
@@ -356,15 +359,15 @@ impl DialTable {
         if self.candidates.len() < CANDIDATES_MAX {
             return true;
         }
-        let mut counts: BTreeMap<(Rank, IpAddr), usize> = BTreeMap::new();
+        let mut counts: BTreeMap<(Option<Stranger>, IpAddr), usize> = BTreeMap::new();
         let replaceable = || self.candidates.iter().filter(|(_, other)| other.proven.is_none());
-        let crowd = |other: &Candidate| Some((Rank::of(other), other.ip()?));
+        let crowd = |other: &Candidate| Some((other.stranger(), other.ip()?));
         for crowd in replaceable().filter_map(|(_, other)| crowd(other)) {
             *counts.entry(crowd).or_default() += 1;
         }
-        let most = counts.iter().max_by_key(|((rank, _), count)| (*rank, **count));
-        let own = counts.get(&(rank, ip)).copied().unwrap_or_default();
-        let victim = most.filter(|((other, _), count)| (*other, **count) > (rank, own));
+        let most = counts.iter().max_by_key(|((stranger, _), count)| (*stranger, **count));
+        let own = counts.get(&(stranger, ip)).copied().unwrap_or_default();
+        let victim = most.filter(|((other, _), count)| (*other, **count) > (stranger, own));
         let victim = victim.and_then(|(victims, _)| {
             let theirs = replaceable().filter(|(_, other)| crowd(other) == Some(*victims));
             theirs.min_by_key(|(_, other)| other.number).map(|(peer_id, _)| *peer_id)
@@ -372,7 +375,7 @@ impl DialTable {
         if let Some(victim) = victim {
             self.candidates.remove(&victim);
         } else {
-            tracing::debug!(%peer_id, %CANDIDATES_MAX, ?now, "too many peers; this one is not dialled");
+            tracing::debug!(%peer_id, CANDIDATES_MAX, "too many peers; this one is not dialled");
         }
         victim.is_some()
     }
@@ -386,24 +389,6 @@ impl DialTable {
             if candidate.budget.is_full(now) {
                 self.candidates.remove(&peer_id);
             }
-        }
-    }
-}
-
-/// Who is given up first: the greatest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Met,
-    Vouched,
-    Unvouched,
-}
-
-impl Rank {
-    fn of(candidate: &Candidate) -> Self {
-        match candidate.stranger() {
-            None => Self::Met,
-            Some(Stranger::Vouched) => Self::Vouched,
-            Some(Stranger::Unvouched) => Self::Unvouched,
         }
     }
 }

@@ -10,8 +10,9 @@ use lanspread_mdns::BrowseEvent;
 use lanspread_proto::PeerId;
 use tokio::sync::Notify;
 
-/// How many the loop takes in before it looks at commands again: a millisecond of work.
-const AT_ONCE: usize = 64;
+/// How many the loop takes in before it looks at commands again: a few milliseconds of work where the table of dials
+/// is full.
+const AT_ONCE: usize = 16;
 /// Most peers of which something waits: twice what mDNS keeps track of, with both kinds of records.
 const WAITING_MAX: usize = 4 * lanspread_mdns::MAX_TRACKED_PEERS;
 

@@ -89,12 +89,17 @@ impl Candidate {
 
     /// Returns which stranger it is; `None` where it was connected before.
     pub(super) fn stranger(&self) -> Option<Stranger> {
-        let is_vouched = self.places.iter().any(|place| place.is_vouched);
-        match (self.is_met, is_vouched) {
-            (true, _) => None,
-            (false, true) => Some(Stranger::Vouched),
-            (false, false) => Some(Stranger::Unvouched),
+        if self.is_met {
+            return None;
         }
+        let vouched = self.places.iter().filter(|place| place.is_vouched);
+        let first =
+            vouched.filter_map(|place| place.addrs.first()).min_by_key(|addr| addr.is_ipv6());
+        Some(match first {
+            Some(SocketAddr::V4(_)) => Stranger::VouchedV4,
+            Some(SocketAddr::V6(_)) => Stranger::VouchedV6,
+            None => Stranger::Unvouched,
+        })
     }
 
     /// Returns where it is said to be before all: the address that its turns are counted by.
@@ -232,7 +237,9 @@ impl Candidate {
         self.doubted_at = None;
         self.backoff = match self.stranger() {
             None => Backoff::doubling(RETRY_MIN, RETRY_MAX),
-            Some(Stranger::Vouched) => Backoff::doubling(RETRY_MIN, STRANGER_RETRY_MAX),
+            Some(Stranger::VouchedV4 | Stranger::VouchedV6) => {
+                Backoff::doubling(RETRY_MIN, STRANGER_RETRY_MAX)
+            }
             Some(Stranger::Unvouched) => Backoff::new(UNVOUCHED_RETRY_MIN, STRANGER_RETRY_MAX, 4),
         };
     }

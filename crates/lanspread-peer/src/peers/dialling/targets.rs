@@ -19,8 +19,8 @@ const UNPROVEN: Allowance = Allowance { at_once: 4, interval: Duration::from_sec
 const PROVEN: Allowance = Allowance { at_once: 64, interval: Duration::from_millis(250) };
 /// How long an address stays proven after a peer was connected there.
 const PROVEN_FOR: Duration = Duration::from_secs(600);
-/// Dials to strangers whose records are vouched for: a party that starts at one moment, and everybody in a /24
-/// network within 8 s.
+/// Dials to strangers of one family whose records are vouched for: a party that starts at one moment, and everybody
+/// in a /24 network within 8 s.
 const VOUCHED: Allowance = Allowance { at_once: 64, interval: Duration::from_millis(31) };
 /// Dials to strangers whose records nobody vouches for: 12 kB a second.
 const UNVOUCHED: Allowance = Allowance { at_once: 8, interval: Duration::from_millis(500) };
@@ -32,17 +32,21 @@ const TARGETS_MAX: usize = 2048;
 /// A peer that was never connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stranger {
-    /// Its record came from where it leads to.
-    Vouched,
+    /// Its record came from where it leads to, an IPv4 address.
+    VouchedV4,
+    /// The same with an IPv6 address, of which a machine may have any number.
+    VouchedV6,
     /// Anybody may have written its record.
     Unvouched,
 }
 
 impl Stranger {
+    pub(super) const ALL: [Self; 3] = [Self::VouchedV4, Self::VouchedV6, Self::Unvouched];
+
     /// How many dials to all of them may be under way. One that nobody answers takes 5 s.
     fn under_way_max(self) -> usize {
         match self {
-            Self::Vouched => 192,
+            Self::VouchedV4 | Self::VouchedV6 => 192,
             Self::Unvouched => 8,
         }
     }
@@ -52,7 +56,8 @@ impl Stranger {
 #[derive(Debug)]
 pub(super) struct Targets {
     targets: BTreeMap<IpAddr, Target>,
-    vouched: Budget,
+    vouched_v4: Budget,
+    vouched_v6: Budget,
     unvouched: Budget,
     under_way: BTreeMap<Attempt, (Option<Stranger>, Vec<IpAddr>)>,
     dials: u64,
@@ -80,7 +85,8 @@ impl Targets {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             targets: BTreeMap::new(),
-            vouched: Budget::new(VOUCHED, now),
+            vouched_v4: Budget::new(VOUCHED, now),
+            vouched_v6: Budget::new(VOUCHED, now),
             unvouched: Budget::new(UNVOUCHED, now),
             under_way: BTreeMap::new(),
             dials: 0,
@@ -92,7 +98,8 @@ impl Targets {
         let under_way = self.under_way.values().filter(|(other, _)| *other == Some(stranger));
         let has_room = under_way.count() < stranger.under_way_max();
         has_room.then(|| match stranger {
-            Stranger::Vouched => self.vouched.ready_at(),
+            Stranger::VouchedV4 => self.vouched_v4.ready_at(),
+            Stranger::VouchedV6 => self.vouched_v6.ready_at(),
             Stranger::Unvouched => self.unvouched.ready_at(),
         })
     }
@@ -192,7 +199,8 @@ impl Targets {
 
     fn strangers(&mut self, stranger: Stranger) -> &mut Budget {
         match stranger {
-            Stranger::Vouched => &mut self.vouched,
+            Stranger::VouchedV4 => &mut self.vouched_v4,
+            Stranger::VouchedV6 => &mut self.vouched_v6,
             Stranger::Unvouched => &mut self.unvouched,
         }
     }

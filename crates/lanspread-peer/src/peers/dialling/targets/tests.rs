@@ -30,14 +30,14 @@ async fn four_dials_to_an_address_are_under_way_at_most_and_one_that_finds_its_p
     for n in 0..100 {
         for m in 0..4 {
             let taken = targets.take(&[addr(1, m)], 1, now).unwrap();
-            targets.begin(Attempt(4 * n + u64::from(m)), Some(Stranger::Vouched), &taken, now);
+            targets.begin(Attempt(4 * n + u64::from(m)), Some(Stranger::VouchedV4), &taken, now);
         }
         assert_eq!(targets.take(&[addr(1, 5)], 1, now), Err(Refusal::Busy));
         for m in 0..4 {
             targets.end(Attempt(4 * n + m), true);
         }
     }
-    assert_eq!(targets.ready_at(Stranger::Vouched), Some(now));
+    assert_eq!(targets.ready_at(Stranger::VouchedV4), Some(now));
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,9 @@ async fn an_address_with_a_peer_may_be_dialled_more_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_together_keep_to_what_is_allowed() {
-    for (stranger, at_once) in [(Stranger::Vouched, 64), (Stranger::Unvouched, 8)] {
+    for (stranger, at_once) in
+        [(Stranger::VouchedV4, 64), (Stranger::VouchedV6, 64), (Stranger::Unvouched, 8)]
+    {
         let now = Instant::now();
         let mut targets = Targets::new(now);
         let mut begun = 0;

@@ -128,6 +128,24 @@ async fn honest_peers_are_dialled_within_seconds_under_a_flood_from_many_address
 }
 
 #[tokio::test(start_paused = true)]
+async fn ipv6_addresses_without_end_put_off_no_peer_of_ipv4() {
+    let mut party = Party::new();
+    for n in 0..5_000_u16 {
+        let invented = SocketAddr::from(([0xfe80, 0, 0, 0, 0, 0, 0, n], 1));
+        party.table.found(id(1_000 + usize::from(n)), vec![invented], true, None, party.now);
+        if n % 250 == 0 {
+            let honest = id(usize::from(n / 250));
+            party.honest.insert(honest);
+            let place = vec![addr(u8::try_from(n / 250).unwrap(), 1)];
+            let before = party.dialled.len();
+            party.table.found(honest, place, true, None, party.now);
+            party.pass(Duration::from_millis(800));
+            assert!(party.dialled[before..].iter().any(|(_, peer_id, _)| *peer_id == honest));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dozen_peers_behind_one_address_are_found_at_once() {
     let mut party = Party::new();
     for n in 0..50 {
