@@ -284,10 +284,10 @@ impl Session {
 
     /// Goes on from the last answers when there are no more.
     fn advance(&mut self) {
-        if let Phase::LastAnswers { until } = self.phase {
-            if !self.in_flight.has_question() || until <= Instant::now() {
-                self.stop();
-            }
+        if let Phase::LastAnswers { until } = self.phase
+            && (!self.in_flight.has_question() || until <= Instant::now())
+        {
+            self.stop();
         }
     }
 

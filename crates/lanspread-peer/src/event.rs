@@ -26,14 +26,17 @@ pub enum LostReason {
 
 /// Something that happened. Events come in the order in which it happened.
 ///
-/// [`Self::class`] says what may become of an event when whoever takes events falls behind.
+/// The last word of each is its [`crate::EventClass`]: what may become of it when whoever takes events falls behind.
 #[derive(Debug, Clone)]
 pub enum PeerEvent {
     /// A peer is now known, with its library.
+    /// *Droppable.*
     PeerDiscovered(PeerInfo),
     /// A known peer changed its name, address or library.
+    /// *Droppable.*
     PeerUpdated(PeerInfo),
     /// A peer is no longer known.
+    /// *Droppable.*
     PeerLost {
         /// Who it was.
         peer_id: PeerId,
@@ -43,12 +46,14 @@ pub enum PeerEvent {
         is_advertised: bool,
     },
     /// The number of known peers changed.
+    /// *Latest.*
     PeerCountUpdated {
         /// How many are known now.
         peer_count: usize,
     },
     /// A peer was not let in, or did not let us in. Of refusals that no command asked for, the first one of an address
     /// is told at once, and those that follow in sums.
+    /// *Droppable.*
     PeerRejected {
         /// Who it claimed to be, if it came to that.
         peer_id: Option<PeerId>,
@@ -62,6 +67,7 @@ pub enum PeerEvent {
         count: u64,
     },
     /// What the peers announce changed.
+    /// *Latest.*
     GamesListUpdated {
         /// How many games at least one peer announces.
         game_count: usize,
@@ -69,6 +75,7 @@ pub enum PeerEvent {
         changed: Vec<GameId>,
     },
     /// The games on this disk, or what is being done with them, changed.
+    /// *Latest.*
     LocalGamesUpdated {
         /// Revision of the announced library.
         library_rev: u64,
@@ -81,6 +88,7 @@ pub enum PeerEvent {
     },
     /// A game on this disk is not whole, or not whole for other reasons than before. Told once for each
     /// change of the problems.
+    /// *Latest.*
     GameIncomplete {
         /// Which game.
         game_id: GameId,
@@ -88,6 +96,7 @@ pub enum PeerEvent {
         problems: GameProblems,
     },
     /// A game is being verified.
+    /// *Kept.*
     VerifyBegin {
         /// Which game.
         game_id: GameId,
@@ -97,6 +106,7 @@ pub enum PeerEvent {
         bytes: u64,
     },
     /// How far a verification is; at most ten a second.
+    /// *Latest.*
     VerifyProgress {
         /// Which game.
         game_id: GameId,
@@ -106,6 +116,7 @@ pub enum PeerEvent {
         bytes_total: u64,
     },
     /// A game was verified. What is wrong with it is in the report.
+    /// *Kept.*
     VerifyFinished {
         /// Which game.
         game_id: GameId,
@@ -117,6 +128,7 @@ pub enum PeerEvent {
         report: VerifyReport,
     },
     /// A verification ended without a result.
+    /// *Kept.*
     VerifyFailed {
         /// Which game.
         game_id: GameId,
@@ -124,6 +136,7 @@ pub enum PeerEvent {
         failure: VerifyFailure,
     },
     /// The manifest of a game to download has arrived.
+    /// *Kept.*
     GotGameFiles {
         /// Which game.
         game_id: GameId,
@@ -135,6 +148,7 @@ pub enum PeerEvent {
         sources: Vec<PeerId>,
     },
     /// The first chunks of a game are being asked for.
+    /// *Kept.*
     DownloadBegin {
         /// Which game.
         game_id: GameId,
@@ -146,8 +160,10 @@ pub enum PeerEvent {
         sources: Vec<PeerId>,
     },
     /// How far a download is; at most ten a second, and a last one at the end.
+    /// *Latest.*
     DownloadProgress(DownloadProgress),
     /// A game is downloaded, committed and announced.
+    /// *Kept.*
     DownloadFinished {
         /// Which game.
         game_id: GameId,
@@ -159,6 +175,7 @@ pub enum PeerEvent {
         sources: Vec<SourceBytes>,
     },
     /// A download ended without the game.
+    /// *Kept.*
     DownloadFailed {
         /// Which game.
         game_id: GameId,
@@ -166,21 +183,25 @@ pub enum PeerEvent {
         failure: DownloadFailure,
     },
     /// A download was cancelled and what it brought is discarded.
+    /// *Kept.*
     DownloadCancelled {
         /// Which game.
         game_id: GameId,
     },
     /// A download ended because nobody serves the game any more; sent in place of `DownloadFailed`.
+    /// *Kept.*
     DownloadAllPeersGone {
         /// Which game.
         game_id: GameId,
     },
     /// A game is being installed.
+    /// *Kept.*
     InstallBegin {
         /// Which game.
         game_id: GameId,
     },
     /// How far an installation is; at most ten a second.
+    /// *Latest.*
     InstallProgress {
         /// Which game.
         game_id: GameId,
@@ -188,6 +209,7 @@ pub enum PeerEvent {
         bytes_done: u64,
     },
     /// A game is installed.
+    /// *Kept.*
     InstallFinished {
         /// Which game.
         game_id: GameId,
@@ -197,6 +219,7 @@ pub enum PeerEvent {
         bytes: u64,
     },
     /// An installation ended and everything is as it was before.
+    /// *Kept.*
     InstallFailed {
         /// Which game.
         game_id: GameId,
@@ -204,6 +227,7 @@ pub enum PeerEvent {
         failure: InstallFailure,
     },
     /// A source of a streamed installation has others to serve first.
+    /// *Latest.*
     StreamInstallWaiting {
         /// Which game.
         game_id: GameId,
@@ -213,6 +237,7 @@ pub enum PeerEvent {
         position: u32,
     },
     /// The first source of a streamed installation has said what it will send.
+    /// *Kept.*
     StreamInstallBegin {
         /// Which game.
         game_id: GameId,
@@ -224,8 +249,10 @@ pub enum PeerEvent {
         bytes: u64,
     },
     /// How far a streamed installation is; at most ten a second, and a last one at the end.
+    /// *Latest.*
     StreamInstallProgress(StreamProgress),
     /// A game is installed from what a source unpacked.
+    /// *Kept.*
     StreamInstallFinished {
         /// Which game.
         game_id: GameId,
@@ -237,6 +264,7 @@ pub enum PeerEvent {
         bytes: u64,
     },
     /// A streamed installation ended and everything is as it was before.
+    /// *Kept.*
     StreamInstallFailed {
         /// Which game.
         game_id: GameId,
@@ -244,16 +272,19 @@ pub enum PeerEvent {
         failure: StreamFailure,
     },
     /// The `local/` of a game is being removed.
+    /// *Kept.*
     UninstallBegin {
         /// Which game.
         game_id: GameId,
     },
     /// The `local/` of a game is gone.
+    /// *Kept.*
     UninstallFinished {
         /// Which game.
         game_id: GameId,
     },
     /// The `local/` of a game could not be removed whole.
+    /// *Kept.*
     UninstallFailed {
         /// Which game.
         game_id: GameId,
@@ -261,11 +292,13 @@ pub enum PeerEvent {
         failure: InstallFailure,
     },
     /// The root of a game is being deleted.
+    /// *Kept.*
     RemoveBegin {
         /// Which game.
         game_id: GameId,
     },
     /// The root of a game is gone, or what was the peer's in it.
+    /// *Kept.*
     RemoveFinished {
         /// Which game.
         game_id: GameId,
@@ -273,6 +306,7 @@ pub enum PeerEvent {
         kept: Option<PathBuf>,
     },
     /// The root of a game is still there, or parts of it.
+    /// *Kept.*
     RemoveFailed {
         /// Which game.
         game_id: GameId,
@@ -280,6 +314,7 @@ pub enum PeerEvent {
         failure: RemoveFailure,
     },
     /// A source is no longer used for a game.
+    /// *Droppable.*
     SourceDropped {
         /// Which game.
         game_id: GameId,
@@ -289,6 +324,7 @@ pub enum PeerEvent {
         reason: String,
     },
     /// The number of transfers of a game to others changed.
+    /// *Latest.*
     OutboundTransferCountChanged {
         /// Which game.
         game_id: GameId,
@@ -296,17 +332,21 @@ pub enum PeerEvent {
         count: usize,
     },
     /// Peers cannot be found by mDNS at the moment. It is tried again until [`Self::MdnsRecovered`].
+    /// *Latest.*
     MdnsFailed {
         /// Why.
         message: String,
     },
     /// Peers can be found by mDNS again.
+    /// *Latest.*
     MdnsRecovered,
     /// The peers of this party, 64 at most, that speak another version of the protocol, and so are neither listed nor
     /// dialled nor let in; in the order of their addresses. Told 5 s after a change.
+    /// *Latest.*
     PeersOfOtherVersion(Vec<OtherVersionPeer>),
     /// Two running peers have the same identity: one of them is a copy. At most once a minute for each
     /// identity.
+    /// *Droppable.*
     IdentityConflict {
         /// Which identity.
         peer_id: PeerId,
@@ -316,11 +356,13 @@ pub enum PeerEvent {
         addrs: Vec<SocketAddr>,
     },
     /// Events that nobody took in time are missing here: of peers, refusals, sources and identities.
+    /// *Kept.*
     EventsDropped {
         /// How many.
         count: u64,
     },
     /// A required service died and the runtime stops.
+    /// *Kept.*
     RuntimeFailed {
         /// Which service.
         service: &'static str,
@@ -328,6 +370,7 @@ pub enum PeerEvent {
         message: String,
     },
     /// The last event: the runtime has stopped.
+    /// *Kept.*
     Stopped,
 }
 

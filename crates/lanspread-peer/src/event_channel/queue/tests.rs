@@ -9,7 +9,7 @@ use crate::event_channel::EventClass;
 use crate::info::PeerInfo;
 
 fn game(n: u8) -> GameId {
-    GameId::new(&format!("game{n}")).unwrap()
+    GameId::new(format!("game{n}")).unwrap()
 }
 
 fn peer(n: u16) -> PeerId {
@@ -92,7 +92,7 @@ fn a_list_names_the_games_of_the_lists_whose_place_it_takes() {
 fn large_lists_are_merged_before_they_are_many() {
     let mut queue = EventQueue::default();
     for _ in 0..WHOLE_MAX {
-        let changed = (0..10_000).map(|n| GameId::new(&format!("game{n}")).unwrap()).collect();
+        let changed = (0..10_000).map(|n| GameId::new(format!("game{n}")).unwrap()).collect();
         queue.push(PeerEvent::GamesListUpdated { game_count: 9, changed });
     }
     assert!(queue.bytes < 3 * WHOLE_MAX_BYTES, "{}", queue.bytes);
