@@ -384,10 +384,12 @@ fn start_failures() -> Vec<ErrorBody> {
 /// Waits that end in vain, with each hint that such an end may have.
 fn timeouts() -> Vec<(&'static str, ErrorBody)> {
     let (mut waits, now) = (PendingWaits::default(), Instant::now());
-    for seq in 1..=5_000 {
-        let (class, event) = (EventClass::Kept, "install-finished".to_owned());
+    let past = |seq, event: &str| {
         let data = to_raw_value(&json!({})).unwrap().into();
-        waits.on_event(PastEvent::new(seq, seq, class, event, data));
+        PastEvent::new(seq, seq, EventClass::Kept, event.to_owned(), data)
+    };
+    for seq in 1..=5_000 {
+        waits.on_event(past(seq, "install-finished"));
     }
     let pattern = |event: Option<&str>, fields: serde_json::Value| EventPattern {
         event: event.map(str::to_owned),
@@ -400,9 +402,14 @@ fn timeouts() -> Vec<(&'static str, ErrorBody)> {
     waits.for_event(Ticket(2), finished(), Some(1), second, now);
     waits.for_event(Ticket(3), finished(), Some(4_999), second, now);
     waits.for_event(Ticket(4), pattern(None, json!({"game_id": "doom"})), None, second, now);
+    let mut ended = waits.on_time(now + second);
+    let mut waits = PendingWaits::default();
+    waits.on_event(past(5, "events-dropped"));
+    waits.for_event(Ticket(5), pattern(Some("peer-lost"), json!({})), Some(4), second, now);
+    ended.extend(waits.on_time(now + second));
     let command = |Ticket(n)| if n == 0 { "wait-peers" } else { "wait-for" };
-    let ended = waits.on_time(now + second).into_iter();
-    ended.map(|(ticket, outcome)| (command(ticket), outcome.unwrap_err())).collect()
+    let told = ended.into_iter();
+    told.map(|(ticket, outcome)| (command(ticket), outcome.unwrap_err())).collect()
 }
 
 fn id() -> CommandId {

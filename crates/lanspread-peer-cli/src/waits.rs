@@ -19,6 +19,9 @@ use crate::protocol::data::RawData;
 use crate::protocol::results::CommandResult;
 use crate::ticket::Ticket;
 
+/// The name of the event that counts those that are missing.
+const EVENTS_DROPPED: &str = "events-dropped";
+
 /// Which events `wait-for` takes.
 #[derive(Debug, Clone)]
 pub(crate) struct EventPattern {
@@ -121,6 +124,8 @@ pub(crate) struct PendingWaits {
     waiting: BTreeMap<Ticket, Wait>,
     peer_count: usize,
     history: History,
+    /// The newest record that says that events are missing; 0 while there is none.
+    dropped_seq: u64,
 }
 
 impl PendingWaits {
@@ -183,6 +188,9 @@ impl PendingWaits {
             }
             _ => None,
         });
+        if event.event == EVENTS_DROPPED {
+            self.dropped_seq = event.seq;
+        }
         self.history.push(event);
         ended
     }
@@ -224,6 +232,10 @@ impl PendingWaits {
                     None => error.with_hint("`since_seq` also looks at past events"),
                     Some(since) if *since < forgotten_seq => error.with_hint(&format!(
                         "events up to seq {forgotten_seq} are no longer kept and were not looked at"
+                    )),
+                    Some(since) if *since < self.dropped_seq => error.with_hint(&format!(
+                        "events of peers and sources are missing at seq {}",
+                        self.dropped_seq
                     )),
                     Some(_) => error,
                 }
@@ -307,6 +319,27 @@ mod tests {
             .on_time(now + SECOND)
             .into_iter()
             .map(|(_, outcome)| format!("{:?}", outcome.unwrap_err()).contains("up to seq 2"))
+            .collect();
+        assert_eq!(hints, [true, false]);
+    }
+
+    #[test]
+    fn a_timeout_says_when_events_were_missing() {
+        let (mut waits, now) = (PendingWaits::default(), Instant::now());
+        waits.on_event(event(5, EVENTS_DROPPED, json!({"count": 3})));
+        for (ticket, since) in [(1, 4), (2, 5)] {
+            waits.for_event(
+                Ticket(ticket),
+                pattern(Some("peer-lost"), json!({})),
+                Some(since),
+                SECOND,
+                now,
+            );
+        }
+        let hints: Vec<_> = waits
+            .on_time(now + SECOND)
+            .into_iter()
+            .map(|(_, outcome)| format!("{:?}", outcome.unwrap_err()).contains("missing at seq 5"))
             .collect();
         assert_eq!(hints, [true, false]);
     }

@@ -25,7 +25,8 @@ use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus, StreamSumma
 /// [`CommandError::ShuttingDown`] or [`ConnectError::ShuttingDown`].
 ///
 /// # Cancellation
-/// A future that is dropped before it is polled, or while 256 earlier commands wait, sends no command. After
+/// A future that is dropped before it is polled, or while 256 earlier commands wait, sends no command. Commands wait
+/// while 1,024 beginnings and ends of operations are unread ([`crate::EventClass::Kept`]). After
 /// that the peer carries the command out, and only the answer is lost. [`Self::cancel`] ends an operation.
 #[derive(Debug)]
 pub struct PeerRuntimeHandle {

@@ -73,7 +73,7 @@ mod tests {
     use crate::error::RuntimeFailure;
     use crate::event::PeerEvent;
     use crate::event_channel::{EventReceiver, event_channel};
-    use crate::messages::{Encounter, InboxMessage};
+    use crate::messages::{Encounter, InboxMessage, InboxSender};
     use crate::operation::Operation;
 
     fn doom() -> GameId {
@@ -155,6 +155,36 @@ mod tests {
         assert_eq!((*service, message.as_str()), ("QUIC server", "it panicked"));
     }
 
+    /// Waits until the loop has handled what was sent to it.
+    async fn handled(inbox: &InboxSender) -> u64 {
+        let (reply, answer) = oneshot::channel();
+        let (scope, unfinished) = (GameScope::Remote, BTreeMap::new());
+        inbox.send(InboxMessage::GamesLookedUp { scope, unfinished, reply }).await.unwrap();
+        answer.await.unwrap().unwrap().events
+    }
+
+    #[tokio::test]
+    async fn commands_wait_while_too_many_ends_are_unread_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (event_loop, commands, mut events) = prepared(dir.path()).await;
+        let (inbox, ends) =
+            (event_loop.handles.inbox_sender.clone(), event_loop.shutdown.requested());
+        while event_loop.handles.events.has_room() {
+            event_loop.handles.emit(PeerEvent::InstallBegin { game_id: doom() });
+        }
+        let peer = tokio::spawn(event_loop.run());
+        let (reply, mut answer) = oneshot::channel();
+        commands.send(PeerCommand::Status { reply }).await.unwrap();
+        for _ in 0..100 {
+            handled(&inbox).await;
+        }
+        assert!(answer.try_recv().is_err());
+        events.recv().await.unwrap();
+        answer.await.unwrap().unwrap();
+        ends.cancel();
+        peer.await.unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn a_flood_that_nobody_takes_hides_no_end_and_is_counted_once() {
         const FLOOD: u64 = 3_000;
@@ -179,10 +209,7 @@ mod tests {
             let encounter = Encounter { addr, dial: None, outcome: Err(refused) };
             inbox.send(InboxMessage::HandshakeEnded(encounter)).await.unwrap();
         }
-        let (reply, answer) = oneshot::channel();
-        let (scope, unfinished) = (GameScope::Remote, BTreeMap::new());
-        inbox.send(InboxMessage::GamesLookedUp { scope, unfinished, reply }).await.unwrap();
-        let as_of = answer.await.unwrap().unwrap().events;
+        let as_of = handled(&inbox).await;
         let mut told = Vec::new();
         while let Some(event) = events.take_until(as_of) {
             told.push(event);
