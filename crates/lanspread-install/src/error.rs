@@ -105,6 +105,14 @@ pub enum StreamFailure {
         /// What is known of it.
         reason: String,
     },
+    /// The last source that was asked gave the turn to others, since too little of what it sent was taken.
+    #[error("source {peer_id} gave the turn to others: {reason}")]
+    TurnLost {
+        /// Which source.
+        peer_id: PeerId,
+        /// What it said.
+        reason: String,
+    },
     /// The last source that was asked sent what no source should send.
     #[error("source {peer_id} sent what is refused: {reason}")]
     BadSource {
@@ -147,6 +155,7 @@ impl StreamFailure {
         match self {
             Self::SourceFailed { .. }
             | Self::SourceLost { .. }
+            | Self::TurnLost { .. }
             | Self::BadSource { .. }
             | Self::Archive { .. } => true,
             Self::NotEnoughSpace(_) | Self::Cancelled | Self::Install(_) => false,

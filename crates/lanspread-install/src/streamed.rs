@@ -6,6 +6,7 @@
 
 mod attempt;
 mod receive;
+mod source_pace;
 mod source_selection;
 
 use std::collections::VecDeque;

@@ -278,7 +278,7 @@ fn stream_failures() -> Vec<StreamFailure> {
         |code| StreamFailure::Archive { peer_id: peer_id(), code, message: "doom.eti".to_owned() };
     let codes = every!(StreamErrorCode:
     NoArchive PasswordProtected UnsafeArchive MissingVolume BadArchive UnsupportedArchive
-    ReadFailed Stopped;
+    ReadFailed Stopped TooSlow;
     vec![
         StreamErrorCode::NoArchive,
         StreamErrorCode::PasswordProtected,
@@ -288,10 +288,12 @@ fn stream_failures() -> Vec<StreamFailure> {
         StreamErrorCode::UnsupportedArchive,
         StreamErrorCode::ReadFailed,
         StreamErrorCode::Stopped,
+        StreamErrorCode::TooSlow,
     ]);
     let mut failures = vec![
         StreamFailure::SourceFailed { peer_id: peer_id(), reason: text("refused") },
         StreamFailure::SourceLost { peer_id: peer_id(), reason: text("silent") },
+        StreamFailure::TurnLost { peer_id: peer_id(), reason: text("others wait") },
         StreamFailure::BadSource { peer_id: peer_id(), reason: text("wrong CRC32") },
         StreamFailure::NotEnoughSpace(no_room()),
         StreamFailure::Cancelled,
@@ -299,7 +301,7 @@ fn stream_failures() -> Vec<StreamFailure> {
     ];
     failures.extend(codes.into_iter().map(archive));
     every!(StreamFailure:
-        SourceFailed SourceLost BadSource Archive NotEnoughSpace Cancelled Install;
+        SourceFailed SourceLost TurnLost BadSource Archive NotEnoughSpace Cancelled Install;
         failures)
 }
 

@@ -112,9 +112,9 @@ codes! { RemoveFailure:
 impl From<&StreamFailure> for ErrorBody {
     fn from(failure: &StreamFailure) -> Self {
         let code = match failure {
-            StreamFailure::SourceFailed { .. } | StreamFailure::SourceLost { .. } => {
-                ErrorCode::SourceFailed
-            }
+            StreamFailure::SourceFailed { .. }
+            | StreamFailure::SourceLost { .. }
+            | StreamFailure::TurnLost { .. } => ErrorCode::SourceFailed,
             StreamFailure::BadSource { .. } => ErrorCode::BadSources,
             StreamFailure::Archive { code, .. } => match code {
                 StreamErrorCode::NoArchive => ErrorCode::NoArchive,
@@ -123,7 +123,9 @@ impl From<&StreamFailure> for ErrorBody {
                 StreamErrorCode::MissingVolume => ErrorCode::MissingVolume,
                 StreamErrorCode::BadArchive => ErrorCode::BadArchive,
                 StreamErrorCode::UnsupportedArchive => ErrorCode::UnsupportedArchive,
-                StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => ErrorCode::SourceFailed,
+                StreamErrorCode::ReadFailed
+                | StreamErrorCode::Stopped
+                | StreamErrorCode::TooSlow => ErrorCode::SourceFailed,
             },
             StreamFailure::NotEnoughSpace(_) => ErrorCode::DiskFull,
             StreamFailure::Cancelled => ErrorCode::Cancelled,

@@ -124,6 +124,8 @@ pub enum StreamErrorCode {
     ReadFailed,
     /// The game is about to change or to go away.
     Stopped,
+    /// The receiver takes too little while others wait. It may ask again.
+    TooSlow,
 }
 
 impl std::fmt::Display for StreamErrorCode {
@@ -137,6 +139,7 @@ impl std::fmt::Display for StreamErrorCode {
             Self::UnsupportedArchive => "unsupported-archive",
             Self::ReadFailed => "read-failed",
             Self::Stopped => "stopped",
+            Self::TooSlow => "too-slow",
         })
     }
 }

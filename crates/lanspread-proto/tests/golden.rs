@@ -189,6 +189,7 @@ fn frames() -> Vec<StreamFrame> {
         StreamErrorCode::UnsupportedArchive,
         StreamErrorCode::ReadFailed,
         StreamErrorCode::Stopped,
+        StreamErrorCode::TooSlow,
     ];
     let mut frames = vec![
         StreamFrame::Waiting { position: 2 },

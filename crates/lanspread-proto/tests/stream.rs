@@ -85,6 +85,7 @@ fn error_codes_print_as_they_travel() {
         StreamErrorCode::UnsupportedArchive,
         StreamErrorCode::ReadFailed,
         StreamErrorCode::Stopped,
+        StreamErrorCode::TooSlow,
     ] {
         assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
     }

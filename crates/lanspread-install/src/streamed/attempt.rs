@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::receive::{ReceivedItem, Reception, broken_off};
+use super::source_pace::{FLOOR_BYTES_PER_SECOND, SourcePace};
 use super::{StreamJob, StreamNotice, StreamedGame};
 use crate::InstallSummary;
 use crate::error::{InstallFailure, StreamFailure};
@@ -178,9 +179,9 @@ impl Incoming {
         limiter: &Limiter,
         disk: &mpsc::Sender<ReceivedItem>,
     ) -> Result<(), StreamFailure> {
-        let mut until = next_item_by();
+        let (mut until, mut pace) = (next_item_by(), SourcePace::default());
         loop {
-            let arrived = match self.frame_by(until).await? {
+            let arrived = match self.frame_in_pace(until, &mut pace).await? {
                 StreamFrame::Waiting { .. } => continue,
                 StreamFrame::Directory { path } => ReceivedItem::Directory(path),
                 StreamFrame::File { path, size, modified_ms, executable } => {
@@ -190,7 +191,11 @@ impl Incoming {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
                     // What is not taken yet holds up the source, which is all that a limit can do.
                     limiter.pass(len).await;
-                    ReceivedItem::Data(self.data_by(next_item_by(), len).await?)
+                    let asked_at = Instant::now();
+                    let data = self.data_by(next_item_by(), len).await?;
+                    pace.wait(asked_at.elapsed());
+                    pace.take(data.len() as u64);
+                    ReceivedItem::Data(data)
                 }
                 StreamFrame::Data { len } => {
                     return Err(self.bad(&format!("it sends a block of {len} bytes")));
@@ -230,6 +235,24 @@ impl Incoming {
         }
     }
 
+    /// Waits for a frame, and holds the source to the floor.
+    async fn frame_in_pace(
+        &mut self,
+        until: Instant,
+        pace: &mut SourcePace,
+    ) -> Result<StreamFrame, StreamFailure> {
+        let (asked_at, before) = (Instant::now(), self.frames.taken_bytes());
+        let frame = self.frame_by(until).await?;
+        pace.wait(asked_at.elapsed());
+        if !matches!(frame, StreamFrame::Waiting { .. }) {
+            pace.take(self.frames.taken_bytes() - before);
+            if pace.is_below_floor() {
+                return Err(self.below_floor());
+            }
+        }
+        Ok(frame)
+    }
+
     async fn data_by(&mut self, until: Instant, len: usize) -> Result<Bytes, StreamFailure> {
         match timeout_at(until, self.frames.data(len)).await {
             Ok(data) => data.map_err(|error| exchange_failure(self.peer_id, error)),
@@ -251,6 +274,12 @@ impl Incoming {
         StreamFailure::SourceFailed { peer_id: self.peer_id, reason }
     }
 
+    fn below_floor(&self) -> StreamFailure {
+        let floor = FLOOR_BYTES_PER_SECOND / 1024;
+        let reason = format!("it sends less than {floor} KiB a second");
+        StreamFailure::SourceFailed { peer_id: self.peer_id, reason }
+    }
+
     fn bad(&self, reason: &str) -> StreamFailure {
         StreamFailure::BadSource { peer_id: self.peer_id, reason: reason.to_owned() }
     }
@@ -261,6 +290,7 @@ impl Incoming {
             StreamErrorCode::ReadFailed | StreamErrorCode::Stopped => {
                 StreamFailure::SourceFailed { peer_id, reason: message }
             }
+            StreamErrorCode::TooSlow => StreamFailure::TurnLost { peer_id, reason: message },
             StreamErrorCode::NoArchive
             | StreamErrorCode::PasswordProtected
             | StreamErrorCode::UnsafeArchive

@@ -25,19 +25,21 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     failed: u32,
-    lost: BTreeSet<PeerId>,
+    asked_again: BTreeSet<PeerId>,
 }
 
 impl Attempts {
     /// Returns what follows a failed attempt. Another source helps only against what a source has caused.
-    /// One whose connection was lost may only have another address now.
+    /// One whose connection was lost may only have another address now, and one that gave the turn to others has it again later.
     pub(super) fn after(&mut self, failure: &StreamFailure) -> Next {
         self.failed += 1;
         if !failure.is_of_source() || self.failed >= ATTEMPTS_MAX {
             return Next::GiveUp;
         }
         match failure {
-            StreamFailure::SourceLost { peer_id, .. } if self.lost.insert(*peer_id) => {
+            StreamFailure::SourceLost { peer_id, .. } | StreamFailure::TurnLost { peer_id, .. }
+                if self.asked_again.insert(*peer_id) =>
+            {
                 Next::AskAgainLater
             }
             _ => Next::AskAnother,

@@ -391,6 +391,43 @@ async fn a_source_that_gives_nothing_but_signs_of_life_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_gives_a_little_just_in_time_is_left_for_another() {
+    let world = World::new(true);
+    let mut frames = vec![StreamFrame::Begin(extent(1, 1_000_000))];
+    let (path, size) = (path("a"), 1_000_000);
+    frames.push(StreamFrame::File { path, size, modified_ms: None, executable: false });
+    let trickles = Does::RepeatsAfter(frames, StreamFrame::Data { len: 1 });
+    // Whichever is asked first.
+    let sources = [trickles.clone(), trickles, Does::Sends(sound())];
+    let began = Instant::now();
+    let mut running = Box::pin(world.run(&sources));
+    let (outcome, notices) = loop {
+        tokio::select! {
+            biased;
+            ended = &mut running => break ended,
+            () = advance(Duration::from_secs(1)) => {}
+        }
+        assert!(began.elapsed() < Duration::from_secs(10_000_000), "it was not given up");
+    };
+    assert_eq!(outcome.map(|game| game.bytes), Ok(700));
+    for notice in notices {
+        if let StreamNotice::SourceDropped { reason, .. } = notice {
+            assert!(reason.contains("it sends less than 4 KiB a second"), "{reason}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_gave_the_turn_to_others_is_asked_again_once() {
+    let world = World::new(false);
+    let message = "others wait".to_owned();
+    let lost = vec![StreamFrame::Error { code: StreamErrorCode::TooSlow, message }];
+    let (outcome, _) = world.run(&[Does::Sends(lost)]).await;
+    assert!(matches!(outcome, Err(StreamFailure::TurnLost { .. })), "{outcome:?}");
+    assert_eq!(world.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_turn_is_waited_for_as_long_as_the_source_gives_signs_of_life() {
     let world = World::new(true);
     let queued = Does::RepeatsAfter(Vec::new(), StreamFrame::Waiting { position: 1 });

@@ -13,6 +13,8 @@ use lanspread_proto::stream::{FRAME_HEADER_MAX_BYTES, StreamFrame};
 use super::incoming::{ExchangeError, Incoming, no_pieces};
 use crate::transport::StreamSender;
 
+/// What says how long a header is, in front of it.
+const HEADER_LENGTH_BYTES: usize = size_of::<u32>();
 /// From this size on, frames that were gathered are sent. Small ones share a send; content that is
 /// read in blocks of this size goes at once.
 const FLUSH_BYTES: usize = 256 * 1024;
@@ -21,7 +23,7 @@ impl Incoming {
     /// Receives frames after the header; `on_bytes` hears of progress.
     pub fn into_frames(mut self, on_bytes: impl Fn() + Send + Sync + 'static) -> FrameReader {
         let arrived = VecDeque::from([std::mem::take(&mut self.rest)]);
-        FrameReader { incoming: self, arrived, on_bytes: Box::new(on_bytes) }
+        FrameReader { incoming: self, arrived, taken_bytes: 0, on_bytes: Box::new(on_bytes) }
     }
 }
 
@@ -30,10 +32,16 @@ pub struct FrameReader {
     incoming: Incoming,
     /// What came and is not taken yet.
     arrived: VecDeque<Bytes>,
+    taken_bytes: u64,
     on_bytes: Box<dyn Fn() + Send + Sync>,
 }
 
 impl FrameReader {
+    /// Returns how many bytes of frames and of what is behind them were taken.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
+    }
+
     /// Receives the next frame; `None` where the stream ends between two.
     ///
     /// Not cancel safe: a frame of which a part is taken is lost.
@@ -45,6 +53,7 @@ impl FrameReader {
                 return if is_between { Ok(None) } else { Err(ExchangeError::EndedEarly) };
             };
             if let Some(complete) = reader.push(&piece)? {
+                self.taken_bytes += (HEADER_LENGTH_BYTES + complete.header.len()) as u64;
                 self.arrived.push_front(complete.rest);
                 return Ok(Some(decode_header(&complete.header)?));
             }
@@ -59,6 +68,7 @@ impl FrameReader {
                 return Err(ExchangeError::EndedEarly);
             };
             let taken = piece.split_to(piece.len().min(len - data.len()));
+            self.taken_bytes += taken.len() as u64;
             data.put(taken);
             self.arrived.push_front(piece);
         }
@@ -219,7 +229,7 @@ pub mod testing {
 
     /// Returns what a receiver gets of a sender that sends `bytes` and then `frame` after every `pause`.
     pub fn chattering(bytes: &[u8], frame: &StreamFrame, pause: Duration) -> FrameReader {
-        let frame = encode_header(frame, FRAME_HEADER_MAX_BYTES).unwrap();
+        let frame = bytes_of(std::slice::from_ref(frame)).into();
         ending(bytes, 1000, End::Chatter { frame, pause, next: Box::pin(sleep(pause)) })
     }
 
