@@ -117,6 +117,11 @@ impl PeerLink {
         self.debts.since()
     }
 
+    /// Returns how many bytes of streams have left for the other side. They stop where it takes no more.
+    pub fn sent_bytes(&self) -> u64 {
+        self.connection.sent_bytes()
+    }
+
     /// Closes the connection.
     pub fn close(&self, code: CloseCode) {
         self.connection.close(code);
@@ -398,6 +403,10 @@ mod tests {
 
         fn exporter(&self) -> &[u8; 32] {
             &[7; 32]
+        }
+
+        fn sent_bytes(&self) -> u64 {
+            0
         }
 
         fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>> {

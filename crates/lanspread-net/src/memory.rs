@@ -76,6 +76,10 @@ impl Connection for MemoryConnection {
         &[7; 32]
     }
 
+    fn sent_bytes(&self) -> u64 {
+        0
+    }
+
     fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>> {
         async move {
             if let Some(code) = *self.closed.borrow() {

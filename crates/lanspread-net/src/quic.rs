@@ -9,6 +9,7 @@ mod tests;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// Most streams that one peer may have open to another: requests in flight, with room to spare.
 const STREAMS_MAX: u64 = 64;
-/// Flow control of a stream that this side opens, on which chunks come: two of them, so that the next one is never waited for.
+/// Flow control of a stream that this side opens: two chunks, so that the next one is never waited for.
 const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 /// Flow control of a stream that the other side opens, on which requests come. Most have some hundred bytes; 256 KiB take a few
 /// round trips of a LAN. All of [`STREAMS_MAX`] together are 1 MiB, which is all that a connection can be sent
@@ -107,7 +108,7 @@ fn start(
         .with_limits(limits(idle_timeout)?)?
         .with_address_token(TokenProvider(door.clone()))?
         .with_endpoint_limits(door.clone())?
-        .with_event(TlsObserver { door: Some(door) })?
+        .with_event(ConnectionObserver { door: Some(door) })?
         .start()?;
     // The dialling endpoint leaves by the address that the listening one is bound to, so that a
     // peer bound to loopback never reaches out of it.
@@ -115,7 +116,7 @@ fn start(
         .with_tls(quic_tls::rustls::Client::from(tls::client_config(identity)?))?
         .with_io(udp(SocketAddr::new(listen.ip(), 0))?)?
         .with_limits(limits(idle_timeout)?)?
-        .with_event(TlsObserver { door: None })?
+        .with_event(ConnectionObserver { door: None })?
         .start()?;
     let addr = server.local_addr()?;
     Ok(Endpoints {
@@ -147,34 +148,36 @@ fn limits(idle_timeout: Duration) -> Result<Limits, Box<dyn Error + Send + Sync>
         .with_max_open_remote_unidirectional_streams(0)?)
 }
 
-/// Notes what TLS proved about a connection when its handshake ends.
-struct TlsObserver {
+/// Notes what TLS proved about a connection when its handshake ends, and how much leaves on it.
+struct ConnectionObserver {
     /// Counts the handshakes of the endpoint that listens.
     door: Option<Door>,
 }
 
 #[derive(Default)]
-struct TlsFacts {
+struct ConnectionFacts {
     peer_id: Option<PeerId>,
     exporter: Option<[u8; 32]>,
     /// As long as the handshake is under way.
     half_open: Option<HalfOpen>,
+    /// Bytes of streams that have left.
+    sent_bytes: Arc<AtomicU64>,
 }
 
-impl Subscriber for TlsObserver {
-    type ConnectionContext = TlsFacts;
+impl Subscriber for ConnectionObserver {
+    type ConnectionContext = ConnectionFacts;
 
     fn create_connection_context(
         &mut self,
         _meta: &ConnectionMeta,
         _info: &ConnectionInfo<'_>,
-    ) -> TlsFacts {
-        TlsFacts::default()
+    ) -> ConnectionFacts {
+        ConnectionFacts::default()
     }
 
     fn on_connection_started(
         &mut self,
-        facts: &mut TlsFacts,
+        facts: &mut ConnectionFacts,
         _meta: &ConnectionMeta,
         event: &events::ConnectionStarted<'_>,
     ) {
@@ -184,7 +187,7 @@ impl Subscriber for TlsObserver {
 
     fn on_handshake_status_updated(
         &mut self,
-        facts: &mut TlsFacts,
+        facts: &mut ConnectionFacts,
         _meta: &ConnectionMeta,
         _event: &events::HandshakeStatusUpdated,
     ) {
@@ -194,7 +197,7 @@ impl Subscriber for TlsObserver {
 
     fn on_tls_exporter_ready(
         &mut self,
-        facts: &mut TlsFacts,
+        facts: &mut ConnectionFacts,
         _meta: &ConnectionMeta,
         event: &events::TlsExporterReady<'_>,
     ) {
@@ -207,6 +210,15 @@ impl Subscriber for TlsObserver {
         if event.session.tls_exporter(EXPORTER_LABEL, &[], &mut exporter).is_ok() {
             facts.exporter = Some(exporter);
         }
+    }
+
+    fn on_tx_stream_progress(
+        &mut self,
+        facts: &mut ConnectionFacts,
+        _meta: &ConnectionMeta,
+        event: &events::TxStreamProgress,
+    ) {
+        facts.sent_bytes.fetch_add(event.bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -250,15 +262,17 @@ impl Listener for QuicListener {
 
 fn new_connection(connection: s2n_quic::Connection) -> Result<NewConnection, TransportError> {
     let lost = |what: &str| TransportError::Lost(what.to_owned());
-    let (peer_id, exporter) = connection
-        .query_event_context(|facts: &TlsFacts| (facts.peer_id, facts.exporter))
+    let (peer_id, exporter, sent_bytes) = connection
+        .query_event_context(|facts: &ConnectionFacts| {
+            (facts.peer_id, facts.exporter, Arc::clone(&facts.sent_bytes))
+        })
         .map_err(|e| TransportError::Lost(e.to_string()))?;
     let peer_id = peer_id.ok_or_else(|| lost("the peer showed no certificate"))?;
     let exporter = exporter.ok_or_else(|| lost("TLS exported no keying material"))?;
     let remote_addr = connection.remote_addr().map_err(connection_error)?;
     let (handle, acceptor) = connection.split();
     Ok(NewConnection {
-        connection: Arc::new(QuicConnection { handle, peer_id, remote_addr, exporter }),
+        connection: Arc::new(QuicConnection { handle, peer_id, remote_addr, exporter, sent_bytes }),
         streams: Box::new(QuicStreams { acceptor }),
     })
 }
@@ -268,6 +282,7 @@ struct QuicConnection {
     peer_id: PeerId,
     remote_addr: SocketAddr,
     exporter: [u8; 32],
+    sent_bytes: Arc<AtomicU64>,
 }
 
 impl Connection for QuicConnection {
@@ -281,6 +296,10 @@ impl Connection for QuicConnection {
 
     fn exporter(&self) -> &[u8; 32] {
         &self.exporter
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>> {

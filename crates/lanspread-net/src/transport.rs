@@ -121,6 +121,9 @@ pub trait Connection: Send + Sync {
     /// Returns keying material that only the two ends of this connection know.
     fn exporter(&self) -> &[u8; 32];
 
+    /// Returns how many bytes of streams have left for the other side. They stop where it takes no more.
+    fn sent_bytes(&self) -> u64;
+
     /// Opens a stream; waits without an end while the other side allows no more.
     fn open(&self) -> BoxFuture<'_, Result<Stream, TransportError>>;
 

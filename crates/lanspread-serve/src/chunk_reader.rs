@@ -15,6 +15,8 @@ use lanspread_proto::manifest::chunk_len;
 use lanspread_proto::message::{ChunkHeader, ChunkName, GetChunks, Refusal, RefusalCode};
 use lanspread_proto::{CHUNK_SIZE_BYTES, ContentHash, Manifest, ManifestFile};
 
+use tokio::sync::Semaphore;
+
 use crate::reply::refused;
 use crate::swarm::SharedChunks;
 
@@ -23,10 +25,11 @@ use crate::swarm::SharedChunks;
 pub(super) async fn read_shared(
     chunks: SharedChunks,
     wanted: &GetChunks,
+    reads: &Arc<Semaphore>,
 ) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
     let SharedChunks { root, layout, hashes } = chunks;
     let manifest = Arc::clone(layout.manifest());
-    let read = read_chunks(root, manifest, wanted, Check::Hashes(hashes)).await;
+    let read = read_chunks(root, manifest, wanted, Check::Hashes(hashes), reads).await;
     read.map_err(|failure| failure.refusal)
 }
 
@@ -51,14 +54,22 @@ impl From<Refusal> for ReadFailure {
     }
 }
 
+/// Reads chunks once there is a turn of `reads`.
 pub(super) async fn read_chunks(
     root: PathBuf,
     manifest: Arc<Manifest>,
     wanted: &GetChunks,
     check: Check,
+    reads: &Arc<Semaphore>,
 ) -> Result<(Vec<ChunkHeader>, Bytes), ReadFailure> {
     let names = wanted.chunks.clone();
-    let read = move || read_all_blocking(&root, &manifest, &names, &check);
+    // It is never closed.
+    let turn = Arc::clone(reads).acquire_owned().await;
+    // The turn ends with the read, also where the asker does not wait for that.
+    let read = move || {
+        let _turn = turn;
+        read_all_blocking(&root, &manifest, &names, &check)
+    };
     match tokio::task::spawn_blocking(read).await {
         Ok(chunks) => chunks,
         Err(_) => Err(refused(RefusalCode::ReadFailed, "the read was abandoned").into()),

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::{ContentHash, Manifest};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
+
+use crate::admission::fair_semaphore::{Asker, FairSemaphore};
 
 /// How much of encoded layouts is kept, of all games together: one of the largest, or a dozen of usual
 /// ones. A layout may exceed it alone.
@@ -19,7 +21,7 @@ const LAYOUT_CACHE_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct LayoutCache {
     layouts: Arc<Mutex<Layouts>>,
-    encodings: Arc<Semaphore>,
+    encodings: FairSemaphore,
 }
 
 /// Encoded layouts by their identity, the least recently used to go first.
@@ -42,16 +44,20 @@ impl Encoded {
 
 impl LayoutCache {
     /// Makes an empty cache. Whatever is encoded waits for `encodings`.
-    pub(crate) fn new(encodings: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(encodings: FairSemaphore) -> Self {
         Self { layouts: Arc::default(), encodings }
     }
 
     /// Returns the pages of the layout of `manifest`: as they were encoded before, or by this call. `None` when
     /// the encoding was abandoned.
-    pub(super) async fn layout(&self, manifest: &Arc<Manifest>) -> Option<Arc<[Bytes]>> {
+    pub(super) async fn layout(
+        &self,
+        asker: Asker,
+        manifest: &Arc<Manifest>,
+    ) -> Option<Arc<[Bytes]>> {
         let pages = self.layouts().entry(manifest.manifest_hash());
         let encode = || async {
-            let turn = Arc::clone(&self.encodings).acquire_owned().await.ok()?;
+            let turn = self.encodings.acquire(asker).await;
             let manifest = Arc::clone(manifest);
             // Its turn ends with the work, also where the asker does not wait for that.
             let encode = move || {
@@ -104,6 +110,12 @@ mod tests {
     use lanspread_proto::ManifestFile;
 
     use super::*;
+    use crate::admission::fair_semaphore::Order;
+
+    fn asker() -> Asker {
+        let peer = lanspread_proto::PeerId::from_public_key(b"asker");
+        Asker { addr: std::net::IpAddr::from([10, 0, 0, 1]).into(), peer }
+    }
 
     /// A game whose layout takes about `pages` pages.
     fn game(name: &str, pages: usize) -> Arc<Manifest> {
@@ -117,25 +129,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_layout_is_encoded_once_and_shared_by_all_answers() {
-        let pages = LayoutCache::new(Arc::new(Semaphore::new(1)));
+        let pages = LayoutCache::new(FairSemaphore::new(1, Order::TurnsWhileOthersWait(1)));
         let manifest = game("a", 1);
-        let (one, two) = tokio::join!(pages.layout(&manifest), pages.layout(&manifest));
+        let (one, two) =
+            tokio::join!(pages.layout(asker(), &manifest), pages.layout(asker(), &manifest));
         let (one, two) = (one.unwrap(), two.unwrap());
         assert!(Arc::ptr_eq(&one, &two));
         assert_eq!(one.len(), manifest.layout_pages() as usize);
         // Another manifest with the same layout has the same pages.
-        let again = pages.layout(&game("a", 1)).await.unwrap();
+        let again = pages.layout(asker(), &game("a", 1)).await.unwrap();
         assert!(Arc::ptr_eq(&one, &again));
     }
 
     #[tokio::test]
     async fn the_layouts_that_were_used_longest_ago_go_first() {
-        let pages = LayoutCache::new(Arc::new(Semaphore::new(1)));
+        let pages = LayoutCache::new(FairSemaphore::new(1, Order::TurnsWhileOthersWait(1)));
         let games = ["a", "b", "c"].map(|name| game(name, 60));
-        let first = pages.layout(&games[0]).await.unwrap();
-        pages.layout(&games[1]).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &pages.layout(&games[0]).await.unwrap()));
-        pages.layout(&games[2]).await.unwrap();
+        let first = pages.layout(asker(), &games[0]).await.unwrap();
+        pages.layout(asker(), &games[1]).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &pages.layout(asker(), &games[0]).await.unwrap()));
+        pages.layout(asker(), &games[2]).await.unwrap();
         let kept = |game: &Manifest| pages.layouts().encoded.contains_key(&game.manifest_hash());
         assert_eq!([0, 1, 2].map(|n| kept(&games[n])), [true, false, true]);
     }

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use lanspread_proto::PeerId;
 use lanspread_proto::library::{LibrarySnapshot, encode_library};
 use lanspread_proto::message::{GetLibrary, LibraryPageHeader, Refusal, RefusalCode};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::admission::fair_semaphore::{Asker, FairSemaphore};
 use crate::reply::refused;
 
 /// Most revisions in pages, the newest one included: 36 pages of 256 KiB each for a library of 100,000
@@ -30,7 +31,7 @@ type SharedPages = Arc<OnceCell<Vec<Bytes>>>;
 pub(super) struct LibraryPages {
     revisions: Arc<Mutex<BTreeMap<u64, Revision>>>,
     /// Bounds what is being encoded.
-    encodings: Arc<Semaphore>,
+    encodings: FairSemaphore,
 }
 
 /// One revision in pages.
@@ -43,7 +44,7 @@ struct Revision {
 
 impl LibraryPages {
     /// Makes an empty cache. Whatever is encoded waits for `encodings`.
-    pub(super) fn new(encodings: Arc<Semaphore>) -> Self {
+    pub(super) fn new(encodings: FairSemaphore) -> Self {
         Self { revisions: Arc::default(), encodings }
     }
 
@@ -56,12 +57,12 @@ impl LibraryPages {
     pub(super) async fn page(
         &self,
         wanted: GetLibrary,
-        peer: PeerId,
+        asker: Asker,
         newest: Arc<LibrarySnapshot>,
     ) -> Result<(LibraryPageHeader, Bytes, Option<Arc<LibrarySnapshot>>), Refusal> {
         let rev = wanted.rev.unwrap_or(newest.rev);
-        let (library, pages) = self.begin(rev, peer, newest)?;
-        let pages = pages.get_or_try_init(|| self.encode(Arc::clone(&library))).await?;
+        let (library, pages) = self.begin(rev, asker.peer, newest)?;
+        let pages = pages.get_or_try_init(|| self.encode(asker, Arc::clone(&library))).await?;
         let count = u32::try_from(pages.len()).unwrap_or(u32::MAX);
         let at = usize::try_from(wanted.page).unwrap_or(usize::MAX);
         let Some(page) = pages.get(at).cloned() else {
@@ -70,7 +71,7 @@ impl LibraryPages {
         };
         let is_last = at + 1 == pages.len();
         if is_last {
-            self.has_read_all(rev, peer);
+            self.has_read_all(rev, asker.peer);
         }
         // As many as the catalog has at most, and as long as a page is at most.
         let [games, len] = [library.games.len(), page.len()].map(|n| u32::try_from(n).unwrap_or(0));
@@ -105,8 +106,12 @@ impl LibraryPages {
         Ok((Arc::clone(&revision.library), Arc::clone(&revision.pages)))
     }
 
-    async fn encode(&self, library: Arc<LibrarySnapshot>) -> Result<Vec<Bytes>, Refusal> {
-        let turn = Arc::clone(&self.encodings).acquire_owned().await;
+    async fn encode(
+        &self,
+        asker: Asker,
+        library: Arc<LibrarySnapshot>,
+    ) -> Result<Vec<Bytes>, Refusal> {
+        let turn = self.encodings.acquire(asker).await;
         // Its turn ends with the work, also where the asker does not wait for that.
         let encode = move || {
             let _turn = turn;
@@ -135,6 +140,7 @@ mod tests {
     use lanspread_proto::limits::LIBRARY_MAX_GAMES;
 
     use super::*;
+    use crate::admission::fair_semaphore::Order;
 
     fn library(rev: u64, games: u32) -> Arc<LibrarySnapshot> {
         let hash = ContentHash::of(&rev.to_le_bytes());
@@ -148,12 +154,13 @@ mod tests {
         Arc::new(LibrarySnapshot { rev, games: (0..games).map(game).collect() })
     }
 
-    fn peer(n: u8) -> PeerId {
-        PeerId::from_public_key(&[n])
+    fn peer(n: u8) -> Asker {
+        let addr = std::net::IpAddr::from([10, 0, 0, n]).into();
+        Asker { addr, peer: PeerId::from_public_key(&[n]) }
     }
 
     fn libraries() -> LibraryPages {
-        LibraryPages::new(Arc::new(Semaphore::new(1)))
+        LibraryPages::new(FairSemaphore::new(1, Order::TurnsWhileOthersWait(1)))
     }
 
     fn wanted(rev: Option<u64>, page: u32) -> GetLibrary {

@@ -11,8 +11,7 @@ use lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES;
 use lanspread_proto::message::{Refusal, RefusalCode, Response};
 use tokio::time::timeout;
 
-/// Longest time that an answer may take to be taken over by the asker. Beyond it the asker is gone or
-/// does not read.
+/// Longest time that a short answer may take to arrive. Beyond it the asker is gone or does not read.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Confirms what a peer told.
@@ -45,23 +44,43 @@ pub(crate) async fn reply_with(
 ) -> Result<(), ExchangeError> {
     let send = async {
         send_header(&mut *sender, response, CONTROL_HEADER_MAX_BYTES).await?;
-        Ok(send_bytes(&mut *sender, body).await?)
+        send_bytes(&mut *sender, body).await?;
+        finish(&mut *sender).await
     };
-    timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent))?;
-    Ok(sender.finish()?)
+    in_time(send).await.inspect_err(|_| sender.reset())
 }
 
+/// Answers with a header of at most `max` bytes, and waits until it has arrived: until then it is in memory.
+///
+/// # Errors
+/// [`ExchangeError`] when the answer cannot be sent.
 pub(crate) async fn reply(
     sender: &mut dyn StreamSender,
     response: &Response,
     max: usize,
 ) -> Result<(), ExchangeError> {
-    let send = send_header(sender, response, max);
-    timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent))?;
-    Ok(sender.finish()?)
+    let send = async {
+        send_header(&mut *sender, response, max).await?;
+        finish(&mut *sender).await
+    };
+    in_time(send).await.inspect_err(|_| sender.reset())
 }
 
-/// Sends a page of a library, and waits until it has arrived. No limit holds it up: it is short, and a peer
+/// Ends an answer, and waits until it has arrived.
+async fn finish(sender: &mut dyn StreamSender) -> Result<(), ExchangeError> {
+    sender.finish()?;
+    // Whoever has read all that it wants may drop its end, or close the connection, before it hears of ours.
+    let _ = poll_fn(|cx| sender.poll_delivered(cx)).await;
+    Ok(())
+}
+
+async fn in_time(
+    send: impl Future<Output = Result<(), ExchangeError>>,
+) -> Result<(), ExchangeError> {
+    timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent))
+}
+
+/// Sends a page of a library, and waits until it has arrived. Whoever calls this resets a stream that fails. No limit holds it up: it is short, and a peer
 /// that waits for it does not appear meanwhile.
 pub(crate) async fn send_at_once(
     sender: &mut dyn StreamSender,
@@ -74,11 +93,7 @@ pub(crate) async fn send_at_once(
         sender.finish()?;
         Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?)
     };
-    let sent = timeout(ANSWER_TIMEOUT, send).await.unwrap_or(Err(ExchangeError::Silent));
-    if sent.is_err() {
-        sender.reset();
-    }
-    sent
+    in_time(send).await
 }
 
 pub(crate) fn refused(code: RefusalCode, message: &str) -> Refusal {

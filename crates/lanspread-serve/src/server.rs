@@ -1,6 +1,7 @@
 //! What it takes to answer the requests of other peers.
 
 mod chunks;
+mod fetching;
 pub(crate) mod games;
 pub(crate) mod library;
 pub(crate) mod stream;
@@ -8,18 +9,18 @@ pub(crate) mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_library::looks_like;
 use lanspread_net::limit::Limiter;
 use lanspread_proto::GameId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::admission::Admission;
+use crate::admission::requester::Requester;
 use crate::contradictions::{Contradiction, ContradictionReporter};
 use crate::layout_pages::LayoutCache;
 use crate::library_pages::LibraryPages;
 use crate::outbound::OutboundTransfers;
-use crate::published_library::{PublishedLibrary, ServedGame};
+use crate::published_library::PublishedLibrary;
 use crate::swarm::Swarm;
 use crate::unpacking::StreamService;
 
@@ -53,9 +54,10 @@ impl Server {
         streams: StreamService,
         contradictions: mpsc::Sender<Contradiction>,
     ) -> Self {
+        let streams = streams.within(upload.limit());
         let admission = Admission::new(upload);
-        let layouts = LayoutCache::new(Arc::clone(&admission.encodings));
-        let library_pages = LibraryPages::new(Arc::clone(&admission.encodings));
+        let layouts = LayoutCache::new(admission.encodings.clone());
+        let library_pages = LibraryPages::new(admission.encodings.clone());
         let contradictions = ContradictionReporter::new(contradictions);
         Self {
             library,
@@ -70,17 +72,13 @@ impl Server {
     }
 
     /// Makes sure that a game whose files have changed is looked at before anybody is told what it is.
-    pub(crate) async fn look_first(&self, game_id: &GameId) {
-        let served = self.library.borrow().game(game_id).cloned();
-        let Some(ServedGame { root, fingerprint, .. }) = served else { return };
-        // It is never closed.
-        let permit = self.admission.looks.acquire().await;
-        let seen = fingerprint.clone();
-        let is_as_known = tokio::task::spawn_blocking(move || looks_like(&root, &seen)).await;
-        drop(permit);
-        if is_as_known.unwrap_or(true) {
+    pub(crate) async fn look_first(&self, requester: &Requester, game_id: &GameId) {
+        let served = || self.library.borrow().game(game_id).cloned();
+        if served().is_none() {
             return;
         }
+        let look = self.admission.looks.look(requester.asker(), game_id, served);
+        let Some(fingerprint) = look.await else { return };
         self.contradictions.report(game_id, None);
         let is_other = |library: &Arc<PublishedLibrary>| {
             library.game(game_id).is_none_or(|game| game.fingerprint != fingerprint)

@@ -21,7 +21,7 @@ pub(crate) use request::handle_request;
 
 use crate::admission::requester::Requester;
 use crate::server::Server;
-use crate::swarm::{AnnouncedFetches, Announcement, Swarm};
+use crate::swarm::{AnnouncedFetches, Announcement, OPENING_BYTES, Swarm};
 
 /// How long changes are gathered before they are told: a scan that finds many games becomes one
 /// delta, and nobody notices the wait.
@@ -41,13 +41,14 @@ pub async fn run_session(
     context: SessionContext,
 ) {
     let SessionContext { server, observer, .. } = &context;
+    let requester = Arc::new(Requester::new(Arc::clone(&link)));
     let (is_conflict, error) = tokio::select! {
-        error = answer_all(&link, streams, &context) => {
+        error = answer_all(&requester, streams, &context) => {
             let is_conflict = matches!(error, TransportError::ClosedByPeer(CloseCode::Conflict));
             (is_conflict, error.to_string())
         }
-        error = send_deltas(&link, server) => (false, error.to_string()),
-        never = send_fetches(&link, &server.swarm) => match never {},
+        error = send_deltas(&requester, server) => (false, error.to_string()),
+        never = send_fetches(&requester, server) => match never {},
     };
     server.swarm.on_disconnect(link.peer_id(), link.id).await;
     tracing::debug!(peer_id = %link.peer_id(), error, "connection ended");
@@ -55,11 +56,10 @@ pub async fn run_session(
 }
 
 async fn answer_all(
-    link: &Arc<PeerLink>,
+    requester: &Arc<Requester>,
     mut streams: Box<dyn StreamAcceptor>,
     context: &SessionContext,
 ) -> TransportError {
-    let requester = Arc::new(Requester::new(Arc::clone(link)));
     let mut requests = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -70,7 +70,7 @@ async fn answer_all(
             Ok(stream) => stream,
             Err(error) => return error,
         };
-        let (requester, context) = (Arc::clone(&requester), context.clone());
+        let (requester, context) = (Arc::clone(requester), context.clone());
         requests.spawn(async move {
             if let Err(error) = handle_request(&requester, stream, &context).await {
                 tracing::debug!(peer_id = %requester.link.peer_id(), %error, "a request failed");
@@ -80,7 +80,8 @@ async fn answer_all(
 }
 
 /// Sends a delta whenever the library differs from what the other side knows.
-async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
+async fn send_deltas(requester: &Requester, server: &Server) -> SourceError {
+    let link = &*requester.link;
     let (mut library, mut told) = (server.library.clone(), link.known_library.subscribe());
     loop {
         let known = Arc::clone(&told.borrow_and_update());
@@ -98,7 +99,9 @@ async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
         let known = Arc::clone(&told.borrow_and_update());
         let current = library.borrow_and_update().snapshot();
         if let Some(difference) = diff(&known, &current) {
+            let room = server.admission.answers.page(requester).await;
             let (delta, page) = difference.encode();
+            room.shrink_to(page.len());
             if let Err(error) = link.send_delta(delta, page).await {
                 return error;
             }
@@ -114,15 +117,21 @@ async fn send_deltas(link: &PeerLink, server: &Server) -> SourceError {
 }
 
 /// Tells what this peer fetches, so that those that fetch the same can fetch from each other.
-async fn send_fetches(link: &PeerLink, swarm: &Swarm) -> Infallible {
+async fn send_fetches(requester: &Requester, server: &Server) -> Infallible {
+    let (link, swarm) = (&*requester.link, &server.swarm);
     let (peer_id, mut told) = (link.peer_id(), AnnouncedFetches::default());
     let mut changes = swarm.subscribe();
     loop {
         // Before it is looked at, so that what changes meanwhile is not missed.
         changes.borrow_and_update();
-        let announcements = swarm.announcements(peer_id, link.id, &mut told);
-        let is_quiet = announcements.is_empty();
-        for announcement in announcements {
+        let due = swarm.due(peer_id, link.id, &told);
+        let is_quiet = due.is_empty();
+        for game_id in due {
+            // It is made when there is memory for it.
+            let room = server.admission.answers.bytes(requester, OPENING_BYTES).await;
+            let announcement = swarm.announcement(&game_id, peer_id, link.id, &mut told);
+            let Some(announcement) = announcement else { continue };
+            room.shrink_to(announcement.bytes());
             let opened = announcement.opened().cloned();
             if let Err(error) = send(link, swarm, announcement).await {
                 if let Some(game_id) = opened {

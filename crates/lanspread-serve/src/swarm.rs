@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lanspread_net::link::LinkId;
 use lanspread_proto::message::{ChunkName, FetchEnded, GetChunks, HAVE_MAX_PIECES, Have};
 use lanspread_proto::opening::Opening;
-use lanspread_proto::piece_set::PIECE_SET_MAX;
+use lanspread_proto::piece_set::{PIECE_SET_MAX, PIECE_SET_MAX_BYTES};
 use lanspread_proto::{ContentHash, GameId, PeerId, PieceSet};
 use lanspread_transfer::layout::{Layout, PieceIndex};
 use lanspread_transfer::ledger::ChunkHashes;
@@ -28,6 +28,8 @@ use crate::outbound::OutboundTransfers;
 
 /// Most news that wait for a download; who tells more waits for it to take them in.
 const NEWS_MAX: usize = 64;
+/// Most bytes that what is told of a fetch takes in memory: its set of pieces, and the bytes of that as they travel.
+pub(crate) const OPENING_BYTES: usize = 2 * PIECE_SET_MAX_BYTES;
 /// Most pieces that a peer is believed to be asking for: as many as it may have requests.
 const ASKING_MAX: usize = 64;
 
@@ -81,6 +83,15 @@ impl Announcement {
         match self {
             Self::Opening(opening) => Some(&opening.game_id),
             Self::More(_) | Self::Ended(_) => None,
+        }
+    }
+
+    /// Returns how many bytes of pieces it takes in memory while it is told, at most [`OPENING_BYTES`].
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Opening(opening) => 2 * opening.have.as_bytes().len(),
+            Self::More(have) => 2 * size_of_val(have.more.as_slice()),
+            Self::Ended(_) => 0,
         }
     }
 }
@@ -219,32 +230,47 @@ impl Swarm {
         self.0.changes.subscribe()
     }
 
-    /// Returns what is to be sent to a peer over a connection on which it has been `told`.
-    pub fn announcements(
+    /// Returns the games of which something is to be told to a peer over a connection on which it has been `told`.
+    pub fn due(&self, peer: PeerId, link: LinkId, told: &AnnouncedFetches) -> Vec<GameId> {
+        let fetches = self.lock();
+        let ended = told.0.iter().filter(|(game_id, (number, _))| {
+            fetches.by_game.get(*game_id).is_none_or(|fetch| fetch.number != *number)
+        });
+        let ended: Vec<_> = ended.map(|(game_id, _)| game_id.clone()).collect();
+        let more = fetches.by_game.iter().filter(|(game_id, fetch)| {
+            let is_told = told.0.get(*game_id).is_some_and(|(number, _)| *number == fetch.number);
+            !is_told || fetch.has_more_for(peer, link)
+        });
+        let more = more.map(|(game_id, _)| game_id.clone());
+        // One that has ended and begun anew comes twice.
+        ended.into_iter().chain(more).collect()
+    }
+
+    /// Returns what is to be told next of a game; it counts as told from here on.
+    pub fn announcement(
         &self,
+        game_id: &GameId,
         peer: PeerId,
         link: LinkId,
         told: &mut AnnouncedFetches,
-    ) -> Vec<Announcement> {
+    ) -> Option<Announcement> {
         let mut fetches = self.lock();
-        let mut announcements = Vec::new();
-        told.0.retain(|game_id, (number, content_root)| {
-            let is_on = fetches.by_game.get(game_id).is_some_and(|fetch| fetch.number == *number);
-            if !is_on {
-                let (game_id, content_root) = (game_id.clone(), *content_root);
-                announcements.push(Announcement::Ended(FetchEnded { game_id, content_root }));
+        let fetch = fetches.by_game.get_mut(game_id);
+        match (told.0.get(game_id).copied(), fetch) {
+            (Some((number, _)), Some(fetch)) if fetch.number == number => {
+                fetch.more_for(peer, link).map(Announcement::More)
             }
-            is_on
-        });
-        for (game_id, fetch) in &mut fetches.by_game {
-            if !told.0.contains_key(game_id) {
+            (Some((_, content_root)), _) => {
+                told.0.remove(game_id);
+                let game_id = game_id.clone();
+                Some(Announcement::Ended(FetchEnded { game_id, content_root }))
+            }
+            (None, Some(fetch)) => {
                 told.0.insert(game_id.clone(), (fetch.number, fetch.sharing.content_root));
-                announcements.push(Announcement::Opening(fetch.opening()));
-            } else if let Some(more) = fetch.more_for(peer, link) {
-                announcements.push(Announcement::More(more));
+                Some(Announcement::Opening(fetch.opening()))
             }
+            (None, None) => None,
         }
-        announcements
     }
 
     /// Notes that a peer has `answered` an opening with what it has itself. Waits while 64 news wait for
@@ -393,6 +419,15 @@ impl Fetch {
             have: have.clone(),
             asking: self.asking.clone(),
         }
+    }
+
+    /// Returns whether there is something that a follower has not been told.
+    fn has_more_for(&self, peer: PeerId, link: LinkId) -> bool {
+        let follower = self.followers.get(&peer).filter(|follower| follower.link == link);
+        follower.is_some_and(|follower| {
+            follower.told_asking != self.asking
+                || self.sharing.have.iter().any(|piece| !follower.told.contains(piece))
+        })
     }
 
     /// Returns what a follower has not been told; it counts as told from here on.

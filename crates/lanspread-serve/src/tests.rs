@@ -1,5 +1,7 @@
 //! What a peer is refused, whatever it asks for.
 
+mod unread;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -38,8 +40,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admission::answers::{STALL_MAX, STALL_WAIT};
 use crate::admission::requester::Requester;
-use crate::admission::send_slots::STEP_TIMEOUT;
 use crate::contradictions::ContradictionReporter;
 use crate::library_fetch::LibraryFetches;
 use crate::outbound::OutboundTransfers;
@@ -380,7 +382,11 @@ async fn a_receiver_that_takes_nothing_does_not_keep_its_place_from_others() {
     assert!(matches!(of_stopped, Err(ExchangeError::Silent)), "{of_stopped:?}");
     // What the limit makes of two chunks, one after the other.
     assert!(other < Duration::from_secs(20), "{other:?}");
-    assert!(began.elapsed() < STEP_TIMEOUT + Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < STALL_MAX + STALL_WAIT + Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,12 +13,14 @@ use lanspread_archive::{
     StreamInstallProvider, StreamItem, StreamSink, StreamTotals, UnpackControl, UnpackError,
     root_archives,
 };
+use lanspread_net::limit::RateLimit;
 use lanspread_proto::stream::{
     STREAM_ENTRIES_MAX, STREAM_MESSAGE_MAX_BYTES, StreamErrorCode, StreamExtent, StreamFrame,
 };
 use tokio::sync::mpsc;
 
 use crate::admission::stream_queue::StreamQueue;
+use crate::admission::upload::streams_at_once;
 
 /// Content travels in blocks of this size.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -27,13 +29,20 @@ const BLOCK_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct StreamService {
     pub(crate) provider: Arc<dyn StreamInstallProvider>,
+    max_streams: NonZeroUsize,
     pub(crate) queue: StreamQueue,
 }
 
 impl StreamService {
     /// Makes a service that streams what `provider` unpacks, to `max_streams` receivers at a time.
     pub fn new(provider: Arc<dyn StreamInstallProvider>, max_streams: NonZeroUsize) -> Self {
-        Self { provider, queue: StreamQueue::new(max_streams) }
+        Self { provider, max_streams, queue: StreamQueue::new(max_streams.get()) }
+    }
+
+    /// Gives as many turns at a time as an upload limit lets go on.
+    pub(crate) fn within(self, limit: Option<RateLimit>) -> Self {
+        let queue = StreamQueue::new(streams_at_once(self.max_streams.get(), limit));
+        Self { queue, ..self }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Bounds how many complaints of wrong chunks are looked into.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lanspread_net::address::CountedAddress;
 use tokio::time::Instant;
 
 /// Most complaints of one address that are looked into in [`COMPLAINTS_TIME`]: each costs a chunk that is
@@ -20,11 +20,11 @@ pub(crate) const COMPLAINERS_MAX: usize = 1_024;
 pub(crate) struct ComplaintBudget(Arc<Mutex<Complaints>>);
 
 /// Since when, and how many.
-type Complaints = BTreeMap<IpAddr, (Instant, usize)>;
+type Complaints = BTreeMap<CountedAddress, (Instant, usize)>;
 
 impl ComplaintBudget {
     /// Counts a complaint of this address, and returns whether it is to be looked into.
-    pub(crate) fn is_due(&self, from: IpAddr) -> bool {
+    pub(crate) fn is_due(&self, from: CountedAddress) -> bool {
         let now = Instant::now();
         // Every change is a whole one.
         let mut complaints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,12 +40,14 @@ impl ComplaintBudget {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn complaints_are_bounded_by_address() {
         let budget = ComplaintBudget::default();
-        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let [one, other] = [1, 2].map(|host| IpAddr::from([10, 0, 0, host]).into());
         let due = (0..COMPLAINTS_MAX + 5).filter(|_| budget.is_due(one)).count();
         assert_eq!(due, COMPLAINTS_MAX);
         assert!(budget.is_due(other));

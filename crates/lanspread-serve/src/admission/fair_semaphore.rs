@@ -14,10 +14,10 @@
 //! somebody waits who may have it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lanspread_net::address::CountedAddress;
 use lanspread_proto::PeerId;
 use tokio::sync::{Notify, watch};
 
@@ -32,19 +32,25 @@ pub(crate) enum Order {
     /// milliseconds. The number is the most permits of one address while another address waits. Twice that number must
     /// be at least the number of permits, or permits stay free while peers wait.
     TurnsWhileOthersWait(usize),
-    /// The same order. The number is the most permits of one address, whoever waits.
-    TurnsAtMost(usize),
-    /// The peers that hold the fewest permits first, then by arrival: for permits that are held for minutes. A peer that
-    /// holds one never gets the last free permit, so that whoever comes later does not wait for a receiver that may be
-    /// slow with both.
+    /// The address that holds the fewest permits first, then the one that was granted one longest ago, then the peer that
+    /// holds the fewest, then by arrival: for permits that are held for minutes. A peer that holds one never gets the last
+    /// free permit, so that whoever comes later does not wait for a receiver that may be slow with both.
     FewestHeldFirst,
 }
 
 /// Who wants a permit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker {
-    pub addr: IpAddr,
+    pub addr: CountedAddress,
     pub peer: PeerId,
+}
+
+/// Most waiters and holders of a semaphore.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TicketsMax {
+    pub(crate) in_all: usize,
+    pub(crate) of_address: usize,
+    pub(crate) of_peer: usize,
 }
 
 /// How many waiters come before a ticket, itself included; 0 when its permit is granted.
@@ -79,13 +85,15 @@ struct State {
     free: usize,
     next_number: u64,
     /// No address, and no peer of an address, is in it without a waiter.
-    waiting: BTreeMap<IpAddr, WaitingPeers>,
+    waiting: BTreeMap<CountedAddress, WaitingPeers>,
     /// Holders by the number of their ticket.
     held: BTreeMap<u64, Asker>,
     /// How many permits each address holds. An address without one is not in it.
-    held_by_addr: BTreeMap<IpAddr, usize>,
+    held_by_addr: BTreeMap<CountedAddress, usize>,
     /// Which address got the last permit.
-    last_addr: Option<IpAddr>,
+    last_addr: Option<CountedAddress>,
+    /// Counts the grants: an order in time.
+    grants: u64,
 }
 
 /// The waiters of one address, by peer and then by arrival.
@@ -94,6 +102,8 @@ struct WaitingPeers {
     peers: BTreeMap<PeerId, BTreeMap<u64, Arc<Notify>>>,
     /// Which peer got the last permit.
     last_peer: Option<PeerId>,
+    /// The number of the last grant to the address, or of the last one before it came.
+    last_grant: u64,
 }
 
 impl FairSemaphore {
@@ -107,6 +117,7 @@ impl FairSemaphore {
             held: BTreeMap::new(),
             held_by_addr: BTreeMap::new(),
             last_addr: None,
+            grants: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), changes: watch::channel(0).0 }))
     }
@@ -124,23 +135,21 @@ impl FairSemaphore {
         self.join_locked(&mut state, asker)
     }
 
-    /// Joins the queue, unless it has `tickets_max` waiters and holders, or `tickets_per_peer_max` of this peer.
-    pub(crate) fn join_within(
-        &self,
-        asker: Asker,
-        tickets_max: usize,
-        tickets_per_peer_max: usize,
-    ) -> Option<QueueTicket> {
+    /// Joins the queue, unless it has as many waiters and holders as `most` allows.
+    pub(crate) fn join_within(&self, asker: Asker, most: TicketsMax) -> Option<QueueTicket> {
         let mut state = self.lock();
-        let is_within =
-            state.tickets() < tickets_max && state.tickets_of(asker.peer) < tickets_per_peer_max;
+        let is_within = state.tickets(|_| true) < most.in_all
+            && state.tickets(|other| other.addr == asker.addr) < most.of_address
+            && state.tickets(|other| other.peer == asker.peer) < most.of_peer;
         is_within.then(|| self.join_locked(&mut state, asker))
     }
 
     fn join_locked(&self, state: &mut State, asker: Asker) -> QueueTicket {
         let (number, granted) = (state.next_number, Arc::new(Notify::new()));
         state.next_number += 1;
-        let of_addr = state.waiting.entry(asker.addr).or_default();
+        let last_grant = state.grants;
+        let of_addr = state.waiting.entry(asker.addr);
+        let of_addr = of_addr.or_insert_with(|| WaitingPeers { last_grant, ..Default::default() });
         of_addr.peers.entry(asker.peer).or_default().insert(number, Arc::clone(&granted));
         state.grant_free();
         self.changed();
@@ -186,6 +195,17 @@ impl QueueTicket {
         })
     }
 
+    /// Returns who joined.
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker
+    }
+
+    /// Returns whether other peers wait.
+    pub(crate) fn do_others_wait(&self) -> bool {
+        let state = self.semaphore.lock();
+        state.waiters().any(|(waiter, _)| waiter.peer != self.asker.peer)
+    }
+
     /// Waits until the position is another one than `known`, and returns it. Cancel safe.
     pub(crate) async fn moved(&self, known: QueuePosition) -> QueuePosition {
         let mut changes = self.semaphore.0.changes.subscribe();
@@ -219,6 +239,10 @@ impl State {
             && let Some(granted) = self.remove_waiting(number, asker)
         {
             self.free -= 1;
+            self.grants += 1;
+            if let Some(of_addr) = self.waiting.get_mut(&asker.addr) {
+                of_addr.last_grant = self.grants;
+            }
             self.held.insert(number, asker);
             *self.held_by_addr.entry(asker.addr).or_default() += 1;
             granted.notify_one();
@@ -232,14 +256,13 @@ impl State {
                 let is_alone = self.waiting.len() == 1;
                 self.next_in_turn(|held| held < most || is_alone)
             }
-            Order::TurnsAtMost(most) => self.next_in_turn(|held| held < most),
             Order::FewestHeldFirst => self.next_with_fewest(),
         }
     }
 
     /// Returns the next waiter of the peer and the address whose turn it is, of the addresses that may have one more.
     fn next_in_turn(&mut self, may_have_more: impl Fn(usize) -> bool) -> Option<(u64, Asker)> {
-        let held = |addr: &IpAddr| self.held_by_addr.get(addr).copied().unwrap_or(0);
+        let held = |addr: &CountedAddress| self.held_by_addr.get(addr).copied().unwrap_or(0);
         let addrs = in_turn(&self.waiting, self.last_addr);
         let addr = addrs.map(|(addr, _)| *addr).find(|addr| may_have_more(held(addr)))?;
         let of_addr = self.waiting.get_mut(&addr)?;
@@ -250,37 +273,43 @@ impl State {
         Some((number, Asker { addr, peer }))
     }
 
-    /// Returns the first waiter of the peers that hold the fewest permits.
+    /// Returns the first waiter of the addresses, and of their peers, that hold the fewest permits.
     fn next_with_fewest(&self) -> Option<(u64, Asker)> {
         let waiters = self.waiting.iter().flat_map(|(addr, of_addr)| {
-            of_addr.peers.iter().filter_map(|(peer, numbers)| {
+            let held_by_addr = self.held_by_addr.get(addr).copied().unwrap_or(0);
+            of_addr.peers.iter().filter_map(move |(peer, numbers)| {
                 let (number, _) = numbers.first_key_value()?;
-                Some((self.held_by_peer(*peer), *number, Asker { addr: *addr, peer: *peer }))
+                let held = self.held_by_peer(*peer);
+                let order = (held_by_addr, of_addr.last_grant, held, *number);
+                // The last free permit is for a peer that holds none.
+                let may_have_one = self.free > usize::from(held > 0);
+                may_have_one.then_some((order, Asker { addr: *addr, peer: *peer }))
             })
         });
-        let (held, number, asker) = waiters.min_by_key(|(held, number, _)| (*held, *number))?;
-        (self.free > usize::from(held > 0)).then_some((number, asker))
+        let ((.., number), asker) = waiters.min_by_key(|(order, _)| *order)?;
+        Some((number, asker))
     }
 
     fn held_by_peer(&self, peer: PeerId) -> usize {
         self.held.values().filter(|holder| holder.peer == peer).count()
     }
 
-    fn waiters(&self) -> impl Iterator<Item = (PeerId, u64)> {
-        let peers = self.waiting.values().flat_map(|of_addr| &of_addr.peers);
-        peers.flat_map(|(peer, numbers)| numbers.keys().map(|number| (*peer, *number)))
+    fn waiters(&self) -> impl Iterator<Item = (Asker, u64)> {
+        self.waiting.iter().flat_map(|(addr, of_addr)| {
+            of_addr.peers.iter().flat_map(|(peer, numbers)| {
+                let asker = Asker { addr: *addr, peer: *peer };
+                numbers.keys().map(move |number| (asker, *number))
+            })
+        })
     }
 
     fn waiting_before(&self, number: u64) -> usize {
         self.waiters().filter(|(_, other)| *other < number).count()
     }
 
-    fn tickets(&self) -> usize {
-        self.held.len() + self.waiters().count()
-    }
-
-    fn tickets_of(&self, peer: PeerId) -> usize {
-        self.held_by_peer(peer) + self.waiters().filter(|(waiter, _)| *waiter == peer).count()
+    fn tickets(&self, is_of: impl Fn(Asker) -> bool) -> usize {
+        let waiters = self.waiters().map(|(waiter, _)| waiter);
+        waiters.chain(self.held.values().copied()).filter(|asker| is_of(*asker)).count()
     }
 
     fn give_back(&mut self, holder: Asker) {

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::fair_semaphore::Asker;
+use super::standing::Standing;
 
 /// Most chunks that are in memory to be sent to one peer: the largest window of two downloads, so that
 /// only a peer that does not keep to it waits.
@@ -23,17 +24,19 @@ pub(crate) struct Requester {
     chunks: Semaphore,
     sending: Semaphore,
     receiving: Semaphore,
+    /// Whether the peer takes what it is sent.
+    pub(crate) standing: Standing,
 }
 
 impl Requester {
     pub(crate) fn new(link: Arc<PeerLink>) -> Self {
         let [chunks, sending, receiving] = [CHUNKS_PER_PEER_MAX, 1, 1].map(Semaphore::new);
-        Self { link, chunks, sending, receiving }
+        Self { link, chunks, sending, receiving, standing: Standing::unknown() }
     }
 
     /// Returns whom fair semaphores count.
     pub(crate) fn asker(&self) -> Asker {
-        Asker { addr: self.link.addr.ip(), peer: self.link.peer_id() }
+        Asker { addr: self.link.addr.ip().into(), peer: self.link.peer_id() }
     }
 
     /// Waits until another chunk may be in memory for this peer. Always a permit: nobody closes the semaphore.

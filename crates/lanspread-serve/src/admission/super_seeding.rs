@@ -6,7 +6,9 @@
 //! piece that is on its way to one is not given to another one beside it, who will soon hear whence it is to
 //! be had, and asks for something else meanwhile. Once it has arrived, further copies wait for nobody.
 //!
-//! A receiver that is much slower than others does not keep them waiting: it goes on beside them.
+//! A receiver that is much slower than others does not keep them waiting: it goes on beside them. Only a peer that takes what
+//! it is sent is given first copies in turn and keeps pieces from others; one of which that is not known yet, or that has
+//! stalled, is sent its chunks beside the others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
@@ -18,6 +20,7 @@ use lanspread_proto::{GameId, GameVersion, PeerId};
 use tokio::time::{Instant, timeout};
 
 use crate::admission::fair_semaphore::{Asker, FairPermit, FairSemaphore, Order};
+use crate::admission::standing::Standing;
 
 /// First copies that are sent at once: enough that the end of one costs the network no time, also where two
 /// receivers are slower than this peer.
@@ -53,8 +56,14 @@ struct State {
 struct Given {
     version: GameVersion,
     arrived: BTreeSet<ChunkName>,
-    /// To whom, and since when.
-    on_their_way: BTreeMap<ChunkName, (PeerId, Instant)>,
+    on_their_way: BTreeMap<ChunkName, OnItsWay>,
+}
+
+/// To whom a piece is on its way, and since when.
+struct OnItsWay {
+    to: PeerId,
+    since: Instant,
+    standing: Standing,
 }
 
 /// A copy that is about to be given.
@@ -67,6 +76,8 @@ struct FirstCopy {
     to: PeerId,
     turn: Option<FairPermit>,
     began: Instant,
+    /// Whether the piece is kept from others.
+    is_kept: bool,
 }
 
 impl SuperSeeding {
@@ -81,20 +92,24 @@ impl SuperSeeding {
         &self,
         wanted: &GetChunks,
         asker: Asker,
+        standing: &Standing,
         fetching: usize,
     ) -> Option<Delivery> {
         let peer = asker.peer;
-        match self.lock().begin(wanted, peer, fetching) {
+        match self.lock().begin(wanted, peer, standing, fetching) {
             Begun::First => {}
             Begun::Further => return Some(Delivery(None)),
             Begun::OnItsWay => return None,
         }
         // Made before anything is waited for, so that it is taken back when the wait is given up.
         let (super_seeding, wanted) = (self.clone(), wanted.clone());
-        let mut first =
-            FirstCopy { super_seeding, wanted, to: peer, turn: None, began: Instant::now() };
+        let (turn, began, is_kept) = (None, Instant::now(), true);
+        let mut first = FirstCopy { super_seeding, wanted, to: peer, turn, began, is_kept };
         first.turn = Some(self.turns.acquire(asker).await);
         first.began = Instant::now();
+        if !standing.is_taking() {
+            first.give_way();
+        }
         Some(Delivery(Some(first)))
     }
 
@@ -111,7 +126,13 @@ enum Begun {
 }
 
 impl State {
-    fn begin(&mut self, wanted: &GetChunks, peer: PeerId, fetching: usize) -> Begun {
+    fn begin(
+        &mut self,
+        wanted: &GetChunks,
+        peer: PeerId,
+        standing: &Standing,
+        fetching: usize,
+    ) -> Begun {
         let Some(piece) = wanted.chunks.first() else { return Begun::Further };
         if fetching < SEVERAL {
             self.games.remove(&wanted.game_id);
@@ -125,9 +146,11 @@ impl State {
             return Begun::Further;
         }
         match given.on_their_way.get(piece) {
-            Some((to, since)) if *to != peer && since.elapsed() < ON_ITS_WAY_MAX => Begun::OnItsWay,
+            Some(other) if other.to != peer && other.keeps() => Begun::OnItsWay,
+            _ if !standing.is_taking() => Begun::Further,
             _ => {
-                given.on_their_way.insert(piece.clone(), (peer, Instant::now()));
+                let (to, since, standing) = (peer, Instant::now(), standing.clone());
+                given.on_their_way.insert(piece.clone(), OnItsWay { to, since, standing });
                 Begun::First
             }
         }
@@ -147,6 +170,13 @@ impl State {
     }
 }
 
+impl OnItsWay {
+    /// Returns whether the piece is kept from others.
+    fn keeps(&self) -> bool {
+        self.since.elapsed() < ON_ITS_WAY_MAX && self.standing.is_taking()
+    }
+}
+
 impl Given {
     fn of(wanted: &GetChunks) -> Self {
         let (arrived, on_their_way) = Default::default();
@@ -163,7 +193,7 @@ impl Delivery {
         if let Ok(sent) = timeout(patience, sending.as_mut()).await {
             return sent;
         }
-        first.turn = None;
+        first.give_way();
         sending.await
     }
 
@@ -181,19 +211,36 @@ impl Delivery {
     }
 }
 
-impl Drop for FirstCopy {
-    fn drop(&mut self) {
+impl FirstCopy {
+    /// Lets others go first, and have the same piece.
+    fn give_way(&mut self) {
+        self.turn = None;
+        self.keep_no_more();
+    }
+
+    fn keep_no_more(&mut self) {
+        if !std::mem::take(&mut self.is_kept) {
+            return;
+        }
         // After a while it may be on its way to another one instead.
         if let Some((given, piece)) = self.super_seeding.lock().of(&self.wanted)
-            && given.on_their_way.get(&piece).is_some_and(|(to, _)| *to == self.to)
+            && given.on_their_way.get(&piece).is_some_and(|other| other.to == self.to)
         {
             given.on_their_way.remove(&piece);
         }
     }
 }
 
+impl Drop for FirstCopy {
+    fn drop(&mut self) {
+        self.keep_no_more();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use futures_util::poll;
     use tokio::time::{advance, sleep};
 
@@ -201,7 +248,10 @@ mod tests {
 
     fn peer(n: usize) -> Asker {
         let [host, ..] = n.to_le_bytes();
-        Asker { addr: [10, 0, 0, host].into(), peer: PeerId::from_public_key(&n.to_le_bytes()) }
+        Asker {
+            addr: IpAddr::from([10, 0, 0, host]).into(),
+            peer: PeerId::from_public_key(&n.to_le_bytes()),
+        }
     }
 
     fn piece(index: usize) -> GetChunks {
@@ -213,8 +263,17 @@ mod tests {
         }
     }
 
+    async fn wait(
+        seeding: &SuperSeeding,
+        wanted: &GetChunks,
+        to: usize,
+        fetching: usize,
+    ) -> Option<Delivery> {
+        seeding.wait(wanted, peer(to), &Standing::taking(), fetching).await
+    }
+
     async fn first(seeding: &SuperSeeding, index: usize, to: usize) -> Delivery {
-        let delivery = seeding.wait(&piece(index), peer(to), SEVERAL).await.unwrap();
+        let delivery = wait(seeding, &piece(index), to, SEVERAL).await.unwrap();
         assert!(has_turn(&delivery));
         delivery
     }
@@ -232,12 +291,12 @@ mod tests {
             sent.push(first(&seeding, n, n).await);
         }
         let wanted = piece(7);
-        let mut next = pin!(seeding.wait(&wanted, peer(7), SEVERAL));
+        let mut next = pin!(wait(&seeding, &wanted, 7, SEVERAL));
         assert!(poll!(&mut next).is_pending());
         // A second copy, and a piece of a game that few fetch.
-        seeding.wait(&piece(0), peer(8), SEVERAL).await.unwrap();
+        wait(&seeding, &piece(0), 8, SEVERAL).await.unwrap();
         let few = GetChunks { game_id: GameId::new("doom").unwrap(), ..piece(9) };
-        seeding.wait(&few, peer(9), SEVERAL - 1).await.unwrap();
+        wait(&seeding, &few, 9, SEVERAL - 1).await.unwrap();
         assert!(poll!(&mut next).is_pending());
         sent.remove(0).delivered();
         assert!(poll!(&mut next).is_ready());
@@ -248,32 +307,32 @@ mod tests {
         let seeding = SuperSeeding::new();
         drop(first(&seeding, 0, 0).await);
         first(&seeding, 0, 1).await.delivered();
-        assert!(!has_turn(&seeding.wait(&piece(0), peer(2), SEVERAL).await.unwrap()));
+        assert!(!has_turn(&wait(&seeding, &piece(0), 2, SEVERAL).await.unwrap()));
         // One of another version is another piece.
         let newer = GetChunks { version: "2".parse().unwrap(), ..piece(0) };
-        assert!(has_turn(&seeding.wait(&newer, peer(2), SEVERAL).await.unwrap()));
+        assert!(has_turn(&wait(&seeding, &newer, 2, SEVERAL).await.unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_on_its_way_to_one_is_not_given_to_another_for_a_while() {
         let seeding = SuperSeeding::new();
         let on_its_way = first(&seeding, 0, 0).await;
-        assert!(seeding.wait(&piece(0), peer(1), SEVERAL).await.is_none());
+        assert!(wait(&seeding, &piece(0), 1, SEVERAL).await.is_none());
         // Who has lost what was on its way asks anew.
         let again = first(&seeding, 0, 0).await;
         drop(on_its_way);
         advance(ON_ITS_WAY_MAX).await;
         let other = first(&seeding, 0, 1).await;
         drop(again);
-        assert!(seeding.wait(&piece(0), peer(2), SEVERAL).await.is_none());
+        assert!(wait(&seeding, &piece(0), 2, SEVERAL).await.is_none());
         drop(other);
         // Who gives up waiting for its turn leaves nothing behind.
         let full =
             [first(&seeding, 1, 1).await, first(&seeding, 2, 2).await, first(&seeding, 3, 3).await];
         let wanted = piece(4);
-        let mut given_up = Box::pin(seeding.wait(&wanted, peer(4), SEVERAL));
+        let mut given_up = Box::pin(wait(&seeding, &wanted, 4, SEVERAL));
         assert!(poll!(&mut given_up).is_pending());
-        assert!(seeding.wait(&piece(4), peer(5), SEVERAL).await.is_none());
+        assert!(wait(&seeding, &piece(4), 5, SEVERAL).await.is_none());
         drop((given_up, full));
         first(&seeding, 4, 5).await;
     }
@@ -293,5 +352,24 @@ mod tests {
         assert!(!has_turn(&slow));
         slow.delivered();
         assert_eq!(seeding.lock().patience(), usual * SLOW_FACTOR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peers_that_take_nothing_keep_no_piece_from_others() {
+        let seeding = SuperSeeding::new();
+        // Nothing is known of it yet.
+        let unknown = Standing::unknown();
+        let beside = seeding.wait(&piece(0), peer(0), &unknown, SEVERAL).await.unwrap();
+        assert!(!has_turn(&beside));
+        let taking = Standing::taking();
+        let stalling = seeding.wait(&piece(1), peer(1), &taking, SEVERAL).await.unwrap();
+        assert!(has_turn(&stalling));
+        assert!(wait(&seeding, &piece(1), 2, SEVERAL).await.is_none());
+        taking.set(false);
+        assert!(has_turn(&wait(&seeding, &piece(1), 2, SEVERAL).await.unwrap()));
+        // One that is only slower than others lets them have the piece as well.
+        let mut slow = first(&seeding, 3, 3).await;
+        slow.while_sent(sleep(PATIENCE_UNKNOWN * 2)).await;
+        assert!(has_turn(&wait(&seeding, &piece(3), 4, SEVERAL).await.unwrap()));
     }
 }

@@ -12,10 +12,10 @@ use lanspread_proto::message::{
 use tokio::time::timeout;
 
 use super::Server;
-use crate::admission::PACED_BYTES;
+use crate::admission::answers::{AnswerRoom, CHUNK_BYTES, ROOM_WAIT, SHORT_ROOM_WAIT};
 use crate::admission::requester::Requester;
-use crate::admission::send_slots::{SLOT_WAIT, SendSlot};
 use crate::admission::super_seeding::Delivery;
+use crate::admission::upload::Sent;
 use crate::chunk_reader::{Check, known_hash, no_such_chunk, read_chunks, read_shared};
 use crate::outbound::TransferGuard;
 use crate::reply::{not_served, refused, reply};
@@ -45,7 +45,7 @@ impl Server {
                     return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
                 }
             };
-        let ((mut delivery, mut slot), (chunks, bytes)) =
+        let ((mut delivery, room), (chunks, bytes)) =
             match self.prepare(requester, &wanted, &found, &transfer).await {
                 Ok(prepared) => prepared,
                 Err(refusal) => {
@@ -59,8 +59,8 @@ impl Server {
                 let _turn = requester.turn_to_send().await;
                 let response = Response::Chunks { chunks };
                 let header = send_header(&mut *sender, &response, CONTROL_HEADER_MAX_BYTES);
-                slot.hold_for(header).await?;
-                self.send_paced(&mut *sender, bytes, &mut slot).await?;
+                room.hold_for(header).await?;
+                self.send_paced(requester, &mut *sender, bytes, &room).await?;
                 Ok(sender.finish()?)
             };
             tokio::select! {
@@ -69,11 +69,12 @@ impl Server {
             }?;
             // Nobody reads the files any more. The transport has the bytes in memory until they arrive.
             drop(transfer);
-            slot.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
+            room.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
         });
         match sent.await {
             Ok(()) => {
                 delivery.delivered();
+                room.arrived();
                 Ok(())
             }
             Err(error) => {
@@ -103,9 +104,13 @@ impl Server {
             let message = "the game has another content, or none is known yet";
             return Response::Refused(refused(RefusalCode::Changed, message));
         }
-        if !self.admission.complaints.is_due(requester.link.addr.ip()) {
-            return Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
+        let too_many = || Response::Refused(refused(RefusalCode::Busy, "too many complaints"));
+        if !self.admission.complaints.is_due(requester.asker().addr) {
+            return too_many();
         }
+        // It is read into memory like one that is sent.
+        let room = timeout(SHORT_ROOM_WAIT, self.admission.answers.bytes(requester, CHUNK_BYTES));
+        let Ok(_room) = room.await else { return too_many() };
         let file = game.manifest.file(&path);
         let Some(hash) = file.and_then(|file| known_hash(file, index)) else {
             return Response::Refused(no_such_chunk("the game has no such chunk"));
@@ -124,7 +129,8 @@ impl Server {
         let version = game.manifest.version().clone();
         let chunks = vec![ChunkName { path: path.clone(), index }];
         let wanted = GetChunks { game_id, version, chunks };
-        match read_chunks(game.root, game.manifest, &wanted, Check::Hashes(vec![hash])).await {
+        let (check, reads) = (Check::Hashes(vec![hash]), &self.admission.reads);
+        match read_chunks(game.root, game.manifest, &wanted, check, reads).await {
             Ok(_) => Response::Done {},
             Err(failure) => {
                 self.contradictions.report(&wanted.game_id, Some(path));
@@ -142,14 +148,14 @@ impl Server {
         wanted: &GetChunks,
         found: &Found,
         transfer: &TransferGuard,
-    ) -> Result<((Delivery, SendSlot<'a>), (Vec<ChunkHeader>, Bytes)), Refusal> {
+    ) -> Result<((Delivery, AnswerRoom<'a>), (Vec<ChunkHeader>, Bytes)), Refusal> {
         let fetching = match found {
             // Of what is still being fetched here, others have the rest.
             Found::Shared(_) => 0,
             Found::InLibrary => self.outbound.count(&wanted.game_id),
         };
         let room = tokio::select! {
-            room = timeout(SLOT_WAIT, self.room(requester, wanted, fetching)) => {
+            room = timeout(ROOM_WAIT, self.room(requester, wanted, fetching)) => {
                 let too_many = || refused(RefusalCode::Busy, "too many peers ask for chunks");
                 room.unwrap_or_else(|_| Err(too_many()))
             }
@@ -158,7 +164,9 @@ impl Server {
         let room = room?;
         // Meanwhile a chunk may have come, and a download may have ended.
         let found = self.find(wanted)?;
-        Ok((room, self.read(found, wanted).await?))
+        let (chunks, bytes) = self.read(found, wanted).await?;
+        room.1.shrink_to(bytes.len());
+        Ok((room, (chunks, bytes)))
     }
 
     /// Waits until the chunks may be in memory. So many peers fetch their game from here.
@@ -167,25 +175,29 @@ impl Server {
         requester: &'a Requester,
         wanted: &GetChunks,
         fetching: usize,
-    ) -> Result<(Delivery, SendSlot<'a>), Refusal> {
-        let delivery = self.admission.super_seeding.wait(wanted, requester.asker(), fetching).await;
+    ) -> Result<(Delivery, AnswerRoom<'a>), Refusal> {
+        let (asker, standing) = (requester.asker(), &requester.standing);
+        let delivery = self.admission.super_seeding.wait(wanted, asker, standing, fetching).await;
         let on_its_way = || refused(RefusalCode::Busy, "it is on its way to another peer");
-        Ok((delivery.ok_or_else(on_its_way)?, self.admission.send_slots.acquire(requester).await))
+        let mut delivery = delivery.ok_or_else(on_its_way)?;
+        // Who waits for memory behind its own address does not keep the turn of a first copy meanwhile.
+        let room = delivery.while_sent(self.admission.answers.chunks(requester)).await;
+        Ok((delivery, room))
     }
 
     /// Sends bytes as fast as the limit allows. All at once where there is none.
     async fn send_paced(
         &self,
+        requester: &Requester,
         sender: &mut dyn StreamSender,
         mut bytes: Bytes,
-        slot: &mut SendSlot<'_>,
+        room: &AnswerRoom<'_>,
     ) -> Result<(), ExchangeError> {
-        let piece_len =
-            if self.admission.upload.limit().is_some() { PACED_BYTES } else { bytes.len() };
+        let upload = &self.admission.upload;
         while !bytes.is_empty() {
-            let piece = bytes.split_to(piece_len.min(bytes.len()));
-            self.admission.upload.pass(piece.len()).await;
-            slot.hold_for(send_bytes(sender, piece)).await?;
+            let piece = bytes.split_to(upload.piece_len(bytes.len()));
+            upload.pass(Sent::Chunks, requester.asker(), piece.len()).await;
+            room.hold_for(send_bytes(sender, piece)).await?;
         }
         Ok(())
     }
@@ -209,7 +221,7 @@ impl Server {
     ) -> Result<(Vec<ChunkHeader>, Bytes), Refusal> {
         match found {
             // Valid after the share has ended: that stops this request, unless the download has succeeded.
-            Found::Shared(Some(chunks)) => read_shared(chunks, wanted).await,
+            Found::Shared(Some(chunks)) => read_shared(chunks, wanted, &self.admission.reads).await,
             Found::Shared(None) => Err(not_served(&wanted.game_id)),
             Found::InLibrary => {
                 let served = self.library.borrow().game(&wanted.game_id).cloned();
@@ -218,7 +230,8 @@ impl Server {
                     return Err(not_served(&wanted.game_id));
                 }
                 let check = Check::Looks(game.fingerprint);
-                let read = read_chunks(game.root, game.manifest, wanted, check).await;
+                let reads = &self.admission.reads;
+                let read = read_chunks(game.root, game.manifest, wanted, check, reads).await;
                 read.map_err(|failure| {
                     if failure.is_contradiction {
                         self.contradictions.report(&wanted.game_id, None);

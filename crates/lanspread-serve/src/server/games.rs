@@ -13,10 +13,11 @@ use lanspread_proto::message::{GameHead, GetGame, GetPage, Part, Refusal, Refusa
 use tokio::time::{Instant, timeout};
 
 use super::Server;
-use crate::admission::PACED_BYTES;
+use crate::admission::answers::{AnswerRoom, ROOM_WAIT};
 use crate::admission::requester::Requester;
+use crate::admission::upload::Sent;
 use crate::published_library::{PublishedLibrary, ServedGame};
-use crate::reply::{ANSWER_TIMEOUT, not_served, refused, reply};
+use crate::reply::{not_served, refused, reply};
 
 /// Longest wait for the hashes of a game: what half a terabyte takes on a hard disk of 300 MiB/s. A
 /// game that cannot be hashed must not hold the asker's stream for ever.
@@ -28,10 +29,11 @@ impl Server {
     /// Says what a game is. Where hashes are awaited, that takes as long as they do, at most [`HASHES_TIMEOUT`].
     pub(crate) async fn handle_get_game(
         &self,
+        requester: &Requester,
         wanted: GetGame,
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
-        self.look_first(&wanted.game_id).await;
+        self.look_first(requester, &wanted.game_id).await;
         let mut library = self.library.clone();
         let is_settled = |library: &Arc<PublishedLibrary>| match library.game(&wanted.game_id) {
             Some(game) => !wanted.await_hashes || game.manifest.content_root().is_some(),
@@ -62,29 +64,32 @@ impl Server {
         sender: &mut dyn StreamSender,
     ) -> Result<(), ExchangeError> {
         // Before the page is there, so that what waits for its turn costs nothing.
-        let room = self.admission.page_slots.acquire(requester.asker()).await;
-        let too_many = || refused(RefusalCode::Busy, "too many pages are on their way");
-        let page = match &room {
-            Some(_) => self.page(&wanted).await,
-            None => Err(too_many()),
+        let too_many = |_| refused(RefusalCode::Busy, "too many pages are on their way");
+        let prepare = async {
+            let room = timeout(ROOM_WAIT, self.admission.answers.page_in_turn(requester)).await;
+            let room = room.map_err(too_many)?;
+            Ok((room, self.page(requester, &wanted).await?))
         };
-        let page = match page {
-            Ok(page) => page,
+        let (room, page) = match prepare.await {
+            Ok(prepared) => prepared,
             Err(refusal) => {
                 let response = Response::Refused(refusal);
                 return reply(sender, &response, CONTROL_HEADER_MAX_BYTES).await;
             }
         };
+        room.shrink_to(page.len());
         // A page has at most `PAGE_MAX_BYTES`.
         let len = u32::try_from(page.len()).unwrap_or(u32::MAX);
-        let sent = self.send_paced_page(sender, &Response::Page { len }, page).await;
-        if sent.is_err() {
-            sender.reset();
+        let sent =
+            self.send_paced_page(requester, sender, &Response::Page { len }, page, &room).await;
+        match sent {
+            Ok(()) => room.arrived(),
+            Err(_) => sender.reset(),
         }
         sent
     }
 
-    async fn page(&self, wanted: &GetPage) -> Result<Bytes, Refusal> {
+    async fn page(&self, requester: &Requester, wanted: &GetPage) -> Result<Bytes, Refusal> {
         let served = self.library.borrow().game(&wanted.game_id).cloned();
         let game = served.ok_or_else(|| not_served(&wanted.game_id))?;
         let manifest = &game.manifest;
@@ -100,7 +105,8 @@ impl Server {
         let page = match wanted.part {
             Part::Layout => {
                 let abandoned = || refused(RefusalCode::Busy, "the layout could not be encoded");
-                let pages = self.layouts.layout(manifest).await.ok_or_else(abandoned)?;
+                let pages = self.layouts.layout(requester.asker(), manifest).await;
+                let pages = pages.ok_or_else(abandoned)?;
                 usize::try_from(wanted.page).ok().and_then(|page| pages.get(page).cloned())
             }
             Part::Hashes => manifest.hash_page(wanted.page),
@@ -114,31 +120,23 @@ impl Server {
 
     async fn send_paced_page(
         &self,
+        requester: &Requester,
         sender: &mut dyn StreamSender,
         header: &Response,
         mut page: Bytes,
+        room: &AnswerRoom<'_>,
     ) -> Result<(), ExchangeError> {
-        let step = send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES);
-        in_time(step).await?;
-        let piece_len =
-            if self.admission.upload.limit().is_some() { PACED_BYTES } else { page.len() };
+        room.hold_for(send_header(&mut *sender, header, CONTROL_HEADER_MAX_BYTES)).await?;
+        let upload = &self.admission.upload;
         while !page.is_empty() {
-            let piece = page.split_to(piece_len.min(page.len()));
-            self.admission.upload.pass(piece.len()).await;
-            in_time(async { Ok(send_bytes(&mut *sender, piece).await?) }).await?;
+            let piece = page.split_to(upload.piece_len(page.len()));
+            upload.pass(Sent::Chunks, requester.asker(), piece.len()).await;
+            room.hold_for(send_bytes(&mut *sender, piece)).await?;
         }
         sender.finish()?;
         // It is in memory until it has arrived.
-        in_time(async { Ok(poll_fn(|cx| sender.poll_delivered(cx)).await?) }).await
+        room.hold_for(poll_fn(|cx| sender.poll_delivered(cx))).await
     }
-}
-
-/// Waits for one step of sending, as long as for a whole answer.
-async fn in_time(
-    step: impl Future<Output = Result<(), ExchangeError>>,
-) -> Result<(), ExchangeError> {
-    const STEP: Duration = ANSWER_TIMEOUT;
-    timeout(STEP, step).await.unwrap_or(Err(ExchangeError::Silent))
 }
 
 /// Returns what a source says of a game that it serves.

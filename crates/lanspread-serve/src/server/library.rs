@@ -26,14 +26,18 @@ impl Server {
         let busy = || refused(RefusalCode::Busy, "too many peers ask for pages");
         let prepare = async {
             let newest = self.library.borrow().snapshot();
-            let page = self.library_pages.page(wanted, requester.link.peer_id(), newest).await?;
-            Ok((self.admission.page_slots.acquire(requester.asker()).await.ok_or_else(busy)?, page))
+            let page = self.library_pages.page(wanted, requester.asker(), newest).await?;
+            Ok((self.admission.answers.bytes(requester, page.1.len()).await, page))
         };
         match timeout(LIBRARY_WAIT, prepare).await.unwrap_or_else(|_| Err(busy())) {
             Ok((room, (header, page, read))) => {
-                let sent = send_at_once(sender, &Response::LibraryPage(header), page).await;
-                drop(room);
-                sent?;
+                let response = Response::LibraryPage(header);
+                room.hold_for(send_at_once(&mut *sender, &response, page)).await.inspect_err(
+                    |_| {
+                        sender.reset();
+                    },
+                )?;
+                room.arrived();
                 if let Some(read) = read {
                     requester.link.known_library.send_replace(read);
                 }

@@ -64,9 +64,11 @@ impl Side {
 
     /// Tells `other` all there is to be told; returns how many things that were.
     async fn tell(&mut self, other: &Self) -> usize {
-        let announcements = self.swarm.announcements(other.id, self.link, &mut self.told);
-        let count = announcements.len();
-        for announcement in announcements {
+        let due = self.swarm.due(other.id, self.link, &self.told);
+        let count = due.len();
+        for game_id in due {
+            let announcement =
+                self.swarm.announcement(&game_id, other.id, self.link, &mut self.told).unwrap();
             match announcement {
                 Announcement::Opening(opening) => {
                     let heard = other.swarm.on_opening(self.id, other.link, &opening).await;
@@ -163,7 +165,8 @@ async fn what_could_not_be_told_is_told_anew_unless_it_was_refused() {
     b.fetch(1, &[]);
     a.tell(&b).await;
     a.share().announce_verified(PieceIndex(1));
-    assert_eq!(a.swarm.announcements(b.id, a.link, &mut a.told).len(), 1);
+    assert!(a.swarm.announcement(&game(), b.id, a.link, &mut a.told).is_some());
+    assert_eq!(a.swarm.due(b.id, a.link, &a.told), []);
     a.swarm.on_not_sent(b.id, &game(), false);
     b.news();
     assert_eq!(a.tell(&b).await, 1);
