@@ -277,6 +277,9 @@ impl Engine {
         }
         self.invite_again(now);
         if let Some(transfer) = self.stage.transfer() {
+            for (ask, bytes, of) in self.sources.progress() {
+                transfer.on_progress(ask, bytes, of, now);
+            }
             let status =
                 transfer.status(now).unwrap_or(TransferStatus::Mismatch { by_catalog: false });
             // What led to this status is told before it.
@@ -287,12 +290,15 @@ impl Engine {
         }
         if let (Stage::Transferring(transfer), Some(resume)) = (&mut self.stage, &mut self.resume) {
             self.disk.probe(resume.probes(transfer));
+            self.pacer.spend(transfer.take_wasted_bytes());
             while self.pacer.may_ask(now)
                 && let Some(bytes) = transfer.ask(now)
             {
-                self.pacer.spend(bytes);
+                self.pacer.spend(bytes.into());
             }
-            self.sharer.follow(&self.job, transfer);
+            // What is paid for, and owed by sources that give nothing, does not wait for the next payment.
+            while !self.pacer.may_ask(now) && transfer.ask_again(now) {}
+            self.sharer.follow(&self.job, transfer, now);
             self.disk.work(resume.storage());
         }
         self.carry_out_effects().await;

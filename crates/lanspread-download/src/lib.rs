@@ -14,7 +14,7 @@
 //! use lanspread_disk::free_space::FreeSpace;
 //! use lanspread_download::{DownloadJob, SwarmContext, run};
 //! use lanspread_net::limit::Limiter;
-//! use lanspread_net::source::{ReceivedChunks, Source};
+//! use lanspread_net::source::{ArrivedBytes, ReceivedChunks, Source};
 //! use lanspread_proto::hash::chunk_hash;
 //! use lanspread_proto::layout::encode_layout;
 //! use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part};
@@ -54,6 +54,7 @@
 //!         &self,
 //!         _: GetChunks,
 //!         _: Vec<u32>,
+//!         _: ArrivedBytes,
 //!     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
 //!         let hashes = vec![chunk_hash(CONTENT.len() as u64, 0, CONTENT)];
 //!         ready(Ok(ReceivedChunks { hashes, bytes: Bytes::from_static(CONTENT) })).boxed()

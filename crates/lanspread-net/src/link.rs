@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use super::debts::{Debt, Debts};
 use super::exchange::{ExchangeError, FrameReader, Incoming, ask};
 use super::transport::{CloseCode, Connection, TransportError};
-use crate::source::ReceivedChunks;
+use crate::source::{ArrivedBytes, ReceivedChunks};
 
 /// Longest wait for the answer to a small request. A healthy peer needs milliseconds.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -235,6 +235,16 @@ impl PeerLink {
         request: GetChunks,
         lens: &[u32],
     ) -> Result<ReceivedChunks, SourceError> {
+        self.get_chunks_counted(request, lens, &ArrivedBytes::default()).await
+    }
+
+    /// Asks for chunks of exactly `lens` bytes, and tells how many have come.
+    pub async fn get_chunks_counted(
+        &self,
+        request: GetChunks,
+        lens: &[u32],
+        arrived: &ArrivedBytes,
+    ) -> Result<ReceivedChunks, SourceError> {
         let len: u64 = lens.iter().copied().map(u64::from).sum();
         debug_assert!(len <= CHUNK_SIZE_BYTES);
         let _debt = self.owes();
@@ -248,8 +258,11 @@ impl PeerLink {
                 if chunks.iter().map(|chunk| chunk.len).eq(lens.iter().copied()) =>
             {
                 let len = usize::try_from(len).unwrap_or(usize::MAX);
-                let bytes =
-                    incoming.body(len, || self.note_sign_of_life()).await.map_err(broken)?;
+                let on_bytes = |count: usize| {
+                    arrived.set(count as u64);
+                    self.note_sign_of_life();
+                };
+                let bytes = incoming.body(len, on_bytes).await.map_err(broken)?;
                 let hashes = chunks.into_iter().map(|chunk| chunk.hash).collect();
                 Ok(ReceivedChunks { hashes, bytes })
             }

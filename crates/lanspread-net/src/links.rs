@@ -1,6 +1,7 @@
 //! The one connection to each peer, shared with those who ask peers for something.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::exchange::FrameReader;
 use super::link::PeerLink;
-use crate::source::{ReceivedChunks, Source, StreamOrigin};
+use crate::source::{ArrivedBytes, ReceivedChunks, Source, StreamOrigin};
 
 /// How long a request waits for the connection that it needs: what a handshake may take.
 const LINK_WAIT: Duration = Duration::from_secs(5);
@@ -115,6 +116,10 @@ impl Source for LinkedSource {
         self.peer_id
     }
 
+    fn address(&self) -> Option<IpAddr> {
+        self.links.get(self.peer_id).map(|link| link.addr.ip())
+    }
+
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
         async move { self.link().await?.get_game(request).await }.boxed()
     }
@@ -127,11 +132,12 @@ impl Source for LinkedSource {
         &self,
         request: GetChunks,
         lens: Vec<u32>,
+        arrived: ArrivedBytes,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
         async move {
             // Not awaited: meanwhile others may be asked for them.
             let link = self.links.demand(self.peer_id).ok_or_else(unlinked)?;
-            link.get_chunks(request, &lens).await
+            link.get_chunks_counted(request, &lens, &arrived).await
         }
         .boxed()
     }

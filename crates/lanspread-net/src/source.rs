@@ -1,5 +1,9 @@
 //! What a download needs of a peer, so that tests can stand in for the network.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, StreamInstall, WrongChunk};
@@ -14,22 +18,44 @@ pub trait Source: Send + Sync {
     /// Returns who it is.
     fn peer_id(&self) -> PeerId;
 
+    /// Returns at which address it is, where that is known at the moment.
+    fn address(&self) -> Option<IpAddr> {
+        None
+    }
+
     /// Asks what a game is.
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>>;
 
     /// Asks for a page of a part of it.
     fn get_page(&self, request: GetPage) -> BoxFuture<'_, Result<Bytes, SourceError>>;
 
-    /// Asks for chunks, which must have exactly `lens` bytes.
+    /// Asks for chunks, which must have exactly `lens` bytes. `arrived` tells meanwhile how many have come.
     fn get_chunks(
         &self,
         request: GetChunks,
         lens: Vec<u32>,
+        arrived: ArrivedBytes,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>>;
 
     /// Tells it that a chunk came wrong, so that it looks whether it still has the right one.
     fn report_wrong_chunk(&self, _wrong: WrongChunk) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+}
+
+/// How many bytes of an answer have come so far. Clones are the same number.
+#[derive(Debug, Clone, Default)]
+pub struct ArrivedBytes(Arc<AtomicU64>);
+
+impl ArrivedBytes {
+    /// Sets how many have come.
+    pub fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns how many have come.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::ledger::ChunkHashes;
 use crate::part_fetch::{AskPart, PartEnd, PartFetch};
 use crate::parts::{PartError, PartJob, Sizes, Whole, check_head};
-use crate::scheduler::Order;
+use crate::scheduler::{Order, SourceGroup};
 use crate::transfer::Transfer;
 
 /// What was chosen, and what is there of it.
@@ -88,6 +88,11 @@ impl Description {
     /// A source has been asked what it has.
     pub fn await_head(&mut self, peer: PeerId) {
         self.heads.await_answer(peer);
+    }
+
+    /// Which sources share an address with it.
+    pub fn locate(&mut self, peer: PeerId, group: Option<SourceGroup>) {
+        self.heads.locate(peer, group);
     }
 
     /// A source tells what it has.

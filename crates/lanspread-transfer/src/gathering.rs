@@ -12,7 +12,7 @@ use crate::consensus::Consensus;
 use crate::description::Description;
 use crate::heads::Heads;
 use crate::parts::check_head;
-use crate::scheduler::Order;
+use crate::scheduler::{Order, SourceGroup};
 
 /// How long the other sources have once a first one has answered.
 const OTHERS_WAIT: Duration = Duration::from_secs(1);
@@ -57,6 +57,11 @@ impl Gathering {
     /// A source has been asked.
     pub fn await_head(&mut self, peer: PeerId) {
         self.heads.await_answer(peer);
+    }
+
+    /// Which sources share an address with it.
+    pub fn locate(&mut self, peer: PeerId, group: Option<SourceGroup>) {
+        self.heads.locate(peer, group);
     }
 
     /// A source told what it has.

@@ -6,6 +6,7 @@ use lanspread_proto::PeerId;
 use lanspread_proto::message::GameHead;
 
 use crate::consensus::Claim;
+use crate::scheduler::SourceGroup;
 
 /// One entry for each source that owes an answer or has given one, in peer id order.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub struct Heads {
 struct SourceState {
     is_awaited: bool,
     head: Option<GameHead>,
+    group: Option<SourceGroup>,
 }
 
 impl Heads {
@@ -37,7 +39,20 @@ impl Heads {
 
     /// Takes in what a source says that it has.
     pub fn insert(&mut self, peer: PeerId, head: GameHead) {
-        self.sources.insert(peer, SourceState { is_awaited: false, head: Some(head) });
+        let source = self.sources.entry(peer).or_default();
+        (source.is_awaited, source.head) = (false, Some(head));
+    }
+
+    /// Notes which sources share an address with this one.
+    pub fn locate(&mut self, peer: PeerId, group: Option<SourceGroup>) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.group = group;
+        }
+    }
+
+    /// Returns which sources share an address with this one, where that is known.
+    pub fn group(&self, peer: PeerId) -> Option<SourceGroup> {
+        self.sources.get(&peer)?.group
     }
 
     /// Forgets a source.

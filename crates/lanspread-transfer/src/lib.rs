@@ -31,7 +31,7 @@
 //! while let Some(ask) = asked.pop_front() {
 //!     now += Duration::from_millis(20);
 //!     let arrival = scheduler.on_arrival(ask.peer, ask.piece, now);
-//!     assert_eq!(arrival, Arrival::Wanted { abandon: None });
+//!     assert_eq!(arrival, Arrival::Wanted { abandon: Vec::new() });
 //!     // Here the caller verifies the piece and writes it to the disk.
 //!     scheduler.on_written(ask.piece);
 //!     written += 1;

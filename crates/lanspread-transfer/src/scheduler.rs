@@ -8,22 +8,29 @@
 //! 2. if it has a part: the rarest of what it has;
 //! 3. if it has everything: whatever else is missing, since those that have a part are busy then, but
 //!    not while others wait for what only it can give them;
-//! 4. once every piece is asked for: one that is late and asked of one other source. The first
-//!    answer counts.
+//! 4. once every piece is asked for: one that is not to be expected soon from those that are asked for it.
+//!    The first answer counts.
 //!
 //! So peers that fetch the same game ask for different pieces and give them to each other, and who
 //! has everything sends little of it twice. A piece that fails goes back and its source pauses.
 //!
-//! It promises that every piece is asked for until it is written, by at most two sources at a time,
-//! and that a source that can give a piece is asked for one. It knows nothing of bytes, hashes or
-//! files.
+//! Sources are *proven* that have delivered what was verified. They are asked first. The others are tried a
+//! few at a time ([`probes`]), in turns of their addresses; those that let others deliver in their place come last. What
+//! any of them promises, and does not give, holds up nothing that a proven source can give.
+//!
+//! It promises that every piece is asked for until it is written, and that it is asked of another source as
+//! soon as it is overdue, as long as there is one: a third and a fourth one as well. It knows nothing of hashes or files, and of
+//! bytes only how many have come.
 //!
 //! What it measures of a source is of use here alone, and kept here in one entry for each source. The
 //! entry begins with [`Scheduler::join`] or [`Scheduler::offer`]; [`Scheduler::leave`] removes it.
 
+mod late;
 mod offers;
 mod pace;
 mod pending;
+mod probes;
+mod request;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -36,25 +43,25 @@ use lanspread_proto::PeerId;
 pub use self::offers::Outlook;
 pub use self::pending::Order;
 use self::pending::Pending;
+use self::probes::{Census, PARTIAL_BYTES_MAX};
+use self::request::Expected;
 use self::source::SourceState;
-pub use self::source::{RequestFailure, Trust};
+pub use self::source::{RequestFailure, SourceGroup, Trust};
 use crate::layout::PieceIndex;
 
-/// Most pieces in memory, asked for or waiting for the disk: 64 MiB, which keeps several fast
-/// sources busy. A source that has nothing to do may still be asked for one, so that requests to
-/// dead sources cannot lock out the others.
+/// Most pieces in memory, likely to come or waiting for the disk: 64 MiB, which keeps several fast
+/// sources busy. A source that has delivered and has nothing to do may still be asked for one. Requests that
+/// are overdue do not count, so that dead sources cannot lock out the others; [`PARTIAL_BYTES_MAX`] bounds what has come of them.
 pub const PIECES_IN_MEMORY_MAX: usize = 32;
 
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
 /// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
 /// takes that long for others as well; who is much slower must not set the pace.
 const IN_FLIGHT_FACTOR: u32 = 4;
-const IN_FLIGHT_PATIENCE_MIN: Duration = Duration::from_secs(1);
+const IN_FLIGHT_PATIENCE_MIN: Duration = Duration::from_millis(300);
 const IN_FLIGHT_PATIENCE_MAX: Duration = Duration::from_secs(20);
 /// The same, where no source has answered yet.
 const IN_FLIGHT_PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
-/// How much sooner than its source a second one must be able to deliver a piece at the end.
-const SECOND_MARGIN: Duration = Duration::from_millis(50);
 
 /// One request to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +73,12 @@ pub struct Ask {
 }
 
 /// What to do with a piece that has arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
     /// Verify and write it, then tell [`Scheduler::on_written`] or [`Scheduler::reject`].
     Wanted {
         /// Who was asked for it as well and need not send it any more.
-        abandon: Option<PeerId>,
+        abandon: Vec<PeerId>,
     },
     /// Nobody waits for it.
     Unwanted,
@@ -82,21 +89,23 @@ pub enum Arrival {
 pub struct Scheduler {
     /// Nobody is asked for these.
     pending: Pending,
-    /// Somebody is asked for these.
-    asked: BTreeMap<PieceIndex, Asked>,
-    /// These have arrived and are not written yet.
-    writing: BTreeSet<PieceIndex>,
+    /// Somebody is asked for these: who, in the order in which they were.
+    asked: BTreeMap<PieceIndex, Vec<PeerId>>,
+    /// These have arrived from somebody and are not written yet.
+    writing: BTreeMap<PieceIndex, PeerId>,
     /// These may be on disk already, which is being looked at.
     held: BTreeSet<PieceIndex>,
     sources: BTreeMap<PeerId, SourceState>,
     /// Counts requests, so that sources take turns.
     turn: u64,
-}
-
-#[derive(Debug)]
-struct Asked {
-    first: PeerId,
-    second: Option<PeerId>,
+    /// How many requests were made to sources that had delivered nothing.
+    tried: u64,
+    /// How many pieces of sources were verified.
+    verified: u64,
+    /// Until when promises of sources count that have delivered nothing: so long after one was in the way.
+    promises_end_at: Option<Duration>,
+    /// Bytes that have come of answers that are not waited for any more.
+    wasted_bytes: u64,
 }
 
 /// In what way a source can be asked: the order in which the ways are tried.
@@ -108,9 +117,13 @@ enum Way {
     Partial,
     /// Of one that has everything, what others give out as well.
     Available,
-    /// What is late at another source.
-    Second,
+    /// What is not to be expected soon from others.
+    Late,
 }
+
+/// A source that may be asked, in the order in which they are: those first that have delivered, then those
+/// that have let others deliver least often, and of these the ones of whose address fewest are asked.
+type Place = (bool, u32, usize, usize, u64, PeerId);
 
 impl Scheduler {
     /// A scheduler for `piece_count` pieces, none of them written, without sources.
@@ -118,10 +131,14 @@ impl Scheduler {
         Self {
             pending: Pending::new(piece_count, order),
             asked: BTreeMap::new(),
-            writing: BTreeSet::new(),
+            writing: BTreeMap::new(),
             held: BTreeSet::new(),
             sources: BTreeMap::new(),
             turn: 0,
+            tried: 0,
+            verified: 0,
+            promises_end_at: None,
+            wasted_bytes: 0,
         }
     }
 
@@ -129,56 +146,108 @@ impl Scheduler {
     pub fn leave(&mut self, peer: PeerId) {
         self.withdraw(peer);
         let Some(source) = self.sources.remove(&peer) else { return };
-        for piece in source.requests.into_keys() {
+        for (piece, request) in source.requests {
+            self.wasted_bytes += request.received_bytes();
             self.take_back(peer, piece);
+        }
+    }
+
+    /// Which sources share an address with it. Those of one address take turns at being tried.
+    pub fn locate(&mut self, peer: PeerId, group: Option<SourceGroup>) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.group = group;
         }
     }
 
     /// The next request to make; to be called until it returns `None`.
     pub fn ask(&mut self, now: Duration) -> Option<Ask> {
-        let mut free: Vec<_> = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.is_free(now) && self.has_room_for(source))
-            .map(|(peer, source)| (source.requests.len(), source.turn, *peer))
-            .collect();
-        free.sort_unstable();
-        let ways = [Way::Unavailable, Way::Partial, Way::Available, Way::Second];
-        let (peer, piece) = ways.into_iter().find_map(|way| {
-            free.iter().find_map(|(_, _, peer)| Some((*peer, self.pick(way, *peer, now)?)))
+        let census = self.census(now);
+        let free = self.free(&census, now);
+        let ways = [Way::Unavailable, Way::Partial, Way::Available, Way::Late];
+        let (peer, piece) = ways.into_iter().find_map(|way| match way {
+            // What nobody is asked for comes first.
+            Way::Late if !self.pending.is_empty() => None,
+            Way::Late => self.pick_late(&free, now),
+            way => free.iter().find_map(|peer| Some((*peer, self.pick(way, *peer, &census, now)?))),
         })?;
+        self.note_asked(peer, piece, now)
+    }
 
+    /// The next request to make for a piece of `among` that was asked for before and has not come; to be called until it
+    /// returns `None`.
+    pub fn ask_again(&mut self, among: &BTreeSet<PieceIndex>, now: Duration) -> Option<Ask> {
+        let census = self.census(now);
+        let free = self.free(&census, now);
+        let pending = among.iter().filter(|piece| self.pending.contains(**piece));
+        let mut pending = pending.flat_map(|piece| free.iter().map(|peer| (*peer, *piece)));
+        let has = |(peer, piece): &(PeerId, PieceIndex)| {
+            self.sources.get(peer).is_some_and(|source| source.has(*piece))
+        };
+        let (peer, piece) = pending.find(has).or_else(|| self.pick_late(&free, now))?;
+        self.note_asked(peer, piece, now)
+    }
+
+    fn note_asked(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Option<Ask> {
         self.pending.remove(piece);
-        self.asked
-            .entry(piece)
-            .and_modify(|asked| asked.second = Some(peer))
-            .or_insert(Asked { first: peer, second: None });
+        self.asked.entry(piece).or_default().push(peer);
         self.turn += 1;
         let source = self.sources.get_mut(&peer)?;
+        self.tried += u64::from(!source.is_proven());
         source.turn = self.turn;
-        if source.requests.is_empty() {
-            source.alive_at = now;
-        }
-        source.requests.insert(piece, now);
+        source.asked(piece, now);
         Some(Ask { peer, piece })
+    }
+
+    /// Takes in how many bytes of a piece have come so far, `of` so many.
+    pub fn on_progress(&mut self, ask: Ask, bytes: u64, of: u64, now: Duration) {
+        if let Some(source) = self.sources.get_mut(&ask.peer) {
+            source.progressed(ask.piece, bytes, of, now);
+        }
     }
 
     /// All bytes of a piece have arrived, not verified yet.
     pub fn on_arrival(&mut self, peer: PeerId, piece: PieceIndex, now: Duration) -> Arrival {
         let Some(source) = self.sources.get_mut(&peer) else { return Arrival::Unwanted };
-        let Some(asked_at) = source.requests.remove(&piece) else { return Arrival::Unwanted };
-        source.pace.answered(now.saturating_sub(asked_at), source.requests.len() + 1);
-        source.backoff.reset();
-        source.busy_since = None;
-        source.alive_at = now;
-        source.avoided.remove(&piece);
-
-        let abandon = self.asked.remove(&piece).and_then(|asked| asked.other_than(peer));
-        if let Some(other) = abandon.and_then(|other| self.sources.get_mut(&other)) {
-            other.lost_race(piece, now);
+        if !source.answered(piece, now) {
+            return Arrival::Unwanted;
         }
-        self.writing.insert(piece);
+        let mut abandon = self.asked.remove(&piece).unwrap_or_default();
+        abandon.retain(|other| *other != peer);
+        for other in &abandon {
+            if let Some(other) = self.sources.get_mut(other) {
+                self.wasted_bytes += other.gave_way(piece, now);
+            }
+        }
+        self.writing.insert(piece, peer);
         Arrival::Wanted { abandon }
+    }
+
+    /// The next request to end because too many bytes have come of answers that are not whole: of those to
+    /// sources that have delivered nothing or are late, the one of which nothing has come for longest.
+    pub fn shed(&mut self, now: Duration) -> Option<Ask> {
+        let (mut bytes, mut longest) = (0_u64, None);
+        for (peer, source) in &self.sources {
+            let is_proven = source.is_proven();
+            for (piece, request) in &source.requests {
+                let received = request.received_bytes();
+                if received == 0 || is_proven && source.expected(request, now) != Expected::Overdue
+                {
+                    continue;
+                }
+                bytes = bytes.saturating_add(received);
+                let place = (request.last_at(), request.asked_at, *peer, *piece);
+                longest = Some(longest.map_or(place, |longest| place.min(longest)));
+            }
+        }
+        let (_, _, peer, piece) = longest.filter(|_| bytes > PARTIAL_BYTES_MAX)?;
+        self.wasted_bytes += self.sources.get_mut(&peer)?.shed(piece, now);
+        self.take_back(peer, piece);
+        Some(Ask { peer, piece })
+    }
+
+    /// Returns how many bytes have come since the last call of answers that are not waited for any more.
+    pub fn take_wasted_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.wasted_bytes)
     }
 
     /// A request failed.
@@ -190,8 +259,9 @@ impl Scheduler {
         now: Duration,
     ) -> Trust {
         let Some(source) = self.sources.get_mut(&peer) else { return Trust::Kept };
-        let Some(asked_at) = source.requests.remove(&piece) else { return Trust::Kept };
-        let trust = source.failed(piece, failure, asked_at, now);
+        let Some(request) = source.requests.remove(&piece) else { return Trust::Kept };
+        self.wasted_bytes += request.received_bytes();
+        let trust = source.failed(piece, failure, request, now);
         self.take_back(peer, piece);
         trust
     }
@@ -204,8 +274,12 @@ impl Scheduler {
 
     /// A piece that arrived or was held is verified and on disk.
     pub fn on_written(&mut self, piece: PieceIndex) {
-        self.writing.remove(&piece);
         self.held.remove(&piece);
+        let Some(by) = self.writing.remove(&piece) else { return };
+        self.verified += 1;
+        if let Some(source) = self.sources.get_mut(&by) {
+            source.delivered();
+        }
     }
 
     /// A piece that arrived, was held or was written is not what it should be, and is fetched.
@@ -220,7 +294,7 @@ impl Scheduler {
     /// A part of a piece is not what it should be any more. Where the piece has not been dealt with to
     /// its end, that end will show; one that was written is fetched again.
     pub fn reject_again(&mut self, piece: PieceIndex) {
-        if !self.writing.contains(&piece) && !self.held.contains(&piece) {
+        if !self.writing.contains_key(&piece) && !self.held.contains(&piece) {
             self.reject(piece);
         }
     }
@@ -236,12 +310,10 @@ impl Scheduler {
 
     /// When to call [`Self::ask`] and [`Self::silent`] again, should nothing happen before.
     pub fn wake_at(&self, now: Duration) -> Option<Duration> {
-        let per_source = self.sources.values().flat_map(|source| {
-            let lateness = source.requests.values().map(|at| *at + source.pace.late_after());
-            lateness.chain([source.retry_at]).chain(source.silence_ends_at())
-        });
+        let per_source = self.sources.values().flat_map(SourceState::wakes);
         let overdue_at = self.pending.overdue_at(self.in_flight_patience(), now);
-        per_source.filter(|at| *at > now).chain(overdue_at).min()
+        let promises = self.promises_end_at.into_iter();
+        per_source.chain(promises).filter(|at| *at > now).chain(overdue_at).min()
     }
 
     /// Whether every piece is written.
@@ -262,39 +334,92 @@ impl Scheduler {
         self.sources.values().filter(|source| !source.requests.is_empty()).count()
     }
 
-    fn has_room_for(&self, source: &SourceState) -> bool {
-        let requests: usize = self.sources.values().map(|source| source.requests.len()).sum();
-        let waiting = self.writing.len();
-        requests + waiting < PIECES_IN_MEMORY_MAX
-            || (source.requests.is_empty() && waiting < PIECES_IN_MEMORY_MAX)
+    /// Those that may be asked, in the order in which they are.
+    fn free(&self, census: &Census, now: Duration) -> Vec<PeerId> {
+        let may_probe = census.may_probe(self.tried, self.verified);
+        let mut in_group: BTreeMap<Option<SourceGroup>, usize> = BTreeMap::new();
+        for source in self.sources.values().filter(|source| !source.is_proven()) {
+            *in_group.entry(source.group).or_default() += source.requests.len();
+        }
+        let is_free = |source: &SourceState| {
+            source.is_free(now, census.has_reliable)
+                && (source.is_proven() || may_probe)
+                && self.has_room_for(source, census)
+        };
+        let free = self.sources.iter().filter(|(_, source)| is_free(source));
+        let mut free: Vec<Place> = free
+            .map(|(peer, source)| {
+                let of_group = in_group.get(&source.group).copied().unwrap_or_default();
+                let (lapses, of_group) =
+                    if source.is_proven() { (0, 0) } else { (source.lapses(), of_group) };
+                let requests = source.requests.len();
+                (!source.is_proven(), lapses, requests, of_group, source.turn, *peer)
+            })
+            .collect();
+        free.sort_unstable();
+        free.into_iter().map(|(.., peer)| peer).collect()
     }
 
-    fn pick(&mut self, way: Way, peer: PeerId, now: Duration) -> Option<PieceIndex> {
+    fn has_room_for(&self, source: &SourceState, census: &Census) -> bool {
+        let waiting = self.writing.len();
+        let has_nothing_to_do = source.requests.is_empty();
+        waiting < PIECES_IN_MEMORY_MAX
+            && (has_nothing_to_do || census.live() + waiting < PIECES_IN_MEMORY_MAX)
+    }
+
+    fn pick(
+        &mut self,
+        way: Way,
+        peer: PeerId,
+        census: &Census,
+        now: Duration,
+    ) -> Option<PieceIndex> {
         match way {
             Way::Unavailable => return self.pick_unavailable(peer),
-            Way::Available => return self.pick_available(peer, now),
-            Way::Partial | Way::Second => {}
+            Way::Available => return self.pick_available(peer, census, now),
+            Way::Partial | Way::Late => {}
         }
         let source = self.sources.get_mut(&peer)?;
         let pending = &self.pending;
-        match (way, &mut source.partial) {
-            (Way::Partial, Some(partial)) => {
-                let untried = partial.sample(pending, |piece| !source.avoided.contains(&piece));
-                let mut tried = || partial.sample(pending, |_| true);
-                pending.rarest(untried).or_else(|| pending.rarest(tried()))
-            }
-            (Way::Second, _) if self.pending.is_empty() => self.late(peer, now),
-            _ => None,
+        let partial = source.partial.as_mut()?;
+        let untried = partial.sample(pending, |piece| !source.avoided.contains(&piece));
+        pending.rarest(untried).or_else(|| pending.rarest(partial.sample(pending, |_| true)))
+    }
+
+    fn pick_available(
+        &mut self,
+        peer: PeerId,
+        census: &Census,
+        now: Duration,
+    ) -> Option<PieceIndex> {
+        let source = self.sources.get(&peer).filter(|source| source.partial.is_none())?;
+        // Only what a source delivers tells how long others wait for it.
+        let is_first_request = source.pace.latency().is_none() && source.requests.is_empty();
+        // A second copy would hold up the first one of another piece.
+        match !is_first_request && self.waits_for_promises(census, now) {
+            true => self.pending.overdue(self.in_flight_patience(), now),
+            false => self.pending.find_available().or_else(|| self.pending.next_in_flight()),
         }
     }
 
-    fn pick_available(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
-        self.sources.get(&peer).filter(|source| source.partial.is_none())?;
-        // A second copy would hold up the first one of another piece.
-        match self.pending.is_any_in_flight_elsewhere() {
-            true => self.pending.overdue(self.in_flight_patience(), now),
-            false => self.pending.find_available(),
+    /// Whether pieces are left to others that promise to have them soon. Those of which nothing has come yet
+    /// are believed for a while once, and nobody is where nothing else is under way.
+    fn waits_for_promises(&mut self, census: &Census, now: Duration) -> bool {
+        let pending = &self.pending;
+        let promising = self.sources.values().filter(|source| {
+            let mut promised = source.partial.iter().flat_map(|partial| &partial.fetching);
+            promised.any(|piece| pending.is_in_flight_elsewhere(*piece))
+        });
+        let (mut is_any, mut is_any_proven) = (false, false);
+        for source in promising {
+            is_any = true;
+            is_any_proven |= source.is_proven();
         }
+        if is_any_proven {
+            return census.proven + census.unproven_full > 0;
+        }
+        let patience = self.in_flight_patience();
+        is_any && now < *self.promises_end_at.get_or_insert(now + patience)
     }
 
     fn in_flight_patience(&self) -> Duration {
@@ -314,44 +439,13 @@ impl Scheduler {
         untried.or_else(|| self.pending.find_unavailable(&others, |_| true))
     }
 
-    /// A piece that is late at another source, and is worth asking this one for as well.
-    fn late(&self, peer: PeerId, now: Duration) -> Option<PieceIndex> {
-        let source = self.sources.get(&peer)?;
-        let late = self.asked.iter().find(|(piece, asked)| {
-            asked.second.is_none()
-                && asked.first != peer
-                && source.has(**piece)
-                && self.is_worth_a_second(**piece, asked.first, source, now)
-        });
-        late.map(|(piece, _)| *piece)
-    }
-
-    /// Whether `second` is likely to deliver a piece well before the source that was asked first.
-    fn is_worth_a_second(
-        &self,
-        piece: PieceIndex,
-        first: PeerId,
-        second: &SourceState,
-        now: Duration,
-    ) -> bool {
-        let Some(first) = self.sources.get(&first) else { return false };
-        let Some(asked_at) = first.requests.get(&piece) else { return false };
-        let waited = now.saturating_sub(*asked_at);
-        if waited >= first.pace.late_after() {
-            return true;
-        }
-        let (Some(usual), Some(second)) = (first.pace.latency(), second.pace.latency()) else {
-            return false;
-        };
-        usual.saturating_sub(waited) > second * 2 + SECOND_MARGIN
-    }
-
     /// Puts a piece back, unless another source is still asked for it.
     fn take_back(&mut self, peer: PeerId, piece: PieceIndex) {
-        let Some(asked) = self.asked.remove(&piece) else { return };
-        match asked.other_than(peer) {
-            Some(other) => drop(self.asked.insert(piece, Asked { first: other, second: None })),
-            None => self.put_back(piece),
+        let Some(peers) = self.asked.get_mut(&piece) else { return };
+        peers.retain(|other| *other != peer);
+        if peers.is_empty() {
+            self.asked.remove(&piece);
+            self.put_back(piece);
         }
     }
 
@@ -363,11 +457,5 @@ impl Scheduler {
                 partial.wanted.insert(ranked);
             }
         }
-    }
-}
-
-impl Asked {
-    fn other_than(&self, peer: PeerId) -> Option<PeerId> {
-        [Some(self.first), self.second].into_iter().flatten().find(|other| *other != peer)
     }
 }

@@ -14,7 +14,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::layout::{ChunkIndex, Layout, PieceIndex};
 use crate::ledger::{ChunkHashes, Ledger, WrittenChunk};
 use crate::part_fetch::{AskPart, PartFetch};
 use crate::record::Record;
-use crate::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, Trust};
+use crate::scheduler::{Arrival, Ask, Order, RequestFailure, Scheduler, SourceGroup, Trust};
 
 /// Something that the shell has to do.
 #[derive(Debug, Clone)]
@@ -101,6 +101,8 @@ pub struct Transfer {
     hashes: Option<(ContentHash, Arc<ChunkHashes>)>,
     /// How they come.
     hash_fetch: Option<PartFetch>,
+    /// Pieces that were asked for and have not come.
+    unanswered: BTreeSet<PieceIndex>,
     /// How many chunks are being looked for on disk, of each piece that is held for that.
     looking: BTreeMap<PieceIndex, usize>,
     sources: Sources,
@@ -135,6 +137,7 @@ impl Transfer {
             hashes: hashes.map(|(content, hashes)| (content, Arc::new(hashes))),
             hash_fetch: None,
             consensus,
+            unanswered: BTreeSet::new(),
             looking: BTreeMap::new(),
             sources: Sources::default(),
             some_left: false,
@@ -155,6 +158,7 @@ impl Transfer {
         transfer.drop_outvoted();
         for peer in transfer.full_sources().collect::<Vec<_>>() {
             transfer.scheduler.join(peer, now);
+            transfer.scheduler.locate(peer, heads.group(peer));
             transfer.ask_hashes_if_unknown(peer);
         }
         transfer.claim_attributes(heads);
@@ -186,12 +190,36 @@ impl Transfer {
         self.scheduler.active_sources()
     }
 
-    /// Asks for the next piece if there is room for it; returns how many bytes are missing of it.
+    /// Asks for the next piece if there is room for it; returns how many bytes are missing of it. None are where it was
+    /// asked for before and did not come.
     pub fn ask(&mut self, now: Duration) -> Option<u32> {
         let ask = self.scheduler.ask(now)?;
         self.effects.push(Effect::AskPiece(ask));
+        let is_first = self.unanswered.insert(ask.piece);
         let places = self.missing(ask.piece).filter_map(|chunk| self.layout.location(chunk));
-        Some(places.map(|(place, _)| place.len).sum())
+        Some(if is_first { places.map(|(place, _)| place.len).sum() } else { 0 })
+    }
+
+    /// Asks once more for the next piece that was asked for before and did not come; returns whether there is one.
+    pub fn ask_again(&mut self, now: Duration) -> bool {
+        let ask = self.scheduler.ask_again(&self.unanswered, now);
+        self.effects.extend(ask.map(Effect::AskPiece));
+        ask.is_some()
+    }
+
+    /// Takes in how many bytes of a piece have come so far, `of` so many.
+    pub fn on_progress(&mut self, ask: Ask, bytes: u64, of: u64, now: Duration) {
+        self.scheduler.on_progress(ask, bytes, of, now);
+    }
+
+    /// Returns how many bytes have come since the last call of answers that are not waited for any more.
+    pub fn take_wasted_bytes(&mut self) -> u64 {
+        self.scheduler.take_wasted_bytes()
+    }
+
+    /// Which sources share an address with it.
+    pub fn locate(&mut self, peer: PeerId, group: Option<SourceGroup>) {
+        self.scheduler.locate(peer, group);
     }
 
     /// The chunks of a piece that are not written.
@@ -204,7 +232,8 @@ impl Transfer {
     pub fn on_piece_received(&mut self, ask: Ask, now: Duration) -> bool {
         match self.scheduler.on_arrival(ask.peer, ask.piece, now) {
             Arrival::Wanted { abandon } => {
-                let abandoned = abandon.map(|peer| Ask { peer, piece: ask.piece });
+                self.unanswered.remove(&ask.piece);
+                let abandoned = abandon.into_iter().map(|peer| Ask { peer, ..ask });
                 self.effects.extend(abandoned.map(Effect::AbandonPiece));
                 true
             }
@@ -355,8 +384,8 @@ impl Transfer {
     }
 
     /// What those are being asked for that have the whole game.
-    pub fn fetching(&self) -> Vec<PieceIndex> {
-        self.scheduler.fetching()
+    pub fn fetching(&self, now: Duration) -> Vec<PieceIndex> {
+        self.scheduler.fetching(now)
     }
 
     fn hashes_of(&self, content: ContentHash) -> Option<&Arc<ChunkHashes>> {

@@ -15,11 +15,13 @@ use crate::job::{DownloadEnd, DownloadNotice};
 impl Engine {
     pub(super) async fn on_head(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
         let now = self.now();
+        self.locate(peer);
         let refusal = match (&mut self.stage, answer) {
             (Stage::Gathering(gathering), Ok(head)) => gathering.on_head(peer, head, now).err(),
             (Stage::Describing(description), Ok(head)) => description.on_head(peer, head).err(),
             (Stage::Transferring(transfer), Ok(head)) => {
-                return transfer.on_claim(peer, &head, now);
+                transfer.on_claim(peer, &head, now);
+                return self.locate(peer);
             }
             (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
                 self.sources.given_up(peer, now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lanspread_net::limit::Limiter;
 use lanspread_proto::CHUNK_SIZE_BYTES;
 
-/// Pays for a chunk before it is asked for. Not while its bytes come in: what is under way already
+/// Pays for a chunk before it is asked for, once, of however many sources it is asked. Not while its bytes come in: what is under way already
 /// cannot be slowed down without looking like a slow source.
 pub(super) struct Pacer {
     limiter: Limiter,
@@ -36,10 +36,10 @@ impl Pacer {
         self.credit > 0
     }
 
-    /// So many bytes have been asked for.
-    pub(super) fn spend(&mut self, bytes: u32) {
+    /// So many bytes have been asked for, or have come of an answer that is not waited for any more.
+    pub(super) fn spend(&mut self, bytes: u64) {
         if self.limiter.limit().is_some() {
-            self.credit -= i64::from(bytes);
+            self.credit = self.credit.saturating_sub_unsigned(bytes);
         }
     }
 
@@ -66,7 +66,7 @@ mod tests {
                 let now = began.elapsed();
                 if pacer.may_ask(now) {
                     pacer.spend(len);
-                    asked += u64::from(len);
+                    asked += len;
                 } else {
                     tokio::time::sleep_until(began + pacer.wake_at().unwrap()).await;
                 }

@@ -4,17 +4,19 @@
 //! every request can be ended by itself. A source that is removed leaves nothing under way.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanspread_net::source::Source;
+use lanspread_net::address::CountedAddress;
+use lanspread_net::source::{ArrivedBytes, Source};
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, RefusalCode};
 use lanspread_proto::{GameId, PeerId, SourceError};
 use lanspread_transfer::attributes::AttributesPart;
 use lanspread_transfer::backoff::Backoff;
 use lanspread_transfer::layout::{ChunkIndex, PieceIndex};
 use lanspread_transfer::part_fetch::AskPart;
-use lanspread_transfer::scheduler::Ask;
+use lanspread_transfer::scheduler::{Ask, SourceGroup};
 use lanspread_transfer::source_retry::SourceRetry;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -53,6 +55,13 @@ pub(super) enum Subject {
     Piece(PieceIndex),
 }
 
+/// A request under way.
+struct UnderWay {
+    task: AbortHandle,
+    /// Of an answer with chunks: how many bytes have come, and how many it has.
+    arrived: (ArrivedBytes, u64),
+}
+
 /// All sources of one download. Dropping it ends the requests to them.
 #[derive(Default)]
 pub(super) struct Sources {
@@ -63,7 +72,7 @@ pub(super) struct Sources {
 /// What the engine keeps of one source.
 struct SourceState {
     handle: Arc<dyn Source>,
-    requests: BTreeMap<Subject, AbortHandle>,
+    requests: BTreeMap<Subject, UnderWay>,
     /// When it is tried again; `None` while it is not announced, and only fetches the same content.
     retry: Option<SourceRetry>,
 }
@@ -175,9 +184,11 @@ impl Sources {
         request: GetChunks,
         lens: Vec<u32>,
     ) {
-        self.start(ask.peer, Subject::Piece(ask.piece), move |source| async move {
-            let len: u64 = lens.iter().copied().map(u64::from).sum();
-            let answer = source.get_chunks(request, lens).await;
+        let len: u64 = lens.iter().copied().map(u64::from).sum();
+        let arrived = ArrivedBytes::default();
+        let count = (arrived.clone(), len);
+        self.start_counted(ask.peer, Subject::Piece(ask.piece), count, move |source| async move {
+            let answer = source.get_chunks(request, lens, arrived).await;
             let answer = answer.and_then(|received| {
                 match received.bytes.len() as u64 == len && received.hashes.len() == chunks.len() {
                     true => Ok(received),
@@ -186,6 +197,28 @@ impl Sources {
             });
             Event::Piece { ask, chunks, answer }
         });
+    }
+
+    /// The requests for pieces, how many bytes of each have come, and how many it has.
+    pub(super) fn progress(&self) -> impl Iterator<Item = (Ask, u64, u64)> {
+        self.sources.iter().flat_map(|(peer, source)| {
+            source.requests.iter().filter_map(|(subject, under_way)| match subject {
+                Subject::Piece(piece) => {
+                    let (arrived, of) = &under_way.arrived;
+                    Some((Ask { peer: *peer, piece: *piece }, arrived.get(), *of))
+                }
+                _ => None,
+            })
+        })
+    }
+
+    /// Which sources share their address with this one.
+    pub(super) fn group(&self, peer: PeerId) -> Option<SourceGroup> {
+        let address = CountedAddress::from(self.sources.get(&peer)?.handle.address()?);
+        // Two addresses with one hash take turns as one does; no more depends on it.
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        Some(SourceGroup(hasher.finish()))
     }
 
     /// A request has been answered; returns whether it was still of interest.
@@ -198,7 +231,7 @@ impl Sources {
     pub(super) fn end(&mut self, peer: PeerId, subject: Subject) {
         let source = self.sources.get_mut(&peer);
         if let Some(handle) = source.and_then(|source| source.requests.remove(&subject)) {
-            handle.abort();
+            handle.task.abort();
         }
     }
 
@@ -208,7 +241,7 @@ impl Sources {
         source.requests.retain(|subject, handle| {
             let is_piece = matches!(subject, Subject::Piece(_));
             if is_piece {
-                handle.abort();
+                handle.task.abort();
             }
             !is_piece
         });
@@ -218,7 +251,7 @@ impl Sources {
     pub(super) fn end_all_of(&mut self, peer: PeerId) {
         let Some(source) = self.sources.get_mut(&peer) else { return };
         for handle in std::mem::take(&mut source.requests).into_values() {
-            handle.abort();
+            handle.task.abort();
         }
     }
 
@@ -245,10 +278,22 @@ impl Sources {
     ) where
         F: Future<Output = Event> + Send + 'static,
     {
+        self.start_counted(peer, subject, (ArrivedBytes::default(), 0), request);
+    }
+
+    fn start_counted<F>(
+        &mut self,
+        peer: PeerId,
+        subject: Subject,
+        arrived: (ArrivedBytes, u64),
+        request: impl FnOnce(Arc<dyn Source>) -> F,
+    ) where
+        F: Future<Output = Event> + Send + 'static,
+    {
         let Some(source) = self.sources.get_mut(&peer) else { return };
-        let handle = self.tasks.spawn(request(Arc::clone(&source.handle)));
-        if let Some(before) = source.requests.insert(subject, handle) {
-            before.abort();
+        let task = self.tasks.spawn(request(Arc::clone(&source.handle)));
+        if let Some(before) = source.requests.insert(subject, UnderWay { task, arrived }) {
+            before.task.abort();
         }
     }
 }
@@ -331,6 +376,7 @@ mod tests {
             &self,
             _: GetChunks,
             _: Vec<u32>,
+            _: ArrivedBytes,
         ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
             pending().boxed()
         }

@@ -25,6 +25,17 @@ impl Engine {
         }
     }
 
+    /// Tells the stage at which address a source is.
+    pub(super) fn locate(&mut self, peer: PeerId) {
+        let group = self.sources.group(peer);
+        match &mut self.stage {
+            Stage::Gathering(gathering) => gathering.locate(peer, group),
+            Stage::Describing(description) => description.locate(peer, group),
+            Stage::Transferring(transfer) => transfer.locate(peer, group),
+            Stage::Committing(_) => {}
+        }
+    }
+
     /// Asks a source what it has.
     pub(super) fn invite(&mut self, peer: PeerId) {
         match &mut self.stage {

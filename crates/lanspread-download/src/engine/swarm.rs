@@ -1,6 +1,8 @@
 //! The engine's part in the swarm: what it gives to others that fetch the same content, and what
 //! it does with what they tell.
 
+use std::time::Duration;
+
 use lanspread_serve::swarm::{PartialSourceNews, Share, Sharing};
 use lanspread_transfer::layout::PieceIndex;
 use lanspread_transfer::transfer::Transfer;
@@ -25,7 +27,7 @@ impl Sharer {
     }
 
     /// Opens the share as soon as that is possible, and tells what is being asked for.
-    pub(super) fn follow(&mut self, job: &DownloadJob, transfer: &Transfer) {
+    pub(super) fn follow(&mut self, job: &DownloadJob, transfer: &Transfer, now: Duration) {
         if !self.is_settled
             && let Some((content_root, hashes)) = transfer.decided_content()
         {
@@ -41,7 +43,7 @@ impl Sharer {
             (self.share, self.news) = opened.unzip();
         }
         let Some(share) = &self.share else { return };
-        let asking = transfer.fetching();
+        let asking = transfer.fetching(now);
         if asking != self.asking {
             share.announce_asking(&asking);
             self.asking = asking;
@@ -93,6 +95,7 @@ impl Engine {
             PartialSourceNews::Has { peer, has, asking } => {
                 transfer.on_offer(peer, &has, &asking, now);
                 self.sources.introduce(peer, || (self.sharer.seat.source_of)(peer));
+                self.locate(peer);
             }
             PartialSourceNews::HasMore { peer, more, asking } => {
                 transfer.on_more_offered(peer, &more, &asking, now);

@@ -109,11 +109,11 @@ impl Incoming {
         Ok(())
     }
 
-    /// Receives exactly `len` raw bytes and the end of the stream; `on_bytes` hears of progress.
+    /// Receives exactly `len` raw bytes and the end of the stream; `on_bytes` hears how many have come.
     pub async fn body(
         &mut self,
         len: usize,
-        on_bytes: impl FnMut(),
+        on_bytes: impl FnMut(usize),
     ) -> Result<Bytes, ExchangeError> {
         let mut body = Body::of_len(len)?;
         self.until_end(|piece| body.append(piece), on_bytes).await?;
@@ -126,7 +126,7 @@ impl Incoming {
         &mut self,
         len: u32,
         max: usize,
-        on_bytes: impl FnMut(),
+        mut on_bytes: impl FnMut(),
     ) -> Result<Bytes, ExchangeError> {
         let len = usize::try_from(len).ok().filter(|len| *len <= max);
         let (len, mut page) = (len.ok_or(ExchangeError::TooLong)?, Vec::new());
@@ -137,19 +137,20 @@ impl Incoming {
             page.extend_from_slice(piece);
             Ok(())
         };
-        self.until_end(append, on_bytes).await?;
+        self.until_end(append, |_| on_bytes()).await?;
         if page.len() < len {
             return Err(ExchangeError::EndedEarly);
         }
         Ok(page.into())
     }
 
-    /// Gives every piece until the end of the stream to `append`.
+    /// Gives every piece until the end of the stream to `append`; `on_bytes` hears how many bytes have come.
     async fn until_end(
         &mut self,
         mut append: impl FnMut(&[u8]) -> Result<(), ExchangeError>,
-        mut on_bytes: impl FnMut(),
+        mut on_bytes: impl FnMut(usize),
     ) -> Result<(), ExchangeError> {
+        let mut came = self.rest.len();
         append(&std::mem::take(&mut self.rest))?;
         let mut pieces = no_pieces();
         while !self.has_ended {
@@ -159,8 +160,9 @@ impl Incoming {
             };
             for piece in pieces.iter_mut().take(count).map(std::mem::take) {
                 append(&piece)?;
+                came += piece.len();
             }
-            on_bytes();
+            on_bytes(came);
         }
         Ok(())
     }

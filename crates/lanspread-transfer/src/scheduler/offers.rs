@@ -1,10 +1,12 @@
 //! What sources have to give: everything, or the part that they have fetched themselves.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lanspread_proto::{PeerId, PieceSet};
 
 use super::Scheduler;
+use super::request::Expected;
 use super::source::{PartialSource, SourceState};
 use crate::layout::PieceIndex;
 
@@ -82,11 +84,15 @@ impl Scheduler {
     }
 
     /// What those are being asked for that have everything, and what has arrived and is not written yet: what
-    /// this peer is about to have.
-    pub fn fetching(&self) -> Vec<PieceIndex> {
+    /// this peer is about to have. Not what is overdue, which others would wait for in vain.
+    pub fn fetching(&self, now: Duration) -> Vec<PieceIndex> {
         let full = self.sources.values().filter(|source| source.partial.is_none());
-        let asked = full.flat_map(|source| source.requests.keys());
-        asked.chain(&self.writing).copied().collect()
+        let asked = full.flat_map(|source| {
+            let is_due = move |request| source.expected(request, now) != Expected::Overdue;
+            source.requests.iter().filter(move |(_, request)| is_due(request))
+        });
+        let asked: BTreeSet<_> = asked.map(|(piece, _)| piece).chain(self.writing.keys()).collect();
+        asked.into_iter().copied().collect()
     }
 
     /// Takes back what a source that has a part offers.

@@ -176,6 +176,16 @@ impl Pending {
         !self.in_flight_elsewhere.is_empty()
     }
 
+    /// Whether that is a pending piece that nobody has.
+    pub(super) fn is_in_flight_elsewhere(&self, piece: PieceIndex) -> bool {
+        self.in_flight_elsewhere.contains(&self.rank(piece))
+    }
+
+    /// The next piece that others promise to have.
+    pub(super) fn next_in_flight(&self) -> Option<PieceIndex> {
+        self.in_flight_elsewhere.first().map(|ranked| ranked.piece)
+    }
+
     /// A piece that nobody else gives out: of the next few the one that is this peer's rather than
     /// that of the `others` who fetch the game too.
     pub(super) fn find_unavailable(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
-use super::{Blame, Transfer, TransferStatus};
+use super::{Blame, Effect, Transfer, TransferStatus};
 use crate::attributes::ATTRIBUTES_WAIT;
 use crate::consensus::Verdict;
 use crate::scheduler::Outlook;
@@ -29,6 +29,9 @@ impl Transfer {
     pub fn status(&mut self, now: Duration) -> Result<TransferStatus, ManifestError> {
         for peer in self.scheduler.silent(now) {
             self.give_up(peer, Blame::Gone, "it owes an answer for too long".into());
+        }
+        while let Some(ask) = self.scheduler.shed(now) {
+            self.effects.push(Effect::AbandonPiece(ask));
         }
         self.judge_at = None;
         while self.scheduler.is_complete() {

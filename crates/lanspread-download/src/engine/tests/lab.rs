@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, pending};
 use lanspread_disk::free_space::FreeSpace;
 use lanspread_net::limit::Limiter;
 use lanspread_net::link::LinkId;
-use lanspread_net::source::Source;
+use lanspread_net::source::{ArrivedBytes, Source};
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
@@ -367,6 +367,7 @@ impl Source for FakeSource {
         &self,
         request: GetChunks,
         lens: Vec<u32>,
+        _: ArrivedBytes,
     ) -> BoxFuture<'_, Result<ReceivedChunks, SourceError>> {
         async move {
             let inner = &self.0;

@@ -7,6 +7,7 @@ use super::*;
 
 /// How long a piece takes over a whole link of 100 Mbit/s.
 pub(super) const PIECE_TIME: Duration = Duration::from_millis(168);
+const PIECE_BYTES: u64 = lanspread_proto::CHUNK_SIZE_BYTES;
 const STEP: Duration = Duration::from_millis(4);
 /// How often a peer tells the others what it has.
 const NEWS_INTERVAL: Duration = Duration::from_millis(100);
@@ -132,18 +133,21 @@ impl Party {
         if !std::mem::take(&mut node.is_dirty) && !is_due {
             return;
         }
+        for flow in self.flows.iter().filter(|flow| flow.to == n) {
+            let ask = Ask { peer: id(flow.from), piece: flow.piece };
+            let bytes = ((1.0 - flow.left) * PIECE_BYTES as f64) as u64;
+            node.scheduler.on_progress(ask, bytes, PIECE_BYTES, self.now);
+        }
         for ask in ask_all(&mut node.scheduler, self.now) {
             let from = (0..self.nodes.len()).find(|n| id(*n) == ask.peer).unwrap();
             assert!(from < self.seeds || self.nodes[from].written.contains(&ask.piece));
             self.flows.push(Flow { from, to: n, piece: ask.piece, left: 1.0 });
-            let asked = self.flows.iter().filter(|f| f.to == n && f.piece == ask.piece).count();
-            assert!(asked <= 2, "{:?} is asked of {asked}", ask.piece);
         }
     }
 
     fn tell(&mut self, n: usize) {
         let node = &mut self.nodes[n];
-        let fetching = node.scheduler.fetching();
+        let fetching = node.scheduler.fetching(self.now);
         let is_news = !node.untold.is_empty() || fetching != node.told_fetching;
         if !is_news || (node.told_at + NEWS_INTERVAL > self.now && node.told_at > ms(0)) {
             return;
@@ -204,7 +208,7 @@ impl Party {
                 self.flows.retain(|other| {
                     other.to != flow.to
                         || other.piece != flow.piece
-                        || Some(id(other.from)) != abandon
+                        || !abandon.contains(&id(other.from))
                 });
             }
             Arrival::Unwanted => self.unwanted += 1,
