@@ -1,4 +1,4 @@
-"""Hundreds of answers about a game of 20,000 files that nobody reads: memory stays small."""
+"""Hundreds of answers about a game of 10,000 files that nobody reads: memory stays small."""
 
 from lanspread_harness import MIB, Bytes, Content, Lab, Meta, Need, Sparse
 from lanspread_harness.hostile import (
@@ -16,7 +16,7 @@ from lanspread_harness.hostile import (
 
 META = Meta(needs=frozenset({Need.HOSTILE}), timeout_s=120, expected_s=25, cores=2, alone=True)
 
-FILES = 20_000
+FILES = 10_000
 """Their layout has several pages of 256 KiB, so that many answers are full pages."""
 
 REQUESTS = 60

@@ -24,7 +24,7 @@ KEYS = 256
 
 RATE = 200
 
-LISTED = 2_000
+LISTED = 1_000
 """Games of the catalog, all of which each key announces."""
 
 
