@@ -26,8 +26,8 @@ SAMPLE_EVERY_S = 5.0
 SETTLES_SHARE = 1 / 3
 """The part of the time in which a peer may still grow."""
 
-FEWEST_SAMPLES = 12
-"""Of what is left of the time: a slope through fewer says nothing."""
+FEWEST_SAMPLES = 60
+"""Of what is left of the time, five minutes: attacks come and go within seconds of each other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def test_threads_and_files_count_as_well() -> None:
 
 def test_too_few_samples_say_nothing() -> None:
     assert growth([]) is None
-    assert growth(samples([40.0] * len(TIMES))[:12]) is None
+    assert growth(samples([40.0] * len(TIMES))[:60]) is None
 
 
 def test_samples_are_of_the_process_and_can_be_read_again(in_lab: InLab, tmp_path: Path) -> None:

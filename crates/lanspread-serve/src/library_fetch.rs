@@ -48,7 +48,7 @@ impl LibraryFetches {
         if let Some(library) = gather_in_time(link, catalog, SMALL_MAX).await? {
             return Ok(library);
         }
-        let asker = Asker { addr: link.addr.ip(), peer: link.peer_id() };
+        let asker = Asker { addr: link.addr.ip().into(), peer: link.peer_id() };
         let _turn = self.0.acquire(asker).await;
         let library = gather_in_time(link, catalog, usize::MAX).await?;
         library.ok_or_else(|| SourceError::Protocol("the library has no end".to_owned()))

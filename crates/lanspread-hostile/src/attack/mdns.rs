@@ -22,7 +22,7 @@ const PORT: u16 = 5353;
 const TTL: u32 = 255;
 const SERVICE: &[&str] = &["_lanspread", "_udp", "local"];
 /// Peers of one packet: as many as an Ethernet frame carries.
-const PEERS_A_PACKET: usize = 3;
+const PEERS_A_PACKET: usize = 2;
 /// How long a record is good, in seconds.
 const GOOD_FOR_S: u32 = 120;
 
@@ -204,7 +204,7 @@ mod tests {
         }
         let bytes = packet.finish();
         assert!(bytes.len() < 1472, "{} bytes", bytes.len());
-        assert_eq!(bytes[..8], [0, 0, 0x84, 0, 0, 0, 0, 12]);
+        assert_eq!(bytes[..8], [0, 0, 0x84, 0, 0, 0, 0, 8]);
         assert!(bytes.windows(4).any(|window| window == [198, 18, 0, 9]));
     }
 

@@ -178,7 +178,7 @@ async fn read_delta(
     let page = read_page(requester, incoming, len, PAGE_MAX_BYTES, requests).await?;
     let delta = RemoteDelta::read(from_rev, to_rev, &page, &context.catalog);
     Ok(delta.unwrap_or_else(|error| {
-        tracing::debug!(peer_id = %link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
+        tracing::debug!(peer_id = %requester.link.peer_id(), %error, "a change of a library cannot be read: the whole library is asked for");
         RemoteDelta::gap(to_rev)
     }))
 }

@@ -78,7 +78,7 @@ async fn requests_that_come_byte_by_byte_end_and_leave_room_for_others() {
     let (connection, dialer) = (Arc::clone(&near.connection), OneDial::new(near));
     let addr = ([127, 0, 0, 1], 1).into();
     let dial = handshake::dial(&dialer, addr, None, &near_peer);
-    let (_near, far) = tokio::join!(dial, handshake::accept(far, &far_peer));
+    let (_near, far) = tokio::join!(dial, handshake::accept(far, &far_peer, || {}));
     let far = far.unwrap();
     tokio::spawn(run_session(far.link, far.streams, context(&server)));
     let header = encode_header(&Request::Ping {}, CONTROL_HEADER_MAX_BYTES).unwrap();
@@ -104,7 +104,7 @@ async fn quic_server(server: &Server, state: &TempDir) -> std::net::SocketAddr {
         while let Some(opened) = endpoints.listener.accept().await {
             let (me, context) = (me.clone(), context.clone());
             tokio::spawn(async move {
-                let admitted = handshake::accept(opened, &me).await.unwrap();
+                let admitted = handshake::accept(opened, &me, || {}).await.unwrap();
                 run_session(admitted.link, admitted.streams, context).await;
             });
         }
