@@ -178,7 +178,9 @@ impl<'a> Gathering<'a> {
         if games > LIBRARY_MAX_GAMES || !(1..=LIBRARY_PAGES_MAX).contains(&pages) {
             return Err(LibraryError::TooLarge { games, pages });
         }
-        let library = RemoteLibrary { rev, ..RemoteLibrary::default() };
+        // At once, so that a large library is not copied as it grows.
+        let kept_max = usize::try_from(games).unwrap_or(usize::MAX).min(catalog.len());
+        let library = RemoteLibrary { rev, games: Vec::with_capacity(kept_max) };
         Ok(Self { catalog, library, games, pages, taken: 0, found: 0, last: None })
     }
 
