@@ -28,22 +28,27 @@ const PEERS_PER_SOURCE: usize = 64;
 /// Records from one address: a dozen peers announce themselves twice, with eight records each, and answer several
 /// questions at the same time.
 const SOURCE_RATE: Rate = Rate { interval: Duration::from_millis(16), burst: 600 };
-/// Records from all addresses of a family: 250 peers that all change within a second. A record costs the daemon 10
+/// Records from one address that come before all others: one peer announces itself twice, and 250 addresses that
+/// keep to this rate take half of what there is.
+const LIGHT_RATE: Rate = Rate { interval: Duration::from_millis(500), burst: 24 };
+/// Records from all addresses of a family: 100 peers that all change within a second. A record costs the daemon 10
 /// to 200 µs.
-const TOTAL_RATE: Rate = Rate { interval: Duration::from_micros(500), burst: 8_000 };
+const TOTAL_RATE: Rate = Rate { interval: Duration::from_millis(1), burst: 4_000 };
+/// The part of them that addresses may take which send more than [`LIGHT_RATE`].
+const HEAVY_RATE: Rate = Rate { burst: TOTAL_RATE.burst / 2, ..TOTAL_RATE };
 /// Addresses of a family that are counted apart, several times the largest party. Further ones share what one may
 /// do.
 const SOURCES_MAX: usize = 1024;
 /// How often addresses that were not heard lately are forgotten: a walk through all of them.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long a peer counts that says nothing: as long as its address may be remembered without a new record.
+/// How long a word of a peer counts: as long as its address may be remembered without a new record.
 const SILENT_AFTER: Duration = Duration::from_secs(120);
 /// Addresses that are remembered as those from which a peer told of itself: one for each network of a host.
 const SOURCES_PER_PEER: usize = 4;
 /// After so many peers the daemon is to be started anew, since it does not forget those that the gate does.
-const WORN_AFTER: usize = 2 * MAX_TRACKED_PEERS;
-/// No more peers than that get to one daemon: 8 MiB of records at most.
-const TOLD_MAX: usize = 4 * MAX_TRACKED_PEERS;
+const WORN_AFTER: usize = MAX_TRACKED_PEERS + MAX_TRACKED_PEERS / 2;
+/// No more peers than that get to one daemon: 4 MiB of records at most.
+const TOLD_MAX: usize = 2 * MAX_TRACKED_PEERS;
 
 /// How much may pass.
 struct Rate {
@@ -105,6 +110,7 @@ struct Family {
 #[derive(Debug)]
 struct Source {
     bucket: Bucket,
+    light: Bucket,
     /// Of how many peers it was the first to tell.
     peers: usize,
 }
@@ -112,8 +118,8 @@ struct Source {
 #[derive(Debug)]
 struct Told {
     first: IpAddr,
-    /// Who told of it, the latest first.
-    sources: Vec<IpAddr>,
+    /// Who told of it and when, the latest first.
+    sources: Vec<(IpAddr, Instant)>,
     /// Those of them that it advertises.
     vouched: Vec<IpAddr>,
     heard_at: Instant,
@@ -185,8 +191,7 @@ impl Gate {
 
 impl Family {
     fn new(now: Instant) -> Self {
-        let total = Bucket { quiet_at: now };
-        let crowd = Source { bucket: total, peers: 0 };
+        let (total, crowd) = (Bucket { quiet_at: now }, Source::new(now));
         Self { sources: BTreeMap::new(), crowd, total, swept_at: now }
     }
 
@@ -194,22 +199,40 @@ impl Family {
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&ip) {
             if now >= self.swept_at + SWEEP_EVERY {
                 self.swept_at = now;
-                self.sources.retain(|_, source| source.peers > 0 || source.bucket.quiet_at > now);
+                self.sources.retain(|_, source| source.peers > 0 || source.light.quiet_at > now);
             }
             if self.sources.len() >= SOURCES_MAX {
                 return &mut self.crowd;
             }
         }
-        let fresh = || Source { bucket: Bucket { quiet_at: now }, peers: 0 };
-        self.sources.entry(ip).or_insert_with(fresh)
+        self.sources.entry(ip).or_insert_with(|| Source::new(now))
+    }
+}
+
+impl Source {
+    fn new(now: Instant) -> Self {
+        let bucket = Bucket { quiet_at: now };
+        Self { bucket, light: bucket, peers: 0 }
+    }
+
+    /// Takes records from what this address may send. Returns from how much of what all may send they are taken.
+    fn take(&mut self, cost: u32, now: Instant) -> Option<&'static Rate> {
+        if !self.bucket.take(cost, &SOURCE_RATE, now) {
+            return None;
+        }
+        let is_light = self.light.take(cost, &LIGHT_RATE, now);
+        Some(if is_light { &TOTAL_RATE } else { &HEAVY_RATE })
     }
 }
 
 impl State {
     fn take(&mut self, source: IpAddr, cost: u32, now: Instant) -> bool {
-        let passes =
-            source.is_loopback() || self.source(source, now).bucket.take(cost, &SOURCE_RATE, now);
-        passes && self.family(source).total.take(cost, &TOTAL_RATE, now)
+        let family = self.family(source);
+        let rate = match source.is_loopback() {
+            true => Some(&TOTAL_RATE),
+            false => family.source(source, now).take(cost, now),
+        };
+        rate.is_some_and(|rate| family.total.take(cost, rate, now))
     }
 
     fn family(&mut self, ip: IpAddr) -> &mut Family {
@@ -228,12 +251,8 @@ impl State {
         peers_max: usize,
         now: Instant,
     ) -> bool {
-        // Only who told of a peer may say that it is gone.
-        let is_teller = |peer_id: &PeerId| {
-            self.peers.get(peer_id).is_some_and(|told| told.sources.contains(&source))
-        };
-        if response.is_goodbye && !response.peers.iter().all(is_teller) {
-            return false;
+        if response.is_goodbye {
+            return self.admits_goodbye(response, source, now);
         }
         let new: Vec<_> =
             response.peers.iter().filter(|peer_id| !self.peers.contains_key(peer_id)).collect();
@@ -257,6 +276,18 @@ impl State {
             }
         }
         true
+    }
+
+    /// Returns whether peers are gone: whoever told of them lately says so, one after the other.
+    fn admits_goodbye(&mut self, response: &Response, source: IpAddr, now: Instant) -> bool {
+        let mut is_last_word = true;
+        for peer_id in &response.peers {
+            let Some(told) = self.peers.get_mut(peer_id) else { return false };
+            let is_teller = told.sources.iter().any(|(ip, _)| *ip == source);
+            told.sources.retain(|(ip, at)| *ip != source && now <= *at + SILENT_AFTER);
+            is_last_word &= is_teller && told.sources.is_empty();
+        }
+        is_last_word
     }
 
     /// Forgets a peer of the address that told of most, unless that is `source`.
@@ -296,20 +327,20 @@ impl State {
                 self.peers.insert(*peer_id, told);
             }
             let Some(told) = self.peers.get_mut(peer_id) else { continue };
+            if response.is_goodbye {
+                continue;
+            }
             told.heard_at = now;
-            put_first(&mut told.sources, source);
-            let is_own = response.addrs.contains(&(*peer_id, source)) || source.is_loopback();
-            if is_own && !response.is_goodbye {
-                put_first(&mut told.vouched, source);
+            told.sources.retain(|(ip, _)| *ip != source);
+            told.sources.insert(0, (source, now));
+            told.sources.truncate(SOURCES_PER_PEER);
+            if response.addrs.contains(&(*peer_id, source)) {
+                told.vouched.retain(|ip| *ip != source);
+                told.vouched.insert(0, source);
+                told.vouched.truncate(SOURCES_PER_PEER);
             }
         }
     }
-}
-
-fn put_first(list: &mut Vec<IpAddr>, ip: IpAddr) {
-    list.retain(|other| *other != ip);
-    list.insert(0, ip);
-    list.truncate(SOURCES_PER_PEER);
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn packets_from_one_address_are_counted_also_when_they_tell_nothing_new() {
 fn where_many_addresses_tell_of_too_many_a_newcomer_is_heard_all_the_same() {
     let mut link = Link::new();
     assert!(link.tells(0, ip(0)));
-    for n in 1..=5 * MAX_TRACKED_PEERS {
+    for n in 1..=3 * MAX_TRACKED_PEERS {
         link.tells(n, ip(1 + n % 200));
         link.now += Duration::from_millis(20);
     }
@@ -95,7 +95,7 @@ fn where_many_addresses_tell_of_too_many_a_newcomer_is_heard_all_the_same() {
     assert!(link.gate.state().peers.contains_key(&Told::new(0, [0; 4]).id));
     assert!(!link.tells(1_000_000, ip(1_000)), "the daemon was told of as many as it may");
     let fresh = Link::new();
-    for n in 1..=2 * MAX_TRACKED_PEERS {
+    for n in 1..=MAX_TRACKED_PEERS + 100 {
         fresh.gate.admits_at(&Told::new(n, ip(n % 200)).packet(), from(ip(n % 200)), link.now);
         link.now += Duration::from_millis(20);
     }
@@ -144,6 +144,38 @@ fn who_did_not_tell_of_a_peer_cannot_say_that_it_is_gone() {
     let goodbye = Told { ttl_s: 0, ..Told::new(1, ip(1)) }.packet();
     assert!(!link.admits(&goodbye, ip(66)));
     assert!(link.admits(&goodbye, ip(1)));
+    // Whoever told of it too speaks for itself alone.
+    assert!(link.tells(1, ip(1)) && link.admits(&Told::new(1, ip(66)).packet(), ip(66)));
+    assert!(!link.admits(&goodbye, ip(66)));
+    assert!(link.admits(&goodbye, ip(1)));
+}
+
+#[test]
+fn a_peer_with_two_networks_is_gone_when_it_says_so_on_both() {
+    let mut link = Link::new();
+    let goodbye = Told { ttl_s: 0, ..Told::new(1, ip(1)) }.packet();
+    assert!(link.tells(1, ip(1)) && link.tells(1, ip(2)));
+    assert!(!link.admits(&goodbye, ip(1)) && link.admits(&goodbye, ip(2)));
+    // What was told from an address that it had before counts for a while.
+    assert!(link.tells(1, ip(1)));
+    link.now += SILENT_AFTER + Duration::from_secs(1);
+    assert!(link.tells(1, ip(2)) && link.admits(&goodbye, ip(2)));
+}
+
+#[test]
+fn who_sends_little_is_heard_beside_hundreds_who_send_much() {
+    let mut link = Link::new();
+    let mut heard = 0;
+    for n in 0..30_000 {
+        link.tells(1_000_000 + n, ip(1_000 + n % 200));
+        // After three seconds a peer comes every 50 ms.
+        if n > 15_000 && n % 250 == 0 {
+            assert!(link.tells(n, ip(n / 250)), "{n}");
+            heard += 1;
+        }
+        link.now += Duration::from_micros(200);
+    }
+    assert_eq!(heard, 59);
 }
 
 #[test]
