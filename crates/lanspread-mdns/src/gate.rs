@@ -31,9 +31,9 @@ const SOURCE_RATE: Rate = Rate { interval: Duration::from_millis(16), burst: 600
 /// Records from one address that come before all others: one peer announces itself twice, and 250 addresses that
 /// keep to this rate take half of what there is.
 const LIGHT_RATE: Rate = Rate { interval: Duration::from_millis(500), burst: 24 };
-/// Records from all addresses of a family: 100 peers that all change within a second. A record costs the daemon 10
-/// to 200 µs.
-const TOTAL_RATE: Rate = Rate { interval: Duration::from_millis(1), burst: 4_000 };
+/// Records from all addresses of a family: 200 peers that all change at once. A record costs the daemon 10 to 200 µs,
+/// and a thousand events may wait for the browse thread: two for each new peer of five records.
+const TOTAL_RATE: Rate = Rate { interval: Duration::from_millis(1), burst: 2_000 };
 /// The part of them that addresses may take which send more than [`LIGHT_RATE`].
 const HEAVY_RATE: Rate = Rate { burst: TOTAL_RATE.burst / 2, ..TOTAL_RATE };
 /// Addresses of a family that are counted apart, several times the largest party. Further ones share what one may

@@ -143,18 +143,19 @@ impl<Record: PartialEq> Table<Record> {
 
     /// Returns the oldest entry of the address with the most entries, unless one more at `ip` had the most.
     fn most_crowded(&self, ip: IpAddr) -> Option<PeerId> {
-        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        for entry in self.entries.values() {
-            *counts.entry(entry.ip).or_default() += 1;
+        let mut crowds: BTreeMap<IpAddr, (usize, u64, PeerId)> = BTreeMap::new();
+        for (peer_id, entry) in &self.entries {
+            let fresh = (0, entry.number, *peer_id);
+            let (count, number, oldest) = crowds.entry(entry.ip).or_insert(fresh);
+            *count += 1;
+            if entry.number < *number {
+                (*number, *oldest) = (entry.number, *peer_id);
+            }
         }
-        let own = counts.get(&ip).copied().unwrap_or_default();
+        let own = crowds.get(&ip).map_or(0, |(count, ..)| *count);
         // Where several have as many, the greatest: one of IPv6, where addresses cost nothing.
-        let (crowded, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        if own >= count {
-            return None;
-        }
-        let theirs = self.entries.iter().filter(|(_, entry)| entry.ip == crowded);
-        theirs.min_by_key(|(_, entry)| entry.number).map(|(peer_id, _)| *peer_id)
+        let (_, (count, _, oldest)) = crowds.into_iter().max_by_key(|(_, (count, ..))| *count)?;
+        (own < count).then_some(oldest)
     }
 
     fn remove(&mut self, peer_id: PeerId) -> bool {

@@ -353,31 +353,36 @@ impl DialTable {
         if self.candidates.contains_key(&peer_id) {
             return true;
         }
-        if self.candidates.len() >= CANDIDATES_MAX {
-            self.candidates.retain(|_, candidate| !candidate.is_nowhere());
-        }
         if self.candidates.len() < CANDIDATES_MAX {
             return true;
         }
-        let mut counts: BTreeMap<(Option<Stranger>, IpAddr), usize> = BTreeMap::new();
-        let replaceable = || self.candidates.iter().filter(|(_, other)| other.proven.is_none());
-        let crowd = |other: &Candidate| Some((other.stranger(), other.ip()?));
-        for crowd in replaceable().filter_map(|(_, other)| crowd(other)) {
-            *counts.entry(crowd).or_default() += 1;
-        }
-        let most = counts.iter().max_by_key(|((stranger, _), count)| (*stranger, **count));
-        let own = counts.get(&(stranger, ip)).copied().unwrap_or_default();
-        let victim = most.filter(|((other, _), count)| (*other, **count) > (stranger, own));
-        let victim = victim.and_then(|(victims, _)| {
-            let theirs = replaceable().filter(|(_, other)| crowd(other) == Some(*victims));
-            theirs.min_by_key(|(_, other)| other.number).map(|(peer_id, _)| *peer_id)
-        });
-        if let Some(victim) = victim {
-            self.candidates.remove(&victim);
-        } else {
-            tracing::debug!(%peer_id, CANDIDATES_MAX, "too many peers; this one is not dialled");
+        let victim = self.least_wanted(stranger, ip);
+        match victim {
+            Some(victim) => drop(self.candidates.remove(&victim)),
+            None => {
+                tracing::debug!(%peer_id, CANDIDATES_MAX, "too many peers; this one is not dialled")
+            }
         }
         victim.is_some()
+    }
+
+    /// Returns the peer to give up for one at `ip`: one that is nowhere, or the oldest of the least wanted crowd.
+    fn least_wanted(&self, stranger: Option<Stranger>, ip: IpAddr) -> Option<PeerId> {
+        let mut crowds: BTreeMap<(Option<Stranger>, IpAddr), (usize, u64, PeerId)> =
+            BTreeMap::new();
+        for (peer_id, other) in self.candidates.iter().filter(|(_, other)| other.proven.is_none()) {
+            let Some(ip) = other.ip() else { return Some(*peer_id) };
+            let fresh = (0, other.number, *peer_id);
+            let (count, number, oldest) = crowds.entry((other.stranger(), ip)).or_insert(fresh);
+            *count += 1;
+            if other.number < *number {
+                (*number, *oldest) = (other.number, *peer_id);
+            }
+        }
+        let own = crowds.get(&(stranger, ip)).map_or(0, |(count, ..)| *count);
+        let ((theirs, _), (count, _, oldest)) =
+            crowds.into_iter().max_by_key(|((stranger, _), (count, ..))| (*stranger, *count))?;
+        ((theirs, count) > (stranger, own)).then_some(oldest)
     }
 
     /// Forgets a peer that is neither advertised nor known, unless it was dialled a lot: a record that
