@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use lanspread_net::progress::ProgressMeter;
 use lanspread_net::source::ReceivedChunks;
-use lanspread_proto::message::GameHead;
+use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::{Manifest, PeerId, SourceError};
 use lanspread_serve::swarm::PartialSourceNews;
 use lanspread_transfer::attributes::{Agreed, AttributesPart};
@@ -71,7 +71,7 @@ enum Event {
     /// A source told what it has, and has hashed it.
     Hashes { peer: PeerId, answer: Result<GameHead, SourceError> },
     /// A source gave all pages of a part that were missing, or did not.
-    Part { peer: PeerId, result: Result<(), PartError> },
+    Part { peer: PeerId, part: Part, result: Result<(), PartError> },
     /// A source told what it has beside the content, or did not.
     Attributes { part: AttributesPart, answer: Result<Bytes, SourceError> },
     /// A source answered with the chunks of a piece.
@@ -225,8 +225,8 @@ impl Engine {
                     self.on_hashes(peer, answer);
                 }
             }
-            Event::Part { peer, result } => {
-                if self.sources.finish(peer, Subject::Part) {
+            Event::Part { peer, part, result } => {
+                if self.sources.finish(peer, Subject::Part(part)) {
                     self.on_part(peer, result);
                 }
             }
@@ -312,14 +312,28 @@ impl Engine {
     /// Goes on with fetching what the game is, until it is known.
     async fn describe(&mut self, now: Duration) -> Option<Ended> {
         let Stage::Describing(description) = &mut self.stage else { return None };
-        let (step, dropped) = (description.step(now), description.take_dropped());
+        let mut asks = Vec::new();
+        let step = loop {
+            match description.step(now) {
+                Step::Ask(ask) => asks.push(ask),
+                step => break step,
+            }
+        };
+        for peer in description.take_dismissed() {
+            for part in [Part::Layout, Part::Hashes] {
+                self.sources.end(peer, Subject::Part(part));
+            }
+        }
+        let dropped = description.take_dropped();
         for Dropped { peer_id, reason, is_for_good } in dropped {
             self.drop_source(peer_id, is_for_good);
             self.send(DownloadNotice::SourceDropped { peer_id, reason }).await;
         }
+        for ask in asks {
+            self.ask_part(ask);
+        }
         match step {
-            Step::Ask(ask) => self.ask_part(ask),
-            Step::Wait => {}
+            Step::Ask(_) | Step::Wait => {}
             Step::Described(transfer) => self.on_described(transfer).await,
             Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
             Step::AllBad(reason) => {
@@ -440,7 +454,8 @@ impl Engine {
                 let others = [transfer.wake_at(now), progress_at, checkpoint_at];
                 own.into_iter().chain(others).flatten().min()
             }
-            Stage::Describing(_) | Stage::Committing(_) => None,
+            Stage::Describing(description) => description.wake_at(now),
+            Stage::Committing(_) => None,
         };
         self.clock.moment(wake_at.unwrap_or(now + FAR))
     }

@@ -29,7 +29,7 @@ pub async fn fetch_pages(
     let mut pages = pages.buffered(PAGES_AHEAD);
     while let Some(page) = pages.next().await {
         let page = page?;
-        job.take(source.peer_id(), &page).map_err(PartError::Broken)?;
+        job.take(&page).map_err(PartError::Broken)?;
     }
     Ok(())
 }

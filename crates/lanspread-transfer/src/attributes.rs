@@ -28,6 +28,10 @@ use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPa
 /// How long a complete download waits for attributes that are still to come. They are one page.
 pub const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a source may take before another one with the same attributes is asked for them as well.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How many more are asked at a time for each one that is late.
+const GROWTH: usize = 3;
 /// How often a source may fail to give its attributes. One that changes while it is asked fails once.
 const FAILURES_MAX: u32 = 3;
 
@@ -36,8 +40,8 @@ const FAILURES_MAX: u32 = 3;
 pub struct AttributeClaims {
     sources: BTreeMap<PeerId, SourceState>,
     here: BTreeMap<ContentHash, Arc<Attributes>>,
-    /// Of whom those are asked for that are not here.
-    asked: BTreeMap<ContentHash, PeerId>,
+    /// Of whom those are asked for that are not here, and since when.
+    asked: BTreeMap<ContentHash, BTreeMap<PeerId, Duration>>,
 }
 
 /// What is known of one source.
@@ -80,7 +84,8 @@ impl AttributeClaims {
 
     /// The requests to a source have ended. What it claims stays.
     pub fn end_requests(&mut self, peer: PeerId) {
-        self.asked.retain(|_, asked| *asked != peer);
+        self.asked.values_mut().for_each(|asked| asked.retain(|other, _| *other != peer));
+        self.asked.retain(|_, asked| !asked.is_empty());
     }
 
     /// A source is not to be believed in anything.
@@ -89,21 +94,49 @@ impl AttributeClaims {
         self.end_requests(peer);
     }
 
-    /// The next source to be asked for its attributes, of those that may be; it counts as asked then.
-    pub fn ask(&mut self, may_be_asked: impl Fn(PeerId) -> bool) -> Option<AttributesPart> {
-        let is_open = |identity: &ContentHash| {
-            !self.here.contains_key(identity) && !self.asked.contains_key(identity)
+    /// The next source to be asked for its attributes, of those that may be; it counts as asked then. Where
+    /// one does not give them soon, others that claim the same ones are asked as well.
+    pub fn ask(
+        &mut self,
+        may_be_asked: impl Fn(PeerId) -> bool,
+        now: Duration,
+    ) -> Option<AttributesPart> {
+        let none = BTreeMap::new();
+        let is_open = |peer: PeerId, identity: &ContentHash| {
+            let asked = self.asked.get(identity).unwrap_or(&none);
+            let late = asked.values().filter(|at| **at + PATIENCE <= now).count();
+            !self.here.contains_key(identity)
+                && !asked.contains_key(&peer)
+                && asked.len() - late < late.saturating_mul(GROWTH).max(1)
         };
         let claims = self.sources.iter().filter_map(|(peer, source)| Some((*peer, source.claim?)));
-        let mut open = claims.filter(|(_, identity)| is_open(identity));
+        let mut open = claims.filter(|(peer, identity)| is_open(*peer, identity));
         let (peer, of) = open.find(|(peer, _)| may_be_asked(*peer))?;
-        self.asked.insert(of, peer);
+        self.asked.entry(of).or_default().insert(peer, now);
         Some(AttributesPart { peer, of })
+    }
+
+    /// When to call [`Self::ask`] again, should nothing happen before.
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
+        self.asked().map(|(_, asked_at)| asked_at + PATIENCE).filter(|at| *at > now).min()
+    }
+
+    /// The sources that are being asked, and since when.
+    pub fn asked(&self) -> impl Iterator<Item = (PeerId, Duration)> {
+        self.asked.values().flatten().map(|(peer, at)| (*peer, *at))
+    }
+
+    /// Whether some have come.
+    pub fn is_any_here(&self) -> bool {
+        !self.here.is_empty()
     }
 
     /// A source did not give what it was asked for. It is not asked again unless it tells of them again.
     pub fn failed(&mut self, AttributesPart { peer, of }: AttributesPart) {
-        self.asked.retain(|asked_of, asked| (*asked_of, *asked) != (of, peer));
+        if let Some(asked) = self.asked.get_mut(&of) {
+            asked.remove(&peer);
+        }
+        self.asked.retain(|_, asked| !asked.is_empty());
         let source = self.sources.entry(peer).or_default();
         source.failures += 1;
         source.claim.take_if(|claim| *claim == of);
@@ -284,7 +317,8 @@ mod tests {
         for (n, page) in (0..).zip(&pages) {
             claims.claim(peer(n), Attributes::identity(page));
         }
-        let mut parts: Vec<_> = std::iter::from_fn(|| claims.ask(|_| true)).collect();
+        let mut parts: Vec<_> =
+            std::iter::from_fn(|| claims.ask(|_| true, Duration::ZERO)).collect();
         assert!(claims.is_awaited());
         let len = parts.len();
         parts.rotate_left(seed % len);
@@ -373,7 +407,7 @@ mod tests {
             let of = Attributes::identity(&page);
             let mut claims = AttributeClaims::default();
             claims.claim(peer(1), of);
-            let part = claims.ask(|_| true).unwrap();
+            let part = claims.ask(|_| true, Duration::ZERO).unwrap();
             assert!(claims.on_page(part, &page, &manifest).unwrap_err().contains(directory));
             let other = AttributesPart { of: [1; 32].into(), ..part };
             assert!(claims.on_page(other, &page, &manifest).is_err());
@@ -385,14 +419,14 @@ mod tests {
         let mut claims = AttributeClaims::default();
         for _ in 0..FAILURES_MAX {
             claims.claim(peer(1), [1; 32].into());
-            let part = claims.ask(|_| true).unwrap();
-            assert_eq!(claims.ask(|_| true), None);
+            let part = claims.ask(|_| true, Duration::ZERO).unwrap();
+            assert_eq!(claims.ask(|_| true, Duration::ZERO), None);
             claims.failed(part);
         }
         claims.claim(peer(1), [1; 32].into());
-        assert_eq!(claims.ask(|_| true), None);
+        assert_eq!(claims.ask(|_| true, Duration::ZERO), None);
         // Another one that tells the same takes its place.
         claims.claim(peer(2), [1; 32].into());
-        assert_eq!(claims.ask(|_| true).unwrap().peer, peer(2));
+        assert_eq!(claims.ask(|_| true, Duration::ZERO).unwrap().peer, peer(2));
     }
 }

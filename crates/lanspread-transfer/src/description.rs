@@ -30,6 +30,8 @@ pub struct Description {
     layout: Option<Layout>,
     hashes: Option<(ContentHash, ChunkHashes)>,
     dropped: Vec<Dropped>,
+    /// Those whose requests for an earlier part are to end.
+    dismissed: Vec<PeerId>,
     some_left: bool,
     last_reason: String,
 }
@@ -64,7 +66,7 @@ impl Description {
     /// Begins with the sources that have told what they have, and those that have not yet.
     pub fn new(of: ContentHash, consensus: Consensus, heads: Heads, order: Order) -> Option<Self> {
         let (_, head) = heads.iter().find(|(_, head)| head.manifest_hash == of)?;
-        let fetch = PartFetch::new(PartJob::layout(of, Sizes::of(head)));
+        let fetch = PartFetch::new(head.layout_pages);
         Some(Self {
             consensus,
             heads,
@@ -74,6 +76,7 @@ impl Description {
             layout: None,
             hashes: None,
             dropped: Vec::new(),
+            dismissed: Vec::new(),
             some_left: false,
             last_reason: String::new(),
         })
@@ -132,7 +135,8 @@ impl Description {
                 self.consensus.decide_content(&self.heads.claims());
                 if let (Some(content), Some(layout)) = (self.consensus.content(), &self.layout) {
                     let job = PartJob::hashes(content, Arc::clone(layout.manifest()));
-                    self.fetch = PartFetch::new(job);
+                    self.dismissed = self.fetch.take_dismissed();
+                    self.fetch = PartFetch::new(job.page_count());
                 }
             }
             PartEnd::Whole(Whole::Hashes(manifest)) => {
@@ -158,14 +162,26 @@ impl Description {
         std::mem::take(&mut self.dropped)
     }
 
-    /// What is to be done next. After [`Step::Described`] nothing is left in here.
+    /// The sources whose requests for a part are to end since the last call.
+    pub fn take_dismissed(&mut self) -> Vec<PeerId> {
+        let mut dismissed = std::mem::take(&mut self.dismissed);
+        dismissed.extend(self.fetch.take_dismissed());
+        dismissed
+    }
+
+    /// When to call [`Self::step`] again, should nothing happen before.
+    pub fn wake_at(&self, now: Duration) -> Option<Duration> {
+        self.fetch.wake_at(now)
+    }
+
+    /// What is to be done next; to be called until it is no [`Step::Ask`]. After [`Step::Described`] nothing is left in here.
     pub fn step(&mut self, now: Duration) -> Step {
-        let Some(layout) = &self.layout else { return self.ask_layout() };
+        let Some(layout) = &self.layout else { return self.ask_layout(now) };
         if let Some(content) = self.consensus.content().filter(|_| self.hashes.is_none()) {
             let manifest = Arc::clone(layout.manifest());
             let has_it = |head: &GameHead| head.content_root == Some(content);
             let anew = |_| Some(PartJob::hashes(content, Arc::clone(&manifest)));
-            if let Some(ask) = self.fetch.choose(claimants(&self.heads, has_it), anew) {
+            if let Some(ask) = self.fetch.choose(claimants(&self.heads, has_it), anew, now) {
                 return Step::Ask(ask);
             }
             // Where nobody is left who has them, the game is fetched without.
@@ -184,13 +200,13 @@ impl Description {
         }
     }
 
-    fn ask_layout(&mut self) -> Step {
+    fn ask_layout(&mut self, now: Duration) -> Step {
         let (of, heads) = (self.of, &self.heads);
         let has_it = |head: &GameHead| head.manifest_hash == of;
         let known = heads.iter().find(|(_, head)| has_it(head)).map(|(_, head)| Sizes::of(head));
         let sizes = |peer: PeerId| heads.get(peer).map(Sizes::of).or_else(|| known.clone());
         let anew = |peer| sizes(peer).map(|sizes| PartJob::layout(of, sizes));
-        if let Some(ask) = self.fetch.choose(claimants(heads, has_it), anew) {
+        if let Some(ask) = self.fetch.choose(claimants(heads, has_it), anew, now) {
             return Step::Ask(ask);
         }
         if self.fetch.is_under_way() {
@@ -199,14 +215,14 @@ impl Description {
         // Nobody gives the layout that was chosen, and those that claim another one have their turn.
         self.consensus.reopen_layout();
         let reopened = self.consensus.decide_layout(&self.heads.claims(), 0);
-        let sizes_of = |of| {
+        let pages_of = |of| {
             let (_, head) = self.heads.iter().find(|(_, head)| head.manifest_hash == of)?;
-            Some((of, Sizes::of(head)))
+            Some((of, head.layout_pages))
         };
-        if let Some((of, sizes)) = reopened.and_then(sizes_of) {
+        if let Some((of, pages)) = reopened.and_then(pages_of) {
             self.of = of;
-            self.fetch = PartFetch::new(PartJob::layout(of, sizes));
-            return self.ask_layout();
+            self.fetch = PartFetch::new(pages);
+            return self.ask_layout(now);
         }
         if self.heads.awaited_count() > 0 {
             return Step::Wait;
@@ -229,6 +245,10 @@ impl Description {
     }
 }
 
-fn claimants(heads: &Heads, has_it: impl Fn(&GameHead) -> bool) -> impl Iterator<Item = PeerId> {
-    heads.iter().filter(move |(_, head)| has_it(head)).map(|(peer, _)| peer)
+fn claimants(
+    heads: &Heads,
+    has_it: impl Fn(&GameHead) -> bool,
+) -> impl Iterator<Item = (PeerId, Option<SourceGroup>)> {
+    let having = heads.iter().filter(move |(_, head)| has_it(head));
+    having.map(|(peer, _)| (peer, heads.group(peer)))
 }

@@ -3,7 +3,6 @@
 //! A [`Book`] takes pages in order, checks each as it comes and keeps nothing of it but what it says.
 //! [`crate::part_fetch`] decides which source is asked for the pages.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +16,7 @@ use lanspread_proto::limits::{
 use lanspread_proto::manifest::{chunk_count, is_content};
 use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::reserved::is_reserved_root_name;
-use lanspread_proto::{
-    ContentHash, GameVersion, Manifest, ManifestFile, PeerId, RelPath, SourceError,
-};
+use lanspread_proto::{ContentHash, GameVersion, Manifest, ManifestFile, RelPath, SourceError};
 
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
@@ -135,13 +132,13 @@ impl PartJob {
     }
 
     fn new(part: Part, of: ContentHash, pages: u32, said: Said) -> Self {
-        let book = Book { said: Some(said), next: 0, givers: BTreeSet::new() };
+        let book = Book { said: Some(said), next: 0 };
         Self { part, of, pages, book: Arc::new(Mutex::new(book)) }
     }
 
-    /// Whose pages are in it.
-    pub fn givers(&self) -> BTreeSet<PeerId> {
-        self.book().givers.clone()
+    /// How many pages it has.
+    pub fn page_count(&self) -> u32 {
+        self.pages
     }
 
     /// Which pages are still to come.
@@ -153,8 +150,8 @@ impl PartJob {
     ///
     /// # Errors
     /// Why it cannot be, in words.
-    pub fn take(&self, by: PeerId, page: &Bytes) -> Result<(), String> {
-        self.book().take(by, page)
+    pub fn take(&self, page: &Bytes) -> Result<(), String> {
+        self.book().take(page)
     }
 
     /// Puts together what has come.
@@ -191,7 +188,6 @@ struct Book {
     /// Nothing once it is put together.
     said: Option<Said>,
     next: u32,
-    givers: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -202,7 +198,7 @@ enum Said {
 
 impl Book {
     /// Takes in the next page.
-    fn take(&mut self, by: PeerId, page: &Bytes) -> Result<(), String> {
+    fn take(&mut self, page: &Bytes) -> Result<(), String> {
         let number = self.next;
         match &mut self.said {
             None => return Err(format!("page {number} comes after the last one")),
@@ -219,7 +215,6 @@ impl Book {
             }
         }
         self.next += 1;
-        self.givers.insert(by);
         Ok(())
     }
 }

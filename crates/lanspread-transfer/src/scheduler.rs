@@ -30,10 +30,12 @@ mod offers;
 mod pace;
 mod pending;
 mod probes;
+mod promises;
 mod request;
 mod source;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,15 +55,6 @@ use crate::layout::PieceIndex;
 /// sources busy. A source that has delivered and has nothing to do may still be asked for one. Requests that
 /// are overdue do not count, so that dead sources cannot lock out the others; [`PARTIAL_BYTES_MAX`] bounds what has come of them.
 pub const PIECES_IN_MEMORY_MAX: usize = 32;
-
-/// How long a piece that another peer is asking for is left to that peer, where nothing else is to
-/// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
-/// takes that long for others as well; who is much slower must not set the pace.
-const IN_FLIGHT_FACTOR: u32 = 4;
-const IN_FLIGHT_PATIENCE_MIN: Duration = Duration::from_millis(300);
-const IN_FLIGHT_PATIENCE_MAX: Duration = Duration::from_secs(20);
-/// The same, where no source has answered yet.
-const IN_FLIGHT_PATIENCE_UNKNOWN: Duration = Duration::from_secs(5);
 
 /// One request to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,10 +114,6 @@ enum Way {
     Late,
 }
 
-/// A source that may be asked, in the order in which they are: those first that have delivered, then those
-/// that have let others deliver least often, and of these the ones of whose address fewest are asked.
-type Place = (bool, u32, usize, usize, u64, PeerId);
-
 impl Scheduler {
     /// A scheduler for `piece_count` pieces, none of them written, without sources.
     pub fn new(piece_count: u32, order: Order) -> Self {
@@ -157,6 +146,11 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&peer) {
             source.group = group;
         }
+    }
+
+    /// Which sources share an address with it, where that is known.
+    pub(crate) fn group(&self, peer: PeerId) -> Option<SourceGroup> {
+        self.sources.get(&peer)?.group
     }
 
     /// The next request to make; to be called until it returns `None`.
@@ -334,39 +328,6 @@ impl Scheduler {
         self.sources.values().filter(|source| !source.requests.is_empty()).count()
     }
 
-    /// Those that may be asked, in the order in which they are.
-    fn free(&self, census: &Census, now: Duration) -> Vec<PeerId> {
-        let may_probe = census.may_probe(self.tried, self.verified);
-        let mut in_group: BTreeMap<Option<SourceGroup>, usize> = BTreeMap::new();
-        for source in self.sources.values().filter(|source| !source.is_proven()) {
-            *in_group.entry(source.group).or_default() += source.requests.len();
-        }
-        let is_free = |source: &SourceState| {
-            source.is_free(now, census.has_reliable)
-                && (source.is_proven() || may_probe)
-                && self.has_room_for(source, census)
-        };
-        let free = self.sources.iter().filter(|(_, source)| is_free(source));
-        let mut free: Vec<Place> = free
-            .map(|(peer, source)| {
-                let of_group = in_group.get(&source.group).copied().unwrap_or_default();
-                let (lapses, of_group) =
-                    if source.is_proven() { (0, 0) } else { (source.lapses(), of_group) };
-                let requests = source.requests.len();
-                (!source.is_proven(), lapses, requests, of_group, source.turn, *peer)
-            })
-            .collect();
-        free.sort_unstable();
-        free.into_iter().map(|(.., peer)| peer).collect()
-    }
-
-    fn has_room_for(&self, source: &SourceState, census: &Census) -> bool {
-        let waiting = self.writing.len();
-        let has_nothing_to_do = source.requests.is_empty();
-        waiting < PIECES_IN_MEMORY_MAX
-            && (has_nothing_to_do || census.live() + waiting < PIECES_IN_MEMORY_MAX)
-    }
-
     fn pick(
         &mut self,
         way: Way,
@@ -384,50 +345,6 @@ impl Scheduler {
         let partial = source.partial.as_mut()?;
         let untried = partial.sample(pending, |piece| !source.avoided.contains(&piece));
         pending.rarest(untried).or_else(|| pending.rarest(partial.sample(pending, |_| true)))
-    }
-
-    fn pick_available(
-        &mut self,
-        peer: PeerId,
-        census: &Census,
-        now: Duration,
-    ) -> Option<PieceIndex> {
-        let source = self.sources.get(&peer).filter(|source| source.partial.is_none())?;
-        // Only what a source delivers tells how long others wait for it.
-        let is_first_request = source.pace.latency().is_none() && source.requests.is_empty();
-        // A second copy would hold up the first one of another piece.
-        match !is_first_request && self.waits_for_promises(census, now) {
-            true => self.pending.overdue(self.in_flight_patience(), now),
-            false => self.pending.find_available().or_else(|| self.pending.next_in_flight()),
-        }
-    }
-
-    /// Whether pieces are left to others that promise to have them soon. Those of which nothing has come yet
-    /// are believed for a while once, and nobody is where nothing else is under way.
-    fn waits_for_promises(&mut self, census: &Census, now: Duration) -> bool {
-        let pending = &self.pending;
-        let promising = self.sources.values().filter(|source| {
-            let mut promised = source.partial.iter().flat_map(|partial| &partial.fetching);
-            promised.any(|piece| pending.is_in_flight_elsewhere(*piece))
-        });
-        let (mut is_any, mut is_any_proven) = (false, false);
-        for source in promising {
-            is_any = true;
-            is_any_proven |= source.is_proven();
-        }
-        if is_any_proven {
-            return census.proven + census.unproven_full > 0;
-        }
-        let patience = self.in_flight_patience();
-        is_any && now < *self.promises_end_at.get_or_insert(now + patience)
-    }
-
-    fn in_flight_patience(&self) -> Duration {
-        let full = self.sources.values().filter(|source| source.partial.is_none());
-        let usual = full.filter_map(|source| source.pace.latency()).max();
-        usual.map_or(IN_FLIGHT_PATIENCE_UNKNOWN, |usual| {
-            (usual * IN_FLIGHT_FACTOR).clamp(IN_FLIGHT_PATIENCE_MIN, IN_FLIGHT_PATIENCE_MAX)
-        })
     }
 
     fn pick_unavailable(&self, peer: PeerId) -> Option<PieceIndex> {

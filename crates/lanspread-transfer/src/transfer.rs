@@ -42,6 +42,8 @@ pub enum Effect {
     AskHashes(PeerId),
     /// Ask a source for the hashes that are decided.
     AskPart(AskPart),
+    /// End the request to a source for the hashes: another one has given them.
+    EndPart(PeerId),
     /// Ask a source for its attributes.
     AskAttributes(AttributesPart),
     /// End all requests to a source, and tell why it is no longer used.
@@ -374,7 +376,10 @@ impl Transfer {
     /// When to call [`Self::ask`] and [`Self::status`] again, should nothing happen before.
     pub fn wake_at(&self, now: Duration) -> Option<Duration> {
         let judge_at = self.judge_at.filter(|at| *at > now);
-        self.scheduler.wake_at(now).into_iter().chain(judge_at).min()
+        let fetch_at = self.hash_fetch.as_ref().and_then(|fetch| fetch.wake_at(now));
+        let attributes_at = self.attributes.wake_at(now);
+        let own = [judge_at, fetch_at, attributes_at];
+        self.scheduler.wake_at(now).into_iter().chain(own.into_iter().flatten()).min()
     }
 
     /// The content and its hashes, once both are known for good.
@@ -420,7 +425,6 @@ impl Transfer {
         if self.consensus.decide_content(&self.claims()) {
             self.apply_content();
         }
-        self.fetch_hashes();
     }
 
     fn apply_content(&mut self) {

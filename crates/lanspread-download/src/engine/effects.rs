@@ -1,6 +1,6 @@
 //! What the engine does because the transfer says so.
 
-use lanspread_proto::message::{ChunkName, GetChunks, GetGame};
+use lanspread_proto::message::{ChunkName, GetChunks, GetGame, Part};
 use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::Ask;
 use lanspread_transfer::transfer::{Effect, Transfer};
@@ -23,6 +23,7 @@ impl Engine {
                     self.sources.ask_hashes(peer, request);
                 }
                 Effect::AskPart(ask) => self.ask_part(ask),
+                Effect::EndPart(peer) => self.sources.end(peer, Subject::Part(Part::Hashes)),
                 Effect::AskAttributes(part) => {
                     self.sources.ask_attributes(self.job.game_id.clone(), part);
                 }

@@ -48,7 +48,7 @@ pub(super) enum Subject {
     /// What it has, once it has hashed it.
     Hashes,
     /// The pages of a part.
-    Part,
+    Part(Part),
     /// What it tells beside the content.
     Attributes,
     /// The chunks of a piece.
@@ -160,10 +160,11 @@ impl Sources {
     /// Asks for the pages of a part that are missing.
     pub(super) fn ask_part(&mut self, game_id: GameId, ask: AskPart) {
         let AskPart { peer, job, pause } = ask;
-        self.start(peer, Subject::Part, move |source| async move {
+        let part = job.part;
+        self.start(peer, Subject::Part(part), move |source| async move {
             sleep(pause).await;
             let result = fetch_pages(&*source, &game_id, &job).await;
-            Event::Part { peer, result }
+            Event::Part { peer, part, result }
         });
     }
 

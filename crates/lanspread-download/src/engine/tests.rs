@@ -3,6 +3,7 @@ mod free_space;
 mod lab;
 mod pages;
 mod resume;
+mod silent;
 mod swarm;
 
 use std::fs;

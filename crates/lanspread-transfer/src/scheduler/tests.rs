@@ -5,6 +5,7 @@ mod swarm;
 use lanspread_proto::PieceSet;
 use proptest::prelude::*;
 
+use super::promises::IN_FLIGHT_PATIENCE_MIN;
 use super::source::{BACKOFF_BUSY, FAILURES_MAX};
 use super::*;
 

@@ -1,14 +1,22 @@
 //! What the sources of a transfer tell beside the content.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lanspread_proto::message::RefusalCode;
-use lanspread_proto::{Manifest, SourceError};
+use lanspread_proto::{Manifest, PeerId, SourceError};
 
 use super::{Blame, Effect, Transfer};
-use crate::attributes::{Agreed, AttributesPart};
+use crate::attributes::{ATTRIBUTES_WAIT, Agreed, AttributesPart};
 use crate::heads::Heads;
+
+/// Which part of a download a source has to give for its attributes to be waited for as long as they may take:
+/// an eighth.
+const GOOD_PART: u64 = 8;
+/// How long the attributes of other sources are waited for, from the moment on that they are asked for: some
+/// times what a page takes. Once some have come, the game can be had without the others.
+const PROMISED_WAIT: Duration = Duration::from_millis(300);
 
 impl Transfer {
     /// The sources that are there at the beginning have told these heads.
@@ -16,14 +24,31 @@ impl Transfer {
         for (peer, head) in heads.iter().filter(|(peer, _)| self.sources.is_full(*peer)) {
             self.attributes.claim(peer, head.attributes);
         }
-        self.ask_attributes();
     }
 
-    /// Asks for the attributes that are told of, each once.
-    pub(super) fn ask_attributes(&mut self) {
-        while let Some(part) = self.attributes.ask(|peer| self.sources.is_full(peer)) {
+    /// Asks for the attributes that are told of.
+    pub(super) fn ask_attributes(&mut self, now: Duration) {
+        while let Some(part) = self.attributes.ask(|peer| self.sources.is_full(peer), now) {
             self.effects.push(Effect::AskAttributes(part));
         }
+    }
+
+    /// How long attributes are waited for that are asked for, by a download that is complete `since` then.
+    /// Sources that gave a good part of it are waited for longer than those that promise attributes alone.
+    pub(super) fn attributes_awaited_until(&self, since: Duration) -> Option<Duration> {
+        let given = self.ledger.given();
+        let all: u64 = given.iter().map(|source| source.bytes).sum();
+        let gave_part = |peer: PeerId| {
+            let of_peer = given.iter().find(|source| source.peer_id == peer);
+            of_peer.is_some_and(|source| source.bytes.saturating_mul(GOOD_PART) >= all)
+        };
+        let is_any_here = self.attributes.is_any_here();
+        let asked = self.attributes.asked();
+        let until = asked.map(|(peer, asked_at)| match !is_any_here || gave_part(peer) {
+            true => since + ATTRIBUTES_WAIT,
+            false => asked_at.min(since) + PROMISED_WAIT,
+        });
+        until.max()
     }
 
     /// The request to a source for its attributes has ended.
@@ -52,7 +77,6 @@ impl Transfer {
         if let Some(reason) = bad {
             self.release(part.peer, Blame::Bad, Some(reason));
         }
-        self.ask_attributes();
     }
 
     /// What is to be written beside the content of `manifest`.

@@ -51,7 +51,6 @@ impl Transfer {
             self.scheduler.join(peer, now);
             self.ask_hashes_if_unknown(peer);
         }
-        self.ask_attributes();
         self.reconsider();
     }
 
@@ -88,24 +87,26 @@ impl Transfer {
     }
 
     /// Sees to it that the hashes of the decided content come, as long as somebody has them.
-    pub(super) fn fetch_hashes(&mut self) {
+    pub(super) fn fetch_hashes(&mut self, now: Duration) {
         let Some(content) = self.consensus.content() else { return };
         if self.hashes_of(content).is_some() {
             return;
         }
-        let anew = |_| Some(PartJob::hashes(content, Arc::clone(self.layout.manifest())));
+        let anew = || PartJob::hashes(content, Arc::clone(self.layout.manifest()));
         let claims = self.sources.claims();
         let has_them = claims.filter(|(_, claim)| claim.content == Some(content));
         let mut fetch = match self.hash_fetch.take() {
             Some(fetch) => fetch,
-            None => {
-                let manifest = Arc::clone(self.layout.manifest());
-                PartFetch::new(PartJob::hashes(content, manifest))
-            }
+            None => PartFetch::new(anew().page_count()),
         };
-        let ask = fetch.choose(has_them.map(|(peer, _)| peer), anew);
+        let has_them: Vec<_> =
+            has_them.map(|(peer, _)| (peer, self.scheduler.group(peer))).collect();
+        let asks =
+            std::iter::from_fn(|| fetch.choose(has_them.iter().copied(), |_| Some(anew()), now));
+        let asks: Vec<_> = asks.map(Effect::AskPart).collect();
+        self.effects.extend(fetch.take_dismissed().into_iter().map(Effect::EndPart));
+        self.effects.extend(asks);
         self.hash_fetch = Some(fetch);
-        self.effects.extend(ask.map(Effect::AskPart));
     }
 
     /// Whether the hashes of the decided content may still come.
@@ -120,10 +121,12 @@ impl Transfer {
             PartEnd::Whole(Whole::Hashes(manifest)) => {
                 let hashes = manifest.content_root().zip(ChunkHashes::of(&manifest));
                 self.hashes = hashes.map(|(content, hashes)| (content, Arc::new(hashes)));
+                let dismissed = fetch.take_dismissed();
+                self.effects.extend(dismissed.into_iter().map(Effect::EndPart));
                 self.hash_fetch = None;
                 self.apply_content();
             }
-            PartEnd::Whole(Whole::Layout(_)) | PartEnd::Again => self.fetch_hashes(),
+            PartEnd::Whole(Whole::Layout(_)) | PartEnd::Again => {}
             PartEnd::Changed => {
                 self.sources.withdraw_claim(peer);
                 self.effects.push(Effect::AskHashes(peer));

@@ -7,7 +7,6 @@ use lanspread_proto::ContentHash;
 use lanspread_proto::manifest::ManifestError;
 
 use super::{Blame, Effect, Transfer, TransferStatus};
-use crate::attributes::ATTRIBUTES_WAIT;
 use crate::consensus::Verdict;
 use crate::scheduler::Outlook;
 
@@ -33,6 +32,8 @@ impl Transfer {
         while let Some(ask) = self.scheduler.shed(now) {
             self.effects.push(Effect::AbandonPiece(ask));
         }
+        self.fetch_hashes(now);
+        self.ask_attributes(now);
         self.judge_at = None;
         while self.scheduler.is_complete() {
             let (since, manifest) = match &self.complete {
@@ -45,13 +46,15 @@ impl Transfer {
             let is_stated = stated.is_some_and(|stated| self.attributes.hold(&manifest, stated));
             let waited = now.saturating_sub(since);
             match self.consensus.judge(&self.claims(), own, is_stated, waited) {
-                Verdict::Agreed if self.attributes.is_awaited() && waited < ATTRIBUTES_WAIT => {
-                    self.judge_at = Some(since + ATTRIBUTES_WAIT);
-                    return Ok(TransferStatus::Ongoing);
-                }
-                Verdict::Agreed => return Ok(TransferStatus::Complete(manifest)),
+                Verdict::Agreed => match self.attributes_awaited_until(since) {
+                    Some(until) if until > now => {
+                        self.judge_at = Some(until);
+                        return Ok(TransferStatus::Ongoing);
+                    }
+                    _ => return Ok(TransferStatus::Complete(manifest)),
+                },
                 Verdict::Decided => {
-                    self.fetch_hashes();
+                    self.fetch_hashes(now);
                     self.apply_content();
                 }
                 Verdict::Open(wait) => {

@@ -62,7 +62,7 @@ impl Kind {
                 Part::Layout => layout[page as usize].clone(),
                 Part::Hashes | Part::Attributes => manifest.hash_page(page).unwrap(),
             };
-            ask.job.take(ask.peer, &page).unwrap();
+            ask.job.take(&page).unwrap();
         }
     }
 
@@ -142,6 +142,7 @@ impl World {
                 Effect::AbandonPiece(ask) => self.asked.retain(|other| *other != ask),
                 Effect::AskHashes(peer) => self.hashing.push(peer),
                 Effect::AskPart(ask) => self.parts.push(ask),
+                Effect::EndPart(peer) => self.parts.retain(|ask| ask.peer != peer),
                 // They can be done without.
                 Effect::AskAttributes(part) => {
                     let gone = SourceError::Gone("it tells none".into());
@@ -336,6 +337,7 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     for n in 0..3 {
         world.transfer.on_claim(peer(n), &world.kinds[&peer(n)].head(true), world.now);
     }
+    world.transfer.status(world.now).unwrap();
     world.carry_out_effects();
     assert_eq!(world.dropped, []);
     let ask = world.parts.remove(0);

@@ -38,7 +38,7 @@ fn assert_odd(run: &Finished) {
 async fn they_arrive_with_the_content() {
     let sources = [
         FakeSource::new(1, &game()),
-        FakeSource::new(2, &game()).with_attributes(odd()).telling_attributes_after(ms(900)),
+        FakeSource::new(2, &game()).with_attributes(odd()).telling_attributes_after(ms(250)),
     ];
     let run = Lab::start(sources).finish().await;
     assert_odd(&run);

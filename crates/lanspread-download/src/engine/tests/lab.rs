@@ -470,6 +470,15 @@ impl Lab {
         sources: impl IntoIterator<Item = FakeSource>,
         catalog_content_root: Option<lanspread_proto::ContentHash>,
     ) {
+        let sources = sources.into_iter().map(|source| Arc::new(source) as _);
+        self.run_with(sources.collect(), catalog_content_root);
+    }
+
+    pub(super) fn run_with(
+        &mut self,
+        initial: Vec<Arc<dyn Source>>,
+        catalog_content_root: Option<lanspread_proto::ContentHash>,
+    ) {
         let job = DownloadJob {
             game_id: GameId::new("game").unwrap(),
             version: GameVersion::new(VERSION).unwrap(),
@@ -479,7 +488,7 @@ impl Lab {
             limiter: Limiter::new(None),
             free_space: self.free_space.clone(),
             order: Order::File,
-            initial: sources.into_iter().map(|source| Arc::new(source) as _).collect(),
+            initial,
             stop: self.stop.clone(),
             keeps_on_cancel: self.keeps_on_cancel,
         };

@@ -9,6 +9,8 @@ use crate::scheduler::probes::{PARTIAL_BYTES_MAX, PROBES_MAX};
 const HONEST_TIME: Duration = Duration::from_micros(12_500);
 /// How long it takes until the first byte of an answer comes.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
+/// How long the honest source may be looked for, and the last pieces be waited for.
+const FOUND_WITHIN: Duration = Duration::from_secs(1);
 /// How often the engine looks for bytes that have come while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
 const PIECE_BYTES: u64 = lanspread_proto::CHUNK_SIZE_BYTES;
@@ -265,8 +267,8 @@ fn a_download_beside_sources_that_give_nothing_takes_twice_as_long_at_most() {
     let mut worst = Vec::new();
     for kind in KINDS {
         for count in [70, 350] {
-            for (addresses, home) in [(1, 0), (4, 0), (1_000, 0), (1, 9), (4, 9)] {
-                for pieces in if home == 0 { vec![40] } else { vec![40, 200] } {
+            for (addresses, home) in [(1, 0), (1_000, 0), (4, 9)] {
+                for pieces in if home == 9 && count == 70 { vec![40, 200] } else { vec![40] } {
                     let factor = factor(pieces, &vec![kind; count], addresses, home);
                     // Those that send most of a piece each take a part of the line for it.
                     let sends = matches!(kind, Hostile::Stalling) && home == 0;
@@ -278,4 +280,26 @@ fn a_download_beside_sources_that_give_nothing_takes_twice_as_long_at_most() {
         }
     }
     assert!(worst.is_empty(), "{worst:#?}");
+}
+
+fn hostile() -> impl Strategy<Value = Hostile> {
+    prop::sample::select(KINDS.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// What takes time beside the pieces is to find the honest source, and that does not grow with them.
+    #[test]
+    fn a_download_with_an_honest_source_ends_whatever_the_others_do(
+        kinds in prop::collection::vec(hostile(), 0..60),
+        pieces in 1_u32..80,
+        addresses in 1_u64..5,
+        is_at_home in any::<bool>(),
+    ) {
+        let home = if is_at_home { 0 } else { 9 };
+        let mut crowd = Crowd::new(pieces, &kinds, addresses, home);
+        let (took, alone) = (crowd.run(), crowd.alone());
+        prop_assert!(took <= alone * 2 + FOUND_WITHIN, "{took:?}, alone {alone:?}");
+    }
 }
