@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::platform::cpu_time;
 
-/// The time over which the share holds: as long as the period of a control group.
-const PERIOD: Duration = Duration::from_millis(100);
+/// The time over which the share holds. Work is done in bursts of it, and a small share sleeps many times as long:
+/// handshakes must not wait for seconds.
+const PERIOD: Duration = Duration::from_millis(20);
 /// How often the processor time is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 

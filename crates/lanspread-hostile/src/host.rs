@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use lanspread_proto::codec::{CONTROL_HEADER_MAX_BYTES, encode_header};
 use lanspread_proto::library::{GameSummary, encode_library};
 use lanspread_proto::message::{
     ChunkHeader, ChunkName, LibraryPageHeader, Refusal, RefusalCode, Request, Response,
@@ -142,12 +143,7 @@ impl Offer {
         mut body: Bytes,
         tally: &Tally,
     ) -> Result<()> {
-        sender
-            .write_chunk(lanspread_proto::codec::encode_header(
-                response,
-                lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES,
-            )?)
-            .await?;
+        sender.write_chunk(encode_header(response, CONTROL_HEADER_MAX_BYTES)?).await?;
         let drop_bytes = (self.bytes_per_s / 10).max(1);
         while !body.is_empty() {
             let drop = body.split_to(drop_bytes.min(body.len()));

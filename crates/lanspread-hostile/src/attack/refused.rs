@@ -1,5 +1,6 @@
 //! Hellos that are refused, each from another peer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -41,12 +42,7 @@ pub(crate) async fn run(options: Refused, tally: Arc<Tally>) -> Result<()> {
 }
 
 /// Says a hello and waits for its refusal.
-async fn refuse(
-    line: &Line,
-    target: std::net::SocketAddr,
-    options: &Refused,
-    tally: &Tally,
-) -> Result<()> {
+async fn refuse(line: &Line, target: SocketAddr, options: &Refused, tally: &Tally) -> Result<()> {
     let identity = Identity::new()?;
     let connection = line.dial(&identity, target).await?;
     tally.accepted.one();

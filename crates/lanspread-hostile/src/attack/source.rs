@@ -1,5 +1,6 @@
 //! Sources that announce a game, and do not give it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -55,7 +56,7 @@ fn shelf(truth: Content, options: &Source) -> Result<Shelf> {
 
 impl Sources {
     /// Is a source, and another one when it is let go.
-    async fn member(&self, number: usize, target: std::net::SocketAddr) {
+    async fn member(&self, number: usize, target: SocketAddr) {
         loop {
             self.pace.turn().await;
             if let Err(error) = self.visit(number, target).await {
@@ -64,7 +65,7 @@ impl Sources {
         }
     }
 
-    async fn visit(&self, number: usize, target: std::net::SocketAddr) -> Result<()> {
+    async fn visit(&self, number: usize, target: SocketAddr) -> Result<()> {
         let identity = Identity::new()?;
         let network = &self.options.crowd.network;
         let name = format!("source {number}");
