@@ -86,7 +86,7 @@ impl Replacement {
     fn create(&self) -> io::Result<File> {
         // A process of this number may have left one. Whatever it is, it is not written through.
         match fs::remove_file(&self.temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => File::create_new(&self.temporary),
         }
     }

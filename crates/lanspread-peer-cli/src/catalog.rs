@@ -134,19 +134,19 @@ fn write(args: &WriteArgs) -> anyhow::Result<Report> {
     let mut report = Report::new(&path);
     let mut games = Vec::new();
     for candidate in candidates(games_dir, &args.games.only)? {
-        let bad_name = |bad: BadName| GameRecord::refused(&bad.name, bad.problems);
-        let finding = candidate.map_err(bad_name).and_then(|id| match inspect(games_dir, &id) {
-            Finding::Whole(content) => Ok((id, content)),
-            Finding::Absent(message) => Err(GameRecord::missing(id.as_str(), message)),
-            Finding::Refused(problems) => Err(GameRecord::refused(id.as_str(), problems)),
-        });
-        match finding {
-            Ok((id, content)) => {
-                report.tell(&GameRecord::new(id.as_str(), State::Read).with_content(&content))?;
-                games.push(entry(id, &content, texts.as_ref()));
-            }
-            Err(record) => report.tell(&record)?,
-        }
+        let record = match candidate {
+            Err(BadName { name, problems }) => GameRecord::refused(&name, problems),
+            Ok(id) => match inspect(games_dir, &id) {
+                Finding::Absent(message) => GameRecord::missing(id.as_str(), message),
+                Finding::Refused(problems) => GameRecord::refused(id.as_str(), problems),
+                Finding::Whole(content) => {
+                    let record = GameRecord::new(id.as_str(), State::Read).with_content(&content);
+                    games.push(entry(id, &content, texts.as_ref()));
+                    record
+                }
+            },
+        };
+        report.tell(&record)?;
     }
     if games.is_empty() {
         let games_dir = games_dir.display();
@@ -243,7 +243,7 @@ fn chosen(catalog: &Catalog, games: &Games, path: &Path) -> anyhow::Result<BTree
 }
 
 /// Compares a game on this disk with its entry in a catalog. The content is returned where it could be read.
-fn compare(games_dir: &Path, game: &CatalogGame) -> (GameRecord, Option<GameContent>) {
+fn compare(games_dir: &Path, game: &CatalogGame) -> (GameRecord, Option<Box<GameContent>>) {
     let id = game.id.as_str();
     let content = match inspect(games_dir, &game.id) {
         Finding::Whole(content) => content,

@@ -39,7 +39,7 @@ impl GameContent {
 /// What is on this disk of a game.
 #[derive(Debug)]
 pub(super) enum Finding {
-    Whole(GameContent),
+    Whole(Box<GameContent>),
     /// It is not there, and why it counts as that.
     Absent(String),
     /// It is there, and is not a game that can be shared.
@@ -81,7 +81,7 @@ fn read_game(games_dir: &Path, id: &GameId, passed: &mut dyn FnMut(u64, u64)) ->
                 Some(GameContent { version, root, files, bytes, game })
             });
             match whole.filter(|content| looks_like(&root, &content.game.fingerprint)) {
-                Some(content) => Finding::Whole(content),
+                Some(content) => Finding::Whole(Box::new(content)),
                 None => refused_root(ProblemReason::Content, "it changed while it was read"),
             }
         }
