@@ -10,7 +10,7 @@
 //!  request       64/c answered at a time
 //!    │           request bytes 8 MiB/a, 32 MiB ─ ✗ 10 s
 //!    │
-//!  header        64 KiB, ✗ 10 s
+//!  header        8/c at a time, 64 KiB, ✗ 10 s
 //!    │
 //!    ├── delta, fetching ─── receive 1/c ─ request bytes ─ 256 KiB or a piece set ─ ✗ 10 s ─ pace/a ──┐
 //!    │                       (fetching: answer bytes within 3 s → busy)                              │
@@ -59,6 +59,7 @@
 //! | Requests | [`REQUESTS_MAX`](crate::session::REQUESTS_MAX): 64 | a connection | its stream is not accepted yet | a transport that allows more streams changes nothing |
 //! | Request bytes | [`REQUEST_BYTES_PER_ADDRESS_MAX`](requests::REQUEST_BYTES_PER_ADDRESS_MAX): 8 MiB, [`REQUEST_BYTES_MAX`](requests::REQUEST_BYTES_MAX): 32 MiB, and no more than is left free; [`REQUEST_BYTES`](requests::REQUEST_BYTES): 16 KiB for each, more for a long header and for the bytes behind it | an address; all peers | reset after [`READ_TIMEOUT`](requests::READ_TIMEOUT): 10 s | requests are in memory until their answers have arrived |
 //! | Header | [`CONTROL_HEADER_MAX_BYTES`](lanspread_proto::codec::CONTROL_HEADER_MAX_BYTES): 64 KiB, in [`READ_TIMEOUT`](requests::READ_TIMEOUT): 10 s | a request | the request ends | it is decoded in memory; its asker gives up sooner |
+//! | Headers | [`Requester::turn_to_read_header`](requester::Requester::turn_to_read_header): [`HEADERS_MAX`](requester::HEADERS_MAX): 8 at a time | a connection | waits without an end | headers that are held back take half a MiB |
 //! | Bytes behind a request | [`Requester::turn_to_receive`](requester::Requester::turn_to_receive): one request, of [`PAGE_MAX_BYTES`](lanspread_proto::limits::PAGE_MAX_BYTES) or [`PIECE_SET_MAX_BYTES`](lanspread_proto::piece_set::PIECE_SET_MAX_BYTES), in [`READ_TIMEOUT`](requests::READ_TIMEOUT): 10 s | a connection | reset; the asker gives up after 5 s | a peer has one page of them in memory, until what it says is taken over |
 //! | Library news | [`LIBRARY_NEWS`](crate::session::pace::LIBRARY_NEWS): 256 at once, 256 a second | an address | waits by arrival | each goes through the command loop |
 //! | Fetch news | [`FETCH_NEWS`](crate::session::pace::FETCH_NEWS): 1,024 at once, 1,024 a second | an address | waits by arrival | each goes through a download |

@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::answers::{STALL_MAX, STALL_WAIT};
-use crate::admission::requester::Requester;
+use crate::admission::requester::{HEADERS_MAX, Requester};
 use crate::contradictions::ContradictionReporter;
 use crate::library_fetch::LibraryFetches;
 use crate::outbound::OutboundTransfers;
@@ -406,6 +406,29 @@ async fn an_asker_that_is_gone_awaits_no_hashes() {
     let gone_at = Instant::now();
     assert!(answering.await.is_err());
     assert!(gone_at.elapsed() <= ASKER_CHECK, "{:?}", gone_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_are_held_back_are_read_a_few_at_a_time() {
+    let (games, manifest) = game_of_a_chunk();
+    let (server, _view) = server(&games, manifest, Limiter::new(None));
+    let (_near, far) = linked("asker").await;
+    let (context, requester) = (context(&server), Arc::new(Requester::new(far.link)));
+    let (near, mut far) = pair(peer("asker").peer_id, peer("server").peer_id);
+    let (began, mut held_back, mut answering) = (Instant::now(), Vec::new(), JoinSet::new());
+    for _ in 0..=HEADERS_MAX {
+        held_back.push(near.connection.open().await.unwrap());
+        let stream = far.streams.accept().await.unwrap();
+        let (requester, context) = (Arc::clone(&requester), context.clone());
+        answering.spawn(async move {
+            assert!(handle_request(&requester, stream, &context).await.is_err());
+            began.elapsed().as_secs()
+        });
+    }
+    // Each is given up after 10 s without a byte, and the last one was begun only then.
+    let mut ended = answering.join_all().await;
+    ended.sort_unstable();
+    assert_eq!((ended.pop(), ended), (Some(20), vec![10; HEADERS_MAX]));
 }
 
 #[tokio::test]

@@ -29,8 +29,10 @@ pub(crate) async fn handle_request(
     let addr = link.addr.ip().into();
     // Before anything is read: until then the transport lets no more than a window come.
     let _room = requests.room(requester, REQUEST_BYTES).await?;
+    let turn = requester.turn_to_read_header().await;
     let RequestRead { request, mut incoming, mut sender, _header_room } =
         read_request(requester, stream, requests).await?;
+    drop(turn);
     match request {
         // Asked.
         Request::Ping {} => confirm(sender).await,
