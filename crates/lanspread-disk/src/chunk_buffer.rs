@@ -18,8 +18,9 @@ pub const ALIGNMENT: usize = 4096;
 const CAPACITY: usize = CHUNK_SIZE_BYTES as usize + ALIGNMENT;
 /// From this size on memory is kept. What is shorter, the allocator keeps itself.
 const KEPT_MIN_BYTES: usize = 128 * 1024;
-/// Most that is kept: what one fast source has under way, which is 12 MiB.
-const KEPT_MAX: usize = 6;
+/// Most that is kept: what is in memory to be sent at most, which is 96 MiB. The allocator would spread it over a dozen arenas,
+/// and keep two or three times as much.
+const KEPT_MAX: usize = 48;
 
 /// Shared by all peers of a process: what is in it means nothing.
 static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
