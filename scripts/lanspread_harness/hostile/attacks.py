@@ -1,8 +1,7 @@
 """What the program `lanspread-hostile` is told to do: one function an attack.
 
-Rates are of the whole attack, in the unit that its function names, and are reached as far as the
-share of a core goes that the program is given. The eight attacks of docs/security.md were measured
-at the rates given here as `MEASURED_…`; scenarios use `HARDER` times as much.
+Rates are of the whole attack. They are reached as far as the program's share of a core goes.
+Scenarios attack with `HARDER` times what did harm (docs/security.md).
 """
 
 from __future__ import annotations
