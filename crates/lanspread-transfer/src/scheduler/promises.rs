@@ -9,8 +9,8 @@ use super::probes::Census;
 use crate::layout::PieceIndex;
 
 /// How long a piece that another peer is asking for is left to that peer, where nothing else is to
-/// be had: so many times as long as sources take for a piece here, within bounds. A source with a queue
-/// takes that long for others as well; who is much slower must not set the pace.
+/// be had: so many times as long as the fastest source takes for a piece here, within bounds. A source with a
+/// queue takes that long for others as well; one that is much slower must not set the pace.
 const IN_FLIGHT_FACTOR: u32 = 4;
 pub(super) const IN_FLIGHT_PATIENCE_MIN: Duration = Duration::from_millis(300);
 const IN_FLIGHT_PATIENCE_MAX: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ impl Scheduler {
 
     pub(super) fn in_flight_patience(&self) -> Duration {
         let full = self.sources.values().filter(|source| source.partial.is_none());
-        let usual = full.filter_map(|source| source.pace.latency()).max();
+        let usual = full.filter_map(|source| source.pace.latency()).min();
         usual.map_or(IN_FLIGHT_PATIENCE_UNKNOWN, |usual| {
             (usual * IN_FLIGHT_FACTOR).clamp(IN_FLIGHT_PATIENCE_MIN, IN_FLIGHT_PATIENCE_MAX)
         })

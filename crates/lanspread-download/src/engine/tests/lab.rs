@@ -427,6 +427,7 @@ pub(super) struct Lab {
     began: Instant,
     swarm: Swarm,
     pub(super) free_space: FreeSpace,
+    pub(super) limiter: Limiter,
     /// Those that fetch the same game and are linked.
     guests: Arc<Mutex<BTreeMap<PeerId, FakeSource>>>,
 }
@@ -461,6 +462,7 @@ impl Lab {
             began: Instant::now(),
             swarm: Swarm::new(OutboundTransfers::new(mpsc::unbounded_channel().0)),
             free_space: FreeSpace::of_this_machine(),
+            limiter: Limiter::new(None),
             guests: Arc::default(),
         }
     }
@@ -485,7 +487,7 @@ impl Lab {
             root: self.root(),
             journal: self.journal(),
             catalog_content_root,
-            limiter: Limiter::new(None),
+            limiter: self.limiter.clone(),
             free_space: self.free_space.clone(),
             order: Order::File,
             initial,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{BoxFuture, pending};
+use lanspread_net::limit::{Limiter, RateLimit};
 use lanspread_net::source::{ArrivedBytes, Source};
 use lanspread_proto::message::{GetChunks, GetGame, GetPage, Refusal};
 
@@ -91,6 +92,11 @@ impl Source for Hostile {
 
 /// How long a download takes beside so many of these, at so many addresses.
 async fn took(game: &Game, flaw: Flaw, count: u32, addresses: u8) -> Duration {
+    took_at(game, flaw, count, addresses, Limiter::new(None)).await
+}
+
+/// The same, with a limit for what comes.
+async fn took_at(game: &Game, flaw: Flaw, count: u32, addresses: u8, limiter: Limiter) -> Duration {
     let honest = FakeSource::new(1, game).delayed(CHUNK_TIME);
     let inner = match flaw {
         Flaw::Wrong => {
@@ -111,6 +117,7 @@ async fn took(game: &Game, flaw: Flaw, count: u32, addresses: u8) -> Duration {
     let mut sources: Vec<_> = hostile.collect();
     sources.push(Arc::new(honest));
     let mut lab = Lab::prepare();
+    lab.limiter = limiter;
     lab.run_with(sources, game.manifest().content_root());
     let run = lab.finish().await;
     run.assert_complete(game);
@@ -137,5 +144,19 @@ async fn a_download_hangs_on_the_honest_source_alone() {
             println!("{flaw:?} x{count} at {addresses}: {beside:?}, alone {alone:?}");
             assert!(beside <= alone * 2, "{flaw:?} x{count}: {beside:?}, alone {alone:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_answers_take_nothing_of_a_limit() {
+    let game = game_of_chunks(10);
+    let limiter = || Limiter::new(RateLimit::new(4 * CHUNK_SIZE_BYTES));
+    let alone = took_at(&game, Flaw::Chunks, 0, 1, limiter()).await;
+    assert!(alone >= ms(2_400), "{alone:?}");
+    for flaw in [Flaw::Chunks, Flaw::Trickling, Flaw::Busy] {
+        let beside = took_at(&game, flaw, 70, 1, limiter()).await;
+        println!("{flaw:?}: {beside:?}, alone {alone:?}");
+        assert!(beside <= alone * 2, "{flaw:?}: {beside:?}, alone {alone:?}");
+        assert!(beside >= alone, "{flaw:?}: {beside:?}, alone {alone:?}");
     }
 }
