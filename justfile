@@ -67,3 +67,7 @@ deny:
 # Crash a peer at that many points; a sample of them is among the tests.
 crash points="1000":
     LANSPREAD_CRASH_POINTS={{ points }} cargo nextest run -p lanspread-peer --no-capture no_crash
+
+# Fuzz all that reads bytes of others, that many minutes a target: `just fuzz 10 codec rar`.
+fuzz minutes="10" *targets:
+    python3 scripts/fuzz.py --minutes {{ minutes }} {{ targets }}

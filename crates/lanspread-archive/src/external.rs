@@ -4,6 +4,8 @@
 //! what must be refused is refused before anything is unpacked, and once to print the contents of all
 //! files one after another. The files are written here, so the program has no say in where they go.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod listing;
 mod process;
 mod version;

@@ -54,6 +54,9 @@ mod dictionary;
 mod error;
 mod external;
 mod fixture;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod names;
 mod pass;
 mod platform;

@@ -2,6 +2,8 @@
 
 mod chains;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod layout;
 #[expect(unsafe_code, reason = "the UnRAR library is C++; this module is the only way to it")]
 mod library;

@@ -110,6 +110,9 @@ pub mod audit;
 mod demand;
 mod engine;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod journal;
 pub mod pages;

@@ -4,6 +4,8 @@
 //! how.
 
 mod content;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod legacy;
 mod record;
 mod revisions;

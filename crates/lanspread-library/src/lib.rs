@@ -43,6 +43,9 @@
 
 mod attributes;
 mod delta;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hashing;
 mod index;
 mod libraries;

@@ -232,6 +232,14 @@ fn push_frame(bytes: &mut Vec<u8>, body: &[u8]) {
     bytes.extend(check(body));
 }
 
+/// A frame with this body.
+#[cfg(feature = "fuzzing")]
+pub(super) fn framed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_frame(&mut bytes, body);
+    bytes
+}
+
 fn check(body: &[u8]) -> [u8; CHECK_BYTES] {
     let mut check = [0; CHECK_BYTES];
     check.iter_mut().zip(blake3::hash(body).as_bytes()).for_each(|(to, from)| *to = *from);

@@ -1,0 +1,3 @@
+//! Readers that `fuzz/` runs.
+
+pub use crate::journal::fuzzing::journal;

@@ -1,0 +1,3 @@
+//! Readers that `fuzz/` runs.
+
+pub use crate::index::fuzzing::index;
