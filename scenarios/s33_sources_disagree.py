@@ -1,8 +1,18 @@
-"""Sources disagree on content: the majority wins, or the catalog's content root if it has one."""
+"""Sources disagree on content: somebody chooses, or a content root in the catalog does."""
 
 from dataclasses import replace
 
-from lanspread_harness import MIB, Game, Lab, Meta, Noise, Peer, expect_equal, expect_same_game
+from lanspread_harness import (
+    MIB,
+    Game,
+    Lab,
+    Meta,
+    Noise,
+    Peer,
+    expect_equal,
+    expect_error,
+    expect_same_game,
+)
 
 META = Meta(timeout_s=90, peers=7)
 
@@ -15,29 +25,51 @@ async def scenario(lab: Lab) -> None:
     first, second = await lab.sources("first", "second", game=game)
     other = await lab.peer("other", games=[altered])
     further = await lab.peer("further", games=[extended])
-    roots = {peer: await peer.hashed(game) for peer in (first, second, other, further)}
+    sources = [first, second, other, further]
+    roots = {peer: await peer.hashed(game) for peer in sources}
     expect_equal(len(set(roots.values())), 3, "there are three contents")
 
-    lab.note("the majority wins")
+    lab.note("no content has more than half of the addresses")
     bravo = await lab.peer("bravo")
-    await fetch(bravo, game, [other, first, further, second])
-    await expect_same_game(game, first, bravo)
-    expect_equal(await bravo.hashed(game), roots[first], "its own hashes say the same")
+    for source in sources:
+        await bravo.connect(source)
+    with expect_error("content-disputed"):
+        await bravo.download(game, wait=True)
+    failed = await bravo.event("download-failed", game_id=game.id)
+    candidates = failed.data.child("error").children("candidates")
+    told = {
+        (candidate.text("content_root"), source.text("peer_id"))
+        for candidate in candidates
+        for source in candidate.children("sources")
+    }
+    claimed = {(root, peer.peer_id) for peer, root in roots.items()}
+    expect_equal(told, claimed, "all contents are told, with their sources")
+    expect_equal(bravo.events("content-voted"), [], "nothing is fetched on votes")
+
+    for wanted in (other, first):
+        lab.note(f"somebody chooses what {wanted.name} has")
+        await fetch(bravo, game, sources, content_root=roots[wanted])
+        await expect_same_game(game, wanted, bravo)
+        expect_equal(await bravo.hashed(game), roots[wanted], "its own hashes say the same")
+        await bravo.remove_download(game)
 
     for wanted in (other, further, first):
         lab.note(f"the catalog says that {wanted.name} is right")
         stated = replace(game, content_root=roots[wanted])
         reader = await lab.peer(f"reader-of-{wanted.name}", catalog=[stated])
-        await fetch(reader, game, [first, second, other, further])
+        for source in sources:
+            await reader.connect(source)
+        await fetch(reader, game, sources)
         await expect_same_game(game, wanted, reader)
 
 
-async def fetch(peer: Peer, game: Game, sources: list[Peer]) -> None:
+async def fetch(
+    peer: Peer, game: Game, sources: list[Peer], *, content_root: str | None = None
+) -> None:
     """Download from whoever of these turns out to be right, and from nobody else."""
-    for source in sources:
-        await peer.connect(source)
-    await peer.download(game, wait=True)
-    finished = await peer.event("download-finished", game_id=game.id)
+    before = peer.mark()
+    await peer.download(game, content_root=content_root, wait=True)
+    finished = await peer.event("download-finished", game_id=game.id, since=before)
     served = {s.text("peer_id") for s in finished.data.children("sources") if s.integer("bytes")}
     root = await peer.hashed(game)
     right = {source.peer_id for source in sources if await source.hashed(game) == root}

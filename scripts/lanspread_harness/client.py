@@ -19,7 +19,7 @@ from lanspread_harness.records import Event, Failure, Ready, Record, describe
 from lanspread_harness.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from lanspread_harness.backends import ExitStatus, LabHost
@@ -294,10 +294,15 @@ class Peer:
         *,
         wait: bool = False,
         install: bool | None = None,
+        content_root: str | None = None,
         timeout_s: float = OPERATION_TIMEOUT_S,
     ) -> Fields:
-        """Download a game; with `wait` until it is there (and installed, where asked for)."""
-        return await self._fetch("download", game, wait=wait, install=install, timeout_s=timeout_s)
+        """Download a game; with `wait` until it is there (and installed, where asked for).
+
+        `content_root` chooses between sources that disagree.
+        """
+        options = {"install": install, "content_root": content_root}
+        return await self._fetch("download", game, options, wait=wait, timeout_s=timeout_s)
 
     async def update(
         self,
@@ -305,10 +310,12 @@ class Peer:
         *,
         wait: bool = False,
         install: bool | None = None,
+        content_root: str | None = None,
         timeout_s: float = OPERATION_TIMEOUT_S,
     ) -> Fields:
         """Update a game; parameters as for `download`."""
-        return await self._fetch("update", game, wait=wait, install=install, timeout_s=timeout_s)
+        options = {"install": install, "content_root": content_root}
+        return await self._fetch("update", game, options, wait=wait, timeout_s=timeout_s)
 
     async def cancel_download(self, game: Game | str) -> None:
         """Cancel a download, update, install or verification; returns at its end."""
@@ -430,11 +437,16 @@ class Peer:
         return await self.session.wait(f"error {code}", select, since=since, timeout_s=timeout_s)
 
     async def _fetch(
-        self, cmd: str, game: Game | str, *, wait: bool, install: bool | None, timeout_s: float
+        self,
+        cmd: str,
+        game: Game | str,
+        options: Mapping[str, bool | str | None],
+        *,
+        wait: bool,
+        timeout_s: float,
     ) -> Fields:
         params: JsonObject = {"game_id": _id(game), "wait": wait}
-        if install is not None:
-            params["install"] = install
+        params.update({name: value for name, value in options.items() if value is not None})
         return await self.command(cmd, timeout_s=timeout_s, **params)
 
     def _arguments(self) -> list[str]:

@@ -16,6 +16,7 @@ mod sources;
 mod swarm;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use lanspread_proto::message::{GameHead, Part};
 use lanspread_proto::{Manifest, PeerId, SourceError};
 use lanspread_serve::swarm::PartialSourceNews;
 use lanspread_transfer::attributes::{Agreed, AttributesPart};
+use lanspread_transfer::consensus::Authority;
 use lanspread_transfer::description::{Description, Dropped, Step};
 use lanspread_transfer::gathering::{Gathered, Gathering};
 use lanspread_transfer::layout::ChunkIndex;
@@ -47,6 +49,7 @@ use self::pacing::Pacer;
 use self::requests::{Sources, Subject};
 use self::resume_state::{Prepared, ResumeProbe, ResumeState};
 use self::swarm::Sharer;
+pub use self::votes::voter_of;
 use crate::error::DownloadFailure;
 use crate::job::{
     CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange,
@@ -121,6 +124,8 @@ struct Engine {
     disk: Disk,
     /// There once the disk is prepared.
     resume: Option<ResumeState>,
+    /// Whether it was told how the vote on the content ended.
+    is_vote_told: bool,
     progress: ProgressMeter,
     stage: Stage,
 }
@@ -188,7 +193,7 @@ impl Engine {
     ) -> Self {
         let initial = std::mem::take(&mut job.initial);
         let pacer = Pacer::new(job.limiter.clone());
-        let gathering = Gathering::new(job.version.clone(), job.catalog_content_root, job.order);
+        let gathering = Gathering::new(job.version.clone(), job.stated, job.order);
         let mut engine = Self {
             job,
             notices,
@@ -198,6 +203,7 @@ impl Engine {
             pacer,
             disk: Disk::new(disk_jobs),
             resume: None,
+            is_vote_told: false,
             progress: ProgressMeter::new(Duration::ZERO),
             stage: Stage::Gathering(Box::new(gathering)),
         };
@@ -264,6 +270,7 @@ impl Engine {
         if let Stage::Gathering(gathering) = &mut self.stage {
             match gathering.conclude(now)? {
                 Gathered::Chosen(description) => self.stage = Stage::Describing(description),
+                Gathered::Disputed(candidates) => return Some(self.disputed(candidates)),
                 Gathered::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
                 Gathered::NoManifest(reason) => {
                     let game_id = self.job.game_id.clone();
@@ -280,10 +287,10 @@ impl Engine {
             for (ask, bytes, of) in self.sources.progress() {
                 transfer.on_progress(ask, bytes, of, now);
             }
-            let status =
-                transfer.status(now).unwrap_or(TransferStatus::Mismatch { by_catalog: false });
+            let status = transfer.status(now).unwrap_or(TransferStatus::Mismatch(Authority::Votes));
             // What led to this status is told before it.
             self.carry_out_effects().await;
+            self.tell_vote().await;
             if let Some(ended) = self.handle_status(status).await {
                 return Some(ended);
             }
@@ -335,6 +342,7 @@ impl Engine {
         match step {
             Step::Ask(_) | Step::Wait => {}
             Step::Described(transfer) => self.on_described(transfer).await,
+            Step::Disputed(candidates) => return Some(self.disputed(candidates)),
             Step::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
             Step::AllBad(reason) => {
                 return self.handle_status(TransferStatus::AllBad(reason)).await;
@@ -353,9 +361,13 @@ impl Engine {
             }
             TransferStatus::AllGone => return Some(Err(DownloadEnd::AllPeersGone)),
             TransferStatus::AllBad(reason) => DownloadFailure::BadSources { game_id, reason },
-            TransferStatus::Mismatch { by_catalog } => {
-                let authority =
-                    if by_catalog { "the catalog" } else { "the majority of its sources" };
+            TransferStatus::Disputed(candidates) => return Some(self.disputed(candidates)),
+            TransferStatus::Mismatch(authority) => {
+                let authority = match authority {
+                    Authority::Catalog => "the catalog",
+                    Authority::Choice => "`content_root`",
+                    Authority::Votes => "the majority of its sources",
+                };
                 DownloadFailure::ContentMismatch { game_id, authority }
             }
         };

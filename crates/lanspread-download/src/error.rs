@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lanspread_disk::IoFailure;
 use lanspread_disk::free_space::NotEnoughSpace;
+use lanspread_net::dispute::ContentDispute;
 use lanspread_proto::GameId;
 
 /// Why a download ended without the game. Cloneable, since event and answer both carry it.
@@ -25,12 +26,15 @@ pub enum DownloadFailure {
         /// Why the last one was dropped.
         reason: String,
     },
-    /// The bytes on disk are not the content that the catalog or most sources have.
+    /// The sources disagree. Verified chunks stay as they do when all sources are gone.
+    #[error(transparent)]
+    ContentDisputed(ContentDispute),
+    /// The bytes on disk are not the content that the catalog, the caller or most sources want.
     #[error("the content of {game_id} is not what {authority} says")]
     ContentMismatch {
         /// Which game.
         game_id: GameId,
-        /// `the catalog` or `the majority of its sources`.
+        /// `the catalog`, `content_root` or `the majority of its sources`.
         authority: &'static str,
     },
     /// The game does not fit on the disk. Everything is as it was before.

@@ -7,8 +7,9 @@ use lanspread_disk::free_space::FreeSpace;
 use lanspread_library::Fingerprint;
 use lanspread_net::limit::Limiter;
 use lanspread_net::source::Source;
-use lanspread_proto::{ContentHash, FileBits, GameId, GameVersion, Manifest, PeerId};
+use lanspread_proto::{FileBits, GameId, GameVersion, Manifest, PeerId};
 use lanspread_serve::swarm::Swarm;
+use lanspread_transfer::consensus::{Stated, VoteCount};
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 use lanspread_transfer::scheduler::Order;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,8 @@ pub struct DownloadJob {
     pub root: PathBuf,
     /// Where its journal is kept while it is unfinished.
     pub journal: PathBuf,
-    /// The content that the catalog demands, where it does.
-    pub catalog_content_root: Option<ContentHash>,
+    /// The content that decides whatever the sources say; else their addresses vote.
+    pub stated: Option<Stated>,
     /// What all downloads of this peer keep to together.
     pub limiter: Limiter,
     /// Where the room on the disk is asked for.
@@ -80,6 +81,8 @@ pub enum DownloadNotice {
         /// Who is asked, in peer id order.
         sources: Vec<PeerId>,
     },
+    /// The sources have voted on the content, which nothing states. Comes after `Began`, and once.
+    Voted(VoteCount),
     /// How far it is: at most ten a second, and a last one when all of it is verified.
     Progress(DownloadProgress),
     /// A source is no longer used. May come at any time.

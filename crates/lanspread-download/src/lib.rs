@@ -7,6 +7,7 @@
 //! A download from a source that has a game of one file in memory:
 //!
 //! ```
+//! use std::net::SocketAddr;
 //! use std::sync::Arc;
 //!
 //! use bytes::Bytes;
@@ -21,6 +22,7 @@
 //! use lanspread_proto::{Attributes, FileHashes, Manifest, ManifestFile, PeerId, SourceError};
 //! use lanspread_serve::outbound::OutboundTransfers;
 //! use lanspread_serve::swarm::Swarm;
+//! use lanspread_transfer::consensus::Stated;
 //! use lanspread_transfer::scheduler::Order;
 //! use tokio::sync::mpsc;
 //! use tokio_util::sync::CancellationToken;
@@ -33,6 +35,10 @@
 //! impl Source for InMemory {
 //!     fn peer_id(&self) -> PeerId {
 //!         PeerId::from_public_key(b"alpha")
+//!     }
+//!
+//!     fn addr(&self) -> Option<SocketAddr> {
+//!         None
 //!     }
 //!
 //!     fn get_game(&self, _: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
@@ -75,7 +81,7 @@
 //!     version: manifest.version().clone(),
 //!     root: root.clone(),
 //!     journal: directory.path().join("download.journal"),
-//!     catalog_content_root: manifest.content_root(),
+//!     stated: manifest.content_root().map(Stated::Catalog),
 //!     limiter: Limiter::new(None),
 //!     free_space: FreeSpace::of_this_machine(),
 //!     order: Order::File,
@@ -122,7 +128,7 @@ pub mod removal;
 mod storage;
 mod unfinished;
 
-pub use self::engine::run;
+pub use self::engine::{run, voter_of};
 pub use self::job::{
     CommittedBits, DownloadEnd, DownloadJob, DownloadNotice, DownloadOutcome, SourceChange,
     SwarmContext,

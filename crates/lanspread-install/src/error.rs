@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lanspread_disk::IoFailure;
 use lanspread_disk::free_space::NotEnoughSpace;
+use lanspread_net::dispute::ContentDispute;
 use lanspread_proto::stream::StreamErrorCode;
 use lanspread_proto::{GameId, PeerId};
 
@@ -131,6 +132,9 @@ pub enum StreamFailure {
         /// What the source said.
         message: String,
     },
+    /// The sources disagree on what the game is. Nothing was asked of them.
+    #[error(transparent)]
+    ContentDisputed(ContentDispute),
     /// The game does not fit on the disk.
     #[error(transparent)]
     NotEnoughSpace(#[from] NotEnoughSpace),
@@ -158,7 +162,10 @@ impl StreamFailure {
             | Self::TurnLost { .. }
             | Self::BadSource { .. }
             | Self::Archive { .. } => true,
-            Self::NotEnoughSpace(_) | Self::Cancelled | Self::Install(_) => false,
+            Self::ContentDisputed(_)
+            | Self::NotEnoughSpace(_)
+            | Self::Cancelled
+            | Self::Install(_) => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a game from the first byte to the last, and says what is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use lanspread_catalog::VersionIni;
 use lanspread_disk::IoFailure;
 use lanspread_proto::manifest::VERSION_FILE;
-use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, Manifest, ManifestFile, RelPath};
 
 use crate::hashing::{FileReader, HashError, Reading};
@@ -72,31 +71,8 @@ pub struct Verdict {
 }
 
 impl Reference {
-    /// Returns which content a game is to be held against, of those that sources claim: the catalog's;
-    /// else what most of them claim, and among equals what this peer read the last time, else the lowest
-    /// hash.
-    pub fn wanted(
-        catalog: Option<ContentHash>,
-        own: Option<&Manifest>,
-        claims: &[GameHead],
-    ) -> Option<ContentHash> {
-        let own = own.and_then(Manifest::content_root);
-        let mut votes: BTreeMap<ContentHash, usize> = BTreeMap::new();
-        for head in claims {
-            let Some(root) = head.content_root else { continue };
-            let is_stated = |stated| stated == root || head.old_content_roots.contains(&stated);
-            if catalog.is_none_or(is_stated) {
-                *votes.entry(root).or_default() += 1;
-            }
-        }
-        let most = votes.into_iter().max_by_key(|(root, count)| {
-            (catalog == Some(*root), *count, own == Some(*root), std::cmp::Reverse(*root))
-        });
-        most.map(|(root, _)| root)
-    }
-
-    /// Decides what a game is held against: `fetched`, what a source gave as the content that is
-    /// [`wanted`](Self::wanted); else `own`, what this peer read the last time.
+    /// Decides what a game is held against: `fetched`, what a source gave as the content that the catalog
+    /// or most sources want; else `own`, what this peer read the last time.
     pub fn choose(
         catalog: Option<ContentHash>,
         own: Option<Arc<Manifest>>,
@@ -317,35 +293,24 @@ mod tests {
         manifest(&[("a.eti", b"archive"), ("cfg/x", b"1234")])
     }
 
-    fn head(manifest: &Manifest) -> GameHead {
-        GameHead::of(manifest, manifest.old_content_roots(None), manifest.manifest_hash())
-    }
-
     #[test]
     fn the_catalog_decides_else_the_sources_else_what_was_read_before() {
         let (one, other) = (manifest(&[("a", b"1")]), manifest(&[("a", b"2")]));
         let root = |manifest: &Arc<Manifest>| manifest.content_root();
-        let choose = |catalog, own: Option<&Arc<Manifest>>, claims: &[&Arc<Manifest>]| {
-            let heads: Vec<_> = claims.iter().map(|claim| head(claim)).collect();
-            let wanted = Reference::wanted(catalog, own.map(Arc::as_ref), &heads);
-            let mut claims = claims.iter().map(|claim| Arc::clone(claim));
-            let fetched =
-                wanted.and_then(|it| claims.find(|claim| claim.content_root() == Some(it)));
-            let chosen = Reference::choose(catalog, own.cloned(), fetched);
+        let choose = |catalog, own: Option<&Arc<Manifest>>, fetched: Option<&Arc<Manifest>>| {
+            let chosen = Reference::choose(catalog, own.cloned(), fetched.cloned());
             (chosen.authority, chosen.manifest.as_ref().and_then(root))
         };
         use VerifyReference::{Catalog, Index, Nothing, Sources};
-        assert_eq!(choose(None, None, &[]), (Nothing, None));
-        assert_eq!(choose(None, Some(&one), &[]), (Index, root(&one)));
-        assert_eq!(choose(None, Some(&one), &[&other]), (Sources, root(&other)));
-        for own in [&one, &other] {
-            assert_eq!(choose(None, Some(own), &[&one, &other]), (Sources, root(own)));
-        }
-        assert_eq!(choose(None, Some(&one), &[&one, &other, &other]), (Sources, root(&other)));
-        assert_eq!(choose(root(&one), Some(&other), &[&other, &one]), (Catalog, root(&one)));
-        assert_eq!(choose(root(&one), Some(&other), &[]), (Catalog, root(&other)));
+        assert_eq!(choose(None, None, None), (Nothing, None));
+        assert_eq!(choose(None, Some(&one), None), (Index, root(&one)));
+        assert_eq!(choose(None, Some(&one), Some(&other)), (Sources, root(&other)));
+        assert_eq!(choose(root(&one), Some(&other), Some(&one)), (Catalog, root(&one)));
+        assert_eq!(choose(root(&one), Some(&other), None), (Catalog, root(&other)));
+        // What was fetched is not what the catalog states, whatever its source claims.
+        assert_eq!(choose(root(&one), Some(&one), Some(&other)), (Catalog, root(&one)));
         let old = one.old_content_roots(None).pop();
-        assert_eq!(choose(old, Some(&other), &[&other, &other, &one]), (Catalog, root(&one)));
+        assert_eq!(choose(old, Some(&other), Some(&one)), (Catalog, root(&one)));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub mod address;
 pub mod announcer;
 mod arrivals;
 mod debts;
+pub mod dispute;
 pub mod echoes;
 pub mod exchange;
 pub mod handshake;

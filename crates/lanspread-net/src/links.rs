@@ -1,7 +1,7 @@
 //! The one connection to each peer, shared with those who ask peers for something.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,13 +93,20 @@ impl LinkTable {
 /// A peer as a source of games, over whichever link it has at the moment.
 pub struct LinkedSource {
     peer_id: PeerId,
+    /// Where it listened when this was made.
+    known_addr: Option<SocketAddr>,
     links: LinkTable,
 }
 
 impl LinkedSource {
-    /// Makes a source that asks `peer_id` over the links of the table.
-    pub fn new(peer_id: PeerId, links: LinkTable) -> Self {
-        Self { peer_id, links }
+    /// Makes a source that asks `peer_id` over the links of the table. `known_addr` is where its last
+    /// link led, for as long as it has none.
+    pub fn new(peer_id: PeerId, known_addr: Option<SocketAddr>, links: LinkTable) -> Self {
+        Self { peer_id, known_addr, links }
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        self.links.get(self.peer_id).map(|link| link.addr).or(self.known_addr)
     }
 
     async fn link(&self) -> Result<Arc<PeerLink>, SourceError> {
@@ -116,8 +123,8 @@ impl Source for LinkedSource {
         self.peer_id
     }
 
-    fn address(&self) -> Option<IpAddr> {
-        self.links.get(self.peer_id).map(|link| link.addr.ip())
+    fn addr(&self) -> Option<SocketAddr> {
+        self.addr()
     }
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
@@ -156,6 +163,10 @@ impl Source for LinkedSource {
 impl StreamOrigin for LinkedSource {
     fn peer_id(&self) -> PeerId {
         self.peer_id
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        self.addr()
     }
 
     fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {

@@ -1,6 +1,6 @@
 //! What a download needs of a peer, so that tests can stand in for the network.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,10 +18,9 @@ pub trait Source: Send + Sync {
     /// Returns who it is.
     fn peer_id(&self) -> PeerId;
 
-    /// Returns at which address it is, where that is known at the moment.
-    fn address(&self) -> Option<IpAddr> {
-        None
-    }
+    /// Returns where it listens, at the address that its connection has proved; `None` where there never
+    /// was one.
+    fn addr(&self) -> Option<SocketAddr>;
 
     /// Asks what a game is.
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>>;
@@ -72,6 +71,9 @@ pub struct ReceivedChunks {
 pub trait StreamOrigin: Send + Sync {
     /// Returns who it is.
     fn peer_id(&self) -> PeerId;
+
+    /// Returns where it listens, as [`Source::addr`] does.
+    fn addr(&self) -> Option<SocketAddr>;
 
     /// Asks for the stream.
     fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>>;

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use lanspread_peer::{
-    GameDetails, GameInfo, GameProblems, IdentityConflict, MdnsStatus, PeerEvent, PeerInfo,
-    PeerStatus, SetupStarted, StreamSummary, VerifySummary,
+    Candidate, CandidateSource, GameDetails, GameInfo, GameProblems, IdentityConflict, MdnsStatus,
+    PeerEvent, PeerInfo, PeerStatus, SetupStarted, StreamSummary, VerifySummary,
 };
 use lanspread_proto::{Attributes, FileHashes, Manifest, ManifestFile, PROTOCOL_VERSION};
 
-use crate::errors::{ErrorBody, ErrorCode};
+use crate::errors::{CandidateData, CandidateSourceData, ErrorBody, ErrorCode};
 use crate::protocol::data::{
     ConflictData, FileData, GameData, ManifestData, OutboundData, PeerData, ProblemsData,
     ReportData,
@@ -49,6 +49,7 @@ impl From<PeerEvent> for Event {
             PeerRejected { peer_id, addr, reason, message, count }
             GamesListUpdated { game_count, changed }
             GameIncomplete { game_id, problems }
+            ContentVoted { game_id, content_root, voters, others }
             VerifyBegin { game_id, files, bytes }
             VerifyProgress { game_id, bytes_done, bytes_total }
             VerifyFinished { game_id, files, bytes, report }
@@ -265,6 +266,18 @@ impl From<GameInfo> for GameData {
             partial_bytes: game.partial_bytes,
             problems: game.problems.into(),
         }
+    }
+}
+
+impl From<Candidate> for CandidateData {
+    fn from(Candidate { content_root, bytes, sources }: Candidate) -> Self {
+        Self { content_root, bytes, sources: all(sources) }
+    }
+}
+
+impl From<CandidateSource> for CandidateSourceData {
+    fn from(CandidateSource { peer_id, addr }: CandidateSource) -> Self {
+        Self { peer_id, addr }
     }
 }
 

@@ -2,13 +2,18 @@
 //!
 //! The `error` record, the failure events, `schema` and the documentation are made from it.
 
+use std::net::SocketAddr;
+
+use lanspread_proto::{ContentHash, PeerId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// An error as it stands in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct ErrorBody {
-    /// which kind of error; see the table of codes
+    /// which kind of error: one of the names in `errors`
+    // Not an enumeration: `errors` has the same names, and the schema is to be short.
+    #[schemars(with = "String")]
     code: ErrorCode,
     /// what failed and on what, for people
     message: String,
@@ -16,6 +21,26 @@ pub(crate) struct ErrorBody {
     retryable: bool,
     /// what to do about it
     hint: String,
+    /// what to choose from, with `content-disputed`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<CandidateData>,
+}
+
+/// A content to choose, where sources disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct CandidateData {
+    pub(crate) content_root: Option<ContentHash>,
+    /// its bytes, as announced
+    pub(crate) bytes: Option<u64>,
+    /// who has it
+    pub(crate) sources: Vec<CandidateSourceData>,
+}
+
+/// A source of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct CandidateSourceData {
+    pub(crate) peer_id: PeerId,
+    pub(crate) addr: Option<SocketAddr>,
 }
 
 impl ErrorBody {
@@ -27,7 +52,13 @@ impl ErrorBody {
             message: message.to_string(),
             retryable: spec.retryable,
             hint: spec.hint.to_owned(),
+            candidates: Vec::new(),
         }
+    }
+
+    /// Adds what there is to choose from.
+    pub(crate) fn with_candidates(self, candidates: Vec<CandidateData>) -> Self {
+        Self { candidates, ..self }
     }
 
     /// Adds a sentence to the hint, where more is known than the table can say.
@@ -50,7 +81,7 @@ pub(crate) struct ErrorSpec {
 macro_rules! error_table {
     ($($code:ident = $name:literal, retryable: $retryable:literal, $meaning:literal, $hint:literal;)*) => {
         /// Which kind of error.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         pub(crate) enum ErrorCode {
             $(#[serde(rename = $name)] $code,)*
         }
@@ -100,7 +131,7 @@ error_table! {
         "Something else is being done with the game.",
         "wait until that has ended";
     GamesDirChanging = "games-dir-changing", retryable: true,
-        "`set-game-dir` is under way; no operation and no other change begins meanwhile.",
+        "`set-game-dir` is under way, and nothing else begins meanwhile.",
         "wait for its answer";
     NoSource = "no-source", retryable: true,
         "No known peer announces the game at the catalog's version.",
@@ -112,7 +143,7 @@ error_table! {
         "The game is ready at the catalog's version, and no source announces other content of it.",
         "nothing needs to be fetched; `install` it if that was the aim, `verify` it with `repair` if files of it may be damaged";
     NotDownloaded = "not-downloaded", retryable: false,
-        "The game's root has no regular `version.ini`, and there is no unfinished download of it.",
+        "The game is not on this disk, and there is no unfinished download of it.",
         "`download` it first; `partial_bytes` in `get-game` tells what an unfinished download takes";
     AlreadyInstalled = "already-installed", retryable: false,
         "The game is already installed.",
@@ -121,16 +152,16 @@ error_table! {
         "The game is not installed.",
         "nothing needs to be removed; `install` it first to run its setup";
     NoSetupScript = "no-setup-script", retryable: false,
-        "The installation has no setup script for this system: `game_setup.sh` in `local/` on Unix, `game_setup.cmd` on Windows.",
+        "`local/` has no `game_setup.sh`, or on Windows no `game_setup.cmd`.",
         "nothing needs to be set up; look into `local/`";
     SetupNotStarted = "setup-not-started", retryable: true,
         "The setup script, its interpreter or its log is not usable; links are never followed.",
         "correct what the message names, then try again";
     StillInstalled = "still-installed", retryable: false,
-        "The game is installed, or its root may hold an installation, so its download stays.",
+        "The game is installed, or may be, so its download stays.",
         "`uninstall` it first; move away what the message names, if it is none of a peer's";
     NotDownloading = "not-downloading", retryable: false,
-        "There is no download, update, installation or verification of the game to cancel.",
+        "Nothing is being done with the game that can be cancelled.",
         "look at `active_operations` in `status`";
     Cancelled = "cancelled", retryable: true,
         "The download, installation or verification was cancelled.",
@@ -147,14 +178,17 @@ error_table! {
     BadSources = "bad-sources", retryable: true,
         "Every source was dropped for what it sent.",
         "look at the `source-dropped` events; try again once there is another source";
+    ContentDisputed = "content-disputed", retryable: true,
+        "The sources disagree, and no content has more than half of their addresses.",
+        "give the `content_root` of a candidate that you trust, or put it into the catalog; another source may decide as well";
     ContentMismatch = "content-mismatch", retryable: true,
         "What arrived is not the content that the catalog or most sources have.",
         "compare the content roots in `get-game`; the game or the catalog of a source is wrong";
     DiskFull = "disk-full", retryable: true,
-        "There is not enough room on the disk. What is known not to fit is refused before anything is touched, and the message has the figures.",
+        "There is not enough room on the disk; the message has the figures.",
         "free some space, then try again; `partial_bytes` in `list-games` tells what unfinished downloads take";
     NamesClash = "names-clash", retryable: false,
-        "The disk cannot hold the names of the game: it takes two of them for one, or spells them in its own way. The game is as it was before.",
+        "The disk takes two names of the game for one, or spells them in its own way. The game is as it was before.",
         "put the games directory on a disk that keeps names as they are, or rename what the message names at the source";
     IoError = "io-error", retryable: true,
         "A file could not be read, written, moved or removed.",
@@ -175,7 +209,7 @@ error_table! {
         "The archive is damaged, incomplete, or of an unknown format.",
         "compare its hash with that of other sources; get the game again";
     UnsupportedArchive = "unsupported-archive", retryable: false,
-        "The archive needs something that is missing where it is unpacked: a larger dictionary than allowed, more memory, a newer program, or fewer entries.",
+        "The archive needs a larger dictionary than allowed where it is unpacked, more memory, a newer program, or fewer entries.",
         "the game need not be damaged: raise `--max-dictionary` if the message names it, or unpack with a newer program (`--unrar`), at the peer that unpacks";
     Interrupted = "interrupted", retryable: true,
         "The peer stopped before the operation ended; what was begun is rolled back.",

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use lanspread_mdns::{InterfaceError, MdnsError};
 use lanspread_peer::{
-    ActiveOperation, Availability, CommandError, ConnectError, DownloadFailure, DownloadProgress,
-    DownloadSummary, EventClass, GameDetails, GameInfo, GameProblem, GameProblems, GamesDirError,
-    IdentityConflict, InstallFailure, IoFailure, LostReason, MdnsStatus, NotEnoughSpace, Operation,
-    OtherVersionPeer, PeerEvent, PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure,
-    SetupFailure, SetupStarted, SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress,
-    StreamSummary, VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
+    ActiveOperation, Availability, Candidate, CandidateSource, CommandError, ConnectError,
+    ContentDispute, DownloadFailure, DownloadProgress, DownloadSummary, EventClass, GameDetails,
+    GameInfo, GameProblem, GameProblems, GamesDirError, IdentityConflict, InstallFailure,
+    IoFailure, LostReason, MdnsStatus, NotEnoughSpace, Operation, OtherVersionPeer, PeerEvent,
+    PeerInfo, PeerStatus, ProblemReason, RejectReason, RemoveFailure, SetupFailure, SetupStarted,
+    SourceBytes, SourceInfo, StartError, StreamFailure, StreamProgress, StreamSummary,
+    VerifyFailure, VerifyReference, VerifyReport, VerifySummary,
 };
 use lanspread_proto::hash::chunk_hash;
 use lanspread_proto::stream::StreamErrorCode;
@@ -194,6 +195,14 @@ fn no_room() -> NotEnoughSpace {
     NotEnoughSpace { path: "/g/doom".into(), needed: 3, available: 2, held: 1 }
 }
 
+fn dispute() -> ContentDispute {
+    let source = |addr| CandidateSource { peer_id: peer_id(), addr };
+    let candidate =
+        |content_root, bytes, addr| Candidate { content_root, bytes, sources: vec![source(addr)] };
+    let hashed = candidate(Some(ContentHash::of(b"one")), Some(7), Some(addr()));
+    ContentDispute { game_id: game_id(), candidates: vec![hashed, candidate(None, None, None)] }
+}
+
 fn commands_refused() -> Vec<CommandError> {
     let operation_errors = OPERATIONS.into_iter().flat_map(|operation| {
         let game_id = game_id();
@@ -204,6 +213,10 @@ fn commands_refused() -> Vec<CommandError> {
     let mut errors = vec![
         CommandError::UnknownGame(game_id()),
         CommandError::NoSource(game_id()),
+        CommandError::OtherContentRoot {
+            game_id: game_id(),
+            content_root: ContentHash::of(b"stated"),
+        },
         CommandError::AlreadyDownloaded(game_id()),
         CommandError::UpToDate(game_id()),
         CommandError::NotDownloaded(game_id()),
@@ -226,8 +239,8 @@ fn commands_refused() -> Vec<CommandError> {
     errors.extend(verify_failures().into_iter().map(CommandError::Verify));
     errors.extend(setup_failures().into_iter().map(CommandError::Setup));
     every!(CommandError:
-        UnknownGame GameBusy NoSource AlreadyDownloaded UpToDate NotDownloaded AlreadyInstalled
-        NotInstalled StillInstalled NotDownloading GamesDir OperationsActive ChangingGamesDir
+        UnknownGame GameBusy NoSource OtherContentRoot AlreadyDownloaded UpToDate NotDownloaded
+        AlreadyInstalled NotInstalled StillInstalled NotDownloading GamesDir OperationsActive ChangingGamesDir
         Download Cancelled AllPeersGone Install Stream Remove Verify SetupStarting Setup
         ShuttingDown;
         errors)
@@ -237,11 +250,14 @@ fn download_failures() -> Vec<DownloadFailure> {
     let path = || PathBuf::from("/g/doom");
     let text = str::to_owned;
     every!(DownloadFailure:
-    NoManifest BadSources ContentMismatch NotEnoughSpace NamesClash NameNotKept DiskFull Io;
+    NoManifest BadSources ContentDisputed ContentMismatch NotEnoughSpace NamesClash NameNotKept
+    DiskFull Io;
     vec![
         DownloadFailure::NoManifest { game_id: game_id(), reason: text("busy") },
         DownloadFailure::BadSources { game_id: game_id(), reason: text("wrong hash") },
+        DownloadFailure::ContentDisputed(dispute()),
         DownloadFailure::ContentMismatch { game_id: game_id(), authority: "the catalog" },
+        DownloadFailure::ContentMismatch { game_id: game_id(), authority: "`content_root`" },
         DownloadFailure::NotEnoughSpace(no_room()),
         DownloadFailure::NotEnoughSpace(NotEnoughSpace { held: 0, ..no_room() }),
         DownloadFailure::NamesClash { path: path(), first: text("A"), second: text("a") },
@@ -295,13 +311,15 @@ fn stream_failures() -> Vec<StreamFailure> {
         StreamFailure::SourceLost { peer_id: peer_id(), reason: text("silent") },
         StreamFailure::TurnLost { peer_id: peer_id(), reason: text("others wait") },
         StreamFailure::BadSource { peer_id: peer_id(), reason: text("wrong CRC32") },
+        StreamFailure::ContentDisputed(dispute()),
         StreamFailure::NotEnoughSpace(no_room()),
         StreamFailure::Cancelled,
         StreamFailure::Install(InstallFailure::Interrupted),
     ];
     failures.extend(codes.into_iter().map(archive));
     every!(StreamFailure:
-        SourceFailed SourceLost TurnLost BadSource Archive NotEnoughSpace Cancelled Install;
+        SourceFailed SourceLost TurnLost BadSource Archive ContentDisputed NotEnoughSpace Cancelled
+        Install;
         failures)
 }
 
@@ -522,6 +540,18 @@ fn events() -> Vec<PeerEvent> {
             files: 1,
             bytes: 2,
             sources: vec![peer_id()],
+        },
+        PeerEvent::ContentVoted {
+            game_id: game_id.clone(),
+            content_root: Some(ContentHash::of(b"one")),
+            voters: vec![[192, 168, 1, 20].into(), [192, 168, 1, 21].into()],
+            others: vec![[192, 168, 1, 99].into()],
+        },
+        PeerEvent::ContentVoted {
+            game_id: game_id.clone(),
+            content_root: None,
+            voters: Vec::new(),
+            others: Vec::new(),
         },
         PeerEvent::DownloadProgress(DownloadProgress {
             game_id: game_id.clone(),

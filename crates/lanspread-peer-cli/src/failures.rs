@@ -2,11 +2,12 @@
 //! failure cannot be forgotten here.
 
 use lanspread_peer::{
-    CommandError, ConnectError, DownloadFailure, InstallFailure, Operation, RemoveFailure,
-    SetupFailure, StartError, StreamFailure, VerifyFailure,
+    CommandError, ConnectError, ContentDispute, DownloadFailure, InstallFailure, Operation,
+    RemoveFailure, SetupFailure, StartError, StreamFailure, VerifyFailure,
 };
 use lanspread_proto::stream::StreamErrorCode;
 
+use crate::convert::all;
 use crate::errors::{ErrorBody, ErrorCode};
 
 /// Of a game that is busy: when that has ended, and whether it can be ended early.
@@ -57,6 +58,7 @@ codes! { CommandError, hint: busy_hint:
     UnknownGame NoSource AlreadyDownloaded UpToDate NotDownloaded AlreadyInstalled NotInstalled
     StillInstalled NotDownloading Cancelled AllPeersGone ShuttingDown;
     GameBusy: GameBusy OperationsActive SetupStarting;
+    InvalidParams: OtherContentRoot;
     GamesDirUnusable: GamesDir;
     GamesDirChanging: ChangingGamesDir;
     @ Download Install Stream Remove Verify Setup;
@@ -84,6 +86,14 @@ codes! { DownloadFailure:
     NamesClash: NameNotKept;
     DiskFull: NotEnoughSpace;
     IoError: Io;
+    @ ContentDisputed;
+}
+
+impl From<&ContentDispute> for ErrorBody {
+    fn from(dispute: &ContentDispute) -> Self {
+        let candidates = all(dispute.candidates.iter().cloned());
+        Self::new(ErrorCode::ContentDisputed, dispute).with_candidates(candidates)
+    }
 }
 
 codes! { InstallFailure:
@@ -127,6 +137,7 @@ impl From<&StreamFailure> for ErrorBody {
                 | StreamErrorCode::Stopped
                 | StreamErrorCode::TooSlow => ErrorCode::SourceFailed,
             },
+            StreamFailure::ContentDisputed(dispute) => return dispute.into(),
             StreamFailure::NotEnoughSpace(_) => ErrorCode::DiskFull,
             StreamFailure::Cancelled => ErrorCode::Cancelled,
             StreamFailure::Install(failure) => return failure.into(),

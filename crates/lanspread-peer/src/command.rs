@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanspread_install::setup::SetupStarted;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId, PeerId};
 use tokio::sync::oneshot;
 
 use crate::error::{CommandError, ConnectError};
@@ -65,6 +65,9 @@ pub enum PeerCommand {
     Download {
         /// Which game.
         game_id: GameId,
+        /// The one content that is wanted, as a root of the catalog; `None` leaves it to the catalog, else
+        /// to the sources.
+        content_root: Option<ContentHash>,
         /// Whether to install it afterwards; `None` takes [`crate::PeerConfig::auto_install`].
         install: Option<bool>,
         /// Whether to answer at the end (of the installation, if there is one).
@@ -77,6 +80,8 @@ pub enum PeerCommand {
     Update {
         /// Which game.
         game_id: GameId,
+        /// The one content that is wanted, as for [`Self::Download`].
+        content_root: Option<ContentHash>,
         /// Whether to install it afterwards, in place of an old installation; `None` takes
         /// [`crate::PeerConfig::auto_install`].
         install: Option<bool>,
@@ -119,6 +124,8 @@ pub enum PeerCommand {
     StreamInstall {
         /// Which game.
         game_id: GameId,
+        /// The one content that is wanted, as for [`Self::Download`].
+        content_root: Option<ContentHash>,
         /// Whether to answer at the end, rather than when a source has said what it will send.
         wait: bool,
         /// Where the answer goes.

@@ -11,7 +11,7 @@ use lanspread_mdns::MdnsError;
 use lanspread_net::handshake::RejectReason;
 use lanspread_net::identity::IdentityError;
 use lanspread_net::quic::BindError;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId, PeerId};
 
 use crate::operation::Operation;
 
@@ -109,6 +109,16 @@ pub enum CommandError {
     /// No known peer announces the game at the catalog's version.
     #[error("no known peer has game {0} at the catalog's version")]
     NoSource(GameId),
+    /// The content that was chosen is not the one that the catalog states.
+    #[error(
+        "field `content_root` is refused: the catalog states {content_root} for game {game_id}"
+    )]
+    OtherContentRoot {
+        /// Which game.
+        game_id: GameId,
+        /// What the catalog states.
+        content_root: ContentHash,
+    },
     /// The game is already there at the catalog's version.
     #[error("game {0} is already downloaded at the catalog's version")]
     AlreadyDownloaded(GameId),

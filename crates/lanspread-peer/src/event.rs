@@ -1,14 +1,16 @@
 //! What a peer tells of itself.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use lanspread_download::error::{DownloadFailure, RemoveFailure};
 use lanspread_install::error::{InstallFailure, StreamFailure};
 use lanspread_library::{GameProblems, VerifyFailure};
 use lanspread_net::handshake::RejectReason;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId, PeerId};
+use lanspread_transfer::consensus::VoteCount;
 use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
+use lanspread_transfer::votes::Voter;
 
 use crate::info::{OtherVersionPeer, PeerInfo, VerifyReport};
 use crate::operation::ActiveOperation;
@@ -158,6 +160,19 @@ pub enum PeerEvent {
         bytes: u64,
         /// Who serves it, in peer id order.
         sources: Vec<PeerId>,
+    },
+    /// A game is fetched on the word of its sources: neither the catalog nor the command states its content.
+    /// Told once for each download, update, repair and streamed installation.
+    /// *Kept.*
+    ContentVoted {
+        /// Which game.
+        game_id: GameId,
+        /// The content that is fetched, if it is known.
+        content_root: Option<ContentHash>,
+        /// The addresses whose sources say so, in order.
+        voters: Vec<Ipv4Addr>,
+        /// The addresses whose sources say something else or nothing, in order.
+        others: Vec<Ipv4Addr>,
     },
     /// How far a download is; at most ten a second, and a last one at the end.
     /// *Latest.*
@@ -372,6 +387,20 @@ pub enum PeerEvent {
     /// The last event: the runtime has stopped.
     /// *Kept.*
     Stopped,
+}
+
+impl PeerEvent {
+    /// Returns the event that tells how the sources of a game voted.
+    pub(crate) fn voted(game_id: GameId, count: VoteCount) -> Self {
+        let addresses = |voters: Vec<_>| voters.into_iter().map(address).collect();
+        let VoteCount { content, voters, others } = count;
+        let (voters, others) = (addresses(voters), addresses(others));
+        Self::ContentVoted { game_id, content_root: content, voters, others }
+    }
+}
+
+fn address(voter: Voter) -> Ipv4Addr {
+    Ipv4Addr::from(voter.octets())
 }
 
 /// How far a streamed installation is. Another source begins at 0 again.

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::operations::{Download, PendingOperation, Verification};
+pub use self::operations::{Download, PendingOperation, StreamedInstallation, Verification};
 use crate::command::{GameScope, PeerCommand, Reply};
 use crate::error::{CommandError, ConnectError, RuntimeFailure};
-use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus, StreamSummary};
+use crate::info::{AsOf, GameDetails, GameInfo, PeerInfo, PeerStatus};
 
 /// A running peer. Dropping the handle stops it without waiting.
 ///
@@ -140,9 +140,8 @@ impl PeerRuntimeHandle {
 
     /// Describes an installation of a game that is not downloaded, from what a source unpacks. No archive is
     /// stored; an old `local/` is replaced whole.
-    pub fn stream_install(&self, game_id: GameId) -> PendingOperation<StreamSummary> {
-        let command = |game_id, wait, reply| PeerCommand::StreamInstall { game_id, wait, reply };
-        PendingOperation::new(self.commands.clone(), game_id, command)
+    pub fn stream_install(&self, game_id: GameId) -> StreamedInstallation {
+        StreamedInstallation::new(self.commands.clone(), game_id)
     }
 
     /// Describes the removal of `local/` alone.

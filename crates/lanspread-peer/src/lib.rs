@@ -62,7 +62,9 @@ pub use config::{NetworkKey, PeerConfig, RateLimit};
 pub use error::{CommandError, ConnectError, GamesDirError, RuntimeFailure, StartError};
 pub use event::{LostReason, PeerEvent, StreamProgress};
 pub use event_channel::{EventClass, EventReceiver, EventSender, event_channel};
-pub use handle::{Download, PeerRuntimeHandle, PendingOperation, Verification};
+pub use handle::{
+    Download, PeerRuntimeHandle, PendingOperation, StreamedInstallation, Verification,
+};
 pub use info::{
     AsOf, Availability, DownloadSummary, GameDetails, GameInfo, IdentityConflict, MdnsStatus,
     OtherVersionPeer, PeerInfo, PeerStatus, SourceInfo, StreamSummary, VerifyReport, VerifySummary,
@@ -75,6 +77,7 @@ pub use lanspread_install::setup::SetupStarted;
 pub use lanspread_library::{
     GameProblem, GameProblems, PROBLEMS_MAX, ProblemReason, VerifyFailure, VerifyReference,
 };
+pub use lanspread_net::dispute::{Candidate, CandidateSource, ContentDispute};
 pub use lanspread_net::handshake::RejectReason;
 pub use lanspread_transfer::progress::{DownloadProgress, SourceBytes};
 pub use operation::{ActiveOperation, Operation};

@@ -18,10 +18,11 @@ use lanspread_library::{
 };
 use lanspread_net::handshake::{Admitted, HandshakeError};
 use lanspread_net::link::{LinkId, PeerLink};
-use lanspread_proto::{Attributes, GameId, Manifest, PeerId, SourceError};
+use lanspread_proto::{Attributes, ContentHash, GameId, Manifest, PeerId, SourceError};
 use lanspread_serve::Contradiction;
 use lanspread_serve::outbound::OutboundCount;
 use lanspread_serve::session::{SessionEvent, SessionObserver};
+use lanspread_transfer::consensus::VoteCount;
 use tokio::sync::mpsc;
 
 use crate::command::{GameScope, Reply};
@@ -142,6 +143,8 @@ pub(crate) enum InboxMessage {
     },
     /// A streamed installation has something to tell.
     StreamNotice { game_id: GameId, notice: StreamNotice },
+    /// The sources of a streamed installation have voted on its content.
+    StreamVoted { game_id: GameId, count: VoteCount },
     /// A streamed installation ended, and the root was looked at.
     StreamEnded {
         game_id: GameId,
@@ -220,6 +223,8 @@ pub(crate) struct Fetch {
     pub(crate) game_id: GameId,
     pub(crate) is_update: bool,
     pub(crate) copy: CopyCheck,
+    /// The one content that is wanted.
+    pub(crate) content_root: Option<ContentHash>,
     pub(crate) install: Option<bool>,
     pub(crate) wait: bool,
     pub(crate) reply: Reply<DownloadSummary>,

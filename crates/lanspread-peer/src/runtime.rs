@@ -252,7 +252,10 @@ mod tests {
         // No discovery, and no ping within a minute.
         let (reply, answer) = oneshot::channel();
         let (game_id, install, wait) = (doom(), None, true);
-        commands.send(PeerCommand::Download { game_id, install, wait, reply }).await.unwrap();
+        commands
+            .send(PeerCommand::Download { game_id, content_root: None, install, wait, reply })
+            .await
+            .unwrap();
         answer.await.unwrap().unwrap();
         ends.cancel();
         source_ends.cancel();

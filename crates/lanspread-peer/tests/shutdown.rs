@@ -61,7 +61,13 @@ async fn a_download_that_is_stopped_writes_nothing_more_and_goes_on_at_once() {
     let download = |peer: &TestPeer, wait| {
         let (sender, game_id) = (peer.handle.sender(), game_id("quake"));
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let command = PeerCommand::Download { game_id, install: Some(false), wait, reply };
+        let command = PeerCommand::Download {
+            game_id,
+            content_root: None,
+            install: Some(false),
+            wait,
+            reply,
+        };
         async move {
             sender.send(command).await.unwrap();
             answer.await

@@ -36,7 +36,8 @@ async fn mesh(peers: &[TestPeer]) {
 
 async fn download(peer: &TestPeer) -> Result<(), CommandError> {
     let (game_id, install) = (game_id("quake"), Some(false));
-    let command = |reply| PeerCommand::Download { game_id, install, wait: true, reply };
+    let command =
+        |reply| PeerCommand::Download { game_id, content_root: None, install, wait: true, reply };
     peer.ask(command).await.map(drop)
 }
 

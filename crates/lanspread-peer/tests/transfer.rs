@@ -22,6 +22,7 @@ fn archive_bytes() -> Vec<u8> {
 async fn download(peer: &TestPeer, install: bool) -> Result<(), CommandError> {
     let command = |reply| PeerCommand::Download {
         game_id: game_id("quake"),
+        content_root: None,
         install: Some(install),
         wait: true,
         reply,
@@ -114,7 +115,13 @@ async fn what_the_catalog_does_not_have_is_neither_announced_nor_fetched() {
     assert_eq!(ids, ["quake"]);
     let start = |id| {
         let game_id = game_id(id);
-        |reply| PeerCommand::Download { game_id, install: None, wait: false, reply }
+        |reply| PeerCommand::Download {
+            game_id,
+            content_root: None,
+            install: None,
+            wait: false,
+            reply,
+        }
     };
     assert!(matches!(bravo.ask(start("unknown")).await, Err(CommandError::NoSource(_))));
     assert!(matches!(bravo.ask(start("doom")).await, Err(CommandError::UnknownGame(_))));

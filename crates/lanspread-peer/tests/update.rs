@@ -22,6 +22,7 @@ fn archive(content: &[u8]) -> Vec<u8> {
 async fn update(peer: &TestPeer, install: bool) -> Result<(), CommandError> {
     let command = |reply| PeerCommand::Update {
         game_id: game_id("quake"),
+        content_root: None,
         install: Some(install),
         wait: true,
         reply,

@@ -9,8 +9,9 @@
 //! - A file is executable if any of them says so. A bit too many is harmless, as nothing is run unasked;
 //!   a lost one breaks the game, and a majority of peers on disks that keep no bits would erase it.
 //! - Empty directories are the union, in peer id order until the bounds are reached.
-//! - `version.ini` gets the bytes that most of them tell, the lowest among equals, if their first line is
-//!   the version; else the version and a line feed. A catalog that holds with certain bytes alone decides.
+//! - `version.ini` gets the bytes that most addresses tell, the lowest among equals, if their first line is
+//!   the version; else the version and a line feed. Where no address has a vote, sources are counted. A
+//!   catalog that holds with certain bytes alone decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use lanspread_proto::manifest::VERSION_FILE;
 use lanspread_proto::reserved::is_reserved_root_name;
 use lanspread_proto::version_ini::{format_version_ini, parse_version_ini};
 use lanspread_proto::{Attributes, ContentHash, FileBits, Manifest, PeerId, RelPath};
+
+use crate::votes::{Poll, Vote, Voter};
 
 /// How long a complete download waits for attributes that are still to come. They are one page.
 pub const ATTRIBUTES_WAIT: Duration = Duration::from_secs(5);
@@ -47,6 +50,8 @@ pub struct AttributeClaims {
 /// What is known of one source.
 #[derive(Debug, Default)]
 struct SourceState {
+    /// Its address, if that has a vote.
+    voter: Option<Voter>,
     /// The identity of the attributes that it claims.
     claim: Option<ContentHash>,
     /// How often it did not give them.
@@ -75,8 +80,9 @@ pub struct Agreed {
 
 impl AttributeClaims {
     /// A source says which attributes its copy has.
-    pub fn claim(&mut self, peer: PeerId, identity: ContentHash) {
+    pub fn claim(&mut self, peer: PeerId, voter: Option<Voter>, identity: ContentHash) {
         let source = self.sources.entry(peer).or_default();
+        source.voter = voter;
         if source.failures < FAILURES_MAX {
             source.claim = Some(identity);
         }
@@ -184,7 +190,13 @@ impl AttributeClaims {
 
     /// Those of each source that are here, in peer id order.
     fn all(&self) -> impl Iterator<Item = &Arc<Attributes>> {
-        self.sources.values().filter_map(|source| self.here.get(&source.claim?))
+        self.told().map(|(_, attributes)| attributes)
+    }
+
+    /// Those of each source with its address.
+    fn told(&self) -> impl Iterator<Item = (Option<Voter>, &Arc<Attributes>)> {
+        let sources = self.sources.values();
+        sources.filter_map(|source| Some((source.voter, self.here.get(&source.claim?)?)))
     }
 
     fn executable(&self, files: usize) -> Option<FileBits> {
@@ -213,7 +225,10 @@ impl AttributeClaims {
     }
 
     fn sentinel(&self, manifest: &Manifest, catalog: Option<ContentHash>) -> Bytes {
-        let mut counts = self.sentinels(manifest);
+        let mut counts = self.sentinel_votes(manifest).counts();
+        if counts.is_empty() {
+            counts = self.sentinels(manifest);
+        }
         let holds = |own: Option<&[u8]>| {
             catalog.is_none_or(|catalog| {
                 manifest.content_root() == Some(catalog)
@@ -221,6 +236,7 @@ impl AttributeClaims {
             })
         };
         if !holds(None) {
+            counts = self.sentinels(manifest);
             counts.retain(|bytes, _| holds(Some(bytes)));
         }
         // The first of equals in reverse order is the lowest.
@@ -234,12 +250,26 @@ impl AttributeClaims {
     /// The bytes of `version.ini` that tell the version, and how many sources tell them.
     fn sentinels(&self, manifest: &Manifest) -> BTreeMap<&Bytes, usize> {
         let mut counts = BTreeMap::new();
-        for bytes in self.all().filter_map(|attributes| attributes.version_ini.as_ref()) {
-            if parse_version_ini(bytes).is_ok_and(|stated| stated == *manifest.version()) {
-                *counts.entry(bytes).or_default() += 1;
-            }
+        for (_, bytes) in self.told_sentinels(manifest) {
+            *counts.entry(bytes).or_default() += 1;
         }
         counts
+    }
+
+    fn sentinel_votes(&self, manifest: &Manifest) -> Poll<&Bytes> {
+        let mut poll = Poll::default();
+        let told = self.told_sentinels(manifest);
+        told.for_each(|(voter, bytes)| poll.add(voter, Vote::For(bytes)));
+        poll
+    }
+
+    fn told_sentinels(&self, manifest: &Manifest) -> impl Iterator<Item = (Option<Voter>, &Bytes)> {
+        self.told().filter_map(|(voter, attributes)| {
+            let bytes = attributes.version_ini.as_ref()?;
+            let is_right =
+                parse_version_ini(bytes).is_ok_and(|stated| stated == *manifest.version());
+            is_right.then_some((voter, bytes))
+        })
     }
 }
 
@@ -285,148 +315,4 @@ fn is_of_a_file(manifest: &Manifest, directory: &RelPath) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use lanspread_proto::ManifestFile;
-
-    use super::*;
-
-    fn peer(n: u8) -> PeerId {
-        PeerId::from_public_key(&[n])
-    }
-
-    fn manifest() -> Manifest {
-        let file = |path: &str| ManifestFile { path: path.parse().unwrap(), size: 0, hashes: None };
-        let files = ["bin/tool", "bin/tools.dat", "readme.txt"].map(file);
-        Manifest::new("20240131".parse().unwrap(), files.into()).unwrap()
-    }
-
-    fn bits(files: &[usize]) -> Option<FileBits> {
-        let mut bits = FileBits::new(3);
-        files.iter().for_each(|file| bits.set(*file));
-        Some(bits)
-    }
-
-    fn paths(paths: &[&str]) -> Vec<RelPath> {
-        paths.iter().map(|path| path.parse().unwrap()).collect()
-    }
-
-    /// What is claimed when all of these have come, in an order that `seed` picks.
-    fn claims(all: &[Attributes], seed: usize) -> AttributeClaims {
-        let mut claims = AttributeClaims::default();
-        let pages: Vec<_> = all.iter().map(|it| it.encode().unwrap()).collect();
-        for (n, page) in (0..).zip(&pages) {
-            claims.claim(peer(n), Attributes::identity(page));
-        }
-        let mut parts: Vec<_> =
-            std::iter::from_fn(|| claims.ask(|_| true, Duration::ZERO)).collect();
-        assert!(claims.is_awaited());
-        let len = parts.len();
-        parts.rotate_left(seed % len);
-        for part in parts {
-            let page = pages.iter().find(|page| Attributes::identity(page) == part.of).unwrap();
-            claims.on_page(part, page, &manifest()).unwrap();
-        }
-        assert!(!claims.is_awaited());
-        claims
-    }
-
-    #[test]
-    fn one_source_that_tells_a_bit_or_a_directory_is_enough_in_any_order() {
-        let of = |executable, directories: &[&str]| Attributes {
-            executable,
-            directories: paths(directories),
-            version_ini: None,
-        };
-        let all = [
-            of(bits(&[0]), &["saves/slot1"]),
-            of(None, &[]),
-            of(bits(&[]), &["logs"]),
-            of(bits(&[2]), &["logs/old", "saves/slot1"]),
-        ];
-        for seed in 0..all.len() {
-            let agreed = claims(&all, seed).agree(&manifest(), None);
-            assert_eq!(agreed.executable, bits(&[0, 2]));
-            assert_eq!(agreed.directories, Some(paths(&["logs/old", "saves/slot1"])));
-            assert_eq!(&*agreed.sentinel, b"20240131\n");
-        }
-        assert_eq!(claims(&all[1..2], 0).agree(&manifest(), None).executable, None);
-    }
-
-    #[test]
-    fn the_union_of_directories_stays_within_the_bounds() {
-        let of = |name: &str, count: usize| {
-            let directories = (0..count).map(|n| format!("{name}{n:04}").parse().unwrap());
-            Attributes { directories: directories.collect(), ..Attributes::default() }
-        };
-        let agreed = claims(&[of("b", 3000), of("a", 3000)], 0).agree(&manifest(), None);
-        let directories = agreed.directories.unwrap();
-        assert_eq!(directories.len(), 4096);
-        Attributes { directories, ..Attributes::default() }.encode().unwrap();
-    }
-
-    #[test]
-    fn the_sentinel_is_what_most_tell_unless_the_catalog_wants_another() {
-        let of = |bytes: &'static [u8]| Attributes {
-            version_ini: Some(Bytes::from_static(bytes)),
-            ..Attributes::default()
-        };
-        let (crlf, own) = (of(b"20240131\r\n"), of(b"20240131 \nfinal\n"));
-        let other = of(b"20250101\n");
-        let all = [own.clone(), crlf.clone(), other.clone(), crlf.clone(), other.clone(), other];
-        let all_claims = claims(&all, 0);
-        let manifest = manifest();
-        assert_eq!(all_claims.agree(&manifest, None).sentinel, crlf.version_ini.clone().unwrap());
-        // Among equals the lowest.
-        let two = claims(&[own.clone(), crlf.clone()], 0).agree(&manifest, None);
-        assert_eq!(Some(two.sentinel), crlf.version_ini);
-        let hashes = manifest.files().iter().map(|file| ManifestFile {
-            hashes: Some(lanspread_proto::FileHashes::from_chunks(Vec::new())),
-            ..file.clone()
-        });
-        let hashed = Manifest::new(manifest.version().clone(), hashes.collect()).unwrap();
-        let stated = hashed.old_content_roots(own.version_ini.as_deref())[0];
-        assert!(all_claims.hold(&hashed, stated) && !claims(&[crlf], 0).hold(&hashed, stated));
-        assert_eq!(Some(all_claims.agree(&hashed, Some(stated)).sentinel), own.version_ini);
-    }
-
-    #[test]
-    fn attributes_that_break_a_rule_are_refused() {
-        let manifest = manifest();
-        for directory in [
-            "readme.txt",
-            "bin",
-            "readme.txt/below",
-            "local/saves",
-            "LOCAL",
-            "VERSION.ini",
-            "lost+found",
-            "data/$recycle.bin/x",
-        ] {
-            let directories = paths(&[directory]);
-            let page = Attributes { directories, ..Attributes::default() }.encode().unwrap();
-            let of = Attributes::identity(&page);
-            let mut claims = AttributeClaims::default();
-            claims.claim(peer(1), of);
-            let part = claims.ask(|_| true, Duration::ZERO).unwrap();
-            assert!(claims.on_page(part, &page, &manifest).unwrap_err().contains(directory));
-            let other = AttributesPart { of: [1; 32].into(), ..part };
-            assert!(claims.on_page(other, &page, &manifest).is_err());
-        }
-    }
-
-    #[test]
-    fn a_source_that_fails_again_and_again_is_not_asked_any_more() {
-        let mut claims = AttributeClaims::default();
-        for _ in 0..FAILURES_MAX {
-            claims.claim(peer(1), [1; 32].into());
-            let part = claims.ask(|_| true, Duration::ZERO).unwrap();
-            assert_eq!(claims.ask(|_| true, Duration::ZERO), None);
-            claims.failed(part);
-        }
-        claims.claim(peer(1), [1; 32].into());
-        assert_eq!(claims.ask(|_| true, Duration::ZERO), None);
-        // Another one that tells the same takes its place.
-        claims.claim(peer(2), [1; 32].into());
-        assert_eq!(claims.ask(|_| true, Duration::ZERO).unwrap().peer, peer(2));
-    }
-}
+mod tests;

@@ -4,41 +4,130 @@
 //! The layout is chosen first, since nothing can be fetched without one; the content may be decided
 //! while chunks are already coming in, or only at the end:
 //!
-//! - A content root in the catalog decides alone. It may be in the form of wire version 3; then the
-//!   sources tell which content it stands for, as a hint, and what was fetched shows whether it does.
-//! - Else the content that more than half of the sources claim, or the most frequent one when all
-//!   of them have claimed (among equals the one with the lowest hash).
-//! - When everything is fetched and that is still open, sources that are hashing are waited for.
-//!   After a while what those that did answer say is enough; and if nobody answered, nobody
+//! - A stated root decides alone: that of the catalog, or one that the caller chose. It may be in the
+//!   form of wire version 3; then the sources tell which content it stands for, as a hint, and what was
+//!   fetched shows whether it does.
+//! - Else sources vote by address ([`votes`](crate::votes)), on the layout and then on the content. More
+//!   than half of the addresses decide, those included that have not said anything yet.
+//! - When everything is fetched and the content is still open, sources that are hashing are waited for.
+//!   After a while what is known counts, if it is what was fetched. If nobody has hashed, nobody
 //!   contradicts what was verified chunk by chunk. A source that left no longer counts.
+//! - Where nobody can have a majority, the game is disputed, and the caller has to choose.
 //!
 //! What is decided stays decided: sources that join later have to fit.
+
+mod candidates;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lanspread_proto::ContentHash;
 use lanspread_proto::message::GameHead;
+use lanspread_proto::{ContentHash, PeerId};
 
-/// How long a complete download waits for a majority, once a source has told its content.
-const MAJORITY_WAIT: Duration = Duration::from_secs(10);
-/// How long a complete download waits for a first source to tell its content.
+pub use self::candidates::Candidate;
+use crate::votes::{Among, Poll, Vote, Voter};
+
+/// How long a complete download waits for a first source to tell its content, and then for a majority.
+/// Sources hash while they serve, as a rule faster than a network fetches. One that is hostile must not
+/// decide because it has hashed first.
 const CONTENT_WAIT: Duration = Duration::from_secs(60);
 
 /// What one source says a game is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
+    /// Which source.
+    pub peer: PeerId,
+    /// Its address, if that has a vote.
+    pub voter: Option<Voter>,
     /// [`GameHead::manifest_hash`].
     pub layout: ContentHash,
     /// [`GameHead::content_root`], once it is known.
     pub content: Option<ContentHash>,
+    /// Whether it will not tell its content.
+    pub abstains: bool,
 }
 
 impl Claim {
     /// What a source says.
-    pub fn of(head: &GameHead) -> Self {
-        Self { layout: head.manifest_hash, content: head.content_root }
+    pub fn of(peer: PeerId, voter: Option<Voter>, head: &GameHead) -> Self {
+        let (layout, content) = (head.manifest_hash, head.content_root);
+        Self { peer, voter, layout, content, abstains: false }
     }
+
+    /// What it says of the content.
+    fn vote(&self) -> Vote<ContentHash> {
+        match self.content {
+            Some(content) => Vote::For(content),
+            None if self.abstains => Vote::Abstains,
+            None => Vote::Pending,
+        }
+    }
+}
+
+/// A content root that decides whatever the sources say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stated {
+    /// The catalog has it.
+    Catalog(ContentHash),
+    /// The caller chose it.
+    Choice(ContentHash),
+}
+
+impl Stated {
+    /// Returns the root.
+    pub const fn root(self) -> ContentHash {
+        match self {
+            Self::Catalog(root) | Self::Choice(root) => root,
+        }
+    }
+}
+
+/// Who decided what the content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The catalog.
+    Catalog,
+    /// The caller.
+    Choice,
+    /// The addresses of the sources.
+    Votes,
+}
+
+/// How a vote on the content ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoteCount {
+    /// The content, if it is known.
+    pub content: Option<ContentHash>,
+    /// The addresses that are for it, in order.
+    pub voters: Vec<Voter>,
+    /// The addresses that are for something else or have said nothing, in order.
+    pub others: Vec<Voter>,
+}
+
+/// How much longer sources are waited for that have said nothing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// As long as one of them could change the outcome.
+    Everybody,
+    /// Until those that have said something have a majority.
+    Heard,
+    /// No more.
+    Last,
+}
+
+/// What comes of the choice of a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayoutChoice {
+    /// It is this one.
+    Chosen(ContentHash),
+    /// More claims are needed.
+    Open,
+    /// The sources disagree.
+    Disputed,
+    /// No source has what is stated.
+    NoneFits,
 }
 
 /// Whether what was fetched is the game.
@@ -46,43 +135,57 @@ impl Claim {
 pub enum Verdict {
     /// It is.
     Agreed,
-    /// More claims are needed; ask again on the next one, or when this much time has passed since
-    /// everything was fetched.
+    /// More claims are needed; ask again on the next one, or when this much has been waited.
     Open(Duration),
     /// The content has just been decided: compare, fetch what differs, and ask again.
     Decided,
     /// It is not, and no source has the right content.
     Differs,
+    /// The sources disagree.
+    Disputed,
 }
 
 /// What follows from the claims of the sources in use, which its caller keeps.
 #[derive(Debug)]
 pub struct Consensus {
-    catalog: Option<ContentHash>,
-    /// Contents that have the root of the catalog in the old form, as sources say.
+    stated: Option<Stated>,
+    /// Contents that have the stated root in the old form, as sources say.
     recognised: BTreeSet<ContentHash>,
     layout: Option<ContentHash>,
     content: Option<ContentHash>,
+    /// The claims of sources that are not used and have a vote all the same.
+    kept: BTreeMap<PeerId, Claim>,
+    /// The sources that had not answered when the layout was decided, and have not since.
+    silent: BTreeMap<PeerId, Option<Voter>>,
+    count: Option<VoteCount>,
 }
 
 impl Consensus {
-    /// Nothing is claimed yet; `catalog` is the content root in the catalog, where it has one.
-    pub fn new(catalog: Option<ContentHash>) -> Self {
-        Self { catalog, recognised: BTreeSet::new(), layout: None, content: None }
+    /// Nothing is claimed yet; `stated` is the content root that decides, where there is one.
+    pub fn new(stated: Option<Stated>) -> Self {
+        Self {
+            stated,
+            recognised: BTreeSet::new(),
+            layout: None,
+            content: None,
+            kept: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            count: None,
+        }
     }
 
     /// Takes in the old forms of a content root that a head tells. Comes before its claim counts.
     pub fn recognise(&mut self, head: &GameHead) {
         if let Some(content) = head.content_root
-            && self.catalog.is_some_and(|catalog| head.old_content_roots.contains(&catalog))
+            && self.stated_content().is_some_and(|stated| head.old_content_roots.contains(&stated))
         {
             self.recognised.insert(content);
         }
     }
 
-    /// Whether the catalog states a content, and not in a form in which `content` is known to have it.
+    /// Whether a content is stated, and not in a form in which `content` is known to have it.
     pub fn is_unrecognised(&self, content: ContentHash) -> bool {
-        self.catalog.is_some_and(|catalog| catalog != content)
+        self.stated_content().is_some_and(|stated| stated != content)
             && !self.recognised.contains(&content)
     }
 
@@ -91,28 +194,114 @@ impl Consensus {
         self.content
     }
 
-    /// What the catalog says that the content is, in one form or the other.
-    pub fn catalog_content(&self) -> Option<ContentHash> {
-        self.catalog
+    /// What the content is stated to be, in one form or the other.
+    pub fn stated_content(&self) -> Option<ContentHash> {
+        self.stated.map(Stated::root)
     }
 
-    /// Decides the layout by `claims`, in peer id order, while `awaited` more sources may still make
-    /// one, or returns `None` when one of them could change it.
-    pub fn decide_layout(&mut self, claims: &[Claim], awaited: usize) -> Option<ContentHash> {
-        let fitting = || claims.iter().filter(|claim| self.contradiction(claim).is_none());
-        let of_catalog = fitting().find(|claim| self.catalog.is_some() && claim.content.is_some());
-        let layout = match of_catalog {
-            Some(claim) => claim.layout,
-            None => {
-                let (layout, count) = most_frequent(fitting().map(|claim| claim.layout))?;
-                if awaited > 0 && count * 2 <= claims.len() + awaited {
-                    return None;
-                }
-                layout
-            }
+    /// Who decides.
+    pub fn authority(&self) -> Authority {
+        match self.stated {
+            Some(Stated::Catalog(_)) => Authority::Catalog,
+            Some(Stated::Choice(_)) => Authority::Choice,
+            None => Authority::Votes,
+        }
+    }
+
+    /// How the vote ended, once it has; `None` where the content is stated.
+    pub fn vote_count(&self) -> Option<&VoteCount> {
+        self.count.as_ref()
+    }
+
+    /// Lets a source that is not used any more keep its vote, until it is [forgotten](Self::forget).
+    /// Else those that fail under load, or that the layout leaves out, would leave the decision to others.
+    pub fn keep_vote(&mut self, claim: Claim) {
+        if self.stated.is_none() && self.content.is_none() {
+            self.kept.insert(claim.peer, Claim { abstains: true, ..claim });
+        }
+    }
+
+    /// Notes that a source has answered, or will not.
+    pub fn heard(&mut self, peer: PeerId) {
+        self.silent.remove(&peer);
+    }
+
+    /// Forgets a source that was not used.
+    pub fn forget(&mut self, peer: PeerId) {
+        self.kept.remove(&peer);
+        self.heard(peer);
+    }
+
+    /// Decides the layout by `claims`, in peer id order, while the sources `awaited` may still make one.
+    pub fn decide_layout(
+        &mut self,
+        claims: &[Claim],
+        awaited: &[(PeerId, Option<Voter>)],
+        call: Call,
+    ) -> LayoutChoice {
+        let call = if awaited.is_empty() { Call::Last } else { call };
+        let choice = match self.stated {
+            Some(_) => self.stated_layout(claims, awaited, call),
+            None => self.voted_layout(claims, awaited, call),
         };
-        self.layout = Some(layout);
-        Some(layout)
+        if let LayoutChoice::Chosen(layout) = choice {
+            self.layout = Some(layout);
+            self.silent = awaited.iter().copied().collect();
+        }
+        choice
+    }
+
+    fn voted_layout(
+        &self,
+        claims: &[Claim],
+        awaited: &[(PeerId, Option<Voter>)],
+        call: Call,
+    ) -> LayoutChoice {
+        let mut poll = Poll::default();
+        let all = claims.iter().chain(self.kept.values());
+        all.for_each(|claim| poll.add(claim.voter, Vote::For(claim.layout)));
+        awaited.iter().for_each(|(_, voter)| poll.add(*voter, Vote::Awaited));
+        let winner = match call {
+            Call::Everybody => poll.winner(Among::All),
+            Call::Heard => poll.winner(Among::Voted),
+            Call::Last if poll.has_votes() => poll.winner(Among::Voted),
+            Call::Last => poll.unanimous_unaddressed(),
+        };
+        match winner {
+            Some(layout) => LayoutChoice::Chosen(layout),
+            None if call == Call::Last => LayoutChoice::Disputed,
+            None => LayoutChoice::Open,
+        }
+    }
+
+    /// What was fetched is held against what is stated in the end, so a wrong choice costs time alone.
+    fn stated_layout(
+        &self,
+        claims: &[Claim],
+        awaited: &[(PeerId, Option<Voter>)],
+        call: Call,
+    ) -> LayoutChoice {
+        let fitting = || claims.iter().filter(|claim| self.contradiction(claim).is_none());
+        if let Some(claim) = fitting().find(|claim| claim.content.is_some()) {
+            return LayoutChoice::Chosen(claim.layout);
+        }
+        let mut poll = Poll::default();
+        fitting().for_each(|claim| poll.add(claim.voter, Vote::For(claim.layout)));
+        awaited.iter().for_each(|(_, voter)| poll.add(*voter, Vote::Awaited));
+        if let Some(layout) = poll.winner(Among::All) {
+            return LayoutChoice::Chosen(layout);
+        }
+        if call == Call::Everybody {
+            return LayoutChoice::Open;
+        }
+        // Among equals the lowest.
+        let most = poll.counts().into_iter().rev().max_by_key(|(_, count)| *count);
+        let most = most.map(|(layout, _)| layout);
+        match most.or_else(|| fitting().map(|claim| claim.layout).min()) {
+            Some(layout) => LayoutChoice::Chosen(layout),
+            None if call == Call::Last => LayoutChoice::NoneFits,
+            None => LayoutChoice::Open,
+        }
     }
 
     /// Takes back which layout was decided: nobody gives it.
@@ -126,14 +315,73 @@ impl Consensus {
         if self.content.is_some() {
             return false;
         }
-        let claimed = || claims.iter().filter_map(|claim| claim.content);
-        self.content = match self.catalog {
-            Some(_) => claimed().find(|content| !self.is_unrecognised(*content)),
-            None => most_frequent(claimed())
-                .filter(|(_, count)| count * 2 > claims.len() || claimed().count() == claims.len())
-                .map(|(content, _)| content),
-        };
+        let mut claimed = claims.iter().filter_map(|claim| claim.content);
+        match self.stated {
+            Some(_) => self.content = claimed.find(|content| !self.is_unrecognised(*content)),
+            None => {
+                if let Some(content) = self.winner(claims, Among::All) {
+                    self.decide(claims, content);
+                }
+            }
+        }
         self.content.is_some()
+    }
+
+    /// Decides the content by what is known, as where no more sources are waited for; returns whether
+    /// that is possible.
+    pub fn settle(&mut self, claims: &[Claim]) -> bool {
+        if self.stated.is_none()
+            && self.content.is_none()
+            && let Some(content) = self.winner(claims, Among::Voted)
+        {
+            self.decide(claims, content);
+        }
+        self.content.is_some()
+    }
+
+    fn decide(&mut self, claims: &[Claim], content: ContentHash) {
+        self.content = Some(content);
+        self.count = Some(self.count_for(claims, content));
+    }
+
+    fn count_for(&self, claims: &[Claim], content: ContentHash) -> VoteCount {
+        let (voters, others) = self.poll(claims).sides(content);
+        VoteCount { content: Some(content), voters, others }
+    }
+
+    /// What addresses say of the content. Who has another layout has other content, hashed or not.
+    fn poll(&self, claims: &[Claim]) -> Poll<ContentHash> {
+        let mut poll = Poll::default();
+        for claim in claims.iter().chain(self.kept.values()) {
+            let is_other = self.layout.is_some_and(|layout| layout != claim.layout);
+            let vote = match claim.content {
+                None if is_other => Vote::For(claim.layout),
+                _ => claim.vote(),
+            };
+            poll.add(claim.voter, vote);
+        }
+        self.silent.values().for_each(|voter| poll.add(*voter, Vote::Awaited));
+        poll
+    }
+
+    /// The content that has a majority, if a source in use has it.
+    fn winner(&self, claims: &[Claim], among: Among) -> Option<ContentHash> {
+        let winner = self.poll(claims).winner(among)?;
+        claims.iter().any(|claim| claim.content == Some(winner)).then_some(winner)
+    }
+
+    /// Whether nobody who may still say something can give a content a majority.
+    pub fn is_disputed(&self, claims: &[Claim]) -> bool {
+        if self.stated.is_some() || self.content.is_some() || claims.is_empty() {
+            return false;
+        }
+        let poll = self.poll(claims);
+        poll.has_votes() && !poll.is_open() && self.winner(claims, Among::Voted).is_none()
+    }
+
+    /// What there is to choose from, the content that most addresses are for first.
+    pub fn candidates(&self, claims: &[Claim]) -> Vec<Candidate> {
+        candidates::of(&claims.iter().chain(self.kept.values()).collect::<Vec<_>>())
     }
 
     /// Why `claim` cannot be true, in words.
@@ -143,15 +391,18 @@ impl Consensus {
         }
         let content = claim.content?;
         if self.is_unrecognised(content) {
-            return Some("its content is not what the catalog says");
+            return Some(match self.authority() {
+                Authority::Choice => "its content is not the one that was chosen",
+                Authority::Catalog | Authority::Votes => "its content is not what the catalog says",
+            });
         }
         self.content
             .is_some_and(|decided| decided != content)
             .then_some("its content is not what most sources have")
     }
 
-    /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came. `is_stated`
-    /// says whether it has the root of the catalog in any form.
+    /// Judges `own`, the content that was fetched, `waited` after the last chunk of it came and a first
+    /// source told its content, if one has. `is_stated` says whether it has the stated root in any form.
     pub fn judge(
         &mut self,
         claims: &[Claim],
@@ -159,183 +410,44 @@ impl Consensus {
         is_stated: bool,
         waited: Duration,
     ) -> Verdict {
-        if self.catalog.is_some() && is_stated {
-            return Verdict::Agreed;
+        if self.stated.is_some() {
+            return self.judge_stated(claims, is_stated, waited);
         }
         if let Some(content) = self.content {
-            // A hint that it is the content of the catalog may have been wrong.
-            let is_agreed = content == own && self.catalog.is_none();
-            return if is_agreed { Verdict::Agreed } else { Verdict::Differs };
+            return if content == own { Verdict::Agreed } else { Verdict::Differs };
         }
-        let hashing = claims.iter().filter(|claim| claim.content.is_none()).count();
-        let claimed = most_frequent(claims.iter().filter_map(|claim| claim.content));
-        if self.catalog.is_some() {
-            return match hashing {
-                0 => Verdict::Differs,
-                _ if waited >= CONTENT_WAIT => Verdict::Differs,
-                _ => Verdict::Open(CONTENT_WAIT),
-            };
-        }
-        match claimed {
-            None if hashing > 0 && waited < CONTENT_WAIT => Verdict::Open(CONTENT_WAIT),
-            None => Verdict::Agreed,
-            Some(_) if hashing > 0 && waited < MAJORITY_WAIT => Verdict::Open(MAJORITY_WAIT),
-            Some((content, _)) => {
-                self.content = Some(content);
+        let poll = self.poll(claims);
+        let has_claims = claims.iter().any(|claim| claim.content.is_some());
+        let winner = match poll.has_votes() {
+            true => self.winner(claims, Among::Voted),
+            false => poll.unanimous_unaddressed(),
+        };
+        match !has_claims || winner == Some(own) {
+            _ if poll.is_open() && waited < CONTENT_WAIT => Verdict::Open(CONTENT_WAIT),
+            true if has_claims => {
+                self.decide(claims, own);
                 Verdict::Decided
             }
-        }
-    }
-}
-
-/// The hash that comes most often and how often it comes; among equals the lowest.
-fn most_frequent(hashes: impl Iterator<Item = ContentHash>) -> Option<(ContentHash, usize)> {
-    let mut counts: BTreeMap<ContentHash, usize> = BTreeMap::new();
-    for hash in hashes {
-        *counts.entry(hash).or_default() += 1;
-    }
-    counts.into_iter().rev().max_by_key(|(_, count)| *count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hash(n: u8) -> ContentHash {
-        [n; 32].into()
-    }
-
-    fn claim(layout: u8, content: Option<u8>) -> Claim {
-        Claim { layout: hash(layout), content: content.map(hash) }
-    }
-
-    fn consensus(catalog: Option<u8>) -> Consensus {
-        Consensus::new(catalog.map(hash))
-    }
-
-    /// The numbers of the claims that cannot be true.
-    fn outvoted(consensus: &Consensus, claims: &[Claim]) -> Vec<usize> {
-        let numbered = claims.iter().enumerate();
-        let contradicted = numbered.filter(|(_, claim)| consensus.contradiction(claim).is_some());
-        contradicted.map(|(n, _)| n).collect()
-    }
-
-    fn head(content: u8, old_content_roots: &[u8]) -> GameHead {
-        GameHead {
-            version: "1".parse().unwrap(),
-            files: 0,
-            chunks: 0,
-            path_bytes: 0,
-            manifest_hash: hash(1),
-            layout_pages: 0,
-            content_root: Some(hash(content)),
-            old_content_roots: old_content_roots.iter().copied().map(hash).collect(),
-            attributes: hash(0),
+            // Nobody contradicts it.
+            true => {
+                self.count = Some(self.count_for(claims, own));
+                Verdict::Agreed
+            }
+            // What some have sent contradicts what others have hashed.
+            false => Verdict::Disputed,
         }
     }
 
-    #[test]
-    fn the_layout_waits_for_a_majority_unless_nobody_else_is_asked() {
-        let one = [claim(1, None)];
-        let mut one_of_three = consensus(None);
-        assert_eq!(one_of_three.decide_layout(&one, 2), None);
-        assert_eq!(one_of_three.decide_layout(&one, 0), Some(hash(1)));
-        let two = [claim(1, None), claim(1, Some(5))];
-        assert_eq!(consensus(None).decide_layout(&two, 1), Some(hash(1)));
-        assert_eq!(consensus(None).decide_layout(&[], 0), None);
-    }
-
-    #[test]
-    fn the_majority_wins_and_among_equals_the_lowest_hash() {
-        let claims = [claim(2, None), claim(1, None), claim(2, None)];
-        let mut majority = consensus(None);
-        assert_eq!(majority.decide_layout(&claims, 0), Some(hash(2)));
-        assert_eq!(outvoted(&majority, &claims), [1]);
-        let tie = [claim(2, None), claim(1, None)];
-        assert_eq!(consensus(None).decide_layout(&tie, 0), Some(hash(1)));
-    }
-
-    #[test]
-    fn the_catalog_decides_against_a_majority() {
-        let claims = [claim(1, Some(7)), claim(1, Some(7)), claim(1, Some(9))];
-        let mut consensus = consensus(Some(9));
-        assert_eq!(consensus.decide_layout(&claims, 5), Some(hash(1)));
-        assert!(consensus.decide_content(&claims));
-        assert_eq!(consensus.content(), Some(hash(9)));
-        assert_eq!(outvoted(&consensus, &claims), [0, 1]);
-    }
-
-    #[test]
-    fn content_that_the_catalog_excludes_gives_no_layout() {
-        let claims = [claim(1, Some(7))];
-        let mut consensus = consensus(Some(9));
-        assert_eq!(consensus.decide_layout(&claims, 0), None);
-        assert_eq!(outvoted(&consensus, &claims), [0]);
-    }
-
-    #[test]
-    fn one_hashed_source_of_three_does_not_decide_the_content() {
-        let mut claims = [claim(1, Some(7)), claim(1, None), claim(1, None)];
-        let mut consensus = consensus(None);
-        consensus.decide_layout(&claims, 0).unwrap();
-        assert!(!consensus.decide_content(&claims));
-        claims[1] = claim(1, Some(8));
-        assert!(!consensus.decide_content(&claims));
-        claims[2] = claim(1, Some(8));
-        assert!(consensus.decide_content(&claims));
-        assert_eq!(consensus.content(), Some(hash(8)));
-        assert_eq!(outvoted(&consensus, &claims), [0]);
-    }
-
-    #[test]
-    fn what_is_fetched_is_judged_by_the_first_answers_after_a_wait() {
-        let second = Duration::from_secs(1);
-        let nobody = [claim(1, None), claim(1, None)];
-        let judge = |waited| consensus(None).judge(&nobody, hash(7), false, waited);
-        assert_eq!(judge(second), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(judge(CONTENT_WAIT), Verdict::Agreed);
-
-        let claims = [claim(1, Some(8)), claim(1, None), claim(1, None)];
-        let mut one = consensus(None);
-        let mut judge = |own, waited| one.judge(&claims, hash(own), false, waited);
-        assert_eq!(judge(7, second), Verdict::Open(MAJORITY_WAIT));
-        assert_eq!(judge(7, MAJORITY_WAIT), Verdict::Decided);
-        assert_eq!(judge(7, MAJORITY_WAIT), Verdict::Differs);
-        assert_eq!(judge(8, MAJORITY_WAIT), Verdict::Agreed);
-    }
-
-    #[test]
-    fn sources_that_left_do_not_contradict() {
-        let verdict = consensus(None).judge(&[], hash(7), false, Duration::ZERO);
-        assert_eq!(verdict, Verdict::Agreed);
-    }
-
-    #[test]
-    fn a_content_that_the_catalog_states_in_the_old_form_counts_once_a_source_tells_so() {
-        let mut consensus = consensus(Some(9));
-        assert!(consensus.contradiction(&claim(1, Some(7))).is_some());
-        consensus.recognise(&head(7, &[8, 9]));
-        consensus.recognise(&head(6, &[8]));
-        assert!(consensus.contradiction(&claim(1, Some(7))).is_none());
-        assert!(consensus.contradiction(&claim(1, Some(6))).is_some());
-        let claims = [claim(1, Some(7))];
-        assert_eq!(consensus.decide_layout(&claims, 3), Some(hash(1)));
-        assert!(consensus.decide_content(&claims));
-        let mut judge = |is_stated| consensus.judge(&claims, hash(7), is_stated, Duration::ZERO);
-        assert_eq!(judge(true), Verdict::Agreed);
-        // This source sent a false head.
-        assert_eq!(judge(false), Verdict::Differs);
-    }
-
-    #[test]
-    fn the_content_of_the_catalog_needs_no_source_to_confirm_it() {
-        let mut consensus = consensus(Some(9));
-        let claims = [claim(1, None)];
-        let mut judge =
-            |claims: &[Claim], own, waited| consensus.judge(claims, hash(own), own == 9, waited);
-        assert_eq!(judge(&claims, 9, Duration::ZERO), Verdict::Agreed);
-        assert_eq!(judge(&claims, 7, Duration::ZERO), Verdict::Open(CONTENT_WAIT));
-        assert_eq!(judge(&claims, 7, CONTENT_WAIT), Verdict::Differs);
-        assert_eq!(judge(&[], 7, Duration::ZERO), Verdict::Differs);
+    fn judge_stated(&self, claims: &[Claim], is_stated: bool, waited: Duration) -> Verdict {
+        let is_hashing = |claim: &Claim| claim.content.is_none() && !claim.abstains;
+        match is_stated {
+            true => Verdict::Agreed,
+            // A hint that it is the stated content may have been wrong.
+            false if self.content.is_some() => Verdict::Differs,
+            false if waited < CONTENT_WAIT && claims.iter().any(is_hashing) => {
+                Verdict::Open(CONTENT_WAIT)
+            }
+            false => Verdict::Differs,
+        }
     }
 }

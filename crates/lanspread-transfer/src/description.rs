@@ -10,7 +10,7 @@ use std::time::Duration;
 use lanspread_proto::message::GameHead;
 use lanspread_proto::{ContentHash, PeerId};
 
-use crate::consensus::Consensus;
+use crate::consensus::{Call, Candidate, Consensus, LayoutChoice};
 use crate::heads::Heads;
 use crate::layout::Layout;
 use crate::ledger::ChunkHashes;
@@ -18,6 +18,7 @@ use crate::part_fetch::{AskPart, PartEnd, PartFetch};
 use crate::parts::{PartError, PartJob, Sizes, Whole, check_head};
 use crate::scheduler::{Order, SourceGroup};
 use crate::transfer::Transfer;
+use crate::votes::Voter;
 
 /// What was chosen, and what is there of it.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub enum Step {
     Described(Box<Transfer>),
     /// Every source gave what is wrong; the last one for this reason.
     AllBad(String),
+    /// The sources disagree; there is this to choose from.
+    Disputed(Vec<Candidate>),
     /// Every source is gone.
     AllGone,
 }
@@ -88,9 +91,9 @@ impl Description {
         self.of
     }
 
-    /// A source has been asked what it has.
-    pub fn await_head(&mut self, peer: PeerId) {
-        self.heads.await_answer(peer);
+    /// A source has been asked what it has, at the address `voter` if that has a vote.
+    pub fn await_head(&mut self, peer: PeerId, voter: Option<Voter>) {
+        self.heads.await_answer(peer, voter);
     }
 
     /// Which sources share an address with it.
@@ -102,7 +105,13 @@ impl Description {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub fn on_head(&mut self, peer: PeerId, head: GameHead) -> Result<(), String> {
+    pub fn on_head(
+        &mut self,
+        peer: PeerId,
+        voter: Option<Voter>,
+        head: GameHead,
+    ) -> Result<(), String> {
+        self.consensus.heard(peer);
         let known = self.heads.iter().next().map(|(_, known)| &known.version);
         let checked = known.map_or(Ok(()), |version| check_head(&head, version));
         if let Err(reason) = checked {
@@ -110,12 +119,13 @@ impl Description {
             return Err(reason);
         }
         self.consensus.recognise(&head);
-        self.heads.insert(peer, head);
+        self.heads.insert(peer, voter, head);
         Ok(())
     }
 
     /// A source does not tell what it has.
     pub fn on_refusal(&mut self, peer: PeerId, reason: String) {
+        self.consensus.heard(peer);
         self.heads.refuse(peer);
         self.last_reason = reason;
     }
@@ -123,6 +133,7 @@ impl Description {
     /// A source is gone.
     pub fn on_left(&mut self, peer: PeerId) {
         self.some_left = true;
+        self.consensus.forget(peer);
         self.forget(peer);
     }
 
@@ -177,6 +188,11 @@ impl Description {
     /// What is to be done next; to be called until it is no [`Step::Ask`]. After [`Step::Described`] nothing is left in here.
     pub fn step(&mut self, now: Duration) -> Step {
         let Some(layout) = &self.layout else { return self.ask_layout(now) };
+        let claims = self.heads.claims();
+        // Before the disk is touched.
+        if self.consensus.is_disputed(&claims) {
+            return Step::Disputed(self.consensus.candidates(&claims));
+        }
         if let Some(content) = self.consensus.content().filter(|_| self.hashes.is_none()) {
             let manifest = Arc::clone(layout.manifest());
             let has_it = |head: &GameHead| head.content_root == Some(content);
@@ -214,12 +230,19 @@ impl Description {
         }
         // Nobody gives the layout that was chosen, and those that claim another one have their turn.
         self.consensus.reopen_layout();
-        let reopened = self.consensus.decide_layout(&self.heads.claims(), 0);
+        let claims = self.heads.claims();
         let pages_of = |of| {
             let (_, head) = self.heads.iter().find(|(_, head)| head.manifest_hash == of)?;
             Some((of, head.layout_pages))
         };
-        if let Some((of, pages)) = reopened.and_then(pages_of) {
+        let reopened = match self.consensus.decide_layout(&claims, &[], Call::Last) {
+            LayoutChoice::Disputed if !claims.is_empty() => {
+                return Step::Disputed(self.consensus.candidates(&claims));
+            }
+            LayoutChoice::Chosen(of) => pages_of(of),
+            LayoutChoice::Disputed | LayoutChoice::Open | LayoutChoice::NoneFits => None,
+        };
+        if let Some((of, pages)) = reopened {
             self.of = of;
             self.fetch = PartFetch::new(pages);
             return self.ask_layout(now);
@@ -234,6 +257,9 @@ impl Description {
     }
 
     fn drop_source(&mut self, peer_id: PeerId, reason: String, is_for_good: bool) {
+        if let Some(claim) = self.heads.claim_of(peer_id).filter(|_| !is_for_good) {
+            self.consensus.keep_vote(claim);
+        }
         self.forget(peer_id);
         self.last_reason.clone_from(&reason);
         self.dropped.push(Dropped { peer_id, reason, is_for_good });

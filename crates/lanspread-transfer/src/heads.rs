@@ -7,6 +7,7 @@ use lanspread_proto::message::GameHead;
 
 use crate::consensus::Claim;
 use crate::scheduler::SourceGroup;
+use crate::votes::Voter;
 
 /// One entry for each source that owes an answer or has given one, in peer id order.
 #[derive(Debug, Default)]
@@ -17,15 +18,18 @@ pub struct Heads {
 /// What is known of one source. It is asked once more where it is reached in another way than before.
 #[derive(Debug, Default)]
 struct SourceState {
+    /// Its address, if that has a vote.
+    voter: Option<Voter>,
     is_awaited: bool,
     head: Option<GameHead>,
     group: Option<SourceGroup>,
 }
 
 impl Heads {
-    /// Notes that a source has been asked.
-    pub fn await_answer(&mut self, peer: PeerId) {
-        self.sources.entry(peer).or_default().is_awaited = true;
+    /// Notes that a source has been asked, at the address `voter` if that has a vote.
+    pub fn await_answer(&mut self, peer: PeerId, voter: Option<Voter>) {
+        let source = self.sources.entry(peer).or_default();
+        (source.voter, source.is_awaited) = (voter, true);
     }
 
     /// Notes that a source has answered with something that is of no use. What it said before stays.
@@ -38,9 +42,9 @@ impl Heads {
     }
 
     /// Takes in what a source says that it has.
-    pub fn insert(&mut self, peer: PeerId, head: GameHead) {
+    pub fn insert(&mut self, peer: PeerId, voter: Option<Voter>, head: GameHead) {
         let source = self.sources.entry(peer).or_default();
-        (source.is_awaited, source.head) = (false, Some(head));
+        (source.voter, source.is_awaited, source.head) = (voter, false, Some(head));
     }
 
     /// Notes which sources share an address with this one.
@@ -65,6 +69,12 @@ impl Heads {
         self.sources.values().filter(|source| source.is_awaited).count()
     }
 
+    /// Returns the sources that owe a first answer, with their addresses.
+    pub fn awaited(&self) -> Vec<(PeerId, Option<Voter>)> {
+        let unanswered = self.sources.iter().filter(|(_, source)| source.head.is_none());
+        unanswered.map(|(peer, source)| (*peer, source.voter)).collect()
+    }
+
     /// Returns what a source says that it has.
     pub fn get(&self, peer: PeerId) -> Option<&GameHead> {
         self.sources.get(&peer)?.head.as_ref()
@@ -83,6 +93,12 @@ impl Heads {
 
     /// Returns what the sources claim, in peer id order.
     pub fn claims(&self) -> Vec<Claim> {
-        self.iter().map(|(_, head)| Claim::of(head)).collect()
+        self.sources.keys().filter_map(|peer| self.claim_of(*peer)).collect()
+    }
+
+    /// Returns what one source claims.
+    pub fn claim_of(&self, peer: PeerId) -> Option<Claim> {
+        let source = self.sources.get(&peer)?;
+        Some(Claim::of(peer, source.voter, source.head.as_ref()?))
     }
 }

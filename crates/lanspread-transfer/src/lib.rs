@@ -41,12 +41,14 @@
 //! assert_eq!(written, pieces);
 //! ```
 //!
-//! [`gathering`] and [`consensus`] settle on what the game is, by the [`heads`] of the sources.
+//! [`gathering`] and [`consensus`] settle on what the game is, by the [`heads`] of the sources and by
+//! the [`votes`] of their addresses.
 //! [`description`], [`part_fetch`] and [`parts`] fetch its layout and its hashes. [`transfer`] joins
 //! [`scheduler`], which decides which source is asked for what, with [`ledger`], which knows what is on
-//! disk, and [`attributes`], which knows what sources have beside the content. [`source_retry`] says when
-//! a lost source is asked again, [`backoff`] how long to pause after a failure, and [`record`] what a
-//! journal says.
+//! disk, and [`attributes`], which knows what sources have beside the content. [`source_choice`] says
+//! which sources a game may be streamed from, and [`reference`](mod@reference) what a copy is held
+//! against. [`source_retry`] says when a lost source is asked again, [`backoff`] how long to pause after a
+//! failure, and [`record`] what a journal says.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -62,6 +64,9 @@ pub mod part_fetch;
 pub mod parts;
 pub mod progress;
 pub mod record;
+pub mod reference;
 pub mod scheduler;
+pub mod source_choice;
 pub mod source_retry;
 pub mod transfer;
+pub mod votes;

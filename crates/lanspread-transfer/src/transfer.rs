@@ -23,7 +23,7 @@ use lanspread_proto::{ContentHash, Manifest, PeerId, SourceError};
 
 use self::source_state::{SourceState, Sources};
 use crate::attributes::{AttributeClaims, AttributesPart};
-use crate::consensus::{Claim, Consensus};
+use crate::consensus::{Authority, Candidate, Claim, Consensus, VoteCount};
 use crate::heads::Heads;
 use crate::layout::{ChunkIndex, Layout, PieceIndex};
 use crate::ledger::{ChunkHashes, Ledger, WrittenChunk};
@@ -72,11 +72,10 @@ pub enum TransferStatus {
     AllGone,
     /// Every source was dropped for what it sent; the last one for this reason.
     AllBad(String),
-    /// Everything is written, and it is not what the catalog (`true`) or the majority says.
-    Mismatch {
-        /// Whether it is the catalog that says so.
-        by_catalog: bool,
-    },
+    /// Everything is written, and it is not what is decided.
+    Mismatch(Authority),
+    /// The sources disagree; there is this to choose from.
+    Disputed(Vec<Candidate>),
 }
 
 /// Why a source is no longer used, as far as it matters for what follows.
@@ -110,9 +109,13 @@ pub struct Transfer {
     sources: Sources,
     some_left: bool,
     last_reason: String,
+    /// When a first source told its content.
+    first_content_at: Option<Duration>,
     /// Since when everything is written, and the manifest of it.
     complete: Option<(Duration, Arc<Manifest>)>,
     judge_at: Option<Duration>,
+    /// Whether the sources disagree for good.
+    is_disputed: bool,
     /// Since when nobody seems to have what is missing, or to be about to.
     stuck_since: Option<Duration>,
     /// Since when nobody has what is missing, whatever is promised.
@@ -144,14 +147,16 @@ impl Transfer {
             sources: Sources::default(),
             some_left: false,
             last_reason: String::new(),
+            first_content_at: None,
             complete: None,
             judge_at: None,
+            is_disputed: false,
             stuck_since: None,
             in_flight_since: None,
             effects: Vec::new(),
         };
-        for (peer, head) in heads.iter() {
-            transfer.sources.claim(peer, Claim::of(head));
+        for claim in heads.claims() {
+            transfer.claim(claim, now);
         }
         for peer in heads.unanswered() {
             transfer.sources.await_claim(peer);
@@ -388,6 +393,11 @@ impl Transfer {
         Some((content, Arc::clone(self.hashes_of(content)?)))
     }
 
+    /// How the vote on the content ended, once it has; `None` where the content is stated.
+    pub fn vote_count(&self) -> Option<&VoteCount> {
+        self.consensus.vote_count()
+    }
+
     /// What those are being asked for that have the whole game.
     pub fn fetching(&self, now: Duration) -> Vec<PieceIndex> {
         self.scheduler.fetching(now)
@@ -402,7 +412,7 @@ impl Transfer {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        self.sources.claims().map(|(_, claim)| claim).collect()
+        self.sources.claims().collect()
     }
 
     fn is_banned(&self, peer: PeerId) -> bool {
@@ -422,9 +432,11 @@ impl Transfer {
 
     /// Decides the content where the claims now suffice, and applies it to what is written.
     fn reconsider(&mut self) {
-        if self.consensus.decide_content(&self.claims()) {
+        let claims = self.claims();
+        if self.consensus.decide_content(&claims) {
             self.apply_content();
         }
+        self.is_disputed = self.consensus.is_disputed(&claims);
     }
 
     fn apply_content(&mut self) {

@@ -14,13 +14,17 @@ use crate::job::{DownloadEnd, DownloadNotice};
 
 impl Engine {
     pub(super) async fn on_head(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
-        let now = self.now();
+        let (now, voter) = (self.now(), self.sources.voter(peer));
         self.locate(peer);
         let refusal = match (&mut self.stage, answer) {
-            (Stage::Gathering(gathering), Ok(head)) => gathering.on_head(peer, head, now).err(),
-            (Stage::Describing(description), Ok(head)) => description.on_head(peer, head).err(),
+            (Stage::Gathering(gathering), Ok(head)) => {
+                gathering.on_head(peer, voter, head, now).err()
+            }
+            (Stage::Describing(description), Ok(head)) => {
+                description.on_head(peer, voter, head).err()
+            }
             (Stage::Transferring(transfer), Ok(head)) => {
-                transfer.on_claim(peer, &head, now);
+                transfer.on_claim(peer, voter, &head, now);
                 return self.locate(peer);
             }
             (Stage::Gathering(gathering), Err(SourceError::Gone(_))) => {
@@ -52,10 +56,10 @@ impl Engine {
     }
 
     pub(super) fn on_hashes(&mut self, peer: PeerId, answer: Result<GameHead, SourceError>) {
-        let now = self.now();
+        let (now, voter) = (self.now(), self.sources.voter(peer));
         let Some(transfer) = self.stage.transfer() else { return };
         match answer {
-            Ok(head) if head.content_root.is_some() => transfer.on_claim(peer, &head, now),
+            Ok(head) if head.content_root.is_some() => transfer.on_claim(peer, voter, &head, now),
             _ => transfer.on_abstention(peer),
         }
     }

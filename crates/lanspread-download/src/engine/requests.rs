@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,12 @@ use lanspread_transfer::layout::{ChunkIndex, PieceIndex};
 use lanspread_transfer::part_fetch::AskPart;
 use lanspread_transfer::scheduler::{Ask, SourceGroup};
 use lanspread_transfer::source_retry::SourceRetry;
+use lanspread_transfer::votes::Voter;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Event;
+use super::votes::voter_of;
 use crate::pages::fetch_pages;
 
 /// How long a source may take to tell what it has.
@@ -120,6 +123,16 @@ impl Sources {
         self.sources.get(&peer).map(|source| Arc::clone(&source.handle))
     }
 
+    /// Returns where a source listens.
+    pub(super) fn addr(&self, peer: PeerId) -> Option<SocketAddr> {
+        self.sources.get(&peer)?.handle.addr()
+    }
+
+    /// Returns the address of a source, if it has a vote.
+    pub(super) fn voter(&self, peer: PeerId) -> Option<Voter> {
+        voter_of(self.addr(peer)?.ip())
+    }
+
     /// Notes that a source was given up, and not for what it sent.
     pub(super) fn given_up(&mut self, peer: PeerId, now: Duration) {
         let source = self.sources.get_mut(&peer);
@@ -215,7 +228,7 @@ impl Sources {
 
     /// Which sources share their address with this one.
     pub(super) fn group(&self, peer: PeerId) -> Option<SourceGroup> {
-        let address = CountedAddress::from(self.sources.get(&peer)?.handle.address()?);
+        let address = CountedAddress::from(self.sources.get(&peer)?.handle.addr()?.ip());
         // Two addresses with one hash take turns as one does; no more depends on it.
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
@@ -363,6 +376,10 @@ mod tests {
     impl Source for Silent {
         fn peer_id(&self) -> PeerId {
             self.0
+        }
+
+        fn addr(&self) -> Option<SocketAddr> {
+            None
         }
 
         fn get_game(&self, _: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {

@@ -38,9 +38,10 @@ impl Engine {
 
     /// Asks a source what it has.
     pub(super) fn invite(&mut self, peer: PeerId) {
+        let voter = self.sources.voter(peer);
         match &mut self.stage {
-            Stage::Gathering(gathering) => gathering.await_head(peer),
-            Stage::Describing(description) => description.await_head(peer),
+            Stage::Gathering(gathering) => gathering.await_head(peer, voter),
+            Stage::Describing(description) => description.await_head(peer, voter),
             Stage::Transferring(transfer) => {
                 if !transfer.await_claim(peer) {
                     return;

@@ -5,12 +5,14 @@ mod pages;
 mod resume;
 mod silent;
 mod swarm;
+mod votes;
 
 use std::fs;
 use std::time::Duration;
 
 use lanspread_proto::CHUNK_SIZE_BYTES;
 use lanspread_proto::message::RefusalCode;
+use lanspread_transfer::consensus::Stated;
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::io::Errno;
 
@@ -311,7 +313,10 @@ async fn a_source_that_lists_the_sentinel_or_what_a_system_left_is_not_used() {
     let game = game_of_chunks(1);
     for other in ["version.ini", "data/Thumbs.db"] {
         let listing = FakeSource::new(1, &game.with_file(other, b"20240131\n"));
-        let run = Lab::start([listing, FakeSource::new(2, &game)]).finish().await;
+        let run = Lab::start([listing.clone()]).finish().await;
+        run.assert_failed(|failure| matches!(failure, DownloadFailure::BadSources { .. }));
+        let honest = [2, 3].map(|n| FakeSource::new(n, &game));
+        let run = Lab::start([listing].into_iter().chain(honest)).finish().await;
         run.assert_complete(&game);
         assert_eq!(run.dropped(), [peer(1)], "{other}");
     }
@@ -338,14 +343,14 @@ async fn a_catalog_with_a_root_of_the_old_form_is_satisfied_in_any_spelling() {
             FakeSource::new(3, &game),
         ];
         let mut lab = Lab::prepare();
-        lab.run(sources, Some(stated));
+        lab.run(sources, Some(Stated::Catalog(stated)));
         let run = lab.finish().await;
         run.assert_complete(&game);
         assert_eq!(run.dropped(), [peer(2)]);
     }
     let mut lab = Lab::prepare();
     let unknown = manifest.old_content_roots(Some(b"20240131 final\n"))[0];
-    lab.run([FakeSource::new(1, &game)], Some(unknown));
+    lab.run([FakeSource::new(1, &game)], Some(Stated::Catalog(unknown)));
     lab.finish()
         .await
         .assert_failed(|failure| matches!(failure, DownloadFailure::NoManifest { .. }));

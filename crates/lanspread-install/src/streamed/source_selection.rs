@@ -1,6 +1,7 @@
 //! Whom to ask next. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lanspread_net::source::StreamOrigin;
@@ -48,7 +49,8 @@ impl Attempts {
 }
 
 /// Returns the sources in the order in which they are asked, which differs between receivers and
-/// games, so that many receivers of one game do not all wait for the same source.
+/// games, so that many receivers of one game do not all wait for the same source. Each IP address has its
+/// turn before one has a second turn, as identities cost nothing.
 pub(super) fn in_asking_order(
     me: PeerId,
     game_id: &GameId,
@@ -60,11 +62,23 @@ pub(super) fn in_asking_order(
     };
     let mut ordered = sources.to_vec();
     ordered.sort_by_cached_key(|source| rank(source.peer_id()));
-    ordered
+    let mut turns: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
+    let mut turn = |source: &Arc<dyn StreamOrigin>| {
+        let address = source.addr().map(|addr| addr.ip().to_canonical());
+        let turns = turns.entry(address).or_default();
+        *turns += 1;
+        *turns
+    };
+    let mut turned: Vec<_> = ordered.into_iter().map(|source| (turn(&source), source)).collect();
+    // Stable: within a turn, the order by rank stays.
+    turned.sort_by_key(|(turn, _)| *turn);
+    turned.into_iter().map(|(_, source)| source).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use futures_util::future::BoxFuture;
     use lanspread_disk::free_space::NotEnoughSpace;
     use lanspread_net::exchange::FrameReader;
@@ -74,11 +88,15 @@ mod tests {
     use super::*;
     use crate::error::InstallFailure;
 
-    struct Named(PeerId);
+    struct Named(PeerId, [u8; 4]);
 
     impl StreamOrigin for Named {
         fn peer_id(&self) -> PeerId {
             self.0
+        }
+
+        fn addr(&self) -> Option<SocketAddr> {
+            Some(SocketAddr::from((self.1, 7)))
         }
 
         fn open(&self, _: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {
@@ -128,7 +146,7 @@ mod tests {
     #[test]
     fn receivers_spread_over_the_sources() {
         let sources: Vec<Arc<dyn StreamOrigin>> =
-            (1..=4).map(|n| Arc::new(Named(peer(n))) as _).collect();
+            (1..=4).map(|n| Arc::new(Named(peer(n), [10, 0, 0, n])) as _).collect();
         let quake = GameId::new("quake").unwrap();
         let ids = |me| {
             let ordered = in_asking_order(me, &quake, &sources);
@@ -139,5 +157,20 @@ mod tests {
         assert_eq!(first.len(), 4);
         let all: BTreeSet<_> = ids(peer(9)).into_iter().collect();
         assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn free_ids_at_one_address_have_one_turn() {
+        let liars = (1..=50).map(|n| Named(peer(n), [10, 0, 0, 9]));
+        let honest = [60, 61].map(|n| Named(peer(n), [10, 0, 0, n]));
+        let sources: Vec<Arc<dyn StreamOrigin>> =
+            liars.chain(honest).map(|source| Arc::new(source) as _).collect();
+        let quake = GameId::new("quake").unwrap();
+        for me in 100..120 {
+            let ordered = in_asking_order(peer(me), &quake, &sources);
+            let first: BTreeSet<_> = ordered[..3].iter().map(|it| it.addr()).collect();
+            assert_eq!(first.len(), 3);
+            assert_eq!(ordered.len(), 52);
+        }
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
@@ -43,6 +44,10 @@ struct Scripted {
 impl StreamOrigin for Scripted {
     fn peer_id(&self) -> PeerId {
         self.peer_id
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        None
     }
 
     fn open(&self, request: StreamInstall) -> BoxFuture<'_, Result<FrameReader, SourceError>> {

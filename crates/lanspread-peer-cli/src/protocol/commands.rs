@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use lanspread_proto::GameId;
+use lanspread_proto::{ContentHash, GameId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -73,12 +73,12 @@ pub(crate) enum Command {
     WaitFor {
         /// its name; default any
         event: Option<String>,
-        /// fields of its data that must be there with an equal value; default none
+        /// fields of its data with equal values; default none
         r#where: Option<Map<String, Value>>,
         /// how long to wait
         #[schemars(range(max = TIMEOUT_MAX_MS))]
         timeout_ms: u64,
-        /// also look at past events with a greater `seq`; default: events from now on
+        /// also past events with a greater `seq`; default: from now on
         since_seq: Option<u64>,
     },
     /// Changes the games directory and announces what is there. Refused while a game is worked on.
@@ -92,7 +92,9 @@ pub(crate) enum Command {
     #[schemars(extend("example" = r#"{"id":9,"cmd":"download","game_id":"doom","install":true,"wait":true}"#))]
     Download {
         game_id: GameId,
-        /// whether to install it afterwards, unless it is installed; default as `--auto-install`
+        /// fetch this content alone
+        content_root: Option<ContentHash>,
+        /// install it afterwards, unless it is installed; default as `--auto-install`
         install: Option<bool>,
         wait: Option<bool>,
     },
@@ -103,8 +105,9 @@ pub(crate) enum Command {
     #[schemars(extend("example" = r#"{"id":10,"cmd":"update","game_id":"doom","install":true,"wait":true}"#))]
     Update {
         game_id: GameId,
-        /// whether to install it afterwards, in place of the whole old `local/`; default as
-        /// `--auto-install`
+        /// fetch this content alone
+        content_root: Option<ContentHash>,
+        /// install it afterwards, in place of the whole `local/`; default as `--auto-install`
         install: Option<bool>,
         wait: Option<bool>,
     },
@@ -141,8 +144,9 @@ pub(crate) enum Command {
     #[schemars(extend("example" = r#"{"id":13,"cmd":"stream-install","game_id":"doom","wait":true}"#))]
     StreamInstall {
         game_id: GameId,
-        /// whether to answer at the end, rather than when a source has said what it will send;
-        /// default false
+        /// fetch this content alone
+        content_root: Option<ContentHash>,
+        /// answer at the end, not when a source has said what it will send; default false
         wait: Option<bool>,
     },
     /// Removes `local/`, and nothing else.

@@ -189,7 +189,7 @@ pub(crate) struct ProblemsData {
 }
 
 mirror! { struct ProblemData of GameProblem {
-    /// where in the game root, with `/`; bytes that are not UTF-8 as `\xE9`; empty for the root
+    /// where in the game root; bytes that are not UTF-8 stand as `\xE9`; empty for the root
     path: String,
     /// what kind of problem it is
     reason: ProblemName,

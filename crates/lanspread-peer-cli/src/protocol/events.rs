@@ -1,8 +1,8 @@
 //! What happens: the `event` and the `data` of an event.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId, PeerId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -90,6 +90,17 @@ pub(crate) enum Event {
     GotGameFiles(BegunData),
     /// The first chunks of a game are being asked for.
     DownloadBegin(BegunData),
+    /// A game is fetched on votes alone. Neither the catalog nor the command states its content. Once
+    /// for each download, update, repair and streamed installation. Each IPv4 address of a source has
+    /// a vote, and IPv6 addresses have none.
+    ContentVoted {
+        game_id: GameId,
+        content_root: Option<ContentHash>,
+        /// addresses that are for it
+        voters: Vec<Ipv4Addr>,
+        /// those against it, or silent
+        others: Vec<Ipv4Addr>,
+    },
     /// How far a download is: at most ten a second, and a last one at the end.
     DownloadProgress {
         game_id: GameId,
@@ -137,7 +148,6 @@ pub(crate) enum Event {
     /// A source of a streamed installation has others to serve first.
     StreamInstallWaiting {
         game_id: GameId,
-        /// which source unpacks it
         peer_id: PeerId,
         /// how many come first; 0 when it is the turn of this peer
         position: u32,
@@ -149,7 +159,6 @@ pub(crate) enum Event {
     /// `source-dropped` another source begins at 0 again.
     StreamInstallProgress {
         game_id: GameId,
-        /// which source unpacks it
         peer_id: PeerId,
         /// bytes written so far
         bytes_done: u64,
@@ -172,7 +181,7 @@ pub(crate) enum Event {
     /// The root of a game is gone, or all in it that was the peer's.
     RemoveFinished {
         game_id: GameId,
-        /// the root, if it stayed: foreign files are in it
+        /// the root, if it stayed with files of others
         kept: Option<String>,
     },
     /// The root of a game is still there, or parts of it without `version.ini`.
@@ -194,7 +203,7 @@ pub(crate) enum Event {
         /// the protocol version of this peer
         #[schemars(range(max = u32::MAX))]
         own: u32,
-        /// in the order of their addresses, at most 64
+        /// all that are known, by address, at most 64
         peers: Vec<OtherVersionData>,
     },
     /// Two running peers have the same identity: a state directory was copied. At most once a minute
@@ -249,7 +258,6 @@ pub(crate) struct BegunData {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StreamedData {
     pub(crate) game_id: GameId,
-    /// which source unpacks it
     pub(crate) peer_id: PeerId,
     pub(crate) files: u64,
     pub(crate) bytes: u64,

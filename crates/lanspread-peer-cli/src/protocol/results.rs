@@ -95,7 +95,7 @@ pub(crate) struct StatusData {
     pub(crate) mdns_error: Option<ErrorBody>,
     /// as in the event `peers-of-other-version`
     pub(crate) peers_of_other_version: Vec<OtherVersionData>,
-    /// as in the event `identity-conflict`, as far as noticed in the last three minutes
+    /// as in the event `identity-conflict`, of the last three minutes
     pub(crate) identity_conflicts: Vec<ConflictData>,
     pub(crate) active_operations: Vec<ActiveOperationData>,
     /// transfers to other peers, in game id order
@@ -116,8 +116,8 @@ pub(crate) struct GameDetailsData {
     /// the game, as in `list-games`
     pub(crate) game: GameData,
     pub(crate) sources: Vec<SourceData>,
-    /// whether it is installed and `run-setup` has started its setup script since
+    /// whether it is installed and its setup was started since
     pub(crate) setup_done: bool,
-    /// its files; null when neither this peer nor a source can tell them
+    /// its files; null when nobody can tell them
     pub(crate) manifest: Option<ManifestData>,
 }

@@ -62,16 +62,22 @@ impl Session {
                 |reply| PeerCommand::SetGamesDir { path, reply },
                 |path| CommandResult::SetGameDir { games_dir: path_text(&path) },
             ),
-            Command::Download { game_id, install, wait } => self.ask(
-                ticket,
-                |reply| PeerCommand::Download { game_id, install, wait: is(wait), reply },
-                |summary| CommandResult::Download(summary.into()),
-            ),
-            Command::Update { game_id, install, wait } => self.ask(
-                ticket,
-                |reply| PeerCommand::Update { game_id, install, wait: is(wait), reply },
-                |summary| CommandResult::Update(summary.into()),
-            ),
+            Command::Download { game_id, content_root, install, wait } => {
+                let wait = is(wait);
+                self.ask(
+                    ticket,
+                    |reply| PeerCommand::Download { game_id, content_root, install, wait, reply },
+                    |summary| CommandResult::Download(summary.into()),
+                );
+            }
+            Command::Update { game_id, content_root, install, wait } => {
+                let wait = is(wait);
+                self.ask(
+                    ticket,
+                    |reply| PeerCommand::Update { game_id, content_root, install, wait, reply },
+                    |summary| CommandResult::Update(summary.into()),
+                );
+            }
             Command::CancelDownload { game_id } => self.ask(
                 ticket,
                 |reply| PeerCommand::Cancel { game_id, reply },
@@ -87,11 +93,14 @@ impl Session {
                 |reply| PeerCommand::Install { game_id, wait: is(wait), reply },
                 |()| CommandResult::Install {},
             ),
-            Command::StreamInstall { game_id, wait } => self.ask(
-                ticket,
-                |reply| PeerCommand::StreamInstall { game_id, wait: is(wait), reply },
-                CommandResult::from,
-            ),
+            Command::StreamInstall { game_id, content_root, wait } => {
+                let wait = is(wait);
+                self.ask(
+                    ticket,
+                    |reply| PeerCommand::StreamInstall { game_id, content_root, wait, reply },
+                    CommandResult::from,
+                );
+            }
             Command::Uninstall { game_id, wait } => self.ask(
                 ticket,
                 |reply| PeerCommand::Uninstall { game_id, wait: is(wait), reply },

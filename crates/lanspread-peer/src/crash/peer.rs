@@ -97,12 +97,22 @@ impl Peer {
 
     pub(super) async fn download(&self) -> Result<(), CommandError> {
         let (game_id, install, wait) = (game_id(QUAKE), Some(false), true);
-        self.ask(|reply| PeerCommand::Download { game_id, install, wait, reply }).await.map(drop)
+        self.ask(|reply| PeerCommand::Download {
+            game_id,
+            content_root: None,
+            install,
+            wait,
+            reply,
+        })
+        .await
+        .map(drop)
     }
 
     pub(super) async fn update(&self, install: bool) -> Result<(), CommandError> {
         let (game_id, install, wait) = (game_id(QUAKE), Some(install), true);
-        self.ask(|reply| PeerCommand::Update { game_id, install, wait, reply }).await.map(drop)
+        self.ask(|reply| PeerCommand::Update { game_id, content_root: None, install, wait, reply })
+            .await
+            .map(drop)
     }
 
     pub(super) async fn install(&self) -> Result<(), CommandError> {

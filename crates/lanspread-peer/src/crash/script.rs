@@ -326,8 +326,16 @@ async fn cancel(peer: &Peer, is_new: bool) -> Result<(), CommandError> {
     let (install, wait) = (Some(false), false);
     let begun = peer
         .ask(|reply| match is_new {
-            true => PeerCommand::Download { game_id: game_id(), install, wait, reply },
-            false => PeerCommand::Update { game_id: game_id(), install, wait, reply },
+            true => PeerCommand::Download {
+                game_id: game_id(),
+                content_root: None,
+                install,
+                wait,
+                reply,
+            },
+            false => {
+                PeerCommand::Update { game_id: game_id(), content_root: None, install, wait, reply }
+            }
         })
         .await;
     let cancelled = match begun {
@@ -348,8 +356,15 @@ async fn cancel_too_late(peer: &Peer) -> Result<(), CommandError> {
     faults::hold_file(lanspread_download::points::COMMIT_FILE_SYNC, "second.eti");
     let game_id = || game_id(QUAKE);
     let (install, wait) = (Some(false), true);
-    let download =
-        peer.send(|reply| PeerCommand::Download { game_id: game_id(), install, wait, reply }).await;
+    let download = peer
+        .send(|reply| PeerCommand::Download {
+            game_id: game_id(),
+            content_root: None,
+            install,
+            wait,
+            reply,
+        })
+        .await;
     let is_committing = tokio::task::spawn_blocking(|| {
         faults::wait_until_reached(lanspread_download::points::COMMIT_FILE_SYNC);
         // What was planned can happen long before.

@@ -76,6 +76,7 @@ pub(super) fn rule(event: &PeerEvent) -> Rule {
         | PeerEvent::RemoveBegin { .. }
         | PeerEvent::RemoveFinished { .. }
         | PeerEvent::RemoveFailed { .. }
+        | PeerEvent::ContentVoted { .. }
         | PeerEvent::EventsDropped { .. }
         | PeerEvent::RuntimeFailed { .. }
         | PeerEvent::Stopped => Rule::Keep,

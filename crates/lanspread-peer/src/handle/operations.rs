@@ -1,12 +1,12 @@
 //! Operations that a handle describes and that have not begun.
 
-use lanspread_proto::GameId;
+use lanspread_proto::{ContentHash, GameId};
 use tokio::sync::mpsc;
 
 use super::ask;
 use crate::command::{PeerCommand, Reply};
 use crate::error::CommandError;
-use crate::info::{DownloadSummary, VerifySummary};
+use crate::info::{DownloadSummary, StreamSummary, VerifySummary};
 
 /// Where the commands of a handle go.
 type Commands = mpsc::Sender<PeerCommand>;
@@ -22,8 +22,8 @@ async fn run<T>(
 ///
 /// # Errors
 /// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::NoSource`],
-/// [`CommandError::GameBusy`], [`CommandError::AlreadyDownloaded`] (a download) or
-/// [`CommandError::UpToDate`] (an update) before anything is fetched. Later failures are
+/// [`CommandError::GameBusy`], [`CommandError::OtherContentRoot`], [`CommandError::AlreadyDownloaded`] (a
+/// download) or [`CommandError::UpToDate`] (an update) before anything is fetched. Later failures are
 /// [`CommandError::Download`], [`CommandError::AllPeersGone`], [`CommandError::Cancelled`] and, with an
 /// installation, [`CommandError::Install`].
 ///
@@ -36,12 +36,19 @@ pub struct Download {
     commands: Commands,
     game_id: GameId,
     is_update: bool,
+    content_root: Option<ContentHash>,
     install: Option<bool>,
 }
 
 impl Download {
     pub(super) fn new(commands: Commands, game_id: GameId, is_update: bool) -> Self {
-        Self { commands, game_id, is_update, install: None }
+        Self { commands, game_id, is_update, content_root: None, install: None }
+    }
+
+    /// Sets the one content that is wanted, as after a [`lanspread_net::dispute::ContentDispute`]. Sources
+    /// with another one are not used.
+    pub fn content_root(self, content_root: ContentHash) -> Self {
+        Self { content_root: Some(content_root), ..self }
     }
 
     /// Sets whether to install the game afterwards. [`crate::PeerConfig::auto_install`] is the default. Only
@@ -68,10 +75,10 @@ impl Download {
     }
 
     async fn run(self, wait: bool) -> Result<DownloadSummary, CommandError> {
-        let Self { commands, game_id, is_update, install } = self;
+        let Self { commands, game_id, is_update, content_root, install } = self;
         let command = |reply| match is_update {
-            false => PeerCommand::Download { game_id, install, wait, reply },
-            true => PeerCommand::Update { game_id, install, wait, reply },
+            false => PeerCommand::Download { game_id, content_root, install, wait, reply },
+            true => PeerCommand::Update { game_id, content_root, install, wait, reply },
         };
         run(&commands, command).await
     }
@@ -129,14 +136,66 @@ impl Verification {
     }
 }
 
-/// An installation, streamed installation, uninstallation or removal that has not begun.
+/// A streamed installation that has not begun.
+///
+/// # Errors
+/// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::NoSource`],
+/// [`CommandError::GameBusy`], [`CommandError::OtherContentRoot`] or
+/// [`CommandError::AlreadyDownloaded`] before anything is fetched. Later failures are
+/// [`CommandError::Stream`].
+///
+/// # Cancellation
+/// Dropping the future of `start` or `wait` leaves the installation running.
+/// [`crate::PeerRuntimeHandle::cancel`] ends it and rolls it back.
+#[derive(Debug)]
+#[must_use = "a streamed installation begins with `start` or `wait`"]
+pub struct StreamedInstallation {
+    commands: Commands,
+    game_id: GameId,
+    content_root: Option<ContentHash>,
+}
+
+impl StreamedInstallation {
+    pub(super) fn new(commands: Commands, game_id: GameId) -> Self {
+        Self { commands, game_id, content_root: None }
+    }
+
+    /// Sets the one content that sources must claim, as for a [`Download`].
+    pub fn content_root(self, content_root: ContentHash) -> Self {
+        Self { content_root: Some(content_root), ..self }
+    }
+
+    /// Begins the installation. Returns when a source has said how many files and bytes it will send.
+    ///
+    /// # Errors
+    /// See [`StreamedInstallation`].
+    pub async fn start(self) -> Result<StreamSummary, CommandError> {
+        self.run(false).await
+    }
+
+    /// Runs the installation. Returns after the terminal event was sent.
+    ///
+    /// # Errors
+    /// See [`StreamedInstallation`].
+    pub async fn wait(self) -> Result<StreamSummary, CommandError> {
+        self.run(true).await
+    }
+
+    async fn run(self, wait: bool) -> Result<StreamSummary, CommandError> {
+        let Self { commands, game_id, content_root } = self;
+        let command = |reply| PeerCommand::StreamInstall { game_id, content_root, wait, reply };
+        run(&commands, command).await
+    }
+}
+
+/// An installation, uninstallation or removal that has not begun.
 ///
 /// # Errors
 /// [`Self::start`] and [`Self::wait`] fail with [`CommandError::UnknownGame`], [`CommandError::GameBusy`], or
 /// the error for a game that is not as the operation needs it: [`CommandError::NotDownloaded`],
-/// [`CommandError::AlreadyDownloaded`], [`CommandError::AlreadyInstalled`],
-/// [`CommandError::NotInstalled`], [`CommandError::StillInstalled`] or [`CommandError::NoSource`]. Later
-/// failures are [`CommandError::Install`], [`CommandError::Stream`] and [`CommandError::Remove`].
+/// [`CommandError::AlreadyInstalled`], [`CommandError::NotInstalled`] or
+/// [`CommandError::StillInstalled`]. Later failures are [`CommandError::Install`] and
+/// [`CommandError::Remove`].
 ///
 /// # Cancellation
 /// Dropping the future of `start` or `wait` leaves the operation running.
@@ -159,8 +218,7 @@ impl<T> PendingOperation<T> {
         Self { commands, game_id, command }
     }
 
-    /// Begins the operation. Returns when it has begun; a streamed installation, when a source has said how
-    /// many files and bytes it will send.
+    /// Begins the operation. Returns when it has begun.
     ///
     /// # Errors
     /// See [`PendingOperation`].

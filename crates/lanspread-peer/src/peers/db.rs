@@ -172,6 +172,16 @@ impl PeerGameDb {
         self.usable(catalog, game_id).map(|(_, _, game)| game)
     }
 
+    /// Returns what a peer that can serve a game announces it as.
+    pub(crate) fn announced(
+        &self,
+        catalog: &Catalog,
+        game_id: &GameId,
+        peer_id: PeerId,
+    ) -> Option<&KnownGame> {
+        self.peers.get(&peer_id)?.library.usable_at(catalog.position(game_id)?)
+    }
+
     fn usable(
         &self,
         catalog: &Catalog,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::handles::Handles;
 use super::local_library::LocalLibrary;
 use super::membership::Membership;
-use super::operations::{Operations, Verify};
+use super::operations::{Operations, StreamInstallation, Verify};
 use super::shutdown::Shutdown;
 use crate::command::PeerCommand;
 use crate::error::RuntimeFailure;
@@ -110,14 +110,14 @@ impl EventLoop {
             PeerCommand::SetGamesDir { path, reply } => {
                 operations.set_game_dir(path, reply, library, handles)
             }
-            PeerCommand::Download { game_id, install, wait, reply } => {
+            PeerCommand::Download { game_id, content_root, install, wait, reply } => {
                 let (is_update, copy) = (false, CopyCheck::Known);
-                let fetch = Fetch { game_id, is_update, copy, install, wait, reply };
+                let fetch = Fetch { game_id, is_update, copy, content_root, install, wait, reply };
                 operations.fetch(fetch, library, membership, handles);
             }
-            PeerCommand::Update { game_id, install, wait, reply } => {
+            PeerCommand::Update { game_id, content_root, install, wait, reply } => {
                 let (is_update, copy) = (true, CopyCheck::Known);
-                let fetch = Fetch { game_id, is_update, copy, install, wait, reply };
+                let fetch = Fetch { game_id, is_update, copy, content_root, install, wait, reply };
                 operations.fetch(fetch, library, membership, handles);
             }
             PeerCommand::Cancel { game_id, reply } => {
@@ -130,8 +130,9 @@ impl EventLoop {
             PeerCommand::Install { game_id, wait, reply } => {
                 operations.install(game_id, wait, reply, library, handles);
             }
-            PeerCommand::StreamInstall { game_id, wait, reply } => {
-                operations.stream_install(game_id, wait, reply, library, membership, handles);
+            PeerCommand::StreamInstall { game_id, content_root, wait, reply } => {
+                let stream = StreamInstallation { game_id, content_root, wait, reply };
+                operations.stream_install(stream, library, membership, handles);
             }
             PeerCommand::Uninstall { game_id, wait, reply } => {
                 operations.uninstall(game_id, wait, reply, library, handles);
@@ -250,7 +251,7 @@ impl EventLoop {
                 if let Ok(outcome) = &outcome {
                     membership.note_deliveries(&outcome.sources);
                 }
-                operations.on_download_ended(game_id, outcome, local, library, handles);
+                operations.on_download_ended(game_id, outcome, local, library, membership, handles);
             }
             InboxMessage::InstallProgress { game_id, bytes_done } => {
                 handles.emit(PeerEvent::InstallProgress { game_id, bytes_done });
@@ -261,11 +262,14 @@ impl EventLoop {
             InboxMessage::StreamNotice { game_id, notice } => {
                 operations.on_stream_notice(game_id, notice, handles)
             }
+            InboxMessage::StreamVoted { game_id, count } => {
+                handles.emit(PeerEvent::voted(game_id, count));
+            }
             InboxMessage::StreamEnded { game_id, outcome, local } => {
                 if let Ok(StreamedGame { peer_id, bytes, .. }) = &outcome {
                     membership.note_deliveries(&[SourceBytes { peer_id: *peer_id, bytes: *bytes }]);
                 }
-                operations.on_stream_ended(game_id, outcome, local, library, handles);
+                operations.on_stream_ended(game_id, outcome, local, library, membership, handles);
             }
             InboxMessage::UninstallEnded { game_id, outcome, local } => {
                 operations.on_uninstall_ended(game_id, outcome, local, library, handles);

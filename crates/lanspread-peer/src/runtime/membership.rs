@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lanspread_catalog::Catalog;
 use lanspread_mdns::{BrowseEvent, OtherRecord, PeerRecord};
+use lanspread_net::dispute::ContentDispute;
 use lanspread_net::link::LinkId;
 use lanspread_net::links::{LinkTable, LinkedSource};
 use lanspread_net::source::Source;
@@ -132,7 +133,43 @@ impl Membership {
 
     /// Returns a peer as a source of games. It uses the connection that there is when it is asked.
     pub(super) fn source(&self, peer_id: PeerId) -> Arc<dyn Source> {
-        Arc::new(LinkedSource::new(peer_id, self.links.clone()))
+        Arc::new(self.linked(peer_id))
+    }
+
+    /// Returns a peer as a source of games or streams.
+    pub(super) fn linked(&self, peer_id: PeerId) -> LinkedSource {
+        let known_addr = self.peers.get(peer_id).map(|entry| entry.addr);
+        LinkedSource::new(peer_id, known_addr, self.links.clone())
+    }
+
+    /// Returns at most `max` sources of a game: one at each address before a second one at any.
+    pub(super) fn sources_by_address(
+        &self,
+        game_id: &GameId,
+        catalog: &Catalog,
+        max: usize,
+    ) -> Vec<LinkedSource> {
+        let mut turns: BTreeMap<_, usize> = BTreeMap::new();
+        let mut sources = self.peers.sources(catalog, game_id);
+        sources.sort_by_cached_key(|source| {
+            let turn = turns.entry(source.addr.ip().to_canonical()).or_default();
+            *turn += 1;
+            *turn
+        });
+        sources.iter().take(max).map(|source| self.linked(source.peer_id)).collect()
+    }
+
+    /// Adds the sizes that sources announce of what there is to choose from.
+    pub(super) fn with_sizes(&self, dispute: ContentDispute, catalog: &Catalog) -> ContentDispute {
+        let ContentDispute { game_id, mut candidates } = dispute;
+        for candidate in &mut candidates {
+            let announced = candidate.sources.iter().filter_map(|source| {
+                let game = self.peers.announced(catalog, &game_id, source.peer_id)?;
+                (game.content_root == candidate.content_root).then_some(game.size)
+            });
+            candidate.bytes = announced.min();
+        }
+        ContentDispute { game_id, candidates }
     }
 
     /// Takes in some of what mDNS tells; the loop comes back for the rest.

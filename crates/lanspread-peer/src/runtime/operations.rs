@@ -6,6 +6,8 @@ mod guard;
 mod installs;
 mod removals;
 mod setups;
+mod stated;
+mod stream_sources;
 mod streams;
 mod verifications;
 
@@ -16,6 +18,7 @@ use lanspread_proto::GameId;
 use self::downloads::ActiveDownload;
 use self::installs::ActiveInstall;
 use self::streams::ActiveStream;
+pub(super) use self::streams::StreamInstallation;
 use self::verifications::ActiveVerification;
 pub(super) use self::verifications::Verify;
 use super::handles::Handles;

@@ -21,8 +21,10 @@ const PROMISED_WAIT: Duration = Duration::from_millis(300);
 impl Transfer {
     /// The sources that are there at the beginning have told these heads.
     pub(super) fn claim_attributes(&mut self, heads: &Heads) {
-        for (peer, head) in heads.iter().filter(|(peer, _)| self.sources.is_full(*peer)) {
-            self.attributes.claim(peer, head.attributes);
+        for (peer, head) in heads.iter() {
+            if let Some(claim) = self.sources.claim_of(peer) {
+                self.attributes.claim(peer, claim.voter, head.attributes);
+            }
         }
     }
 
@@ -81,6 +83,6 @@ impl Transfer {
 
     /// What is to be written beside the content of `manifest`.
     pub fn agree(&self, manifest: &Manifest) -> Agreed {
-        self.attributes.agree(manifest, self.consensus.catalog_content())
+        self.attributes.agree(manifest, self.consensus.stated_content())
     }
 }

@@ -14,8 +14,8 @@ pub(super) enum SourceState {
     Awaited,
     /// It has the whole game, and is asked for any of it.
     Full {
-        /// What it says that the game is; `None` if it has no say.
-        claim: Option<Claim>,
+        /// What it says that the game is.
+        claim: Claim,
         /// What it offers of its own download, which counts when it leaves as a source of the whole.
         offer: Option<Offer>,
     },
@@ -69,13 +69,13 @@ impl Sources {
     /// Makes a peer a source of the whole game. What it offers of its own download is kept.
     pub(super) fn claim(&mut self, peer: PeerId, claim: Claim) {
         let offer = self.take_offer(peer);
-        self.0.insert(peer, SourceState::Full { claim: Some(claim), offer });
+        self.0.insert(peer, SourceState::Full { claim, offer });
     }
 
-    /// Takes back what a source claims.
-    pub(super) fn withdraw_claim(&mut self, peer: PeerId) {
+    /// Takes back which content a source claims. Where it `abstains`, it will not claim any.
+    pub(super) fn withdraw_content(&mut self, peer: PeerId, abstains: bool) {
         if let Some(SourceState::Full { claim, .. }) = self.0.get_mut(&peer) {
-            *claim = None;
+            *claim = Claim { content: None, abstains, ..*claim };
         }
     }
 
@@ -150,8 +150,8 @@ impl Sources {
     }
 
     /// What sources claim, in peer id order.
-    pub(super) fn claims(&self) -> impl Iterator<Item = (PeerId, Claim)> {
-        self.0.iter().filter_map(|(peer, source)| Some((*peer, source.claim()?)))
+    pub(super) fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.0.values().filter_map(SourceState::claim)
     }
 
     pub(super) fn claim_of(&self, peer: PeerId) -> Option<Claim> {
@@ -166,7 +166,7 @@ impl SourceState {
 
     fn claim(&self) -> Option<Claim> {
         match self {
-            Self::Full { claim, .. } => *claim,
+            Self::Full { claim, .. } => Some(*claim),
             Self::Awaited | Self::Partial { .. } | Self::Banned => None,
         }
     }

@@ -13,6 +13,7 @@ use crate::layout::{ChunkIndex, PieceIndex};
 use crate::ledger::ChunkHashes;
 use crate::part_fetch::{PartEnd, PartFetch};
 use crate::parts::{PartError, PartJob, Whole, check_head};
+use crate::votes::Voter;
 
 impl Transfer {
     /// A source wants to join; returns whether it may, and is to be asked for its claim.
@@ -22,13 +23,15 @@ impl Transfer {
 
     /// A source that wanted to join cannot be used.
     pub fn on_claim_refused(&mut self, peer: PeerId, reason: String) {
+        self.consensus.heard(peer);
         if self.sources.is_awaited(peer) {
             self.release(peer, Blame::Failing, Some(reason));
         }
     }
 
-    /// A source says what the game is.
-    pub fn on_claim(&mut self, peer: PeerId, head: &GameHead, now: Duration) {
+    /// A source says what the game is, from the address `voter` if that has a vote.
+    pub fn on_claim(&mut self, peer: PeerId, voter: Option<Voter>, head: &GameHead, now: Duration) {
+        self.consensus.heard(peer);
         let is_joining = self.sources.is_awaited(peer);
         if !is_joining && !self.sources.is_full(peer) {
             return;
@@ -36,13 +39,14 @@ impl Transfer {
         if let Err(reason) = check_head(head, self.layout.manifest().version()) {
             return self.release(peer, Blame::Failing, Some(reason));
         }
-        let claim = Claim::of(head);
+        let claim = Claim::of(peer, voter, head);
         self.consensus.recognise(head);
         if let Some(reason) = self.consensus.contradiction(&claim) {
+            self.consensus.keep_vote(claim);
             return self.release(peer, Blame::Bad, Some(reason.into()));
         }
-        self.sources.claim(peer, claim);
-        self.attributes.claim(peer, head.attributes);
+        self.claim(claim, now);
+        self.attributes.claim(peer, voter, head.attributes);
         if self.contradicts_itself(peer, claim) {
             let reason = "it sent a chunk that its own hashes contradict".into();
             return self.release(peer, Blame::Bad, Some(reason));
@@ -54,15 +58,23 @@ impl Transfer {
         self.reconsider();
     }
 
+    pub(super) fn claim(&mut self, claim: Claim, now: Duration) {
+        if claim.content.is_some() {
+            self.first_content_at.get_or_insert(now);
+        }
+        self.sources.claim(claim.peer, claim);
+    }
+
     /// A source will not tell its hashes. It may serve chunks, but no longer has a say.
     pub fn on_abstention(&mut self, peer: PeerId) {
-        self.sources.withdraw_claim(peer);
+        self.sources.withdraw_content(peer, true);
         self.reconsider();
     }
 
     /// A source that has the whole game is gone; returns whether it was one. If it fetches the same
     /// content itself, it goes on as one that has a part of it.
     pub fn on_left(&mut self, peer: PeerId, now: Duration) -> bool {
+        self.consensus.forget(peer);
         let was_source = self.sources.is_full(peer) || self.sources.is_awaited(peer);
         if was_source {
             let offer = self.sources.take_offer(peer);
@@ -70,6 +82,8 @@ impl Transfer {
             if let Some(Offer { has, asking }) = offer {
                 self.on_offer(peer, &has, &asking, now);
             }
+        } else {
+            self.reconsider();
         }
         was_source
     }
@@ -94,13 +108,13 @@ impl Transfer {
         }
         let anew = || PartJob::hashes(content, Arc::clone(self.layout.manifest()));
         let claims = self.sources.claims();
-        let has_them = claims.filter(|(_, claim)| claim.content == Some(content));
+        let has_them = claims.filter(|claim| claim.content == Some(content));
         let mut fetch = match self.hash_fetch.take() {
             Some(fetch) => fetch,
             None => PartFetch::new(anew().page_count()),
         };
         let has_them: Vec<_> =
-            has_them.map(|(peer, _)| (peer, self.scheduler.group(peer))).collect();
+            has_them.map(|claim| (claim.peer, self.scheduler.group(claim.peer))).collect();
         let asks =
             std::iter::from_fn(|| fetch.choose(has_them.iter().copied(), |_| Some(anew()), now));
         let asks: Vec<_> = asks.map(Effect::AskPart).collect();
@@ -128,7 +142,7 @@ impl Transfer {
             }
             PartEnd::Whole(Whole::Layout(_)) | PartEnd::Again => {}
             PartEnd::Changed => {
-                self.sources.withdraw_claim(peer);
+                self.sources.withdraw_content(peer, false);
                 self.effects.push(Effect::AskHashes(peer));
                 self.reconsider();
             }
@@ -197,10 +211,11 @@ impl Transfer {
     }
 
     pub(super) fn drop_outvoted(&mut self) {
-        let contradicted = |(peer, claim)| Some((peer, self.consensus.contradiction(&claim)?));
+        let contradicted = |claim| Some((claim, self.consensus.contradiction(&claim)?));
         let outvoted: Vec<_> = self.sources.claims().filter_map(contradicted).collect();
-        for (peer, reason) in outvoted {
-            self.release(peer, Blame::Bad, Some(reason.into()));
+        outvoted.iter().for_each(|(claim, _)| self.consensus.keep_vote(*claim));
+        for (claim, reason) in outvoted {
+            self.release(claim.peer, Blame::Bad, Some(reason.into()));
         }
     }
 

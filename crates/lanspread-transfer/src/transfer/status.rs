@@ -35,6 +35,9 @@ impl Transfer {
         self.fetch_hashes(now);
         self.ask_attributes(now);
         self.judge_at = None;
+        if self.is_disputed {
+            return Ok(self.disputed());
+        }
         while self.scheduler.is_complete() {
             let (since, manifest) = match &self.complete {
                 Some((since, manifest)) => (*since, Arc::clone(manifest)),
@@ -42,10 +45,12 @@ impl Transfer {
             };
             self.complete = Some((since, Arc::clone(&manifest)));
             let own = manifest.content_root().unwrap_or_else(ContentHash::of_empty);
-            let stated = self.consensus.catalog_content();
+            let stated = self.consensus.stated_content();
             let is_stated = stated.is_some_and(|stated| self.attributes.hold(&manifest, stated));
             let waited = now.saturating_sub(since);
-            match self.consensus.judge(&self.claims(), own, is_stated, waited) {
+            let judged_since = self.first_content_at.map_or(since, |at| since.max(at));
+            let judged = now.saturating_sub(judged_since);
+            match self.consensus.judge(&self.claims(), own, is_stated, judged) {
                 Verdict::Agreed => match self.attributes_awaited_until(since) {
                     Some(until) if until > now => {
                         self.judge_at = Some(until);
@@ -58,7 +63,7 @@ impl Transfer {
                     self.apply_content();
                 }
                 Verdict::Open(wait) => {
-                    self.judge_at = Some(since + wait);
+                    self.judge_at = Some(judged_since + wait);
                     return Ok(TransferStatus::Ongoing);
                 }
                 // What is wrong in it shows when they are there.
@@ -73,9 +78,9 @@ impl Transfer {
                     return Ok(TransferStatus::Ongoing);
                 }
                 Verdict::Differs => {
-                    let by_catalog = self.consensus.catalog_content().is_some();
-                    return Ok(TransferStatus::Mismatch { by_catalog });
+                    return Ok(TransferStatus::Mismatch(self.consensus.authority()));
                 }
+                Verdict::Disputed => return Ok(self.disputed()),
             }
         }
         self.complete = None;
@@ -84,6 +89,10 @@ impl Transfer {
             true if self.some_left => TransferStatus::AllGone,
             true => TransferStatus::AllBad(self.last_reason.clone()),
         })
+    }
+
+    fn disputed(&self) -> TransferStatus {
+        TransferStatus::Disputed(self.consensus.candidates(&self.claims()))
     }
 
     /// Whether nobody is left who can give what is missing. Peers that fetch the same content and

@@ -6,16 +6,25 @@ use lanspread_proto::{CHUNK_SIZE_BYTES, FileHashes, GameVersion, ManifestFile, P
 use proptest::prelude::*;
 
 use super::*;
+use crate::consensus::Stated;
 use crate::description::Step;
 use crate::gathering::{Gathered, Gathering};
 use crate::layout::ChunkIndex;
+use crate::votes::Voter;
 
 const CHUNKS: u32 = 6;
 /// How often a peer tells what it is asking for.
 const PROMISE_NEWS: Duration = Duration::from_secs(1);
 
+/// The address of all free ids.
+const LIARS: u8 = 200;
+
 fn peer(n: usize) -> PeerId {
     PeerId::from_public_key(&n.to_le_bytes())
+}
+
+fn at(address: u8) -> Option<Voter> {
+    Some(Voter::new([10, 0, 0, address]))
 }
 
 /// How a source differs from one that has the game, and whether it has hashed what it has.
@@ -32,6 +41,8 @@ enum Flaw {
     Before(u32),
     /// One chunk went wrong after it was hashed.
     After(u32),
+    /// It has a file of another size.
+    Layout,
 }
 
 impl Kind {
@@ -44,7 +55,7 @@ impl Kind {
     fn claims(self, chunk: ChunkIndex) -> ContentHash {
         match self.flaw {
             Flaw::After(_) => Self { flaw: Flaw::None, ..self }.sends(chunk),
-            Flaw::None | Flaw::Before(_) => self.sends(chunk),
+            Flaw::None | Flaw::Before(_) | Flaw::Layout => self.sends(chunk),
         }
     }
 
@@ -79,7 +90,11 @@ impl Kind {
         let archive = u64::from(CHUNKS - 1) * CHUNK_SIZE_BYTES;
         let files = vec![
             file("a.eti", archive, hashes(0..CHUNKS - 1)),
-            file("z.eti", 9, hashes(CHUNKS - 1..CHUNKS)),
+            file(
+                "z.eti",
+                if self.flaw == Flaw::Layout { 8 } else { 9 },
+                hashes(CHUNKS - 1..CHUNKS),
+            ),
         ];
         Manifest::new(version(), files).unwrap()
     }
@@ -98,9 +113,16 @@ fn kind() -> impl Strategy<Value = Kind> {
     (flaw, any::<bool>()).prop_map(|(flaw, is_hashed)| Kind { flaw, is_hashed })
 }
 
+/// What somebody may be that has free ids.
+fn liar() -> impl Strategy<Value = Kind> {
+    let other = any::<bool>().prop_map(|is_hashed| Kind { flaw: Flaw::Layout, is_hashed });
+    prop_oneof![3 => kind(), 1 => other]
+}
+
 /// Stands in for the shell.
 struct World {
     kinds: BTreeMap<PeerId, Kind>,
+    voters: BTreeMap<PeerId, Option<Voter>>,
     transfer: Transfer,
     now: Duration,
     asked: Vec<Ask>,
@@ -110,13 +132,22 @@ struct World {
 }
 
 impl World {
+    /// With each source at an address of its own.
     fn new(kinds: &[Kind], catalog: Option<ContentHash>) -> Option<Self> {
-        let kinds: BTreeMap<_, _> =
-            kinds.iter().enumerate().map(|(n, kind)| (peer(n), *kind)).collect();
-        let mut gathering = Gathering::new(version(), catalog, Order::File);
-        kinds.keys().for_each(|peer| gathering.await_head(*peer));
+        Self::at(&(1..).zip(kinds.iter().copied()).collect::<Vec<_>>(), catalog)
+    }
+
+    fn at(sources: &[(u8, Kind)], catalog: Option<ContentHash>) -> Option<Self> {
+        let numbered = || sources.iter().enumerate();
+        let kinds: BTreeMap<_, _> = numbered().map(|(n, (_, kind))| (peer(n), *kind)).collect();
+        let voters: BTreeMap<_, _> =
+            numbered().map(|(n, (address, _))| (peer(n), at(*address))).collect();
+        let stated = catalog.map(Stated::Catalog);
+        let mut gathering = Gathering::new(version(), stated, Order::File);
+        voters.iter().for_each(|(peer, voter)| gathering.await_head(*peer, *voter));
         for (peer, kind) in &kinds {
-            gathering.on_head(*peer, kind.head(kind.is_hashed), Duration::ZERO).unwrap();
+            let head = kind.head(kind.is_hashed);
+            gathering.on_head(*peer, voters[peer], head, Duration::ZERO).unwrap();
         }
         let Some(Gathered::Chosen(mut description)) = gathering.conclude(Duration::ZERO) else {
             return None;
@@ -132,7 +163,7 @@ impl World {
             }
         };
         let (asked, hashing, parts, dropped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Some(Self { kinds, transfer, now: Duration::ZERO, asked, hashing, parts, dropped })
+        Some(Self { kinds, voters, transfer, now: Duration::ZERO, asked, hashing, parts, dropped })
     }
 
     fn carry_out_effects(&mut self) {
@@ -182,7 +213,8 @@ impl World {
             self.transfer.settle(ask.piece);
         } else if at < self.asked.len() + self.hashing.len() {
             let peer = self.hashing.remove(at - self.asked.len());
-            self.transfer.on_claim(peer, &self.kinds[&peer].head(true), self.now);
+            let head = self.kinds[&peer].head(true);
+            self.transfer.on_claim(peer, self.voters[&peer], &head, self.now);
         } else {
             let ask = self.parts.remove(at - self.asked.len() - self.hashing.len());
             self.kinds[&ask.peer].give(&ask);
@@ -237,6 +269,27 @@ proptest! {
     }
 
     #[test]
+    fn free_ids_at_one_address_never_beat_two_honest_addresses(
+        liars in prop::collection::vec(liar(), 1..8),
+        honest in prop::collection::vec(any::<bool>(), 2..4),
+        order in prop::collection::vec(any::<usize>(), 1..50),
+    ) {
+        let liars = liars.into_iter().map(|kind| (LIARS, kind));
+        let honest = honest.into_iter().map(|is_hashed| Kind { flaw: Flaw::None, is_hashed });
+        let sources: Vec<_> = liars.chain((1..).zip(honest)).collect();
+        let mut world = World::at(&sources, None).unwrap();
+        match world.run(&order) {
+            TransferStatus::Complete(manifest) => {
+                prop_assert_eq!(manifest.content_root(), Some(right_content()));
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+        for peer in &world.dropped {
+            prop_assert_ne!(world.kinds[peer].flaw, Flaw::None);
+        }
+    }
+
+    #[test]
     fn what_the_catalog_says_is_what_arrives_or_nothing(
         kinds in prop::collection::vec(kind(), 1..6),
         order in prop::collection::vec(any::<usize>(), 1..50),
@@ -247,7 +300,7 @@ proptest! {
             TransferStatus::Complete(manifest) => {
                 prop_assert_eq!(manifest.content_root(), Some(right_content()));
             }
-            TransferStatus::AllBad(_) | TransferStatus::Mismatch { by_catalog: true } => {
+            TransferStatus::AllBad(_) | TransferStatus::Mismatch(Authority::Catalog) => {
                 prop_assert!(!has_good_source);
             }
             other => prop_assert!(false, "{:?}", other),
@@ -265,8 +318,8 @@ fn happen(world: &mut World, (what, who): Happening) {
     let transfer = &mut world.transfer;
     match what {
         0 => drop(transfer.await_claim(who)),
-        1 => transfer.on_claim(who, &kind.head(true), now),
-        2 => transfer.on_claim(who, &kind.head(false), now),
+        1 => transfer.on_claim(who, at(7), &kind.head(true), now),
+        2 => transfer.on_claim(who, at(7), &kind.head(false), now),
         3 => transfer.on_abstention(who),
         4 => transfer.on_offer(who, &[1, 2].into_iter().collect(), &[PieceIndex(3)], now),
         5 => transfer.on_more_offered(who, &[PieceIndex(3)], &[PieceIndex(4)], now),
@@ -298,6 +351,20 @@ proptest! {
         let kept = format!("{:?}", (&transfer.sources, &transfer.scheduler, &transfer.consensus));
         prop_assert!(!kept.contains(&leaving.to_string()), "{}", kept);
     }
+}
+
+#[test]
+fn sources_that_disagree_once_they_have_hashed_end_the_transfer() {
+    let kind = |flaw| Kind { flaw, is_hashed: false };
+    let mut world = World::new(&[kind(Flaw::None), kind(Flaw::Before(2))], None).unwrap();
+    match world.run(&[1, 0, 2, 5]) {
+        TransferStatus::Disputed(candidates) => {
+            assert_eq!(candidates.len(), 2);
+            assert!(candidates.iter().any(|it| it.content == Some(right_content())));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.dropped, []);
 }
 
 #[test]
@@ -335,7 +402,8 @@ fn a_source_whose_chunk_its_own_hashes_contradict_is_dropped() {
     }
     // Its hashes are known when they are decided, and it claims them itself.
     for n in 0..3 {
-        world.transfer.on_claim(peer(n), &world.kinds[&peer(n)].head(true), world.now);
+        let head = world.kinds[&peer(n)].head(true);
+        world.transfer.on_claim(peer(n), world.voters[&peer(n)], &head, world.now);
     }
     world.transfer.status(world.now).unwrap();
     world.carry_out_effects();
@@ -397,7 +465,7 @@ fn who_fails_at_giving_a_part_may_still_join_with_everything() {
         world.now += Duration::from_secs(5);
     }
     assert!(!world.transfer.is_partial_source(joining));
-    world.transfer.on_claim(joining, &honest.head(true), world.now);
+    world.transfer.on_claim(joining, at(7), &honest.head(true), world.now);
     assert!(world.transfer.is_full_source(joining));
 }
 

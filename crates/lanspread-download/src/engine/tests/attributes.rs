@@ -92,6 +92,6 @@ async fn a_catalog_that_holds_with_certain_bytes_alone_gets_them() {
         FakeSource::new(n, &game()).with_attributes(attributes).hashing_for(ms(60_000))
     });
     let mut lab = Lab::prepare();
-    lab.run(others.into_iter().chain([odd_one]), Some(stated));
+    lab.run(others.into_iter().chain([odd_one]), Some(Stated::Catalog(stated)));
     assert_odd(&lab.finish().await);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,11 +19,14 @@ use lanspread_proto::layout::encode_layout;
 use lanspread_proto::message::{GameHead, GetChunks, GetGame, GetPage, Part, Refusal, RefusalCode};
 use lanspread_proto::opening::Opening;
 use lanspread_proto::{
-    Attributes, CHUNK_SIZE_BYTES, FileHashes, GameId, GameVersion, ManifestFile, RelPath,
+    Attributes, CHUNK_SIZE_BYTES, ContentHash, FileHashes, GameId, GameVersion, ManifestFile,
+    RelPath,
 };
 use lanspread_serve::outbound::OutboundTransfers;
 use lanspread_serve::swarm::Swarm;
+use lanspread_transfer::consensus::Stated;
 use lanspread_transfer::scheduler::Order;
+use lanspread_transfer::votes::Voter;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -107,6 +111,7 @@ pub(super) struct FakeSource(Arc<Inner>);
 
 struct Inner {
     peer: PeerId,
+    addr: SocketAddr,
     manifest: Manifest,
     unhashed: Manifest,
     /// The game whose bytes are sent; where `hash_of_manifest`, with hashes of the one above.
@@ -144,6 +149,7 @@ impl FakeSource {
     pub(super) fn new(n: u8, game: &Game) -> Self {
         Self(Arc::new(Inner {
             peer: peer(n),
+            addr: SocketAddr::from(([10, 0, 0, n], 7)),
             manifest: game.manifest(),
             unhashed: game.manifest_with(false),
             served: game.clone(),
@@ -176,6 +182,11 @@ impl FakeSource {
     fn set(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::get_mut(&mut self.0).unwrap());
         self
+    }
+
+    /// Listens at another address than the one of its number.
+    pub(super) fn at(self, ip: &str) -> Self {
+        self.set(|inner| inner.addr.set_ip(ip.parse().unwrap()))
     }
 
     /// Sends the bytes of another game under the hashes of its manifest.
@@ -289,6 +300,10 @@ impl FakeSource {
 impl Source for FakeSource {
     fn peer_id(&self) -> PeerId {
         self.0.peer
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        Some(self.0.addr)
     }
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
@@ -445,7 +460,7 @@ impl Lab {
         game: &Game,
     ) -> Self {
         let mut lab = Self::prepare();
-        lab.run(sources, game.manifest().content_root());
+        lab.run(sources, game.manifest().content_root().map(Stated::Catalog));
         lab
     }
 
@@ -470,23 +485,19 @@ impl Lab {
     pub(super) fn run(
         &mut self,
         sources: impl IntoIterator<Item = FakeSource>,
-        catalog_content_root: Option<lanspread_proto::ContentHash>,
+        stated: Option<Stated>,
     ) {
         let sources = sources.into_iter().map(|source| Arc::new(source) as _);
-        self.run_with(sources.collect(), catalog_content_root);
+        self.run_with(sources.collect(), stated);
     }
 
-    pub(super) fn run_with(
-        &mut self,
-        initial: Vec<Arc<dyn Source>>,
-        catalog_content_root: Option<lanspread_proto::ContentHash>,
-    ) {
+    pub(super) fn run_with(&mut self, initial: Vec<Arc<dyn Source>>, stated: Option<Stated>) {
         let job = DownloadJob {
             game_id: GameId::new("game").unwrap(),
             version: GameVersion::new(VERSION).unwrap(),
             root: self.root(),
             journal: self.journal(),
-            catalog_content_root,
+            stated,
             limiter: self.limiter.clone(),
             free_space: self.free_space.clone(),
             order: Order::File,
@@ -666,6 +677,16 @@ impl Finished {
     /// The same place for another download.
     pub(super) fn again(self) -> Lab {
         Lab { dir: self.dir, ..Lab::prepare() }
+    }
+
+    /// How the vote on the content ended, as far as it was told: the last bytes of the addresses.
+    pub(super) fn votes(&self) -> Vec<(Option<ContentHash>, Vec<u8>, Vec<u8>)> {
+        let last = |voters: &[Voter]| voters.iter().map(|it| it.octets()[3]).collect();
+        let counts = self.notices.iter().filter_map(|notice| match notice {
+            DownloadNotice::Voted(count) => Some(count),
+            _ => None,
+        });
+        counts.map(|it| (it.content, last(&it.voters), last(&it.others))).collect()
     }
 
     pub(super) fn dropped(&self) -> Vec<PeerId> {

@@ -1,7 +1,7 @@
 //! A download with one honest source beside many that announce the game and give nothing of use. It takes
 //! twice as long as alone at most, in virtual time.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{BoxFuture, pending};
@@ -50,8 +50,8 @@ impl Source for Hostile {
         self.peer
     }
 
-    fn address(&self) -> Option<IpAddr> {
-        Some(self.address.into())
+    fn addr(&self) -> Option<SocketAddr> {
+        Some((self.address, 1).into())
     }
 
     fn get_game(&self, request: GetGame) -> BoxFuture<'_, Result<GameHead, SourceError>> {
@@ -118,7 +118,7 @@ async fn took_at(game: &Game, flaw: Flaw, count: u32, addresses: u8, limiter: Li
     sources.push(Arc::new(honest));
     let mut lab = Lab::prepare();
     lab.limiter = limiter;
-    lab.run_with(sources, game.manifest().content_root());
+    lab.run_with(sources, game.manifest().content_root().map(Stated::Catalog));
     let run = lab.finish().await;
     run.assert_complete(game);
     run.took

@@ -114,7 +114,7 @@ impl EventLoop {
                 if is_known || what.is_some() {
                     break;
                 }
-                let asked = LinkedSource::new(source.peer_id, links.clone());
+                let asked = LinkedSource::new(source.peer_id, Some(source.addr), links.clone());
                 what = told.manifest(source, &asked, &game_id, &expected_version).await;
             }
             let id = game_id.clone();

@@ -18,13 +18,15 @@ use lanspread_download::{
 use lanspread_library::{Index, KnownContent, LocalGame};
 use lanspread_net::links::LinkedSource;
 use lanspread_net::source::Source;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId, PeerId};
+use lanspread_transfer::consensus::Stated;
 use lanspread_transfer::scheduler::Order;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::OperationGuard;
 use super::installs::InstallReply;
+use super::stated::stated;
 use super::{MOVED_AWAY, Operations};
 use crate::command::Reply;
 use crate::error::CommandError;
@@ -62,19 +64,12 @@ impl Operations {
         membership: &Membership,
         handles: &Handles,
     ) {
-        let begun = self.begin_fetch(
-            &fetch.game_id,
-            fetch.is_update,
-            fetch.copy,
-            library,
-            membership,
-            handles,
-        );
+        let begun = self.begin_fetch(&fetch, library, membership, handles);
         if matches!(begun, Err(CommandError::UpToDate(_))) && fetch.copy == CopyCheck::Known {
             return self.look_before_update(fetch, library, handles);
         }
-        let Fetch { game_id, is_update, copy, install, wait, reply } = fetch;
-        let (game, sources) = match begun {
+        let Fetch { game_id, is_update, copy, install, wait, reply, .. } = fetch;
+        let (game, stated, sources) = match begun {
             Ok(allowed) => allowed,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -86,7 +81,7 @@ impl Operations {
             version: game.version,
             root: library.root_of(&game_id),
             journal: lanspread_download::journal_path(&handles.state_dir, &game_id),
-            catalog_content_root: game.content_root,
+            stated,
             limiter: handles.download_limiter.clone(),
             free_space: handles.free_space.clone(),
             order: Order::Of(handles.me.peer_id),
@@ -147,25 +142,26 @@ impl Operations {
     /// Marks the game, unless it must not be fetched.
     fn begin_fetch(
         &mut self,
-        game_id: &GameId,
-        is_update: bool,
-        copy: CopyCheck,
+        fetch: &Fetch,
         library: &LocalLibrary,
         membership: &Membership,
         handles: &Handles,
-    ) -> Result<(CatalogGame, BTreeSet<PeerId>), CommandError> {
+    ) -> Result<(CatalogGame, Option<Stated>, BTreeSet<PeerId>), CommandError> {
+        let Fetch { game_id, is_update, copy, content_root, .. } = fetch;
+        let (is_update, copy) = (*is_update, *copy);
         let unknown = || CommandError::UnknownGame(game_id.clone());
         let game = handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
         if let Some(operation) = self.table.get(game_id) {
             return Err(CommandError::GameBusy { game_id: game_id.clone(), operation });
         }
+        let stated = stated(&game, *content_root)?;
         if !is_update && library.is_downloaded(game_id, handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
         let sources = membership.source_ids(game_id, &handles.catalog);
         if is_update
             && copy != CopyCheck::IsWrong
-            && self.is_up_to_date(game_id, membership, handles)
+            && self.is_up_to_date(game_id, *content_root, membership, handles)
         {
             return Err(CommandError::UpToDate(game_id.clone()));
         }
@@ -174,18 +170,27 @@ impl Operations {
         }
         let operation = if is_update { Operation::Updating } else { Operation::Downloading };
         self.begin(game_id, operation)?;
-        Ok((game, sources))
+        Ok((game, stated, sources))
     }
 
-    /// Whether the game is ready here, and has the content that the catalog states or, where it states
-    /// none, no source announces another content of it than this peer has read.
-    fn is_up_to_date(&self, game_id: &GameId, membership: &Membership, handles: &Handles) -> bool {
+    /// Whether the game is ready here, and has the content that was chosen or that the catalog states
+    /// or, where neither is, no source announces another content of it than this peer has read.
+    fn is_up_to_date(
+        &self,
+        game_id: &GameId,
+        choice: Option<ContentHash>,
+        membership: &Membership,
+        handles: &Handles,
+    ) -> bool {
         let Some(ready) = handles.server.library.borrow().game(game_id).cloned() else {
             return false;
         };
+        if choice.is_some() && ready.manifest.content_root() != choice {
+            return false;
+        }
         let states_content =
             handles.catalog.get(game_id).is_some_and(|game| game.content_root.is_some());
-        if states_content && ready.manifest.content_root().is_some() {
+        if (states_content || choice.is_some()) && ready.manifest.content_root().is_some() {
             return true;
         }
         let mut announced = membership.peers.announcements(&handles.catalog, game_id);
@@ -212,7 +217,8 @@ impl Operations {
         let (inbox_sender, games_dir, index) =
             (handles.inbox_sender.clone(), library.games_dir.clone(), library.index.clone());
         let links = membership.links.clone();
-        let source_of = move |peer_id| Arc::new(LinkedSource::new(peer_id, links.clone())) as _;
+        let source_of =
+            move |peer_id| Arc::new(LinkedSource::new(peer_id, None, links.clone())) as _;
         let seat =
             SwarmContext { swarm: handles.server.swarm.clone(), source_of: Box::new(source_of) };
         let (outbound, stop) = (handles.server.outbound.clone(), handles.tasks.shutdown.clone());
@@ -313,6 +319,7 @@ impl Operations {
                     let _ = reply.send(Ok(summary));
                 }
             }
+            DownloadNotice::Voted(count) => handles.emit(PeerEvent::voted(game_id, count)),
             DownloadNotice::Progress(progress) => {
                 handles.emit(PeerEvent::DownloadProgress(progress));
             }
@@ -328,6 +335,7 @@ impl Operations {
         outcome: Result<DownloadOutcome, DownloadEnd>,
         local: Option<LocalGame>,
         library: &mut LocalLibrary,
+        membership: &Membership,
         handles: &Handles,
     ) {
         let Some(active) = self.downloads.remove(&game_id) else { return };
@@ -346,6 +354,10 @@ impl Operations {
             Err(DownloadEnd::Interrupted) => return,
             Err(DownloadEnd::Cancelled) => Ended::Cancelled,
             Err(DownloadEnd::AllPeersGone) => Ended::AllPeersGone,
+            Err(DownloadEnd::Failed(DownloadFailure::ContentDisputed(dispute))) => {
+                let dispute = membership.with_sizes(dispute, &handles.catalog);
+                Ended::Failed(DownloadFailure::ContentDisputed(dispute))
+            }
             Err(DownloadEnd::Failed(failure)) => Ended::Failed(failure),
         };
         handles.emit(failure.event(&game_id));

@@ -1,20 +1,21 @@
 //! The command loop's part about streamed installations.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lanspread_catalog::CatalogGame;
 use lanspread_install::error::{InstallFailure, StreamFailure};
 use lanspread_install::{StreamJob, StreamNotice, StreamedGame};
 use lanspread_library::LocalGame;
-use lanspread_net::links::LinkedSource;
 use lanspread_net::source::StreamOrigin;
-use lanspread_proto::{GameId, PeerId};
+use lanspread_proto::{ContentHash, GameId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Operations;
 use super::guard::OperationGuard;
 use super::installs::{is_installed, moved_away};
+use super::stated::stated;
+use super::stream_sources::{ChosenSources, StreamSources};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::event::{PeerEvent, StreamProgress};
@@ -27,6 +28,16 @@ use crate::runtime::membership::Membership;
 
 /// Most notices of a streamed installation that wait for the loop; it waits beyond that.
 const NOTICES_MAX: usize = 64;
+
+/// A `stream-install` command.
+pub(in crate::runtime) struct StreamInstallation {
+    pub(in crate::runtime) game_id: GameId,
+    /// The one content that is wanted.
+    pub(in crate::runtime) content_root: Option<ContentHash>,
+    /// Whether to answer at the end.
+    pub(in crate::runtime) wait: bool,
+    pub(in crate::runtime) reply: Reply<StreamSummary>,
+}
 
 /// A streamed installation that is under way.
 pub(crate) struct ActiveStream {
@@ -42,14 +53,14 @@ pub(crate) struct ActiveStream {
 impl Operations {
     pub(in crate::runtime) fn stream_install(
         &mut self,
-        game_id: GameId,
-        wait: bool,
-        reply: Reply<StreamSummary>,
+        stream: StreamInstallation,
         library: &mut LocalLibrary,
         membership: &Membership,
         handles: &Handles,
     ) {
-        let (game, sources) = match self.begin_stream(&game_id, library, membership, handles) {
+        let begun = self.begin_stream(&stream, library, membership, handles);
+        let StreamInstallation { game_id, wait, reply, .. } = stream;
+        let sources = match begun {
             Ok(allowed) => allowed,
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -68,46 +79,51 @@ impl Operations {
         };
         self.streams.insert(game_id.clone(), active);
         library.publish(vec![game_id.clone()], &self.table, handles);
-        let source = |peer_id| Arc::new(LinkedSource::new(peer_id, membership.links.clone()));
         let job = StreamJob {
             game_id: game_id.clone(),
-            version: game.version,
+            version: sources.version.clone(),
             root: library.root_of(&game_id),
             state_dir: handles.state_dir.clone(),
             limiter: handles.download_limiter.clone(),
             free_space: handles.free_space.clone(),
             me: handles.me.peer_id,
-            sources: sources.into_iter().map(|id| source(id) as Arc<dyn StreamOrigin>).collect(),
+            sources: Vec::new(),
         };
-        self.run_stream(job, cancel, library, handles);
+        self.run_stream(job, sources, cancel, library, handles);
     }
 
     /// Marks the game, unless it must not be installed in this way.
     fn begin_stream(
         &mut self,
-        game_id: &GameId,
+        stream: &StreamInstallation,
         library: &LocalLibrary,
         membership: &Membership,
         handles: &Handles,
-    ) -> Result<(CatalogGame, Vec<PeerId>), CommandError> {
+    ) -> Result<StreamSources, CommandError> {
+        let game_id = &stream.game_id;
         self.check_idle(game_id, handles)?;
         let unknown = || CommandError::UnknownGame(game_id.clone());
         let game = handles.catalog.get(game_id).cloned().ok_or_else(unknown)?;
         if library.is_downloaded(game_id, handles) {
             return Err(CommandError::AlreadyDownloaded(game_id.clone()));
         }
-        let sources = membership.peers.sources(&handles.catalog, game_id);
-        let sources: Vec<_> = sources.into_iter().map(|source| source.peer_id).collect();
+        let stated = stated(&game, stream.content_root)?;
+        let sources: BTreeMap<_, _> = membership
+            .source_ids(game_id, &handles.catalog)
+            .into_iter()
+            .map(|peer_id| (peer_id, Arc::new(membership.linked(peer_id))))
+            .collect();
         if sources.is_empty() {
             return Err(CommandError::NoSource(game_id.clone()));
         }
         self.begin(game_id, Operation::StreamInstalling)?;
-        Ok((game, sources))
+        Ok(StreamSources { game_id: game_id.clone(), version: game.version, stated, sources })
     }
 
     fn run_stream(
         &self,
-        job: StreamJob,
+        mut job: StreamJob,
+        sources: StreamSources,
         cancel: CancellationToken,
         library: &LocalLibrary,
         handles: &Handles,
@@ -133,7 +149,17 @@ impl Operations {
                     let _ = inbox_sender.send(InboxMessage::StreamNotice { game_id, notice }).await;
                 }
             };
-            let run = lanspread_install::install_streamed(job, notices, cancel);
+            let voted = inbox_sender.clone();
+            let run = async {
+                let chosen = cancel.run_until_cancelled(sources.choose()).await;
+                let ChosenSources { sources, count } = chosen.ok_or(StreamFailure::Cancelled)??;
+                if let Some(count) = count {
+                    let game_id = job.game_id.clone();
+                    let _ = voted.send(InboxMessage::StreamVoted { game_id, count }).await;
+                }
+                job.sources = sources.into_iter().map(|it| it as Arc<dyn StreamOrigin>).collect();
+                lanspread_install::install_streamed(job, notices, cancel).await
+            };
             let (outcome, ()) = tokio::join!(run, tell);
             let local = look_at(games_dir, game_id.clone(), index).await;
             let outcome = match is_installed(local.as_ref()) {
@@ -184,9 +210,16 @@ impl Operations {
         outcome: Result<StreamedGame, StreamFailure>,
         local: Option<LocalGame>,
         library: &mut LocalLibrary,
+        membership: &Membership,
         handles: &Handles,
     ) {
         let Some(active) = self.streams.remove(&game_id) else { return };
+        let outcome = outcome.map_err(|failure| match failure {
+            StreamFailure::ContentDisputed(dispute) => {
+                StreamFailure::ContentDisputed(membership.with_sizes(dispute, &handles.catalog))
+            }
+            other => other,
+        });
         library.replace_local(&game_id, local, handles);
         library.unhashable.remove(&game_id);
         self.table.end(&game_id);

@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use lanspread_download::pages::fetch_manifest;
+use lanspread_download::voter_of;
 use lanspread_library::{
     KnownContent, Reading, Reference, Verdict, VerifyFailure, is_whole, verify,
 };
-use lanspread_net::links::{LinkTable, LinkedSource};
+use lanspread_net::links::LinkedSource;
 use lanspread_net::source::Source;
 use lanspread_proto::message::GetGame;
-use lanspread_proto::{ContentHash, GameId, GameVersion, PeerId};
+use lanspread_proto::{ContentHash, GameId, GameVersion};
+use lanspread_transfer::reference::wanted_content;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,7 @@ use crate::runtime::handles::Handles;
 use crate::runtime::local_library::LocalLibrary;
 use crate::runtime::membership::Membership;
 
-/// Most sources that are asked what a game should be: enough for a majority.
+/// Most sources that are asked what a game should be: enough for a majority of addresses.
 const CLAIMS_MAX: usize = 8;
 /// Pause between two progress reports: at most ten a second.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
@@ -59,8 +61,7 @@ struct Job {
     version: Option<GameVersion>,
     catalog: Option<ContentHash>,
     known: Option<KnownContent>,
-    sources: Vec<PeerId>,
-    links: LinkTable,
+    sources: Vec<LinkedSource>,
 }
 
 impl Operations {
@@ -104,12 +105,7 @@ impl Operations {
             version: local.version.clone(),
             catalog: handles.catalog.get(&game_id).and_then(|game| game.content_root),
             known: library.index.known(&library.games_dir, &game_id),
-            sources: membership
-                .source_ids(&game_id, &handles.catalog)
-                .into_iter()
-                .take(CLAIMS_MAX)
-                .collect(),
-            links: membership.links.clone(),
+            sources: membership.sources_by_address(&game_id, &handles.catalog, CLAIMS_MAX),
             game_id,
         };
         self.run_verification(job, cancel, library, handles);
@@ -241,36 +237,34 @@ impl Operations {
             }
         });
         let (is_update, copy, install) = (true, CopyCheck::IsWrong, Some(false));
-        self.fetch(
-            Fetch { game_id, is_update, copy, install, wait: true, reply },
-            library,
-            membership,
-            handles,
-        );
+        let (content_root, wait) = (None, true);
+        let fetch = Fetch { game_id, is_update, copy, content_root, install, wait, reply };
+        self.fetch(fetch, library, membership, handles);
     }
 }
 
 impl Job {
     /// Asks the sources what the game should be, and decides.
     async fn reference(&self) -> Reference {
-        let asked = self.sources.iter().map(|peer_id| async {
-            let source = LinkedSource::new(*peer_id, self.links.clone());
+        let asked = self.sources.iter().map(|source| async move {
             let game_id = self.game_id.clone();
             let head = source.get_game(GetGame { game_id, await_hashes: false }).await.ok()?;
-            (self.version.as_ref() == Some(&head.version)).then_some((source, head))
+            let voter = Source::addr(source).and_then(|addr| voter_of(addr.ip()));
+            (self.version.as_ref() == Some(&head.version)).then_some((source, (voter, head)))
         });
         let told = join_all(asked).await.into_iter().flatten();
-        let (sources, heads): (Vec<_>, Vec<_>) = told.unzip();
+        let (sources, claims): (Vec<_>, Vec<_>) = told.unzip();
         let own = self.known.as_ref().map(|known| Arc::clone(&known.manifest));
-        let wanted = Reference::wanted(self.catalog, own.as_deref(), &heads);
+        let own_root = own.as_ref().and_then(|own| own.content_root());
+        let wanted = wanted_content(self.catalog, own_root, &claims);
         let is_wanted = |root: Option<ContentHash>| wanted.is_some() && root == wanted;
         let mut manifest = own.clone().filter(|own| is_wanted(own.content_root()));
-        let claims = sources.iter().zip(&heads).filter(|(_, head)| is_wanted(head.content_root));
-        for (source, head) in claims {
+        let told = sources.iter().zip(&claims);
+        for (source, (_, head)) in told.filter(|(_, (_, head))| is_wanted(head.content_root)) {
             if manifest.is_some() {
                 break;
             }
-            let fetched = fetch_manifest(source, &self.game_id, head).await;
+            let fetched = fetch_manifest(*source, &self.game_id, head).await;
             manifest = fetched.ok().map(Arc::new);
         }
         let reference = Reference::choose(self.catalog, own, manifest);
