@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -131,7 +132,7 @@ impl MdnsService {
         }
         let gate = Arc::new(Gate::new(!networks.is_empty()));
         let daemon = socket_pktinfo::gated(Arc::<Gate>::clone(&gate), start_daemon)?;
-        let running = Running { daemon, browser_ended: None };
+        let running = Running { daemon, browser_ended: None, is_ending: Arc::default() };
         let mut service = Self { running, scope, networks, gate, advertisement };
         service.leave_other_interfaces()?;
         service.announce()?;
@@ -197,11 +198,12 @@ impl MdnsService {
         let events = events.map_err(|error| daemon_error("browse", &error))?;
         let links = Links::read(self.scope.clone(), self.networks.clone());
         let browser = Browser::new(self.advertisement.clone(), links, Arc::clone(&self.gate));
+        let is_ending = Arc::clone(&self.running.is_ending);
         let (alive, ended) = mpsc::channel();
         thread::Builder::new()
             .name("mdns-browse".to_owned())
             .spawn(move || {
-                run_browser(&events, browser, on_event);
+                run_browser(&events, browser, &is_ending, on_event);
                 drop(alive);
             })
             .map_err(MdnsError::Thread)?;
@@ -229,6 +231,8 @@ struct Running {
     daemon: ServiceDaemon,
     /// Disconnects when the browse thread ends, in whatever way.
     browser_ended: Option<mpsc::Receiver<Infallible>>,
+    /// Has the browse thread leave events that still wait for it.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Running {
@@ -240,6 +244,7 @@ impl std::fmt::Debug for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let deadline = Instant::now() + SHUTDOWN_LIMIT;
+        self.is_ending.store(true, Ordering::Relaxed);
         // The daemon says goodbye, ends the search and answers. One that has ended already has
         // dropped its side of the event channel, which ends the browse thread too.
         let daemon_has_ended = match self.daemon.shutdown() {
@@ -260,9 +265,10 @@ impl Drop for Running {
 fn run_browser(
     events: &Receiver<ServiceEvent>,
     mut browser: Browser,
+    is_ending: &AtomicBool,
     mut on_event: impl FnMut(BrowseEvent),
 ) {
-    loop {
+    while !is_ending.load(Ordering::Relaxed) {
         let mut changes = match events.recv_timeout(TICK) {
             Ok(ServiceEvent::SearchStopped(_)) | Err(mdns_sd::RecvTimeoutError::Disconnected) => {
                 break;
