@@ -19,7 +19,13 @@ fn game_bytes() -> Vec<u8> {
 
 async fn download(peer: &TestPeer) {
     let game_id = game_id("quake");
-    let command = |reply| PeerCommand::Download { game_id, install: None, wait: true, reply };
+    let command = |reply| PeerCommand::Download {
+        game_id,
+        content_root: None,
+        install: None,
+        wait: true,
+        reply,
+    };
     peer.ask(command).await.unwrap();
 }
 

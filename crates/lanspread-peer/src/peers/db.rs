@@ -179,7 +179,7 @@ impl PeerGameDb {
         game_id: &GameId,
         peer_id: PeerId,
     ) -> Option<&KnownGame> {
-        self.peers.get(&peer_id)?.library.usable_at(catalog.position(game_id)?)
+        self.libraries.usable_at(peer_id, catalog.position(game_id)?)
     }
 
     fn usable(
