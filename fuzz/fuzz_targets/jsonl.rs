@@ -4,28 +4,28 @@
 #![no_main]
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
-#[path = "../../crates/lanspread-peer-cli/src/args.rs"]
-mod args;
-#[path = "../../crates/lanspread-peer-cli/src/catalog.rs"]
-mod catalog;
-#[path = "../../crates/lanspread-peer-cli/src/commands.rs"]
-mod commands;
-#[path = "../../crates/lanspread-peer-cli/src/envelope.rs"]
-mod envelope;
-#[path = "../../crates/lanspread-peer-cli/src/errors.rs"]
-mod errors;
-#[path = "../../crates/lanspread-peer-cli/src/escape.rs"]
-mod escape;
-#[path = "../../crates/lanspread-peer-cli/src/fixture.rs"]
-mod fixture;
-#[path = "../../crates/lanspread-peer-cli/src/input.rs"]
-mod input;
-#[path = "../../crates/lanspread-peer-cli/src/platform.rs"]
-mod platform;
-#[path = "../../crates/lanspread-peer-cli/src/protocol.rs"]
-mod protocol;
-#[path = "../../crates/lanspread-peer-cli/src/schema.rs"]
-mod schema;
+#[path = "../../crates/lanspread-peer-cli/src"]
+mod cli {
+    pub(crate) mod args;
+    pub(crate) mod catalog;
+    pub(crate) mod commands;
+    pub(crate) mod convert;
+    pub(crate) mod envelope;
+    pub(crate) mod errors;
+    pub(crate) mod escape;
+    pub(crate) mod failures;
+    pub(crate) mod fixture;
+    pub(crate) mod input;
+    pub(crate) mod platform;
+    pub(crate) mod protocol;
+    pub(crate) mod schema;
+}
+
+// Where they look for each other.
+pub(crate) use cli::{
+    args, catalog, commands, convert, envelope, errors, escape, failures, fixture, input, platform,
+    protocol, schema,
+};
 
 use libfuzzer_sys::fuzz_target;
 use lanspread_proto::text::is_deceptive;

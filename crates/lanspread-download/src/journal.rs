@@ -8,7 +8,7 @@
 //! A chunk is entered after its bytes are durable. That is for thrift, not for safety: a claim only
 //! says where to look, and counts once the bytes that are there now have its hash.
 
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -116,7 +116,7 @@ pub mod audit;
 mod demand;
 mod engine;
 pub mod error;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;

@@ -4,7 +4,7 @@
 //! how.
 
 mod content;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod legacy;
 mod record;

@@ -43,7 +43,7 @@
 
 mod attributes;
 mod delta;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod hashing;

@@ -166,3 +166,27 @@ proptest! {
         let _ = parse(&bytes);
     }
 }
+
+/// A journal of any records, with a check or without, that `fuzz/` would make.
+fn raw_journal() -> impl Strategy<Value = Vec<u8>> {
+    let record = proptest::collection::vec(any::<u8>(), RECORD_BYTES);
+    let kind = 0_u8..6;
+    let records = proptest::collection::vec((kind, record), 0..8);
+    records.prop_map(|records| {
+        let header = serde_json::to_vec(&header("1")).unwrap();
+        let mut bytes = u32::try_from(header.len()).unwrap().to_le_bytes().to_vec();
+        bytes.extend(header);
+        for (kind, mut record) in records {
+            record[0] = kind;
+            bytes.extend(record);
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_a_journal(bytes in prop_oneof![raw_journal(), proptest::collection::vec(any::<u8>(), 0..200)]) {
+        fuzzing::journal(&bytes);
+    }
+}

@@ -233,7 +233,7 @@ fn push_frame(bytes: &mut Vec<u8>, body: &[u8]) {
 }
 
 /// A frame with this body.
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn framed(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_frame(&mut bytes, body);

@@ -506,3 +506,23 @@ fn golden_bytes_of_a_record() {
     frame.extend(&blake3::hash(&body).as_bytes()[..8]);
     assert_eq!(record::encode_save(5, &changes), frame);
 }
+
+#[test]
+fn no_part_of_a_real_index_breaks_the_reader() {
+    // Bodies of frames, as `fuzz/` has them.
+    for seed in [
+        &include_bytes!("../../../../fuzz/seeds/index/library_index.bin.bodies")[..],
+        include_bytes!("../../../../fuzz/seeds/index/library_index.blog.bodies"),
+    ] {
+        for cut in 0..=seed.len() {
+            fuzzing::index(seed.get(..cut).unwrap());
+        }
+        for at in 0..seed.len() {
+            for bit in 0..8 {
+                let mut damaged = seed.to_vec();
+                damaged[at] ^= 1 << bit;
+                fuzzing::index(&damaged);
+            }
+        }
+    }
+}
