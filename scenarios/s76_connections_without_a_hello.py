@@ -27,7 +27,7 @@ OPENED = 60
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects(" WARN ")
+    lab.expects("peer-rejected", " WARN ")
     game = lab.game("quake", {"quake.eti": Sparse(256 * MIB)})
     alpha = await lab.peer("alpha", games=[game], mdns=True)
     bravo = await lab.peer("bravo", mdns=True)

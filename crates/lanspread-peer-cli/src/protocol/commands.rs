@@ -136,8 +136,8 @@ pub(crate) enum Command {
     /// Unpacks the archives of a downloaded game into `local/`.
     #[schemars(extend("example" = r#"{"id":12,"cmd":"install","game_id":"doom","wait":true}"#))]
     Install { game_id: GameId, wait: Option<bool> },
-    /// Installs a game that is not downloaded: a source unpacks its archives and sends what they
-    /// hold straight into `local/`. No archive is stored, so this peer is no source afterwards. An
+    /// Installs a game that is not downloaded: a source sends the content of its
+    /// archives straight into `local/`. No archive is stored, so this peer is no source afterwards. An
     /// old `local/` is replaced whole, once everything has arrived and was verified. Up to three
     /// sources are tried, one after another. Refused with `already-downloaded` where `install` does
     /// it from this disk.
@@ -146,20 +146,20 @@ pub(crate) enum Command {
         game_id: GameId,
         /// fetch this content alone
         content_root: Option<ContentHash>,
-        /// answer at the end, not when a source has said what it will send; default false
+        /// answer at the end, not when a source has agreed; default false
         wait: Option<bool>,
     },
     /// Removes `local/`, and nothing else.
     #[schemars(extend("example" = r#"{"id":14,"cmd":"uninstall","game_id":"doom","wait":true}"#))]
     Uninstall { game_id: GameId, wait: Option<bool> },
-    /// Deletes the root of a downloaded game with all that is in it; peers that fetch it are told to
-    /// stop first. Of a download that did not come to its end (`partial_bytes`) it also deletes what
+    /// Deletes the root of a downloaded game with all that is in it; peers that fetch it are
+    /// stopped first. Of a download that did not come to its end (`partial_bytes`) it also deletes what
     /// somebody else put into the root, and leaves `local/` as it is. Refused while the game is busy
     /// or outside the catalog, where it is downloaded and installed, and where the root has no
     /// `version.ini` and no journal of a download: its files are then not known to be a peer's.
     #[schemars(extend("example" = r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#))]
     RemoveDownload { game_id: GameId, wait: Option<bool> },
-    /// Starts the setup script of an installed game (`game_setup.sh` in `local/`, on Windows
+    /// Starts the setup script of an installed game (`game_setup.sh`, on Windows
     /// `game_setup.cmd`) and answers when it runs, not when it ends. It runs in `local/`, in a
     /// process group of its own, without input; it goes on when the peer ends, and may be run again.
     /// A script that begins with `#!` and the absolute path of an interpreter is run by that,

@@ -189,7 +189,7 @@ pub(crate) struct ProblemsData {
 }
 
 mirror! { struct ProblemData of GameProblem {
-    /// where in the game root; bytes that are not UTF-8 stand as `\xE9`; empty for the root
+    /// where in the game root; bytes that are not UTF-8 as `\xE9`; empty for the root
     path: String,
     /// what kind of problem it is
     reason: ProblemName,
@@ -197,7 +197,7 @@ mirror! { struct ProblemData of GameProblem {
 } }
 
 mirror! { struct ReportData of VerifyReport {
-    /// what the game was held against; `index` is what this peer read the last time
+    /// what it was held against; `index` is what this peer read last
     reference: ReferenceName,
     #[serde(flatten)]
     problems: ProblemsData,

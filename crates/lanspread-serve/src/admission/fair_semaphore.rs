@@ -33,8 +33,9 @@ pub(crate) enum Order {
     /// be at least the number of permits, or permits stay free while peers wait.
     TurnsWhileOthersWait(usize),
     /// The address that holds the fewest permits first, then the one that was granted one longest ago, then the peer that
-    /// holds the fewest, then by arrival: for permits that are held for minutes. A peer that holds one never gets the last
-    /// free permit, so that whoever comes later does not wait for a receiver that may be slow with both.
+    /// holds the fewest, then by arrival: for permits that are held for minutes. An IPv4 address that holds one never gets
+    /// the last free permit, so that whoever comes later does not wait for receivers that may be slow with all of them. Nor
+    /// does a peer of an IPv6 network that holds one.
     FewestHeldFirst,
 }
 
@@ -281,8 +282,9 @@ impl State {
                 let (number, _) = numbers.first_key_value()?;
                 let held = self.held_by_peer(*peer);
                 let order = (held_by_addr, of_addr.last_grant, held, *number);
-                // The last free permit is for a peer that holds none.
-                let may_have_one = self.free > usize::from(held > 0);
+                // An IPv6 network may be a whole party.
+                let is_served = if addr.is_ipv4() { held_by_addr > 0 } else { held > 0 };
+                let may_have_one = self.free > usize::from(is_served);
                 may_have_one.then_some((order, Asker { addr: *addr, peer: *peer }))
             })
         });

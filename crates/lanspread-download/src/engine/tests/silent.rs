@@ -108,7 +108,7 @@ async fn took_at(game: &Game, flaw: Flaw, count: u32, addresses: u8, limiter: Li
     let hostile = (0..count).map(|n| {
         Arc::new(Hostile {
             peer: PeerId::from_public_key(&n.to_le_bytes()),
-            address: Ipv4Addr::new(10, 0, 0, u8::try_from(n % u32::from(addresses)).unwrap()),
+            address: Ipv4Addr::new(10, 9, 9, u8::try_from(n % u32::from(addresses)).unwrap()),
             flaw,
             given: AtomicUsize::new(0),
             inner: inner.clone(),
