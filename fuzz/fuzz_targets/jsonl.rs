@@ -27,8 +27,8 @@ pub(crate) use cli::{
     protocol, schema,
 };
 
-use libfuzzer_sys::fuzz_target;
 use lanspread_proto::text::is_deceptive;
+use libfuzzer_sys::fuzz_target;
 
 use crate::input::Line;
 use crate::protocol::records::Record;
