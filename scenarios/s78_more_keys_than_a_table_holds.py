@@ -30,7 +30,8 @@ LISTED = 1_000
 
 async def scenario(lab: Lab) -> None:
     lab.expects("peer-rejected", " WARN ")
-    game = lab.game("quake", {"quake.eti": Sparse(256 * MIB)})
+    # Without it, those who announce the game and say nothing of it have to be waited for.
+    game = await lab.state_root(lab.game("quake", {"quake.eti": Sparse(256 * MIB)}))
     listed = [game, *(Game(f"game {number:04}", {}, lab.seed) for number in range(LISTED))]
     alpha = await lab.peer("alpha", games=[game], catalog=listed, mdns=True)
     bravo = await lab.peer("bravo", catalog=listed, mdns=True)

@@ -51,5 +51,6 @@ fuzz_target!(|data: &[u8]| {
     escape::escape_json(&mut printed, 0);
     let text = std::str::from_utf8(&printed).expect("a record is text");
     assert!(!text.contains(is_deceptive), "{text:?}");
-    serde_json::from_str::<serde_json::Value>(text).expect("a record is JSON");
+    // Not as a value: an id is given back as it was written, also a number that no value can hold.
+    serde_json::from_str::<&serde_json::value::RawValue>(text).expect("a record is JSON");
 });

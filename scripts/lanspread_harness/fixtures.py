@@ -216,6 +216,27 @@ async def make_rar(
     return directory / name / f"{name}.eti"
 
 
+async def content_root(binary: Path, directory: Path, game: Game) -> str:
+    """The content root of a game, which the binary finds by reading a copy below `directory`."""
+    games_dir = directory / f"{game.id}.hashed"
+    await asyncio.to_thread(game.write, games_dir)
+    catalog = games_dir / "catalog.json"
+    command = [str(binary), "catalog", "write", "--games-dir", str(games_dir)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    if process.returncode != 0:
+        reason = stderr.decode("utf-8", "replace").strip()
+        raise ScenarioError(f"the binary writes a catalog of {game.id}", [reason])
+    root: str = json.loads(catalog.read_text(encoding="utf-8"))["games"][0]["content_root"]
+    await asyncio.to_thread(shutil.rmtree, games_dir)
+    return root
+
+
 def write_catalog(path: Path, games: Iterable[Game]) -> None:
     """Write a JSON catalog of these games."""
     entries = [game.catalog_entry() for game in games]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lanspread_harness.checks import expect, expect_clean_exit
@@ -27,6 +27,7 @@ from lanspread_harness.fixtures import (
     CopyOf,
     Game,
     Noise,
+    content_root,
     make_rar,
     write_catalog,
 )
@@ -166,6 +167,16 @@ class Lab(FaultInjector):
         if catalog:
             self._games[game_id] = game
         return game
+
+    async def state_root(self, game: Game) -> Game:
+        """Let the lab's catalog state the content root of a planned game; the game with it.
+
+        Then peers fetch this content and no other, whatever others claim.
+        """
+        root = await content_root(self._settings.binary, self.scratch, game)
+        stated = replace(game, content_root=root)
+        self._games[game.id] = stated
+        return stated
 
     async def publish(self, game: Game) -> None:
         """Put a game, or another version of one, into the catalogs of all peers.

@@ -191,6 +191,15 @@ pub enum CatalogError {
         /// How the name of that file goes on.
         suffix: &'static str,
     },
+    /// With the roots the catalog would not say the rest as before.
+    #[error(
+        "catalog {path} is damaged: with the roots it would say something else of other games; \
+         copy it again, or write a new one"
+    )]
+    Unsound {
+        /// The catalog.
+        path: PathBuf,
+    },
     /// The catalog says something else of a game than when the game was compared with it.
     #[error("catalog {path} was changed meanwhile, at game {:?}; run the command again", .id.as_str())]
     Meanwhile {

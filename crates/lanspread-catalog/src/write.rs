@@ -10,6 +10,7 @@ use lanspread_proto::{ContentHash, GameId, GameVersion};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::game::CatalogGame;
 use crate::json::JSON_CATALOG_MAX_BYTES;
 use crate::replace::Replacement;
 use crate::{json, sqlite};
@@ -126,7 +127,8 @@ fn begin_saving(path: &Path, existing: Existing) -> Result<Replacement, CatalogE
 ///
 /// # Errors
 /// [`CatalogError::Meanwhile`], when the catalog says something else of a game than `changes` expect;
-/// [`CatalogError::InUse`], when a program has a SQLite catalog open; what [`Catalog::load`] says; and
+/// [`CatalogError::InUse`], when a program has a SQLite catalog open; [`CatalogError::Unsound`], when the file is so
+/// damaged that it would say something else of other games; what [`Catalog::load`] says; and
 /// [`CatalogError::Write`]. Nothing is written then.
 pub fn add_content_roots(
     path: &Path,
@@ -144,6 +146,11 @@ pub fn add_content_roots(
             return Err(CatalogError::Meanwhile { path: path.to_owned(), id: id.clone() });
         }
     }
+    let expected = with_roots(&catalog, changes);
+    let check = |temporary: &Path| match Catalog::load(temporary) {
+        Ok(found) if found == expected => Ok(()),
+        _ => Err(CatalogError::Unsound { path: path.to_owned() }),
+    };
     let roots: BTreeMap<_, _> = changes.iter().map(|(id, change)| (id, change.new)).collect();
     let read_failed = |source| CatalogError::Read { path: path.to_owned(), source };
     let write_failed = |source| CatalogError::Write { path: path.to_owned(), source };
@@ -152,12 +159,27 @@ pub fn add_content_roots(
         return replacement.replace(|temporary, mut file| {
             let mut old = File::open(&real).map_err(read_failed)?;
             std::io::copy(&mut old, &mut file).map_err(write_failed)?;
-            sqlite::state_roots(path, temporary, &roots)
+            sqlite::state_roots(path, temporary, &roots)?;
+            check(temporary)
         });
     }
     let text = std::fs::read(&real).map_err(read_failed)?;
     let text = json::state_roots(path, &text, &roots)?;
-    replacement.replace(|_, mut file| file.write_all(&text).map_err(write_failed))
+    replacement.replace(|temporary, mut file| {
+        file.write_all(&text).map_err(write_failed)?;
+        check(temporary)
+    })
+}
+
+/// What a catalog must say once the roots are in it.
+fn with_roots(catalog: &Catalog, changes: &BTreeMap<GameId, RootChange>) -> Catalog {
+    let games = catalog.iter().map(|game| {
+        let content_root =
+            changes.get(&game.id).map_or(game.content_root, |change| Some(change.new));
+        CatalogGame { content_root, ..game.clone() }
+    });
+    // The ids are those of a catalog.
+    Catalog::from_games(games).unwrap_or_default()
 }
 
 /// Finds out whether [`add_content_roots`] may write the catalog at `path`, before much work is done for it.

@@ -153,6 +153,27 @@ fn a_database_that_is_in_use_or_changed_meanwhile_stays_as_it_is() {
     assert_eq!(names(dir.path()), ["game.db"]);
 }
 
+/// A fuzzer found it: rows that hold more than the damaged schema names, so that a new column shows the rest.
+#[test]
+fn a_database_with_more_values_than_columns_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = database(
+        dir.path(),
+        "CREATE TABLE games (game_id, game_title, game_version, game_size REAL);
+         INSERT INTO games VALUES ('doom', 'Doom', '2', 1.5), ('quake', 'Quake', '1', 2.5);
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE games (game_id, game_title, game_version)'
+             WHERE name = 'games';",
+    );
+    assert_eq!(Catalog::load(&path).unwrap().len(), 2);
+    let before = fs::read(&path).unwrap();
+    let changes = BTreeMap::from([(id("doom"), change("2", "d"))]);
+    let refused = add_content_roots(&path, &changes);
+    assert!(matches!(refused, Err(CatalogError::Unsound { .. })), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(names(dir.path()), ["game.db"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_leftover_or_a_trap_in_place_of_the_temporary_file_is_not_written_through() {

@@ -33,6 +33,9 @@ use crate::votes::{Among, Poll, Vote, Voter};
 /// Sources hash while they serve, as a rule faster than a network fetches. One that is hostile must not
 /// decide because it has hashed first.
 const CONTENT_WAIT: Duration = Duration::from_secs(60);
+/// The same where all who have answered are heard out: twice as long as a request waits for its connection. An honest
+/// source answers within a round trip, whether it has hashed or not, so silence must not cost more.
+const SILENT_WAIT: Duration = Duration::from_secs(10);
 
 /// What one source says a game is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -349,8 +352,15 @@ impl Consensus {
         VoteCount { content: Some(content), voters, others }
     }
 
-    /// What addresses say of the content. Who has another layout has other content, hashed or not.
+    /// What addresses say of the content, with those that have not answered.
     fn poll(&self, claims: &[Claim]) -> Poll<ContentHash> {
+        let mut poll = self.answers(claims);
+        self.silent.values().for_each(|voter| poll.add(*voter, Vote::Awaited));
+        poll
+    }
+
+    /// What addresses have answered. Who has another layout has other content, hashed or not.
+    fn answers(&self, claims: &[Claim]) -> Poll<ContentHash> {
         let mut poll = Poll::default();
         for claim in claims.iter().chain(self.kept.values()) {
             let is_other = self.layout.is_some_and(|layout| layout != claim.layout);
@@ -360,7 +370,6 @@ impl Consensus {
             };
             poll.add(claim.voter, vote);
         }
-        self.silent.values().for_each(|voter| poll.add(*voter, Vote::Awaited));
         poll
     }
 
@@ -422,8 +431,9 @@ impl Consensus {
             true => self.winner(claims, Among::Voted),
             false => poll.unanimous_unaddressed(),
         };
+        let wait = if self.answers(claims).is_open() { CONTENT_WAIT } else { SILENT_WAIT };
         match !has_claims || winner == Some(own) {
-            _ if poll.is_open() && waited < CONTENT_WAIT => Verdict::Open(CONTENT_WAIT),
+            _ if poll.is_open() && waited < wait => Verdict::Open(wait),
             true if has_claims => {
                 self.decide(claims, own);
                 Verdict::Decided

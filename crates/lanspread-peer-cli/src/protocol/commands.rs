@@ -111,7 +111,7 @@ pub(crate) enum Command {
         install: Option<bool>,
         wait: Option<bool>,
     },
-    /// Ends a download or update and deletes the root of the game with all that is in it, whoever
+    /// Ends a download or update and deletes the root of the game with all in it, whoever
     /// put it there. Never deletes `local/` or [foreign files](wire.md#foreign-files); answers after
     /// `download-cancelled`. Ends an installation, streamed or from archives, likewise: the old
     /// `local/` stays, and so does the download; answers after `stream-install-failed` or
@@ -152,7 +152,7 @@ pub(crate) enum Command {
     /// Removes `local/`, and nothing else.
     #[schemars(extend("example" = r#"{"id":14,"cmd":"uninstall","game_id":"doom","wait":true}"#))]
     Uninstall { game_id: GameId, wait: Option<bool> },
-    /// Deletes the root of a downloaded game with all that is in it; peers that fetch it are
+    /// Deletes the root of a downloaded game with all in it; peers that fetch it are
     /// stopped first. Of a download that did not come to its end (`partial_bytes`) it also deletes what
     /// somebody else put into the root, and leaves `local/` as it is. Refused while the game is busy
     /// or outside the catalog, where it is downloaded and installed, and where the root has no
@@ -160,7 +160,7 @@ pub(crate) enum Command {
     #[schemars(extend("example" = r#"{"id":15,"cmd":"remove-download","game_id":"doom","wait":true}"#))]
     RemoveDownload { game_id: GameId, wait: Option<bool> },
     /// Starts the setup script of an installed game (`game_setup.sh`, on Windows
-    /// `game_setup.cmd`) and answers when it runs, not when it ends. It runs in `local/`, in a
+    /// `game_setup.cmd`) and answers when it runs. It runs in `local/`, in a
     /// process group of its own, without input; it goes on when the peer ends, and may be run again.
     /// A script that begins with `#!` and the absolute path of an interpreter is run by that,
     /// whether it is executable or not; any other one by `/bin/sh`.

@@ -48,7 +48,7 @@ mod tests {
     }
 
     fn peer(n: u8) -> Asker {
-        Asker { addr: IpAddr::from([10, 0, 0, 1]).into(), peer: PeerId::from_public_key(&[n]) }
+        Asker { addr: IpAddr::from([10, 0, 0, n]).into(), peer: PeerId::from_public_key(&[n]) }
     }
 
     #[test]

@@ -249,6 +249,19 @@ fn what_is_fetched_is_judged_by_what_is_known_after_a_wait() {
 }
 
 #[test]
+fn whoever_has_not_answered_at_all_is_waited_for_a_shorter_time() {
+    let judge = |sources, waited| {
+        let silent = awaited(&[9]).into_iter().collect();
+        let mut consensus = Consensus { layout: Some(hash(1)), silent, ..consensus(None) };
+        consensus.judge(&claims(sources), hash(7), false, waited)
+    };
+    assert_eq!(judge("1:17", SECOND), Verdict::Open(SILENT_WAIT));
+    assert_eq!(judge("1:17", SILENT_WAIT), Verdict::Decided);
+    assert_eq!(judge("1:18", SILENT_WAIT), Verdict::Disputed);
+    assert_eq!(judge("1:17 2:1?", SILENT_WAIT), Verdict::Open(CONTENT_WAIT));
+}
+
+#[test]
 fn what_was_decided_by_the_count_is_held_against_what_was_fetched() {
     let mut consensus = consensus(None);
     let claims = claims("1:17");

@@ -112,16 +112,16 @@ fn a_peer_that_waits_anew_does_not_lose_its_turn() {
 }
 
 #[test]
-fn one_peer_does_not_get_every_long_permit() {
+fn one_address_does_not_get_every_long_permit() {
     let semaphore = FairSemaphore::new(2, Order::FewestHeldFirst);
-    let join = |n| semaphore.join(peer(n));
+    let join = |n| semaphore.join(at(n, n));
     let (first, second, third) = (join(1), join(1), join(1));
     assert_eq!(positions([&first, &second, &third]), [0, 1, 2]);
     let other = join(2);
     assert_eq!(positions([&second, &third, &other]), [1, 2, 0]);
     let (late, later) = (join(3), join(2));
     assert_eq!(positions([&second, &third, &late, &later]), [1, 2, 3, 4]);
-    // Peers that hold none come before peers that hold one, however long these have waited.
+    // Addresses that hold none come before those that hold one, however long these have waited.
     drop(other);
     assert_eq!(positions([&second, &third, &late, &later]), [1, 2, 0, 3]);
     drop(late);
@@ -131,9 +131,9 @@ fn one_peer_does_not_get_every_long_permit() {
 }
 
 #[test]
-fn a_peer_alone_gets_all_long_permits_but_one() {
+fn an_address_alone_gets_all_long_permits_but_one() {
     let semaphore = FairSemaphore::new(3, Order::FewestHeldFirst);
-    let join = |n| semaphore.join(peer(n));
+    let join = |n| semaphore.join(at(n, n));
     let [first, second, third] = [join(1), join(1), join(1)];
     assert_eq!(positions([&first, &second, &third]), [0, 0, 1]);
     let others = [join(2), join(3)];
@@ -145,10 +145,25 @@ fn a_peer_alone_gets_all_long_permits_but_one() {
     assert_eq!(positions([&second, &third]), [0, 0]);
 }
 
+#[test]
+fn many_peers_of_one_address_leave_the_last_long_permit() {
+    let semaphore = FairSemaphore::new(2, Order::FewestHeldFirst);
+    let many: Vec<_> = (0..9).map(|n| semaphore.join(at(1, n))).collect();
+    assert_eq!(many.iter().filter(|ticket| is_granted(ticket)).count(), 1);
+    assert!(is_granted(&semaphore.join(at(2, 9))));
+    // The peers of an IPv6 network may be a whole party.
+    let semaphore = FairSemaphore::new(2, Order::FewestHeldFirst);
+    let of_network = |n: u8| {
+        let addr = std::net::IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n.into()]).into();
+        semaphore.join(Asker { addr, ..peer(n) })
+    };
+    assert!([of_network(1), of_network(2)].iter().all(is_granted));
+}
+
 #[tokio::test]
 async fn a_waiter_hears_of_every_move() {
     let semaphore = FairSemaphore::new(1, Order::FewestHeldFirst);
-    let join = |n| semaphore.join(peer(n));
+    let join = |n| semaphore.join(at(n, n));
     let (first, second, third) = (join(1), join(2), join(3));
     let waiting = tokio::spawn(async move {
         let mut seen = vec![third.position()];
@@ -180,10 +195,7 @@ fn may_stay_free(state: &State) -> bool {
         Order::TurnsWhileOthersWait(most) => {
             state.waiting.len() != 1 && addrs.all(|addr| held(addr) >= most)
         }
-        Order::FewestHeldFirst => {
-            let mut waiters = state.waiters();
-            state.free == 1 && waiters.all(|(waiter, _)| state.held_by_peer(waiter.peer) > 0)
-        }
+        Order::FewestHeldFirst => state.free == 1 && addrs.all(|addr| held(addr) > 0),
     }
 }
 
