@@ -29,7 +29,8 @@ LISTED = 1_000
 
 
 async def scenario(lab: Lab) -> None:
-    lab.expects("peer-rejected", " WARN ")
+    # Those that announce the game and do not have it are dropped.
+    lab.expects("peer-rejected", "source-dropped", " WARN ")
     # Without it, those who announce the game and say nothing of it have to be waited for.
     game = await lab.state_root(lab.game("quake", {"quake.eti": Sparse(256 * MIB)}))
     listed = [game, *(Game(f"game {number:04}", {}, lab.seed) for number in range(LISTED))]
