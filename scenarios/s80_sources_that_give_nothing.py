@@ -23,7 +23,7 @@ GIVES = (Give.NOTHING, Give.HEAD, Give.WRONG, Give.TRICKLE, Give.BUSY)
 
 async def scenario(lab: Lab) -> None:
     lab.expects("source-dropped", "peer-rejected", " WARN ")
-    game = lab.game("quake", {"quake.eti": Sparse(256 * MIB)})
+    game = lab.game("quake", {"quake.eti": Sparse(512 * MIB)})
     alpha = await lab.peer("alpha", games=[game])
     await alpha.hashed(game)
     bravo = await lab.peer("bravo")
