@@ -44,8 +44,13 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._begun = 0
 
-    async def run(self, what: str, work: Coroutine[Any, Any, Data], timeout_s: float) -> Data:
-        """Do it; after `timeout_s` it goes on, and the `LabError` names its handle."""
+    async def run(
+        self, what: str, work: Coroutine[Any, Any, Data], timeout_s: float, *, is_reading: bool
+    ) -> Data:
+        """Do it; after `timeout_s` it goes on, and the `LabError` names its handle.
+
+        Whoever calls may be gone before the end. What only reads ends then.
+        """
         self._begun += 1
         task = asyncio.create_task(work, name=what)
         # An outcome that nobody asks for is no fault of the core.
@@ -54,7 +59,10 @@ class Calls:
         try:
             return await self._wait(call, timeout_s)
         except asyncio.CancelledError:
-            self._keep(call)
+            if is_reading:
+                task.cancel()
+            else:
+                self._keep(call)
             raise
 
     async def wait(self, handle: str, timeout_s: float) -> Data:

@@ -54,6 +54,12 @@ OUTPUTS_MAX = 64
 
 MAX_SEED = 2**32
 
+READING = ("history", "look")
+"""Verbs that change nothing."""
+
+UNCOUNTED = ("info", "names")
+"""What `list` and a prompt ask: a lab that nobody uses otherwise is idle all the same."""
+
 READY = "ready"
 """What the core prints first when it can be called; anything else says why it cannot."""
 
@@ -147,8 +153,10 @@ class Core:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._busy += 1
+        verb = ""
         try:
             request = decode(await reader.readline())
+            verb = str(request.get("verb"))
             gone = asyncio.ensure_future(reader.read(1))
             answering = asyncio.ensure_future(self.answer(request))
             await asyncio.wait([gone, answering], return_when=asyncio.FIRST_COMPLETED)
@@ -163,7 +171,8 @@ class Core:
             return
         finally:
             self._busy -= 1
-            self._called_at = time.monotonic()
+            if verb and verb not in UNCOUNTED:
+                self._called_at = time.monotonic()
             writer.close()
 
     async def answer(self, request: Data) -> Data:
@@ -205,7 +214,8 @@ class Core:
             # Its time is what is waited for, and no handle is left behind.
             return await work(self, {**arguments, "timeout_s": timeout_s})
         what = " ".join([verb, *_words(arguments)])
-        return await self.calls.run(what, work(self, arguments), timeout_s)
+        is_reading = verb in READING
+        return await self.calls.run(what, work(self, arguments), timeout_s, is_reading=is_reading)
 
     def _info(self) -> Data:
         return {

@@ -21,6 +21,7 @@ USED = [name for name in SCRIPTS if name != "bootstrap.py"]
 WRONG = {
     "bench.py": ["--rounds", "0"],
     "failpoints.py": ["--no-such"],
+    "fuzz.py": ["no-such-target"],
     "lab.py": ["no-such-verb"],
     "mutate.py": ["no-such-mutation"],
     "peer_cli.py": ["run", "no/name"],

@@ -43,7 +43,7 @@ import os
 
 from lanspread_harness import Lab, Link, Meta, Need, expect
 
-META = Meta(needs=frozenset(Need) - {Need.EXFAT})
+META = Meta(needs=frozenset(Need) - {Need.EXFAT, Need.HOSTILE})
 
 
 async def scenario(lab: Lab) -> None:
