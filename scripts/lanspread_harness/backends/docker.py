@@ -220,7 +220,7 @@ class DockerBackend:
         """Links and disks are broken from outside the containers, which takes rights there."""
         if Need.NAMESPACES in needs:
             return "a container's network ends with the container; use --backend netns"
-        if Need.PROGRAMS in needs:
+        if needs & {Need.PROGRAMS, Need.HOSTILE}:
             return "the image holds nothing but the peer; use --backend netns"
         lacking = None
         if Need.LINKS in needs:
