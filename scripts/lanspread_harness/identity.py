@@ -168,18 +168,21 @@ def _pids(process: Path) -> list[int]:
 
 def _has_ended(pid: int) -> bool:
     """Whether a process is only there for its parent to learn how it ended."""
-    try:
-        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in ("Z", "X")
+    stat = _stat(pid)
+    return stat is None or stat[0] in ("Z", "X")
 
 
 def _start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process; `None` when there is none."""
+    stat = _stat(pid)
+    return None if stat is None else int(stat[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """What the kernel tells of a process, from its state on; `None` when there is none."""
     try:
         stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the program's name in parentheses, which may hold spaces itself.
-    return int(stat.rpartition(")")[2].split()[19])
+    return stat.rpartition(")")[2].split()

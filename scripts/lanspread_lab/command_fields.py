@@ -57,9 +57,9 @@ class CommandFields:
         try:
             found = json.loads(text)
         except ValueError as error:
-            raise LabError("lab-usage", f"the command is no JSON object: {error}") from error
+            raise LabError("lab-usage", f"the command is not a JSON object: {error}") from error
         if not isinstance(found, dict):
-            raise LabError("lab-usage", "the command is no JSON object")
+            raise LabError("lab-usage", "the command is not a JSON object")
         found.pop("id", None)
         return found
 

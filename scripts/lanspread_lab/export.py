@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from lanspread_lab.errors import LabError
-from lanspread_lab.values import milliseconds, rate_mbit, share, size_bytes
+from lanspread_lab.values import link_fields, size_bytes
 
 Data = dict[str, Any]
 
@@ -201,21 +201,7 @@ class Writer:
 
     def _shape(self, peer: str, options: Data) -> str:
         self.imports.add("Link")
-        readers = {
-            "rate": ("rate_mbit", rate_mbit),
-            "delay": ("delay_ms", milliseconds),
-            "jitter": ("jitter_ms", milliseconds),
-            "queue": ("queue_ms", milliseconds),
-            "loss": ("loss", share),
-            "duplicate": ("duplicate", share),
-            "corrupt": ("corrupt", share),
-            "reorder": ("reorder", share),
-        }
-        fields = ", ".join(
-            f"{field}={read(str(options[option])):g}"
-            for option, (field, read) in readers.items()
-            if options.get(option)
-        )
+        fields = ", ".join(f"{name}={value:g}" for name, value in link_fields(options).items())
         link = f"Link({fields})"
         sides = [side for side in ("outbound", "inbound") if options.get(side)]
         given = ", ".join(f"{side}={link}" for side in sides) or link

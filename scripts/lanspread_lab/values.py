@@ -58,6 +58,28 @@ def share(text: str) -> float:
     return float(found["number"]) / (100 if found["unit"] else 1)
 
 
+LINK_OPTIONS: dict[str, tuple[str, Callable[[str], float]]] = {
+    "rate": ("rate_mbit", rate_mbit),
+    "delay": ("delay_ms", milliseconds),
+    "jitter": ("jitter_ms", milliseconds),
+    "queue": ("queue_ms", milliseconds),
+    "loss": ("loss", share),
+    "duplicate": ("duplicate", share),
+    "corrupt": ("corrupt", share),
+    "reorder": ("reorder", share),
+}
+"""Options of `shape`: the field of `Link` each is, and how it is read."""
+
+
+def link_fields(given: dict[str, Any]) -> dict[str, float]:
+    """The fields of a `Link` that the options of `shape` state."""
+    return {
+        field: read(str(given[option]))
+        for option, (field, read) in LINK_OPTIONS.items()
+        if given.get(option)
+    }
+
+
 def _amount(text: str, units: dict[str, float] | dict[str, int], what: str) -> float:
     found = AMOUNT.fullmatch(text)
     unit = None if found is None else units.get(found["unit"].lower())

@@ -39,7 +39,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """The message of a line; raises `ValueError` for anything else."""
     message = json.loads(line.decode("utf-8", "surrogatepass"))
     if not isinstance(message, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 - as for text that is no JSON
+        raise ValueError("not a JSON object")  # noqa: TRY004 - as for text that is no JSON
     return message
 
 

@@ -9,7 +9,7 @@ from lanspread_harness.backends import Need
 from lanspread_harness.errors import EnvironmentLackingError, ScenarioError
 from lanspread_harness.faults import Link
 from lanspread_lab.errors import LabError
-from lanspread_lab.values import milliseconds, rate_mbit, share, size_bytes
+from lanspread_lab.values import LINK_OPTIONS, link_fields, size_bytes
 from lanspread_lab.world import ActiveFault
 
 if TYPE_CHECKING:
@@ -23,18 +23,6 @@ Arguments = dict[str, Any]
 
 DEFAULT_PORT = 5353
 """The one of mDNS."""
-
-LINK_OPTIONS: dict[str, tuple[str, Callable[[str], float]]] = {
-    "rate": ("rate_mbit", rate_mbit),
-    "delay": ("delay_ms", milliseconds),
-    "jitter": ("jitter_ms", milliseconds),
-    "queue": ("queue_ms", milliseconds),
-    "loss": ("loss", share),
-    "duplicate": ("duplicate", share),
-    "corrupt": ("corrupt", share),
-    "reorder": ("reorder", share),
-}
-"""Options of `shape`: the field of `Link` each is, and how it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +191,6 @@ async def heal(core: Core, arguments: Arguments) -> Arguments:
         del active[fault_id]
         core.steps.heal(fault_id)
     return {"healed": ids}
-
-
-def link_fields(given: Arguments) -> dict[str, float]:
-    """The fields of a `Link` that options state."""
-    return {
-        field: read(str(given[option]))
-        for option, (field, read) in LINK_OPTIONS.items()
-        if given.get(option)
-    }
 
 
 def _peers(core: Core, kind: str, names: list[str], count: int) -> list[Peer]:
